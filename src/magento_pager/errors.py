@@ -1,0 +1,87 @@
+"""What can go wrong, and nothing else.
+
+Every error of this package that is not a caller's mistake is a `PagerError`; a caller's mistake is a plain
+`ValueError` or `TypeError`. A message says what happened, on which operation and window, and what to do next. None
+ever holds a key, a password hash or a session id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from magento_pager.walk.paginator import Cursor
+    from magento_pager.walk.ranges import IdRange
+
+
+class PagerError(Exception):
+    """Something stopped the walk.
+
+    Attributes:
+        cursor: where to resume, `pages(resume=error.cursor)`; None where the walk had not begun.
+    """
+
+    cursor: Cursor | None = None
+
+
+class RemoteError(PagerError):
+    """The other side, or the way to it, is the culprit."""
+
+
+class FaultError(RemoteError):
+    """The server answered with a SOAP fault.
+
+    Attributes:
+        code: the fault code as the server sent it: a number such as "5", or PHP's own such as "SOAP-ENV:Server".
+        text: the server's words, whole.
+        operation: the SOAP operation that was called.
+    """
+
+    def __init__(self, message: str, *, code: str, text: str, operation: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
+        self.operation = operation
+
+
+class TransportError(RemoteError):
+    """No usable answer arrived: connection, TLS, HTTP status, timeout, a body cut short.
+
+    Attributes:
+        retryable: True where the same call may well succeed a little later.
+        status: the HTTP status, or None where none arrived.
+    """
+
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.status = status
+
+
+class MalformedReplyError(RemoteError):
+    """An answer arrived that is not what the WSDL promises: not XML, cut short, an unknown field, a row twice."""
+
+
+class FilterIgnoredError(RemoteError):
+    """The server did not honour a filter: rows came that were not asked for, or a row that must be there is not.
+
+    Attributes:
+        span: the ids that were asked for.
+        stray: ids that came back from outside the span (the first one ends the call, so there is seldom another).
+        missing_canary: the id known to exist that the query asked for and the server left out.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        span: IdRange,
+        stray: Sequence[int] = (),
+        missing_canary: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.span = span
+        self.stray = tuple(stray)
+        self.missing_canary = missing_canary

@@ -1,0 +1,1 @@
+"""What to ask, in what order, and when it is enough. Knows no network and no files."""

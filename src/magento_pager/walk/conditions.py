@@ -1,0 +1,224 @@
+"""Conditions: what the server is asked to apply, what it must not be asked, and whether a row contradicts one.
+
+What lives here: one predicate (`Condition`), one call (`Query`), the rules by which a user's own `where` is refused,
+and the client's own reading of a condition. The server never says that it dropped or misread one: an unknown operator
+means `=`, a second condition on a field is lost, a `?` in a value is replaced, an empty operand matches everything
+(facts seen on a running server; docs: filters by version). This module knows no window and no network.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from magento_pager.walk.ranges import IdRange
+
+_ORDERS = {"eq": {0}, "gt": {1}, "gteq": {0, 1}, "from": {0, 1}, "lt": {-1}, "lteq": {-1, 0}, "to": {-1, 0}}
+"""For each comparison, how a column may stand to the operand: -1 below, 0 equal, 1 above."""
+
+OPERATORS = (
+    frozenset(_ORDERS) | {"neq", "like", "nlike", "in", "nin", "finset", "null", "notnull"} | {"regexp", "seq", "sneq"}
+)
+"""The operators a server knows. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
+
+_SPELT_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One predicate the server is asked to apply.
+
+    Attributes:
+        field: the column or attribute, as the server spells it.
+        operator: Magento's name of the comparison: eq, gteq, like, from, ...
+        value: the operand, as text.
+    """
+
+    field: str
+    operator: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.operator} {self.value!r}"
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read FIELD:OP:VALUE; the value may hold colons.
+
+        Raises:
+            ValueError: there are not three parts.
+
+        >>> Condition.parse("created_at:gteq:2024-01-01 00:00:00")
+        Condition(field='created_at', operator='gteq', value='2024-01-01 00:00:00')
+        """
+        parts = text.split(":", 2)
+        if len(parts) != len(("FIELD", "OP", "VALUE")):
+            raise ValueError(f"a condition is FIELD:OP:VALUE, such as status:eq:complete, not {text!r}")
+        return cls(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One call.
+
+    Attributes:
+        conditions: all of them must hold (no OR can be said in this API).
+        span: every row that comes back lies in here, the canary excepted.
+        canary: an id known to exist that must be among the rows, or None where none is needed.
+    """
+
+    conditions: tuple[Condition, ...]
+    span: IdRange
+    canary: int | None = None
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.conditions))
+
+
+def checked_where(
+    where: Iterable[Condition | tuple[str, str, str]], key_names: Collection[str] = ("entity_id",)
+) -> tuple[Condition, ...]:
+    """A user's own conditions, once none of them can be misread by a server.
+
+    Args:
+        where: conditions, or (field, operator, value) triples. All must hold.
+        key_names: the names of the key, which the walk needs for itself.
+
+    Raises:
+        ValueError: a condition that some server would silently misread; the message says which and what to do.
+        TypeError: something that is neither a Condition nor three texts.
+
+    >>> checked_where([("status", "eq", "complete")])
+    (Condition(field='status', operator='eq', value='complete'),)
+    >>> checked_where([("status", "equals", "complete")])
+    Traceback (most recent call last):
+    ...
+    ValueError: where status equals 'complete': no server knows 'equals' and all would read it as '='; the operators \
+are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, null, regexp, seq, sneq, to
+    """
+    conditions = tuple(map(_as_condition, where))
+    seen: set[str] = set()
+    for condition in conditions:
+        if reason := _refusal(condition, seen, {_column(name) for name in key_names}):
+            raise ValueError(f"where {condition}: {reason}")
+        seen.add(_column(condition.field))
+    return conditions
+
+
+def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
+    """True where `row` certainly does not satisfy `condition`: the server then dropped or misread it.
+
+    Where the field is not in the row, or where the database's collation decides, nothing is certain and the answer is
+    False: a false alarm would stop an honest server.
+
+    >>> contradicts(Condition("status", "eq", "complete"), {"status": "pending"})
+    True
+    >>> contradicts(Condition("status", "eq", "COMPLETE"), {"status": "complete"})
+    False
+    >>> contradicts(Condition("grand_total", "gteq", "100"), {"grand_total": "99.5000"})
+    True
+    >>> contradicts(Condition("created_at", "from", "2024-05-01"), {"created_at": "2024-04-30 23:59:59"})
+    True
+    """
+    have = row.get(condition.field.rpartition(".")[2])
+    if not isinstance(have, str):
+        return False
+    want, operator = condition.value, condition.operator
+    if operator in _ORDERS:
+        order = _order(have, want, text=operator == "eq")
+        return order is not None and order not in _ORDERS[operator]
+    if operator == "in":
+        return all(_order(have, one, text=True) not in {0, None} for one in want.split(","))
+    if operator in {"neq", "nin"}:
+        return have in (want.split(",") if operator == "nin" else [want])
+    if operator == "like":
+        return have.isascii() and want.isascii() and "\\" not in want and not _like(want).fullmatch(have)
+    return operator == "null"
+
+
+def _as_condition(given: object) -> Condition:
+    match given:
+        case Condition():
+            return given
+        case (str(field), str(operator), str(value)):  # a sequence, but not a text
+            return Condition(field, operator, value)
+    raise TypeError(f'a condition is a Condition or three texts, such as ("status", "eq", "complete"), not {given!r}')
+
+
+def _refusal(condition: Condition, seen: set[str], keys: set[str]) -> str | None:
+    """Why a server could misread `condition`, or None."""
+    field, operator, value = condition.field, condition.operator, condition.value
+    column = _column(field)
+    if not _FIELD.fullmatch(field):
+        return "a field is a name such as status or main_table.status; old servers paste it into SQL as it is"
+    if column in keys:
+        return "the walk itself needs conditions on the key, and a second one would be dropped; use first and last"
+    if operator not in OPERATORS:
+        hint = f"did you mean {_SPELT_OTHERWISE[operator]!r}? " if operator in _SPELT_OTHERWISE else ""
+        known = ", ".join(sorted(OPERATORS))
+        return f"{hint}no server knows {operator!r} and all would read it as '='; the operators are {known}"
+    if column in seen:
+        return "a second condition on one field, however it is spelt: one of them would be dropped silently"
+    if value == "" and operator in ({*_ORDERS} - {"eq"}) | {"in", "nin", "finset", "like", "nlike", "regexp"}:
+        return f"an empty value with {operator!r} does not compare: it matches everything or nothing"
+    if "?" in value:
+        return "servers replace '?' in a value; with like, use _ for any one character"
+    if "{{" in value:
+        return "servers replace '{{...}}' in a value by a field's name"
+    if any(char < " " and char not in "\t\n\r" for char in value):
+        return "a control character cannot be sent in XML"
+    return None
+
+
+def _column(field: str) -> str:
+    """The column behind a spelling: MySQL reads column names without case, and tables may be named before them.
+
+    >>> _column("main_table.Entity_ID")
+    'entity_id'
+    """
+    return field.rpartition(".")[2].strip("` ").lower()
+
+
+def _order(have: str, want: str, *, text: bool) -> int | None:
+    """How MySQL orders a column's text and an operand: -1, 0 or 1; None where only the database knows.
+
+    Numbers and times are compared as such where both sides are (a day alone is its midnight). Other text is compared
+    where `text` is asked for, without case and trailing blanks, and only in ASCII: the rest is up to the collation.
+
+    >>> _order("10.0000", "9", text=False), _order("2024-01-31 00:00:00", "2024-01-31", text=False)
+    (1, 0)
+    >>> _order("abc", "abd", text=False), _order("10.0000", "10abc", text=True)
+    (None, None)
+    """
+    readings: tuple[Callable[[str], Any], ...] = (_number, _moment)
+    for reading in readings:
+        left, right = reading(have), reading(want)
+        if left is not None and right is not None:
+            return int(left > right) - int(left < right)
+        if left is not None:
+            return None  # the server casts the operand in its own way
+    if not (text and have.isascii() and want.isascii()):
+        return None
+    one, other = have.rstrip(" ").lower(), want.rstrip(" ").lower()
+    return (one > other) - (one < other)
+
+
+def _number(text: str) -> Decimal | None:
+    return Decimal(text) if re.fullmatch(r"-?\d+(\.\d+)?", text, re.ASCII) else None
+
+
+def _moment(text: str) -> str | None:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", text, re.ASCII):
+        return None
+    return text if " " in text else f"{text} 00:00:00"
+
+
+def _like(pattern: str) -> re.Pattern[str]:
+    parts = (".*" if char == "%" else "." if char == "_" else re.escape(char) for char in pattern)
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

@@ -1,0 +1,228 @@
+"""Strategies: how a window of ids is put to a server that honours few filters.
+
+What lives here: one small frozen class per strategy, which turns a window into queries. Nothing here knows the
+network, or how wide a window should be.
+
+A strategy states for each query the *span* in which every row must lie, so that a dropped condition shows, and where
+rows could be missing unseen a *canary*: the id of a row known to exist, put last, that must come back. The conditions
+are those of design table 4; which server honours which was seen on a running one (docs: filters by version).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.regexps import ids_regexp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "entity_id"
+"""The filter field of the key: accepted by all six lists in every version, whatever the rows call it."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Turns a window into queries whose spans cover it.
+
+    Any object with a name and this method will do; it needs no registration. Two more attributes are read where an
+    object has them: `widest` (the most ids it takes in one window; 10,000 where absent) and `needs_canary` (True
+    where an answer without a known id proves nothing; False where absent).
+    """
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+        """The calls for `window`.
+
+        Args:
+            window: the ids wanted, inclusive.
+            known: the id of a row known to exist, inside the window or not; None where none is known.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`from` and `to` on the key itself: a key range, exact on Magento 1.8 and newer for all six lists."""
+
+    key: str = KEY
+    name: str = "range"
+    widest: int = MAX_ID + 1
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  a bounded range shows its own failure
+        """One call.
+
+        >>> [str(query) for query in Range().queries(IdRange(100, 199), None)]
+        ["entity_id from '100' and entity_id to '199'"]
+        """
+        yield _between(self.key, self.key, window)
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """`from` on the key, `to` on its qualified name: a key range on every flat table, so on the four sales lists."""
+
+    key: str = KEY
+    alias: str = "main_table.entity_id"
+    name: str = "alias"
+    widest: int = MAX_ID + 1
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  as in Range
+        """One call.
+
+        >>> [str(query) for query in Alias().queries(IdRange(100, 199), None)]
+        ["entity_id from '100' and main_table.entity_id to '199'"]
+        """
+        yield _between(self.key, self.alias, window)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """`from` on the key, `to` on the name that rows give it: exact up to Magento 1.7.0.0.
+
+    From 1.7.0.1 both names fall together and the mapped one's condition survives alone. It must therefore carry the
+    *upper* bound: from the low end of the ids such a lie costs few rows.
+
+    Attributes:
+        mapped: what the list calls its key in rows: customer_id, product_id, order_id, ...
+    """
+
+    mapped: str
+    key: str = KEY
+    name: str = "mapped"
+    widest: int = MAX_ID + 1
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  as in Range
+        """One call.
+
+        >>> [str(query) for query in Mapped("customer_id").queries(IdRange(100, 199), None)]
+        ["entity_id from '100' and customer_id to '199'"]
+        """
+        yield _between(self.key, self.mapped, window)
+
+
+@dataclass(frozen=True, slots=True)
+class InList:
+    """Every id of the window in one `in` list: a key range on Magento 1.7.0.1 and newer.
+
+    Older servers do not split the list and answer with its first id alone. The canary, put last, shows that.
+
+    Attributes:
+        widest: ids in one list. 10,000 ids of ten digits are 110 kB, well under the usual body limit of 1 MB.
+    """
+
+    key: str = KEY
+    name: str = "in-list"
+    widest: int = 10_000
+    needs_canary: bool = True
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+        """One call for each `widest` ids.
+
+        >>> [str(query) for query in InList().queries(IdRange(5, 7), 3)]
+        ["entity_id in '5,6,7,3'"]
+
+        A canary inside the window goes last as well: the first place is the one that proves nothing.
+
+        >>> [str(query) for query in InList().queries(IdRange(5, 7), 5)]
+        ["entity_id in '6,7,5'"]
+        """
+        for part in window.tile(self.widest) if len(window) > self.widest else (window,):
+            ids = [one for one in part if one != known]
+            if known is not None:
+                ids.append(known)
+            yield Query((Condition(self.key, "in", ",".join(map(str, ids))),), part, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """`like` with a fixed prefix, one call per decimal block: exact on every version and list, at a full scan each."""
+
+    key: str = KEY
+    name: str = "prefix"
+    widest: int = MAX_ID + 1
+    decimal: bool = True
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  `like` holds everywhere
+        """One call per decimal block.
+
+        >>> [str(query) for query in Prefix().queries(IdRange(90, 199), None)]
+        ["entity_id like '9_'", "entity_id like '1__'"]
+
+        All ids of one length are a block too, so that emptiness is crossed in few calls. No id has more than ten
+        digits, so the last block of all may be asked for whole.
+
+        >>> [str(query) for query in Prefix().queries(IdRange(100_000, MAX_ID), None)][0::2]
+        ["entity_id like '______'", "entity_id like '________'", "entity_id like '__________'"]
+        """
+        last = 9_999_999_999 if window.last == MAX_ID else window.last
+        for block in IdRange(window.first, last).blocks():
+            if block.first <= window.last:
+                span = IdRange(block.first, min(block.last, MAX_ID))
+                yield Query((Condition(self.key, "like", like_pattern(block)),), span)
+
+
+@dataclass(frozen=True, slots=True)
+class Regexp:
+    """The shortest pattern of the window and its canary: Magento 1.6 and newer, at a full scan each.
+
+    Older servers compare the key with the text of the pattern and find nothing. The canary shows that.
+    """
+
+    key: str = KEY
+    name: str = "regexp"
+    widest: int = MAX_ID + 1
+    needs_canary: bool = True
+    decimal: bool = True
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+        """One call.
+
+        >>> [str(query) for query in Regexp().queries(IdRange(100, 199), None)]
+        ["entity_id regexp '^1..$'"]
+        """
+        ids = [window] if known is None or known in window else [window, IdRange(known, known)]
+        yield Query((Condition(self.key, "regexp", ids_regexp(ids)),), window, known)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleFilter:
+    """`gteq` alone: holds on every version and list, but each reply is the whole tail, trimmed to the window here."""
+
+    key: str = KEY
+    name: str = "single-filter"
+    widest: int = MAX_ID + 1
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  one bound cannot be dropped
+        """One call, whose span is everything from the window's first id on.
+
+        >>> next(SingleFilter().queries(IdRange(100, 199), None))
+        Query(conditions=(Condition(field='entity_id', operator='gteq', value='100'),), \
+span=IdRange(first=100, last=4294967295), canary=None)
+        """
+        yield Query((Condition(self.key, "gteq", str(window.first)),), IdRange(window.first, max(window.last, MAX_ID)))
+
+
+def like_pattern(block: IdRange) -> str:
+    """The `like` pattern of a decimal block: its fixed digits, then one `_` for each free one.
+
+    Raises:
+        ValueError: the range is no decimal block.
+
+    >>> like_pattern(IdRange(1200, 1299)), like_pattern(IdRange(7, 7)), like_pattern(IdRange(10, 99))
+    ('12__', '7', '__')
+    """
+    if next(block.blocks()) != block:
+        raise ValueError(f"{block} is no decimal block: split it with IdRange.blocks()")
+    first, last = str(block.first), str(block.last)
+    return "".join(low if low == high else "_" for low, high in zip(first, last, strict=True))
+
+
+def _between(lower: str, upper: str, window: IdRange) -> Query:
+    conditions = (Condition(lower, "from", str(window.first)), Condition(upper, "to", str(window.last)))
+    return Query(conditions, window)

@@ -1,0 +1,253 @@
+"""How wide the next window is: growth over emptiness, sampling before a grown window is asked for, aiming at a size.
+
+Everything here is pure: it is told what came back and says what to ask next; it never asks. Three ideas:
+
+- **Pace.** Where rows are, widths aim at a number of rows and a time per call, by a weighted average of what the last
+  windows held (as pt-table-checksum does). Where none are, each width is the next power of ten. Windows end just below
+  a multiple of their width, which is what keeps `like` and regexps short.
+- **Soundings.** A window wider than what may be asked for unseen is first *sounded*: a `like` with fixed digits in the
+  middle takes a small, evenly spread part of it, whatever the server's version. With spacing S the digits below S are
+  fixed except for the lower half of them, so a sounding takes 1/sqrt(S) of the ids, in runs of sqrt(S) neighbours: the
+  runs meet every last digit (auto_increment steps leave whole residues empty), the spacing meets every dense stretch
+  longer than S. Coarse soundings go first, so that a table of ten million rows still answers each with few.
+- **Narrowing.** What a sounding finds is scaled up to the window. Where that is too much for one reply, the window
+  shrinks to the part that holds a bearable number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isqrt, log10
+from random import Random
+from typing import TYPE_CHECKING
+
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.strategies import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SPACINGS = (1_000_000, 10_000, 100)
+WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What one call should bring.
+
+    Attributes:
+        rows: rows in one reply, about.
+        seconds: time of one call, about.
+    """
+
+    rows: int = 2_000
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.seconds <= 0:
+            raise ValueError(f"a call aims at 1 row or more and at more than 0 seconds, not at {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How wide the next window is, and why.
+
+    Attributes:
+        goal: what one call should bring.
+        fixed: the user's own width, in ids: no window that returns rows is wider, and none narrower; None to adapt.
+        decimal: widths are 10^k or 2*10^k, for strategies that ask once per decimal block.
+        width: of the next window, in ids.
+        density: rows per id where rows are, a weighted average; None before the first row.
+        seconds_per_row: a weighted average over windows with rows; None before the first.
+
+    >>> pace = Pace.start(Goal(rows=2000))
+    >>> pace.window(0, last=10_000)
+    IdRange(first=0, last=999)
+
+    Half of the ids exist, so twice as many ids are asked for as rows are wanted, in steps of 1, 2 and 5:
+
+    >>> pace.after(IdRange(0, 999), rows=500, seconds=0.1).width
+    5000
+
+    Nothing there: the next power of ten.
+
+    >>> pace.after(IdRange(0, 999), rows=0, seconds=0.1).window(1000, last=99_999)
+    IdRange(first=1000, last=9999)
+    """
+
+    goal: Goal
+    fixed: int | None
+    decimal: bool
+    width: int
+    density: float | None = None
+    seconds_per_row: float | None = None
+
+    @classmethod
+    def start(cls, goal: Goal, fixed: int | None = None, *, decimal: bool = False) -> Pace:
+        """Before the first answer.
+
+        Raises:
+            ValueError: `fixed` is below 1.
+        """
+        if fixed is not None and fixed < 1:
+            raise ValueError(f"a window is at least 1 id wide, not {fixed}")
+        if fixed is not None and decimal:
+            fixed = _decimal_below(fixed)
+        first = fixed or _decimal_below(min(1_000, goal.rows))
+        return cls(goal, fixed, decimal, first)
+
+    @property
+    def safe(self) -> int:
+        """The most ids asked for without a sounding: were each of them a row, the reply would still be bearable."""
+        return self.fixed or 5 * self.goal.rows
+
+    @property
+    def allowance(self) -> int:
+        """The most rows a sounded window may be expected to hold."""
+        return self.fixed or 2 * self.goal.rows
+
+    def window(self, position: int, last: int) -> IdRange:
+        """The next window, from `position` to just below the next multiple of the width, at most to `last`.
+
+        A window that needs a sounding keeps to ids of one length, since `like` does.
+        """
+        window = IdRange(position, min(last, position - position % self.width + self.width - 1))
+        if len(window) > self.safe:
+            return IdRange(position, min(window.last, 10 ** len(str(position)) - 1))
+        return window
+
+    def after(self, window: IdRange, rows: int, seconds: float) -> Pace:
+        """The pace once `window` was answered with so many rows in so many seconds."""
+        if rows == 0:
+            return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
+        density = _averaged(self.density, rows / len(window))
+        per_row = _averaged(self.seconds_per_row, seconds / rows)
+        if self.fixed:
+            return replace(self, width=self.fixed, density=density, seconds_per_row=per_row)
+        wanted = min(self.goal.rows, self.goal.seconds / per_row) if per_row else self.goal.rows
+        width = min(max(1, round(wanted / density)), 10 * len(window), WIDEST)
+        width = _decimal_near(width) if self.decimal else _stepped(width)
+        return replace(self, width=width, density=density, seconds_per_row=per_row)
+
+    def at_rows(self) -> Pace:
+        """The pace where rows are known to begin: the width falls back to what may be asked for without a sounding."""
+        return replace(self, width=min(self.width, self.fixed or _decimal_below(min(1_000, self.goal.rows))))
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """A thin, even sample of a window.
+
+    Attributes:
+        query: what to ask; its span is the decimal block around the window.
+        spacing: ids from one run of sampled neighbours to the next, a power of 100; a run is its square root long.
+    """
+
+    query: Query
+    spacing: int
+
+    @property
+    def ids_per_sampled(self) -> int:
+        """How many ids of the window each sampled one stands for."""
+        return isqrt(self.spacing)
+
+
+def sounding(window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST) -> Sounding | None:
+    """The next thing to ask about `window` before it is asked for whole, or None where it may be.
+
+    Args:
+        window: ids all of one length, as `Pace.window` gives it.
+        pace: says what may be asked for without a sounding.
+        key: what filters call the key.
+        below: only a sounding finer than this; they are taken from coarse to fine.
+
+    >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
+    >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
+    ("entity_id like '_149___'", "entity_id like '___25__'")
+    >>> sounding(window, pace, below=10**4), sounding(IdRange(0, 9_999), pace)
+    (None, None)
+    """
+    # Between 100 and a million ids a narrow window of the user's is worth a third, finest sounding; above, a reply of
+    # up to 10,000 rows is risked rather than a call spent for every power of ten.
+    finest = 100 if pace.safe < SPACINGS[1] and len(window) <= SPACINGS[0] else SPACINGS[1]
+    if len(window) > pace.safe:
+        for spacing in SPACINGS:
+            if finest <= spacing <= len(window) and spacing < below:
+                return _sounding(window, spacing, key)
+    return None
+
+
+def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, count: int, pace: Pace) -> IdRange:
+    """What is left of `window` once a sounding of it brought `count` rows.
+
+    Args:
+        window: what was sounded.
+        sounded: the sounding.
+        found: the ids of the rows inside the window; None where rows carry no id.
+        count: how many rows lie inside, or may.
+        pace: says how many rows one reply may hold.
+
+    Returns:
+        The window itself where it may be asked for; else a shorter one with the same first id, which may still need
+        finer soundings.
+
+    >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
+    >>> first = sounding(window, pace)
+    >>> narrowed(window, first, [], 0, pace) == window
+    True
+    >>> narrowed(window, first, [5_149_000 + n for n in range(999)], 999, pace)
+    IdRange(first=1000000, last=5149003)
+    >>> narrowed(window, first, None, 999, pace)
+    IdRange(first=1000000, last=1899999)
+    """
+    bearable = pace.allowance // sounded.ids_per_sampled  # so many sampled ids stand for as many rows as may come
+    if count <= bearable:
+        return window
+    width = sorted(found)[bearable] - window.first if found else len(window) // 10
+    return IdRange(window.first, min(window.last, window.first + max(width, pace.at_rows().width) - 1))
+
+
+def _sounding(window: IdRange, spacing: int, key: str) -> Sounding:
+    first, last = str(window.first), str(window.last)
+    places = len(str(spacing)) - 1
+    shared = next((place for place, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), len(first))
+    # Fixed digits differ from sounding to sounding, and are the same when a walk is resumed: bytes must not depend on
+    # how often it was interrupted.
+    random = Random(f"{window}/{spacing}")  # noqa: S311  no secret: an even spread
+    fixed = "".join(str(random.randrange(10)) for _ in range(places - places // 2))
+    pattern = first[:shared] + "_" * (len(first) - shared - places) + fixed + "_" * (places // 2)
+    block = IdRange(int(first[:shared].ljust(len(first), "0")), int(first[:shared].ljust(len(first), "9")))
+    return Sounding(Query((Condition(key, "like", pattern),), block), spacing)
+
+
+def _averaged(before: float | None, now: float) -> float:
+    """A weighted average that forgets half of the past with each window: a server may slow down tenfold at noon."""
+    return now if before is None else (before + now) / 2
+
+
+def _decimal_below(width: int) -> int:
+    """The greatest of 1, 2, 10, 20, 100, ... that is at most `width`.
+
+    >>> [_decimal_below(width) for width in (1, 9, 10, 1873, 2000, 999)]
+    [1, 2, 10, 1000, 2000, 200]
+    """
+    power: int = 10 ** (len(str(width)) - 1)
+    return 2 * power if width >= 2 * power else power
+
+
+def _decimal_near(width: int) -> int:
+    """The greatest power of ten at most four times `width`: one `like` takes it, and no reply is above 4 goals."""
+    power: int = 10 ** (len(str(width * 4)) - 1)
+    return power
+
+
+def _stepped(width: int) -> int:
+    """The nearest of 1, 2, 5, 10, 20, 50, ..., by ratio.
+
+    >>> [_stepped(width) for width in (1, 3, 4, 8, 1400, 1500, 6000)]
+    [1, 2, 5, 10, 1000, 2000, 5000]
+    """
+    power: int = 10 ** (len(str(width)) - 1)
+    steps = [power, 2 * power, 5 * power, 10 * power]
+    return min(steps, key=lambda step: abs(log10(step / width)))

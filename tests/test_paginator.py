@@ -1,0 +1,369 @@
+"""The walk: every row exactly once, in order, whatever the ids, and never a wrong one from a server that lies."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory import Memory, last_per_column, no_lists
+
+from magento_pager import (
+    MAX_ID,
+    Alias,
+    Condition,
+    Cursor,
+    FilterIgnoredError,
+    Goal,
+    IdRange,
+    InList,
+    MalformedReplyError,
+    Page,
+    PagerError,
+    Paginator,
+    Prefix,
+    Query,
+    Range,
+    Regexp,
+    SingleFilter,
+    Strategy,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from magento_pager.walk.paginator import Row
+
+CARRIERS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter()]
+SAFE_WITHOUT_IDS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp()]
+
+LAYOUTS = {
+    "none": [],
+    "three": [1, 2, 3],
+    "dense from 0": range(3000),
+    "only the last possible": [MAX_ID],
+    "gaps": [number for number in range(1, 4000) if number % 13 and not 700 <= number <= 1400],
+    "odd": range(1, 6000, 2),
+    "7 mod 10": range(7, 20_000, 10),
+    "every 1000th": range(137, 600_000, 1000),
+    "a jump": [*range(1, 2000), *range(100_000, 101_000)],
+    "two far clusters": [*range(1, 500), *range(3_000_000_000, 3_000_001_000)],
+}
+
+
+def walk(source: Memory, strategy: Strategy, **options: object) -> Paginator:
+    """A walk over a list in memory."""
+    return Paginator(source, strategy, "id", "increment_id" if not source.with_ids else None, "list", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("strategy", CARRIERS, ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("window", [None, 1000])
+def test_every_row_exactly_once_in_order(layout: str, strategy: Strategy, window: int | None) -> None:
+    """With any strategy an honest server trusts, the walk delivers the table."""
+    source = Memory(LAYOUTS[layout])
+    assert list(walk(source, strategy, window=window)) == source.rows()
+    if strategy.name != "single-filter":
+        assert source.largest <= 10_001
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("strategy", SAFE_WITHOUT_IDS, ids=lambda strategy: strategy.name)
+def test_rows_without_ids_come_exactly_once_too(layout: str, strategy: Strategy) -> None:
+    """Where rows carry no id they are ordered by window and increment_id, and the pages say so."""
+    source = Memory(LAYOUTS[layout], with_ids=False)
+    pages = list(walk(source, strategy).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert not any(page.stats.by_ids for page in pages if page.rows)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 20_000), unique=True, max_size=400), st.integers(1, 700), st.sampled_from(CARRIERS))
+def test_any_ids_any_window(ids: list[int], window: int, strategy: Strategy) -> None:
+    """Whatever exists and whatever width is asked for, all of it comes, and no window with rows is wider."""
+    source = Memory(ids)
+    pages = list(walk(source, strategy, window=window, last=20_000).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert all(len(page.window) <= window for page in pages if page.rows)
+
+
+@given(st.lists(st.integers(0, 5000), unique=True, max_size=200), st.integers(0, 5000), st.integers(0, 5000))
+def test_first_and_last_are_inclusive(ids: list[int], one: int, other: int) -> None:
+    """Only the ids between first and last are asked for and delivered, both ends included."""
+    first, last = sorted([one, other])
+    source = Memory(ids)
+    rows = list(walk(source, Alias(), first=first, last=last))
+    assert [int(row["id"]) for row in rows] == sorted(number for number in ids if first <= number <= last)
+
+
+def test_windows_cover_all_ids_there_can_be() -> None:
+    """The pages of a whole walk are every id from 0 to the last, without a gap: that is the proof of the end."""
+    pages = list(walk(Memory(LAYOUTS["a jump"]), Alias(), window=100).pages())
+    position = 0
+    for page in pages:
+        assert page.window.first == position
+        position = page.window.last + 1
+        assert page.cursor.next_id == position
+    assert position == MAX_ID + 1
+
+
+@pytest.mark.parametrize("layout", ["gaps", "a jump", "every 1000th", "none"])
+def test_a_walk_resumed_at_any_page_is_the_same_walk(layout: str) -> None:
+    """From a page's cursor the rest follows, no row twice and none missing."""
+    source = Memory(LAYOUTS[layout])
+    paginator = walk(source, Alias(), window=500)
+    whole = list(paginator.pages())
+    for number, page in list(enumerate(whole))[:: len(whole) // 20 + 1]:
+        rest = [row for later in paginator.pages(resume=page.cursor) for row in later.rows]
+        assert rest == [row for later in whole[number + 1 :] for row in later.rows]
+
+
+def test_a_cursor_of_another_list_is_refused() -> None:
+    """A cursor belongs to one list and one form."""
+    paginator = walk(Memory([1]), Alias())
+    with pytest.raises(ValueError, match="does not belong"):
+        paginator.pages(resume=Cursor("other", 0, 5))
+    with pytest.raises(ValueError, match="does not belong"):
+        paginator.pages(resume=Cursor("list", 0, 5, version=99))
+
+
+def test_nothing_is_asked_before_the_first_row_is_wanted() -> None:
+    """A paginator is only a plan, and each iteration is a walk of its own."""
+    source = Memory([1, 2])
+    paginator = walk(source, Alias())
+    paginator.pages()
+    iter(paginator)
+    assert source.asked == []
+    assert list(paginator) == list(paginator) == source.rows()
+
+
+def test_the_end_is_not_guessed_from_one_empty_page() -> None:
+    """A hole as wide as many windows does not end the walk."""
+    source = Memory([1, 2, 3, 50_000_000])
+    assert len(list(walk(source, Alias(), window=10))) == 4
+
+
+def test_the_whole_key_space_takes_few_empty_calls() -> None:
+    """Crossing every id there can be costs a few dozen calls, not millions."""
+    source = Memory(LAYOUTS["a jump"])
+    list(walk(source, Alias(), window=100))
+    assert source.empty <= 40
+
+
+@pytest.mark.parametrize("window", [None, 100])
+def test_a_dense_stretch_behind_emptiness_does_not_flood(window: int | None) -> None:
+    """A grown window is sounded before it is asked for: no reply holds more than a bearable number of rows."""
+    source = Memory(range(1_000_000, 1_030_000))
+    assert len(list(walk(source, Alias(), window=window))) == 30_000
+    assert source.largest <= 10_000
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_layouts_never_flood(seed: int) -> None:
+    """On random clusters with random steps, no reply is above 10,000 rows and every row comes once."""
+    chance = random.Random(seed)  # noqa: S311  no secret
+    ids: set[int] = set()
+    for _ in range(chance.randrange(1, 5)):
+        start, step = chance.randrange(10 ** chance.randrange(1, 10)), chance.choice([1, 1, 2, 3, 10])
+        ids |= set(range(start, min(MAX_ID, start + step * chance.randrange(1, 20_000)), step))
+    source = Memory(sorted(ids))
+    assert [int(row["id"]) for row in walk(source, Alias())] == sorted(ids)
+    assert source.largest <= 10_000
+
+
+def test_a_dropped_bound_is_seen_at_the_first_stray_row() -> None:
+    """A server that keeps the last condition only sends rows from outside; none reaches the user."""
+    source = Memory(range(1, 3000), last_per_column)
+    pages = walk(source, Range(), window=100).pages()
+    delivered = [next(pages)]
+    with pytest.raises(FilterIgnoredError, match="dropped a condition") as caught:
+        delivered += list(pages)
+    error = caught.value
+    assert error.stray
+    assert error.stray[0] not in error.span
+    assert error.cursor == delivered[-1].cursor
+    assert source.closed == 1, "the connection is closed, the rest is not read"
+    assert [row for page in delivered for row in page.rows] == source.rows()[:99]
+
+
+@pytest.mark.parametrize("strategy", [InList(), Regexp()], ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_a_missing_canary_is_seen(strategy: Strategy, *, with_ids: bool) -> None:
+    """A server that reads a list as its first id, or knows no regexp, leaves out the id that must come back."""
+    source = Memory(range(1, 300), no_lists, with_ids=with_ids)
+    with pytest.raises(FilterIgnoredError, match="did not come back") as caught:
+        list(walk(source, strategy, window=10))
+    assert caught.value.missing_canary in range(1, 300)
+
+
+@pytest.mark.parametrize("strategy", [InList(), Regexp()], ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_the_canary_is_delivered_once(strategy: Strategy, *, with_ids: bool) -> None:
+    """The canary comes back with every reply and is delivered only in its own window."""
+    source = Memory(range(1, 300), with_ids=with_ids)
+    assert list(walk(source, strategy, window=10)) == source.rows()
+    assert any(query.canary not in query.span for query, _ in source.asked if query.canary)
+
+
+def test_before_an_id_is_known_prefix_asks() -> None:
+    """Without a canary an empty answer to a list or a regexp proves nothing, so `prefix` finds the first rows."""
+    source = Memory(range(5000, 5100))
+    pages = list(walk(source, InList(), window=100).pages())
+    names = [page.stats.strategy for page in pages]
+    first = next(number for number, page in enumerate(pages) if page.rows)
+    assert set(names[: first + 1]) == {"prefix"}
+    assert all(query.canary for query, _ in source.asked if query.conditions[0].operator == "in")
+
+
+def test_rows_without_ids_that_come_twice_are_seen() -> None:
+    """Where no id shows a dropped bound, a row that comes on two pages does."""
+    source = Memory(range(1, 300), last_per_column, with_ids=False)
+    with pytest.raises(FilterIgnoredError, match="came twice"):
+        list(walk(source, Range(), window=10))
+
+
+def test_one_bound_and_no_ids_do_not_go_together() -> None:
+    """Rows beyond the window cannot be told from rows inside it."""
+    with pytest.raises(FilterIgnoredError, match="rows come without ids"):
+        list(walk(Memory(range(1, 300), with_ids=False), SingleFilter(), window=10))
+
+
+class Sends:
+    """A source that sends the same rows whatever is asked."""
+
+    def __init__(self, *rows: Row) -> None:
+        self.rows = rows
+
+    def fetch(self, query: Query) -> Generator[Row]:  # noqa: ARG002  that is the point
+        """The rows."""
+        yield from self.rows
+
+
+@pytest.mark.parametrize("row", [{"sku": "A"}, {"id": ""}, {"id": "1a"}, {"id": None}])
+def test_a_row_without_a_usable_id_is_refused(row: Row) -> None:
+    """Where every row must carry an id, one that does not ends the walk."""
+    with pytest.raises(MalformedReplyError, match="which is no id"):
+        list(Paginator(Sends(row), Alias(), "id"))
+
+
+def test_an_id_that_comes_twice_in_a_window_is_refused() -> None:
+    """A server that repeats a row is not to be trusted with the others."""
+    with pytest.raises(MalformedReplyError, match="id 5 came twice"):
+        list(Paginator(Sends({"id": "5"}, {"id": "5"}), Alias(), "id"))
+
+
+def test_where_is_sent_and_checked() -> None:
+    """A condition of the user's goes with every query, soundings included; a row that contradicts it ends the walk."""
+    condition = Condition("status", "eq", "complete")
+    honest_source = Sends()
+    assert list(Paginator(honest_source, Alias(), "id", where=(condition,))) == []
+    source = Sends({"id": "5", "status": "pending"})
+    with pytest.raises(FilterIgnoredError, match="ignored or misread where status eq 'complete'"):
+        list(Paginator(source, Alias(), "id", where=(condition,)))
+    asked: list[Query] = []
+
+    class Notes:
+        def fetch(self, query: Query) -> Generator[Row]:
+            asked.append(query)
+            yield from ()
+
+    list(Paginator(Notes(), Alias(), "id", where=(condition,)))
+    assert len(asked) > 10
+    assert all(query.conditions[-1] == condition for query in asked)
+
+
+class Flaky(Memory):
+    """Fails every other call, in the middle of its rows."""
+
+    calls = 0
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """Some rows, then a failure that passes."""
+        self.calls += 1
+        yield from super().fetch(query)
+        if self.calls % 2:
+            raise TransportError("reset", retryable=True)
+
+
+def test_a_passing_failure_is_tried_again_and_delivers_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is whole or not at all: rows of a failed attempt are thrown away."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    source = Flaky(range(1, 500))
+    assert list(walk(source, Alias(), window=50)) == source.rows()
+
+
+def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last attempt the error says where to resume."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+    class Broken(Memory):
+        def fetch(self, query: Query) -> Generator[Row]:
+            if query.span.first >= 200:
+                raise TransportError("down", retryable=True)
+            yield from super().fetch(query)
+
+    delivered: list[Page] = []
+    with pytest.raises(PagerError) as caught:
+        delivered.extend(walk(Broken(range(1, 500)), Alias(), window=100, attempts=3).pages())
+    assert caught.value.cursor == Cursor("list", 200, MAX_ID)
+
+
+def test_a_strategy_of_the_users_own_needs_no_registration() -> None:
+    """Any object with a name and `queries` carries rows; emptiness it is not made for is crossed by prefix."""
+
+    class Tens:
+        name = "tens"
+
+        def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+            assert known is None
+            assert len(window) <= 10_000
+            for part in window.tile(10):
+                yield from Range().queries(part, None)
+
+    source = Memory([*range(1, 50), 3_000_000])
+    pages = list(walk(source, Tens(), window=20).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert {page.stats.strategy for page in pages} == {"tens", "prefix"}
+
+
+def test_queries_ask_nothing() -> None:
+    """The queries of consecutive windows can be looked at offline."""
+    source = Memory([1])
+    queries = walk(source, Alias(), window=100, first=50, last=249).queries()
+    assert [str(query.span) for query in queries] == ["50-99", "100-199", "200-249"]
+    assert source.asked == []
+
+
+def test_prefix_and_regexp_round_a_width_to_what_they_can_say() -> None:
+    """A width of 1873 would cost 28 prefixes a window; 1000 costs one."""
+    spans = [query.span for query in walk(Memory([]), Prefix(), window=1873, first=1000, last=3999).queries()]
+    assert [str(span) for span in spans] == ["1000-1999", "2000-2999", "3000-3999"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"window": 0}, ValueError, "at least 1 id wide"),
+        ({"first": 5, "last": 4}, ValueError, "above the last"),
+        ({"first": -1}, ValueError, "at least 0"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_asked(
+    options: dict[str, int], error: type[Exception], words: str
+) -> None:
+    """A caller's mistake shows at once."""
+    with pytest.raises(error, match=words):
+        walk(Memory([]), Alias(), **options)
+    with pytest.raises(TypeError, match="a strategy has a name"):
+        walk(Memory([]), "alias")  # type: ignore[arg-type]
+
+
+def test_pages_say_what_they_cost() -> None:
+    """The calls of all pages are the calls that were made."""
+    source = Memory(LAYOUTS["gaps"])
+    pages = list(walk(source, Prefix(), goal=Goal(rows=300)).pages())
+    assert sum(page.stats.calls for page in pages) == len(source.asked)
+    assert sum(page.stats.empty_calls for page in pages) == source.empty
