@@ -22,8 +22,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, PagerError, TransportError
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import KEY, Prefix, Strategy
-from magento_pager.walk.windows import WIDEST, Goal, Pace, narrowed, sounding
+from magento_pager.walk.strategies import KEY, Prefix, SingleFilter, Strategy
+from magento_pager.walk.windows import WIDEST, Goal, Pace, further, narrowed, sounding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -200,12 +200,12 @@ class Paginator:
             began = time.monotonic()
             proposed = pace.window(position, last)
             try:
-                window, sounded = self._sounded(proposed, pace)
+                window, sounded = self._sounded(proposed, pace, last)
                 strategy = self._strategy_for(window, known)
                 asked = time.monotonic()
                 reply = self._retrying(lambda: self._fetch(strategy, window, known))  # noqa: B023  called at once
                 identities = self._unlike(before, reply, window)
-                if reply.rows and known is None:
+                if reply.rows and known is None and window.last < last:
                     known = self._acquaintance(reply, window)
             except PagerError as error:
                 error.cursor = replace(cursor, next_id=position)
@@ -221,34 +221,48 @@ class Paginator:
                 time.monotonic() - began,
                 reply.by_ids,
             )
-            pace = pace.after(window, len(reply.rows), seconds)
-            if window != proposed and not reply.rows:
-                pace = pace.at_rows()  # a sounding met rows behind this emptiness
+            paced, pace = pace, pace.after(window, len(reply.rows), seconds)
+            if not reply.rows and window.last < proposed.last:  # a sounding met rows behind this emptiness
+                pace = paced.at_rows() if sounded.by_ids else paced.steady(window)
             before = identities or before
             for page in self._pages(window, reply, stats, cursor):
                 position = page.cursor.next_id
                 yield page
 
     def _strategy_for(self, window: IdRange, known: _Known | None) -> Strategy:
-        """The strategy asked for, or `prefix` where that one cannot take the window."""
+        """The strategy asked for, or one that holds everywhere where that one cannot take the window.
+
+        To the end of all ids one bound is enough (and a key range); elsewhere `prefix` crosses.
+        """
         takes = len(window) <= getattr(self.strategy, "widest", WIDEST_BY_DEFAULT)
         sure = known is not None or not getattr(self.strategy, "needs_canary", False)
-        return self.strategy if takes and sure else Prefix(self.key)
+        if takes and sure and not (getattr(self.strategy, "decimal", False) and window.last == MAX_ID):
+            return self.strategy
+        return SingleFilter(self.key) if window.last == MAX_ID else Prefix(self.key)
 
-    def _sounded(self, window: IdRange, pace: Pace) -> tuple[IdRange, _Reply]:
-        """The window, or what is left of it once soundings showed that it holds too much for one reply."""
+    def _sounded(self, window: IdRange, pace: Pace, last: int) -> tuple[IdRange, _Reply]:
+        """What may be asked for at once: less than `window` where a sounding met too much, more where none met any."""
         calls = empty_calls = 0
-        below = WIDEST
-        while asked := sounding(window, pace, self.key, below=below):
-            query = replace(asked.query, conditions=asked.query.conditions + self.where)
-            found = self._retrying(lambda: list(self._admitted(query, None)))  # noqa: B023  called at once
-            calls, empty_calls = calls + 1, empty_calls + (not found)
-            inside = [number for number, _ in found if number is None or number in window]
-            ids = [number for number in inside if number is not None]
-            before, window = window, narrowed(window, asked, ids or None, len(inside), pace)
-            # Without ids nobody knows which part of the window holds the rows: what is left is sounded as finely again.
-            below = asked.spacing + (window != before and not ids)
-        return window, _Reply([], calls, empty_calls)
+        met_rows: list[tuple[int | None, Row]] = []
+        sounded: IdRange | None = window
+        while sounded and len(window) > pace.safe:
+            below, met, proposed = WIDEST, False, sounded
+            while asked := sounding(sounded, pace, self.key, below=below):
+                query = replace(asked.query, conditions=asked.query.conditions + self.where)
+                found = self._retrying(lambda: list(self._admitted(query, None)))  # noqa: B023  called at once
+                calls, empty_calls = calls + 1, empty_calls + (not found)
+                inside = [number for number, _ in found if number is None or number in sounded]
+                ids = [number for number in inside if number is not None]
+                before, sounded = sounded, narrowed(sounded, asked, ids or None, len(inside), pace)
+                met = met or bool(inside)
+                met_rows += found[:1]
+                # Without ids nobody knows where in the window the rows are: what is left is sounded as finely again.
+                below = asked.spacing + (sounded != before and not ids)
+            if met and proposed != window:
+                break  # what lies before is known to be empty, or nearly so: it is asked for alone
+            window = IdRange(window.first, sounded.last)
+            sounded = None if met or sounded != proposed else further(sounded, last)
+        return window, _Reply(met_rows, calls, empty_calls)
 
     def _fetch(self, strategy: Strategy, window: IdRange, known: _Known | None) -> _Reply:
         """All rows of a window, checked and in order."""

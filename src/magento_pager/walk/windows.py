@@ -7,9 +7,11 @@ Everything here is pure: it is told what came back and says what to ask next; it
   a multiple of their width, which is what keeps `like` and regexps short.
 - **Soundings.** A window wider than what may be asked for unseen is first *sounded*: a `like` with fixed digits in the
   middle takes a small, evenly spread part of it, whatever the server's version. With spacing S the digits below S are
-  fixed except for the lower half of them, so a sounding takes 1/sqrt(S) of the ids, in runs of sqrt(S) neighbours: the
-  runs meet every last digit (auto_increment steps leave whole residues empty), the spacing meets every dense stretch
-  longer than S. Coarse soundings go first, so that a table of ten million rows still answers each with few.
+  fixed except for the lower half of them, so a sounding takes about 1/sqrt(S) of the ids, in runs of sqrt(S)
+  neighbours: the runs meet every last digit (auto_increment steps leave whole residues empty), the spacing meets every
+  dense stretch longer than S. Coarse soundings go first, so that a table of ten million rows still answers each with
+  few. As long as they meet nothing the window reaches on, to ever higher powers of ten, at last to the end of all ids:
+  then one call proves that nothing is there.
 - **Narrowing.** What a sounding finds is scaled up to the window. Where that is too much for one reply, the window
   shrinks to the part that holds a bearable number of rows.
 """
@@ -17,7 +19,7 @@ Everything here is pure: it is told what came back and says what to ask next; it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isqrt, log10
+from math import log10
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,8 @@ from magento_pager.walk.strategies import KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SPACINGS = (1_000_000, 10_000, 100)
+SPACINGS = (1_000_000, 10_000)  # of soundings, coarse to fine
+SPACINGS_WHEN_NARROW = (1_000_000, 100_000, 10_000, 100)  # where the user wants small replies
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
 
 
@@ -100,7 +103,7 @@ class Pace:
     @property
     def safe(self) -> int:
         """The most ids asked for without a sounding: were each of them a row, the reply would still be bearable."""
-        return self.fixed or 5 * self.goal.rows
+        return self.fixed or 4 * self.goal.rows
 
     @property
     def allowance(self) -> int:
@@ -134,6 +137,10 @@ class Pace:
         """The pace where rows are known to begin: the width falls back to what may be asked for without a sounding."""
         return replace(self, width=min(self.width, self.fixed or _decimal_below(min(1_000, self.goal.rows))))
 
+    def steady(self, window: IdRange) -> Pace:
+        """The pace after an empty window when rows are known to lie ahead, nobody knows where: as wide again."""
+        return replace(self, width=max(self.at_rows().width, 10 ** _places_below(len(window) + 1)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
@@ -141,7 +148,7 @@ class Sounding:
 
     Attributes:
         query: what to ask; its span is the decimal block around the window.
-        spacing: ids from one run of sampled neighbours to the next, a power of 100; a run is its square root long.
+        spacing: ids from one run of sampled neighbours to the next, a power of ten; a run is about its root long.
     """
 
     query: Query
@@ -150,7 +157,8 @@ class Sounding:
     @property
     def ids_per_sampled(self) -> int:
         """How many ids of the window each sampled one stands for."""
-        return isqrt(self.spacing)
+        places = _places(self.spacing)
+        return int(10 ** (places - places // 2))
 
 
 def sounding(window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST) -> Sounding | None:
@@ -165,17 +173,34 @@ def sounding(window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
     ("entity_id like '_149___'", "entity_id like '___25__'")
-    >>> sounding(window, pace, below=10**4), sounding(IdRange(0, 9_999), pace)
+    >>> sounding(window, pace, below=10**4), sounding(IdRange(1_000, 8_999), pace)
     (None, None)
     """
-    # Between 100 and a million ids a narrow window of the user's is worth a third, finest sounding; above, a reply of
-    # up to 10,000 rows is risked rather than a call spent for every power of ten.
-    finest = 100 if pace.safe < SPACINGS[1] and len(window) <= SPACINGS[0] else SPACINGS[1]
+    narrow = pace.allowance <= 1_000  # noqa: PLR2004  below that a dense stretch shorter than 10,000 matters
     if len(window) > pace.safe:
-        for spacing in SPACINGS:
-            if finest <= spacing <= len(window) and spacing < below:
+        for spacing in SPACINGS_WHEN_NARROW if narrow else SPACINGS:
+            # The finest is worth its call near the table's ids; a million wide, a reply of 10,000 rows is risked.
+            if spacing < below and spacing <= len(window) and (spacing > 100 or len(window) <= 10**6):  # noqa: PLR2004
                 return _sounding(window, spacing, key)
     return None
+
+
+def further(window: IdRange, last: int) -> IdRange | None:
+    """The ids to sound next, behind a window in which nothing was met; None where all were.
+
+    They reach to the next power of ten, and keep to one length.
+
+    >>> further(IdRange(5_600, 9_999), 4_294_967_295), further(IdRange(102_000, 109_999), 4_294_967_295)
+    (IdRange(first=10000, last=99999), IdRange(first=110000, last=199999))
+    >>> further(IdRange(5_600, 9_000), 9_000) is None
+    True
+    """
+    first = window.last + 1
+    if first > last:
+        return None
+    digits = str(first)
+    power = 10 ** (len(digits) - len(digits.rstrip("0")) + 1)
+    return IdRange(first, min(last, first - first % power + power - 1, 10 ** len(digits) - 1))
 
 
 def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, count: int, pace: Pace) -> IdRange:
@@ -190,27 +215,35 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
 
     Returns:
         The window itself where it may be asked for; else a shorter one with the same first id, which may still need
-        finer soundings.
+        finer soundings. It ends where the stretch that holds too much may begin: a spacing's multiple before what was
+        found or, without ids, the first of the window's ten parts.
 
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> first = sounding(window, pace)
     >>> narrowed(window, first, [], 0, pace) == window
     True
     >>> narrowed(window, first, [5_149_000 + n for n in range(999)], 999, pace)
-    IdRange(first=1000000, last=5149003)
+    IdRange(first=1000000, last=4999999)
     >>> narrowed(window, first, None, 999, pace)
-    IdRange(first=1000000, last=1899999)
+    IdRange(first=1000000, last=1999999)
     """
     bearable = pace.allowance // sounded.ids_per_sampled  # so many sampled ids stand for as many rows as may come
     if count <= bearable:
         return window
-    width = sorted(found)[bearable] - window.first if found else len(window) // 10
-    return IdRange(window.first, min(window.last, window.first + max(width, pace.at_rows().width) - 1))
+    if found:
+        enough = sorted(found)[bearable]
+        begins = enough - enough % sounded.spacing
+        end = begins if begins > window.first else enough
+    else:
+        power = 10 ** _places_below(len(window))
+        end = window.first - window.first % power + power
+    least = window.first + pace.at_rows().width
+    return IdRange(window.first, min(window.last, max(end, least) - 1))
 
 
 def _sounding(window: IdRange, spacing: int, key: str) -> Sounding:
     first, last = str(window.first), str(window.last)
-    places = len(str(spacing)) - 1
+    places = _places(spacing)
     shared = next((place for place, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), len(first))
     # Fixed digits differ from sounding to sounding, and are the same when a walk is resumed: bytes must not depend on
     # how often it was interrupted.
@@ -219,6 +252,15 @@ def _sounding(window: IdRange, spacing: int, key: str) -> Sounding:
     pattern = first[:shared] + "_" * (len(first) - shared - places) + fixed + "_" * (places // 2)
     block = IdRange(int(first[:shared].ljust(len(first), "0")), int(first[:shared].ljust(len(first), "9")))
     return Sounding(Query((Condition(key, "like", pattern),), block), spacing)
+
+
+def _places(power_of_ten: int) -> int:
+    return len(str(power_of_ten)) - 1
+
+
+def _places_below(width: int) -> int:
+    """The exponent of the greatest power of ten below `width`, which is at least 2."""
+    return len(str(width - 1)) - 1
 
 
 def _averaged(before: float | None, now: float) -> float:
