@@ -35,7 +35,7 @@ from magento_pager import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from magento_pager.walk.paginator import Row
+    from magento_pager.walk.reading import Row
 
 CARRIERS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter()]
 SAFE_WITHOUT_IDS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp()]
@@ -212,7 +212,7 @@ def test_before_an_id_is_known_prefix_asks() -> None:
     """Without a canary an empty answer to a list or a regexp proves nothing, so `prefix` finds the first rows."""
     source = Memory(range(5000, 5100))
     pages = list(walk(source, InList(), window=100).pages())
-    names = [page.stats.strategy for page in pages]
+    names = [page.stats.asked_by for page in pages]
     first = next(number for number, page in enumerate(pages) if page.rows)
     assert set(names[: first + 1]) == {"prefix"}
     assert all(query.canary for query, _ in source.asked if query.conditions[0].operator == "in")
@@ -251,7 +251,7 @@ def test_a_row_without_a_usable_id_is_refused(row: Row) -> None:
 
 def test_an_id_that_comes_twice_in_a_window_is_refused() -> None:
     """A server that repeats a row is not to be trusted with the others."""
-    with pytest.raises(MalformedReplyError, match="id 5 came twice"):
+    with pytest.raises(MalformedReplyError, match="row 5 came twice"):
         list(Paginator(Sends({"id": "5"}, {"id": "5"}), Alias(), "id"))
 
 
@@ -326,7 +326,8 @@ def test_a_strategy_of_the_users_own_needs_no_registration() -> None:
     source = Memory([*range(1, 50), *range(3_000_000, 3_000_100)])
     pages = list(walk(source, Tens(), window=20).pages())
     assert [row for page in pages for row in page.rows] == source.rows()
-    assert {page.stats.strategy for page in pages} == {"tens", "single-filter"}
+    assert {page.stats.asked_by for page in pages} == {"tens", "single-filter"}
+    assert {page.stats.strategy for page in pages} == {"tens"}
 
 
 def test_queries_ask_nothing() -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from magento_pager.walk.paginator import Cursor
+    from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.ranges import IdRange
+    from magento_pager.walk.walking import Cursor
 
 
 class PagerError(Exception):
@@ -85,3 +86,15 @@ class FilterIgnoredError(RemoteError):
         self.span = span
         self.stray = tuple(stray)
         self.missing_canary = missing_canary
+
+
+class NoStrategyError(RemoteError):
+    """The server honours none of the strategies, or not the one that was asked for.
+
+    Attributes:
+        report: the evidence for each strategy that was tried.
+    """
+
+    def __init__(self, message: str, *, report: ProbeReport) -> None:
+        super().__init__(message)
+        self.report = report

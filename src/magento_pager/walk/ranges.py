@@ -92,6 +92,14 @@ class IdRange:
             yield IdRange(first, last)
             first = last + 1
 
+    def tenths(self) -> Iterator[IdRange]:
+        """Cover the range with at most ten windows, at multiples of the greatest power of ten below its length.
+
+        >>> [str(part) for part in IdRange(100, 149).tenths()]
+        ['100-109', '110-119', '120-129', '130-139', '140-149']
+        """
+        return self.tile(10 ** max(0, len(str(len(self) - 1)) - 1))
+
     def blocks(self) -> Iterator[IdRange]:
         """Cover the range, in order, with the fewest decimal blocks.
 

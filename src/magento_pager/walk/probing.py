@@ -1,0 +1,367 @@
+"""Which strategy does this server honour? Decided from ids that came back.
+
+What lives here: the ground on which strategies are judged (rows known completely, at the low end of the ids), the
+trial of one strategy on it, and the report.
+
+A strategy holds only if exactly the known rows inside a window come back, where known rows lie below, inside and above
+it. The ground is at the low end because a dropped lower bound then returns few rows: of a pair of bounds it is always
+the upper one that may survive alone. Nothing is trusted because it did not fault.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, TransportError
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.reading import Known, Reader, Token
+from magento_pager.walk.strategies import Prefix, SingleFilter
+from magento_pager.walk.walking import Cursor, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from magento_pager.walk.strategies import Strategy
+
+Verdict = Literal["holds", "ignored", "faults"]
+
+HOLDS_EVERYWHERE = (Prefix, SingleFilter)
+"""Strategies that every version and list honours: one condition, one bound."""
+
+FINDING = 30  # calls at most to find rows
+FINDING_WIDTH = 1_000  # ids in a window while they are looked for, so that no reply is above 1,000 rows
+FEWEST = 3  # rows below, inside and above
+WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
+SHOWN = 60  # characters of a query in the table
+CALLERS_FAULTS = frozenset({"2", "3", "4", "5", "6"})
+"""Faults that say nothing of the filter: login, rights, session, parameters."""
+PHP_GAVE_UP = 500
+ENOUGH_STRAY = 10  # rows: the rest of the reply is not read
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """All rows of a range of ids.
+
+    Attributes:
+        ids: the range, inclusive.
+        rows: what its rows are known by.
+    """
+
+    ids: IdRange
+    rows: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where strategies are judged.
+
+    Attributes:
+        window: the ids to ask for, inclusive.
+        inside: what all rows of the window are known by.
+        outside: known rows below and above it.
+    """
+
+    window: IdRange
+    inside: frozenset[Token]
+    outside: frozenset[Token]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The evidence for or against one strategy.
+
+    Attributes:
+        strategy: its name.
+        query: what was asked.
+        expected: rows that should have come back, canary included.
+        returned: those of them that did.
+        stray: the first rows that should not have come back and did, by id or identity; at most ten.
+        fault: the server's words where it refused, or None.
+        seconds: time of the call.
+        verdict: `holds`: exactly the expected rows came; `ignored`: others, or not all; `faults`: the server refused.
+    """
+
+    strategy: str
+    query: str
+    expected: int
+    returned: int
+    stray: tuple[Token, ...]
+    fault: str | None
+    seconds: float
+    verdict: Verdict
+
+    @property
+    def outcome(self) -> str:
+        """What came back, in words.
+
+        >>> Trial("range", "", 3, 2, (7,), None, 0.1, "ignored").outcome
+        '2 of 3 rows came back, and some that were not asked for (7)'
+        """
+        stray = f", and some that were not asked for ({self.stray[0]})" if self.stray else ""
+        return self.fault or f"{self.returned} of {self.expected} rows came back{stray}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What a probe found out about one list.
+
+    Attributes:
+        operation: the list.
+        chosen: the name of the strategy to use; None where none holds.
+        rows_known: rows that the verdicts rest on; below three no verdict is possible, and `prefix` needs none.
+        calls: calls made to find rows and to judge.
+        trials: the evidence, in the order it was taken.
+    """
+
+    operation: str
+    chosen: str | None
+    rows_known: int
+    calls: int
+    trials: tuple[Trial, ...]
+
+    def holds(self, name: str) -> bool | None:
+        """True or False where the strategy was tried, else None.
+
+        >>> ProbeReport("salesOrderList", None, 0, 0, ()).holds("range") is None
+        True
+        """
+        return next((trial.verdict == "holds" for trial in self.trials if trial.strategy == name), None)
+
+    @property
+    def server(self) -> str:
+        """What the evidence says of the server, in a sentence.
+
+        >>> trial = Trial("range", "", 3, 3, (), None, 0.1, "holds")
+        >>> ProbeReport("salesOrderList", "range", 3, 1, (trial,)).server
+        'applies from and to together: Magento 1.8 or newer, or orders and invoices of 1.4.2 to 1.7.0.0.'
+        """
+        both, lists = self.holds("range"), self.holds("in-list")
+        match both, lists:
+            case None, None:
+                return "too few rows to tell which filters the server honours."
+            case True, True:
+                return "combines from and to on one field: Magento 1.8 or newer."
+            case True, False:
+                return "applies every condition and reads a list as its first id: Magento 1.4.2 to 1.7.0.0."
+            case True, None:
+                return "applies from and to together: Magento 1.8 or newer, or orders and invoices of 1.4.2 to 1.7.0.0."
+            case _, True:
+                return "keeps the last condition per field and splits lists: Magento 1.7.0.1 to 1.7.0.2."
+            case _, False if self.holds("regexp"):
+                return "keeps the last condition per field, knows regexps and no lists: Magento 1.6.0.0 to 1.7.0.0."
+            case _, False if self.holds("regexp") is False:
+                return "keeps the last condition per field and knows neither lists nor regexps: Magento up to 1.5."
+            case _:
+                return "keeps the last condition per field: Magento up to 1.7.0.2."
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return asdict(self) | {"server": self.server}
+
+    def __str__(self) -> str:
+        rows = [("strategy", "verdict", "outcome", "s", "query")]
+        rows += [
+            (
+                trial.strategy,
+                trial.verdict,
+                _shortened(trial.outcome),
+                f"{trial.seconds:.2f}",
+                _shortened(trial.query),
+            )
+            for trial in self.trials
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        head = f"{self.operation}: the server {self.server} Use {self.chosen or 'none of these'}."
+        return "\n".join([head, *table] if self.trials else [head])
+
+
+def ground(sightings: Sequence[Sighting]) -> Ground | None:
+    """Where strategies can be judged, or None where too few rows are known.
+
+    Args:
+        sightings: all rows of adjoining ranges, from the lowest id on.
+
+    Rows known by id are told apart one by one:
+
+    >>> found = ground([Sighting(IdRange(0, 999), (3, 5, 6, 9, 400))])
+    >>> found.window, sorted(found.inside), sorted(found.outside)
+    (IdRange(first=4, last=14), [5, 6, 9], [3, 400])
+
+    Rows known by an identity only by the range they came from:
+
+    >>> parts = [(IdRange(0, 9), ("A", "B")), (IdRange(10, 99), ("C",)), (IdRange(100, 999), ("D",))]
+    >>> seen = [Sighting(*part) for part in parts]
+    >>> ground(seen).window, ground(seen[:2])
+    (IdRange(first=10, last=99), None)
+    """
+    ids = sorted(token for seen in sightings for token in seen.rows if isinstance(token, int))
+    if ids:
+        return _ground_by_ids(ids)
+    populated = [seen for seen in sightings if seen.rows]
+    if len(populated) < FEWEST:
+        return None
+    middle = populated[1]
+    outside = {token for seen in populated if seen is not middle for token in seen.rows}
+    return Ground(middle.ids, frozenset(middle.rows), frozenset(outside))
+
+
+def finer(sightings: Sequence[Sighting]) -> IdRange | None:
+    """The range to look at in parts, so that rows known by an identity get told apart; None where that is no use.
+
+    >>> finer([Sighting(IdRange(0, 9), ()), Sighting(IdRange(10, 99), ("A", "B", "C"))])
+    IdRange(first=10, last=99)
+    """
+    if sum(len(seen.rows) for seen in sightings) < FEWEST:
+        return None
+    crowded = max(sightings, key=lambda seen: len(seen.rows))
+    return crowded.ids if len(crowded.rows) > 1 else None
+
+
+def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = False) -> ProbeReport:
+    """Ask the server which of the candidates it honours.
+
+    At most 30 calls find rows at the low end of the ids, by decimal blocks, which every version understands; at most
+    12 judge the candidates on them. No reply holds more than 1,000 rows or so.
+
+    Args:
+        reader: reads the list.
+        candidates: strategies in order of preference.
+        exhaustive: judge every candidate, instead of ending with the first that holds.
+
+    Raises:
+        NoStrategyError: there are rows, and decimal blocks bring none.
+        RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
+    """
+    seen, calls = _sightings(reader)
+    rows = sum(len(one.rows) for one in seen)
+    if rows == 0 and seen[-1].ids.last == MAX_ID:
+        calls += 1
+        _believe_emptiness(reader)
+    on = ground(seen)
+    if on is None:
+        return ProbeReport(reader.operation, None, rows, calls, ())
+    canary: Known | None = None
+    trials: list[Trial] = []
+    chosen: str | None = None
+    for candidate in candidates:
+        if isinstance(candidate, HOLDS_EVERYWHERE):
+            chosen = chosen or candidate.name
+        else:
+            needs_canary = getattr(candidate, "needs_canary", False)
+            if needs_canary and canary is None:
+                canary = _canary(reader, on, seen)
+            given = canary if needs_canary else None
+            trial = reader.persistently(lambda: judge(candidate, on, given, reader))  # noqa: B023  called at once
+            trials.append(trial)
+            chosen = chosen or (candidate.name if trial.verdict == "holds" else None)
+        if chosen and not exhaustive:
+            break
+    return ProbeReport(reader.operation, chosen, rows, calls + len(trials), tuple(trials))
+
+
+def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) -> Trial:
+    """Put the window to the server in the words of one strategy, and compare.
+
+    Args:
+        strategy: the one to judge.
+        on: the rows that must come back, and those that must not.
+        canary: a row outside the window; None where the strategy needs none.
+        reader: asks; a call is given up once enough stray rows have been met.
+
+    Raises:
+        RemoteError: the call failed in a way that says nothing of the filter: connection, login, rights.
+    """
+    expected = on.inside | ({canary.token} if canary else set())
+    returned: set[Token] = set()
+    stray: list[Token] = []
+    fault: str | None = None
+    queries = list(strategy.queries(on.window, canary.id if canary else None))
+    began = time.monotonic()
+    try:
+        for query in queries:
+            for token in reader.tokens(query):
+                if token in expected:
+                    returned.add(token)
+                elif not (isinstance(token, int) and token in query.span and token not in on.window):
+                    stray.append(token)
+                if len(stray) >= ENOUGH_STRAY:
+                    break
+    except (FaultError, TransportError, MalformedReplyError) as error:
+        if not is_verdict(error):
+            raise
+        fault = str(error)
+    verdict: Verdict = "faults" if fault else "holds" if returned == expected and not stray else "ignored"
+    seconds = round(time.monotonic() - began, 3)
+    asked = " / ".join(map(str, queries))
+    return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
+
+
+def _sightings(reader: Reader) -> tuple[list[Sighting], int]:
+    """All rows at the low end of the ids, in parts, until they make a ground; and the calls it took."""
+    seen: list[Sighting] = []
+    calls = 0
+    for page in Walk(reader, Prefix(reader.key), FINDING_WIDTH).pages(Cursor(reader.operation, 0, MAX_ID)):
+        seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+        calls += page.stats.calls
+        if calls >= FINDING or ground(seen) or finer(seen):
+            break
+    while calls < FINDING and not ground(seen) and (crowded := finer(seen)):
+        place = next(place for place, one in enumerate(seen) if one.ids == crowded)
+        blocks = list(crowded.blocks())
+        parts: list[Sighting] = []
+        for part in blocks if len(blocks) > 1 else crowded.tenths():
+            reply = reader.read(Prefix(reader.key), part)
+            parts.append(Sighting(part, reply.tokens))
+            calls += reply.calls
+        seen[place : place + 1] = parts
+    return seen, calls
+
+
+def _believe_emptiness(reader: Reader) -> None:
+    """Raise unless one bound brings nothing either: then `like` brought nothing because nothing is there."""
+    (query,) = SingleFilter(reader.key).queries(IdRange(0, MAX_ID), None)
+    if reader.persistently(lambda: next(reader.tokens(query), None)) is not None:
+        raise NoStrategyError(
+            f"{reader.operation}: decimal blocks bring no row, yet there are some: this server honours no filter that "
+            "a strategy could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+            report=ProbeReport(reader.operation, None, 0, 0, ()),
+        )
+
+
+def _canary(reader: Reader, on: Ground, seen: Sequence[Sighting]) -> Known | None:
+    """A row outside the ground's window."""
+    numbers = sorted(token for token in on.outside if isinstance(token, int))
+    if numbers:
+        return Known(numbers[0], numbers[0])
+    part = next(one.ids for one in seen if one.rows and one.ids != on.window)
+    return reader.acquaintance(reader.read(Prefix(reader.key), part), part)
+
+
+def is_verdict(error: Exception) -> bool:
+    """True where a failed call is an answer to the question whether the filter can be used.
+
+    PHP 5 answers a name it cannot resolve with HTTP 500 or an empty body, others with a numbered fault.
+    """
+    if isinstance(error, FaultError):
+        return error.code not in CALLERS_FAULTS and error.code != "WSDL"
+    if isinstance(error, TransportError):
+        return error.status == PHP_GAVE_UP
+    return isinstance(error, MalformedReplyError)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def _ground_by_ids(ids: Sequence[int]) -> Ground | None:
+    """A narrow window around the second id and what follows it closely."""
+    if len(ids) < FEWEST:
+        return None
+    inside = [number for number in ids[1:-1] if number - ids[1] < WIDEST_GROUND // 2]
+    beyond = ids[1 + len(inside)]
+    window = IdRange(max(ids[0] + 1, inside[0] - 5), min(beyond - 1, inside[-1] + 5))
+    return Ground(window, frozenset(inside), frozenset(ids) - frozenset(inside))

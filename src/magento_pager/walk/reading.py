@@ -1,0 +1,240 @@
+"""Reading one window: ask, check every row as it arrives, and give all of it or nothing.
+
+What lives here: the seam to the network (`Source`), the checks that make a reply trustworthy, and the retries around
+the unit that reads one window. It does not know which window comes next, or why this one was asked for.
+
+A row is known by its id; in lists whose rows carry none, by another field that no two rows share. Rows outside the
+span show a dropped condition. They cannot show rows that are missing: that is what the canary is for.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from magento_pager.errors import FilterIgnoredError, MalformedReplyError, TransportError
+from magento_pager.walk.conditions import Condition, Query, contradicts
+from magento_pager.walk.strategies import KEY, Prefix, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from magento_pager.walk.ranges import IdRange
+
+T = TypeVar("T")
+
+Row: TypeAlias = dict[str, Any]
+"""One record as the server sent it: text by field name; a field that is NULL there is an absent key."""
+
+Token: TypeAlias = int | str
+"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
+
+
+class Source(Protocol):
+    """The seam to the network. Any list that takes conditions can be one."""
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """The rows of one call, as they arrive. Closing the generator closes the connection.
+
+        Raises:
+            RemoteError: the call failed; one whose `retryable` is True is tried again.
+        """
+
+
+class Known(NamedTuple):
+    """A row known to exist, which may serve as a canary."""
+
+    id: int
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Checked rows, in order.
+
+    Attributes:
+        rows: each with its token, by id; by identity where rows carry no id.
+        calls: requests answered for it.
+        empty_calls: those of them that brought no row.
+    """
+
+    rows: tuple[tuple[Token, Row], ...]
+    calls: int
+    empty_calls: int
+
+    @property
+    def by_ids(self) -> bool:
+        """True where every row carries its id."""
+        return all(isinstance(token, int) for token, _ in self.rows)
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """What the rows are known by."""
+        return tuple(token for token, _ in self.rows)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the rows that carry one."""
+        return [token for token in self.tokens if isinstance(token, int)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads windows of one list.
+
+    Attributes:
+        source: where rows come from.
+        id_field: what rows call the key.
+        identity_field: another field that no two rows share, where rows may carry no id; else None.
+        operation: the name of the list, for messages.
+        key: what filters call the key.
+        where: the user's own conditions, sent with every query and checked on every row that holds their field.
+        attempts: how often a window is read before a passing failure is given up.
+    """
+
+    source: Source
+    id_field: str
+    identity_field: str | None = None
+    operation: str = ""
+    key: str = KEY
+    where: tuple[Condition, ...] = ()
+    attempts: int = 5
+
+    def read(self, strategy: Strategy, window: IdRange, known: Known | None = None) -> Reply:
+        """All rows of a window.
+
+        Args:
+            strategy: how the window is put to the server.
+            window: the ids wanted, inclusive.
+            known: a row that may serve as a canary, or None.
+
+        Raises:
+            FilterIgnoredError: a row from outside came, or the canary did not.
+            MalformedReplyError: a row came that cannot be one of this list, or came twice.
+            RemoteError: the call failed, and did so again as often as it was tried.
+        """
+        return self.persistently(lambda: self._read(strategy, window, known))
+
+    def sample(self, query: Query) -> Reply:
+        """The rows of one call that needs no canary, checked.
+
+        Raises:
+            RemoteError: as `read`.
+        """
+        rows = self.persistently(lambda: tuple(self._admitted(query, None)))
+        return Reply(rows, 1, int(not rows))
+
+    def tokens(self, query: Query) -> Iterator[Token]:
+        """What the rows of one call are known by, unchecked, as they arrive."""
+        with closing(self.source.fetch(self._with_where(query))) as rows:
+            yield from map(self.token, rows)
+
+    def acquaintance(self, reply: Reply, window: IdRange) -> Known | None:
+        """A row of the reply to `window` with its id; found by ever narrower blocks where rows carry none.
+
+        Returns:
+            None where its rows vanished meanwhile.
+        """
+        while reply.rows:
+            token = reply.tokens[0]
+            if isinstance(token, int):
+                return Known(token, token)
+            if len(window) == 1:
+                return Known(window.first, token)
+            for part in window.tenths():
+                reply = self.read(Prefix(self.key), part)
+                if reply.rows:
+                    window = part
+                    break
+        return None
+
+    def token(self, row: Row) -> Token:
+        """What a row is known by.
+
+        Raises:
+            MalformedReplyError: it has neither a usable id nor an identity.
+        """
+        number = row.get(self.id_field)
+        if number is None and self.identity_field is not None and isinstance(row.get(self.identity_field), str):
+            return str(row[self.identity_field])
+        try:
+            return int(number or "")
+        except ValueError:
+            raise MalformedReplyError(
+                f"{self.operation}: a row came with {self.id_field}={number!r}, which is no id; is this the right list?"
+            ) from None
+
+    def persistently(self, attempt: Callable[[], T]) -> T:
+        """What `attempt` gives, tried again where it fails in a way that may pass."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, TransportError) and error.retryable),
+            stop=stop_after_attempt(self.attempts),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _read(self, strategy: Strategy, window: IdRange, known: Known | None) -> Reply:
+        rows: list[tuple[Token, Row]] = []
+        calls = empty_calls = 0
+        for query in strategy.queries(window, known.id if known else None):
+            found = list(self._admitted(query, known))
+            if query.span not in window and any(isinstance(token, str) for token, _ in found):
+                raise FilterIgnoredError(
+                    f"{self.operation}: rows come without ids, so what {strategy.name} returns beyond ids {window} "
+                    "cannot be told from what was asked; use the strategy alias or prefix",
+                    span=window,
+                )
+            rows += (pair for pair in found if isinstance(pair[0], str) or pair[0] in window)
+            calls, empty_calls = calls + 1, empty_calls + (not found)
+        rows.sort(key=lambda pair: (isinstance(pair[0], str), pair[0]))
+        for (one, _), (other, _) in pairwise(rows):
+            if one == other:
+                raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
+        return Reply(tuple(rows), calls, empty_calls)
+
+    def _admitted(self, query: Query, known: Known | None) -> Iterator[tuple[Token, Row]]:
+        """The rows of one call, each checked as it arrives; the connection is closed at the first stray one."""
+        canary = known.token if known and known.id == query.canary else query.canary
+        met = canary is None
+        with closing(self.source.fetch(self._with_where(query))) as rows:
+            for row in rows:
+                token = self.token(row)
+                if token == canary:
+                    met = True
+                    if query.canary not in query.span:
+                        continue
+                if isinstance(token, int) and token not in query.span:
+                    raise FilterIgnoredError(
+                        f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
+                        "dropped a condition; use another strategy (prefix holds on every version)",
+                        span=query.span,
+                        stray=[token],
+                    )
+                self._check_where(row, token, query)
+                yield token, row
+        if not met:
+            raise FilterIgnoredError(
+                f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
+                f"come back ({str(query)[:200]}): the server misread the condition; use another strategy (prefix "
+                "holds on every version)",
+                span=query.span,
+                missing_canary=query.canary,
+            )
+
+    def _check_where(self, row: Row, token: Token, query: Query) -> None:
+        for condition in self.where:
+            if contradicts(condition, row):
+                raise FilterIgnoredError(
+                    f"{self.operation}: the server ignored or misread where {condition}: it sent a row with "
+                    f"{row.get(condition.field.rpartition('.')[2])!r}; leave it out and filter the rows",
+                    span=query.span,
+                    stray=[token] if isinstance(token, int) else [],
+                )
+
+    def _with_where(self, query: Query) -> Query:
+        return replace(query, conditions=query.conditions + self.where)
