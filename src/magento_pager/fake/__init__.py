@@ -1,0 +1,46 @@
+"""An embedded Magento: a real SOAP server on loopback that lies as the real ones do.
+
+For demos, for the tests of this package, and for the tests of anybody who talks to a Magento 1.x or an OpenMage. It
+shares no code with the client in this package, so that it can check it.
+
+The names below are imported when they are first used: pytest loads the plugin in this package at each of its starts.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from magento_pager.fake.api import Call
+    from magento_pager.fake.database import Database
+    from magento_pager.fake.faults import PhpFatal, ShopFault
+    from magento_pager.fake.profiles import PROFILES, Profile, profile
+    from magento_pager.fake.settings import Settings
+    from magento_pager.fake.shop import Knobs, Shop
+
+__all__ = ["PROFILES", "Call", "Database", "Knobs", "PhpFatal", "Profile", "Settings", "Shop", "ShopFault", "profile"]
+
+_HOMES = {
+    "PROFILES": "profiles",
+    "Call": "api",
+    "Database": "database",
+    "Knobs": "shop",
+    "PhpFatal": "faults",
+    "Profile": "profiles",
+    "Settings": "settings",
+    "Shop": "shop",
+    "ShopFault": "faults",
+    "profile": "profiles",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it lives."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,419 @@
+"""Made-up rows, and rows read from a file.
+
+A made-up row follows from its id and from how many came before it, so that a shop of the same size is the same shop
+each time. The values are written as SQL expressions: the database makes the rows where it keeps them, a million
+orders in seconds. What is the same in all rows is no value of a row but a default of its column, and costs nothing.
+
+The mixture is that of a lived-in shop: names from many alphabets, markup and quotes in them, NULLs, empty texts, texts
+of several lines, orders of guests, orders without anything to ship.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from magento_pager.fake.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+Cell: TypeAlias = "str | bytes | int | float | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make up the rows of one table.
+
+    Attributes:
+        values: columns and the SQL of their value. It may use `id`; `n`, the number of rows before this one; `step`,
+            seconds from row to row; `a`, `b` and `c`, three numbers below 65,536 that look random; what `DRAWN` makes
+            of them; `parent`, the id of an order; the tables `person` and `view`, a customer's name and a store view;
+            and `o`, the order of that id.
+        defaults: columns and the value that all rows have; the columns in neither are NULL.
+        drawn: which of `DRAWN` the values use.
+    """
+
+    values: Mapping[str, str]
+    defaults: Mapping[str, Cell] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
+
+
+PEOPLE: Sequence[tuple[str, str | None]] = (
+    ("Anna", "Müller"),
+    ("José", "García"),
+    ("Łukasz", "Wójcik"),
+    ("花子", "山田"),
+    ("Иван", "Иванов"),
+    ("Zoë", "O'Neil"),
+    ("Tom & Jerry", "Smith"),
+    ("<b>Bob</b>", "d\u2019Arc"),
+    ("Ma\tRie", "Ångström"),
+    ("Noël", None),
+    ("محمد", "الفارسي"),
+    ("Ελένη", "Παππά"),
+    ("Mary Ann", 'van "der" Berg'),
+    ("Björn", "Þórsson"),
+    ("Emoji 😀", "]]>"),
+    ("", "Nguyễn"),
+)
+"""First and last names. One has no last name, one an empty first name."""
+
+STORE_VIEWS: Sequence[tuple[int, str, str]] = (
+    (1, "default", "Main Website\nMain Store\nDefault Store View"),
+    (2, "deutsch", "Main Website\nMain Store\nDeutsch für alle"),
+    (3, "nihongo", "日本語"),
+)
+"""Id, code and, as an order keeps it, the name of the store views. Store 0 is the administration and has no orders."""
+
+STATUSES: Sequence[tuple[int, str, str]] = (
+    (58, "complete", "complete"),
+    (74, "processing", "processing"),
+    (84, "pending", "new"),
+    (92, "canceled", "canceled"),
+    (96, "holded", "holded"),
+    (98, "closed", "closed"),
+    (100, "pending_payment", "pending_payment"),
+)
+"""How many orders of a hundred have this status or one before it, the status, and the state behind it."""
+
+
+def _cases(number: str, column: int) -> str:
+    """The status or the state by a number from 0 to 99."""
+    cases = " ".join(f"WHEN {number} < {row[0]} THEN '{row[column]}'" for row in STATUSES)
+    return f"CASE {cases} END"
+
+
+def _money(sql: str) -> str:
+    """An amount in cents as MySQL shows a DECIMAL(12,4)."""
+    return f"printf('%d.%02d00', ({sql}) / 100, ({sql}) % 100)"
+
+
+_CREATED_AT = "datetime(1696118400 + n * step + a % max(1, step), 'unixepoch')"
+_VIRTUAL = "c % 22 = 0"
+_CENTS = "1000 + (a * 65536 + b) % 150000"
+_SHIPPING = f"CASE WHEN {_VIRTUAL} THEN '0.0000' ELSE '5.0000' END"
+
+DRAWN: Mapping[str, str] = {
+    "created": _CREATED_AT,
+    "goods": _money(_CENTS),
+    "total": _money(f"{_CENTS} + CASE WHEN {_VIRTUAL} THEN 0 ELSE 500 END"),
+}
+"""What several columns of a row are made of, worked out once: the moment of its creation and its amounts."""
+
+_ITEMS = "(1 + b % 4)"
+_PAID = "b % 100 < 74"
+_COUPON = "c % 7 = 0"
+
+_TAXES = """
+tax_amount base_tax_amount discount_amount base_discount_amount shipping_tax_amount base_shipping_tax_amount
+hidden_tax_amount base_hidden_tax_amount
+"""
+_RATES = {
+    "store_to_base_rate": "1.0000",
+    "store_to_order_rate": "1.0000",
+    "base_to_global_rate": "1.0000",
+    "base_to_order_rate": "1.0000",
+}
+_CURRENCIES = {
+    f"{kind}_currency_code": "EUR" if kind == "order" else "USD" for kind in ("global", "base", "store", "order")
+}
+
+_ORDERS = Recipe(
+    values={
+        "entity_id": "id",
+        "state": _cases("b % 100", 2),
+        "status": _cases("b % 100", 1),
+        "coupon_code": f"CASE WHEN {_COUPON} THEN 'SAVE' || (a % 20) END",
+        "applied_rule_ids": f"CASE WHEN {_COUPON} THEN 1 + a % 20 || ',7' END",
+        "protect_code": "printf('%06x', a * 256 + b % 256)",
+        "shipping_description": f"CASE WHEN {_VIRTUAL} THEN NULL ELSE 'Flat Rate - Fixed' END",
+        "shipping_method": f"CASE WHEN {_VIRTUAL} THEN NULL ELSE 'flatrate_flatrate' END",
+        "is_virtual": _VIRTUAL,
+        "store_id": "view.store",
+        "store_name": "view.name",
+        "customer_id": "CASE WHEN a % 10 < 7 THEN 1 + (a * 65536 + c) % 6000 END",
+        "customer_is_guest": "a % 10 >= 7",
+        "customer_group_id": "CASE WHEN a % 10 < 7 THEN 1 + c % 3 ELSE 0 END",
+        "customer_email": "'u' || id || '@example.com'",
+        "customer_firstname": "person.first",
+        "customer_lastname": "person.last",
+        "customer_note": "CASE WHEN c % 45 = 0 THEN 'Please ring twice.\r\nThank you.' WHEN c % 45 = 1 THEN '' END",
+        "subtotal": "goods",
+        "base_subtotal": "goods",
+        "subtotal_incl_tax": "goods",
+        "base_subtotal_incl_tax": "goods",
+        "shipping_amount": _SHIPPING,
+        "base_shipping_amount": _SHIPPING,
+        "shipping_incl_tax": _SHIPPING,
+        "base_shipping_incl_tax": _SHIPPING,
+        "grand_total": "total",
+        "base_grand_total": "total",
+        "total_paid": f"CASE WHEN {_PAID} THEN total END",
+        "total_due": f"CASE WHEN {_PAID} THEN '0.0000' ELSE total END",
+        "total_qty_ordered": f"{_ITEMS} || '.0000'",
+        "base_total_qty_ordered": f"{_ITEMS} || '.0000'",
+        "weight": f"{_ITEMS} || '.0000'",
+        "total_item_count": _ITEMS,
+        "billing_address_id": "2 * id",
+        "shipping_address_id": f"CASE WHEN {_VIRTUAL} THEN NULL ELSE 2 * id + 1 END",
+        "quote_id": "id + 10",
+        "increment_id": "view.store || printf('%08d', id)",
+        "remote_ip": "'10.' || c % 256 || '.' || a % 256 || '.' || b % 256",
+        "created_at": "created",
+        "updated_at": "datetime(created, '+' || (b * 73 + c) || ' seconds')",
+    },
+    defaults={
+        **_RATES,
+        **_CURRENCIES,
+        **dict.fromkeys(_TAXES.split(), "0.0000"),
+        "customer_note_notify": 1,
+        "email_sent": 1,
+        "paypal_ipn_customer_notified": 0,
+    },
+    drawn=("created", "goods", "total"),
+)
+
+_ADDRESS_VALUES = {
+    "parent_id": "id",
+    "customer_id": "CASE WHEN a % 10 < 7 THEN 1 + (a * 65536 + c) % 6000 END",
+    "firstname": "person.first",
+    "lastname": "person.last",
+    "postcode": "printf('%05d', a % 90000 + 1000)",
+    "street": "'Street ' || (b % 300) || char(10) || 'Flat ' || (c % 40)",
+    "telephone": "'+49 ' || (a * 16 + c % 16)",
+}
+_ADDRESS_DEFAULTS: Mapping[str, Cell] = {"city": "Köln", "region": "Nordrhein-Westfalen", "country_id": "DE"}
+
+ADDRESSES: Sequence[tuple[Recipe, str]] = (
+    (
+        Recipe(
+            {"entity_id": "2 * id", "address_type": "'billing'", **_ADDRESS_VALUES},
+            _ADDRESS_DEFAULTS,
+        ),
+        "1",
+    ),
+    (
+        Recipe(
+            {"entity_id": "2 * id + 1", "address_type": "'shipping'", **_ADDRESS_VALUES},
+            _ADDRESS_DEFAULTS,
+        ),
+        f"NOT ({_VIRTUAL})",
+    ),
+)
+"""The addresses of orders, and which orders have such a one."""
+
+_DOCUMENT = {
+    "entity_id": "id",
+    "order_id": "parent",
+    "store_id": "coalesce(o.store_id, view.store)",
+    "increment_id": "view.store || printf('%08d', id)",
+    "created_at": "coalesce(o.created_at, created)",
+    "updated_at": "datetime(coalesce(o.created_at, created), '+' || (b * 61 + c) || ' seconds')",
+}
+_AMOUNTS = {
+    "subtotal": "coalesce(o.subtotal, goods)",
+    "base_subtotal": "coalesce(o.subtotal, goods)",
+    "grand_total": "coalesce(o.grand_total, total)",
+    "base_grand_total": "coalesce(o.grand_total, total)",
+    "shipping_amount": f"coalesce(o.shipping_amount, {_SHIPPING})",
+    "base_shipping_amount": f"coalesce(o.shipping_amount, {_SHIPPING})",
+}
+
+_CUSTOMERS = Recipe(
+    values={
+        "entity_id": "id",
+        "store_id": "view.store",
+        "email": "'cust' || id || '@example.com'",
+        "increment_id": "CASE WHEN c % 3 = 0 THEN printf('%09d', id) END",
+        "group_id": "1 + a % 3",
+        "created_at": "created",
+        "updated_at": "datetime(created, '+' || (b * 41) || ' seconds')",
+        "firstname": "person.first",
+        "lastname": "coalesce(person.last, 'Ω')",
+        "middlename": "CASE WHEN b % 5 = 0 THEN 'M.' END",
+        "prefix": "CASE WHEN b % 11 = 0 THEN 'Dr.' END",
+        "dob": "CASE WHEN a % 4 = 0 THEN date('1950-01-01', '+' || (a % 20000) || ' days') || ' 00:00:00' END",
+        "taxvat": "CASE WHEN c % 9 = 0 THEN 'DE' || (100000000 + a * 256 + b % 256) END",
+        "confirmation": "CASE WHEN c % 13 = 0 THEN printf('%08x', a * 65536 + b) END",
+        "password_hash": "printf('%08x%08x%08x%08x:Qx', a * 65536 + b, b * 65536 + c, c * 65536 + a, a * b)",
+    },
+    defaults={
+        "entity_type_id": 1,
+        "attribute_set_id": 0,
+        "website_id": 1,
+        "is_active": 1,
+        "disable_auto_group_change": 0,
+        "created_in": "Default Store View",
+    },
+    drawn=("created",),
+)
+
+_PRODUCTS = Recipe(
+    values={
+        "entity_id": "id",
+        "type_id": "CASE WHEN a % 10 < 8 THEN 'simple' WHEN a % 10 < 9 THEN 'configurable' ELSE 'virtual' END",
+        "sku": "printf('SKU-%05d', id)",
+        "name": "CASE WHEN c % 97 <> 0 THEN 'Product ' || id || ' Größe ' || person.first END",
+        "price": "goods",
+        "weight": f"{_ITEMS} || '.0000'",
+        "url_key": "'product-' || id",
+        "created_at": "created",
+        "updated_at": "datetime(created, '+' || (b * 37) || ' seconds')",
+        "category_ids": "CASE WHEN b % 3 = 0 THEN '' WHEN b % 3 = 1 THEN 2 + a % 30 ELSE 2 + a % 9 || ',' || 20 END",
+        "website_ids": "CASE WHEN c % 40 = 0 THEN '' ELSE '1' END",
+    },
+    defaults={
+        "entity_type_id": 4,
+        "attribute_set_id": 4,
+        "has_options": 0,
+        "required_options": 0,
+        "status": 1,
+        "visibility": 4,
+        "tax_class_id": 2,
+        "description": "Made of nothing,\nfor nobody.",
+        "short_description": "Nothing",
+        "options_container": "container1",
+    },
+    drawn=("created", "goods"),
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    "orders": _ORDERS,
+    "invoices": Recipe(
+        {**_DOCUMENT, **_AMOUNTS, "total_qty": f"{_ITEMS} || '.0000'"},
+        {**_RATES, **_CURRENCIES, "state": 2, "tax_amount": "0.0000", "base_tax_amount": "0.0000"},
+        ("created", "goods", "total"),
+    ),
+    "shipments": Recipe(
+        {**_DOCUMENT, "total_qty": f"{_ITEMS} || '.0000'", "customer_id": "o.customer_id"},
+        drawn=("created",),
+    ),
+    "creditmemos": Recipe(
+        {**_DOCUMENT, **_AMOUNTS, "invoice_id": "CASE WHEN a % 2 THEN 1 + b END"},
+        {**_RATES, **_CURRENCIES, "state": 2, "adjustment": "0.0000", "base_adjustment": "0.0000"},
+        ("created", "goods", "total"),
+    ),
+    "customers": _CUSTOMERS,
+    "products": _PRODUCTS,
+}
+"""The recipe of each list's own table."""
+
+_MULTIPLIERS = ((1103515245, 12345), (69069, 3039), (40692, 24036))
+"""Of three well-known generators; small enough for any id times them to stay a 64-bit integer."""
+
+
+def randoms() -> str:
+    """SQL for the numbers `a`, `b` and `c` of an id."""
+    pairs = zip("abc", _MULTIPLIERS, strict=True)
+    return ", ".join(f"((id * {times} + {plus}) >> 7 & 65535) AS {name}" for name, (times, plus) in pairs)
+
+
+SPAN = 94_000_000
+"""Seconds, about three years, over which the rows of a table are spread, or fewer."""
+_LONGEST_STEP = 4740
+
+
+def step(rows: int) -> int:
+    """Seconds from one made-up row to the next.
+
+    >>> step(2_000), step(1_000_000)
+    (4740, 94)
+    """
+    return max(1, min(_LONGEST_STEP, SPAN // max(1, rows)))
+
+
+_JUMP = 100_000
+_JUMP_TAIL = 20
+"""One row of so many comes after the jump."""
+
+
+def ids(count: int) -> Iterator[int]:
+    """The ids of a table of that size: from 3, with single holes, gaps of a hundred and of two thousand, and a jump.
+
+    The last twentieth comes after a jump to the next multiple of 100,000, as after an import from elsewhere.
+
+    >>> some = list(ids(2_000))
+    >>> some[:5], len(some), sorted(set(some)) == some, some[-1] > 100_000
+    ([3, 4, 6, 7, 8], 2000, True, True)
+    >>> list(ids(3))
+    [3, 4, 6]
+    """
+    tail = count // _JUMP_TAIL
+    at = 2
+    for made in range(count):
+        at += 2 if made % 13 == 2 else 1  # noqa: PLR2004 -- the second of each thirteen is followed by a hole
+        if made and made % 900 == 0:
+            at += 2000 if made % 9000 == 900 else 100  # noqa: PLR2004 -- few wide gaps, more narrow ones
+        if tail and made == count - tail:
+            at = max(_JUMP, (at // _JUMP + 1) * _JUMP)
+        yield at
+
+
+SHARES: Mapping[str, tuple[int, int]] = {
+    "invoices": (13, 20),
+    "shipments": (1, 2),
+    "creditmemos": (1, 20),
+    "customers": (3, 10),
+    "products": (3, 20),
+}
+"""How many rows a list has for so many orders, if nothing else is said."""
+
+
+def sizes(orders: int) -> dict[str, int]:
+    """The rows of each list in a shop of so many orders.
+
+    >>> sizes(2000)
+    {'orders': 2000, 'invoices': 1300, 'shipments': 1000, 'creditmemos': 100, 'customers': 600, 'products': 300}
+    """
+    return {"orders": orders, **{name: orders * times // of for name, (times, of) in SHARES.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a list.
+
+    Attributes:
+        columns: their columns; `entity_id` is one of them.
+        rows: their values, in that order.
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+
+
+def read_rows(path: Path) -> dict[str, Rows]:
+    """Read a file of rows: `{list: {"columns": [...], "rows": [[...], ...]}}` in JSON.
+
+    Columns that are not given are made up. Lists that are not given stay empty.
+
+    Raises:
+        ValueError: it is no such file; the message says where.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: an object of lists is expected")  # noqa: TRY004 -- a value of the file, not a type
+    return {name: _rows(f"{path}: {name}", name, one) for name, one in document.items()}
+
+
+def _rows(where: str, name: str, one: object) -> Rows:
+    """One list of such a file."""
+    if name not in TABLES:
+        raise ValueError(f"{where}: no such list; the lists are {', '.join(TABLES)}")
+    if not isinstance(one, dict) or not isinstance(one.get("columns"), list) or not isinstance(one.get("rows"), list):
+        raise ValueError(f"{where}: columns and rows are expected")  # noqa: TRY004 -- a value of the file, not a type
+    columns = tuple(map(str, one["columns"]))
+    if "entity_id" not in columns:
+        raise ValueError(f"{where}: the column entity_id is missing")
+    for column in columns:
+        if column not in TABLES[name].columns:
+            raise ValueError(f"{where}: {TABLES[name].name} has no column {column!r}")
+    for number, row in enumerate(one["rows"]):
+        if not isinstance(row, list) or len(row) != len(columns):
+            raise ValueError(f"{where}: row {number} has not {len(columns)} values")
+    return Rows(columns, one["rows"])

@@ -1,0 +1,214 @@
+"""The one SELECT of a list call: what Magento sends to MySQL, and what SQLite is asked instead.
+
+The MySQL text is what the shop would run, whole, because a database error is answered with it. Its WHERE clause is
+what `filters` made; the rest is fixed for each list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from magento_pager.fake.data import STORE_VIEWS
+from magento_pager.fake.database.reading import Scope, SqlError, read
+from magento_pager.fake.faults import PhpFatal, ShopFault
+from magento_pager.fake.filters import conditions
+from magento_pager.fake.tables import ADDRESS, ORDER_JOINS, TABLES
+
+if TYPE_CHECKING:
+    from magento_pager.fake.filters import Complex, Conditions, Simple
+    from magento_pager.fake.lists import Listing
+    from magento_pager.fake.profiles import Flavour, Profile
+
+_REPORT = "<!DOCTYPE html>\n<html><body><h1>There has been an error processing your request</h1></body></html>\n"
+"""The page that takes the place of a reply when customers or products meet a database error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A list call in SQLite's words.
+
+    Attributes:
+        columns: what is selected, in the order of `listing.columns`.
+        tables: the tables, joined.
+        key: the key, with the alias of its table.
+        conditions: each true for the rows wanted.
+        driver: the column along whose index MySQL might read; empty when it would read along the key.
+    """
+
+    columns: str
+    tables: str
+    key: str
+    conditions: tuple[str, ...]
+    driver: str = ""
+
+    def select(self, columns: str = "", *conditions: str) -> str:
+        """The SELECT, of other columns or under further conditions.
+
+        >>> Query("one, two", "FROM t", "id", ("id > 5",)).select("id", "two = 2")
+        'SELECT id FROM t WHERE id > 5 AND two = 2'
+        """
+        where = " AND ".join((*self.conditions, *conditions))
+        head = f"SELECT {columns or self.columns} {self.tables}"
+        return f"{head} WHERE {where}" if where else head
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A list call as it came in.
+
+    Attributes:
+        profile: the version that is asked.
+        flavour: `rpc` or `wsi`.
+        listing: the list, of that version.
+        simple: fields and values of `filter`, in the order sent.
+        complex: fields, operators and values of `complex_filter`, in the order sent.
+        store: of a product list, an id or a code.
+    """
+
+    profile: Profile
+    flavour: Flavour
+    listing: Listing
+    simple: Simple = ()
+    complex: Complex = ()
+    store: str = ""
+
+
+def plan(asked: Asked) -> Query:
+    """Make the query of a list call.
+
+    Raises:
+        ShopFault: the shop or its database refuses it.
+        PhpFatal: PHP dies of it, or prints a page and ends.
+
+    >>> from magento_pager.fake.lists import LISTINGS
+    >>> from magento_pager.fake.profiles import profile
+    >>> plan(Asked(profile("20.0.20"), "rpc", LISTINGS["shipments"], [("shipment_id", "5abc")])).select("total_qty")
+    'SELECT total_qty FROM sales_flat_shipment AS main_table WHERE (main_table.entity_id = 5)'
+    """
+    profile, listing = asked.profile, asked.listing
+    made = conditions(profile, asked.flavour, listing, asked.simple, asked.complex)
+    website = _website(profile, asked.store) if listing.name == "products" else ""
+    clause = " AND ".join(f"({one})" for one in made.where)
+    try:
+        read_clause = read(clause, _scope(listing, made)) if clause else None
+    except SqlError as error:
+        if listing.eav:
+            raise PhpFatal(str(error), 503, _REPORT) from None
+        echo = f", query was: {mysql_select(listing)} WHERE {clause}" if profile.echoes_sql else ""
+        raise ShopFault(listing.sql_fault, f"{error}{echo}") from None
+    where = [read_clause.sql] if read_clause else []
+    # An attribute is joined by INNER JOIN: rows without a value for it are gone whatever the condition says.
+    where += [f"e.{code} IS NOT NULL" for code in made.joined.values()]
+    where += [f"',' || e.website_ids || ',' LIKE '%,{website},%'"] if website else []
+    return Query(
+        _columns(profile, listing),
+        _tables(listing),
+        f"{_alias(listing)}.entity_id",
+        tuple(where),
+        _driver(listing, read_clause.bounded) if read_clause else "",
+    )
+
+
+def _driver(listing: Listing, bounded: tuple[str, ...]) -> str:
+    """The first column that is compared with a constant and has an index, unless the key is such a column."""
+    alias = _alias(listing)
+    if f"{alias}.entity_id" in bounded:
+        return ""
+    indexed = {f"{alias}.{column}" for column in TABLES[listing.name].indexed}
+    return next((column for column in bounded if column in indexed), "")
+
+
+def _alias(listing: Listing) -> str:
+    """What the main table is called in the query."""
+    return "e" if listing.eav else "main_table"
+
+
+def _scope(listing: Listing, made: Conditions) -> Scope:
+    """The tables that the WHERE clause can name, and the attributes that are kept as columns here."""
+    table = TABLES[listing.name]
+    if listing.eav:
+        renamed = {(alias, "value"): ("e", code) for alias, code in made.joined.items()}
+        return Scope({"e": table, **dict.fromkeys(made.joined, table)}, renamed)
+    joins = dict.fromkeys(ORDER_JOINS, ADDRESS) if listing.joined else {}
+    return Scope({"main_table": table, **joins}, {}, first_line=1 + len(joins))
+
+
+def _tables(listing: Listing) -> str:
+    """FROM, with the joins of orders."""
+    joins = "".join(
+        f" LEFT JOIN {ADDRESS.name} AS {joined} ON main_table.entity_id = {joined}.parent_id"
+        f" AND {joined}.address_type = '{kind}'"
+        for joined, kind in (ORDER_JOINS.items() if listing.joined else ())
+    )
+    return f"FROM {TABLES[listing.name].name} AS {_alias(listing)}{joins}"
+
+
+_ORDER_COLUMNS = {
+    **{
+        f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in ("billing", "shipping") for name in ("firstname", "lastname")
+    },
+    **{f"{kind}_name": f"{kind}_o_a.firstname || ' ' || {kind}_o_a.lastname" for kind in ("billing", "shipping")},
+    # Selected for both addresses under one name: the later one, shipping, is what arrives.
+    **{name: f"shipping_o_a.{name}" for name in ("firstname", "lastname", "telephone", "postcode")},
+}
+_PRODUCT_COLUMNS = {"set": "attribute_set_id", "type": "type_id"}
+
+
+def _columns(profile: Profile, listing: Listing) -> str:
+    """What is selected."""
+    alias = _alias(listing)
+    key = "NULL" if listing.name in profile.missing_ids else f"{alias}.entity_id"
+    special = {**(_ORDER_COLUMNS if listing.joined else {}), listing.key_field: key}
+    if listing.name == "products":
+        special |= {field: f"e.{column}" for field, column in _PRODUCT_COLUMNS.items()}
+    return ", ".join(special.get(column, f"{alias}.{column}") for column in listing.columns)
+
+
+def _website(profile: Profile, store: str) -> str:
+    """The website to which the store of a product list restricts the rows; empty: none.
+
+    Raises:
+        ShopFault: there is no such store.
+    """
+    if store in {"", "0", "admin"}:
+        return ""
+    if not any(store in {str(number), code} for number, code, _ in STORE_VIEWS):
+        raise ShopFault("100", "Requested store view not found.")
+    return "1" if profile.store_restricts else ""
+
+
+# --- MySQL's text ----------------------------------------------------------------------------------------------------
+
+_INVOICE_COLUMNS = (
+    "entity_id",
+    "order_id",
+    "increment_id",
+    "created_at",
+    "state",
+    "grand_total",
+    "order_currency_code",
+)
+_SHIPMENT_COLUMNS = ("increment_id", "created_at", "total_qty")
+_ADDRESS_COLUMNS = ("firstname", "middlename", "lastname", "telephone", "postcode")
+
+
+def mysql_select(listing: Listing) -> str:
+    """The SELECT of a sales list up to its WHERE clause."""
+    chosen = {"invoices": _INVOICE_COLUMNS, "shipments": _SHIPMENT_COLUMNS}.get(listing.name)
+    columns = ", ".join(f"`main_table`.`{one}`" for one in chosen) if chosen else "`main_table`.*"
+    head = f"FROM `{listing.table}` AS `main_table`"
+    if not listing.joined:
+        return f"SELECT {columns} {head}"
+    columns += "".join(f", `{alias}`.`{one}`" for alias in ORDER_JOINS for one in _ADDRESS_COLUMNS)
+    columns += "".join(
+        f", {alias}.{one} AS `{kind}_{one}`" for alias, kind in ORDER_JOINS.items() for one in ("firstname", "lastname")
+    )
+    for (alias, kind), blank in zip(ORDER_JOINS.items(), ("' '", '" "'), strict=True):
+        columns += f", CONCAT({alias}.firstname, {blank}, {alias}.lastname) AS `{kind}_name`"
+    joins = "".join(
+        f"\n LEFT JOIN `{ADDRESS.name}` AS `{alias}` ON (main_table.entity_id = {alias}.parent_id"
+        f" AND {alias}.address_type = '{kind}')"
+        for alias, kind in ORDER_JOINS.items()
+    )
+    return f"SELECT {columns} {head}{joins}"

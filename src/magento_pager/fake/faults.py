@@ -1,0 +1,48 @@
+"""How the embedded shop says no.
+
+Two exceptions, raised by the filters and the database, turned into HTTP by the server. They know codes and texts;
+they do not know SOAP.
+"""
+
+from __future__ import annotations
+
+SQL_ERROR = "1"
+"""The fault code of a database error that nothing in the API caught: the text is the exception's, SQL included."""
+
+
+class ShopFault(Exception):  # noqa: N818 -- "fault" is what SOAP calls it
+    """A fault that reaches the client as SOAP.
+
+    Args:
+        code: the text of `faultcode`: a bare number as Magento sends it, or `SOAP-ENV:Server` and the like from PHP.
+        text: the text of `faultstring`.
+        status: the HTTP status: 200 for numbered faults, 500 for those of PHP itself.
+
+    >>> str(ShopFault("5", "Session expired. Try to relogin."))
+    'fault 5: Session expired. Try to relogin.'
+    """
+
+    def __init__(self, code: str, text: str, status: int = 200) -> None:
+        super().__init__(f"fault {code}: {text}")
+        self.code = code
+        self.text = text
+        self.status = status
+
+
+class PhpFatal(Exception):  # noqa: N818 -- "fatal" is what PHP calls it
+    """PHP died: what the client gets is not SOAP.
+
+    Args:
+        reason: what PHP would write into its own log; the client never sees it.
+        status: the HTTP status.
+        body: what is sent, usually nothing; an HTML page when Magento printed its error report.
+
+    >>> PhpFatal("Call to a member function getBackend() on a non-object").status
+    500
+    """
+
+    def __init__(self, reason: str, status: int = 500, body: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.body = body

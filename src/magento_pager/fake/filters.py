@@ -1,0 +1,294 @@
+"""From the filters of a call to the SQL that the shop would run, version by version.
+
+Two steps, as in the shop: a parser turns `filter` and `complex_filter` into conditions by field, and a builder turns
+each condition into SQL, with MySQL's own quoting and with every accident on the way: lost duplicates, mapped names,
+unknown operators, `?` and `{{fieldName}}` inside values. Nothing here knows what the database makes of the SQL, apart
+from which names are attributes of customers and products, which the shop looks up before it builds any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from magento_pager.fake.faults import PhpFatal, ShopFault
+from magento_pager.fake.profiles import Builder, Parser
+from magento_pager.fake.tables import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from magento_pager.fake.lists import Listing
+    from magento_pager.fake.profiles import Flavour, Profile
+
+Simple: TypeAlias = "Sequence[tuple[str, str]]"
+"""The entries of `filter`, in the order sent: field and value."""
+Complex: TypeAlias = "Sequence[tuple[str, str, str]]"
+"""The entries of `complex_filter`, in the order sent: field, operator and value."""
+Value: TypeAlias = "str | list[str]"
+Condition: TypeAlias = "str | dict[str, Value]"
+"""What the collection is given for one field: a value, or values by operator in the order they came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a call comes to.
+
+    Attributes:
+        where: pieces of SQL, each true for the rows wanted.
+        joined: attributes of customers and products joined to the query, by the alias of their table.
+    """
+
+    where: tuple[str, ...]
+    joined: Mapping[str, str]
+
+
+def conditions(profile: Profile, flavour: Flavour, listing: Listing, simple: Simple, complex_: Complex) -> Conditions:
+    """The SQL that this version makes of these filters.
+
+    Raises:
+        ShopFault: a field is no attribute of customers or products.
+        PhpFatal: the same, on versions that die of it.
+
+    >>> from magento_pager.fake.lists import LISTINGS
+    >>> from magento_pager.fake.profiles import profile
+    >>> both = [("entity_id", "from", "5"), ("entity_id", "to", "9")]
+    >>> for name in ("1.4.1.1", "1.6.2.0", "20.0.20"):
+    ...     conditions(profile(name), "rpc", LISTINGS["orders"], [], both).where
+    ("main_table.entity_id <= '9'",)
+    ("main_table.entity_id >= '5'", "main_table.entity_id <= '9'")
+    ("main_table.entity_id >= '5' AND main_table.entity_id <= '9'",)
+    """
+    where: list[str] = []
+    joined: dict[str, str] = {}
+    for field, condition in parsed(profile, flavour, listing, simple, complex_):
+        if listing.eav:
+            column = _attribute(profile, listing, field, joined)
+            sql = _built(profile, column, condition)
+            replaced = profile.replaces_marks_eav
+        else:
+            sql = _built(profile, _column(profile, listing, field), condition)
+            replaced = profile.replaces_marks_flat
+        # The finished condition goes through quoteInto once more, with an empty value.
+        where.append(sql.replace("?", "''") if replaced else sql)
+    return Conditions(tuple(where), joined)
+
+
+# --- parsing ---------------------------------------------------------------------------------------------------------
+
+
+def parsed(
+    profile: Profile,
+    flavour: Flavour,
+    listing: Listing,
+    simple: Simple,
+    complex_: Complex,
+) -> list[tuple[str, Condition]]:
+    """Fields and conditions as the shop hands them to its collection, in that order.
+
+    >>> from magento_pager.fake.lists import LISTINGS
+    >>> from magento_pager.fake.profiles import profile
+    >>> two = [("order_id", "gteq", "5"), ("entity_id", "lt", "9")]
+    >>> for name in ("1.4.1.1", "1.7.0.2"):
+    ...     parsed(profile(name), "rpc", LISTINGS["orders"], [], two)
+    [('entity_id', {'gteq': '5'}), ('entity_id', {'lt': '9'})]
+    [('entity_id', {'gteq': '5'})]
+    """
+    if flavour == "wsi" and not profile.wsi_creditmemo_filters and listing.name == "creditmemos":
+        return []
+    aliases = {} if listing.name in profile.unmapped else listing.aliases
+    if flavour == "wsi" and not profile.wsi_filters:
+        # Unpacked twice: the operator arrives where the field should be, a simple filter loses its field.
+        broken = chain(((operator, value) for _, operator, value in complex_), (("", "") for _ in simple))
+        return [(aliases.get(field, field), value) for field, value in broken]
+    triples = [(field, operator, _split(profile, operator, value)) for field, operator, value in complex_]
+    return _PARSERS[profile.parsers[listing.name]](simple, triples, aliases)
+
+
+_Triples: TypeAlias = "Sequence[tuple[str, str, Value]]"
+_Parsed: TypeAlias = "list[tuple[str, Condition]]"
+
+
+def _split(profile: Profile, operator: str, value: str) -> Value:
+    """The value of a list operator, cut at commas by the versions that do so."""
+    return value.split(",") if profile.splits_lists and operator in {"in", "nin", "finset"} else value
+
+
+def _last(simple: Simple, complex_: _Triples) -> dict[str, Condition]:
+    """One condition for each name as sent: the last one."""
+    found: dict[str, Condition] = dict(simple)
+    found.update({field: {operator: value} for field, operator, value in complex_})
+    return found
+
+
+def _parse_last(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
+    return [(aliases.get(field, field), condition) for field, condition in _last(simple, complex_).items()]
+
+
+def _parse_each(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
+    every: list[tuple[str, Condition]] = [*simple, *((field, {word: value}) for field, word, value in complex_)]
+    return [(aliases.get(field, field), condition) for field, condition in every]
+
+
+def _parse_creditmemo(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
+    return _map_names({**_last([], complex_), **dict(simple)}, aliases)
+
+
+def _parse_mapped(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
+    return _map_names(_last(simple, complex_), aliases)
+
+
+def _parse_merged(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
+    merged: dict[str, Condition] = {}
+    for field, operator, value in complex_:
+        words = merged.setdefault(field, {})
+        if isinstance(words, dict):
+            words.setdefault(operator, value)
+    return _map_names({**dict(simple), **{f: c for f, c in merged.items() if f not in dict(simple)}}, aliases)
+
+
+def _map_names(found: dict[str, Condition], aliases: Mapping[str, str]) -> _Parsed:
+    """Put the condition of an alias in the place of the one on the real name."""
+    for field in list(found):
+        if field in aliases:
+            found[aliases[field]] = found.pop(field)
+    return list(found.items())
+
+
+_PARSERS: Mapping[Parser, Callable[[Simple, _Triples, Mapping[str, str]], _Parsed]] = {
+    Parser.LAST: _parse_last,
+    Parser.EACH: _parse_each,
+    Parser.CREDITMEMO: _parse_creditmemo,
+    Parser.MAPPED: _parse_mapped,
+    Parser.MERGED: _parse_merged,
+}
+
+
+# --- naming the column -----------------------------------------------------------------------------------------------
+
+_ADDRESS_FIELDS = ("firstname", "middlename", "lastname", "telephone", "postcode")
+
+_ORDER_MAP = {
+    **{name: f"main_table.{name}" for name in ("entity_id", "customer_id", "quote_address_id")},
+    **{f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in ("billing", "shipping") for name in _ADDRESS_FIELDS},
+}
+"""What the collection of orders calls these fields, because their bare names would be ambiguous."""
+
+
+def _column(profile: Profile, listing: Listing, field: str) -> str:
+    """The name of a column of a sales list in SQL."""
+    if listing.joined and field in _ORDER_MAP:
+        return _ORDER_MAP[field]
+    return quoted_name(field) if profile.quotes_fields else field
+
+
+def quoted_name(name: str) -> str:
+    """A name in backticks, part by part.
+
+    >>> quoted_name("main_table.entity_id"), quoted_name("odd`name")
+    ('`main_table`.`entity_id`', '`odd``name`')
+    """
+    return ".".join("`" + part.replace("`", "``") + "`" for part in name.split("."))
+
+
+def _attribute(profile: Profile, listing: Listing, field: str, joined: dict[str, str]) -> str:
+    """The SQL name of an attribute of customers or products; one that has its own table is added to `joined`."""
+    known = ATTRIBUTES[listing.name]
+    code = field.lower()
+    if field in known.exact or code in known.static:
+        return quoted_name(f"e.{field}")
+    if code in known.joined:
+        alias = f"at_{field}"
+        joined[alias] = code
+        return f"{alias}.value"
+    if profile.unknown_attribute_kills:
+        raise PhpFatal("Call to a member function getBackend() on a non-object")
+    text = "Unknown Error" if listing.filter_fault == "0" else f"Invalid attribute name: {field}"
+    raise ShopFault(listing.filter_fault, text)
+
+
+# --- building SQL ----------------------------------------------------------------------------------------------------
+
+_TEMPLATES = {
+    "eq": "{{fieldName}} = ?",
+    "neq": "{{fieldName}} != ?",
+    "like": "{{fieldName}} LIKE ?",
+    "nlike": "{{fieldName}} NOT LIKE ?",
+    "in": "{{fieldName}} IN(?)",
+    "nin": "{{fieldName}} NOT IN(?)",
+    "is": "{{fieldName}} IS ?",
+    "notnull": "{{fieldName}} IS NOT NULL",
+    "null": "{{fieldName}} IS NULL",
+    "moreq": "{{fieldName}} >= ?",
+    "gt": "{{fieldName}} > ?",
+    "lt": "{{fieldName}} < ?",
+    "gteq": "{{fieldName}} >= ?",
+    "lteq": "{{fieldName}} <= ?",
+    "finset": "FIND_IN_SET(?, {{fieldName}})",
+    "regexp": "{{fieldName}} REGEXP ?",
+    "from": "{{fieldName}} >= ?",
+    "to": "{{fieldName}} <= ?",
+}
+
+_ESCAPES = str.maketrans(
+    {"\0": "\\0", "\n": "\\n", "\r": "\\r", "\\": "\\\\", "'": "\\'", '"': '\\"', "\x1a": "\\Z"},
+)
+
+
+def quoted(value: Value) -> str:
+    r"""A value as a literal of MySQL; of a list, all its members with commas between.
+
+    >>> print(quoted("it's"), quoted(["1", " 2"]))
+    'it\'s' '1', ' 2'
+    """
+    if isinstance(value, list):
+        return ", ".join(map(quoted, value))
+    return "'" + value.translate(_ESCAPES) + "'"
+
+
+def _filled(template: str, value: Value, column: str) -> str:
+    """A condition from its template: each `?` becomes the value, and then each placeholder the column."""
+    return template.replace("?", quoted(value)).replace("{{fieldName}}", column)
+
+
+def _filled_old(template: str, value: Value, column: str) -> str:
+    """The same up to 1.5.1: the column comes first, so that a placeholder in a value stays and a `?` in it does not."""
+    return template.replace("{{fieldName}}", column).replace("?", quoted(value))
+
+
+def _built(profile: Profile, column: str, condition: Condition) -> str:
+    """One condition as SQL."""
+    filled = _filled_old if profile.builder is Builder.FIXED_ORDER else _filled
+    if isinstance(condition, str):
+        return filled(_TEMPLATES["eq"], condition, column)
+    if "from" in condition or "to" in condition:
+        return _built_range(profile, column, condition, filled)
+    known = [word for word in condition if word in profile.operators]
+    if not known:
+        return "(" + " OR ".join(f"({_built(profile, column, one)})" for one in _alternatives(condition)) + ")"
+    if profile.builder is Builder.FIXED_ORDER:
+        known.sort(key=profile.operators.index)
+    word, value = known[0], condition[known[0]]
+    if word in {"seq", "sneq"}:
+        word = {"seq": "eq" if value else "null", "sneq": "neq" if value else "notnull"}[word]
+    return filled(_TEMPLATES[word], value, column)
+
+
+def _alternatives(condition: dict[str, Value]) -> list[Any]:
+    """The values under unknown operators: each is a condition of its own, equality."""
+    return list(condition.values())
+
+
+def _built_range(
+    profile: Profile,
+    column: str,
+    condition: dict[str, Value],
+    filled: Callable[[str, Value, str], str],
+) -> str:
+    """`from` and `to`, or one of them; whatever else is there is lost."""
+    parts = [filled(_TEMPLATES[word], condition[word], column) for word in ("from", "to") if word in condition]
+    if len(parts) > 1 and not profile.mends_from:
+        # The upper bound is filled into the finished lower one: a `?` in its value is taken for a placeholder.
+        return filled(f"{parts[0]} AND {_TEMPLATES['to']}", condition["to"], column)
+    return " AND ".join(parts)

@@ -1,0 +1,300 @@
+"""What differs from version to version, as data.
+
+Everything that depends on the shop's version is a field of `Profile`; the other modules read the field and never ask
+for the name. A profile is frozen: `dataclasses.replace` gives a variation, and `php5` gives the best-known one.
+
+The five profiles are the five filter parsers whose answers were recorded. The recordings were made with each version's
+own filter code on one database layer (PHP 8, the newest base classes). Where a real shop of that age differs, which is
+known from its source only, `php5` switches to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Flavour: TypeAlias = Literal["rpc", "wsi"]
+
+LISTS = ("orders", "invoices", "shipments", "creditmemos", "customers", "products")
+"""The six lists, named as on the command line."""
+
+_SALES = ("orders", "invoices", "shipments", "creditmemos")
+
+
+class Parser(Enum):
+    """How a list turns `filter` and `complex_filter` into conditions, before any SQL."""
+
+    LAST = "last"
+    """Keyed by the name as sent, the later one wins, the alias is mapped afterwards: two spellings, two conditions."""
+    EACH = "each"
+    """Every condition is applied, in the order sent."""
+    CREDITMEMO = "creditmemo"
+    """Keyed like LAST, but a simple filter wins over a complex one, and the alias overwrites the real name."""
+    MAPPED = "mapped"
+    """Keyed like LAST; at the end the alias takes the place of the real name, and its condition wins."""
+    MERGED = "merged"
+    """Conditions on one name are collected, the first of each operator stays; simple wins over complex; then MAPPED."""
+
+
+class Builder(Enum):
+    """How the conditions on one field become SQL."""
+
+    FIRST_SENT = "first sent"
+    """From and to together, else the first known operator in the order sent, else an OR of equalities (from 1.6)."""
+    FIXED_ORDER = "fixed order"
+    """From and to together, else the first that is present in a fixed order of operators (up to 1.5.1)."""
+
+
+OPERATORS = (
+    "eq",
+    "neq",
+    "like",
+    "nlike",
+    "in",
+    "nin",
+    "is",
+    "notnull",
+    "null",
+    "gt",
+    "lt",
+    "gteq",
+    "lteq",
+    "finset",
+    "regexp",
+    "from",
+    "to",
+    "seq",
+    "sneq",
+)
+"""The operators from 1.6 on. Any other word is read as `eq`."""
+
+OLD_OPERATORS = (
+    "eq",
+    "neq",
+    "like",
+    "nlike",
+    "in",
+    "nin",
+    "is",
+    "notnull",
+    "null",
+    "moreq",
+    "gt",
+    "lt",
+    "gteq",
+    "lteq",
+    "finset",
+    "from",
+    "to",
+)
+"""The operators up to 1.5.1, in the order in which they are looked for: no regexp, but `moreq`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One version of the shop.
+
+    Attributes:
+        name: the version, as in `PROFILES`.
+        version: the same as numbers, for "since": `profile.version >= (1, 6, 1, 0)`. OpenMage's 20 is above all 1.x.
+        magento_version: what `magentoInfo` answers; None where that operation does not exist (before 1.7.0.0).
+        namespace: the target namespace of the WSDL.
+        flavours: what the shop can be configured to speak.
+        lists: the lists that exist: no credit memos before 1.6.1.0.
+        parsers: how each of them reads filters.
+        builder: how conditions on one field become SQL.
+        operators: the words that are operators; the others mean equality.
+        splits_lists: `in`, `nin`, `finset` of a complex filter are split at commas (from 1.7.0.1).
+        replaces_marks_flat: a `?` in a value becomes `''` on the four sales lists.
+        replaces_marks_eav: the same on customers and products.
+        mends_from: a `?` in a `from` that has a `to` beside it is left alone (it became the value of `to` before).
+        quotes_fields: field names are quoted; before 1.9.2.2 they are pasted into the SQL as they are.
+        echoes_sql: the fault of a database error quotes the whole query (from 1.8; read, not seen, for old ones).
+        unmapped: the lists whose alias (`invoice_id`) is not known although the row field has that name.
+        missing_ids: the lists whose rows come without their id.
+        unknown_attribute_kills: a field that is no attribute of customers or products kills PHP instead of a fault.
+        store_restricts: the store of a product list restricts the rows to its website (1.5.0.0 to 20.0.14).
+        wsi_filters: False: WS-I exists but every filter is broken (1.5.1.0 to 1.6.2.0; from source, never seen).
+        wsi_creditmemo_filters: False: WS-I ignores the filters of credit memos (1.6.1.0 to 1.7.0.0; from source).
+        newline_for_empty: an empty string goes out as a line break (from 1.8).
+        breaks_between_tags: replies have a line break between tags (from 1.8: the cause of the one before).
+        escapes_controls: a control character goes out as the text `&#N;` (from 1.9.3); raw before.
+        drops_invalid_utf8: a value that is not UTF-8 is left out (from 1.9.3); a fault before.
+        bare_wsdl: `?wsdl` without a value gives the WSDL (from 1.4.2); else `?wsdl=1` is needed.
+        long_session_ids: session ids have 64 characters instead of 32 (from 20.18).
+        php5: the shop differs from the recordings as one on PHP 5 with all of its own classes does.
+    """
+
+    name: str
+    version: tuple[int, ...]
+    magento_version: str | None
+    namespace: str
+    flavours: tuple[Flavour, ...]
+    lists: tuple[str, ...]
+    parsers: Mapping[str, Parser]
+    builder: Builder
+    operators: tuple[str, ...]
+    splits_lists: bool
+    replaces_marks_flat: bool
+    replaces_marks_eav: bool
+    mends_from: bool
+    quotes_fields: bool
+    echoes_sql: bool
+    unmapped: frozenset[str]
+    missing_ids: frozenset[str]
+    unknown_attribute_kills: bool
+    store_restricts: bool
+    wsi_filters: bool
+    wsi_creditmemo_filters: bool
+    newline_for_empty: bool
+    breaks_between_tags: bool
+    escapes_controls: bool
+    drops_invalid_utf8: bool
+    bare_wsdl: bool
+    long_session_ids: bool = False
+    php5: bool = False
+
+
+def _all(parser: Parser, lists: tuple[str, ...] = LISTS) -> Mapping[str, Parser]:
+    """The same parser for each list."""
+    return MappingProxyType(dict.fromkeys(lists, parser))
+
+
+_NEWEST = Profile(
+    name="20.0.20",
+    version=(20, 0, 20),
+    magento_version="1.9.4.5",
+    namespace="urn:OpenMage",
+    flavours=("rpc", "wsi"),
+    lists=LISTS,
+    parsers=_all(Parser.MERGED),
+    builder=Builder.FIRST_SENT,
+    operators=OPERATORS,
+    splits_lists=True,
+    replaces_marks_flat=True,
+    replaces_marks_eav=False,
+    mends_from=True,
+    quotes_fields=True,
+    echoes_sql=True,
+    unmapped=frozenset(),
+    missing_ids=frozenset({"shipments"}),
+    unknown_attribute_kills=False,
+    store_restricts=False,
+    wsi_filters=True,
+    wsi_creditmemo_filters=True,
+    newline_for_empty=True,
+    breaks_between_tags=True,
+    escapes_controls=True,
+    drops_invalid_utf8=True,
+    bare_wsdl=True,
+)
+
+_1810 = replace(
+    _NEWEST,
+    name="1.8.1.0",
+    version=(1, 8, 1, 0),
+    magento_version="1.8.1.0",
+    namespace="urn:Magento",
+    quotes_fields=False,
+    store_restricts=True,
+    escapes_controls=False,
+    drops_invalid_utf8=False,
+)
+
+_1702 = replace(
+    _1810,
+    name="1.7.0.2",
+    version=(1, 7, 0, 2),
+    magento_version="1.7.0.2",
+    parsers=_all(Parser.MAPPED),
+    echoes_sql=False,
+    newline_for_empty=False,
+    breaks_between_tags=False,
+)
+
+_1620 = replace(
+    _1702,
+    name="1.6.2.0",
+    version=(1, 6, 2, 0),
+    magento_version=None,
+    flavours=("rpc",),
+    parsers=MappingProxyType(
+        {
+            **_all(Parser.LAST),
+            "orders": Parser.EACH,
+            "invoices": Parser.EACH,
+            "creditmemos": Parser.CREDITMEMO,
+        },
+    ),
+    splits_lists=False,
+    unmapped=frozenset({"invoices"}),
+    missing_ids=frozenset({"shipments", "invoices"}),
+    wsi_filters=False,
+    wsi_creditmemo_filters=False,
+)
+
+_1411 = replace(
+    _1620,
+    name="1.4.1.1",
+    version=(1, 4, 1, 1),
+    lists=tuple(name for name in LISTS if name != "creditmemos"),
+    parsers=_all(Parser.LAST, tuple(name for name in LISTS if name != "creditmemos")),
+    builder=Builder.FIXED_ORDER,
+    operators=OLD_OPERATORS,
+    unmapped=frozenset(),
+    store_restricts=False,
+    bare_wsdl=False,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_1411, _1620, _1702, _1810, _NEWEST)})
+"""The five profiles, oldest first."""
+
+
+def on_php5(plain: Profile) -> Profile:
+    """The same version as a shop of its age runs it: on PHP 5, with all of its own classes.
+
+    The recordings had only the filter code of each version; what else differs was read in the source, not seen. A
+    field that is no attribute kills PHP (1.6 to 1.9.2); a `?` stays in a value (1.4.2 to 1.6.2) or goes on every list
+    (up to 1.4.1); a `?` in `from` takes the value of `to` (1.6 to 1.9.3).
+
+    Raises:
+        ValueError: the version needs a newer PHP.
+
+    >>> on_php5(profile("1.6.2.0")).unknown_attribute_kills, on_php5(profile("1.4.1.1")).unknown_attribute_kills
+    (True, False)
+    """
+    if plain.version >= (20,):
+        raise ValueError(f"{plain.name} does not run on PHP 5")
+    old = plain.builder is Builder.FIXED_ORDER
+    return replace(
+        plain,
+        replaces_marks_flat=old or plain.version >= (1, 7, 0, 0),
+        replaces_marks_eav=old,
+        mends_from=old,
+        unknown_attribute_kills=not old,
+        php5=True,
+    )
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those that exist.
+
+    >>> profile("1.7.0.2").splits_lists
+    True
+    >>> profile("1.9")
+    Traceback (most recent call last):
+    ...
+    ValueError: no profile '1.9': choose one of 1.4.1.1, 1.6.2.0, 1.7.0.2, 1.8.1.0, 20.0.20
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ValueError(f"no profile {name!r}: choose one of {', '.join(PROFILES)}") from None

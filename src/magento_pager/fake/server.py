@@ -1,0 +1,400 @@
+"""HTTP: sockets, threads, addresses, cookies, limits. What nginx and PHP-FPM do in front of the API.
+
+One thread per connection, kept alive. An answer is sent with its length where it is known, else in pieces. Who answers
+which address is decided here; what SOAP and XML-RPC say is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import socketserver
+import threading
+import time
+import zlib
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+from magento_pager.fake import pages
+from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Answer, Context, faulty, whole
+from magento_pager.fake.faults import ShopFault
+from magento_pager.fake.wsdl import ENCODING, wsdl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from magento_pager.fake.api import Call
+    from magento_pager.fake.sessions import CookieLocks
+    from magento_pager.fake.settings import Settings
+    from magento_pager.fake.workers import Workers
+
+SOAP_PATH = "/index.php/api/v2_soap/"
+"""Where the WSDL says that calls go; the same without `/index.php`, or with `index/` at the end, is answered too."""
+XMLRPC_PATH = "/index.php/api/xmlrpc/"
+
+_SOAP = re.compile(r"(/index\.php)?/api/v2_soap(/|/index/?|(?P<wsdl>/index/wsdl/1/?))?")
+_XMLRPC = re.compile(r"(/index\.php)?/api/xmlrpc(/|/index/?)?")
+_COOKIE = re.compile(r"PHPSESSID=([A-Za-z0-9,-]+)")
+_COOKIE_SECONDS = 10_800
+_NEVER_CACHE = (
+    ("Expires", "Thu, 19 Nov 1981 08:52:00 GMT"),
+    ("Cache-Control", "no-store, no-cache, must-revalidate"),
+    ("Pragma", "no-cache"),
+)
+_DISCARDED = 2**26
+"""Bytes of a refused request that are read and thrown away, so that the client gets to see the answer."""
+
+
+class Backend(Protocol):
+    """The shop, as the web server sees it."""
+
+    cookies: CookieLocks
+
+    @property
+    def settings(self) -> Settings:
+        """What the shop is at this moment."""
+        ...
+
+    @property
+    def workers(self) -> Workers:
+        """The pool of PHP workers at this moment."""
+        ...
+
+    def soap(self, body: bytes, context: Context) -> Answer:
+        """Answer a SOAP request."""
+        ...
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer an XML-RPC request."""
+        ...
+
+    def record(self, call: Call) -> None:
+        """Take note of a call that has been answered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One HTTP request, as far as the shop looks at it.
+
+    Attributes:
+        method: `GET` or `POST`.
+        path: without the query.
+        query: the last value of each name; empty when it has none.
+        host: the host and port that the client asked for.
+        cookie: the PHP session that it sent back; None when it sent none.
+        body: of a POST.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    host: str
+    cookie: str | None
+    body: bytes
+
+
+@contextmanager
+def answered(asked: Asked, shop: Backend, context: Context) -> Iterator[Answer]:
+    """The answer to a request. A worker and the PHP session of the cookie are held until the block ends.
+
+    Raises:
+        ConnectionAbortedError: the shop ends.
+    """
+    page = _without_php(asked, context.settings)
+    if page is not None:
+        yield page
+        return
+    with shop.workers.place() as held, shop.cookies.held(asked.cookie):
+        if not held:
+            raise ConnectionAbortedError
+        yield _by_php(asked, shop, context)
+
+
+def _without_php(asked: Asked, settings: Settings) -> Answer | None:
+    """What the web server answers by itself; None when the API is asked."""
+    if settings.outage == "maintenance":
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, pages.MAINTENANCE)
+    if settings.outage == "database":
+        return _page(HTTPStatus.SERVICE_UNAVAILABLE, pages.DATABASE_DOWN)
+    if settings.outage == "firewall":
+        return _page(HTTPStatus.FORBIDDEN, pages.FORBIDDEN)
+    if settings.outage == "redirect":
+        return _moved(f"https://{asked.host}{asked.path}")
+    if _SOAP.fullmatch(asked.path) or _XMLRPC.fullmatch(asked.path):
+        return None
+    if asked.path.removeprefix("/index.php") in {"", "/"}:
+        return _page(HTTPStatus.OK, pages.STOREFRONT)
+    return _page(HTTPStatus.NOT_FOUND, pages.NOT_FOUND)
+
+
+def _by_php(asked: Asked, shop: Backend, context: Context) -> Answer:
+    """What the API answers."""
+    settings = context.settings
+    found = _SOAP.fullmatch(asked.path)
+    if found is None:
+        return shop.xmlrpc(asked.body, context)
+    base = settings.base_url or f"http://{asked.host}/"
+    address = urljoin(base, SOAP_PATH)
+    elsewhere = urlsplit(base).netloc != asked.host
+    if asked.method == "GET" and (found["wsdl"] or _wants_wsdl(asked.query, settings)):
+        if elsewhere:
+            return _moved(f"{address}?wsdl=1")
+        return whole(200, REPLY_TYPE, wsdl(settings.profile, settings.flavour, address))
+    fault = _not_loaded(f"{address}?wsdl=1", shop.workers, settings, elsewhere=elsewhere)
+    return shop.soap(asked.body, context) if fault is None else faulty(fault, context)
+
+
+def _page(status: HTTPStatus, body: bytes) -> Answer:
+    """An HTML page, sent without its length as the live server sent its own."""
+    return Answer(status, PAGE_TYPE, (body,), None, php=False)
+
+
+def _moved(location: str) -> Answer:
+    """A redirect."""
+    return replace(_page(HTTPStatus.FOUND, pages.MOVED), location=location)
+
+
+def _wants_wsdl(query: Mapping[str, str], settings: Settings) -> bool:
+    """Whether the query asks for the WSDL; old versions want a value that PHP takes for true."""
+    return "wsdl" in query and (settings.profile.bare_wsdl or query["wsdl"] not in {"", "0"})
+
+
+def _not_loaded(address: str, workers: Workers, settings: Settings, *, elsewhere: bool) -> ShopFault | None:
+    """Why PHP cannot load the shop's own WSDL, if it cannot. Without a cache it takes a second worker to fetch it."""
+    failed = settings.outage == "wsdl" or elsewhere
+    if not failed and not settings.wsdl_cache:
+        with workers.place(settings.socket_timeout) as fetched:
+            failed = not fetched
+    if failed:
+        text = f"Parsing WSDL: Couldn't load from '{address}' : failed to load external entity \"{address}\"\n"
+    elif settings.outage == "schema" and settings.flavour == "rpc":
+        text = f"Parsing Schema: can't import schema from '{ENCODING}'"
+    else:
+        return None
+    return ShopFault("WSDL", f"SOAP-ERROR: {text}", 500)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "magento_pager-embedded-shop"
+    sys_version = ""
+    wbufsize = 2**16
+    disable_nagle_algorithm = True
+    server: WebServer
+
+    def setup(self) -> None:
+        """Begin, and let the server know of the connection."""
+        super().setup()
+        self.server.join(self.connection)
+
+    def finish(self) -> None:
+        """End; what the client did not take is lost."""
+        self.server.leave(self.connection)
+        with suppress(OSError):
+            super().finish()
+
+    def handle(self) -> None:
+        """Answer requests until the client goes away, the shop ends, or a row breaks a reply that is on its way."""
+        with suppress(ConnectionError, TimeoutError, ShopFault):
+            super().handle()
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self._answer(Context(self.server.shop.settings, time.monotonic()), b"")
+
+    def do_POST(self) -> None:
+        """Answer a POST."""
+        settings = self.server.shop.settings
+        text = self.headers.get("Content-Length", "")
+        if not text.isdecimal():
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+            return
+        length = int(text)
+        if 0 < settings.body_limit < length:
+            self._refuse(length)
+            return
+        body = self.rfile.read(length)
+        self._answer(Context(settings, time.monotonic()), body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the shop keeps its own log."""
+
+    def _answer(self, context: Context, body: bytes) -> None:
+        """Answer a request that has been read, and note the call."""
+        url = urlsplit(self.path)
+        cookie = _COOKIE.search(self.headers.get("Cookie", ""))
+        asked = Asked(
+            self.command,
+            url.path,
+            dict(parse_qsl(url.query, keep_blank_values=True)),
+            self.headers.get("Host") or self.server.host,
+            cookie[1] if cookie else None,
+            body,
+        )
+        with answered(asked, self.server.shop, context) as answer:
+
+            def note(size: int) -> None:
+                if answer.call is not None:
+                    seconds = time.monotonic() - context.started
+                    self.server.shop.record(replace(answer.call, bytes=size, seconds=seconds))
+
+            with closing(_noted(answer.pieces, note)) as pieces:
+                self._send(replace(answer, pieces=pieces), asked, compress=context.settings.gzip)
+
+    def _send(self, answer: Answer, asked: Asked, *, compress: bool) -> None:
+        """Send an answer."""
+        pieces, length = answer.pieces, answer.length
+        compress = compress and answer.php and "gzip" in self.headers.get("Accept-Encoding", "")
+        if compress:
+            pieces, length = _compressed(pieces), None
+        in_chunks = length is None and self.request_version != "HTTP/1.0"
+        self.close_connection = self.close_connection or (length is None and not in_chunks)
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        elif in_chunks:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("Connection", "close" if self.close_connection else "keep-alive")
+        if compress:
+            self.send_header("Content-Encoding", "gzip")
+        if answer.location:
+            self.send_header("Location", answer.location)
+        for name, value in _php_headers(asked) if answer.php else ():
+            self.send_header(name, value)
+        self.end_headers()
+        self._send_body(pieces, length, in_chunks=in_chunks)
+
+    def _send_body(self, pieces: Iterable[bytes], length: int | None, *, in_chunks: bool) -> None:
+        """Send what follows the head; a body shorter than announced ends the connection."""
+        sent = 0
+        for piece in pieces:
+            if in_chunks and piece:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                self.wfile.write(piece)
+            sent += len(piece)
+        if in_chunks:
+            self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+        if length is not None and sent != length:
+            self.close_connection = True
+
+    def _refuse(self, length: int) -> None:
+        """Refuse a body as too large, without looking at it; the connection ends."""
+        self.close_connection = True
+        self.send_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(pages.TOO_LARGE)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(pages.TOO_LARGE)
+        self.wfile.flush()
+        left = min(length, _DISCARDED)
+        while left > 0 and (piece := self.rfile.read1(2**16)):
+            left -= len(piece)
+
+
+class WebServer(socketserver.ThreadingTCPServer):
+    """The listening socket, and a thread for each connection.
+
+    Args:
+        address: host and port; port 0 takes a free one.
+        shop: what answers.
+
+    Attributes:
+        host: where it listens, as a client would write it.
+        shop: what answers.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], shop: Backend) -> None:
+        self.shop = shop
+        self._open: set[socket.socket] = set()
+        self._ending = False
+        self._lock = threading.Lock()
+        super().__init__(address, Handler)
+        self.host = f"{address[0]}:{self.server_address[1]}"
+
+    def join(self, connection: socket.socket) -> None:
+        """Note a connection."""
+        with self._lock:
+            self._open.add(connection)
+            if self._ending:
+                _hang_up(connection)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Forget a connection."""
+        with self._lock:
+            self._open.discard(connection)
+
+    def hang_up(self) -> None:
+        """Stop listening, and end every connection; `server_close` then waits for their threads."""
+        self.shutdown()
+        with self._lock:
+            self._ending = True
+            for connection in self._open:
+                _hang_up(connection)
+
+
+def _noted(pieces: Iterable[bytes], note: Callable[[int], None]) -> Generator[bytes]:
+    """Pieces on their way. Their size is noted before the last one leaves, so that whoever has it all finds the note.
+
+    >>> sizes = []
+    >>> list(_noted([b"one", b"three"], sizes.append)), sizes
+    ([b'one', b'three'], [8])
+    """
+    passed, last = 0, b""
+    try:
+        for piece in pieces:
+            if last:
+                yield last
+            passed, last = passed + len(piece), piece
+    finally:
+        note(passed)
+    yield last
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection that another thread may be reading from or writing to."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in gzip's format.
+
+    >>> import gzip
+    >>> gzip.decompress(b"".join(_compressed([b"one ", b"two"])))
+    b'one two'
+    """
+    gzip = zlib.compressobj(level=1, wbits=16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        yield gzip.compress(piece)
+    yield gzip.flush()
+
+
+def _php_headers(asked: Asked) -> Iterator[tuple[str, str]]:
+    """What PHP adds: a cookie, and that nothing may be kept.
+
+    A client that sends its cookie back gets it once more, for longer and for secure connections only, as recorded.
+    """
+    lasts = f"expires={formatdate(time.time() + _COOKIE_SECONDS, usegmt=True)}; Max-Age={_COOKIE_SECONDS}"
+    cookie = f"PHPSESSID={asked.cookie or secrets.token_hex(13)}; {lasts}; path=/; domain={asked.host.split(':')[0]}"
+    if asked.cookie is None:
+        yield "Set-Cookie", f"{cookie}; HttpOnly"
+    yield from _NEVER_CACHE
+    if asked.cookie is not None:
+        yield "Set-Cookie", f"{cookie}; secure; HttpOnly; SameSite=None"

@@ -1,0 +1,87 @@
+"""How the embedded shop behaves, as one frozen value: the version it plays and every knob.
+
+The shop reads its settings once per request, so a change between two requests is a change of the server as a client
+sees it. Plain values only: each field is also an option of the command line. What they bring about is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from magento_pager.fake.profiles import LISTS
+
+if TYPE_CHECKING:
+    from magento_pager.fake.profiles import Flavour, Profile
+
+Outage: TypeAlias = Literal["", "maintenance", "database", "wsdl", "schema", "firewall", "redirect"]
+MemoryFailure: TypeAlias = Literal["fault", "empty"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the shop is at this moment.
+
+    Attributes:
+        profile: the version it plays.
+        flavour: `rpc` or `wsi`.
+        latency: seconds that a SOAP or XML-RPC call takes at least, the shop's own work included.
+        latency_per_row: seconds that each row, or each record, adds to that.
+        memory_limit_rows: a list with more rows exhausts the memory of PHP; 0: none does. A live server with 34 kB per
+            order held about 3,700 orders in 128 MB.
+        memory_failure: what that looks like: `fault`, HTTP 500 while the rows are loaded; `empty`, HTTP 200 with the
+            length of the reply and no body, when it happens as the reply is sent.
+        max_execution_time: seconds after which PHP gives a call up; 0: never.
+        workers: PHP workers, each busy with one request at a time; 0: as many as needed.
+        wsdl_cache: whether PHP keeps the WSDL. Without it, as delivered, each SOAP call needs a second worker that
+            sends the shop's own WSDL, and as many calls at a time as there are workers block each other.
+        socket_timeout: seconds after which a call gives up waiting for its own WSDL.
+        session_timeout: seconds without a call after which a session has expired.
+        body_limit: bytes of a request body; a larger one is refused with HTTP 413. 0: no limit.
+        gzip: compress replies for clients that accept it. Not as delivered.
+        outage: what is wrong with the whole shop: `maintenance` and `database` answer HTTP 503 with a page; `wsdl`
+            and `schema` fail each call because PHP cannot load the shop's WSDL or the schema of SOAP encoding (RPC
+            only); `firewall` answers 403 and `redirect` 302, to another scheme, with a page.
+        denied: lists that the API user has no right to.
+        duplicate_address: ids of orders with a second billing address: a list with one of them is a fault.
+        invalid_utf8: ids of orders with a name that is not UTF-8.
+        control_characters: ids of orders with a name that contains a control character.
+        base_url: the address the shop believes it has, as `http://shop.example/`. A request for another host is
+            answered as a live shop does: the WSDL redirects, a call is a fault. Empty: the host of each request.
+
+    Raises:
+        ValueError: a number below zero, or a word that is none of those above.
+    """
+
+    profile: Profile
+    flavour: Flavour = "rpc"
+    latency: float = 0.0
+    latency_per_row: float = 0.0
+    memory_limit_rows: int = 0
+    memory_failure: MemoryFailure = "fault"
+    max_execution_time: float = 0.0
+    workers: int = 0
+    wsdl_cache: bool = False
+    socket_timeout: float = 60.0
+    session_timeout: float = 3600.0
+    body_limit: int = 1_048_576
+    gzip: bool = False
+    outage: Outage = ""
+    denied: frozenset[str] = frozenset()
+    duplicate_address: frozenset[int] = frozenset()
+    invalid_utf8: frozenset[int] = frozenset()
+    control_characters: frozenset[int] = frozenset()
+    base_url: str = ""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{one.name} must not be below zero: {value}")
+        if self.outage not in get_args(Outage):
+            raise ValueError(f"no outage {self.outage!r}: choose one of {', '.join(filter(None, get_args(Outage)))}")
+        if self.memory_failure not in get_args(MemoryFailure):
+            raise ValueError(f"memory_failure is {' or '.join(get_args(MemoryFailure))}, not {self.memory_failure!r}")
+        unknown = sorted(set(self.denied) - set(LISTS))
+        if unknown:
+            raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTS)}")

@@ -1,0 +1,133 @@
+"""Made-up rows: the same each time, as varied as a real shop's, and rows read from files."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager.fake.data import PEOPLE, ids, read_rows, sizes, step
+from magento_pager.fake.database.sqlite import Database
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.profiles import profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def orders(count: int) -> list[dict[str, Any]]:
+    """The orders of a made-up shop."""
+    with Database() as database:
+        database.populate(count)
+        columns = LISTINGS["orders"].columns
+        found = database.select(profile("20.0.20"), "rpc", LISTINGS["orders"], [], [])
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+
+@given(st.integers(0, 5000))
+def test_ids(count: int) -> None:
+    """As many ids as asked for, strictly rising, with holes and a jump."""
+    made = list(ids(count))
+    assert len(made) == count
+    assert all(first < second for first, second in pairwise(made))
+    assert not made or made[0] == 3
+    assert count < 20 or made[-1] >= 100_000
+
+
+def test_gaps_of_the_demo() -> None:
+    """The demo shop has single holes, gaps of a hundred, one of two thousand, and a jump."""
+    made = list(ids(2000))
+    gaps = sorted({second - first for first, second in pairwise(made)})
+    assert gaps[:2] == [1, 2]
+    assert any(100 <= gap < 110 for gap in gaps)
+    assert any(2000 <= gap < 2010 for gap in gaps)
+    assert gaps[-1] > 90_000
+
+
+@given(st.integers(0, 10**7))
+def test_rows_stay_within_three_years(count: int) -> None:
+    """The rows of any table are spread over at most three years, a second apart at least."""
+    assert 1 <= step(count) <= 4740
+    assert step(count) == 1 or step(count) * count <= 3 * 366 * 86400
+
+
+def test_a_shop_is_the_same_each_time() -> None:
+    """Two shops of one size have equal rows."""
+    assert orders(300) == orders(300)
+
+
+def test_orders_are_varied() -> None:
+    """Orders have 50 to 75 present fields, NULLs, empty texts, texts of several lines, and names of many alphabets."""
+    made = orders(1000)
+    present = [sum(value is not None for value in row.values()) for row in made]
+    assert 50 <= min(present) <= 62
+    assert 66 <= max(present) <= 75
+    assert {row["customer_firstname"] for row in made} == {first for first, _ in PEOPLE}
+    assert {row["status"] for row in made} >= {"complete", "pending", "canceled", "holded", "closed"}
+    assert any("\n" in row["store_name"] for row in made)
+    assert any(row["customer_note"] == "" for row in made)
+    assert any(row["customer_id"] is None for row in made)
+    assert len({row["increment_id"] for row in made}) == len(made)
+    assert all(row["created_at"] <= row["updated_at"] for row in made)
+    assert [row["created_at"] for row in made] == sorted(row["created_at"] for row in made)
+
+
+def test_documents_belong_to_orders_that_exist() -> None:
+    """Each made-up invoice, shipment and credit memo belongs to a made-up order."""
+    with Database() as database:
+        database.populate(400)
+        known = set(database.ids("orders"))
+        for name in ("invoices", "creditmemos"):
+            columns = LISTINGS[name].columns
+            found = database.select(profile("20.0.20"), "rpc", LISTINGS[name], [], [])
+            belongs = [row[columns.index("order_id")] for row in found]
+            assert len(set(belongs)) == len(belongs) == sizes(400)[name]
+            assert known.issuperset(belongs)
+
+
+def test_read_rows(tmp_path: Path) -> None:
+    """A file of rows gives each list its columns and values."""
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"orders": {"columns": ["entity_id", "status"], "rows": [[3, "new"], [5, None]]}}))
+    (name,) = read_rows(path)
+    with Database() as database:
+        database.fill(read_rows(path))
+        assert (name, list(database.ids("orders")), database.count("invoices")) == ("orders", [3, 5], 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "an object of lists"),
+        ('{"quotes": {}}', "no such list"),
+        ('{"orders": []}', "columns and rows"),
+        ('{"orders": {"columns": ["status"], "rows": []}}', "entity_id is missing"),
+        ('{"orders": {"columns": ["entity_id", "colour"], "rows": []}}', "no column 'colour'"),
+        ('{"orders": {"columns": ["entity_id"], "rows": [[1, 2]]}}', "row 0 has not 1 values"),
+    ],
+)
+def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong with a file of rows is said in one line that names the file."""
+    path = tmp_path / "rows.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_rows(path)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("rows", [[[3], [3]], [[-1]], [["x"]]])
+def test_ids_that_are_refused(rows: list[list[Any]], tmp_path: Path) -> None:
+    """An id that comes twice, is negative or no number is a ValueError, and the database stays usable."""
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"orders": {"columns": ["entity_id"], "rows": rows}}))
+    with Database() as database:
+        with pytest.raises(ValueError, match=r"id|invalid literal"):
+            database.fill(read_rows(path))
+        assert database.count("orders") == 0
+        database.populate(20)
+        assert database.count("orders") == 20

@@ -1,0 +1,314 @@
+"""The embedded shop's tables: streaming, keys, changes while they are read, order of rows, single records."""
+
+from __future__ import annotations
+
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager.fake.data import Rows
+from magento_pager.fake.database.queries import Asked, plan
+from magento_pager.fake.database.sqlite import Database
+from magento_pager.fake.faults import ShopFault
+from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.profiles import PROFILES, profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEWEST = profile("20.0.20")
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Database]:
+    """A made-up shop that no test changes."""
+    with Database() as database:
+        database.populate(1000)
+        yield database
+
+
+@pytest.fixture
+def small() -> Iterator[Database]:
+    """A shop of ten orders, to be changed."""
+    with Database() as database:
+        database.populate(10)
+        yield database
+
+
+def rows(database: Database, name: str, *complex_: tuple[str, str, str], store: str = "") -> list[dict[str, Any]]:
+    """The rows of a list as dicts."""
+    asked = LISTINGS[name]
+    found = database.select(NEWEST, "rpc", asked, [], complex_, store=store)
+    return [dict(zip(asked.columns, row, strict=True)) for row in found]
+
+
+def ids(database: Database, name: str, *complex_: tuple[str, str, str]) -> list[int]:
+    """The ids that a query returns, in the order of the reply."""
+    return [row[LISTINGS[name].key_field] for row in rows(database, name, *complex_)]
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_every_list_of_every_version_can_be_read(shop: Database, name: str) -> None:
+    """A row has a value for each column that the version fills, and only the ids that are missing are missing."""
+    for version in PROFILES.values():
+        if name in version.lists:
+            asked = listing(name, version)
+            found = list(shop.select(version, "rpc", asked, [], []))
+            assert len(found) == shop.count(name)
+            key = asked.columns.index(asked.key_field)
+            assert all((row[key] is None) == (name in version.missing_ids) for row in found)
+            assert {len(row) for row in found} == {len(asked.columns)}
+
+
+def test_rows_are_streamed(shop: Database) -> None:
+    """A reader can stop early, start again and leave many replies open at once."""
+    open_ones = [shop.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
+    assert [len(list(islice(one, 3))) for one in open_ones] == [3] * 20
+    assert sum(1 for _ in open_ones[0]) == 997
+
+
+WINDOWS = {
+    "range": [("entity_id", "from", "100"), ("entity_id", "to", "200")],
+    "two names": [("order_id", "gteq", "100"), ("main_table.entity_id", "lt", "200")],
+    "list": [("entity_id", "in", "3,4,5")],
+    "one": [("entity_id", "eq", " 5abc")],
+    "more": [("entity_id", "from", "100"), ("entity_id", "to", "200"), ("status", "eq", "complete")],
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_use_the_key(shop: Database, name: str) -> None:
+    """A bounded query reads along the key, as MySQL does, and does not visit the whole table."""
+    sql = plan(Asked(NEWEST, "rpc", LISTINGS["orders"], [], WINDOWS[name])).select()
+    steps = [str(step[3]) for step in shop._stream(f"EXPLAIN QUERY PLAN {sql}")]  # noqa: SLF001 -- the plan is no row
+    assert any("main_table USING INTEGER PRIMARY KEY" in step for step in steps), steps
+    assert not any(step.startswith("SCAN main_table") for step in steps), steps
+
+
+def test_order_of_rows(shop: Database) -> None:
+    """Rows come along the key, unless another index leaves so few that MySQL reads along that: nobody sorts them."""
+    everything = ids(shop, "orders")
+    assert everything == sorted(everything)
+    times = sorted(str(row["updated_at"]) for row in rows(shop, "orders"))
+    few = ids(shop, "orders", ("updated_at", "gteq", times[-60]))
+    assert len(few) == 60
+    assert few != sorted(few)
+    assert [str(row["updated_at"]) for row in rows(shop, "orders", ("updated_at", "gteq", times[-60]))] == times[-60:]
+    many = ids(shop, "orders", ("updated_at", "gteq", times[100]))
+    assert many == sorted(many)
+    window = ids(shop, "orders", ("updated_at", "gteq", times[-60]), ("entity_id", "gteq", "3"))
+    assert window == sorted(few)
+
+
+def test_addresses_belong_to_orders(shop: Database) -> None:
+    """Orders show the names of both addresses; one with nothing to ship has no shipping address, and no bare name."""
+    found = rows(shop, "orders")
+    virtual = [row for row in found if row["is_virtual"]]
+    assert 10 < len(virtual) < 100
+    assert all(row["shipping_firstname"] is row["firstname"] is row["telephone"] is None for row in virtual)
+    assert all(row["billing_firstname"] == row["customer_firstname"] for row in found)
+    nameless = [row for row in found if row["billing_lastname"] is None]
+    assert nameless
+    assert all(row["billing_name"] is None for row in nameless)
+    filtered = ids(shop, "orders", ("shipping_lastname", "eq", "müller"))
+    assert filtered == [row["order_id"] for row in found if row["shipping_lastname"] == "Müller"]
+
+
+def test_ids_at_both_ends_of_the_key() -> None:
+    """The key is INT UNSIGNED: 0 and 4294967295 are ids, one less or more is none."""
+    with Database() as database:
+        database.populate([0, 1, 4294967294, 4294967295])
+        assert ids(database, "orders", ("entity_id", "gteq", "4294967295")) == [4294967295]
+        assert ids(database, "orders", ("entity_id", "lteq", "0")) == [0]
+        assert ids(database, "orders", ("entity_id", "like", "42949672__")) == [4294967294, 4294967295]
+        assert rows(database, "orders", ("entity_id", "eq", "4294967295"))[0]["increment_id"][1:] == "4294967295"
+        for wrong in (-1, 4294967296, 1):
+            with pytest.raises(ValueError, match="orders: an id"):
+                database.load("orders", [wrong])
+        assert database.count("orders") == 4
+
+
+@given(st.sets(st.integers(0, 4294967295), min_size=1, max_size=20), st.data())
+def test_a_window_holds_exactly_its_ids(some: set[int], draw: st.DataObject) -> None:
+    """Whatever the ids, a window returns those between its bounds, and `like` and `in` agree with plain Python."""
+    ends = st.sampled_from(sorted(some)) | st.integers(0, 4294967295)
+    first, last = draw.draw(ends), draw.draw(ends)
+    with Database() as database:
+        database.populate(sorted(some))
+        window = (("entity_id", "from", str(first)), ("entity_id", "to", str(last)))
+        assert ids(database, "orders", *window) == [one for one in sorted(some) if first <= one <= last]
+        prefix = str(first)[:2]
+        found = ids(database, "orders", ("entity_id", "like", f"{prefix}%"))
+        assert found == [one for one in sorted(some) if str(one).startswith(prefix)]
+        assert ids(database, "orders", ("entity_id", "in", f"{first}, {last}")) == sorted(some & {first, last})
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+def test_insert_update_delete(small: Database) -> None:
+    """Rows can be added, changed and removed while the shop runs; what is not given is made up."""
+    assert small.insert("orders", {"status": "odd", "grand_total": 5, "billing_firstname": "Ada"}) == 14
+    (row,) = rows(small, "orders", ("status", "eq", "odd"))
+    assert (row["order_id"], row["grand_total"], row["billing_firstname"]) == (14, "5.0000", "Ada")
+    assert row["subtotal"] is not None
+    assert small.insert("invoices", {"entity_id": 77, "order_id": 14}) == 77
+    assert rows(small, "invoices", ("entity_id", "eq", "77"))[0]["order_id"] == 14
+    assert small.update("orders", 14, {"status": "changed"})
+    assert not small.update("orders", 99, {"status": "changed"})
+    assert not rows(small, "orders", ("status", "eq", "odd"))
+    assert small.count("orders") == 11
+    assert small.delete("orders", 14)
+    assert not small.delete("orders", 14)
+    assert 14 not in small.ids("orders")
+    assert small.count("orders") == 10
+
+
+def test_a_change_that_fails_changes_nothing(small: Database) -> None:
+    """An unknown column or an id that exists is refused, and the tables are as before."""
+    with pytest.raises(ValueError, match="no column 'colour'"):
+        small.insert("orders", {"colour": "red"})
+    with pytest.raises(ValueError, match="an id comes twice"):
+        small.insert("orders", {"entity_id": 3})
+    assert small.count("orders") == len(rows(small, "orders")) == 10
+
+
+def test_an_empty_database_can_be_read_and_filled() -> None:
+    """Lists without rows are empty, not broken, and rows can be added to them one by one."""
+    with Database() as database:
+        assert all(rows(database, name) == [] for name in LISTINGS)
+        database.insert("customers", {"entity_id": 5, "email": "Ada@example.com", "firstname": "Ada"})
+        (row,) = rows(database, "customers", ("email", "eq", "ada@EXAMPLE.com"))
+        assert (row["customer_id"], row["firstname"], row["website_id"]) == (5, "Ada", 1)
+
+
+def test_a_reader_sees_the_table_as_it_was() -> None:
+    """A reply that has begun is not changed by what happens meanwhile; the next one is."""
+    with Database() as database:
+        database.populate(2000)
+        reply = database.select(NEWEST, "rpc", LISTINGS["orders"], [], [])
+        next(reply)
+        last = max(database.ids("orders"))
+        assert database.delete("orders", last)
+        database.insert("orders", {"entity_id": 300_000})
+        database.insert("orders", {"entity_id": 300_001})
+        assert 1 + sum(1 for _ in reply) == 2000
+        assert ids(database, "orders", ("entity_id", "gteq", str(last))) == [300_000, 300_001]
+
+
+def test_many_threads(small: Database) -> None:
+    """Readers and writers do not disturb each other: each reply is whole, each change is kept."""
+    counts: list[int] = []
+
+    def read() -> None:
+        counts.extend(len(rows(small, "orders")) for _ in range(20))
+
+    def write() -> None:
+        for _ in range(20):
+            small.insert("orders", {})
+
+    threads = [threading.Thread(target=one) for one in (read, write, read, write)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert small.count("orders") == 50
+    assert len(counts) == 40
+    assert all(10 <= one <= 50 for one in counts)
+
+
+def test_rows_that_are_given(small: Database) -> None:
+    """Given values are kept, amounts with four decimals as MySQL shows them; a NULL is a NULL; the rest is made up."""
+    small.fill({"orders": Rows(("entity_id", "status", "grand_total", "customer_id"), [[500, "new", 7.5, None]])})
+    (row,) = rows(small, "orders", ("entity_id", "eq", "500"))
+    assert (row["status"], row["grand_total"], row["customer_id"]) == ("new", "7.5000", None)
+    assert row["increment_id"]
+
+
+# --- rows that spoil a reply -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["billing", "shipping"])
+def test_second_address(small: Database, kind: str) -> None:
+    """An order with two addresses of a kind spoils each reply it is in, and no other; removing it cures the shop."""
+    shipped = next(row["order_id"] for row in rows(small, "orders") if not row["is_virtual"])
+    small.duplicate_address(shipped, kind)
+    asked = LISTINGS["orders"]
+    for filters in ([], [("entity_id", "eq", str(shipped))]):
+        with pytest.raises(ShopFault) as caught:
+            small.select(NEWEST, "rpc", asked, [], filters)
+        text = f'Item (Mage_Sales_Model_Order) with the same id "{shipped}" already exist'
+        assert (caught.value.code, caught.value.text) == ("1", text)
+    assert len(ids(small, "orders", ("entity_id", "neq", str(shipped)))) == 9
+    small.delete("orders", shipped)
+    assert len(ids(small, "orders")) == 9
+
+
+def test_bytes_that_are_no_text(small: Database) -> None:
+    """A value that is not UTF-8 comes out as the bytes it is; what becomes of it is for the wire to say."""
+    small.update("orders", 3, {"customer_firstname": b"Bj\xf6rn", "billing_lastname": "A\x01B"})
+    (row,) = rows(small, "orders", ("entity_id", "eq", "3"))
+    assert row["customer_firstname"] == b"Bj\xf6rn"
+    assert row["billing_lastname"] == "A\x01B"
+
+
+# --- stores and single records ---------------------------------------------------------------------------------------
+
+
+def test_store_of_a_product_list(shop: Database) -> None:
+    """From 1.5.0 to 1.9 a store restricts products to its website; later it does not; an unknown one is a fault."""
+    whole = rows(shop, "products")
+    homeless = [row for row in whole if row["website_ids"] == ()]
+    assert homeless
+    for version, expected in (("1.8.1.0", len(whole) - len(homeless)), ("20.0.20", len(whole))):
+        for store in ("1", "deutsch"):
+            found = shop.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)
+            assert sum(1 for _ in found) == expected
+    assert rows(shop, "products", store="0") == rows(shop, "products", store="admin") == whole
+    with pytest.raises(ShopFault) as caught:
+        rows(shop, "products", store="nowhere")
+    assert caught.value.code == "100"
+
+
+@pytest.mark.parametrize("name", ["orders", "invoices", "shipments", "creditmemos"])
+def test_record_by_increment_id(shop: Database, name: str) -> None:
+    """A sales record is found by its increment id, tells the same as its row in the list, and has its id."""
+    asked = LISTINGS[name]
+    for number, row in enumerate(rows(shop, name)[:20]):
+        found = shop.record(name, row["increment_id"])
+        assert found is not None
+        assert found[asked.key_field] == list(islice(shop.ids(name), 20))[number]
+        same = [column for column in row if column in found and row[column] is not None]
+        assert len(same) > 2
+        assert {column: found[column] for column in same} == {column: row[column] for column in same}
+        assert found["items"]
+    assert shop.record(name, "nope") is None
+
+
+def test_order_in_full(shop: Database) -> None:
+    """An order in full has its addresses, as many items as it says, its payment and its history."""
+    for row in rows(shop, "orders")[:50]:
+        found = shop.record("orders", row["increment_id"])
+        assert found is not None
+        assert len(found["items"]) == row["total_item_count"]
+        assert found["billing_address"]["firstname"] == row["billing_firstname"]
+        assert (found["shipping_address"] is None) == bool(row["is_virtual"])
+        assert found["payment"]["amount_ordered"] == row["grand_total"]
+        assert found["status_history"][0]["status"] == row["status"]
+
+
+def test_customers_and_products_in_full(shop: Database) -> None:
+    """Customers are found by id, products by SKU or id."""
+    customer, product = rows(shop, "customers")[4], rows(shop, "products")[4]
+    found = shop.record("customers", str(customer["customer_id"]))
+    assert found is not None
+    assert found["email"] == customer["email"]
+    by_sku, by_id = shop.record("products", product["sku"]), shop.record("products", str(product["product_id"]))
+    assert by_sku == by_id
+    assert by_sku is not None
+    assert tuple(by_sku["categories"]) == product["category_ids"]
+    assert shop.record("customers", "0") is None

@@ -1,0 +1,100 @@
+"""The embedded shop answers what a live server answered: every recorded query, by its ids or its fault code."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from benchmarks.fidelity import (
+    PARSERS,
+    SAMPLES,
+    Line,
+    answer,
+    increment_ids,
+    main,
+    read_lines,
+    recorded_shop,
+    shares,
+)
+
+from magento_pager.fake.profiles import profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from magento_pager.fake.database.sqlite import Database
+
+needs_recordings = pytest.mark.skipif(
+    not SAMPLES.exists() and not os.environ.get("CI"),
+    reason="the recordings are kept beside the checkout, not in it",
+)
+
+GROUPS = [
+    (parser, flavour, name)
+    for parser, version in PARSERS.items()
+    for flavour in profile(version).flavours
+    for name in profile(version).lists
+    if (parser, name) != ("1620", "creditmemos")  # their old code was not in place on the live server
+]
+
+
+@cache
+def recorded() -> Mapping[tuple[str, str, str], list[Line]]:
+    """The recorded lines by group."""
+    found: defaultdict[tuple[str, str, str], list[Line]] = defaultdict(list)
+    for line in read_lines(SAMPLES / "truth.ndjson"):
+        found[line.group].append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Database]:
+    """The rows that the live server had."""
+    with recorded_shop() as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def known(shop: Database) -> dict[str, Mapping[str, int]]:
+    """Ids by increment id."""
+    return increment_ids(shop)
+
+
+@needs_recordings
+@pytest.mark.parametrize(("parser", "flavour", "name"), GROUPS)
+def test_recorded_queries(
+    shop: Database,
+    known: dict[str, Mapping[str, int]],
+    parser: str,
+    flavour: str,
+    name: str,
+) -> None:
+    """Each recorded query of a parser, flavour and list gives the recorded ids or the recorded fault."""
+    lines = recorded()[parser, flavour, name]
+    assert len(lines) > 50
+    wrong = [f"{line} but got {got}" for line in lines if (got := answer(shop, line, known)) != line.answer]
+    assert not wrong, "\n".join(wrong)
+
+
+@needs_recordings
+def test_every_recorded_line_is_in_a_tested_group() -> None:
+    """No recorded line is left out of the test above."""
+    assert set(recorded()) == set(GROUPS)
+
+
+@needs_recordings
+def test_a_wrong_answer_lowers_the_share(shop: Database) -> None:
+    """The measure counts a line that is answered otherwise."""
+    right = recorded()[GROUPS[0]][0]
+    wrong = Line(right.parser, right.flavour, right.list, (), (("nope", "eq", "1"),), right.answer)
+    assert [one["share"] for one in shares(shop, [right, wrong])] == [0.5, 0.5]
+
+
+@needs_recordings
+def test_benchmark_prints_a_line_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
+    """The benchmark prints one JSON line for each group and one for all, and succeeds when all are alike."""
+    assert main([]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(GROUPS) + 1

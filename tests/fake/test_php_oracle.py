@@ -1,0 +1,408 @@
+"""PHP's own SoapServer, over our WSDL, against the embedded shop: does it read and write what PHP reads and writes?
+
+PHP is the real thing: a shop is Magento's code behind this very class. Needs the commands of Debian's php-cli with
+php-soap; without them the tests are skipped, but not in CI.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from clients import client, envelope, filters, message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from magento_pager.fake import PROFILES, Database, ShopFault
+from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.replies import Encoder, legible
+from magento_pager.fake.requests import read_request
+from magento_pager.fake.schema import operations
+from magento_pager.fake.wsdl import wsdl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.schema import Operation
+
+FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
+PLAYED = {name: PROFILES[name] for name in ("20.0.20", "1.7.0.2")}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What PHP made of a request: the method, its arguments, and the reply; or only the fault it died of."""
+
+    called: str
+    arguments: Sequence[Any]
+    reply: bytes
+
+
+class Php:
+    """PHP's SoapServer over one WSDL, started again whenever a fault ended it."""
+
+    def __init__(self, path: Path, flavour: Flavour) -> None:
+        script = Path(__file__).with_name("oracle.php")
+        self._command = ["php", "-d", "display_errors=0", "-d", "log_errors=0", str(script), str(path), flavour]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, body: bytes, result: Any = None) -> Heard:
+        """Send a request to PHP, and tell it the result of the method."""
+        self._process = self._process or subprocess.Popen(  # noqa: S603 -- our own script
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        entry, output = self._process.stdin, self._process.stdout
+        assert entry is not None
+        assert output is not None
+        entry.write(json.dumps({"body": base64.b64encode(body).decode(), "result": _sent(result)}).encode() + b"\n")
+        entry.flush()
+        line = output.readline()
+        if not line.startswith(b"{"):
+            line += output.read()
+            self.stop()
+            return Heard("", (), line)
+        heard = json.loads(line)
+        return Heard(heard["called"] or "", heard["arguments"] or (), base64.b64decode(heard["reply"]))
+
+    def stop(self) -> None:
+        """End PHP."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+
+def _sent(value: Any) -> Any:
+    """A result as it travels to PHP: bytes that are not text in base64."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: _sent(one) for name, one in value.items()}
+    return [_sent(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _installed() -> bool:
+    """Whether there is a php with its soap extension."""
+    command = shutil.which("php")
+    if command is None:
+        return False
+    modules = subprocess.run([command, "-m"], capture_output=True, check=True).stdout  # noqa: S603 -- a fixed command
+    return b"soap" in modules.split()
+
+
+@pytest.fixture(scope="module")
+def php(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[tuple[str, Flavour], Php]]:
+    """PHP over the WSDL of each version and flavour."""
+    if not _installed():
+        if os.environ.get("CI"):
+            pytest.fail("php with its soap extension is missing; CI must have it (Debian: php-cli php-soap)")
+        pytest.skip("php with its soap extension is not installed (Debian: php-cli php-soap)")
+    folder = tmp_path_factory.mktemp("wsdl")
+    found = {}
+    for (name, profile), flavour in product(PLAYED.items(), FLAVOURS):
+        path = folder / f"{name}.{flavour}.wsdl"
+        # PHP knows the types of SOAP encoding by heart, but would fetch the schema from a public host all the same.
+        text = wsdl(profile, flavour, "http://localhost/")
+        path.write_bytes(text.replace(b' schemaLocation="http://schemas.xmlsoap.org/soap/encoding/"', b""))
+        found[name, flavour] = Php(path, flavour)
+    yield found
+    for one in found.values():
+        one.stop()
+
+
+SHAPES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str, str]]]] = {
+    "range": ((), [("entity_id", "from", "100"), ("entity_id", "to", "199")]),
+    "alias": ((), [("entity_id", "from", "100"), ("main_table.entity_id", "to", "199")]),
+    "mapped": ((), [("entity_id", "from", "100"), ("order_id", "to", "199")]),
+    "in-list": ((), [("entity_id", "in", ",".join(map(str, range(100, 200))))]),
+    "prefix": ((), [("entity_id", "like", "12__")]),
+    "regexp": ((), [("entity_id", "regexp", "^1(0[0-9]{2}|1[0-4][0-9])$")]),
+    "single-filter": ((), [("entity_id", "gteq", "4294967295")]),
+    "none": ((), ()),
+    "simple": ([("status", "complete")], ()),
+    "both": ([("status", "complete"), ("store_id", "1")], [("entity_id", "gteq", "5"), ("created_at", "to", "2020")]),
+    "odd text": ([("a&b", "<é 日本 \"'>")], [("<field>", "", ""), (" entity_id ", "like", " %\t\n ")]),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", LISTINGS)
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("version", PLAYED)
+def test_php_reads_the_conditions_that_zeep_was_given(
+    *,
+    php: Mapping[tuple[str, Flavour], Php],
+    clients: Mapping[tuple[str, Flavour], Any],
+    version: str,
+    flavour: Flavour,
+    name: str,
+    shape: str,
+) -> None:
+    """Each list, flavour and shape of filters reaches a PHP method condition by condition, and the shop likewise."""
+    simple, complex_ = SHAPES[shape]
+    one, operation = clients[version, flavour], LISTINGS[name].operation
+    stores = ["0"] if name == "products" else []
+    body = message(one, operation, "a session", filters(one, simple, complex_), *stores)
+    heard = php[version, flavour].ask(body, [])
+    assert heard.called == operation
+    assert _understood(heard.arguments, flavour) == (list(simple), list(complex_))
+    ours = read_request(body, PLAYED[version], flavour)
+    assert (ours.operation.name, ours.texts["sessionId"]) == (operation, "a session")
+    assert (list(ours.filters.simple), list(ours.filters.complex)) == (list(simple), list(complex_))
+
+
+@pytest.fixture(scope="module")
+def clients() -> Mapping[tuple[str, Flavour], Any]:
+    """A zeep client of each version and flavour."""
+    return {
+        (name, flavour): client(wsdl(profile, flavour, "http://localhost/"))
+        for (name, profile), flavour in product(PLAYED.items(), FLAVOURS)
+    }
+
+
+def _understood(arguments: Sequence[Any], flavour: Flavour) -> tuple[list[Any], list[Any]]:
+    """The simple and the complex conditions among the arguments of a PHP method."""
+    sent = (arguments[0].get("filters") if flavour == "wsi" else arguments[1]) or {}
+    found: dict[str, Any] = {part: sent.get(part) or {} for part in ("filter", "complex_filter")}
+    if flavour == "wsi":
+        found = {part: array.get("complexObjectArray", []) for part, array in found.items()}
+        found = {part: [items] if isinstance(items, dict) else items for part, items in found.items()}
+    return (
+        [(one["key"], one.get("value")) for one in found["filter"]],
+        [(one["key"], one["value"]["key"], one["value"]["value"]) for one in found["complex_filter"]],
+    )
+
+
+FILTER = "<key>entity_id</key><value><key>gteq</key><value>5</value></value>"
+
+
+def _rpc(inner: str, item: str = "item") -> str:
+    """A list call with one complex filter and more inside."""
+    filters = f"<filters><complex_filter><{item}>{FILTER}</{item}></complex_filter></filters>"
+    return f"<n:salesOrderList><sessionId>s</sessionId>{inner or filters}</n:salesOrderList>"
+
+
+def _wsi(inner: str, item: str = "complexObjectArray") -> str:
+    """The same in WS-I."""
+    return _rpc(inner, item).replace("salesOrderList", "salesOrderListRequestParam")
+
+
+TYPED = """
+<n:salesOrderList><sessionId i:type="x:string">s</sessionId><filters i:type="n:filters">
+<complex_filter c:arrayType="n:complexFilter[1]" i:type="n:complexFilterArray"><item i:type="n:complexFilter">
+<key i:type="x:string">entity_id</key><value i:type="n:associativeEntity"><key i:type="x:string">gteq</key>
+<value i:type="x:string">5</value></value></item></complex_filter></filters></n:salesOrderList>
+"""
+REFERENCES = f"""
+<n:salesOrderList><sessionId>s</sessionId><filters href="#f"/></n:salesOrderList>
+<n:f id="f"><complex_filter href="#g"/></n:f><n:g id="g"><item href="#h"/></n:g><n:h id="h">{FILTER}</n:h>
+"""
+NIL = """
+<filters><filter><{0}><key>a</key><value i:nil="1"/></{0}><{0}><key>b</key><value>1</value></{0}></filter></filters>
+"""
+
+RPC_REQUESTS: Mapping[str, str] = {
+    "as declared": _rpc(""),
+    "no namespace": _rpc("").replace("n:salesOrderList", "salesOrderList"),
+    "another namespace": _rpc("").replace("<n:salesOrderList>", '<n:salesOrderList xmlns:n="urn:other">'),
+    "any item tag": _rpc("", "n:anything"),
+    "items of the other flavour": _rpc("", "complexObjectArray"),
+    "types": TYPED,
+    "references": REFERENCES,
+    "a reference to nothing": _rpc('<filters href="#nothing"/>'),
+    "lower case": _rpc("").replace("salesOrderList", "salesorderlist"),
+    "by position": _rpc("").replace("sessionId", "a").replace("filters>", "b>"),
+    "fewer by position": "<n:salesOrderList><a>s</a></n:salesOrderList>",
+    "more by position": "<n:salesOrderList><a>s</a><b/><c/></n:salesOrderList>",
+    "more by name": _rpc("<filters/><more/>"),
+    "another order": "<n:salesOrderList><filters/><sessionId>s</sessionId></n:salesOrderList>",
+    "no filters": _rpc("<other/>"),
+    "nil filters": _rpc('<filters i:nil="true"/>'),
+    "empty filters": _rpc("<filters/>"),
+    "an empty complex filter": _rpc("<filters><complex_filter/></filters>"),
+    "a nil value": _rpc(NIL.format("item")),
+    "no value": _rpc("<filters><filter><item><key>a</key></item></filter></filters>"),
+    "a comment in a text": _rpc("").replace(">5<", "><!-- not 4 -->5<!-- nor 6 --><"),
+    "a marked section": _rpc("").replace(">5<", "><![CDATA[<5>]]><"),
+    "no arguments": "<n:salesOrderList/>",
+    "two calls": _rpc("") + "<n:endSession><sessionId>s</sessionId></n:endSession>",
+    "no call": "",
+    "a number": "<n:customerAddressList><sessionId>s</sessionId><customerId> 5 </customerId></n:customerAddressList>",
+    "not a number": "<n:customerAddressList><sessionId>s</sessionId><customerId>x</customerId></n:customerAddressList>",
+    "an unknown call": "<n:frobnicate/>",
+    "the other flavour": _wsi(""),
+    "nothing needed": "<n:startSession/>",
+}
+WSI_REQUESTS: Mapping[str, str] = {
+    "as declared": _wsi(""),
+    "no namespace": _wsi("").replace("n:sales", "sales"),
+    "another namespace": _wsi("").replace("RequestParam>", 'RequestParam xmlns:n="urn:other">', 1),
+    "lower case": _wsi("").replace("salesOrderList", "salesorderlist"),
+    "qualified children": _wsi("")
+    .replace("complex_filter>", "n:complex_filter>")
+    .replace("sessionId>", "n:sessionId>"),
+    "no items": _wsi(f"<filters><complex_filter>{FILTER}</complex_filter></filters>"),
+    "items of the other flavour": _wsi("", "item"),
+    "items of both flavours": _wsi("").replace("</complexObjectArray>", f"</complexObjectArray><item>{FILTER}</item>"),
+    "another order": _wsi("<filters/>").replace(
+        "<sessionId>s</sessionId><filters/>", "<filters/><sessionId>s</sessionId>"
+    ),
+    "no filters": _wsi("<other/>"),
+    "nil filters": _wsi('<filters i:nil="true"/>'),
+    "empty filters": _wsi("<filters/>"),
+    "a nil value": _wsi(NIL.format("complexObjectArray")),
+    "two calls": _wsi("") + "<n:endSessionParam><sessionId>s</sessionId></n:endSessionParam>",
+    "no arguments": "<n:salesOrderListRequestParam/>",
+    "an unknown call": "<n:frobnicateRequestParam/>",
+    "the other flavour": _rpc(""),
+    "nothing needed": "<n:startSession/>",
+}
+REQUESTS = [("rpc", name) for name in RPC_REQUESTS] + [("wsi", name) for name in WSI_REQUESTS]
+
+
+@pytest.mark.parametrize(("flavour", "name"), REQUESTS)
+def test_requests_are_read_as_php_reads_them(
+    php: Mapping[tuple[str, Flavour], Php],
+    flavour: Flavour,
+    name: str,
+) -> None:
+    """Whatever a client may send, the shop understands, ignores or refuses what PHP does, in PHP's own words."""
+    profile = PLAYED["20.0.20"]
+    body = envelope((RPC_REQUESTS if flavour == "rpc" else WSI_REQUESTS)[name])
+    heard = php[profile.name, flavour].ask(body)
+    if not heard.called:
+        with pytest.raises(ShopFault) as caught:
+            read_request(body, profile, flavour)
+        assert heard.reply == Encoder(profile, flavour).fault(caught.value)
+        return
+    ours = read_request(body, profile, flavour)
+    assert heard.called == ours.operation.name
+    sent = heard.arguments[:1] if flavour == "rpc" else [one.get("sessionId") for one in heard.arguments]
+    assert ours.texts.get("sessionId") == (sent[0] if sent else None)
+    if ours.operation.name == "salesOrderList":
+        simple, complex_ = _understood([*heard.arguments, None], flavour)
+        assert list(ours.filters.complex) == complex_
+        assert list(ours.filters.simple) == [pair for pair in simple if pair[1] is not None]  # as Magento skips them
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(
+    ["", "0", "1", "\n", "a & b", "<b>", "]]>", "\r\n", "\x01", "日本", "\ufffe", "0.0000", "5abc", " "],
+)
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
+    """The name of a list and records for it: texts, NULLs and whole numbers in some of the columns."""
+    name = draw(st.sampled_from(list(LISTINGS)))
+    arrays = {field.name for field in LISTINGS[name].fields if field.type == "ArrayOfString"}
+    columns = st.sampled_from([one for one in LISTINGS[name].columns if one not in arrays])
+    scalars = st.none() | TEXTS | st.integers(0, 2**32 - 1)
+    record = st.dictionaries(columns, scalars, max_size=10)
+    ids = st.fixed_dictionaries({one: st.lists(TEXTS, max_size=3) for one in sorted(arrays)})
+    records = st.builds(lambda scalar, array: scalar | array, record, ids)
+    return name, draw(st.lists(records, max_size=3))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("version", PLAYED)
+@given(sent=lists())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_lists_are_written_byte_by_byte_as_php_writes_them(
+    php: Mapping[tuple[str, Flavour], Php],
+    version: str,
+    flavour: Flavour,
+    sent: tuple[str, list[dict[str, Any]]],
+) -> None:
+    """A list is what PHP makes of the same rows, with the line breaks that Magento adds afterwards from 1.8 on."""
+    name, records = sent
+    profile, asked = PLAYED[version], LISTINGS[name]
+    operation, encoder = operations(profile)[asked.operation], Encoder(profile, flavour)
+    rows = map(encoder.rows(asked), ([record.get(column) for column in asked.columns] for record in records))
+    size = len(records)
+    ours = b"".join([encoder.opening(operation, size), *rows, encoder.closing(operation, size)])
+    required = {field.name: None for field in asked.fields if field.required}
+    result: Any = [legible(required | record, profile) for record in records]
+    heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), result)
+    theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
+    assert _undeclared(ours) == _undeclared(theirs)
+    assert _undeclared(encoder.reply(operation, result)) == _undeclared(theirs)
+
+
+def _undeclared(reply: bytes) -> bytes:
+    """A reply without its namespace declarations: PHP orders them by first use, we by the usual first use."""
+    return re.sub(rb' xmlns:(xsd|xsi|SOAP-ENC)="[^"]*"', b"", reply)
+
+
+def _empty_call(operation: Operation, flavour: Flavour) -> str:
+    """A call with no arguments but a session."""
+    name = operation.request_element(flavour)
+    return f"<n:{name}><sessionId>s</sessionId></n:{name}>"
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    """A made-up shop."""
+    with Database() as one:
+        one.populate(orders=100)
+        yield one
+
+
+INFOS = {
+    "salesOrderInfo": ("orders", "increment_id"),
+    "salesOrderInvoiceInfo": ("invoices", "increment_id"),
+    "salesOrderShipmentInfo": ("shipments", "increment_id"),
+    "salesOrderCreditmemoInfo": ("creditmemos", "increment_id"),
+    "customerCustomerInfo": ("customers", "customer_id"),
+    "catalogProductInfo": ("products", "product_id"),
+}
+
+
+@pytest.mark.parametrize("name", INFOS)
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("version", PLAYED)
+def test_single_records_are_written_byte_by_byte_as_php_writes_them(
+    php: Mapping[tuple[str, Flavour], Php],
+    database: Database,
+    version: str,
+    flavour: Flavour,
+    name: str,
+) -> None:
+    """A record with all that hangs on it is what PHP makes of the same values."""
+    profile = PLAYED[version]
+    operation = operations(profile)[name]
+    asked = listing(INFOS[name][0], profile)
+    row = next(iter(database.select(profile, flavour, asked, [], [])))
+    key = dict(zip(asked.columns, row, strict=True))[INFOS[name][1]]
+    record = database.record(asked.name, str(key))
+    assert record is not None
+    heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), record)
+    theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
+    assert _undeclared(Encoder(profile, flavour).reply(operation, record)) == _undeclared(theirs)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_text_that_is_not_utf8_is_the_fault_that_php_dies_of(
+    php: Mapping[tuple[str, Flavour], Php],
+    flavour: Flavour,
+) -> None:
+    """On versions that do not look first, PHP's own words say where the text broke."""
+    profile = PLAYED["1.7.0.2"]
+    asked = LISTINGS["orders"]
+    operation = operations(profile)[asked.operation]
+    record: dict[str, Any] = {"order_id": 1, "firstname": b"Bj\xf6rn"}
+    heard = php["1.7.0.2", flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), [record])
+    encoder = Encoder(profile, flavour)
+    with pytest.raises(ShopFault) as caught:
+        encoder.rows(asked)([record.get(column) for column in asked.columns])
+    assert encoder.fault(caught.value) == heard.reply

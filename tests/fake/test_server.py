@@ -1,0 +1,708 @@
+"""The embedded shop over HTTP: addresses, sessions, every knob, changes while it runs, and a clean end."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import zeep
+from clients import client, envelope, filters
+
+from magento_pager.fake import PROFILES, Shop, api
+from magento_pager.fake.api import Api, Context
+from magento_pager.fake.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from magento_pager.fake.profiles import Flavour
+
+SOAP = "/index.php/api/v2_soap/"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP reply."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def fault(self) -> str:
+        """The fault code; empty when there is none."""
+        found = re.search(rb"<faultcode>(.*?)</faultcode>", self.body)
+        return found[1].decode() if found else ""
+
+    @property
+    def ids(self) -> list[int]:
+        """The order ids in it."""
+        return [int(one) for one in re.findall(rb"<order_id[^>]*>(\d+)<", self.body)]
+
+
+def ask(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", **headers: str) -> Reply:
+    """Send one request on a connection of its own."""
+    connection = http.client.HTTPConnection(urlsplit(shop.url).netloc)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return Reply(answer.status, dict(answer.getheaders()), answer.read())
+    finally:
+        connection.close()
+
+
+def call(session: str, first: int = 0, last: int = 2**32, flavour: Flavour = "rpc") -> bytes:
+    """A call for the orders from one id to another; names as in RPC work in WS-I with these wrappers."""
+    item, name = (
+        ("item", "salesOrderList") if flavour == "rpc" else ("complexObjectArray", "salesOrderListRequestParam")
+    )
+    bounds = (("entity_id", "from", first), ("main_table.entity_id", "to", last))
+    conditions = "".join(
+        f"<{item}><key>{field}</key><value><key>{operator}</key><value>{value}</value></value></{item}>"
+        for field, operator, value in bounds
+    )
+    inner = f"<sessionId>{session}</sessionId><filters><complex_filter>{conditions}</complex_filter></filters>"
+    return envelope(f"<n:{name}>{inner}</n:{name}>")
+
+
+def logged_in(shop: Shop) -> str:
+    """A session of the shop's user."""
+    return shop.sessions.login(shop.user, 3600)
+
+
+@pytest.fixture(scope="module")
+def common() -> Iterator[Shop]:
+    """A shop that the tests leave as it was."""
+    with Shop(orders=300) as shop:
+        yield shop
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/index.php/api/v2_soap/?wsdl=1",
+        "/index.php/api/v2_soap?wsdl",
+        "/api/v2_soap/?wsdl=1",
+        "/api/v2_soap/index/?wsdl=1",
+        "/api/v2_soap/index/wsdl/1",
+        "/index.php/api/v2_soap/index/wsdl/1/",
+    ],
+)
+def test_the_wsdl_is_at_each_of_its_addresses(common: Shop, path: str) -> None:
+    """A shop answers under several addresses and names one of them for calls."""
+    reply = ask(common, "GET", path)
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "text/xml; charset=UTF-8"
+    assert f'location="{common.url}"'.encode() in reply.body
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v2_soap", "/api/v2_soap/", "/api/v2_soap/index/", "/index.php/api/v2_soap/index"]
+)
+def test_calls_are_answered_at_each_address(common: Shop, path: str) -> None:
+    """A call goes where the WSDL says, or to any other spelling."""
+    reply = ask(common, path=path, body=call(logged_in(common), 3, 3))
+    assert reply.ids == [3]
+
+
+@pytest.mark.parametrize("query", ["wsdl", "wsdl=", "wsdl=0"])
+def test_an_old_shop_wants_a_value_behind_wsdl(query: str) -> None:
+    """Up to 1.4.1 the bare word does not ask for the WSDL: it is a call without a body."""
+    with Shop(profile="1.4.1.1", orders=1) as shop:
+        assert ask(shop, "GET", f"{SOAP}?{query}").fault == "Sender"
+        assert b"definitions" in ask(shop, "GET", f"{SOAP}?wsdl=1").body
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/", 200), ("/index.php", 200), ("/shop/api", 404), ("/api/v2_soap/x", 404)]
+)
+def test_other_addresses_are_pages(common: Shop, path: str, status: int) -> None:
+    """Whoever asks the wrong address gets HTML, as from any shop."""
+    reply = ask(common, "GET", path)
+    assert reply.status == status
+    assert reply.headers["Content-Type"] == "text/html; charset=UTF-8"
+    assert "Set-Cookie" not in reply.headers
+
+
+def test_a_get_without_wsdl_is_no_xml(common: Shop) -> None:
+    """A browser at the endpoint gets the fault of an empty request."""
+    reply = ask(common, "GET")
+    assert (reply.status, reply.fault) == (500, "Sender")
+
+
+def test_a_request_for_another_host_is_sent_away() -> None:
+    """A shop with a base address redirects the WSDL and cannot load its own when called under another name."""
+    with Shop(orders=1, base_url="http://shop.example/") as shop:
+        moved = ask(shop, "GET", f"{SOAP}?wsdl=1")
+        assert moved.status == 302
+        assert moved.headers["Location"] == f"http://shop.example{SOAP}?wsdl=1"
+        assert ask(shop, body=call("any")).fault == "WSDL"
+        home = ask(shop, "GET", f"{SOAP}?wsdl=1", Host="shop.example")
+        assert f'location="http://shop.example{SOAP}"'.encode() in home.body
+        assert ask(shop, body=call(logged_in(shop)), Host="shop.example").fault == ""
+
+
+# Connections
+
+
+def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
+    """Two calls, one socket."""
+    connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
+    session = logged_in(common)
+    sockets = []
+    for _ in range(2):
+        connection.request("POST", SOAP, call(session, 3, 3))
+        sockets.append(connection.sock)
+        assert b"order_id" in connection.getresponse().read()
+    connection.close()
+    assert sockets[0] is sockets[1]
+
+
+def test_an_old_client_gets_its_reply_whole(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP 1.0 knows no pieces: the end of the connection is the end of the reply."""
+    monkeypatch.setattr(api, "HELD", 1000)
+    body = call(logged_in(common))
+    host, _, port = urlsplit(common.url).netloc.partition(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(b"POST %b HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (SOAP.encode(), len(body), body))
+        reply = b"".join(iter(lambda: raw.recv(65536), b""))
+    head, _, rest = reply.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert rest.endswith(b"</SOAP-ENV:Envelope>\n")
+
+
+def test_a_body_of_unknown_length_is_refused(common: Shop) -> None:
+    """Without a length nothing is read, and the connection ends."""
+    host, _, port = urlsplit(common.url).netloc.partition(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 411 " in raw.recv(100)
+
+
+# Sessions
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_zeep_logs_in_lists_and_logs_out(flavour: Flavour) -> None:
+    """A whole conversation through zeep, in both flavours, over all six lists."""
+    with Shop(flavour=flavour, orders=60) as shop:
+        one = client(shop)
+        session = one.service.login(shop.user, shop.key)
+        listed = {}
+        for operation in ("salesOrderList", "salesOrderInvoiceList", "salesOrderShipmentList", "customerCustomerList"):
+            listed[operation] = one.service[operation](session, filters(one))
+        listed["products"] = one.service.catalogProductList(session, filters(one), "0")
+        assert [row.order_id for row in listed["salesOrderList"]] == [str(key) for key in shop.database.ids("orders")]
+        assert all(listed.values())
+        assert one.service.magentoInfo(session).magento_version == "1.9.4.5"
+        assert len(one.service.storeList(session)) == 3
+        order = one.service.salesOrderInfo(session, listed["salesOrderList"][0].increment_id)
+        assert order.order_id == listed["salesOrderList"][0].order_id
+        assert one.service.endSession(session) is True
+        with pytest.raises(zeep.exceptions.Fault, match="Session expired") as caught:
+            one.service.magentoInfo(session)
+        assert caught.value.code == "5"
+
+
+def test_sessions_stand_beside_each_other_and_end_one_by_one(common: Shop) -> None:
+    """A second login does not end the first; ending one leaves the other; all can be ended at once."""
+    first, second = logged_in(common), logged_in(common)
+    ask(common, body=envelope(f"<n:endSession><sessionId>{first}</sessionId></n:endSession>"))
+    assert ask(common, body=call(first, 3, 3)).fault == "5"
+    assert ask(common, body=call(second, 3, 3)).fault == ""
+    common.sessions.end_all()
+    assert ask(common, body=call(second, 3, 3)).fault == "5"
+
+
+def test_a_session_that_was_only_started_may_nothing(common: Shop) -> None:
+    """The call startSession gives an id that nobody is logged in to."""
+    reply = ask(common, body=envelope("<n:startSession/>"))
+    (session,) = re.findall(rb">([0-9a-f]{32})<", reply.body)
+    assert ask(common, body=call(session.decode(), 3, 3)).fault == "5"
+
+
+def test_a_session_expires_when_it_is_not_used(common: Shop) -> None:
+    """With no time to live at all it has expired at the next call."""
+    session = logged_in(common)
+    common.change(session_timeout=0)
+    time.sleep(0.001)
+    assert ask(common, body=call(session, 3, 3)).fault == "5"
+    common.change(session_timeout=3600)
+
+
+@pytest.mark.parametrize(
+    ("user", "key", "fault"), [("demo", "no", "2"), ("no", "demo-key", "2"), ("", "x", "6"), ("x", "", "6")]
+)
+def test_a_wrong_login_is_denied_and_an_empty_one_is_a_missing_parameter(
+    common: Shop,
+    user: str,
+    key: str,
+    fault: str,
+) -> None:
+    """The two faults of a login."""
+    inner = f"<n:login><username>{user}</username><apiKey>{key}</apiKey></n:login>"
+    reply = ask(common, body=envelope(inner))
+    assert (reply.status, reply.fault) == (200, fault)
+
+
+def test_a_denied_list_is_denied_with_its_records(common: Shop) -> None:
+    """Without the right to orders neither the list nor a record is given; the other lists are."""
+    common.change(denied=["orders"])
+    session = logged_in(common)
+    info = envelope(
+        f"<n:salesOrderInfo><sessionId>{session}</sessionId><orderIncrementId>1</orderIncrementId></n:salesOrderInfo>"
+    )
+    others = envelope(f"<n:salesOrderInvoiceList><sessionId>{session}</sessionId></n:salesOrderInvoiceList>")
+    assert [ask(common, body=body).fault for body in (call(session), info, others)] == ["2", "2", ""]
+    common.change(denied=())
+
+
+# Records
+
+
+def test_addresses_of_customers_are_listed_and_found_again(common: Shop) -> None:
+    """The address book of a customer, and each address by its own id."""
+    one = client(common)
+    session = logged_in(common)
+    customers = list(common.database.ids("customers"))[:8]
+    found = [address for key in customers for address in one.service.customerAddressList(session, key)]
+    assert found
+    for address in found:
+        again = one.service.customerAddressInfo(session, address.customer_address_id)
+        assert (again.customer_address_id, again.street) == (address.customer_address_id, address.street)
+    for operation, fault in (
+        ("customerAddressList", "101"),
+        ("customerAddressInfo", "102"),
+        ("customerCustomerInfo", "102"),
+    ):
+        extra: list[Any] = [[]] if operation == "customerCustomerInfo" else []
+        with pytest.raises(zeep.exceptions.Fault) as caught:
+            one.service[operation](session, 4_000_000_000, *extra)
+        assert caught.value.code == fault
+
+
+@pytest.mark.parametrize(("flavour", "fault"), [("rpc", "100"), ("wsi", "6")])
+def test_a_missing_argument_is_a_null_in_rpc_and_a_fault_in_wsi(flavour: Flavour, fault: str) -> None:
+    """RPC calls the method with a null, which no order has; WS-I looks for the argument by name."""
+    with Shop(flavour=flavour, orders=1) as shop:
+        name = "salesOrderInfo" if flavour == "rpc" else "salesOrderInfoRequestParam"
+        body = envelope(f"<n:{name}><sessionId>{logged_in(shop)}</sessionId></n:{name}>")
+        assert ask(shop, body=body).fault == fault
+
+
+# Knobs
+
+
+class Watch:
+    """A pause that takes no time and remembers how long it should have been."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        """Remember."""
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "expected", "fault"),
+    [
+        ({}, 0.0, ""),
+        ({"latency": 40.0}, 40.0, ""),
+        ({"latency": 40.0, "latency_per_row": 2.0}, 44.0, ""),
+        ({"latency": 40.0, "latency_per_row": 2.0, "max_execution_time": 43}, 43.0, "SOAP-ENV:Server"),
+        ({"latency": 40.0, "latency_per_row": 2.0, "max_execution_time": 45}, 44.0, ""),
+    ],
+)
+def test_a_call_takes_its_time_and_no_longer_than_php_allows(knobs: Any, expected: float, fault: str) -> None:
+    """Seconds per call and per row, the shop's own work included, up to the execution time."""
+    with Shop(orders=10, **knobs) as shop:
+        watch = Watch()
+        one = Api(shop.database, shop.sessions, shop.user, shop.key, watch)
+        answer = one.answer(call(logged_in(shop), 3, 4), Context(shop.settings, time.monotonic() - 1))
+    assert answer.call is not None
+    assert (answer.call.fault, answer.call.rows) == (fault, 0 if fault else 2)
+    assert watch.seconds == [pytest.approx(max(0.0, expected - 1), abs=0.5)]
+
+
+@pytest.mark.parametrize(("limit", "fault"), [(9, "SOAP-ENV:Server"), (10, "")])
+def test_too_many_rows_exhaust_the_memory(limit: int, fault: str) -> None:
+    """A list with more rows than fit fails while it is loaded; one that just fits does not."""
+    with Shop(orders=10, memory_limit_rows=limit) as shop:
+        reply = ask(shop, body=call(logged_in(shop)))
+    assert (reply.status, reply.fault) == ((500, fault) if fault else (200, ""))
+
+
+def test_memory_that_runs_out_late_leaves_a_head_without_a_body() -> None:
+    """HTTP 200 with a length, and then nothing: the other way PHP dies."""
+    with Shop(orders=10, memory_limit_rows=5, memory_failure="empty") as shop:
+        with pytest.raises(http.client.IncompleteRead) as caught:
+            ask(shop, body=call(logged_in(shop)))
+        assert caught.value.partial == b""
+        assert caught.value.expected is not None
+        assert caught.value.expected > 10_000
+        assert shop.log[-1].fault == "memory"
+
+
+@pytest.mark.parametrize("rows", [10, 0])
+def test_a_long_reply_is_sent_in_pieces_and_is_the_same(
+    common: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+) -> None:
+    """Beyond what is held the length is unknown, but not a byte differs; the number of rows is right."""
+    body = call(logged_in(common), 0, 2**32 if rows else 0)
+    held = ask(common, body=body)
+    monkeypatch.setattr(api, "HELD", 5_000)
+    monkeypatch.setattr(api, "_PIECE", 10_000)
+    pieces = ask(common, body=body)
+    assert pieces.body == held.body
+    assert pieces.headers.get("Transfer-Encoding") == ("chunked" if rows else None)
+    assert f"[{len(held.ids)}]".encode() in held.body
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_reply_ends_it(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop stops writing, and answers the next one."""
+    monkeypatch.setattr(api, "HELD", 1000)
+    connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
+    connection.request("POST", SOAP, call(logged_in(common)))
+    assert connection.getresponse().read(100)
+    connection.close()
+    assert ask(common, body=call(logged_in(common), 3, 3)).ids == [3]
+
+
+def test_a_reply_is_compressed_for_those_who_accept_it_when_the_shop_is_told_to(common: Shop) -> None:
+    """Not as delivered; a shop behind a web server that compresses does it for all that PHP says."""
+    body = call(logged_in(common), 3, 9)
+    plain = ask(common, body=body, Accept_Encoding="gzip")
+    assert "Content-Encoding" not in plain.headers
+    common.change(gzip=True)
+    compressed = ask(common, body=body, Accept_Encoding="gzip")
+    other = ask(common, body=body)
+    common.change(gzip=False)
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(compressed.body) == plain.body == other.body
+
+
+def test_a_compressed_request_is_no_xml(common: Shop) -> None:
+    """PHP does not unpack what it is sent."""
+    assert ask(common, body=gzip.compress(call(logged_in(common))), Content_Encoding="gzip").fault == "Sender"
+
+
+def test_a_request_over_the_limit_is_refused_before_it_is_read() -> None:
+    """HTTP 413 from the web server, and the end of the connection; exactly the limit passes."""
+    with Shop(orders=1, body_limit=1000) as shop:
+        assert ask(shop, body=b" " * 1001).status == 413
+        assert ask(shop, body=b" " * 1000).fault == "Sender"
+        shop.change(body_limit=0)
+        assert ask(shop, body=b" " * 2_000_000).fault == "Sender"
+
+
+@pytest.mark.parametrize(
+    ("outage", "status", "fault"),
+    [
+        ("maintenance", 503, ""),
+        ("database", 503, ""),
+        ("firewall", 403, ""),
+        ("redirect", 302, ""),
+        ("wsdl", 500, "WSDL"),
+        ("schema", 500, "WSDL"),
+    ],
+)
+def test_an_outage_fails_every_call_until_it_is_over(common: Shop, outage: Any, status: int, fault: str) -> None:
+    """Pages instead of SOAP, or a fault before the API is even reached."""
+    session = logged_in(common)
+    common.change(outage=outage)
+    reply = ask(common, body=call(session, 3, 3))
+    wsdl = ask(common, "GET", f"{SOAP}?wsdl=1")
+    common.change(outage="")
+    assert (reply.status, reply.fault) == (status, fault)
+    assert wsdl.status == (200 if fault else status)
+    if outage == "redirect":
+        assert reply.headers["Location"].startswith("https://")
+    assert ask(common, body=call(session, 3, 3)).ids == [3]
+
+
+def test_the_schema_of_soap_encoding_is_no_matter_of_wsi() -> None:
+    """A shop that cannot reach the public host of that schema still speaks WS-I."""
+    with Shop(flavour="wsi", orders=5, outage="schema") as shop:
+        assert ask(shop, body=call(logged_in(shop), 3, 3, "wsi")).ids == [3]
+
+
+@pytest.mark.parametrize(
+    ("workers", "cached", "fault"),
+    [(0, False, ""), (1, False, "WSDL"), (2, False, ""), (1, True, "")],
+)
+def test_a_call_needs_a_second_worker_for_the_wsdl_unless_it_is_cached(workers: int, cached: bool, fault: str) -> None:  # noqa: FBT001 -- a parameter of the test
+    """One worker alone waits for itself until it gives up."""
+    with Shop(orders=5, workers=workers, wsdl_cache=cached, socket_timeout=0.02) as shop:
+        assert ask(shop, body=call(logged_in(shop), 3, 3)).fault == fault
+
+
+def test_as_many_calls_as_workers_block_each_other_until_one_leaves() -> None:
+    """While the other worker is taken there is none for the WSDL; once it is free again the call goes through."""
+    with Shop(orders=5, workers=2, socket_timeout=0.02) as shop:
+        session = logged_in(shop)
+        with shop.workers.place():
+            assert ask(shop, body=call(session, 3, 3)).fault == "WSDL"
+        assert ask(shop, body=call(session, 3, 3)).fault == ""
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_many_calls_at_once_all_end(cached: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """With the cache all succeed on two workers; without it each succeeds or fails for want of the WSDL."""
+    with Shop(orders=20, workers=2, wsdl_cache=cached, socket_timeout=0.05) as shop, ThreadPoolExecutor(6) as pool:
+        body = call(logged_in(shop))
+        faults = [one.fault for one in pool.map(lambda _: ask(shop, body=body), range(12))]
+    assert set(faults) <= ({""} if cached else {"", "WSDL"})
+
+
+def test_workers_are_given_out_in_the_order_of_asking() -> None:
+    """Nobody overtakes one who waits, and whoever gives up leaves the others their place."""
+    pool = Workers(1)
+    order: list[str] = []
+    asked = threading.Event()
+
+    def wait(name: str) -> None:
+        asked.set()
+        with pool.place() as held:
+            order.append(f"{name} {held}")
+
+    threads = [threading.Thread(target=wait, args=(name,)) for name in ("first", "second")]
+    with pool.place():
+        for waiting, thread in enumerate(threads, start=1):
+            thread.start()
+            assert asked.wait(10)
+            asked.clear()
+            while pool.waiting < waiting:
+                time.sleep(0.001)
+        with pool.place(timeout=0) as hurried:
+            assert not hurried
+    for thread in threads:
+        thread.join()
+    assert order == ["first True", "second True"]
+
+
+def test_calls_that_send_the_same_cookie_back_wait_for_each_other(common: Shop) -> None:
+    """PHP locks its session for as long as a request with that cookie runs; without a cookie nobody waits."""
+    body = call(logged_in(common), 3, 3)
+    with ThreadPoolExecutor(1) as pool:
+        with common.cookies.held("abc"):
+            waiting = pool.submit(ask, common, body=body, Cookie="a=b; PHPSESSID=abc")
+            assert ask(common, body=body).ids == [3]
+            assert ask(common, body=body, Cookie="PHPSESSID=other").ids == [3]
+            assert not waiting.done()
+        assert waiting.result(timeout=30).ids == [3]
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_poisoned_rows_break_what_live_ones_break(flavour: Flavour) -> None:
+    """A second address is a fault, a control character breaks old replies and is spelled out by new ones."""
+    with Shop(flavour=flavour, profile="1.8.1.0", orders=10) as shop:
+        session = logged_in(shop)
+        body = call(session, 3, 4, flavour).replace(b"urn:OpenMage", b"urn:Magento")
+        fine = ask(shop, body=body)
+        shop.change(duplicate_address=[3])
+        assert ask(shop, body=body).fault == "1"
+        shop.change(duplicate_address=(), invalid_utf8=[4])
+        assert ask(shop, body=body).fault == "SOAP-ENV:Server"
+        shop.change(invalid_utf8=(), control_characters=[4])
+        assert b"A\x01B" in ask(shop, body=body).body
+        shop.set_profile("20.0.20")
+        body = body.replace(b"urn:Magento", b"urn:OpenMage")
+        assert b"A&amp;#1;B" in ask(shop, body=body).body
+        shop.change(control_characters=())
+        shop.set_profile("1.8.1.0")
+        assert ask(shop, body=body.replace(b"urn:OpenMage", b"urn:Magento")).body == fine.body
+
+
+def test_a_poisoned_order_is_poisoned_in_full_too() -> None:
+    """The single record holds the same broken names as the row of the list, its addresses included."""
+    with Shop(orders=5, control_characters=[3], profile="1.8.1.0") as shop:
+        order = ask(shop, body=call(logged_in(shop), 3, 3)).body
+        (number,) = re.findall(rb"<increment_id[^>]*>(\d+)<", order)
+        inner = f"<sessionId>{logged_in(shop)}</sessionId><orderIncrementId>{number.decode()}</orderIncrementId>"
+        body = ask(shop, body=envelope(f"<n:salesOrderInfo>{inner}</n:salesOrderInfo>")).body
+    assert body.count(b"A\x01B") >= 3
+
+
+def test_broken_text_in_the_database_itself_arrives_like_a_poisoned_row() -> None:
+    """Any column of any list may hold bytes that are no text, or characters that are no XML."""
+    with Shop(orders=10) as shop:
+        shop.database.update("orders", 3, {"customer_email": b"Bj\xf6rn"})
+        shop.database.update("orders", 4, {"customer_email": "\x0b"})
+        session = logged_in(shop)
+        assert b"customer_email" not in ask(shop, body=call(session, 3, 3)).body
+        assert b">&amp;#11;</customer_email>" in ask(shop, body=call(session, 4, 4)).body
+        shop.set_profile("1.7.0.2")
+        assert ask(shop, body=call(session, 3, 3)).fault == "SOAP-ENV:Server"
+        assert b">\x0b</customer_email>" in ask(shop, body=call(session, 4, 4)).body
+
+
+def test_it_serves_rows_from_a_file(tmp_path: Path) -> None:
+    """The rows of a file instead of made-up ones; a file that is none is named when the shop starts."""
+    rows = {"orders": {"columns": ["entity_id", "status"], "rows": [[5, "odd"], [9000, "other"]]}}
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    with Shop(rows=path) as shop:
+        reply = ask(shop, body=call(logged_in(shop)))
+        assert reply.ids == [5, 9000]
+        assert b">odd</status>" in reply.body
+    path.write_text("[")
+    with pytest.raises(ValueError, match=r"rows\.json"), Shop(rows=path):
+        pass
+
+
+# Changes while it runs
+
+
+def test_it_becomes_another_version_while_running() -> None:
+    """The next request meets the other parser, namespace and operations; the session stays."""
+    with Shop(orders=40) as shop:
+        session = logged_in(shop)
+        two = call(session, 10, 20).replace(b"main_table.entity_id", b"entity_id")
+        newer = ask(shop, body=two).ids
+        shop.set_profile("1.7.0.2")
+        older = ask(shop, body=two).ids
+        assert len(older) > len(newer) > 0
+        shop.set_profile("1.7.0.2", flavour="wsi")
+        assert ask(shop, body=two).fault == "SOAP-ENV:Server"
+        assert b'targetNamespace="urn:Magento"' in ask(shop, "GET", f"{SOAP}?wsdl=1").body
+
+
+def test_rows_come_change_and_go_while_it_runs() -> None:
+    """What is inserted is listed, what is changed has changed, what is deleted is gone."""
+    with Shop(orders=10) as shop:
+        session = logged_in(shop)
+        key = shop.database.insert("orders", {"status": "new_status"})
+        assert ask(shop, body=call(session)).ids[-1] == key
+        shop.database.update("orders", key, {"status": "other_status"})
+        assert b"other_status" in ask(shop, body=call(session, key, key)).body
+        assert shop.database.delete("orders", key)
+        assert key not in ask(shop, body=call(session)).ids
+
+
+def test_the_log_tells_what_was_asked_and_what_was_answered() -> None:
+    """One entry per call, in order, with its conditions, rows, bytes and fault; the WSDL is no call."""
+    with Shop(orders=10) as shop:
+        ask(shop, "GET", f"{SOAP}?wsdl=1")
+        ask(shop, body=b"<")
+        reply = ask(shop, body=call(logged_in(shop), 3, 4))
+        ask(shop, body=call("none", 3, 4))
+        first, second, third = shop.log
+        assert (first.operation, first.fault) == ("", "Sender")
+        assert (second.operation, second.rows, second.bytes) == ("salesOrderList", 2, len(reply.body))
+        assert second.conditions == (("entity_id", "from", "3"), ("main_table.entity_id", "to", "4"))
+        assert second.seconds > 0
+        assert (third.fault, third.rows, third.conditions) == ("5", 0, second.conditions)
+        shop.clear_log()
+        assert shop.log == ()
+
+
+# Beginning and end
+
+
+def test_it_starts_again_with_its_first_data_and_without_its_sessions() -> None:
+    """Stopping forgets; a second start is a new shop of the same size."""
+    shop = Shop(orders=10)
+    with shop:
+        before = list(shop.database.ids("orders"))
+        shop.database.delete("orders", before[0])
+        session = logged_in(shop)
+    with shop:
+        assert list(shop.database.ids("orders")) == before
+        assert ask(shop, body=call(session)).fault == "5"
+
+
+def test_stopping_ends_calls_that_are_under_way_and_connections_that_idle() -> None:
+    """Nobody keeps the shop from ending: not a call that would take an hour, nor one that waits for a worker."""
+    with Shop(orders=5, latency=3600, workers=1, wsdl_cache=True) as shop, ThreadPoolExecutor(2) as pool:
+        idle = http.client.HTTPConnection(urlsplit(shop.url).netloc)
+        idle.connect()
+        under_way = [pool.submit(ask, shop, body=call(logged_in(shop))) for _ in range(2)]
+        while shop.workers.waiting < 1:
+            time.sleep(0.001)
+        shop.stop()
+        for one in under_way:
+            assert isinstance(one.exception(timeout=30), OSError | http.client.HTTPException)
+        idle.close()
+
+
+def test_a_shop_that_does_not_run_says_so() -> None:
+    """Its address and data exist while it runs; starting twice is a mistake, stopping twice is none."""
+    shop = Shop(orders=1)
+    with pytest.raises(RuntimeError, match="does not run"):
+        shop.url  # noqa: B018 -- the property raises
+    with shop:
+        with pytest.raises(RuntimeError, match="runs already"):
+            shop.start()
+        with pytest.raises(OSError, match="in use"), Shop(orders=1, port=urlsplit(shop.url).port or 0):
+            pass
+    shop.stop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "1.9"}, "no profile '1.9'"),
+        ({"profile": "1.6.2.0", "flavour": "wsi"}, "speaks rpc, not 'wsi'"),
+        ({"flavour": "soap"}, "speaks rpc and wsi, not 'soap'"),
+        ({"latency": -1}, "latency must not be below zero"),
+        ({"outage": "flood"}, "no outage 'flood'"),
+        ({"memory_failure": "flood"}, "memory_failure is fault or empty"),
+        ({"denied": ["quotes"]}, "no list 'quotes' to deny"),
+    ],
+)
+def test_impossible_shops_are_refused(arguments: Any, message: str) -> None:
+    """A mistake is named at once, not by the first call."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Shop(**arguments)
+
+
+def test_wsi_on_1_6_2_is_there_when_asked_for_and_breaks_every_filter() -> None:
+    """Known from source only: the conditions arrive mangled, and no window is what was asked for."""
+    with Shop(profile="1.6.2.0", flavour="wsi", broken_wsi=True, orders=30) as shop:
+        body = call(logged_in(shop), 10, 20, "wsi").replace(b"urn:OpenMage", b"urn:Magento")
+        reply = ask(shop, body=body)
+        wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 20]
+        assert reply.fault or reply.ids != wanted
+
+
+def test_php5_is_another_variation_of_a_version() -> None:
+    """On PHP 5 an alias on customers is no fault but the end of PHP: HTTP 500 without a word."""
+    inner = (
+        "<filters><complex_filter><item><key>main_table.entity_id</key><value><key>gteq</key><value>1</value></value>"
+        "</item></complex_filter></filters>"
+    )
+    found: Sequence[Reply] = ()
+    for php5 in (False, True):
+        with Shop(profile="1.7.0.2", php5=php5, orders=5) as shop:
+            name = "customerCustomerList"
+            body = envelope(f"<n:{name}><sessionId>{logged_in(shop)}</sessionId>{inner}</n:{name}>")
+            found = (*found, ask(shop, body=body))
+    assert [(one.status, one.fault) for one in found] == [(200, "101"), (500, "")]
+    assert found[1].body == b""
+
+
+def test_every_profile_answers_a_window_of_orders() -> None:
+    """The alias window is exact on all five, in every flavour they speak."""
+    for version, profile in PROFILES.items():
+        for flavour in profile.flavours:
+            with Shop(profile=version, flavour=flavour, orders=60) as shop:
+                body = call(logged_in(shop), 10, 40, flavour).replace(b"urn:OpenMage", profile.namespace.encode())
+                wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 40]
+                assert ask(shop, body=body).ids == wanted

@@ -1,0 +1,126 @@
+"""Replies as bytes, without PHP: the quick way of writing rows is the careful one, and what versions do to texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from magento_pager.fake import PROFILES, ShopFault, profile
+from magento_pager.fake.lists import listing
+from magento_pager.fake.replies import Encoder
+from magento_pager.fake.schema import operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from magento_pager.fake.profiles import Flavour
+
+SPOKEN = [(name, flavour) for name, one in PROFILES.items() for flavour in one.flavours]
+TEXTS = st.text(max_size=6) | st.sampled_from(
+    ["", "\n", "&<>\r", "\x01", "\0", "\ufffe", "\udcf6", "日本", "0", "true"]
+)
+VALUES = st.none() | TEXTS | st.binary(max_size=4) | st.integers(0, 2**32) | st.floats(0, 1e6)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
+    """A version, a flavour, one of its lists, and records for it with anything a database may hold."""
+    version, flavour = draw(st.sampled_from(SPOKEN))
+    name = draw(st.sampled_from(profile(version).lists))
+    asked = listing(name, profile(version))
+    arrays = {field.name: st.lists(TEXTS, max_size=2) for field in asked.fields if field.type == "ArrayOfString"}
+    columns = st.sampled_from([one for one in asked.columns if one not in arrays])
+    record = st.builds(
+        lambda scalars, ids: scalars | ids,
+        st.dictionaries(columns, VALUES, max_size=6),
+        st.fixed_dictionaries(arrays),
+    )
+    return version, flavour, name, draw(st.lists(record, max_size=3))
+
+
+@given(written())
+def test_rows_one_by_one_are_the_reply_written_at_once(sent: tuple[str, Flavour, str, list[dict[str, Any]]]) -> None:
+    """Opening, rows and closing together are the whole reply, and fail where it fails."""
+    version, flavour, name, records = sent
+    asked, encoder = listing(name, profile(version)), Encoder(profile(version), flavour)
+    operation = operations(profile(version))[asked.operation]
+    size, write = len(records), encoder.rows(asked)
+
+    def one_by_one() -> bytes:
+        rows = [write([one.get(column) for column in asked.columns]) for one in records]
+        return b"".join([encoder.opening(operation, size), *rows, encoder.closing(operation, size)])
+
+    assert _outcome(one_by_one) == _outcome(lambda: encoder.reply(operation, records))
+
+
+def _outcome(write: Callable[[], bytes]) -> bytes | str:
+    """What is written, or the text of the fault instead."""
+    try:
+        return write()
+    except ShopFault as fault:
+        return fault.text
+
+
+@given(TEXTS, TEXTS)
+def test_the_newest_version_always_writes_xml(first: str, last: str) -> None:
+    """Whatever a name holds, a reply from 1.9.3 on can be parsed, and says what the name says or leaves it out."""
+    newest = profile("20.0.20")
+    for flavour in newest.flavours:
+        encoder, asked = Encoder(newest, flavour), listing("orders", newest)
+        operation = operations(newest)[asked.operation]
+        body = encoder.reply(operation, [{"firstname": first, "lastname": last}])
+        (result,) = etree.fromstring(body).iter("result")
+        found = {one.tag: one.text for row in result for one in row}
+        for name, text in (("firstname", first), ("lastname", last)):
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                assert name not in found
+            elif not any(ord(character) < 32 or character in "\ufffe\uffff" for character in text):
+                assert found[name] == (text or "\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [("1.7.0.2", None), ("1.8.1.0", "\n"), ("20.0.20", "\n")],
+)
+def test_an_empty_text_comes_back_as_a_line_break_from_1_8_on(version: str, text: str | None) -> None:
+    """The line break between tags that newer versions add lands in empty elements as well."""
+    old = profile(version)
+    encoder = Encoder(old, "rpc")
+    body = encoder.reply(operations(old)["salesOrderList"], [{"firstname": ""}])
+    (found,) = etree.fromstring(body).iter("firstname")
+    assert found.text == text
+
+
+def test_a_null_is_left_out_unless_the_field_is_required() -> None:
+    """An optional field is absent, a required one is nil in RPC and empty in WS-I."""
+    newest = profile("20.0.20")
+    row: dict[str, Any] = {
+        "product_id": "1",
+        "sku": "a",
+        "name": None,
+        "set": "4",
+        "type": "simple",
+        "category_ids": [],
+    }
+    bodies = {
+        flavour: Encoder(newest, flavour).reply(operations(newest)["catalogProductList"], [row])
+        for flavour in newest.flavours
+    }
+    assert b'<name xsi:nil="true"/>' in bodies["rpc"]
+    assert b"<name/>" in bodies["wsi"]
+    assert b'<category_ids SOAP-ENC:arrayType="xsd:string[0]" xsi:type="ns1:ArrayOfString"/>' in bodies["rpc"]
+    customer = Encoder(newest, "rpc").reply(operations(newest)["customerCustomerList"], [{"customer_id": 1}])
+    assert b"increment_id" not in customer
+
+
+def test_a_confirmation_key_becomes_true() -> None:
+    """The WSDL calls the key a boolean, so PHP makes one of it."""
+    newest = profile("20.0.20")
+    encoder = Encoder(newest, "wsi")
+    rows: list[dict[str, Any]] = [{"confirmation": "d41d8cd9"}, {"confirmation": None}, {"confirmation": "0"}]
+    body = encoder.reply(operations(newest)["customerCustomerList"], rows)
+    assert [one.text for one in etree.fromstring(body).iter("confirmation")] == ["true", "false"]

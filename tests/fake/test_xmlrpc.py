@@ -1,0 +1,167 @@
+"""XML-RPC at its own address: the same shop through Python's own client for it."""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from magento_pager.fake import PROFILES, Shop
+from magento_pager.fake.api import Context
+from magento_pager.fake.lists import LISTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from magento_pager.fake.profiles import Profile
+
+
+class Remote:
+    """A client that is logged in."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._url = shop.xmlrpc_url
+        self.session = str(self.raw("login", shop.user, shop.key))
+
+    def raw(self, method: str, *arguments: Any) -> Any:
+        """Call a method."""
+        transport = xmlrpc.client.Transport()
+        with closing(transport), xmlrpc.client.ServerProxy(self._url, transport, allow_none=True) as proxy:
+            return getattr(proxy, method)(*arguments)
+
+    def call(self, path: str, *arguments: Any) -> Any:
+        """Call by path."""
+        return self.raw("call", self.session, path, list(arguments))
+
+    def fault(self, method: str, *arguments: Any) -> int:
+        """The code of the fault that a method ends in."""
+        with pytest.raises(xmlrpc.client.Fault) as caught:
+            self.raw(method, *arguments)
+        return caught.value.faultCode
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """A shop that the tests leave as it was."""
+    with Shop(orders=120) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def remote(shop: Shop) -> Remote:
+    """A client of it."""
+    return Remote(shop)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_nested_bounds_are_exact_on_every_version_and_every_list(profile: Profile) -> None:
+    """No parser spoils a closed range, or a list of ids, that comes as a structure."""
+    with Shop(profile=profile, orders=800) as one:
+        remote = Remote(one)
+        for name in profile.lists:
+            path = f"{LISTINGS[name].resource}.list"
+            numbers = [key for key in one.database.ids(name) if 10 <= key <= 30]
+            assert len(remote.call(path, {"entity_id": {"from": 10, "to": 30}})) == len(numbers) > 0
+            assert len(remote.call(path, {"entity_id": {"in": numbers[:3]}})) == 3
+
+
+def test_a_list_gives_every_column_and_nulls_as_such(remote: Remote, shop: Shop) -> None:
+    """Where SOAP leaves a NULL out, XML-RPC says so, and it has columns that the WSDL does not know."""
+    (order,) = remote.call("order.list", {"entity_id": 3})
+    assert order["order_id"] == "3"
+    assert "coupon_rule_name" in order
+    assert None in order.values()
+    assert "entity_id" not in order
+    assert {type(value) for value in order.values()} <= {str, type(None)}
+    assert len(order) > len([value for value in order.values() if value is not None])
+    assert remote.call("order.list", {"status": "no such status"}) == []
+    assert len(remote.call("order.list")) == shop.database.count("orders")
+
+
+def test_many_calls_in_one_give_a_result_or_a_fault_each(remote: Remote) -> None:
+    """A failing element stands among the results of the others."""
+    orders = remote.call("order.list", {"entity_id": {"to": 10}})
+    calls: list[Any] = [["sales_order.info", [order["increment_id"]]] for order in orders]
+    calls[2:2] = [["sales_order.info", ["none"]], ["no.such"], ["order.fly", []], "store.list"]
+    results = remote.raw("multiCall", remote.session, calls)
+    assert results[2] == {"isFault": True, "faultCode": "100", "faultMessage": "Requested order not exists."}
+    assert [one["faultCode"] for one in results[3:5]] == ["3", "4"]
+    assert [store["code"] for store in results[5]] == ["default", "deutsch", "nihongo"]
+    assert [one["order_id"] for one in results[:2] + results[6:]] == [order["order_id"] for order in orders]
+    assert results[0]["items"][0]["order_id"] == results[0]["order_id"]
+
+
+@pytest.mark.parametrize("path", ["sales_order_invoice", "order_shipment", "sales_order_creditmemo"])
+def test_documents_in_full_have_items_and_comments(remote: Remote, path: str) -> None:
+    """An invoice, a shipment, a credit memo, by their increment ids."""
+    first = remote.call(f"{path}.list")[0]
+    found = remote.call(f"{path}.info", first["increment_id"])
+    assert found["increment_id"] == first["increment_id"]
+    assert found["items"]
+    assert "comments" in found
+
+
+def test_customers_and_products_in_full(remote: Remote) -> None:
+    """By id, and a customer's addresses by the customer's or their own id; products by id or SKU."""
+    assert remote.call("customer.info", "3")["customer_id"] == "3"
+    book = remote.call("customer_address.list", 3)
+    assert [remote.call("customer_address.info", one["customer_address_id"]) for one in book] == book
+    product = remote.call("product.list", {"entity_id": 3})[0]
+    assert remote.call("product.info", product["sku"])["product_id"] == "3"
+    assert remote.call("core_magento.info") == {"magento_version": "1.9.4.5", "magento_edition": "Community"}
+
+
+def test_faults_have_the_codes_of_soap_and_http_200(remote: Remote, shop: Shop) -> None:
+    """The numbered faults are the same; a method that is none has Zend's number."""
+    session = remote.session
+    assert remote.fault("login", "demo", "wrong") == 2
+    assert remote.fault("login", "", "") == 6
+    assert remote.fault("call", "no session", "order.list") == 5
+    assert remote.fault("call", session, "nothing") == 3
+    assert remote.fault("call", session, "order.explode") == 4
+    assert remote.fault("call", session, "order.list", [{"no_such_field": "1"}]) == 1
+    assert remote.fault("explode") == 620
+    shop.change(denied=["orders"])
+    assert remote.fault("call", session, "order.list") == 2
+    shop.change(denied=())
+
+
+def test_what_is_no_request_is_a_fault() -> None:
+    """Anything that cannot be parsed, or is a reply instead."""
+    with Shop(orders=1) as one:
+        for body in (b"", b"<a>", b"<a/>", xmlrpc.client.dumps((1,), methodresponse=True).encode()):
+            answer = one.xmlrpc(body, Context(one.settings, 0.0))
+            assert answer.status == 200
+            with pytest.raises(xmlrpc.client.Fault) as caught:
+                xmlrpc.client.loads(b"".join(answer.pieces))
+            assert caught.value.faultCode == 631
+
+
+def test_sessions_are_those_of_soap(remote: Remote, shop: Shop) -> None:
+    """One table for both, and ending a session ends it for both."""
+    session = shop.sessions.login(shop.user, 60)
+    assert remote.raw("call", session, "order.list", [{"entity_id": 3}])
+    assert remote.raw("endSession", session) is True
+    assert remote.fault("call", session, "order.list") == 5
+    assert remote.fault("call", remote.raw("startSession"), "order.list") == 5
+
+
+def test_calls_are_in_the_log(shop: Shop, remote: Remote) -> None:
+    """With what they returned."""
+    shop.clear_log()
+    remote.raw("multiCall", remote.session, [["order.list", [{"entity_id": {"to": 6}}]], ["customer.info", ["3"]]])
+    (one,) = shop.log
+    assert (one.operation, one.rows, one.fault) == ("multiCall", 4, "")
+    assert one.bytes > 1000
+
+
+def test_control_characters_are_spelled_out_from_1_9_3_on() -> None:
+    """Older versions send them raw, which is not XML."""
+    with Shop(orders=5, control_characters=[3]) as one:
+        remote = Remote(one)
+        assert remote.call("order.list", {"entity_id": 3})[0]["customer_firstname"] == "A&#1;B"
+        one.set_profile("1.8.1.0")
+        with pytest.raises(Exception, match="not well-formed"):
+            remote.call("order.list", {"entity_id": 3})
