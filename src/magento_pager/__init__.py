@@ -1,0 +1,67 @@
+"""Every row of a Magento 1.x / OpenMage SOAP list, exactly once, through an API that has no paging."""
+
+from magento_pager.errors import (
+    FaultError,
+    FilterIgnoredError,
+    MalformedReplyError,
+    NoStrategyError,
+    PagerError,
+    RemoteError,
+    TransportError,
+)
+from magento_pager.pager import STRATEGIES, Pager, connect
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.paginator import Paginator
+from magento_pager.walk.probing import ProbeReport, Trial
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.reading import Source
+from magento_pager.walk.regexps import ids_regexp, range_regexp
+from magento_pager.walk.strategies import (
+    Alias,
+    InList,
+    Mapped,
+    Prefix,
+    Range,
+    Regexp,
+    SingleFilter,
+    Strategy,
+)
+from magento_pager.walk.walking import Cursor, Page, PageStats
+from magento_pager.walk.windows import Goal
+
+__all__ = [
+    "MAX_ID",
+    "STRATEGIES",
+    "Alias",
+    "Condition",
+    "Cursor",
+    "FaultError",
+    "FilterIgnoredError",
+    "Goal",
+    "IdRange",
+    "InList",
+    "MalformedReplyError",
+    "Mapped",
+    "NoStrategyError",
+    "Page",
+    "PageStats",
+    "Pager",
+    "PagerError",
+    "Paginator",
+    "Prefix",
+    "ProbeReport",
+    "Query",
+    "Range",
+    "Regexp",
+    "RemoteError",
+    "SingleFilter",
+    "Source",
+    "Strategy",
+    "TransportError",
+    "Trial",
+    "connect",
+    "ids_regexp",
+    "range_regexp",
+]
+
+__version__ = "0.1.0"

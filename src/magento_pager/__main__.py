@@ -1,0 +1,5 @@
+"""`python -m magento_pager`."""
+
+from magento_pager.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Rows into files that can be trusted. Does not know where pages come from."""

@@ -1,0 +1,1 @@
+"""A Magento over the wire. Does not know which strategy asked."""

@@ -1,0 +1,536 @@
+"""Bytes to rows: streaming and strict.
+
+What lives here: reading a reply as it arrives, and refusing every reply that is not exactly what the WSDL promises.
+The shape of the reply is told as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
+
+A row comes out equal to what zeep gives for the same bytes, with three exceptions: numbers and booleans stay the
+server's text; a NULL (absent, nil or empty element) is an absent key; and a text of one line break is an empty text
+where the server writes a line break between all tags, as it does from 1.8 on (an empty element becomes a broken one).
+
+Rows repeat: they differ in which columns are NULL and in what the columns say, and in nothing else. So every *form* of
+row (all its bytes but the texts) is parsed and checked once, in full. A later row that is the same form, byte for
+byte, with texts that hold no markup and nothing an XML parser would touch, can only mean the form with those texts: it
+is read by splitting and is kept from the parser. All that is not such a row goes through the parser and every check.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from lxml import etree
+
+from magento_pager.errors import MalformedReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+
+    from lxml.etree import _Element as Element
+
+    from magento_pager.walk.reading import Row
+
+SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
+SOAP_12 = "{http://www.w3.org/2003/05/soap-envelope}"  # seen in one fault: what was sent was not SOAP 1.1
+ARRAY_TYPE = "{http://schemas.xmlsoap.org/soap/encoding/}arrayType"
+NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+
+LONGEST_ROW = 1 << 22
+"""Bytes that may come without the end of a row among them: the bound on memory, which a tree takes many times over."""
+MOST_FORMS = 1000
+"""Forms remembered: the bound on memory for a server that never sends the same form twice."""
+
+_PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:(<\?xml\s[^>?]*\?>)|\s*<[A-Za-z])")
+_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
+_ANNOUNCED = re.compile(r"\[([0-9]+)\]$")
+_REFERENCES = {"amp": "&", "lt": "<", "gt": ">"}
+_REFERENCE = re.compile("&(amp|lt|gt);")
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
+_PARSER_OPTIONS: dict[str, Any] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+}
+
+
+class ReplyFaultError(Exception):
+    """The reply is a SOAP fault. `shop.connection` turns it into an error that says what to do.
+
+    Attributes:
+        code: as the server sent it.
+        text: the server's words.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A single value, which comes out as the server's text.
+
+    Attributes:
+        type: the qualified name of its type.
+        integer: True where the text must be a whole number.
+    """
+
+    type: str
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A list of values: in RPC the element's children, whatever their tag.
+
+    Attributes:
+        type: the qualified name of its type.
+        item: what it holds.
+    """
+
+    type: str
+    item: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """Named fields.
+
+    Attributes:
+        type: the qualified name of its type.
+        fields: by name, in declared order.
+        ordered: True where the fields must come in the declared order (WS-I).
+        required: the fields that must be there (in WS-I; in RPC none must, as zeep reads it).
+        repeated: the fields that may occur more than once and come out as a list (WS-I's complexObjectArray).
+    """
+
+    type: str
+    fields: Mapping[str, Shape]
+    ordered: bool
+    required: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
+
+
+Shape = Leaf | Array | Struct
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyShape:
+    """What the reply of a list looks like.
+
+    Attributes:
+        operation: for messages.
+        reply: the qualified tag of the element in the body.
+        result: the tag of the element that holds the rows.
+        type: the qualified name of that element's type.
+        item: the tag of a row.
+        row: the fields of a row.
+    """
+
+    operation: str
+    reply: str
+    result: str
+    type: str
+    item: str
+    row: Struct
+
+
+class Forms:
+    """The forms of row met so far, to be kept from reply to reply: they are the same in all replies of a list.
+
+    A form is a matter of bytes and means the same wherever prefixes stand for the same namespaces.
+    """
+
+    def __init__(self) -> None:
+        self._namespaces: Mapping[str | None, str] = {}
+        self._known: dict[tuple[bytes, ...], _Form] = {}
+
+    def under(self, namespaces: Mapping[str | None, str]) -> dict[tuple[bytes, ...], _Form]:
+        """Those that hold under these prefixes; a server that takes up others begins anew."""
+        if namespaces != self._namespaces:
+            self._namespaces, self._known = namespaces, {}
+        return self._known
+
+
+def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = None) -> Generator[Row]:
+    """The rows of a reply, each as soon as its bytes are in.
+
+    Rows come before the end of the reply is known: only when the generator is exhausted without an error were they
+    all there were.
+
+    Args:
+        pieces: the body, in pieces of any size.
+        shape: what the WSDL promises.
+        forms: those of earlier replies of the same shape; they save time and change nothing.
+
+    Raises:
+        ReplyFaultError: the reply is a SOAP fault.
+        MalformedReplyError: the reply is anything else than what was promised.
+    """
+    rows = _Rows(shape, forms or Forms())
+    row_end = b"</" + shape.item.encode() + b">"
+    rest = b""
+    for piece in pieces:
+        *segments, rest = (rest + piece).split(row_end)
+        for segment in segments:
+            row = rows.recognised(segment)
+            if row is not None:
+                yield row
+            else:
+                yield from rows.parsed(segment + row_end)
+        if len(rest) > LONGEST_ROW:
+            raise rows.too_long()
+    yield from rows.parsed(rest)
+    rows.check_end()
+
+
+def decode_small(body: bytes, operation: str) -> Element:
+    """The element in the body of a short reply, such as that of `login`.
+
+    Raises:
+        ReplyFaultError: the reply is a SOAP fault.
+        MalformedReplyError: the reply is no SOAP envelope.
+    """
+    _check_markup(body[_prolog_end(body, operation) :], operation)
+    try:
+        root = etree.fromstring(body, etree.XMLParser(**_PARSER_OPTIONS))
+    except etree.XMLSyntaxError as error:
+        raise _malformed(operation, error) from None
+    return _payload(root, operation)
+
+
+def plain(element: Element) -> Any:
+    """A short reply's value: the text of an element, or its children by tag.
+
+    >>> plain(etree.fromstring("<info><version>1.9.4.5</version><edition>Community</edition></info>"))
+    {'version': '1.9.4.5', 'edition': 'Community'}
+    """
+    if len(element) == 0:
+        return element.text
+    return {child.tag: plain(child) for child in element}
+
+
+class _Rows:
+    """Turns the bytes of one reply into rows, and knows at the end whether they were all."""
+
+    def __init__(self, shape: ReplyShape, forms: Forms) -> None:
+        self._shape = shape
+        self._memory = forms
+        self._parser = etree.XMLPullParser(events=("end",), tag=shape.item, **_PARSER_OPTIONS)
+        self._begun = False
+        self._idle = 0  # bytes parsed since the last row
+        self._count = 0
+        self._result: Element | None = None  # what holds the rows; None before the first row
+        self._last: Element | None = None  # the last row parsed; all before it were let go
+        self._between_rows = False  # the next byte stands right behind a row
+        self._namespaces: Mapping[str | None, str] = {}  # in scope where rows stand
+        self._declares = False  # the row at hand may declare namespaces of its own
+        self._line_broken = False  # the server writes a line break between all tags
+        self._forms: dict[tuple[bytes, ...], _Form] = {}
+        leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
+        self._formal = len(leaves) == len(shape.row.fields)  # rows with nested fields have too many forms
+        self._integers = frozenset(name for name, leaf in leaves.items() if leaf.integer)
+
+    def recognised(self, segment: bytes) -> Row | None:
+        """The row whose bytes these are, all but its end tag; None where they must be parsed to be sure."""
+        if not self._between_rows:
+            return None
+        parts = segment.split(b">")
+        form = self._forms.get(tuple(parts[1::2]))
+        texts = form.texts(segment, parts) if form else None
+        if form is None or texts is None:
+            return None
+        row: Row = dict(zip(form.names, texts, strict=True))
+        if "\n" in texts or "" in texts:
+            if self._line_broken:
+                row = {name: "" if text == "\n" else text for name, text in row.items() if text}
+            else:
+                row = {name: text for name, text in row.items() if text}
+        for name in self._integers & row.keys():
+            self._check_integer(name, row[name])
+        self._count += 1
+        return row
+
+    def parsed(self, segment: bytes) -> Iterator[Row]:
+        """The rows that end in these bytes, after every check."""
+        between_rows, self._between_rows = self._between_rows, False
+        self._declares = self._declares or b"xmlns" in segment
+        rows = [row for element in self._elements(segment) if (row := self._row(element)) is not None]
+        self._idle = 0 if rows else self._idle + len(segment)
+        if self._idle > LONGEST_ROW:
+            raise self.too_long()
+        if rows and self._last is not None:
+            self._declares = False
+            # The parser stands right behind the row that ended last if nothing followed it.
+            self._between_rows = self._last.getnext() is None and self._last.tail is None
+            if between_rows and len(rows) == 1 and self._formal and len(self._forms) < MOST_FORMS:
+                self._learn(segment.rpartition(b"<")[0], self._last)
+        yield from rows
+
+    def too_long(self) -> MalformedReplyError:
+        return self._refusal(f"for {LONGEST_ROW} bytes no row ends")
+
+    def check_end(self) -> None:
+        """Refuse a reply that is a fault, that lacks its result, or that holds anything besides its rows."""
+        try:
+            root = self._parser.close()
+        except etree.XMLSyntaxError as error:
+            raise _malformed(self._shape.operation, error) from None
+        reply = _payload(root, self._shape.operation)
+        if reply.tag != self._shape.reply:
+            raise self._refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
+        if [child.tag for child in reply] != [self._shape.result]:
+            raise self._refusal(f"it does not hold one <{self._shape.result}>")
+        result = reply[0]
+        stray = next((child for child in result if child is not self._last), None)
+        if stray is not None:
+            raise self._refusal(f"<{stray.tag}> stands among the rows")
+        self._check_attributes(result, self._shape.type, announced=self._count)
+
+    def _elements(self, segment: bytes) -> Iterator[Element]:
+        """Feed the parser: the elements with the tag of a row that end in these bytes."""
+        operation = self._shape.operation
+        start = 0
+        if not self._begun:
+            start, self._begun = _prolog_end(segment, operation), True
+        _check_markup(segment[start:], operation)
+        try:
+            self._parser.feed(segment)
+        except etree.XMLSyntaxError as error:
+            raise _malformed(operation, error) from None
+        for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events()):
+            yield element
+
+    def _row(self, element: Element) -> Row | None:
+        """One row; None where the element is something nested that only has the tag of one."""
+        parent = element.getparent()
+        if parent is None or (parent is not self._result and not self._is_result(parent)):
+            return None
+        before = element.getprevious()
+        if before is not self._last:
+            raise self._refusal("markup stands among the rows")
+        if before is not None:
+            parent.remove(before)
+        self._last = element
+        self._count += 1
+        row = self._value(element, self._shape.row)
+        if not row:
+            raise self._refusal("a row is empty")
+        return cast("Row", row)
+
+    def _is_result(self, element: Element) -> bool:
+        """True for the element that holds the rows, in its place below the envelope; it is remembered."""
+        above = list(element.iterancestors())
+        expected = [self._shape.result, self._shape.reply, SOAP + "Body", SOAP + "Envelope"]
+        if self._result is not None or [element.tag, *(part.tag for part in above)] != expected:
+            return False
+        self._result = element
+        self._namespaces = element.nsmap
+        self._forms = self._memory.under(self._namespaces)
+        self._line_broken = above[-1].text == "\n"
+        return True
+
+    def _value(self, element: Element, shape: Shape) -> Any:
+        """The value of an element as zeep reads it; None for NULL."""
+        announced = len(element) if isinstance(shape, Array) else None
+        if self._check_attributes(element, shape.type, announced=announced):
+            if len(element) or element.text is not None:
+                raise self._refusal(f"<{element.tag}> is nil and yet holds something")
+            return None
+        if isinstance(shape, Leaf):
+            return self._text(element, shape)
+        if len(element) == 0 and not element.attrib:
+            return None
+        if isinstance(shape, Struct):
+            return self._fields(element, shape)
+        values = (self._value(child, shape.item) for child in element)
+        return [value for value in values if value is not None]
+
+    def _text(self, element: Element, shape: Leaf) -> str | None:
+        if len(element):
+            raise self._refusal(f"<{element.tag}> holds markup where text was promised")
+        text = element.text
+        if text == "\n" and self._line_broken:
+            return ""
+        if shape.integer and text is not None:
+            self._check_integer(element.tag, text)
+        return text
+
+    def _fields(self, element: Element, shape: Struct) -> Row:
+        self._check_tags([child.tag for child in element], shape)
+        row: Row = {name: [] for name in shape.repeated}
+        for child in element:
+            value = self._value(child, shape.fields[child.tag])
+            if child.tag in shape.repeated:
+                row[child.tag].append(value)
+            elif value is not None:
+                row[child.tag] = value
+        return row
+
+    def _check_tags(self, tags: list[str], shape: Struct) -> None:
+        """Refuse fields that are not declared, doubled, missing, or out of order."""
+        for tag in tags:
+            if tag not in shape.fields:
+                raise self._refusal(f"a row holds <{tag}>, which the WSDL does not declare")
+        single = [tag for tag in tags if tag not in shape.repeated]
+        if len(set(single)) < len(single):
+            doubled = next(tag for tag in single if single.count(tag) > 1)
+            raise self._refusal(f"a row holds <{doubled}> twice")
+        for name in shape.required.difference(tags):
+            raise self._refusal(f"a row lacks <{name}>")
+        if shape.ordered:
+            order = {name: place for place, name in enumerate(shape.fields)}
+            if tags != sorted(tags, key=lambda tag: order[tag]):
+                raise self._refusal("the fields of a row are not in the order the WSDL declares")
+
+    def _check_attributes(self, element: Element, declared: str, *, announced: int | None) -> bool:
+        """Refuse an attribute that gives an element another meaning than declared; True where it says nil.
+
+        Args:
+            element: what bears the attributes.
+            declared: the qualified name of its type.
+            announced: how many values it holds, where it is an array and may say so.
+        """
+        nil = False
+        for name, value in cast("dict[str, str]", element.attrib).items():
+            if name == XSI_TYPE:
+                prefix, _, local = value.rpartition(":")
+                namespaces = element.nsmap if self._declares else self._namespaces
+                if f"{{{namespaces.get(prefix or None, '')}}}{local}" != declared:
+                    raise self._refusal(f"<{element.tag}> is typed {value!r}, not {declared}")
+            elif name == NIL and value in {"true", "1", "false", "0"}:
+                nil = value in {"true", "1"}
+            elif name == ARRAY_TYPE and announced is not None:
+                said = _ANNOUNCED.search(value)
+                if said and int(said[1]) != announced:
+                    raise self._refusal(f"<{element.tag}> announces {said[1]} rows and holds {announced}")
+            else:
+                raise self._refusal(f"<{element.tag}> has an attribute {name}")
+        return nil
+
+    def _check_integer(self, name: str, text: str) -> None:
+        if not _INTEGER.fullmatch(text) and not (text == "" and self._line_broken):
+            raise self._refusal(f"<{name}> is no number: {text[:50]!r}")
+
+    def _learn(self, segment: bytes, element: Element) -> None:
+        """Remember the form of a row that was parsed and passed every check."""
+        parts = segment.split(b">")
+        form = _Form.of(parts, [child.tag for child in element])
+        if form and form.texts(segment, parts) == [child.text or "" for child in element]:
+            self._forms[tuple(parts[1::2])] = form
+
+    def _refusal(self, reason: str) -> MalformedReplyError:
+        return MalformedReplyError(f"{self._shape.operation}: the reply is not what the WSDL promises: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a row with given fields looks like, all but the texts.
+
+    Attributes:
+        names: of the fields, in order.
+        markup: what stands before, between and behind their texts, with a place for each text.
+        ends: the length of each field's end tag, less its last byte.
+    """
+
+    names: tuple[str, ...]
+    markup: Sequence[bytes]
+    ends: Sequence[int]
+
+    @classmethod
+    def of(cls, parts: Sequence[bytes], names: Sequence[str]) -> _Form | None:
+        """The form of a row, from its bytes split at each ">" and its fields' names; None where it has none.
+
+        Where no tag is that of an empty element, a field takes two ">". If there are no more of them than so many
+        fields need, then none is part of a text, and every other part is a text with the beginning of its end tag.
+        """
+        if len(parts) != 2 * len(names) + 2 or any(part.endswith(b"/") for part in parts):
+            return None
+        ends = [part[part.rfind(b"</") :] for part in parts[2::2]]
+        markup = [parts[0] + b">" + parts[1] + b">"]
+        for end, start in zip(ends, parts[3::2], strict=True):
+            markup += [b"", end + b">" + start + b">"]
+        markup[-1] = markup[-1][:-1]  # the last is followed by the end tag of the row, not by a start tag
+        return cls(tuple(names), markup, [len(end) for end in ends])
+
+    def texts(self, segment: bytes, parts: Sequence[bytes]) -> list[str] | None:
+        """The texts of a row; None unless it is of this form and its texts are plain.
+
+        Args:
+            segment: the row's bytes before its end tag.
+            parts: the same, split at each ">".
+        """
+        texts = [part[:-end] for part, end in zip(parts[2::2], self.ends, strict=False)]
+        whole = list(self.markup)
+        whole[1::2] = texts
+        if b"".join(whole) != segment:
+            return None
+        try:
+            joined = b">".join(texts).decode()  # the one character that is surely in no text
+        except UnicodeDecodeError:
+            return None
+        # What is not printable (but a line break, which many texts hold) may be forbidden or changed by a parser.
+        if "<" in joined or not joined.replace("\n", "").isprintable():
+            return None
+        if "&" not in joined:
+            return joined.split(">")
+        if joined.count("&") != len(_REFERENCE.findall(joined)):
+            return None
+        return [_REFERENCE.sub(lambda found: _REFERENCES[found[1]], text) for text in joined.split(">")]
+
+
+def _payload(root: Element, operation: str) -> Element:
+    """The one element in the body of an envelope."""
+    soap = next((namespace for namespace in (SOAP, SOAP_12) if root.tag == namespace + "Envelope"), None)
+    if soap is None:
+        raise MalformedReplyError(f"{operation}: the reply is no SOAP envelope but <{root.tag}>")
+    bodies = root.findall(soap + "Body")
+    if len(bodies) != 1 or len(bodies[0]) != 1:
+        raise MalformedReplyError(f"{operation}: the reply's envelope has no single body with a single element")
+    payload = bodies[0][0]
+    if payload.tag == SOAP + "Fault":
+        raise ReplyFaultError((payload.findtext("faultcode") or "").strip(), payload.findtext("faultstring") or "")
+    if payload.tag == SOAP_12 + "Fault":
+        code, reason = (payload.findtext(f"{SOAP_12}{path}") for path in ("Code/{*}Value", "Reason/{*}Text"))
+        raise ReplyFaultError((code or "").strip(), reason or "")
+    return payload
+
+
+def _prolog_end(start: bytes, operation: str) -> int:
+    """Where the XML declaration ends, if there is one; refuse what is not XML in UTF-8.
+
+    Another encoding could hide markup from the checks on raw bytes.
+    """
+    if not start.strip():
+        raise MalformedReplyError(
+            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"
+        )
+    prolog = _PROLOG.match(start)
+    if not prolog:
+        raise MalformedReplyError(
+            f"{operation}: the reply is not XML; it begins with {start[:60].decode('utf-8', 'replace')!r}: is this "
+            "the shop's address, and does nothing but the shop answer there?"
+        )
+    encoding = _ENCODING.search(prolog[1] or b"")
+    if encoding and encoding[1].lower() not in {b"utf-8", b"utf8"}:
+        raise MalformedReplyError(
+            f"{operation}: the reply is encoded in {encoding[1].decode('ascii', 'replace')!r}, not in UTF-8: set the "
+            "response charset of the shop's API to UTF-8"
+        )
+    return prolog.end(1) if prolog[1] else 0
+
+
+def _check_markup(markup: bytes, operation: str) -> None:
+    """Refuse what SOAP forbids, and comments and the like, which no shop sends and which could hide a row."""
+    if b"<!" in markup or b"<?" in markup:
+        raise MalformedReplyError(
+            f"{operation}: the reply holds a document type, a comment, a CDATA section or a processing instruction"
+        )
+
+
+def _malformed(operation: str, error: etree.XMLSyntaxError) -> MalformedReplyError:
+    reason = " ".join(str(error.msg).split())
+    return MalformedReplyError(f"{operation}: the reply is malformed or was cut short: {reason}")

@@ -1,0 +1,362 @@
+"""HTTP with guards: one session, no cookies, a deadline and a byte cap on every call, no redirects of a POST.
+
+What lives here: everything about requests and TLS, and the reading of HTTP statuses. It knows no SOAP and no zeep.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from magento_pager.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+PIECE = 1 << 16  # bytes read at once
+SHORT = 1 << 23  # bytes of an answer that is no list, a WSDL or a page, are never more: none seen had half a million
+MOST_REDIRECTS = 5
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """How the shop is reached.
+
+    Attributes:
+        timeout: seconds one call may take in all, more than 0.
+        headers: sent with every call.
+        basic_auth: user and password of the web server's own protection, not of the API.
+        ca_bundle: path of the certificates to trust, instead of the usual ones.
+        proxy: address of an HTTP proxy.
+        legacy_tls: also accept TLS 1.0 and the ciphers of its time; only for hosts that know nothing newer.
+        insecure_http: also send the key over plain http to a host that is not this machine.
+        allow_hosts: other hosts that the shop's WSDL may send calls to.
+        max_reply_bytes: a longer reply, unpacked, is refused.
+    """
+
+    timeout: float = 120.0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    legacy_tls: bool = False
+    insecure_http: bool = False
+    allow_hosts: frozenset[str] = frozenset()
+    max_reply_bytes: int = 1 << 28
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout < threading.TIMEOUT_MAX:
+            raise ValueError(f"a timeout is more than 0 seconds, not {self.timeout}")
+        if self.ca_bundle and not Path(self.ca_bundle).exists():
+            raise ValueError(f"there is no file of certificates {self.ca_bundle}")
+        for name, value in self.headers.items():
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(
+                r"[!-~]([ -~]*[!-~])?", value
+            ):
+                raise ValueError(f"the header {name!r} has a name or a value that HTTP does not allow")
+
+
+class HttpReply:
+    """An answer whose body is still to be read.
+
+    Attributes:
+        status: the HTTP status.
+        date: the server's own clock, its `Date` header; None where it sent none.
+        location: where it redirects to; None where it does not.
+        bytes: of the body read so far, unpacked.
+    """
+
+    def __init__(self, response: requests.Response, deadline: float, options: HttpOptions, what: str) -> None:
+        self.status = response.status_code
+        self.date = response.headers.get("Date")
+        self.location = response.headers.get("Location") if response.is_redirect else None
+        self.bytes = 0
+        self._raw = response.raw
+        self._deadline = deadline
+        self._options = options
+        self._what = what
+
+    def pieces(self, limit: int | None = None) -> Iterator[bytes]:
+        """The body as it arrives, unpacked.
+
+        Args:
+            limit: bytes that are too many, where fewer are expected than the options allow.
+
+        Raises:
+            TransportError: it was cut short, took too long, or is longer than allowed.
+        """
+        limit = min(limit or self._options.max_reply_bytes, self._options.max_reply_bytes)
+        with _explained(self._what):
+            while piece := self._read():
+                self.bytes += len(piece)
+                if self.bytes > limit:
+                    raise TransportError(
+                        f"{self._what}: the answer is longer than {limit} bytes; ask for less at once (--window)",
+                        retryable=False,
+                        status=self.status,
+                    )
+                yield piece
+
+    def body(self) -> bytes:
+        """The whole of a body that is expected to be short.
+
+        Raises:
+            TransportError: see `pieces`; it is longer than `SHORT`.
+        """
+        return b"".join(self.pieces(SHORT))
+
+    def _read(self) -> bytes:
+        """What has arrived, at most a piece: to wait for a whole one would let a dripping server outlast any limit."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TransportError(
+                f"{self._what}: still no end of the answer after {self._options.timeout:g} s; ask for less at once "
+                "(--window) or allow more time (--timeout)",
+                retryable=False,
+                status=self.status,
+            )
+        if self._raw.connection is not None and self._raw.connection.sock is not None:
+            self._raw.connection.sock.settimeout(left)
+        piece: bytes = self._raw.read1(PIECE, decode_content=True)
+        return piece
+
+
+class HttpSession:
+    """One client of one shop. Safe to use from several threads, one call each."""
+
+    def __init__(self, options: HttpOptions) -> None:
+        self.options = options
+        self.closed = False
+        self._session = requests.Session()
+        # PHP locks a cookie's session for the length of a call: sent back, it would put all calls in a row.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update({"User-Agent": "magento-pager", "Accept-Encoding": "gzip", **options.headers})
+        self._session.auth = options.basic_auth
+        self._proxies = {"http": options.proxy, "https": options.proxy} if options.proxy else {}
+        if options.legacy_tls:
+            self._session.mount("https://", _LegacyTls())
+
+    @contextmanager
+    def get(self, url: str, what: str) -> Generator[HttpReply]:
+        """Fetch a document; redirects are followed, but not to another host.
+
+        Raises:
+            TransportError: no answer, or a redirect that is not followed.
+        """
+        for _ in range(MOST_REDIRECTS):
+            with self._exchange("GET", url, what) as reply:
+                if reply.location is None:
+                    yield reply
+                    return
+                target = urljoin(url, reply.location)
+                if urlsplit(target).hostname not in {urlsplit(url).hostname} | self.options.allow_hosts:
+                    raise _redirected(what, target, reply.status)
+                url = target
+        raise TransportError(f"{what}: the server redirects in a circle, at last to {bare(url)}", retryable=False)
+
+    @contextmanager
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], what: str, timeout: float | None = None
+    ) -> Generator[HttpReply]:
+        """Send a call; the connection is closed when the block is left before the body was read to its end.
+
+        Args:
+            url: where to.
+            body: what to say.
+            headers: sent with it.
+            what: the operation, for messages.
+            timeout: seconds the call may take in all, where that is less than the options allow.
+
+        Raises:
+            TransportError: no answer, or a redirect.
+        """
+        with self._exchange("POST", url, what, timeout, data=body, headers=headers) as reply:
+            if reply.location is not None:
+                raise _redirected(what, urljoin(url, reply.location), reply.status)
+            yield reply
+
+    def close(self) -> None:
+        """Close all connections; nothing is sent afterwards."""
+        self.closed = True
+        self._session.close()
+
+    @contextmanager
+    def _exchange(
+        self, method: str, url: str, what: str, timeout: float | None = None, **arguments: Any
+    ) -> Generator[HttpReply]:
+        check_secrecy(url, self.options)
+        if self.closed:
+            raise ValueError(f"{what}: the connection to the shop is closed")
+        timeout = min(timeout or self.options.timeout, self.options.timeout)
+        began = time.monotonic()
+        with _explained(what):
+            response = self._session.request(
+                method,
+                url,
+                stream=True,
+                timeout=(min(timeout, 15), timeout),
+                allow_redirects=False,
+                # Given with the call: what is set for the session yields to the environment.
+                proxies=self._proxies,
+                verify=self.options.ca_bundle or True,
+                **arguments,
+            )
+        reply = HttpReply(response, began + timeout, self.options, what)
+        try:
+            yield reply
+        finally:
+            response.close()
+            log.debug("%s: HTTP %d, %d bytes, %.3f s", what, reply.status, reply.bytes, time.monotonic() - began)
+
+
+def check_secrecy(url: str, options: HttpOptions) -> None:
+    """Refuse to send a key where anyone on the way can read it.
+
+    Raises:
+        ValueError: plain http to a host that is not this machine.
+
+    >>> check_secrecy("http://localhost:8080/api/v2_soap/", HttpOptions())
+    >>> check_secrecy("http://shop.example/api/v2_soap/", HttpOptions())
+    Traceback (most recent call last):
+    ...
+    ValueError: http://shop.example/api/v2_soap/ is plain http: the API key would travel readable by anyone; use \
+https, or allow it with insecure_http=True (--insecure-http)
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not options.insecure_http and (parts.hostname or "") not in LOOPBACK:
+        raise ValueError(
+            f"{bare(url)} is plain http: the API key would travel readable by anyone; use https, or allow it with "
+            "insecure_http=True (--insecure-http)"
+        )
+
+
+def status_error(status: int, what: str, excerpt: str) -> TransportError:
+    """The error for an HTTP status that came with no SOAP reply.
+
+    Args:
+        status: the HTTP status.
+        what: the operation and window.
+        excerpt: the beginning of the body, as text, without markup.
+    """
+    advice = {
+        401: "the web server itself asks for a login: give --basic-auth",
+        403: "a firewall or bot protection refused the call: ask the host to admit it (--header may help)",
+        404: "there is no API at this address: check the shop's address",
+        405: "the web server does not let calls through to the API: check the shop's address",
+        413: "the web server refuses so long a request: choose a smaller --window",
+        429: "the server asks for fewer calls",
+        500: "PHP gave up, often for lack of memory: choose a smaller --window",
+        503: "the shop is in maintenance or its database is down: try again later",
+    }.get(status, "the server or a proxy before it gave up: try again later")
+    said = f" It said: {excerpt}" if excerpt else ""
+    return TransportError(
+        f"{what}: HTTP {status}; {advice}.{said}", retryable=status in {429, 502, 503, 504}, status=status
+    )
+
+
+@contextmanager
+def _explained(what: str) -> Generator[None]:
+    """Turn what requests and urllib3 raise into an error that says what to do."""
+    try:
+        yield
+    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
+        raise TransportError(
+            f"{what}: no trusted connection: {_reason(error)}; if the host is of an older age try --legacy-tls, for a "
+            "certificate of your own --ca-bundle",
+            retryable=False,
+        ) from None
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
+        raise TransportError(
+            f"{what}: no answer in time; ask for less at once (--window) or allow more time (--timeout)",
+            retryable=True,
+        ) from None
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+    ) as error:
+        raise ValueError(f"{what}: an address that cannot be used: {redacted(str(error))}") from None
+    except urllib3.exceptions.DecodeError as error:
+        raise TransportError(f"{what}: the answer cannot be unpacked: {_reason(error)}", retryable=False) from None
+    except urllib3.exceptions.ProtocolError as error:
+        raise TransportError(
+            f"{what}: the answer was cut short: {_reason(error)}; ask for less at once (--window) if it stays so",
+            retryable=True,
+        ) from None
+    except (requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError) as error:
+        raise TransportError(
+            f"{what}: the connection failed: {_reason(error)}; check the address and that the server is up",
+            retryable=True,
+        ) from None
+    except requests.exceptions.RequestException as error:
+        raise TransportError(f"{what}: {_reason(error)}", retryable=False) from None
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost words of a nested error: the outer layers repeat addresses."""
+    while inner := _inner(error):
+        error = inner
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    nested = [getattr(error, "reason", None), *reversed(error.args), error.__cause__]
+    return next((part for part in nested if isinstance(part, BaseException)), None)
+
+
+def bare(url: str) -> str:
+    """An address fit for messages: without user, password and query.
+
+    >>> bare("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
+    'https://shop.example:8443/api/v2_soap/'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def redacted(text: str, *secrets: str) -> str:
+    """A text from outside without what nobody may read: passwords in addresses, session ids and hashes, and `secrets`.
+
+    >>> redacted("http://me:pw@shop.example: no row with sessid = '0123456789abcdef0123456789abcdef'")
+    "http://***@shop.example: no row with sessid = '***'"
+    >>> redacted("Access denied for key s3same.", "s3same")
+    'Access denied for key ***.'
+    """
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    text = re.sub(r"(?<=//)[^/@\s]+(?=@)", "***", text)
+    return re.sub(r"\b[0-9a-fA-F]{32,}(:\w+)?\b", "***", text)
+
+
+def _redirected(what: str, target: str, status: int) -> TransportError:
+    return TransportError(
+        f"{what}: HTTP {status}; the server redirects to {bare(target)}: use the address that leads to as the shop's",
+        retryable=False,
+        status=status,
+    )
+
+
+class _LegacyTls(HTTPAdapter):
+    """TLS as it was when these shops were young."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)

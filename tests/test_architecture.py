@@ -1,0 +1,95 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "magento_pager"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+WALK_ORDER = ["ranges", "regexps", "conditions", "strategies", "windows", "reading", "walking", "probing", "paginator"]
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports when it runs; what only type checkers see does not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checked = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and isinstance(branch.test, ast.Name) and branch.test.id == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in checked:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def name_of(path: Path) -> str:
+    """A file's place in the package, such as walk.ranges."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def ours(path: Path) -> set[str]:
+    """The places in the package that a file imports, such as walk.ranges."""
+    found = {one.removeprefix("magento_pager.") for one in imports(path) if one.startswith("magento_pager.")}
+    return {one for one in found if (PACKAGE / (one.replace(".", "/") + ".py")).exists()}
+
+
+def room(place: str) -> str:
+    """The first part of a place."""
+    return place.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_room_imports_only_its_neighbours(path: Path) -> None:
+    """The walk knows no network and no files, shop and export not each other, and the fake none of them."""
+    allowed = {
+        "walk": {"walk", "errors"},
+        "shop": {"walk", "shop", "errors"},
+        "export": {"walk", "export", "errors"},
+        "fake": {"fake"},
+        "errors": set(),
+    }
+    mine = room(name_of(path))
+    for place in ours(path):
+        assert room(place) in allowed.get(mine, {room(place)}), f"{name_of(path)} imports {place}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith("walk.")], ids=name_of)
+def test_the_walk_is_layered(path: Path) -> None:
+    """Inside the walk a module imports only those before it."""
+    before = WALK_ORDER[: WALK_ORDER.index(path.stem)] if path.stem in WALK_ORDER else []
+    for place in ours(path):
+        if room(place) == "walk":
+            assert place.partition(".")[2].partition(".")[0] in before, f"{path.stem} imports {place}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_connection_imports_zeep(path: Path) -> None:
+    """One module knows zeep."""
+    if name_of(path) != "shop.connection":
+        assert not any(one == "zeep" or one.startswith("zeep.") for one in imports(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_imports_the_command_line(path: Path) -> None:
+    """The command line is on top."""
+    if name_of(path) not in {"cli", "__main__"}:
+        assert "cli" not in ours(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_opens_with_what_it_is_for(path: Path) -> None:
+    """Each module has a docstring and stays readable in one sitting."""
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text))
+    assert text.count("\n") <= 760, "make a folder of that name"

@@ -1,0 +1,276 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+import magento_pager
+from magento_pager.cli import cli, run
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """A small shop."""
+    with Shop(orders=300) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names the shop."""
+    monkeypatch.setenv("MAGENTO_URL", shop.base_url)
+    monkeypatch.setenv("MAGENTO_API_USER", shop.user)
+    monkeypatch.setenv("MAGENTO_API_KEY", shop.key)
+
+
+def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "magento_pager", *arguments]
+    return subprocess.Popen(  # noqa: S603  our own command
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def one_line(text: str) -> str:
+    """The one line that a message is."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.mark.parametrize("entity", ["orders", "invoices", "shipments", "creditmemos", "customers", "products"])
+def test_dump_writes_every_row_and_a_report(shop: Shop, tmp_path: Path, entity: str) -> None:
+    """Rows as NDJSON in order of id, and a report that says what they are worth."""
+    out, report_path = tmp_path / "rows.ndjson", tmp_path / "report.json"
+    assert run(["dump", entity, "--window", "100", "--out", str(out), "--report", str(report_path)]) == 0
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    report = json.loads(report_path.read_text(encoding="utf-8"))
+    ids = sorted(shop.database.ids(entity))
+    assert len(rows) == report["rows"] == len(ids)
+    assert report["complete"] is True
+    assert report["quarantined"] == []
+    assert report["entity"] == entity
+    assert report["calls"] > report["empty_calls"]
+    assert report["bytes"] > 100 * len(ids)
+    if entity == "shipments":
+        assert (report["verified"], report["first_id"], report["last_id"]) == ("sampled", None, None)
+    else:
+        assert (report["verified"], report["first_id"], report["last_id"]) == ("ids", ids[0], ids[-1])
+    assert list(tmp_path.iterdir()) in ([out, report_path], [report_path, out]), "no part file is left"
+
+
+def test_rows_go_to_standard_output_and_messages_to_standard_error(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Standard output holds rows and nothing else."""
+    assert run(["dump"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert [int(json.loads(line)["order_id"]) for line in out.splitlines()][:3] != []
+    assert b"300 orders in" in err
+    assert b"complete" in err
+
+
+def test_first_last_and_where(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """Bounds are inclusive, and conditions are ANDed."""
+    ids = sorted(shop.database.ids("orders"))
+    first, last = ids[10], ids[50]
+    arguments = [
+        "--first",
+        str(first),
+        "--last",
+        str(last),
+        "--where",
+        "status:eq:complete",
+        "--where",
+        "store_id:eq:1",
+    ]
+    assert run(["dump", "orders", *arguments]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert rows
+    assert all(first <= int(row["order_id"]) <= last for row in rows)
+    assert {(row["status"], row["store_id"]) for row in rows} == {("complete", "1")}
+
+
+def test_an_existing_file_is_not_touched(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that is there stays as it is, unless it may be overwritten."""
+    out = tmp_path / "orders.ndjson"
+    out.write_text("precious")
+    assert run(["dump", "--out", str(out)]) == 2
+    assert "allow it with --overwrite" in one_line(capfd.readouterr().err)
+    assert out.read_text() == "precious"
+    assert run(["dump", "--out", str(out), "--overwrite"]) == 0
+    assert out.read_text().count("\n") == 300
+
+
+def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
+    """What a failed dump wrote is FILE.part, and the report says that it is not complete."""
+    out, report_path = tmp_path / "orders.ndjson", tmp_path / "report.json"
+    with Shop(orders=300, latency=0.1) as failing:
+        arguments = ["--window", "5", "--out", str(out), "--report", str(report_path)]
+        dumping = process("dump", *arguments, env={**os.environ, "MAGENTO_URL": failing.url})
+        while sum(call.rows for call in failing.log) < 420:  # the probe brings all of them once, and some twice
+            assert dumping.poll() is None
+        failing.change(outage="firewall")
+        _, err = dumping.communicate(timeout=60)
+    assert dumping.returncode == 1
+    assert "bot protection" in one_line(err)
+    assert not out.exists()
+    assert (tmp_path / "orders.ndjson.part").stat().st_size > 0
+    report = json.loads(report_path.read_text())
+    assert report["complete"] is False
+    assert 0 < report["rows"] < 300
+    assert "bot protection" in report["error"]
+
+
+MISTAKES = [
+    (["dmp"], 2, "Did you mean 'dump'?"),
+    (["dump", "quotes"], 2, "'orders', 'invoices'"),
+    (["dump", "--windw", "5"], 2, "Did you mean '--window'?"),
+    (["dump", "--window", "0"], 2, "x>=1"),
+    (["dump", "--strategy", "fastest"], 2, "'single-filter'"),
+    (["dump", "--first", "10", "--last", "5"], 2, "above the last"),
+    (["dump", "--where", "status"], 2, "FIELD:OP:VALUE"),
+    (["dump", "--where", "status:equals:x"], 2, "would read it as '='"),
+    (["dump", "--where", "entity_id:gt:5"], 2, "use first and last"),
+    (["dump", "--where", "created_at:gteq:"], 2, "empty value"),
+    (["dump", "--header", "nonsense"], 2, "NAME:VALUE"),
+    (["dump", "--basic-auth", "nonsense"], 2, "USER:PASSWORD"),
+    (["dump", "--overwrite"], 2, "is for --out"),
+    (["dump", "--profile", "1.7.0.2"], 2, "give --demo as well"),
+    (["dump", "--demo", "--profile", "1.2.3"], 2, "20.0.20"),
+    (["dump", "--demo", "--profile", "1.4.1.1", "--flavour", "wsi"], 2, "speaks rpc"),
+    (["dump", "--out", "/nonexistent/folder/rows.ndjson"], 1, "No such file or directory"),
+    (["dump", "--url", "ftp://shop.example"], 2, "begins with http"),
+    (["dump", "--url", "http://shop.example/"], 2, "--insecure-http"),
+    (["dump", "--url", "http://127.0.0.1:9/"], 1, "Connection refused"),
+    (["dump", "--timeout", "0"], 2, "more than 0 seconds"),
+    (["regexp", "5", "4"], 2, "above the last"),
+    (["regexp", "five", "4"], 2, "not a valid integer"),
+    (["serve", "--profile", "9.9"], 2, "20.0.20"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    MISTAKES,
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_that_says_what_to_do(
+    arguments: list[str], status: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong command is one message on standard error and an exit status, without a traceback."""
+    assert run(arguments) == status
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert words in one_line(err)
+
+
+def test_without_a_shop_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A newcomer is pointed to the option, the variable and the demo."""
+    monkeypatch.delenv("MAGENTO_URL")
+    assert run(["dump"]) == 2
+    assert "Give --url or MAGENTO_URL, or try --demo" in one_line(capfd.readouterr().err)
+
+
+def test_a_wrong_key(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names both causes, and never the key."""
+    monkeypatch.setenv("MAGENTO_API_KEY", "hunter2-wrong")
+    assert run(["dump"]) == 1
+    err = one_line(capfd.readouterr().err)
+    assert "wrong user or key and for a missing right" in err
+    assert "hunter2" not in err
+
+
+def test_a_page_instead_of_a_shop(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """An address that answers with a page is called what it is."""
+    assert run(["dump", "--url", shop.base_url + "somewhere/else/?wsdl=1"]) == 1
+    assert "check the shop's address" in one_line(capfd.readouterr().err)
+
+
+def test_regexp_prints_the_pattern(capfd: pytest.CaptureFixture[str]) -> None:
+    """The pattern is the library's own."""
+    assert run(["regexp", "12345", "12444"]) == 0
+    assert capfd.readouterr().out == magento_pager.range_regexp(12345, 12444) + "\n"
+    assert run(["regexp", "12345", "12444", "--strict"]) == 0
+    assert capfd.readouterr().out == magento_pager.range_regexp(12345, 12444, strict=True) + "\n"
+
+
+def test_the_demo_needs_no_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main command of the README runs the main job."""
+    monkeypatch.delenv("MAGENTO_URL")
+    out, report = tmp_path / "orders.ndjson", tmp_path / "report.json"
+    assert run(["dump", "--demo", "--window", "100", "--out", str(out), "--report", str(report)]) == 0
+    assert out.read_text(encoding="utf-8").count("\n") == 2000
+    assert json.loads(report.read_text())["empty_calls"] <= 40
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
+    """One line of JSON when ready; a signal ends it cleanly."""
+    serving = process("serve", "--profile", "1.7.0.2", "--flavour", "wsi", "--orders", "20")
+    assert serving.stdout is not None
+    ready = json.loads(serving.stdout.readline())
+    with magento_pager.connect(ready["url"], ready["user"], ready["key"]) as pager:
+        assert len(list(pager.orders())) == 20
+    serving.send_signal(number)
+    out, err = serving.communicate(timeout=30)
+    assert (serving.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_dump_ends_its_session(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    """Ctrl-C and SIGTERM leave a part file, end the session and give the shell's own exit status."""
+    with Shop(orders=300, latency=0.2) as slow:
+        environment = {**os.environ, "MAGENTO_URL": slow.url}
+        dumping = process("dump", "--window", "5", "--out", str(tmp_path / "o.ndjson"), env=environment)
+        while sum(call.rows for call in slow.log) < 420:  # the probe brings all of them once, and some twice
+            assert dumping.poll() is None
+        dumping.send_signal(number)
+        _, err = dumping.communicate(timeout=30)
+        names = [call.operation for call in slow.log]
+    assert dumping.returncode == status
+    assert "interrupted after" in one_line(err)
+    assert names[-1] == "endSession"
+    assert not (tmp_path / "o.ndjson").exists()
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:
+    """`dump | head -1` ends quietly with the shell's own exit status."""
+    with Shop(orders=2000) as shop:
+        dumping = process("dump", "--demo", env={**os.environ, "MAGENTO_URL": shop.url})
+        assert dumping.stdout is not None
+        dumping.stdout.readline()
+        dumping.stdout.close()
+        assert dumping.wait(timeout=60) == 141
+        assert dumping.stderr is not None
+        assert dumping.stderr.read() == ""
+        dumping.stderr.close()
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command."""
+    return [("", cli), *cli.commands.items()]
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_and_option_has_help(
+    name: str, command: click.Command, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No command and no option is left to be guessed."""
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name}"
+    assert run([*filter(None, [name]), "--help"]) == 0
+    assert "Usage: magento-pager" in capfd.readouterr().out

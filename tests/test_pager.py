@@ -1,0 +1,235 @@
+"""The library as a user meets it, against the embedded shop over HTTP, in both flavours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import magento_pager
+from magento_pager import FilterIgnoredError, IdRange, NoStrategyError, Query, Range, RemoteError
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ENTITIES = ["orders", "invoices", "shipments", "creditmemos", "customers", "products"]
+NEW = [("20.0.20", "rpc"), ("20.0.20", "wsi"), ("1.7.0.2", "rpc"), ("1.7.0.2", "wsi")]
+
+
+def ids_of(shop: Shop, entity: str) -> list[int]:
+    """The ids the shop has."""
+    return sorted(shop.database.ids(entity))
+
+
+@pytest.mark.parametrize("entity", ENTITIES)
+@pytest.mark.parametrize(("profile", "flavour"), NEW)
+def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
+    """Without any option each list comes whole, each row once, in order of id."""
+    shop = shop_of(profile, flavour)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        paginator = getattr(pager, entity)()
+        rows = list(paginator)
+    expected = ids_of(shop, entity)
+    assert len(rows) == len(expected)
+    if entity == "shipments":
+        assert len({row["increment_id"] for row in rows}) == len(expected)
+    else:
+        assert [int(row[paginator.id_field]) for row in rows] == expected
+
+
+@pytest.mark.parametrize("strategy", ["range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"])
+@pytest.mark.parametrize("entity", ["orders", "customers"])
+@pytest.mark.parametrize(("profile", "flavour"), NEW)
+def test_a_strategy_by_name_is_exact_or_says_so(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str, strategy: str
+) -> None:
+    """A strategy that the server does not honour ends with a clear error; it never delivers a wrong table."""
+    shop = shop_of(profile, flavour)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        paginator = pager.list(entity, strategy=strategy, last=4000)
+        try:
+            rows = list(paginator)
+        except RemoteError as error:
+            outcome = str(error)
+        else:
+            outcome = "exact"
+            assert [int(row[paginator.id_field]) for row in rows] == [
+                one for one in ids_of(shop, entity) if one <= 4000
+            ]
+    assert (outcome == "exact") == ((strategy, entity, profile) in HOLDS)
+    assert "\n" not in outcome
+
+
+HOLDS = {
+    (strategy, entity, profile)
+    for profile in ("20.0.20", "1.7.0.2")
+    for entity in ("orders", "customers")
+    for strategy in ("range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
+    if strategy in {"in-list", "prefix", "regexp", "single-filter"}
+    or (strategy == "range" and profile == "20.0.20")
+    or (strategy == "alias" and entity == "orders")
+}
+
+
+def test_the_base_address_the_endpoint_and_the_wsdl_all_do(shop_of: Callable[[str, str], Shop]) -> None:
+    """A user may give whichever address is at hand."""
+    shop = shop_of("20.0.20", "rpc")
+    for url in (shop.base_url, shop.base_url.rstrip("/"), shop.url, shop.url.rstrip("/"), shop.url + "?wsdl=1"):
+        with magento_pager.connect(url, shop.user, shop.key) as pager:
+            assert next(iter(pager.orders()))["order_id"]
+
+
+def test_rows_are_plain_dicts_of_text(shop_of: Callable[[str, str], Shop]) -> None:
+    """A row is what json, pandas and pyarrow take as it is."""
+    shop = shop_of("20.0.20", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        row = next(iter(pager.orders(window=100)))
+        product = next(iter(pager.products(window=100)))
+    assert type(row) is dict
+    assert {type(value) for value in row.values()} == {str}
+    assert isinstance(product["website_ids"], list)
+
+
+def test_a_condition_narrows_the_walk(shop_of: Callable[[str, str], Shop]) -> None:
+    """`where` is applied by the server, in every window."""
+    shop = shop_of("1.7.0.2", "wsi")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        every = [row["order_id"] for row in pager.orders() if row["status"] == "complete"]
+        narrowed = [row["order_id"] for row in pager.orders(where=[("status", "eq", "complete")])]
+    assert every
+    assert narrowed == every
+
+
+def test_a_field_that_old_servers_misread_is_put_in_a_way_they_cannot(shop_of: Callable[[str, str], Shop]) -> None:
+    """Up to 1.7.0.0 an invoice's plain order_id means its own id; the qualified name means what it says."""
+    for profile in ("1.6.2.0", "20.0.20"):
+        shop = shop_of(profile, "rpc")
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            order = next(iter(pager.invoices()))["order_id"]
+            rows = list(pager.invoices(where=[("order_id", "eq", order)]))
+        assert [row["order_id"] for row in rows] == [order]
+
+
+@pytest.mark.parametrize("field", ["entity_id", "order_id", "ENTITY_ID", "main_table.entity_id"])
+def test_conditions_on_the_key_are_refused(shop_of: Callable[[str, str], Shop], field: str) -> None:
+    """The key belongs to the walk; first and last do what such a condition would."""
+    shop = shop_of("20.0.20", "rpc")
+    with (
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+        pytest.raises(ValueError, match="use first and last"),
+    ):
+        pager.orders(where=[(field, "gt", "5")])
+
+
+def test_unknown_names_are_refused_with_the_known_ones(shop_of: Callable[[str, str], Shop]) -> None:
+    """A wrong name gets the list of right ones."""
+    shop = shop_of("20.0.20", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        with pytest.raises(ValueError, match="the strategies are auto, range"):
+            pager.orders(strategy="fastest")
+        with pytest.raises(ValueError, match="the lists are orders, invoices"):
+            pager.list("quotes")
+
+
+def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> None:
+    """Before 1.6.1 there is no list of credit memos, and the error says so."""
+    shop = shop_of("1.4.1.1", "rpc")
+    with (
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+        pytest.raises(RemoteError, match=r"no creditmemos; the list came with Magento 1\.6\.1"),
+    ):
+        list(pager.creditmemos())
+
+
+def test_a_wrong_key_is_told_apart_from_nothing() -> None:
+    """The server says the same for a wrong key and a missing right, so the error names both."""
+    with Shop(orders=5, denied=["customers"]) as shop:
+        with pytest.raises(RemoteError, match="wrong user or key and for a missing right"):
+            magento_pager.connect(shop.url, shop.user, "wrong")
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            assert len(list(pager.orders())) == 5
+            with pytest.raises(RemoteError, match="Retrieve customer info"):
+                list(pager.customers())
+
+
+def test_leaving_the_block_ends_the_session() -> None:
+    """A context manager logs in once and logs out at its end."""
+    with Shop(orders=5) as shop:
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            list(pager.orders())
+            list(pager.customers())
+        names = [call.operation for call in shop.log]
+    assert names.count("login") == 1
+    assert names[-1] == "endSession"
+
+
+def test_a_strategy_that_does_not_hold_is_refused_before_use(shop_of: Callable[[str, str], Shop]) -> None:
+    """On 1.7.0.2 a range loses its lower bound: the error shows it and names the strategy to use."""
+    shop = shop_of("1.7.0.2", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        with pytest.raises(NoStrategyError, match=r"not asked for .* use the strategy alias") as caught:
+            next(iter(pager.orders(strategy="range")))
+        assert caught.value.report.holds("range") is False
+        with pytest.raises(NoStrategyError, match=r"Invalid attribute name.* use the strategy in-list"):
+            next(iter(pager.customers(strategy="alias")))
+
+
+def test_a_shop_that_changes_under_a_named_strategy() -> None:
+    """A strategy chosen by name stops at the first stray row, of which none reaches the user."""
+    with Shop(profile="1.8.1.0") as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        rows = iter(pager.orders(strategy="range", window=50))
+        delivered = [next(rows) for _ in range(100)]
+        shop.set_profile("1.7.0.2")
+        with pytest.raises(FilterIgnoredError, match="prefix holds on every version") as caught:
+            delivered.extend(rows)
+        assert caught.value.cursor is not None
+        rest = list(pager.orders(first=caught.value.cursor.next_id))
+        assert [int(row["order_id"]) for row in [*delivered, *rest]] == ids_of(shop, "orders")
+
+
+def test_a_shop_that_changes_under_auto() -> None:
+    """Auto probes once more and goes on with this window, with a strategy that holds now."""
+    with Shop(profile="1.8.1.0") as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        strategies: set[str] = set()
+        delivered: list[dict[str, Any]] = []
+        for page in pager.orders(window=50).pages():
+            delivered += page.rows
+            strategies.add(page.stats.strategy)
+            if len(delivered) > 500:
+                shop.set_profile("1.7.0.2")
+        assert strategies == {"range", "alias"}
+        assert [int(row["order_id"]) for row in delivered] == ids_of(shop, "orders")
+
+
+def test_a_strategy_object_of_the_users_own(shop_of: Callable[[str, str], Shop]) -> None:
+    """An object with a name and `queries` needs no registration."""
+
+    class Halves:
+        name = "halves"
+
+        def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+            for part in window.halves() if len(window) > 1 else (window,):
+                yield from Range().queries(part, known)
+
+    shop = shop_of("20.0.20", "wsi")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        rows = list(pager.orders(strategy=Halves(), window=200))
+    assert [int(row["order_id"]) for row in rows] == ids_of(shop, "orders")
+
+
+def test_auto_has_no_queries_to_look_at(shop_of: Callable[[str, str], Shop]) -> None:
+    """Which strategy holds is decided by asking."""
+    shop = shop_of("20.0.20", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager, pytest.raises(ValueError, match="name one"):
+        pager.orders().queries()
+
+
+def test_queries_call_nothing(shop_of: Callable[[str, str], Shop]) -> None:
+    """What a strategy would ask can be read without a call."""
+    shop = shop_of("20.0.20", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        before = len(shop.log)
+        query = next(pager.orders(strategy="alias", window=100).queries())
+        assert str(query) == "entity_id from '0' and main_table.entity_id to '99'"
+        assert len(shop.log) == before
