@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
     from magento_pager.export.sinks import Sink
     from magento_pager.pager import Pager
+    from magento_pager.shop.transport import HttpOptions
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.walking import Page
 
 ENTITIES = ("orders", "invoices", "shipments", "creditmemos", "customers", "products")
 STRATEGY_NAMES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
 INTERRUPTED, NO_READER = 130, 141
+VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}
 PROGRESS_EVERY = 10.0  # seconds between two plain lines of progress
 
 
@@ -194,6 +196,23 @@ def dump(entity: str, **options: Any) -> None:
 
 
 @cli.command()
+@_shop_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def doctor(*, as_json: bool, **options: Any) -> None:
+    """Say whether this shop can be paged, by which strategies, and what to do where not.
+
+    Exit status 1 if a list that the shop has cannot be paged.
+    """
+    from magento_pager.doctor import examine
+
+    with _as_usage_error(), _stoppable(), _shop(options) as where:
+        diagnosis = examine(*where)
+    click.echo(json.dumps(diagnosis.as_json(), indent=2) if as_json else str(diagnosis))
+    if not diagnosis.healthy:
+        click.get_current_context().exit(1)
+
+
+@cli.command()
 @click.argument("first", type=click.IntRange(min=0))
 @click.argument("last", type=click.IntRange(min=0))
 @click.option("--strict", is_flag=True, help="Use [0-9] instead of . and [^...], for text columns.")
@@ -222,6 +241,12 @@ def regexp(first: int, last: int, *, strict: bool) -> None:
 )
 @click.option(
     "--rows", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Rows to serve instead, as JSON."
+)
+@click.option(
+    "--database",
+    default="",
+    metavar="URL",
+    help="Keep the tables in a MariaDB, as mysql://USER:PASSWORD@HOST:PORT/NAME; NAME must be empty or not exist.",
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, show_default=True, metavar="N", help="0 takes a free one."
@@ -350,33 +375,29 @@ def _as_usage_error() -> Generator[None]:
 
 
 @contextmanager
-def _connected(options: dict[str, Any]) -> Iterator[Pager]:
-    """The pager of the shop that the options name, or of an embedded one."""
-    from magento_pager.pager import connect
+def _shop(options: dict[str, Any]) -> Iterator[tuple[str, str, str, HttpOptions]]:
+    """Where the shop is that the options name, or an embedded one, and how it is reached."""
+    from magento_pager.shop.transport import HttpOptions
 
     with ExitStack() as stack:
-        url, user, key = options["url"], options["user"], options["key"]
+        where = {name: options[name] for name in ("url", "user", "key")}
         if options["demo"]:
             from magento_pager.fake import Shop
 
             shop = Shop(profile=options["profile"] or "20.0.20", flavour=options["flavour"] or "rpc")
             stack.enter_context(shop)
-            url, user, key = shop.url, shop.user, shop.key
+            where = {"url": shop.url, "user": shop.user, "key": shop.key}
         elif options["profile"] or options["flavour"]:
             raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
-        for name, value in {"url": url, "user": user, "key": key}.items():
+        for name, value in where.items():
             if not value:
-                variable = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}[name]
-                raise ValueError(f"which shop? Give --{name} or {variable}, or try --demo")
-        context = click.get_current_context()
-        if context.get_parameter_source("key") is click.core.ParameterSource.COMMANDLINE:
+                raise ValueError(f"which shop? Give --{name} or {VARIABLES[name]}, or try --demo")
+        if click.get_current_context().get_parameter_source("key") is click.core.ParameterSource.COMMANDLINE:
             _say("warning: others on this machine can read --key on the command line; prefer MAGENTO_API_KEY")
         basic_auth = options["basic_auth"]
-        yield stack.enter_context(
-            connect(
-                url,
-                user,
-                key,
+        yield (
+            *where.values(),
+            HttpOptions(
                 timeout=options["timeout"],
                 headers=dict(map(_header, options["headers"])),
                 basic_auth=_pair(basic_auth, "--basic-auth is USER:PASSWORD") if basic_auth else None,
@@ -384,9 +405,20 @@ def _connected(options: dict[str, Any]) -> Iterator[Pager]:
                 proxy=options["proxy"],
                 legacy_tls=options["legacy_tls"],
                 insecure_http=options["insecure_http"],
-                allow_hosts=options["allow_hosts"],
-            )
+                allow_hosts=frozenset(options["allow_hosts"]),
+            ),
         )
+
+
+@contextmanager
+def _connected(options: dict[str, Any]) -> Iterator[Pager]:
+    """The pager of the shop that the options name, logged in."""
+    from magento_pager.pager import Pager
+    from magento_pager.shop.connection import Connection
+
+    with _shop(options) as where, Pager(Connection(*where)) as pager:
+        pager.connection.login()
+        yield pager
 
 
 def _paginator(pager: Pager, entity: str, options: dict[str, Any]) -> Paginator:

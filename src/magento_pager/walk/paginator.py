@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
-from magento_pager.walk.probing import HOLDS_EVERYWHERE, ProbeReport, probe
+from magento_pager.walk.probing import HOLDS_EVERYWHERE, ProbeReport, believe_emptiness, probe
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.reading import Reader, Row, Source
+from magento_pager.walk.reading import Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.walking import CURSOR_VERSION, DEFAULT_GOAL, Cursor, Page, Walk
 
@@ -121,55 +121,62 @@ class Paginator:
 
     def _pages(self, cursor: Cursor) -> Iterator[Page]:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
-        strategy = self._chosen(cursor)
+        strategy, known = self._chosen(cursor)
         failed_at = -1
+        everything, rows = (cursor.next_id, cursor.last_id) == (0, MAX_ID), 0
         while True:
             try:
-                for page in self._walk_with(strategy).pages(cursor):
+                for page in self._walk_with(strategy).pages(cursor, known):
+                    rows += len(page.rows)
+                    if everything and rows == 0 and self.candidates and page.cursor.next_id > cursor.last_id:
+                        believe_emptiness(self._reader)
                     yield page
                     cursor = page.cursor
             except FilterIgnoredError as error:
                 # A strategy chosen by name is kept, unless its canary may merely have been deleted.
                 if not self.candidates or (self.strategy is not None and error.missing_canary is None):
                     raise
-                again = self._chosen(cursor)
-                if again == strategy and cursor.next_id == failed_at:
+                before = strategy
+                strategy, known = self._chosen(cursor)
+                if strategy == before and cursor.next_id == failed_at:
                     raise  # it passes the test and fails in use: there is no trusting it
-                strategy, failed_at = again, cursor.next_id
+                failed_at = cursor.next_id
             else:
                 return
 
-    def _chosen(self, cursor: Cursor) -> Strategy:
-        """The strategy to walk with, once the server was asked."""
+    def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None]:
+        """The strategy to walk with, once the server was asked, and a row that was met on the way."""
         try:
             if self.strategy is None:
-                return self._best()
-            if self.candidates and not isinstance(self.strategy, HOLDS_EVERYWHERE):
-                self._check(self.strategy)
+                report = self.probe()
+                strategy = self._best(report)
+            elif self.candidates and not isinstance(self.strategy, HOLDS_EVERYWHERE):
+                report, strategy = self._tested(self.strategy), self.strategy
+            else:
+                return self.strategy, None
         except PagerError as error:
             error.cursor = cursor
             raise
-        return self.strategy
+        return strategy, Known(report.canary, report.canary) if report.canary is not None else None
 
-    def _best(self) -> Strategy:
+    def _best(self, report: ProbeReport) -> Strategy:
         """The first candidate that holds."""
-        report = self.probe()
         if report.chosen is None and report.trials:
             raise NoStrategyError(f"{self.operation}: no strategy holds on this server\n{report}", report=report)
         by_name = {candidate.name: candidate for candidate in self.candidates}
         return by_name[report.chosen] if report.chosen else Prefix(self.key)
 
-    def _check(self, strategy: Strategy) -> None:
-        """Raise unless the server honours a strategy that was chosen by name."""
+    def _tested(self, strategy: Strategy) -> ProbeReport:
+        """The evidence for a strategy that was chosen by name; an error unless the server honours it."""
         report = probe(self._reader, [strategy])
-        if report.holds(strategy.name) is not False:
-            return
-        best = self.probe()
-        raise NoStrategyError(
-            f"{self.operation}: the strategy {strategy.name} does not hold on this server: {report.trials[0].outcome}; "
-            f"use the strategy {best.chosen or 'prefix'}",
-            report=report,
-        )
+        if report.holds(strategy.name) is False:
+            best = self.probe()
+            raise NoStrategyError(
+                f"{self.operation}: the strategy {strategy.name} does not hold on this server: "
+                f"{report.trials[0].outcome}; use the strategy {best.chosen or 'prefix'}",
+                report=report,
+            )
+        return report
 
     def _walk_with(self, strategy: Strategy) -> Walk:
         return Walk(self._reader, strategy, self.window, self.goal)

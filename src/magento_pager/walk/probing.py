@@ -11,7 +11,8 @@ the upper one that may survive alone. Nothing is trusted because it did not faul
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, TransportError
@@ -21,8 +22,10 @@ from magento_pager.walk.strategies import Prefix, SingleFilter
 from magento_pager.walk.walking import Cursor, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
+    from magento_pager.walk.conditions import Query
+    from magento_pager.walk.reading import Row, Source
     from magento_pager.walk.strategies import Strategy
 
 Verdict = Literal["holds", "ignored", "faults"]
@@ -31,7 +34,8 @@ HOLDS_EVERYWHERE = (Prefix, SingleFilter)
 """Strategies that every version and list honours: one condition, one bound."""
 
 FINDING = 30  # calls at most to find rows
-FINDING_WIDTH = 1_000  # ids in a window while they are looked for, so that no reply is above 1,000 rows
+JUDGING = 12  # and to judge strategies on them
+FINDING_WIDTH = 200  # ids in a window while they are looked for, so that no reply is above 1,000 rows
 FEWEST = 3  # rows below, inside and above
 WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
 SHOWN = 60  # characters of a query in the table
@@ -98,9 +102,9 @@ class Trial:
         """What came back, in words.
 
         >>> Trial("range", "", 3, 2, (7,), None, 0.1, "ignored").outcome
-        '2 of 3 rows came back, and some that were not asked for (7)'
+        '2 of 3 rows came back, and stray ones (7)'
         """
-        stray = f", and some that were not asked for ({self.stray[0]})" if self.stray else ""
+        stray = f", and stray ones ({self.stray[0]})" if self.stray else ""
         return self.fault or f"{self.returned} of {self.expected} rows came back{stray}"
 
 
@@ -114,6 +118,7 @@ class ProbeReport:
         rows_known: rows that the verdicts rest on; below three no verdict is possible, and `prefix` needs none.
         calls: calls made to find rows and to judge.
         trials: the evidence, in the order it was taken.
+        canary: a row known to exist, by id; None where none was met or rows carry no id.
     """
 
     operation: str
@@ -121,6 +126,7 @@ class ProbeReport:
     rows_known: int
     calls: int
     trials: tuple[Trial, ...]
+    canary: int | None = None
 
     def holds(self, name: str) -> bool | None:
         """True or False where the strategy was tried, else None.
@@ -183,7 +189,7 @@ def ground(sightings: Sequence[Sighting]) -> Ground | None:
     """Where strategies can be judged, or None where too few rows are known.
 
     Args:
-        sightings: all rows of adjoining ranges, from the lowest id on.
+        sightings: all rows of some ranges, from the lowest on.
 
     Rows known by id are told apart one by one:
 
@@ -200,7 +206,7 @@ def ground(sightings: Sequence[Sighting]) -> Ground | None:
     """
     ids = sorted(token for seen in sightings for token in seen.rows if isinstance(token, int))
     if ids:
-        return _ground_by_ids(ids)
+        return _ground_by_ids(ids, sightings)
     populated = [seen for seen in sightings if seen.rows]
     if len(populated) < FEWEST:
         return None
@@ -236,31 +242,41 @@ def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = 
         NoStrategyError: there are rows, and decimal blocks bring none.
         RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
     """
-    seen, calls = _sightings(reader)
+    counted = _Counted(reader.source, FINDING)
+    reader = replace(reader, source=counted)
+    seen = _sightings(reader)
+    counted.most += JUDGING
     rows = sum(len(one.rows) for one in seen)
-    if rows == 0 and seen[-1].ids.last == MAX_ID:
-        calls += 1
-        _believe_emptiness(reader)
+    _check_like(reader, seen)
     on = ground(seen)
-    if on is None:
-        return ProbeReport(reader.operation, None, rows, calls, ())
-    canary: Known | None = None
+    trials = _trials(reader, candidates, on, seen, exhaustive=exhaustive) if on else []
+    holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
+    fit = (one for one in candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
+    chosen = next((one.name for one in fit), None)
+    canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
+    return ProbeReport(reader.operation, chosen, rows, counted.calls, tuple(trials), canary)
+
+
+def _trials(
+    reader: Reader, candidates: Sequence[Strategy], on: Ground, seen: Sequence[Sighting], *, exhaustive: bool
+) -> list[Trial]:
+    """The evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
     trials: list[Trial] = []
-    chosen: str | None = None
-    for candidate in candidates:
-        if isinstance(candidate, HOLDS_EVERYWHERE):
-            chosen = chosen or candidate.name
-        else:
+    canary: Known | None = None
+    with suppress(_SpentError):
+        for candidate in candidates:
+            if isinstance(candidate, HOLDS_EVERYWHERE):
+                if not exhaustive:
+                    break
+                continue
             needs_canary = getattr(candidate, "needs_canary", False)
             if needs_canary and canary is None:
                 canary = _canary(reader, on, seen)
             given = canary if needs_canary else None
-            trial = reader.persistently(lambda: judge(candidate, on, given, reader))  # noqa: B023  called at once
-            trials.append(trial)
-            chosen = chosen or (candidate.name if trial.verdict == "holds" else None)
-        if chosen and not exhaustive:
-            break
-    return ProbeReport(reader.operation, chosen, rows, calls + len(trials), tuple(trials))
+            trials.append(reader.persistently(lambda: judge(candidate, on, given, reader)))  # noqa: B023  called at once
+            if trials[-1].verdict == "holds" and not exhaustive:
+                break
+    return trials
 
 
 def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) -> Trial:
@@ -300,36 +316,86 @@ def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) 
     return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
 
 
-def _sightings(reader: Reader) -> tuple[list[Sighting], int]:
-    """All rows at the low end of the ids, in parts, until they make a ground; and the calls it took."""
+def _sightings(reader: Reader) -> list[Sighting]:
+    """All rows at the low end of the ids, in parts, until they make a ground or cost too much."""
     seen: list[Sighting] = []
-    calls = 0
-    for page in Walk(reader, Prefix(reader.key), FINDING_WIDTH).pages(Cursor(reader.operation, 0, MAX_ID)):
-        seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
-        calls += page.stats.calls
-        if calls >= FINDING or ground(seen) or finer(seen):
-            break
-    while calls < FINDING and not ground(seen) and (crowded := finer(seen)):
-        place = next(place for place, one in enumerate(seen) if one.ids == crowded)
-        blocks = list(crowded.blocks())
-        parts: list[Sighting] = []
-        for part in blocks if len(blocks) > 1 else crowded.tenths():
-            reply = reader.read(Prefix(reader.key), part)
-            parts.append(Sighting(part, reply.tokens))
-            calls += reply.calls
-        seen[place : place + 1] = parts
-    return seen, calls
+    with suppress(_SpentError):
+        for page in Walk(reader, _Glance(reader.key), FINDING_WIDTH).pages(Cursor(reader.operation, 0, MAX_ID)):
+            if _Glance.looks_at(page.window) or page.rows:
+                seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+            if ground(seen) or finer(seen):
+                break
+        while not ground(seen) and (crowded := finer(seen)):
+            place = next(place for place, one in enumerate(seen) if one.ids == crowded)
+            blocks = list(crowded.blocks())
+            parts = blocks if len(blocks) > 1 else crowded.tenths()
+            seen[place : place + 1] = [Sighting(part, reader.read(Prefix(reader.key), part).tokens) for part in parts]
+    return seen
 
 
-def _believe_emptiness(reader: Reader) -> None:
-    """Raise unless one bound brings nothing either: then `like` brought nothing because nothing is there."""
+def _check_like(reader: Reader, seen: Sequence[Sighting]) -> None:
+    """Raise unless a row known by its id comes back through `like`, on which all crossing of emptiness rests."""
+    numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
+    if numbers and numbers[0] not in reader.read(Prefix(reader.key), IdRange(numbers[0], numbers[0])).ids:
+        raise _no_filters(reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """`prefix` for narrow windows and nothing for wide ones: soundings are enough to find rows, proof is not needed."""
+
+    key: str
+    name: str = "glance"
+    widest: int = MAX_ID + 1
+    decimal: bool = True
+
+    @staticmethod
+    def looks_at(window: IdRange) -> bool:
+        """True where the window is asked for."""
+        return len(window) <= FINDING_WIDTH
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
+        return Prefix(self.key).queries(window, known) if self.looks_at(window) else iter(())
+
+
+class _SpentError(Exception):
+    """So many calls were made that no more should be."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A source that answers a number of calls and no more."""
+
+    source: Source
+    most: int
+    calls: int = 0
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        if self.calls == self.most:
+            raise _SpentError
+        self.calls += 1
+        return self.source.fetch(query)
+
+
+def believe_emptiness(reader: Reader) -> None:
+    """Ask for everything with one bound, after a walk met no row: then `like` brought nothing because nothing is there.
+
+    The first row ends the call.
+
+    Raises:
+        NoStrategyError: there are rows.
+    """
     (query,) = SingleFilter(reader.key).queries(IdRange(0, MAX_ID), None)
     if reader.persistently(lambda: next(reader.tokens(query), None)) is not None:
-        raise NoStrategyError(
-            f"{reader.operation}: decimal blocks bring no row, yet there are some: this server honours no filter that "
-            "a strategy could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
-            report=ProbeReport(reader.operation, None, 0, 0, ()),
-        )
+        raise _no_filters(reader)
+
+
+def _no_filters(reader: Reader) -> NoStrategyError:
+    return NoStrategyError(
+        f"{reader.operation}: decimal blocks do not bring the rows there are: this server honours no filter that a "
+        "strategy could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+        report=ProbeReport(reader.operation, None, 0, 0, ()),
+    )
 
 
 def _canary(reader: Reader, on: Ground, seen: Sequence[Sighting]) -> Known | None:
@@ -357,11 +423,12 @@ def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def _ground_by_ids(ids: Sequence[int]) -> Ground | None:
-    """A narrow window around the second id and what follows it closely."""
+def _ground_by_ids(ids: Sequence[int], seen: Sequence[Sighting]) -> Ground | None:
+    """A narrow window around the second id and what follows it closely, within one range that is known completely."""
     if len(ids) < FEWEST:
         return None
-    inside = [number for number in ids[1:-1] if number - ids[1] < WIDEST_GROUND // 2]
+    known = next(one.ids for one in seen if ids[1] in one.rows)
+    inside = [number for number in ids[1:-1] if number in known and number - ids[1] < WIDEST_GROUND // 2]
     beyond = ids[1 + len(inside)]
-    window = IdRange(max(ids[0] + 1, inside[0] - 5), min(beyond - 1, inside[-1] + 5))
+    window = IdRange(max(ids[0] + 1, known.first, inside[0] - 5), min(beyond - 1, known.last, inside[-1] + 5))
     return Ground(window, frozenset(inside), frozenset(ids) - frozenset(inside))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, PagerError
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import Prefix, SingleFilter, Strategy
-from magento_pager.walk.windows import WIDEST, Goal, Pace, further, narrowed, sounding
+from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy
+from magento_pager.walk.windows import SMALL, WIDEST, Goal, Pace, further, narrowed, sounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -120,13 +120,17 @@ class Walk:
         """How wide the first window is."""
         return Pace.start(self.goal, self.window, decimal=getattr(self.strategy, "decimal", False))
 
-    def pages(self, cursor: Cursor) -> Iterator[Page]:
+    def pages(self, cursor: Cursor, known: Known | None = None) -> Iterator[Page]:
         """The pages from a cursor to its last id, empty ones included.
+
+        Args:
+            cursor: where to begin.
+            known: a row that may serve as a canary, where one is known already.
 
         Raises:
             PagerError: the walk cannot go on; its `cursor` says where to resume.
         """
-        pace, known = self.pace, None
+        pace = self.pace
         before: frozenset[object] = frozenset()  # what the rows of the last page are known by, where they have no ids
         compared = 0
         while cursor.next_id <= cursor.last_id:
@@ -167,13 +171,16 @@ class Walk:
     def _strategy_for(self, window: IdRange, known: Known | None) -> Strategy:
         """The strategy asked for, or one that holds everywhere where that one cannot take the window.
 
-        To the end of all ids one bound is enough (and a key range); elsewhere `prefix` crosses.
+        To the end of all ids one bound is enough (and a key range). Elsewhere `prefix` crosses, or where lists are
+        split `regexp`, which came before that and takes one call instead of one per decimal block.
         """
         takes = len(window) <= getattr(self.strategy, "widest", WIDEST_BY_DEFAULT)
         sure = known is not None or not getattr(self.strategy, "needs_canary", False)
         if takes and sure and not (getattr(self.strategy, "decimal", False) and window.last == MAX_ID):
             return self.strategy
-        return SingleFilter(self.reader.key) if window.last == MAX_ID else Prefix(self.reader.key)
+        if window.last == MAX_ID:
+            return SingleFilter(self.reader.key)
+        return Regexp(self.reader.key) if isinstance(self.strategy, InList) and known else Prefix(self.reader.key)
 
     def _sounded(self, window: IdRange, pace: Pace, last: int, cost: _Cost) -> tuple[IdRange, bool]:
         """What may be asked for at once: less than `window` where a sounding met too much, more where none met any.
@@ -184,20 +191,23 @@ class Walk:
         blind = False
         sounded: IdRange | None = window
         while sounded and len(window) > pace.safe:
-            below, met, proposed = WIDEST, 0, sounded
-            while asked := sounding(sounded, pace, self.reader.key, below=below):
+            below, met = WIDEST, 0
+            found, stood_for = list[int](), 0
+            while asked := sounding(sounded, pace, self.reader.key, below=below, since=window.first):
+                crowd = min(stood_for * sum(one in asked.query.span for one in found), len(asked.query.span))
+                if crowd > max(pace.allowance, SMALL) * asked.ids_per_sampled:
+                    break  # it would bring again, in plenty, what is known to lie behind the window
                 reply = self.reader.sample(asked.query)
                 cost.add(reply)
+                found, stood_for = reply.ids, asked.ids_per_sampled
                 inside = [number for number in reply.ids if number in sounded]
                 count = len(inside) if reply.by_ids else len(reply.rows)
                 before, sounded = sounded, narrowed(sounded, asked, inside or None, count, pace)
                 blind, met = blind or not reply.by_ids, met + count
                 # Without ids nobody knows where in the window the rows are: what is left is sounded as finely again.
                 below = asked.spacing + (sounded != before and not reply.by_ids)
-            if met and proposed != window:
-                break  # what lies before is known to be empty, or nearly so: it is asked for alone
             window = IdRange(window.first, sounded.last)
-            sounded = None if met or sounded != proposed else further(sounded, last)
+            sounded = None if met else further(sounded, last)
         return window, blind
 
     def _canary(self, reply: Reply, window: IdRange) -> Known | None:

@@ -6,10 +6,9 @@ Everything here is pure: it is told what came back and says what to ask next; it
   windows held (as pt-table-checksum does). Where none are, each width is the next power of ten. Windows end just below
   a multiple of their width, which is what keeps `like` and regexps short.
 - **Soundings.** A window wider than what may be asked for unseen is first *sounded*: a `like` with fixed digits in the
-  middle takes a small, evenly spread part of it, whatever the server's version. With spacing S the digits below S are
-  fixed except for the lower half of them, so a sounding takes about 1/sqrt(S) of the ids, in runs of sqrt(S)
-  neighbours: the runs meet every last digit (auto_increment steps leave whole residues empty), the spacing meets every
-  dense stretch longer than S. Coarse soundings go first, so that a table of ten million rows still answers each with
+  middle takes a small, evenly spread part of it, whatever the server's version: runs of neighbours at even distances.
+  The runs meet every last digit (auto_increment steps leave whole residues empty), the distances meet every dense
+  stretch longer than they are. Coarse soundings go first, so that a table of ten million rows still answers each with
   few. As long as they meet nothing the window reaches on, to ever higher powers of ten, at last to the end of all ids:
   then one call proves that nothing is there.
 - **Narrowing.** What a sounding finds is scaled up to the window. Where that is too much for one reply, the window
@@ -30,8 +29,14 @@ from magento_pager.walk.strategies import KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SPACINGS = (1_000_000, 10_000)  # of soundings, coarse to fine
-SPACINGS_WHEN_NARROW = (1_000_000, 100_000, 10_000, 100)  # where the user wants small replies
+SPACINGS = {1_000_000: 1_000, 10_000: 100, 100: 10}
+"""Soundings, coarse to fine: ids from one run to the next, and in a run. Of a million rows none brings over 10,000.
+The finest is for windows too narrow for the others; elsewhere a stretch shorter than 10,000 is let pass."""
+
+SMALL_SPACINGS = {1_000_000: 1_000, 10_000: 10, 100: 10}
+"""The same where replies are to be small: of a million rows in one stretch none brings over 1,000."""
+
+SMALL = 1_000  # rows: replies are small where no more are expected of a window
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
 
 
@@ -148,20 +153,23 @@ class Sounding:
 
     Attributes:
         query: what to ask; its span is the decimal block around the window.
-        spacing: ids from one run of sampled neighbours to the next, a power of ten; a run is about its root long.
+        spacing: ids from one run of sampled neighbours to the next, a power of ten.
+        run: neighbours in a run, a power of ten.
     """
 
     query: Query
     spacing: int
+    run: int
 
     @property
     def ids_per_sampled(self) -> int:
         """How many ids of the window each sampled one stands for."""
-        places = _places(self.spacing)
-        return int(10 ** (places - places // 2))
+        return self.spacing // self.run
 
 
-def sounding(window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST) -> Sounding | None:
+def sounding(
+    window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST, since: int | None = None
+) -> Sounding | None:
     """The next thing to ask about `window` before it is asked for whole, or None where it may be.
 
     Args:
@@ -169,19 +177,19 @@ def sounding(window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST
         pace: says what may be asked for without a sounding.
         key: what filters call the key.
         below: only a sounding finer than this; they are taken from coarse to fine.
+        since: the first id of the stretch that is sounded, where the window is only a part of it: the same digits are
+            fixed all along, so that no dense stretch hides between two parts.
 
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
-    ("entity_id like '_149___'", "entity_id like '___25__'")
-    >>> sounding(window, pace, below=10**4), sounding(IdRange(1_000, 8_999), pace)
+    ("entity_id like '_052___'", "entity_id like '___82__'")
+    >>> sounding(window, pace, below=10**4), sounding(IdRange(10, 99), pace)
     (None, None)
     """
-    narrow = pace.allowance <= 1_000  # noqa: PLR2004  below that a dense stretch shorter than 10,000 matters
-    if len(window) > pace.safe:
-        for spacing in SPACINGS_WHEN_NARROW if narrow else SPACINGS:
-            # The finest is worth its call near the table's ids; a million wide, a reply of 10,000 rows is risked.
-            if spacing < below and spacing <= len(window) and (spacing > 100 or len(window) <= 10**6):  # noqa: PLR2004
-                return _sounding(window, spacing, key)
+    small = pace.allowance <= SMALL
+    for spacing, run in (SMALL_SPACINGS if small else SPACINGS).items():
+        if spacing < below and spacing <= len(window) and (small or spacing > 100 or len(window) < 10_000):  # noqa: PLR2004
+            return _sounding(window, spacing, run, key, window.first if since is None else since)
     return None
 
 
@@ -222,7 +230,7 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
     >>> first = sounding(window, pace)
     >>> narrowed(window, first, [], 0, pace) == window
     True
-    >>> narrowed(window, first, [5_149_000 + n for n in range(999)], 999, pace)
+    >>> narrowed(window, first, [5_052_000 + n for n in range(999)], 999, pace)
     IdRange(first=1000000, last=4999999)
     >>> narrowed(window, first, None, 999, pace)
     IdRange(first=1000000, last=1999999)
@@ -231,9 +239,10 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
     if count <= bearable:
         return window
     if found:
-        enough = sorted(found)[bearable]
-        begins = enough - enough % sounded.spacing
-        end = begins if begins > window.first else enough
+        begins = sorted(found)[bearable] // sounded.spacing * sounded.spacing
+        if pace.allowance <= SMALL:
+            begins -= sounded.spacing  # the stretch may begin as early as that
+        end = max(begins, window.first)  # they may begin right here: then as little is asked for as where rows are
     else:
         power = 10 ** _places_below(len(window))
         end = window.first - window.first % power + power
@@ -241,17 +250,17 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
     return IdRange(window.first, min(window.last, max(end, least) - 1))
 
 
-def _sounding(window: IdRange, spacing: int, key: str) -> Sounding:
+def _sounding(window: IdRange, spacing: int, run: int, key: str, seed: int) -> Sounding:
     first, last = str(window.first), str(window.last)
-    places = _places(spacing)
     shared = next((place for place, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), len(first))
+    spread, free = _places(spacing), _places(run)
     # Fixed digits differ from sounding to sounding, and are the same when a walk is resumed: bytes must not depend on
     # how often it was interrupted.
-    random = Random(f"{window}/{spacing}")  # noqa: S311  no secret: an even spread
-    fixed = "".join(str(random.randrange(10)) for _ in range(places - places // 2))
-    pattern = first[:shared] + "_" * (len(first) - shared - places) + fixed + "_" * (places // 2)
+    random = Random(f"{seed}/{spacing}")  # noqa: S311  no secret: an even spread
+    fixed = "".join(str(random.randrange(10)) for _ in range(spread - free))
+    pattern = first[:shared] + "_" * (len(first) - shared - spread) + fixed + "_" * free
     block = IdRange(int(first[:shared].ljust(len(first), "0")), int(first[:shared].ljust(len(first), "9")))
-    return Sounding(Query((Condition(key, "like", pattern),), block), spacing)
+    return Sounding(Query((Condition(key, "like", pattern),), block), spacing, run)
 
 
 def _places(power_of_ten: int) -> int:

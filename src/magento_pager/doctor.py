@@ -1,0 +1,192 @@
+"""The doctor: can this shop be paged, by which strategies, and if not, what to do about it?
+
+What lives here: one examination from the outside in (address, WSDL, login, then each list) and its report. It asks
+little: a probe for each list. Advice for a single failure is part of that failure's own message; what only shows when
+everything is looked at together is said here.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from magento_pager.errors import FaultError, NoStrategyError, PagerError
+from magento_pager.pager import Pager
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.operations import OPERATIONS, Operation
+
+if TYPE_CHECKING:
+    from magento_pager.shop.transport import HttpOptions
+    from magento_pager.walk.probing import ProbeReport
+
+State = Literal["pageable", "absent", "denied", "trouble"]
+
+ACCESS_DENIED = "2"
+LARGEST_CLOCK_DIFFERENCE = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ListFinding:
+    """What was found out about one list.
+
+    Attributes:
+        entity: the list.
+        state: `absent` where the shop's version does not have it, `denied` where the API user may not read it,
+            `trouble` where no strategy pages it.
+        strategy: the one that `auto` takes, or None.
+        seconds_per_call: the mean of the probe's calls, or None.
+        advice: what to do, in a sentence; empty where nothing is to be done.
+        probe: the evidence, or None.
+    """
+
+    entity: str
+    state: State
+    strategy: str | None = None
+    seconds_per_call: float | None = None
+    advice: str = ""
+    probe: ProbeReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found out about a shop.
+
+    Attributes:
+        url: the address that was given.
+        address: where calls go, or None where no WSDL could be read.
+        flavour: "rpc" or "wsi", or None.
+        namespace: the WSDL's, or None.
+        wsdl_seconds: time to fetch and read the WSDL, or None.
+        login_seconds: time to log in, or None.
+        clock_difference: seconds that the server's clock is ahead of ours (behind: negative), or None.
+        lists: one finding for each list; empty where it did not come to that.
+        advice: what to do about the shop as a whole, a sentence each.
+    """
+
+    url: str
+    address: str | None = None
+    flavour: str | None = None
+    namespace: str | None = None
+    wsdl_seconds: float | None = None
+    login_seconds: float | None = None
+    clock_difference: float | None = None
+    lists: tuple[ListFinding, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """True where every list that the shop has can be paged."""
+        return bool(self.lists) and all(one.state in {"pageable", "absent"} for one in self.lists)
+
+    def as_json(self) -> dict[str, Any]:
+        """The diagnosis as JSON values."""
+        values = asdict(self) | {"healthy": self.healthy}
+        for one, finding in zip(values["lists"], self.lists, strict=True):
+            one["probe"] = finding.probe.as_json() if finding.probe else None
+        return values
+
+    def __str__(self) -> str:
+        lines = [f"shop      {self.url}"]
+        if self.address:
+            lines.append(f"calls to  {self.address} ({self.flavour}, {self.namespace})")
+        if self.wsdl_seconds is not None:
+            lines.append(f"WSDL      in {self.wsdl_seconds:.2f} s")
+        if self.login_seconds is not None:
+            lines.append(f"login     in {self.login_seconds:.2f} s")
+        if self.clock_difference is not None:
+            lines.append(f"clock     {self.clock_difference:+.0f} s from ours")
+        for one in self.lists:
+            pace = f"{one.seconds_per_call:.2f} s a call" if one.seconds_per_call is not None else ""
+            parts = [one.strategy or "", pace, one.probe.server if one.probe else "", one.advice]
+            lines.append(f"{one.entity:<12}{one.state:<10}{'; '.join(filter(None, parts))}")
+        return "\n".join([*lines, *(f"advice    {sentence}" for sentence in self.advice)])
+
+
+def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -> Diagnosis:
+    """Examine a shop.
+
+    Args:
+        url: the shop's base address, its SOAP endpoint, or the address of its WSDL.
+        user: the API user.
+        key: the API key.
+        options: how the shop is reached.
+
+    Returns:
+        What was found. A shop that cannot be reached or read is a finding, not an error.
+    """
+    began = time.monotonic()
+    try:
+        connection = Connection(url, user, key, options)
+    except (PagerError, ValueError) as error:
+        return Diagnosis(url, advice=(str(error),))
+    with Pager(connection) as pager:
+        found = Diagnosis(
+            url, connection.address, connection.flavour, connection.namespace, round(time.monotonic() - began, 3)
+        )
+        began = time.monotonic()
+        try:
+            connection.login()
+        except PagerError as error:
+            return replace(found, advice=(str(error),))
+        found = replace(
+            found,
+            login_seconds=round(time.monotonic() - began, 3),
+            clock_difference=_clock_difference(connection.server_date),
+        )
+        lists = tuple(_examined(pager, operation) for operation in OPERATIONS.values())
+        return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
+
+
+def _examined(pager: Pager, operation: Operation) -> ListFinding:
+    if not pager.connection.has(operation.name):
+        since = f"the list came with Magento {operation.since}" if operation.since else "the WSDL does not declare it"
+        return ListFinding(operation.entity, "absent", advice=since)
+    try:
+        report = pager.list(operation.entity).probe(exhaustive=True)
+    except NoStrategyError as error:
+        return ListFinding(operation.entity, "trouble", advice=str(error), probe=error.report)
+    except FaultError as error:
+        state: State = "denied" if error.code == ACCESS_DENIED else "trouble"
+        return ListFinding(operation.entity, state, advice=str(error))
+    except PagerError as error:
+        return ListFinding(operation.entity, "trouble", advice=str(error))
+    seconds = [trial.seconds for trial in report.trials]
+    mean = round(sum(seconds) / len(seconds), 3) if seconds else None
+    return ListFinding(operation.entity, "pageable", report.chosen or "prefix", mean, probe=report)
+
+
+def _clock_difference(date: str | None) -> float | None:
+    """Seconds that a `Date` header is ahead of our clock.
+
+    >>> _clock_difference(None), _clock_difference("yesterday")
+    (None, None)
+    """
+    if date is None:
+        return None
+    try:
+        return round((parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
+    except ValueError:
+        return None
+
+
+def _advice(flavour: str, difference: float | None, findings: tuple[ListFinding, ...]) -> list[str]:
+    """What only shows when everything is looked at together."""
+    advice: list[str] = []
+    there = [one for one in findings if one.state != "absent"]
+    if flavour == "wsi" and there and all(one.state == "trouble" for one in there):
+        advice.append(
+            "No list can be paged, and the shop speaks WS-I: Magento 1.5.1 to 1.6.2 breaks every filter there. Switch "
+            "WS-I off (System, Configuration, Magento Core API, WS-I Compliance)."
+        )
+    if difference is not None and abs(difference) > LARGEST_CLOCK_DIFFERENCE:
+        advice.append(
+            f"The server's clock is {abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} ours: give "
+            "times in the server's clock."
+        )
+    scans = [one.entity for one in there if one.strategy == "prefix" and one.probe and one.probe.trials]
+    if scans:
+        advice.append(f"Each call for {', '.join(scans)} scans the whole table: page them at a quiet hour.")
+    return advice

@@ -1,0 +1,690 @@
+"""The shortest patterns we know for a range or a set of ids, in letters every engine reads alike.
+
+The alphabet is ``^ $ ( ) | [ ] - .``, digits, ``{n}`` and ``{m,n}``. Never ``?``: Magento's query builder replaces it,
+and the pattern then matches nothing, silently. An id is written without leading zeros, so ``.`` is a digit and
+``[^9]`` is any other digit; strict patterns do without both, for columns that may hold other text.
+
+A set of ids is a tree of digits in which equal branches are one. A branch that holds a single range is a landing
+between two flights of stairs: from 345 to 444 the steps are 34[5-9] and 3[5-9]. below, 4[0-3]. and 44[0-4] above.
+Each is some digits of a bound, one class, and free digits. Three things are decided, and whatever is shortest wins:
+
+1. how one flight is written: its steps side by side, or under their common digits, or before their common free
+   digits (`_Flight.written`);
+2. how the flights meet: layer by layer round the landing, taking out more and more free digits (`_joined`);
+3. whether a few alternatives that overlap do for more that lie side by side (`_overlaps`).
+
+What of this is proved and what is measured stands in docs/explanation/regexps.md.
+This module knows digits; it knows no field, no operator and no server.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from magento_pager.walk.ranges import IdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+MOST_DIGITS = 99
+"""The length of the longest id that an open-ended pattern matches."""
+
+_DIGITS = "0123456789"
+_Spans: TypeAlias = "tuple[tuple[str, str], ...]"
+"""The disjoint ranges of one branch, in order, as digits of one length: what follows the digits already written."""
+
+
+def range_regexp(first: int, last: int | None, *, strict: bool = False) -> str:
+    """The pattern of the ids from `first` to `last`, both included; None stands for every id from `first` on.
+
+    Args:
+        first: the least id, at least 0.
+        last: the greatest id; None matches ids of up to `MOST_DIGITS` digits.
+        strict: match nothing but these integers even in a column of text; a little longer.
+
+    Raises:
+        TypeError, ValueError: as for IdRange; also for a bound of more than `MOST_DIGITS` digits.
+
+    >>> range_regexp(12345, 12444)
+    '^12(34[5-9]|3[5-9].|4[0-3].|44[0-4])$'
+    >>> range_regexp(0, 999), range_regexp(5, None)
+    ('^.{1,3}$', '^([5-9]|.{2,99})$')
+    >>> range_regexp(12345, 12444, strict=True)
+    '^12(34[5-9]|(3[5-9]|4[0-3])[0-9]|44[0-4])$'
+    """
+    return ids_regexp([IdRange(first, 10**MOST_DIGITS - 1 if last is None else last)], strict=strict)
+
+
+def ids_regexp(ids: Iterable[int | IdRange], *, strict: bool = False) -> str:
+    """The pattern of the given ids and ranges of ids: a window and a canary, a window with holes, named ids.
+
+    Raises:
+        TypeError, ValueError: as for IdRange; also for no id at all, or one of more than `MOST_DIGITS` digits.
+
+    >>> ids_regexp([IdRange(12345, 12444), 99])
+    '^(99|12(34[5-9]|3[5-9].|4[0-3].|44[0-4]))$'
+    """
+    letters = _STRICT if strict else _PORTABLE
+    alternatives: list[_Alternative] = []
+    branches: dict[int, list[tuple[str, str]]] = {}
+    for low, high in _merged(ids):
+        if len(low) == len(high):
+            branches.setdefault(len(low), []).append((low, high))
+        else:
+            alternatives += _across_lengths(low, high, letters)
+    if len(branches) == 1 and not alternatives:
+        (spans,) = branches.values()
+        return f"^{_counted(_factor(tuple(spans), letters, leading=True))}$"
+    for spans in branches.values():
+        alternatives += _branch(tuple(spans), letters, leading=True)
+    return f"^{_counted(_group(_shared(alternatives, letters), letters))}$"
+
+
+def _merged(ids: Iterable[int | IdRange]) -> list[tuple[str, str]]:
+    """The ids as the fewest ranges, in order, each bound as digits."""
+    ranges = sorted(one if isinstance(one, IdRange) else IdRange(one, one) for one in ids)
+    if not ranges:
+        raise ValueError("no id was given, and no pattern matches nothing on every engine")
+    merged = list(_runs((one.first, one.last) for one in ranges))
+    if merged[-1][1] >= 10**MOST_DIGITS:
+        raise ValueError(f"an id of more than {MOST_DIGITS} digits cannot be matched")
+    return [(str(low), str(high)) for low, high in merged]
+
+
+def _runs(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Ranges in order, with those together that touch.
+
+    >>> list(_runs([(1, 3), (2, 5), (6, 6), (8, 9)]))
+    [(1, 6), (8, 9)]
+    """
+    ranges = iter(ranges)
+    first, last = next(ranges)
+    for low, high in ranges:
+        if low > last + 1:
+            yield first, last
+            first, last = low, high
+        else:
+            last = max(last, high)
+    yield first, last
+
+
+# --- letters ---------------------------------------------------------------------------------------------------------
+
+
+class _Alternative(NamedTuple):
+    """What stands between two bars: a text, then that many free digits."""
+
+    text: str
+    free: int
+
+
+class _Letters:
+    """How classes and free digits are written, in a column of integers or of anything."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        digit = "[0-9]" if strict else "."
+        self.free = [min(digit * n, f"{digit}{{{n}}}", key=len) for n in range(MOST_DIGITS + 1)]
+        """Any n digits, by n."""
+        self.one_of = cache(self._one_of)
+        """The shortest class of all digits in the first text, and possibly some of those in the second."""
+
+    def _one_of(self, needed: str, spare: str = "") -> str:
+        absent = "".join(sorted(set(_DIGITS) - set(needed) - set(spare)))
+        if not absent:
+            return self.free[1]
+        if len(needed) == 1:
+            return needed
+        classes = [f"[{_listed(needed)}]", f"[{_listed(needed, spare)}]"]
+        if not self.strict:  # first, so that of equals the one that holds more wins, which may repeat its neighbour
+            classes[:0] = [f"[^{_listed(absent)}]", f"[^{_listed(absent, spare)}]"]
+        return min(classes, key=len)
+
+    def between(self, low: int, high: int, *, leading: bool = False) -> str:
+        """The class of the digits from `low` to `high`; no id of several digits leads with 0, so that one is free."""
+        return self.one_of(_DIGITS[low : high + 1], "0" if leading and not self.strict else "")
+
+    def lengths(self, least: int, most: int) -> str:
+        """Every id of `least` to `most` digits but, if strict, 0; nothing where `most` is less."""
+        if least > most:
+            return ""
+        if self.strict:
+            tail = self.free[least - 1] if least == most else f"[0-9]{{{least - 1},{most - 1}}}"
+            return f"[1-9]{tail}"
+        if least == most:
+            return self.free[least]
+        return ".|.." if (least, most) == (1, 2) else f".{{{least},{most}}}"
+
+
+def _listed(digits: str, spare: str = "") -> str:
+    """The inside of a class: gaps that can be filled with spare digits are, then runs are written as first-last."""
+    runs: list[str] = []
+    for digit in digits:
+        gap = _DIGITS[int(runs[-1][-1]) + 1 : int(digit)] if runs else "x"
+        if set(gap) <= set(spare):
+            runs[-1] += gap + digit
+        else:
+            runs.append(digit)
+    return "".join(run if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs)  # noqa: PLR2004 - "345" is "3-5"
+
+
+_PORTABLE, _STRICT = _Letters(strict=False), _Letters(strict=True)
+
+
+def _loose(alternative: str) -> str:
+    """An alternative among others: a class of two digits is a byte longer than the digits side by side.
+
+    >>> _loose("[89]"), _loose("[^9]"), _loose("1[89]")
+    ('8|9', '[^9]', '1[89]')
+    """
+    if len(alternative) == len("[89]") and alternative[0] == "[" and alternative[1] != "^":
+        return f"{alternative[1]}|{alternative[2]}"
+    return alternative
+
+
+def _counted(pattern: str) -> str:
+    """The pattern with what is repeated side by side written once, where a count is shorter.
+
+    >>> _counted("10000005"), _counted("[^0][^0]5"), _counted("1005")
+    ('10{6}5', '[^0]{2}5', '1005')
+    """
+    return re.sub(
+        r"(?P<one>\d)(?P=one){4,}|(?P<class>\[[^]]*\])(?P=class)+(?!\{)",
+        lambda run: f"{(unit := run['one'] or run['class'])}{{{len(run[0]) // len(unit)}}}",
+        pattern,
+    )
+
+
+# --- sets: a tree of digits ------------------------------------------------------------------------------------------
+
+
+def _factor(spans: _Spans, letters: _Letters, *, leading: bool = False) -> str:
+    """A branch as one factor: what all of it begins with, then a group of the rest."""
+    low, high = spans[0][0], spans[-1][1]
+    common = _common(spans)
+    if common:
+        return common + _factor(_behind(common, spans), letters)
+    if len(spans) == 1:
+        return _range_factor(low, high, letters, leading=leading)
+    return _group(_branch(spans, letters, leading=leading), letters)
+
+
+def _common(spans: _Spans) -> str:
+    """The digits that all of a branch begins with."""
+    first, last = spans[0][0], spans[-1][1]
+    for place, (one, other) in enumerate(zip(first, last, strict=True)):
+        if one != other:
+            return first[:place]
+    return first
+
+
+def _behind(common: str, spans: _Spans) -> _Spans:
+    return tuple((low[len(common) :], high[len(common) :]) for low, high in spans)
+
+
+def _group(alternatives: Sequence[_Alternative], letters: _Letters) -> str:
+    """The alternatives as one factor."""
+    if len(alternatives) == 1:
+        return alternatives[0].text + letters.free[alternatives[0].free]
+    return f"({'|'.join(_loose(text + letters.free[free]) for text, free in alternatives)})"
+
+
+def _branch(spans: _Spans, letters: _Letters, *, leading: bool = False) -> list[_Alternative]:
+    """The alternatives that make up a branch."""
+    low, high = spans[0][0], spans[-1][1]
+    size = len(low)
+    leading = leading and size > 1
+    if len(spans) == 1 and not low.strip("0") and not high.strip("9"):
+        return [_Alternative("", size)]
+    if low[:1] == high[:1]:
+        return _under("", spans, letters)
+    if len(spans) == 1:
+        return list(_range(low, high, letters, leading=leading))
+    by_beginning = _by_beginning(spans, letters, leading=leading)
+    by_ending = _by_ending(spans, letters, leading=leading) if size > 1 and len(spans) > 2 else []
+    if by_ending and len(_group(by_ending, letters)) < len(_group(by_beginning, letters)):
+        return by_ending
+    return by_beginning
+
+
+def _by_beginning(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_Alternative]:
+    """A branch by its first digits, those together that go on alike."""
+    rows = _rows_alike(spans)
+    alternatives: list[_Alternative] = []
+    for row, digits in rows.items():
+        # A row that holds more than this one may be matched here too: its other ids are matched elsewhere.
+        wider = (more for other, more in rows.items() if other != row and len(digits) > 1 and _within(row, other))
+        spare = "".join(wider)
+        if leading and not letters.strict:
+            spare += "0"
+        alternatives += _under(letters.one_of(digits, spare), row, letters)
+    return _shared(alternatives, letters)
+
+
+def _by_ending(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_Alternative]:
+    """A branch by its last digits, those together that begin alike; nothing where few do."""
+    size = len(spans[0][0]) - 1
+    endings: dict[str, list[tuple[int, int]]] = {}
+    for beginning, digits in _ends(spans).items():
+        endings.setdefault(digits, []).append(beginning)
+    if 2 * len(endings) > sum(len(beginnings) for beginnings in endings.values()):
+        return []
+    alternatives = []
+    for digits, beginnings in endings.items():
+        before = tuple((f"{first:0{size}}", f"{last:0{size}}") for first, last in _runs(sorted(beginnings)))
+        head = _factor(before, letters, leading=leading)
+        free = int(digits == _DIGITS)
+        alternatives.append(_Alternative(head if free else head + letters.one_of(digits), free))
+    return alternatives
+
+
+def _ends(spans: _Spans) -> dict[tuple[int, int], str]:
+    """The last digits that there are, by what comes before them, as a range.
+
+    >>> _ends((("123", "149"), ("155", "155")))
+    {(12, 12): '3456789', (13, 13): '0123456789', (14, 14): '0123456789', (15, 15): '5'}
+    """
+    ends: dict[tuple[int, int], str] = {}
+    for low, high in spans:
+        (first, since), (last, until) = divmod(int(low), 10), divmod(int(high), 10)
+        for one, digits in (
+            ((first, first), _DIGITS[since : until + 1 if first == last else None]),
+            ((first + 1, last - 1), _DIGITS if first + 1 < last else ""),
+            ((last, last), _DIGITS[: until + 1] if first < last else ""),
+        ):
+            if digits:
+                ends[one] = ends.get(one, "") + digits
+    return ends
+
+
+def _under(head: str, row: _Spans, letters: _Letters) -> list[_Alternative]:
+    """The alternatives of a row, each under its head, or all under one."""
+    common = _common(row)
+    if common:
+        head, row = head + common, _behind(common, row)
+    rest = _branch(row, letters)
+    if (len(rest) - 1) * len(head) <= len("()"):
+        return [_Alternative(head + text, free) for text, free in rest]
+    return [_Alternative(head + _group(rest, letters), 0)]
+
+
+def _rows_alike(spans: _Spans) -> dict[_Spans, str]:
+    """What follows a first digit, and the first digits that it follows."""
+    rows: list[list[tuple[str, str]]] = [[] for _ in _DIGITS]
+    rest = len(spans[0][0]) - 1
+    least, most = "0" * rest, "9" * rest
+    for low, high in spans:
+        first, last = int(low[0]), int(high[0])
+        for digit in range(first, last + 1):
+            rows[digit].append((low[1:] if digit == first else least, high[1:] if digit == last else most))
+    alike: dict[_Spans, str] = {}
+    for digit, row in zip(_DIGITS, rows, strict=True):
+        if row:
+            alike[tuple(row)] = alike.get(tuple(row), "") + digit
+    return alike
+
+
+def _within(few: _Spans, many: _Spans) -> bool:
+    """Whether one branch holds nothing that the other does not hold."""
+    return all(any(least <= low and high <= most for least, most in many) for low, high in few)
+
+
+def _shared(alternatives: list[_Alternative], letters: _Letters) -> list[_Alternative]:
+    """The alternatives, with the free digits that several end in written once where that is shorter."""
+    saved, free = max(
+        ((sum(one.free >= n for one in alternatives) - 1) * len(letters.free[n]) - len("()"), n)
+        for n in {one.free for one in alternatives}
+    )
+    if saved <= 0:
+        return alternatives
+    inside = [_Alternative(text, more - free) for text, more in alternatives if more >= free]
+    outside = [one for one in alternatives if one.free < free]
+    return [_Alternative(_group(_shared(inside, letters), letters), free), *outside]
+
+
+# --- ranges: a landing between two flights of stairs -----------------------------------------------------------------
+
+
+class _Step(NamedTuple):
+    """The first so many digits of a bound, then a class, then free digits."""
+
+    prefix: int
+    digits: str
+    free: int
+
+
+class _Flight:
+    """The steps from a bound to the landing, the one that is nearest to the landing first."""
+
+    def __init__(self, bound: str, steps: Sequence[_Step], letters: _Letters, *, rising: bool) -> None:
+        self.bound = bound
+        self.steps = steps
+        self.free = letters.free
+        self.rising = rising
+        self.counts: dict[int, int] = {}
+        self.known: dict[tuple[int, int, int, bool], str] = {}
+
+    def written(self, prefix: int, start: int, free: int, *, first: bool = True) -> str:
+        """The steps from `start` on that end in at least `free` free digits, side by side.
+
+        So many digits of the bound, and so many free digits, are written outside. The first step stands by itself; or
+        under its digits with all that follow, for they begin alike; or before its free digits with some that follow.
+        """
+        key = prefix, start, free, first
+        text = self.known.get(key)
+        if text is None:
+            text = self.known[key] = self._written(prefix, start, free, first=first)
+        return text
+
+    def _written(self, prefix: int, start: int, free: int, *, first: bool) -> str:
+        steps, free_digits = self.steps, self.free
+        digits, own, mine = steps[start]
+        head = self.bound[prefix:digits]
+        best = head + own + free_digits[mine - free]
+        last = self.count(free) - 1
+        if start == last:
+            return best
+        common = steps[last][2]
+        under = ""
+        if head or common > free:
+            under = f"{head}({self.written(digits, start, common)}){free_digits[common - free]}"
+            if len(head) > 1:  # two shared digits always pay for a pair of parentheses
+                return under
+        best = self._beside(best, self.written(prefix, start + 1, free, first=False))
+        if under and len(under) < len(best):
+            best = under
+        if first:
+            for end in range(start + 1, last):
+                common = steps[end][2]
+                before = f"({self.written(prefix, start, common)}){free_digits[common - free]}"
+                if len(before) < len(best):
+                    split = self._beside(before, self.written(prefix, end + 1, free, first=False))
+                    if len(split) < len(best):
+                        best = split
+        return best
+
+    def _beside(self, near: str, far: str) -> str:
+        """Two parts in ascending order."""
+        return f"{far}|{near}" if self.rising else f"{near}|{far}"
+
+    def count(self, free: int) -> int:
+        """How many steps end in at least `free` free digits: the first ones."""
+        if free not in self.counts:
+            self.counts[free] = sum(step.free >= free for step in self.steps)
+        return self.counts[free]
+
+    def tail(self, prefix: int, free: int) -> _Alternative | None:
+        """The steps that share at least `prefix` digits and `free` free digits, as one factor without these digits."""
+        start, end = sum(step.prefix < prefix for step in self.steps), self.count(free)
+        if start >= end:
+            return None
+        common = self.steps[end - 1].free
+        text = self.written(prefix, start, common)
+        return _Alternative(f"({text})" if end - start > 1 else text, common - free)
+
+
+def _flight(bound: str, letters: _Letters, *, rising: bool, start: int = 1, leading: bool = False) -> _Flight:
+    """The steps from a bound that begin with at least `start` of its digits; none where all that follows is free.
+
+    >>> _flight("3450", _PORTABLE, rising=True).steps
+    [_Step(prefix=1, digits='[5-9]', free=2), _Step(prefix=2, digits='[5-9]', free=1)]
+    >>> _flight("444", _PORTABLE, rising=False).steps
+    [_Step(prefix=1, digits='[0-3]', free=1), _Step(prefix=2, digits='[0-4]', free=0)]
+    """
+    size = len(bound)
+    end = max(start, len(bound.rstrip("0" if rising else "9")))
+    steps = []
+    if bound[start:].strip("0" if rising else "9"):
+        for prefix in range(start, end):
+            digit, beyond = int(bound[prefix]), int(prefix < end - 1)  # the last step holds the bound itself
+            first = leading and prefix == 0 and size > 1
+            low, high = (digit + beyond, 9) if rising else (int(first), digit - beyond)
+            if low <= high:
+                steps.append(_Step(prefix, letters.between(low, high, leading=first), size - 1 - prefix))
+    return _Flight(bound, steps, letters, rising=rising)
+
+
+@lru_cache(maxsize=4096)
+def _range_factor(low: str, high: str, letters: _Letters, *, leading: bool) -> str:
+    """A range as one factor; remembered, for windows of one width have few different tails."""
+    return _group(_branch(((low, high),), letters, leading=leading), letters)
+
+
+def _range(low: str, high: str, letters: _Letters, *, leading: bool) -> tuple[_Alternative, ...]:
+    """The alternatives of a range whose bounds have one length and different first digits."""
+    size = len(low)
+    if size == 1:
+        return (_Alternative(letters.between(int(low), int(high)), 0),)
+    up, down = _flight(low, letters, rising=True), _flight(high, letters, rising=False)
+    first, last = int(low[0]) + bool(up.steps), int(high[0]) - bool(down.steps)
+    rows = letters.between(first, last, leading=leading) if first <= last else ""
+    layers = {step.free for step in (*up.steps, *down.steps)} | ({size - 1} if rows else set())
+    overlaps = {free: list(_overlaps(up, down, rows, free, letters, leading=leading)) for free in layers}
+
+    def landing(free: int, above: int) -> str:
+        return rows + letters.free[size - 1 - free] if rows and above >= size else ""
+
+    return _joined(up, down, landing, layers, overlaps, letters)
+
+
+def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternative, ...]:
+    """The alternatives of a range whose bounds have different lengths: the landing is every length that is whole."""
+    up = _flight(low, letters, rising=True, start=0, leading=True)
+    down = _flight(high, letters, rising=False, start=0, leading=True)
+    if low == str(10 ** (len(low) - 1)) and low != "1":
+        up.steps = []  # every id of that length
+    least, most = len(low) + bool(up.steps), len(high) - bool(down.steps)
+    if low == "0" and letters.strict:  # 0 stands by itself where every length is written [1-9][0-9]{n}
+        up.steps = [_Step(0, "0", 0)]
+    layers = {step.free for step in (*up.steps, *down.steps)} | {0, least - 1}
+
+    def landing(free: int, above: int) -> str:
+        return letters.lengths(max(least, free + 1) - free, min(most, above) - free)
+
+    return _joined(up, down, landing, layers, {}, letters)
+
+
+def _joined(
+    up: _Flight,
+    down: _Flight,
+    landing: Callable[[int, int], str],
+    layers: set[int],
+    overlaps: dict[int, list[list[_Alternative]]],
+    letters: _Letters,
+) -> tuple[_Alternative, ...]:
+    """Two flights and the landing between them: the shortest of all ways, found layer by layer.
+
+    A layer is all that ends in at least so many free digits, which are written outside. It is everything side by side;
+    or a layer nearer to the landing, as one group or as alternatives that overlap, and beside it what is between both.
+
+    Args:
+        up: the flight from the lower bound.
+        down: the flight to the upper bound.
+        landing: what of it is in the layer of the first number, and not in the layer of the second.
+        layers: the numbers of free digits there are.
+        overlaps: ways to write a layer with alternatives that overlap, by layer.
+        letters: how free digits are written.
+    """
+    nothing = MOST_DIGITS + 1  # the layer of so many free digits
+    counts = {free: (up.count(free), down.count(free)) for free in (nothing, *layers)}
+    written: dict[int, str] = {}
+    for free in sorted(layers, reverse=True):
+        lows, highs = counts[free]
+        best = ""
+        for inner in (nothing, *written, free):
+            start_low, start_high = counts[inner]
+            centres = [""] if inner == nothing else []
+            if inner in written and "|" in written[inner]:
+                centres.append(f"({written[inner]}){letters.free[inner - free]}")
+            for overlap in overlaps.get(inner, ()):
+                centres.append("|".join(text + letters.free[more + inner - free] for text, more in overlap))
+            if not centres:
+                continue
+            whole = landing(free, inner)
+            below = _loose(up.written(0, start_low, free)) if start_low < lows else ""
+            above = _loose(down.written(0, start_high, free)) if start_high < highs else ""
+            for centre in centres:
+                way = "|".join([part for part in (below, whole, centre, above) if part])
+                if not best or len(way) < len(best):
+                    best = way
+        written[free] = best
+    if "|" in written[free]:
+        if free:
+            return (_Alternative(f"({written[free]})", free),)
+        return tuple(_Alternative(text, 0) for text in _alternatives(written[free]))
+    return (_Alternative(written[free], free),)
+
+
+def _alternatives(text: str) -> Iterator[str]:
+    """The alternatives that stand side by side in a text.
+
+    >>> list(_alternatives("1(2|3)|4"))
+    ['1(2|3)', '4']
+    """
+    depth = start = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "|" and not depth:
+            yield text[start:place]
+            start = place + 1
+    yield text[start:]
+
+
+def _overlaps(
+    up: _Flight, down: _Flight, landing: str, free: int, letters: _Letters, *, leading: bool
+) -> Iterator[list[_Alternative]]:
+    """Ways to write a layer in which alternatives overlap, so that fewer of them do.
+
+    A pattern is inside a range exactly when its least and its greatest word are, so a class may be widened as long as
+    these stay. Where the tails of both bounds together are everything, the first digits of the landing can be given to
+    both, and the landing is not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and [^0][^9]. One
+    digit further in, three alternatives can do for four, if a bound goes on with its last possible digit.
+    """
+    low, high = up.bound, down.bound
+    rest = len(low) - 2 - free
+    tilings: list[list[tuple[str, str, int]]] = []
+    for depth in (1, 2):
+        if not (depth < len(low) and _meet(low[depth:], high[depth:], free)):
+            continue
+        from_low, to_high = up.tail(depth, free), down.tail(depth, free)
+        if not (from_low and to_high):
+            continue
+        if depth == 1:
+            tilings.append([("low", *from_low), ("high", *to_high)])
+            continue
+        second_low, second_high = int(low[1]), int(high[1])
+        if second_high == 9 > second_low:
+            since, after = letters.between(second_low, 9), letters.between(second_low + 1, 9)
+            tilings.append(
+                [
+                    ("low", since + from_low[0], from_low[1]),
+                    ("both", after + to_high[0], to_high[1]),
+                    ("high", letters.between(0, 8), rest),
+                ]
+            )
+        if second_low == 0 < second_high:
+            until, before = letters.between(0, second_high), letters.between(0, second_high - 1)
+            tilings.append(
+                [
+                    ("low", letters.between(1, 9), rest),
+                    ("both", before + from_low[0], from_low[1]),
+                    ("high", until + to_high[0], to_high[1]),
+                ]
+            )
+    if not tilings:
+        return
+    first, last = int(low[0]), int(high[0])
+    spare = _DIGITS[first + 1 : last] + ("0" if leading and not letters.strict else "")
+    narrow = {"low": low[0], "high": high[0], "both": letters.one_of(low[0] + high[0], spare)}
+    wide = {
+        "low": letters.between(first, last - 1, leading=leading),
+        "high": letters.between(first + 1, last, leading=leading),
+        "both": letters.between(first, last, leading=leading),
+    }
+    for tiling in tilings:
+        if len(tiling) > 2:
+            yield [_Alternative(_counted(narrow[row] + text), more) for row, text, more in tiling] + (
+                [_Alternative(landing, rest + 1)] if landing else []
+            )
+        if landing:
+            yield [_Alternative(_counted(wide[row] + text), more) for row, text, more in tiling]
+
+
+def _meet(low: str, high: str, free: int) -> bool:
+    """Whether what is at least the one and what is at most the other are everything, in whole blocks of free digits."""
+    block = 10**free
+    return bool(-(-int(low) // block) <= (int(high) + 1) // block)
+
+
+# --- the tree, for people --------------------------------------------------------------------------------------------
+
+
+def explain(first: int, last: int, *, strict: bool = False) -> str:
+    """The tree of digits of a window, its branches side by side, and its pattern, as lines of text.
+
+    Raises:
+        TypeError, ValueError: as for `range_regexp`.
+
+    >>> print(explain(12345, 12444))
+    12
+    ├─ 3
+    │  ├─ 4[5-9]
+    │  └─ [5-9].
+    └─ 4
+       ├─ [0-3].
+       └─ 4[0-4]
+    <BLANKLINE>
+    side by side:  ^(1234[5-9]|123[5-9].|124[0-3].|1244[0-4])$  (43 bytes)
+    the pattern:   ^12(34[5-9]|3[5-9].|4[0-3].|44[0-4])$  (37 bytes)
+    """
+    pattern = range_regexp(first, last, strict=strict)
+    letters = _STRICT if strict else _PORTABLE
+    lines: list[str] = []
+    paths: list[str] = []
+    for length in range(len(str(first)), len(str(last)) + 1):
+        low = max(first, 10 ** (length - 1) if length > 1 else 0)
+        high = min(last, 10**length - 1)
+        tree = _Tree.of(((str(low), str(high)),), letters)
+        lines += tree.drawn()
+        paths += tree.paths()
+    together = f"^({'|'.join(paths)})$" if len(paths) > 1 else f"^{paths[0]}$"
+    lines += ["", f"side by side:  {together}  ({len(together)} bytes)"]
+    return "\n".join([*lines, f"the pattern:   {pattern}  ({len(pattern)} bytes)"])
+
+
+class _Tree(NamedTuple):
+    """A branch to look at: what all of it begins with, then the branches it divides into."""
+
+    label: str
+    below: tuple[_Tree, ...]
+
+    @classmethod
+    def of(cls, spans: _Spans, letters: _Letters) -> _Tree:
+        common = _common(spans)
+        spans = _behind(common, spans)
+        low, high = spans[0][0], spans[-1][1]
+        if not low.strip("0") and not high.strip("9"):
+            return cls(common + letters.free[len(low)], ())
+        branches = []
+        for row, digits in _rows_alike(spans).items():
+            label, below = cls.of(row, letters)
+            branches.append(cls(letters.one_of(digits) + label, below))
+        return cls(common, tuple(branches)) if len(branches) > 1 else cls(common + branches[0].label, branches[0].below)
+
+    def paths(self, before: str = "") -> Iterator[str]:
+        """Each way from the root to an end, as an alternative."""
+        if not self.below:
+            yield before + self.label
+        for branch in self.below:
+            yield from branch.paths(before + self.label)
+
+    def drawn(self) -> Iterator[str]:
+        """The tree as lines; branches without a common beginning stand at the edge."""
+        if self.label:
+            yield self.label
+        for number, branch in enumerate(self.below, 1):
+            corner, edge = ("└─ ", "   ") if number == len(self.below) else ("├─ ", "│  ")
+            for place, line in enumerate(branch.drawn()):
+                yield (edge if place else corner) + line if self.label else line

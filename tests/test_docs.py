@@ -1,0 +1,301 @@
+"""The documentation: what it shows runs, what it lists is complete, and it builds without a network.
+
+The blocks of a page are run in order, in a folder of their own, beside an embedded shop of 2,000 orders whose `url`,
+`user` and `key` are names for Python and variables for the shell:
+
+- `python` is run; with a title it is saved as a file of that name instead. A `text` block right behind it is what it
+  prints.
+- `console` is run in a shell, line by line where a line begins with `$ `; the lines below a command are what it prints.
+  Lines that install something are left to the continuous integration, which runs them on a bare machine; a shop that is
+  served is ended once it is ready.
+- Any other block is not run.
+
+In what is printed `...` stands for anything.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from conftest import missing
+from docs._generate import GENERATED, with_part
+
+import magento_pager
+import magento_pager.fake
+from magento_pager.cli import cli
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+FENCE = re.compile(r"^```(?P<language>\w*)(?P<options>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+INCLUDED = "--8<--"  # a file of the checkout, which other tests run
+INSTALLING = ("python3 -m venv", ".venv/bin/", "pip install")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        language: the word behind the fence.
+        title: the file it is to be saved as, or an empty text.
+        text: what is in it.
+        line: the line of the page on which that begins.
+        printed: the text of a `text` block right behind it, or None.
+    """
+
+    language: str
+    title: str
+    text: str
+    line: int
+    printed: str | None = None
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The blocks of a page, in order."""
+    fences = list(FENCE.finditer(page))
+    for fence, following in zip_longest(fences, fences[1:]):
+        title = re.search(r'title="([^"]*)"', fence["options"])
+        behind = following is not None and following["language"] == "text"
+        adjacent = following is not None and page[fence.end() : following.start()].strip() == ""
+        printed = following["text"] if following is not None and behind and adjacent else None
+        line = page.count("\n", 0, fence.start()) + 2
+        yield Block(fence["language"], title[1] if title else "", fence["text"], line, printed)
+
+
+def commands(block: Block) -> Iterator[tuple[str, str]]:
+    """The commands of a console block, each with what it prints; an empty text where nothing is shown."""
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, printed = part.partition("\n")
+        if not any(word in command for word in INSTALLING):
+            yield command, printed
+
+
+def compare(where: str, shown: str, printed: str) -> None:
+    """Fail where something else was printed than is shown."""
+    checker = doctest.OutputChecker()
+    example = doctest.Example("", shown)
+    if not checker.check_output(example.want, printed, doctest.ELLIPSIS):
+        pytest.fail(f"{where}\n{checker.output_difference(example, printed, doctest.ELLIPSIS)}")
+
+
+def pages() -> list[Path]:
+    """Every page that holds something to run."""
+    found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    runnable = ("python", "console")
+    return [page for page in found if any(one.language in runnable for one in blocks(page.read_text("utf-8")))]
+
+
+def name_of(page: Path) -> str:
+    """A page by its place in the checkout."""
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_what_a_page_shows_runs(
+    page: Path, shop_of: Callable[[str, str], Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each block runs as it stands, after those before it, and prints what the page says it prints."""
+    shop = shop_of("20.0.20", "rpc")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__page__", "url": shop.url, "user": shop.user, "key": shop.key}
+    try:
+        for block in blocks(page.read_text(encoding="utf-8")):
+            run(block, f"{name_of(page)}:{block.line}", names, shop)
+    finally:
+        for started in names.values():
+            if isinstance(started, Shop):
+                started.stop()  # a page that failed half-way must not leave one running
+
+
+def run(block: Block, where: str, names: dict[str, Any], shop: Shop) -> None:
+    """Do with a block what its language asks for, in the current folder."""
+    if block.title and not block.text.startswith(INCLUDED):
+        Path(block.title).write_text(block.text, encoding="utf-8")
+    elif block.language == "python" and not block.title:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile("\n" * (block.line - 1) + block.text, where, "exec"), names)  # noqa: S102  our own page
+        if block.printed is not None:
+            compare(where, block.printed, printed.getvalue())
+    elif block.language == "console":
+        for command, shown in commands(block):
+            status, told = shell(command, shop)
+            assert status == 0, f"{where}: {command}\n{told}"
+            if shown:
+                compare(f"{where}: {command}", shown, told)
+
+
+def shell(command: str, shop: Shop) -> tuple[int, str]:
+    """Run a command as a reader would, in the current folder, with the shop in the environment.
+
+    Returns:
+        Its exit status, and what it printed on both streams.
+    """
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MAGENTO_URL": shop.url,
+        "MAGENTO_API_USER": shop.user,
+        "MAGENTO_API_KEY": shop.key,
+    }
+    serves = command.startswith("magento-pager serve ")
+    with subprocess.Popen(  # noqa: S603  our own page
+        ["bash", "-o", "pipefail", "-c", f"exec {command}" if serves else command],  # noqa: S607  the reader's own bash
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        ready = running.stdout.readline() if serves and running.stdout else ""
+        if serves:
+            running.terminate()
+        printed, _ = running.communicate()
+    return running.returncode, ready + printed
+
+
+def test_a_page_that_lies_is_found_out() -> None:
+    """What is compared is compared: another output fails, one that differs where `...` stands does not."""
+    compare("here", "2000 orders in ... calls\n", "2000 orders in 60 calls\n")
+    with pytest.raises(pytest.fail.Exception):
+        compare("here", "2000 orders in ... calls\n", "1999 orders in 60 calls\n")
+    (block,) = blocks("```console\n$ magento-pager --version\nmagento-pager, version ...\n$ pip install x\n```\n")
+    assert list(commands(block)) == [("magento-pager --version", "magento-pager, version ...\n")]
+    first, second = blocks('```python title="a.py"\npass\n```\n\n```text\nx\n```\n')
+    assert (first.title, first.printed, second.language) == ("a.py", "x\n", "text")
+
+
+@pytest.mark.parametrize("name", list(GENERATED))
+def test_generated_parts_are_up_to_date(name: str) -> None:
+    """What follows from the code is what `python -m docs._generate` would write."""
+    page, generate = GENERATED[name]
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert text == with_part(text, name, generate()), f"docs/{page} is stale: run python -m docs._generate"
+
+
+def every_parameter() -> Iterator[tuple[str, str]]:
+    """Each command with each of its options."""
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield from ((name, spelling) for spelling in parameter.opts)
+
+
+@pytest.mark.parametrize(("command", "option"), list(every_parameter()))
+def test_the_cli_reference_has_every_option(command: str, option: str) -> None:
+    """Each command is a chapter, and each of its options has an entry there."""
+    chapters = re.split(r"^## ", (DOCS / "reference/cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (chapter,) = [one for one in chapters if one.startswith(f"{command}\n")]
+    assert re.search(rf"^`{re.escape(option)}( [^`]+)?`\n:   \S", chapter, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", magento_pager.__all__)
+def test_the_library_reference_has_every_public_name(name: str) -> None:
+    """What can be imported is documented."""
+    assert f"\n::: magento_pager.{name}\n" in (DOCS / "reference/api.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", magento_pager.fake.__all__)
+def test_the_embedded_shop_has_every_public_name(name: str) -> None:
+    """What can be imported from the embedded shop is documented."""
+    assert f"\n::: magento_pager.fake.{name}\n" in (DOCS / "reference/embedded-shop.md").read_text(encoding="utf-8")
+
+
+def messages() -> str:
+    """Every text in the package's code, what is filled in at run time left out."""
+    texts = []
+    for path in sorted((ROOT / "src/magento_pager").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr | ast.Constant):
+                parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+                texts += ["".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in parts)]
+    return "\n".join(texts)
+
+
+def quoted_messages() -> list[str]:
+    """The package's own messages that the page on faults quotes, each in the pieces that are always the same."""
+    page = (DOCS / "reference/faults.md").read_text(encoding="utf-8")
+    ours = page.partition("## Connections")[2].partition("## Not an error")[0]
+    quotes = re.findall(r"^\| `([^`]+)`", ours, re.MULTILINE)
+    filled_in = r"\.\.\.|\b[A-Z]-[A-Z]\b|\b[A-Z]\b|'|\b[0-9]+\b|\(|\)|: |; |single-filter|creditmemos"
+    return [
+        piece.strip(" ,") for quote in quotes for piece in re.split(filled_in, quote) if len(piece) > len("short one")
+    ]
+
+
+@pytest.mark.parametrize("piece", quoted_messages())
+def test_the_messages_that_the_page_on_faults_quotes_exist(piece: str) -> None:
+    """A message that was reworded is reworded there too; what Python's own libraries say is no message of ours."""
+    assert piece in messages() or piece in {"Connection refused", "Name or service not known", "IncompleteRead"}
+
+
+class Loaded(HTMLParser):
+    """The addresses of what a page loads by itself; links that wait for a click do not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what an element loads."""
+        given = dict(attrs)
+        address = given.get("href" if tag == "link" else "src")
+        if address and given.get("rel") != "canonical":
+            self.found.append(address)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built pages."""
+    if importlib.util.find_spec("mkdocs") is None:
+        missing("the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
+    ended = subprocess.run(  # noqa: S603  our own command
+        [*command, "--site-dir", str(folder)],
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_the_pages_build_without_a_warning(site: Path) -> None:
+    """Every link leads somewhere, every page is in the navigation, every name in a docstring is one."""
+    built = {page.relative_to(site).with_suffix(".md") for page in site.rglob("*.html")}
+    assert built >= {page.relative_to(DOCS) for page in DOCS.rglob("*.md")}
+
+
+def test_the_pages_load_nothing_from_another_host(site: Path) -> None:
+    """The documentation can be read without a network."""
+    for page in site.rglob("*.html"):
+        loaded = Loaded()
+        loaded.feed(page.read_text(encoding="utf-8"))
+        assert loaded.found
+        assert not [one for one in loaded.found if re.match(r"(https?:)?//", one)], page
+
+
+def test_examples_in_docstrings_are_shown_as_code(site: Path) -> None:
+    """A doctest is no quotation, which is what Markdown takes it for."""
+    built = (site / "reference/api.html").read_text(encoding="utf-8")
+    assert '<span class="gp">' in built, "no prompt is coloured as one"
+    assert "<blockquote>" not in built

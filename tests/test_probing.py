@@ -1,0 +1,333 @@
+"""The probe: which strategy holds, decided from ids that came back, at a bounded price on any layout of ids."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import Memory, Reading, honest, last_per_column, no_lists
+
+from magento_pager import (
+    MAX_ID,
+    Alias,
+    FaultError,
+    FilterIgnoredError,
+    IdRange,
+    InList,
+    Mapped,
+    NoStrategyError,
+    Paginator,
+    Prefix,
+    ProbeReport,
+    Query,
+    Range,
+    Regexp,
+    SingleFilter,
+    Strategy,
+    TransportError,
+    Trial,
+)
+from magento_pager.walk.probing import Sighting, finer, ground, is_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from magento_pager import Condition
+    from magento_pager.walk.reading import Row
+
+CANDIDATES: tuple[Strategy, ...] = (
+    Range(),
+    Alias(),
+    Mapped("order_id"),
+    InList(),
+    Prefix(),
+    Regexp(),
+    SingleFilter(),
+)
+TARGET = 2000
+
+
+def auto(source: Memory, **options: object) -> Paginator:
+    """A walk that chooses its strategy."""
+    identity = None if source.with_ids else "increment_id"
+    return Paginator(source, None, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
+
+
+def spelt_once(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """1.7.0.2: the last condition of each name counts, and order_id is entity_id."""
+    names = {"order_id": "entity_id"}
+    last = {names.get(condition.field, condition.field): condition for condition in conditions}
+    return honest(tuple(last.values()), ids)
+
+
+def mapped_apart(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
+    return no_lists(tuple({condition.field: condition for condition in conditions}.values()), ids)
+
+
+def eav(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """Customers of 1.7.0.2: as spelt_once, and the qualified name is a fault."""
+    if any(condition.field.startswith("main_table.") for condition in conditions):
+        raise FaultError("Invalid attribute name", code="101", text="Invalid attribute name", operation="list")
+    return spelt_once(conditions, ids)
+
+
+SERVERS: list[tuple[Reading, str, str]] = [
+    (honest, "range", "1.8 or newer"),
+    (spelt_once, "alias", "1.7.0.1 to 1.7.0.2"),
+    (eav, "in-list", "1.7.0.1 to 1.7.0.2"),
+    (mapped_apart, "alias", "up to 1.5"),
+]
+
+
+@pytest.mark.parametrize(("server", "chosen", "words"), SERVERS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_the_first_strategy_that_holds_is_chosen(server: Reading, chosen: str, words: str, *, with_ids: bool) -> None:
+    """The report names the strategy, the evidence, and what the server is."""
+    source = Memory([*range(3, 2000), *range(5000, 5100)], server, with_ids=with_ids)
+    report = auto(source).probe(exhaustive=True)
+    assert report.chosen == chosen
+    assert words in report.server
+    by_name = {trial.strategy: trial for trial in report.trials}
+    assert report.calls == len(source.asked) + sum(trial.verdict == "faults" for trial in report.trials)
+    assert by_name[chosen].verdict == "holds"
+    assert by_name[chosen].returned == by_name[chosen].expected > 0
+    if server is eav:
+        assert by_name["alias"].verdict == "faults"
+        assert by_name["alias"].fault == "Invalid attribute name"
+    if server in {spelt_once, eav}:
+        assert by_name["range"].verdict == "ignored"
+        assert by_name["range"].stray
+    assert list(auto(source)) == source.rows()
+
+
+@pytest.mark.parametrize("server", [server for server, _, _ in SERVERS], ids=lambda server: server.__name__)
+@pytest.mark.parametrize("strategy", CANDIDATES, ids=lambda strategy: strategy.name)
+def test_a_named_strategy_is_exact_or_refused_with_the_one_to_use(server: Reading, strategy: Strategy) -> None:
+    """A strategy chosen by name is tested in the same way before it is used."""
+    source = Memory([*range(3, 2000), *range(5000, 5100)], server)
+    paginator = Paginator(source, strategy, "id", None, "list", candidates=CANDIDATES)
+    try:
+        rows = list(paginator)
+    except NoStrategyError as error:
+        best = auto(source).probe().chosen
+        assert best != strategy.name
+        assert f"use the strategy {best}" in str(error)  # noqa: PT017  either outcome may be right
+        assert error.report.holds(strategy.name) is False  # noqa: PT017
+        assert error.cursor is not None  # noqa: PT017
+    else:
+        assert rows == source.rows()
+
+
+LAYOUTS: dict[str, range | list[int]] = {
+    "nothing": [],
+    "a million dense behind a gap of a million": range(1_000_000, 2_000_000),
+    "one at the last possible id": [MAX_ID],
+    "1 to 3": [1, 2, 3],
+    "dense from 0": range(30_000),
+    "odd": range(1, 60_000, 2),
+    "7 mod 10": range(7, 200_000, 10),
+    "two far clusters": [*range(1, 3000), *range(3_000_000_000, 3_000_020_000)],
+    **{f"every 1000th at {residue}": range(residue, 2_000_000, 1000) for residue in (0, 1, 7, 10, 99, 137, 500, 999)},
+}
+
+
+def check_bounds(source: Memory, layout: str, *, largest: int = 1000, calls: int = 60) -> None:
+    """Exact rows, and a bound on everything: on the probe, on each reply, on the number of calls."""
+    report = auto(source).probe()
+    found = report.calls - len(report.trials)
+    assert found <= 30 + 1, layout  # and one to believe an emptiness, or in `like`
+    assert len(report.trials) <= 12, layout
+    assert not source.asked or source.largest <= largest + 1, layout
+    source.asked.clear()
+    expected = iter(source.rows())
+    count = 0
+    for row in auto(source):
+        assert row == next(expected), layout
+        count += 1
+    assert next(expected, None) is None, layout
+    assert source.largest <= 5 * TARGET, layout
+    assert len(source.asked) <= 3 * count / TARGET + calls, layout
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_reply_is_unbounded_and_calls_are_few(layout: str) -> None:
+    """On each fixed layout the table comes exactly, in few calls, none of them large."""
+    check_bounds(Memory(LAYOUTS[layout]), layout)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
+    """On 200 seeded tables, one to three stretches anywhere with steps and holes, a little more is spent at worst."""
+    for seed in range(20 * block, 20 * block + 20):
+        chance = random.Random(seed)  # noqa: S311  no secret
+        ids: set[int] = set()
+        for _ in range(chance.randrange(1, 4)):
+            start, step = chance.randrange(10 ** chance.randrange(1, 10)), chance.choice([1, 1, 2, 3, 10])
+            stop = min(MAX_ID, start + step * chance.randrange(100, 20_000))
+            holes = chance.choice([0, 0.1, 0.5])
+            ids |= {number for number in range(start, stop, step) if chance.random() >= holes}
+        server = chance.choice([honest, spelt_once, eav])
+        check_bounds(Memory(sorted(ids), server), f"seed {seed}", largest=2500, calls=120)
+
+
+@given(st.lists(st.integers(0, 3000), unique=True, min_size=3, max_size=300))
+def test_the_ground_has_known_rows_on_all_sides(ids: list[int]) -> None:
+    """Rows lie below, inside and above the window, and inside are all rows there are."""
+    found = ground([Sighting(IdRange(0, 3000), tuple(sorted(ids)))])
+    assert found is not None
+    assert found.inside == frozenset(number for number in ids if number in found.window)
+    assert any(isinstance(number, int) and number < found.window.first for number in found.outside)
+    assert any(isinstance(number, int) and number > found.window.last for number in found.outside)
+
+
+def test_fewer_than_three_rows_prove_nothing() -> None:
+    """Two rows cannot lie below, inside and above: prefix needs no proof."""
+    assert ground([Sighting(IdRange(0, 999), (1, 2))]) is None
+    assert finer([Sighting(IdRange(0, 9), ("A", "B"))]) is None
+    source = Memory([5, 900], no_lists)
+    report = auto(source).probe()
+    assert (report.chosen, report.trials, report.rows_known) == (None, (), 2)
+    assert "too few rows" in report.server
+    assert {page.stats.strategy for page in auto(source).pages()} == {"prefix"}
+    assert list(auto(source)) == source.rows()
+
+
+def test_an_empty_table_is_believed_only_after_one_bound_is_empty_too() -> None:
+    """A server on which `like` brings nothing though there are rows is called what it is."""
+    source = Memory([])
+    assert list(auto(source)) == []
+    assert any(query.conditions[0].operator == "gteq" for query, _ in source.asked)
+
+    def deaf(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+        return honest(conditions, ids) if conditions[0].operator == "gteq" else []
+
+    for ids in (range(100), range(5000, 5100)):
+        with pytest.raises(NoStrategyError, match="switch WS-I off") as caught:
+            list(auto(Memory(ids, deaf)))
+        assert caught.value.report.chosen is None
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (TransportError("", retryable=False, status=500), True),
+        (TransportError("", retryable=True, status=503), False),
+        (TransportError("", retryable=False, status=403), False),
+        (FaultError("", code="101", text="", operation=""), True),
+        (FaultError("", code="0", text="", operation=""), True),
+        (FaultError("", code="SOAP-ENV:Server", text="", operation=""), True),
+        (FaultError("", code="2", text="Access denied.", operation=""), False),
+        (FaultError("", code="5", text="", operation=""), False),
+        (FaultError("", code="WSDL", text="", operation=""), False),
+        (FilterIgnoredError("", span=IdRange(0, 1)), False),
+    ],
+)
+def test_which_failures_are_a_verdict(error: Exception, *, verdict: bool) -> None:
+    """A refused filter is an answer; a refused login is not."""
+    assert is_verdict(error) is verdict
+
+
+def test_a_failure_that_is_no_verdict_ends_the_probe() -> None:
+    """No right to the list is told as such, with a cursor, and no strategy is blamed."""
+
+    class Denied(Memory):
+        def fetch(self, query: Query) -> Generator[Row]:
+            if self.ids:
+                raise FaultError("denied", code="2", text="Access denied.", operation="list")
+            yield from super().fetch(query)
+
+    with pytest.raises(FaultError, match="denied") as caught:
+        list(auto(Denied([1, 2, 3])))
+    assert caught.value.cursor is not None
+
+
+def test_rows_without_ids_that_are_missing_are_found_out() -> None:
+    """A server that loses rows on the way is caught by the comparison with another strategy."""
+
+    def lossy(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+        found = honest(conditions, ids)
+        return found if conditions[0].operator == "like" or len(found) < 500 else found[:-1]
+
+    source = Memory(range(1, 80_000), lossy, with_ids=False)
+    with pytest.raises(FilterIgnoredError, match="prefix"):
+        list(auto(source))
+
+
+def test_the_report_can_be_read_and_stored() -> None:
+    """It prints as a table and is JSON."""
+    report = auto(Memory(range(1, 500), spelt_once)).probe()
+    text = str(report)
+    assert text.splitlines()[0].startswith("list: the server keeps the last condition per field")
+    assert "range" in text
+    assert "stray ones (1)" in text
+    values = json.loads(json.dumps(report.as_json()))
+    assert values["chosen"] == "alias"
+    assert values["trials"][0]["verdict"] == "ignored"
+    assert report.holds("in-list") is None
+
+
+def test_every_sentence_about_a_server() -> None:
+    """What the evidence says, in each combination that versions give."""
+
+    def sentence(**verdicts: str) -> str:
+        trials = tuple(
+            Trial(name.replace("_", "-"), "", 1, 1, (), None, 0.0, verdict)  # type: ignore[arg-type]
+            for name, verdict in verdicts.items()
+        )
+        return ProbeReport("list", None, 3, 1, trials).server
+
+    assert "1.8 or newer." in sentence(range="holds", in_list="holds")
+    assert "1.4.2 to 1.7.0.0" in sentence(range="holds", in_list="ignored")
+    assert "1.8 or newer, or" in sentence(range="holds")
+    assert "1.7.0.1 to 1.7.0.2" in sentence(range="ignored", in_list="holds")
+    assert "1.6.0.0 to 1.7.0.0" in sentence(range="ignored", in_list="ignored", regexp="holds")
+    assert "up to 1.5" in sentence(range="ignored", in_list="ignored", regexp="ignored")
+    assert "up to 1.7.0.2" in sentence(range="ignored")
+
+
+def test_auto_changes_over_when_the_server_does() -> None:
+    """A server that stops honouring a strategy in the middle is probed once more, and the window is asked again."""
+    source = Memory(range(1, 3000))
+    delivered: list[Row] = []
+    strategies: set[str] = set()
+    for page in auto(source, window=50).pages():
+        delivered += page.rows
+        strategies.add(page.stats.strategy)
+        if len(delivered) > 1000:
+            source.understands = spelt_once
+    assert delivered == source.rows()
+    assert strategies == {"range", "alias"}
+
+
+def test_auto_gives_up_on_a_server_that_passes_and_fails() -> None:
+    """A strategy that holds in the probe and not in use is not tried for ever."""
+
+    def two_faced(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+        high = any(condition.operator == "to" and int(condition.value) > 2000 for condition in conditions)
+        return (
+            last_per_column(conditions, ids) if high and conditions[0].operator == "from" else honest(conditions, ids)
+        )
+
+    source = Memory(range(1, 5000), two_faced)
+    with pytest.raises(FilterIgnoredError) as caught:
+        list(auto(source, window=500))
+    assert caught.value.cursor is not None
+    assert caught.value.cursor.next_id == 2000
+
+
+def test_a_canary_that_was_deleted_is_replaced() -> None:
+    """A row that vanished in the middle of a walk is no reason to distrust the server."""
+    ids = list(range(1, 3000))
+    source = Memory(ids)
+    paginator = Paginator(source, InList(), "id", None, "list", window=50, candidates=CANDIDATES)
+    delivered: list[Row] = []
+    for page in paginator.pages():
+        delivered += page.rows
+        if len(delivered) > 500 and ids[0] == 1:
+            ids[:10] = []
+    assert [int(row["id"]) for row in delivered] == list(range(1, 3000))
