@@ -24,6 +24,7 @@ from magento_pager.fake.profiles import profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from magento_pager.fake.api import Tables
     from magento_pager.fake.profiles import Flavour
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples" / "filters"
@@ -93,7 +94,7 @@ def increment_ids(database: Database) -> dict[str, Mapping[str, int]]:
     return found
 
 
-def answer(database: Database, line: Line, known: Mapping[str, Mapping[str, int]]) -> str:
+def answer(database: Tables, line: Line, known: Mapping[str, Mapping[str, int]]) -> str:
     """What the embedded shop answers, in the words of `Line.answer`.
 
     Args:

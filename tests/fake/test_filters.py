@@ -22,6 +22,7 @@ from magento_pager.fake.profiles import OPERATORS, PROFILES, Profile, on_php5, p
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from magento_pager.fake.api import Tables
     from magento_pager.fake.profiles import Flavour
 
 DOCUMENT = tomllib.loads(Path(__file__).with_name("filter_rules.toml").read_text(encoding="utf-8"))
@@ -59,7 +60,7 @@ def shop() -> Iterator[Database]:
         yield database
 
 
-def ask(database: Database, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
+def ask(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
     """The answer to the query of a rule, in the words of the rules."""
     asked = listing(rule["list"], version)
     simple = [tuple(one) for one in rule.get("simple", ())]

@@ -235,6 +235,7 @@ RPC_REQUESTS: Mapping[str, str] = {
     "no value": _rpc("<filters><filter><item><key>a</key></item></filter></filters>"),
     "a comment in a text": _rpc("").replace(">5<", "><!-- not 4 -->5<!-- nor 6 --><"),
     "a marked section": _rpc("").replace(">5<", "><![CDATA[<5>]]><"),
+    "an argument twice": _rpc("<sessionId>t</sessionId>"),
     "no arguments": "<n:salesOrderList/>",
     "two calls": _rpc("") + "<n:endSession><sessionId>s</sessionId></n:endSession>",
     "no call": "",

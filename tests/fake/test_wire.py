@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -43,6 +43,8 @@ def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
 
 
 @given(written())
+@example(("20.0.20", "rpc", "orders", [{"firstname": "a\0b", "lastname": "\0"}]))
+@example(("1.7.0.2", "wsi", "orders", [{"firstname": "\0\0"}, {"order_id": 1}]))
 def test_rows_one_by_one_are_the_reply_written_at_once(sent: tuple[str, Flavour, str, list[dict[str, Any]]]) -> None:
     """Opening, rows and closing together are the whole reply, and fail where it fails."""
     version, flavour, name, records = sent

@@ -13,19 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magento_pager.fake.api import Call
-    from magento_pager.fake.database import Database
+    from magento_pager.fake.database import Database, MariaDatabase
     from magento_pager.fake.faults import PhpFatal, ShopFault
     from magento_pager.fake.profiles import PROFILES, Profile, profile
     from magento_pager.fake.settings import Settings
     from magento_pager.fake.shop import Knobs, Shop
 
-__all__ = ["PROFILES", "Call", "Database", "Knobs", "PhpFatal", "Profile", "Settings", "Shop", "ShopFault", "profile"]
+__all__ = [
+    "PROFILES",
+    "Call",
+    "Database",
+    "Knobs",
+    "MariaDatabase",
+    "PhpFatal",
+    "Profile",
+    "Settings",
+    "Shop",
+    "ShopFault",
+    "profile",
+]
 
 _HOMES = {
     "PROFILES": "profiles",
     "Call": "api",
     "Database": "database",
     "Knobs": "shop",
+    "MariaDatabase": "database",
     "PhpFatal": "faults",
     "Profile": "profiles",
     "Settings": "settings",

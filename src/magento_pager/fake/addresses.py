@@ -15,8 +15,8 @@ _CITIES = ("Berlin", "Kraków", "São Paulo", "東京", "New York")
 def addresses(customer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The addresses of a customer: none for every fourth one, else one, or two.
 
-    >>> [one["customer_address_id"] for one in addresses({"customer_id": 7, "firstname": "Anna"})]
-    [14, 15]
+    >>> [(one["customer_address_id"], one["is_default_billing"]) for one in addresses({"customer_id": 7})]
+    [(14, True), (15, False)]
     >>> addresses({"customer_id": 8})
     []
     """

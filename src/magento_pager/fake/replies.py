@@ -98,7 +98,7 @@ class _Shape:
         template: the row, with a place for each value that is not NULL.
         present: for each column, whether it is not NULL.
         numbers: the places of numbers.
-        usual: all values are text or whole numbers, and there is one at least.
+        usual: all values are texts or numbers that go out as they are, and nothing that is required is missing.
     """
 
     template: bytes
@@ -168,8 +168,8 @@ class Encoder:
     def rows(self, listing: Listing) -> Callable[[Row], bytes]:
         """A function that writes one row of a list: values in the order of `listing.columns`.
 
-        It raises ShopFault as `legible` does. Most rows of a list have the same columns, so it keeps one template for
-        each set of present columns and fills it; a row with anything unusual in it takes the careful way.
+        It raises ShopFault as `legible` does. Most rows of a list have values in the same columns, so it keeps one
+        template for each such set and fills it; a row with anything unusual in it takes the careful way.
         """
         declared = {field.name: field for field in listing.fields}
         fields = [declared[name] for name in listing.columns]
@@ -185,20 +185,24 @@ class Encoder:
 
         def shape(types: tuple[type, ...]) -> _Shape:
             present = [kind is not _NULL for kind in types]
-            shown = [self._tag(field.name, field.type) + f">%b</{field.name}>" for field in compress(fields, present)]
-            whole = between + self._broken(self._closed(tag, self._item, "".join(shown)))
-            kinds = list(compress(types, present))
-            numbers = [place for place, kind in enumerate(kinds) if kind is int]
-            usual = bool(kinds) and {int, str}.issuperset(kinds)
-            return shapes.setdefault(types, _Shape(whole.encode(), present, numbers, usual))
+            shown = [(field, kind) for field, kind in zip(fields, types, strict=True) if kind is not _NULL]
+            tags = "".join(f"{self._tag(field.name, field.type)}>%b</{field.name}>" for field, _ in shown)
+            template = between + self._broken(self._closed(tag, self._item, tags))
+            numbers = [place for place, (_, kind) in enumerate(shown) if kind is int]
+            usual = bool(shown) and all(
+                (field.type == "xsd:string" and kind in {str, int}) or (field.type == "xsd:int" and kind is int)
+                for field, kind in shown
+            )
+            complete = not any(field.required for field, kind in zip(fields, types, strict=True) if kind is _NULL)
+            return shapes.setdefault(types, _Shape(template.encode(), present, numbers, usual and complete))
 
         def quickly(row: Row) -> bytes:
             types = tuple(map(type, row))
-            like = shapes.get(types) or shape(types)
-            if not like.usual:
+            found = shapes.get(types) or shape(types)
+            if not found.usual:
                 return carefully(row)
-            values = list(compress(row, like.present))
-            for place in like.numbers:
+            values = list(compress(row, found.present))
+            for place in found.numbers:
                 values[place] = str(values[place])
             try:
                 text = "\0".join(values).encode()  # type: ignore[arg-type]  # the shape says that all are text now
@@ -209,11 +213,10 @@ class Encoder:
             parts = tuple(text.split(b"\0"))
             if len(parts) != len(values):
                 return carefully(row)
-            filled = like.template % parts
+            filled = found.template % parts
             return filled.replace(b"></", b">\n</") if between and b"" in parts else filled
 
-        plain = all(field.type in {"xsd:string", "xsd:int"} and not field.required for field in fields)
-        return quickly if plain else carefully
+        return quickly
 
     def _escaped(self, text: bytes) -> bytes:
         """Text in UTF-8 as `legible` and `escaped` leave it."""

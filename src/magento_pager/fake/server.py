@@ -353,8 +353,8 @@ def _noted(pieces: Iterable[bytes], note: Callable[[int], None]) -> Generator[by
     """Pieces on their way. Their size is noted before the last one leaves, so that whoever has it all finds the note.
 
     >>> sizes = []
-    >>> list(_noted([b"one", b"three"], sizes.append)), sizes
-    ([b'one', b'three'], [8])
+    >>> [(piece, *sizes) for piece in _noted([b"one", b"three"], sizes.append)]
+    [(b'one',), (b'three', 8)]
     """
     passed, last = 0, b""
     try:

@@ -9,13 +9,15 @@ import threading
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urljoin
 
 from magento_pager.fake.api import Api
 from magento_pager.fake.data import read_rows
-from magento_pager.fake.database.sqlite import Database
+from magento_pager.fake.database import Database, MariaDatabase
+from magento_pager.fake.database.mariadb import Server
 from magento_pager.fake.profiles import on_php5, profile
 from magento_pager.fake.server import SOAP_PATH, XMLRPC_PATH, WebServer
 from magento_pager.fake.sessions import CookieLocks, Sessions
@@ -74,6 +76,9 @@ class Shop:
         flavour: `rpc` or `wsi`.
         orders: how many orders to make up; the other lists follow in proportion.
         rows: a file of rows to serve instead.
+        database: a MariaDB to keep the tables in, `mysql://user:password@host:port/name`, or with
+            `?unix_socket=/path`; needs the extra `mariadb`. The database of that name is created and, when the shop
+            stops, dropped; or it exists and is empty. Empty: SQLite, with MySQL's reading of queries emulated.
         host: the address to listen on.
         port: 0 takes a free one.
         user: the name of the one API user.
@@ -83,7 +88,8 @@ class Shop:
         knobs: see `Settings`.
 
     Raises:
-        ValueError: an unknown profile, a flavour that the version does not speak, or an impossible knob.
+        ValueError: an unknown profile, a flavour that the version does not speak, an impossible address of a
+            database or no driver for it, or an impossible knob.
 
     >>> with Shop(orders=10) as shop:
     ...     shop.url.endswith("/index.php/api/v2_soap/")
@@ -97,6 +103,7 @@ class Shop:
         flavour: Flavour = "rpc",
         orders: int = 2000,
         rows: str | Path | None = None,
+        database: str = "",
         host: str = "127.0.0.1",
         port: int = 0,
         user: str = "demo",
@@ -111,6 +118,9 @@ class Shop:
         self.cookies = CookieLocks()
         self._orders = orders
         self._rows = rows
+        self._open = partial(MariaDatabase, database) if database else Database
+        if database:
+            Server(database)  # a wrong address or a missing driver shows here, and not when the shop is started
         self._listen = (host, port)
         version = _version(profile, flavour, php5=php5, broken_wsi=broken_wsi)
         self._settings = replace(Settings(profile=version, flavour=flavour), **_plain(knobs))
@@ -136,12 +146,13 @@ class Shop:
 
         Raises:
             RuntimeError: it runs already.
-            OSError: the port is taken.
+            OSError: the port is taken, or the server of the database cannot be reached.
+            ValueError: the rows are none, or do not fit their columns, or the database is not empty.
         """
         if self._running is not None:
             raise RuntimeError("the shop runs already")
         self._ending.clear()
-        database = _filled(self._orders, self._rows)
+        database = _filled(self._open(), self._orders, self._rows)
         api = Api(database, self.sessions, self.user, self.key, self._ending.wait)
         try:
             server = WebServer(self._listen, self)
@@ -181,7 +192,7 @@ class Shop:
         return urljoin(self.base_url, XMLRPC_PATH)
 
     @property
-    def database(self) -> Database:
+    def database(self) -> Database | MariaDatabase:
         """The tables, to look at and to change while the shop runs."""
         return self._parts.database
 
@@ -262,16 +273,15 @@ class Shop:
 class _Running:
     """What exists while the shop runs."""
 
-    database: Database
+    database: Database | MariaDatabase
     api: Api
     xmlrpc: XmlRpc
     server: WebServer
     thread: threading.Thread
 
 
-def _filled(orders: int, rows: str | Path | None) -> Database:
-    """A database with the rows of a file, or with made-up ones."""
-    database = Database()
+def _filled(database: Database | MariaDatabase, orders: int, rows: str | Path | None) -> Database | MariaDatabase:
+    """The database with the rows of a file, or with made-up ones; it is closed if they cannot be had."""
     try:
         if rows is None:
             database.populate(orders)

@@ -72,7 +72,7 @@ class Workers:
     def _taken(self, timeout: float | None) -> bool:
         """Take a place, behind all who wait already."""
         with self._lock:
-            if self._free and not self._waiting:
+            if self._free:
                 self._free -= 1
                 return True
             turn = _Turn()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -79,6 +80,7 @@ class Connection:
         namespace: the WSDL's target namespace.
         address: where calls go, as the WSDL says.
         bytes_received: of all replies to lists so far, unpacked.
+        server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
     """
 
     def __init__(self, url: str, user: str, key: str, options: HttpOptions | None = None) -> None:
@@ -103,6 +105,7 @@ class Connection:
         self._shapes: dict[str, tuple[ReplyShape, Forms]] = {}
         self._http = HttpSession(options or HttpOptions())
         self.bytes_received = 0
+        self.server_date: str | None = None
         try:
             self._client = self._found(wsdl_candidates(url))
             self._binding, self.address = _soap_port(self._client)
@@ -140,9 +143,16 @@ class Connection:
     def rows(self, operation: Operation, conditions: Sequence[Condition]) -> Generator[Row]:
         """The rows of a list that satisfy all conditions, as they arrive.
 
+        Args:
+            operation: the list.
+            conditions: at least one: without any the shop would send its whole table.
+
         Raises:
+            ValueError: there is no condition, or the connection is closed.
             RemoteError: the call failed; rows delivered before are not all there were.
         """
+        if not conditions:
+            raise ValueError(f"{operation.name}: without a condition the shop would send its whole table at once")
         if not self.has(operation.name):
             since = f"; the list came with Magento {operation.since}" if operation.since else ""
             other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
@@ -230,6 +240,7 @@ class Connection:
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
         try:
             with self._http.post(self.address, body, headers, operation, timeout) as reply:
+                self.server_date = reply.date
                 if reply.status != OK:
                     _refuse(reply, operation)
                 yield reply
@@ -296,11 +307,13 @@ class Connection:
     def _load(self, address: str) -> Any:
         """The zeep client of a WSDL."""
         try:
-            client = zeep.Client(
-                address,
-                transport=_WsdlLoader(self._http, address),
-                settings=zeep.Settings(strict=True, xml_huge_tree=False, forbid_dtd=True),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
+                client = zeep.Client(
+                    address,
+                    transport=_WsdlLoader(self._http, address),
+                    settings=zeep.Settings(strict=True, xml_huge_tree=False, forbid_dtd=True),
+                )
         except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
             raise MalformedReplyError(
                 f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), self._key)}"

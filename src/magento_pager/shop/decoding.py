@@ -44,8 +44,9 @@ MOST_FORMS = 1000
 _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:(<\?xml\s[^>?]*\?>)|\s*<[A-Za-z])")
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
 _ANNOUNCED = re.compile(r"\[([0-9]+)\]$")
-_REFERENCES = {"amp": "&", "lt": "<", "gt": ">"}
-_REFERENCE = re.compile("&(amp|lt|gt);")
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
+_REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "#13": "\r"}  # those that PHP writes
+_REFERENCE = re.compile("&(amp|lt|gt|#13);")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 _PARSER_OPTIONS: dict[str, Any] = {
     "resolve_entities": False,
@@ -284,6 +285,8 @@ class _Rows:
             raise self._refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
         if [child.tag for child in reply] != [self._shape.result]:
             raise self._refusal(f"it does not hold one <{self._shape.result}>")
+        if set(reply.attrib) - {f"{SOAP}encodingStyle"}:
+            raise self._refusal(f"<{reply.tag}> has an attribute {min(map(str, reply.attrib))}")
         result = reply[0]
         stray = next((child for child in result if child is not self._last), None)
         if stray is not None:
@@ -317,7 +320,7 @@ class _Rows:
         self._last = element
         self._count += 1
         row = self._value(element, self._shape.row)
-        if not row:
+        if row is None:
             raise self._refusal("a row is empty")
         return cast("Row", row)
 
@@ -472,8 +475,7 @@ class _Form:
             joined = b">".join(texts).decode()  # the one character that is surely in no text
         except UnicodeDecodeError:
             return None
-        # What is not printable (but a line break, which many texts hold) may be forbidden or changed by a parser.
-        if "<" in joined or not joined.replace("\n", "").isprintable():
+        if _UNFIT.search(joined):
             return None
         if "&" not in joined:
             return joined.split(">")

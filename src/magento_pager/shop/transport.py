@@ -312,7 +312,8 @@ def _reason(error: BaseException) -> str:
     """The innermost words of a nested error: the outer layers repeat addresses."""
     while inner := _inner(error):
         error = inner
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return " ".join(redacted(said).split())
 
 
 def _inner(error: BaseException) -> BaseException | None:
@@ -357,6 +358,6 @@ class _LegacyTls(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         context = ssl.create_default_context()
-        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("DEFAULT@SECLEVEL=0")
         super().init_poolmanager(*args, ssl_context=context, **kwargs)

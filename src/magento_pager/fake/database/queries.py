@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.profiles import Flavour, Profile
 
 _REPORT = "<!DOCTYPE html>\n<html><body><h1>There has been an error processing your request</h1></body></html>\n"
-"""The page that takes the place of a reply when customers or products meet a database error."""
+"""The page that takes the place of a reply when customers or products meet a database error, or there is no server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,13 @@ def plan(asked: Asked) -> Query:
     """
     profile, listing = asked.profile, asked.listing
     made = conditions(profile, asked.flavour, listing, asked.simple, asked.complex)
-    website = _website(profile, asked.store) if listing.name == "products" else ""
+    website = website_of(asked)
     clause = " AND ".join(f"({one})" for one in made.where)
     try:
         read_clause = read(clause, _scope(listing, made)) if clause else None
     except SqlError as error:
-        if listing.eav:
-            raise PhpFatal(str(error), 503, _REPORT) from None
-        echo = f", query was: {mysql_select(listing)} WHERE {clause}" if profile.echoes_sql else ""
-        raise ShopFault(listing.sql_fault, f"{error}{echo}") from None
+        statement = "" if listing.eav else f"{mysql_select(listing)} WHERE {clause}"
+        raise refusal(asked, str(error), statement) from None
     where = [read_clause.sql] if read_clause else []
     # An attribute is joined by INNER JOIN: rows without a value for it are gone whatever the condition says.
     where += [f"e.{code} IS NOT NULL" for code in made.joined.values()]
@@ -152,7 +150,8 @@ _ORDER_COLUMNS = {
     # Selected for both addresses under one name: the later one, shipping, is what arrives.
     **{name: f"shipping_o_a.{name}" for name in ("firstname", "lastname", "telephone", "postcode")},
 }
-_PRODUCT_COLUMNS = {"set": "attribute_set_id", "type": "type_id"}
+PRODUCT_COLUMNS = {"set": "attribute_set_id", "type": "type_id"}
+"""The fields of a product that have another name than their column."""
 
 
 def _columns(profile: Profile, listing: Listing) -> str:
@@ -161,21 +160,40 @@ def _columns(profile: Profile, listing: Listing) -> str:
     key = "NULL" if listing.name in profile.missing_ids else f"{alias}.entity_id"
     special = {**(_ORDER_COLUMNS if listing.joined else {}), listing.key_field: key}
     if listing.name == "products":
-        special |= {field: f"e.{column}" for field, column in _PRODUCT_COLUMNS.items()}
+        special |= {field: f"e.{column}" for field, column in PRODUCT_COLUMNS.items()}
     return ", ".join(special.get(column, f"{alias}.{column}") for column in listing.columns)
 
 
-def _website(profile: Profile, store: str) -> str:
+def website_of(asked: Asked) -> str:
     """The website to which the store of a product list restricts the rows; empty: none.
 
     Raises:
         ShopFault: there is no such store.
     """
-    if store in {"", "0", "admin"}:
+    if asked.listing.name != "products" or asked.store in {"", "0", "admin"}:
         return ""
-    if not any(store in {str(number), code} for number, code, _ in STORE_VIEWS):
+    if not any(asked.store in {str(number), code} for number, code, _ in STORE_VIEWS):
         raise ShopFault("100", "Requested store view not found.")
-    return "1" if profile.store_restricts else ""
+    return "1" if asked.profile.store_restricts else ""
+
+
+def fatal(error: str) -> PhpFatal:
+    """PHP prints its page on errors, and ends."""
+    return PhpFatal(error, 503, _REPORT)
+
+
+def refusal(asked: Asked, error: str, statement: str) -> ShopFault | PhpFatal:
+    """What becomes of a call whose statement the database refuses.
+
+    Args:
+        asked: the call.
+        error: what the database says, as PDO shows it.
+        statement: the whole SELECT.
+    """
+    if asked.listing.eav:
+        return fatal(error)
+    echo = f", query was: {statement}" if asked.profile.echoes_sql else ""
+    return ShopFault(asked.listing.sql_fault, f"{error}{echo}")
 
 
 # --- MySQL's text ----------------------------------------------------------------------------------------------------

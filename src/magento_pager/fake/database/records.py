@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from magento_pager.fake.database.values import number
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import ADDRESS, ORDER, TABLES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from magento_pager.fake.data import Cell
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.tables import Table
 
 Record: TypeAlias = "dict[str, Any]"
 """Fields and values; a value is a scalar, a record, or a list of them."""
+Find: TypeAlias = "Callable[[Table, Mapping[str, Cell]], Record | None]"
+"""The first row of a table with these values, all columns; None if there is none."""
 
 _NO_MONEY = "0.0000"
 _NO_AMOUNTS = """
@@ -27,7 +35,35 @@ _ITEM_PRICE = 29_90
 """The price of the cheapest item, in cents."""
 
 
-def record(
+def looked_up(name: str, key: str, find: Find) -> Record | None:
+    """Look one record up and give it in full; None if there is none.
+
+    Args:
+        name: the list it is of.
+        key: its increment id; of a customer the id; of a product the SKU or the id.
+        find: of the database.
+    """
+    listing, table, row = LISTINGS[name], TABLES[name], None
+    if not listing.eav:
+        row = find(table, {"increment_id": key})
+    elif name == "products":
+        row = find(table, {"sku": key})
+    if row is None and listing.eav:
+        row = find(table, {"entity_id": int(number(key))})
+    if row is None:
+        return None
+    if listing.eav:
+        return _record(listing, row, {}, {})
+    if name != "orders":
+        return _record(listing, row, find(ORDER, {"entity_id": row["order_id"]}) or {}, {})
+    addresses: dict[str, Record] = {}
+    for kind in ("billing", "shipping"):
+        found = find(ADDRESS, {"parent_id": row["entity_id"], "address_type": kind})
+        addresses |= {kind: found} if found else {}
+    return _record(listing, row, row, addresses)
+
+
+def _record(
     listing: Listing, row: Mapping[str, Any], order: Mapping[str, Any], addresses: Mapping[str, Record]
 ) -> Record:
     """A record in full.

@@ -16,16 +16,15 @@ import threading
 from collections.abc import Sized
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from magento_pager.fake import data
 from magento_pager.fake.database import reading
+from magento_pager.fake.database.changes import checked, stored
 from magento_pager.fake.database.queries import Asked, plan
-from magento_pager.fake.database.records import record
-from magento_pager.fake.database.values import number
+from magento_pager.fake.database.records import looked_up
 from magento_pager.fake.faults import ShopFault
-from magento_pager.fake.lists import LISTINGS
-from magento_pager.fake.tables import ADDRESS, ORDER, TABLES, Column, Kind, Table
+from magento_pager.fake.tables import ADDRESS, ORDER, TABLES, Kind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -121,7 +120,14 @@ class Database:
             parents = islice(data.ids(orders), 0, None, max(1, orders // max(1, size)))
             self.load(name, data.ids(size), parents, size)
 
-    def load(self, name: str, ids: Iterable[int], parents: Iterable[int] = (), expected: int = 0) -> None:
+    def load(
+        self,
+        name: str,
+        ids: Iterable[int],
+        parents: Iterable[int] = (),
+        expected: int = 0,
+        before: int = 0,
+    ) -> None:
         """Add made-up rows.
 
         Args:
@@ -129,6 +135,7 @@ class Database:
             ids: their ids, 0 to 4294967295, none twice, none of a row that exists.
             parents: the ids of the orders they belong to; the row's own id once they are used up.
             expected: how many rows there will be, if `ids` does not know; decides how close in time they are.
+            before: how many rows of the list are kept elsewhere; the new ones come after them in time.
 
         Raises:
             ValueError: an id comes twice, or is none.
@@ -143,7 +150,7 @@ class Database:
             )
             if expected < _WORTH_THE_TRICK:
                 self._settle()
-            before = self._count(name)
+            before += self._count(name)
             while some := [(before + n, *pair) for n, pair in enumerate(islice(pairs, _LOADED))]:
                 before += len(some)
                 step = data.step(max(expected, before))
@@ -174,7 +181,7 @@ class Database:
             with self._lock, self._transaction(name):
                 assigned = ", ".join(f"{column} = ?" for column in given.columns)
                 sql = f"UPDATE {table.name} SET {assigned} WHERE entity_id = ?"
-                self._writer.executemany(sql, ((*map(_stored, columns, row), row[key]) for row in given.rows))
+                self._writer.executemany(sql, ((*map(stored, columns, row), row[key]) for row in given.rows))
 
     def _create(self, table: Table, recipe: Recipe) -> None:
         """Create a table with the columns that differ from row to row; `_finish` adds the others."""
@@ -270,21 +277,13 @@ class Database:
             self._duplicated.add(order)
 
     def _update(self, name: str, entity_id: int, changes: Mapping[str, Cell]) -> bool:
-        table = TABLES[name]
-        own = {one: _stored(table.columns[one], value) for one, value in changes.items() if one in table.columns}
-        for column, value in changes.items():
-            if column in own:
-                continue
-            kind, _, rest = column.partition("_")
-            if name != "orders" or kind not in {"billing", "shipping"} or rest not in ADDRESS.columns:
-                raise ValueError(f"{table.name} has no column {column!r}")
-            self._writer.execute(
-                f"UPDATE {ADDRESS.name} SET {rest} = ? WHERE parent_id = ? AND address_type = ?",
-                (value, entity_id, kind),
-            )
-        assigned = ", ".join(f"{column} = ?" for column in own) or "entity_id = entity_id"
-        sql = f"UPDATE {table.name} SET {assigned} WHERE entity_id = ?"
-        return self._writer.execute(sql, (*own.values(), entity_id)).rowcount > 0
+        asked = checked(name, changes)
+        for (kind, column), value in asked.addresses.items():
+            sql = f"UPDATE {ADDRESS.name} SET {column} = ? WHERE parent_id = ? AND address_type = ?"
+            self._writer.execute(sql, (value, entity_id, kind))
+        assigned = ", ".join(f"{column} = ?" for column in asked.own) or "entity_id = entity_id"
+        sql = f"UPDATE {TABLES[name].name} SET {assigned} WHERE entity_id = ?"
+        return self._writer.execute(sql, (*asked.own.values(), entity_id)).rowcount > 0
 
     def _next_id(self, name: str) -> int:
         sql = f"SELECT coalesce(max(entity_id), 0) + 1 FROM {TABLES[name].name}"
@@ -341,31 +340,20 @@ class Database:
             name: the list it is of.
             key: its increment id; of a customer the id; of a product the SKU or the id.
         """
-        listing = LISTINGS[name]
-        row = None
-        if not listing.eav or name == "products":
-            row = self._row(TABLES[name], "increment_id" if not listing.eav else "sku", key)
-        if row is None and listing.eav:
-            row = self._row(TABLES[name], "entity_id", int(number(key)))
-        if row is None:
-            return None
-        order: Mapping[str, Any] = row if name == "orders" else {}
-        if not listing.eav and name != "orders":
-            order = self._row(ORDER, "entity_id", row["order_id"]) or {}
-        addresses: dict[str, Record] = {}
-        if name == "orders":
-            for kind in ("billing", "shipping"):
-                found = self._row(ADDRESS, "parent_id", row["entity_id"], f" AND address_type = '{kind}'")
-                addresses |= {kind: found} if found else {}
-        return record(listing, row, order, addresses)
+        return looked_up(name, key, self._find)
 
-    def _row(self, table: Table, column: str, value: Cell, more: str = "") -> Record | None:
-        """The first row in which a column has that value."""
-        if column in {"increment_id", "sku"}:
+    def rows(self, table: Table) -> Iterator[Row]:
+        """All rows of a table, in the order of `table.columns`."""
+        return self._stream(f"SELECT {', '.join(table.columns)} FROM {table.name}")
+
+    def _find(self, table: Table, wanted: Mapping[str, Cell]) -> Record | None:
+        """The first row with these values, all columns."""
+        for column in {"increment_id", "sku"} & wanted.keys():
             self._index(table, column)
-        columns = ", ".join(table.columns)
-        sql = f"SELECT {columns} FROM {table.name} WHERE {column} = ?{more} LIMIT 1"
-        return next((dict(zip(table.columns, row, strict=True)) for row in self._stream(sql, (value,))), None)
+        where = " AND ".join(f"{column} = ?" for column in wanted)
+        sql = f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {where} LIMIT 1"
+        rows = self._stream(sql, tuple(wanted.values()))
+        return next((dict(zip(table.columns, row, strict=True)) for row in rows), None)
 
     def _rows(self, query: Query, listing: Listing) -> Iterator[Row]:
         """The rows of a query that is known to be sound, apart from orders with two addresses of a kind."""
@@ -374,7 +362,7 @@ class Database:
         rows = self._stream(query.select() + self._order(query, listing))
         if listing.name != "products":
             return rows
-        return ((*row[:-2], _members(row[-2]), _members(row[-1])) for row in rows)
+        return ((*row[:-2], members(row[-2]), members(row[-1])) for row in rows)
 
     def _refuse_duplicates(self, query: Query, listing: Listing) -> None:
         """A collection refuses a second row of the same id: an order with two addresses of a kind spoils its page."""
@@ -458,10 +446,10 @@ def _numbered(rows: Iterable[Sequence[Cell]]) -> Iterator[tuple[Cell, ...]]:
     return ((number, *row) for number, row in enumerate(rows))
 
 
-def _members(text: Cell | tuple[str, ...]) -> tuple[str, ...]:
+def members(text: Cell | tuple[str, ...]) -> tuple[str, ...]:
     """The ids in a list joined by commas; none of nothing.
 
-    >>> _members("3,20"), _members("")
+    >>> members("3,20"), members("")
     (('3', '20'), ())
     """
     return tuple(text.split(",")) if isinstance(text, str) and text else ()
@@ -479,11 +467,6 @@ def _created(table: Table, columns: Iterable[str], defaults: Mapping[str, Cell])
     if table is ADDRESS:
         return f"CREATE TABLE {table.name} ({declared}, PRIMARY KEY (parent_id, address_type, entity_id)) WITHOUT ROWID"
     return f"CREATE TABLE {table.name} ({declared}, PRIMARY KEY (entity_id))"
-
-
-def _stored(column: Column, value: Cell) -> Cell:
-    """A value as MySQL would keep it: amounts have four decimals."""
-    return f"{value:.4f}" if column.kind is Kind.DECIMAL and isinstance(value, int | float) else value
 
 
 def _literal(value: Cell) -> str:

@@ -1,0 +1,201 @@
+"""CPU for each row of a reply: zeep's full deserialisation, our decoder, and lxml that only parses.
+
+`python -m benchmarks.decode` prints a JSON line for each flavour and number of rows. The replies are lists of orders:
+the recorded ones where they are beside the checkout, repeated to the number wanted; else such as the embedded shop
+sends. Each is decoded in pieces of 64 KiB, as it arrives over HTTP, and the rows are asserted to be zeep's own.
+
+Keys: `zeep_us`, `ours_us` and `lxml_us` are microseconds of CPU for each row, the least of several rounds in which the
+sides take turns; `ratio` is zeep over ours, `ratio_lxml` bare lxml over ours; `cold_us` is ours when each reply is the
+first one of its connection, whose forms of row have yet to be met.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+import requests
+import zeep
+from lxml import etree
+from zeep.helpers import serialize_object
+
+from magento_pager.fake import Shop
+from magento_pager.shop.connection import reply_shape
+from magento_pager.shop.decoding import Forms, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from magento_pager.shop.decoding import ReplyShape
+
+Flavour = Literal["rpc", "wsi"]
+SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
+"""Where the recordings are; not part of the project."""
+OPERATION = "salesOrderList"
+SIZES = (100, 1000, 10_000)
+ROUNDS = {100: 30, 1000: 5, 10_000: 2}
+PIECE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A reply, and how both sides read it.
+
+    Attributes:
+        source: where the reply comes from.
+        body: the reply.
+        client: of zeep.
+        operation: as zeep read it.
+        shape: what our decoder is told.
+    """
+
+    source: str
+    body: bytes
+    client: Any
+    operation: Any
+    shape: ReplyShape
+
+    def pieces(self) -> Iterator[bytes]:
+        """The reply as it arrives."""
+        return (self.body[start : start + PIECE] for start in range(0, len(self.body), PIECE))
+
+    def ours(self, forms: Forms) -> list[dict[str, Any]]:
+        """All rows by our decoder."""
+        return list(decode(self.pieces(), self.shape, forms))
+
+    def zeeps(self) -> Any:
+        """All rows by zeep."""
+        response = SimpleNamespace(
+            status_code=200, headers={"Content-Type": "text/xml; charset=utf-8"}, content=self.body, encoding="utf-8"
+        )
+        return self.operation.binding.process_reply(self.client, self.operation, response)
+
+    def lxmls(self) -> None:
+        """No rows: lxml's parser, fed in the same pieces."""
+        parser = etree.XMLPullParser(events=())
+        for piece in self.pieces():
+            parser.feed(piece)
+        parser.close()
+
+
+def case_of(flavour: Flavour, rows: int) -> Case:
+    """A reply of so many rows, recorded if possible."""
+    recorded = SAMPLES / flavour / f"{OPERATION}_1000rows.response.xml"
+    if recorded.exists():
+        source, wsdl = "recording", (SAMPLES / flavour / "wsdl.xml").read_bytes()
+        body = repeated(recorded.read_bytes(), rows)
+    else:
+        source, (wsdl, body) = "embedded shop", made_up(flavour, rows)
+    client = zeep_client(wsdl)
+    service = next(iter(client.wsdl.services.values()))
+    operation = next(iter(service.ports.values())).binding.get(OPERATION)
+    return Case(source, body, client, operation, reply_shape(operation))
+
+
+def zeep_client(wsdl: bytes) -> Any:
+    """A zeep client without a network."""
+    encoding = resources.files("magento_pager.shop").joinpath("encoding.xsd").read_bytes()
+    documents = {"http://localhost/?wsdl=1": wsdl, "http://schemas.xmlsoap.org/soap/encoding/": encoding}
+    return zeep.Client("http://localhost/?wsdl=1", transport=SimpleNamespace(load=documents.__getitem__))
+
+
+def repeated(body: bytes, rows: int) -> bytes:
+    """A reply with so many of the same rows, over and over.
+
+    >>> repeated(b"<result t='x[2]'><item>a</item><item>b</item></result>", 3)
+    b"<result t='x[3]'><item>a</item><item>b</item><item>a</item></result>"
+    """
+    end = b"</item>" if b"</item>" in body else b"</complexObjectArray>"
+    start = re.search(rb"\s*<" + end[2:-1], body)
+    if start is None:
+        raise ValueError("a reply without rows cannot be repeated")
+    head, rest = body[: start.start()], body[start.start() :]
+    *all_rows, tail = rest.split(end)
+    wanted = b"".join(all_rows[number % len(all_rows)] + end for number in range(rows))
+    return re.sub(rb"\[[0-9]+\]", b"[%d]" % rows, head) + wanted + tail
+
+
+def made_up(flavour: Flavour, rows: int) -> tuple[bytes, bytes]:
+    """The WSDL of an embedded shop, and its reply with so many orders."""
+    with Shop(flavour=flavour, orders=rows) as shop:
+        wsdl = requests.get(f"{shop.url}?wsdl=1", timeout=60).content
+        client = zeep_client(wsdl)
+        login = client.create_message(client.service, "login", username=shop.user, apiKey=shop.key)
+        answer = etree.fromstring(requests.post(shop.url, data=etree.tostring(login), timeout=60).content)
+        session = answer.findtext(".//loginReturn") or answer.findtext(".//result")
+        call = client.create_message(client.service, OPERATION, sessionId=session, filters={})
+        return wsdl, requests.post(shop.url, data=etree.tostring(call), timeout=600).content
+
+
+def check_identical(case: Case, rows: int) -> None:
+    """Refuse to compare sides that do not give the same rows.
+
+    Raises:
+        AssertionError: a row differs in more than the documented reading of empty texts.
+    """
+    broken = etree.fromstring(case.body).text == "\n"
+    theirs = [
+        {name: "" if broken and text == "\n" else text for name, text in row.items() if text is not None}
+        for row in serialize_object(case.zeeps(), dict)
+    ]
+    ours = case.ours(Forms())
+    if len(ours) != rows or ours != theirs:
+        raise AssertionError(f"{case.shape.operation}: {len(ours)} rows by us are not the {len(theirs)} by zeep")
+
+
+def least(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of CPU that each side takes at least, in rounds in which they take turns."""
+    best = dict.fromkeys(sides, float("inf"))
+    for _ in range(rounds):
+        for name, run in sides.items():
+            began = time.process_time()
+            run()
+            best[name] = min(best[name], time.process_time() - began)
+    return best
+
+
+def figures(flavour: Flavour, rows: int) -> dict[str, object]:
+    """One line of the output."""
+    case = case_of(flavour, rows)
+    check_identical(case, rows)
+    forms = Forms()
+    seconds = least(
+        {
+            "zeep": case.zeeps,
+            "ours": lambda: case.ours(forms),
+            "cold": lambda: case.ours(Forms()),
+            "lxml": case.lxmls,
+        },
+        ROUNDS[rows],
+    )
+    return {
+        "benchmark": "decode",
+        "flavour": flavour,
+        "rows": rows,
+        "body": case.source,
+        "bytes_per_row": round(len(case.body) / rows),
+        **{f"{name}_us": round(spent * 1e6 / rows, 1) for name, spent in seconds.items()},
+        "ratio": round(seconds["zeep"] / seconds["ours"], 1),
+        "ratio_lxml": round(seconds["lxml"] / seconds["ours"], 2),
+        "identical": True,
+    }
+
+
+def main() -> int:
+    """Print the figures."""
+    flavours: tuple[Flavour, ...] = ("rpc", "wsi")
+    for flavour in flavours:
+        for rows in SIZES:
+            print(json.dumps(figures(flavour, rows)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""Our patterns beside those of other tools: bytes, time and correctness, in one table.
+
+Run with `python -m benchmarks.regexps`. Peers that are not installed are left out, with the reason. Lengths are of
+anchored patterns in portable letters (`portable`), which only takes from peers what a server would misread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from magento_pager.walk import regexps
+from magento_pager.walk.ranges import IdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Ranges = "Sequence[tuple[int, int]]"
+
+
+class Unavailable(Exception):  # noqa: N818 - it is a reason, not a failure
+    """The peer is not installed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another tool: how it is called, and whether it has to be given every id."""
+
+    package: str
+    call: Callable[[Any, Iterable[int]], str] | Callable[[Any, int, int], str] | None
+    enumerates: bool = False
+
+    def patterns(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
+        """The tool's pattern of each range, as it gives it.
+
+        Raises:
+            Unavailable: it is not installed.
+        """
+        if self.call is None:
+            return _to_regex_range(ranges)
+        module = self.module()
+        if self.enumerates:
+            return [self.call(module, range(first, last + 1)) for first, last in ranges]  # type: ignore[call-arg, arg-type]
+        return [self.call(module, first, last) for first, last in ranges]  # type: ignore[call-arg, arg-type]
+
+    def of_set(self, ids: Sequence[int]) -> str:
+        """The tool's pattern of a set; only for those that are given every id."""
+        return self.call(self.module(), ids)  # type: ignore[call-arg, misc, arg-type]
+
+    def module(self) -> Any:
+        """The tool's module."""
+        try:
+            return importlib.import_module(self.package)
+        except ImportError as why:
+            raise Unavailable(f"{self.package} is not installed: {why}") from why
+
+
+PEERS = {
+    "range-regex": Peer("range_regex.range_regex", lambda tool, first, last: tool.regex_for_range(first, last)),
+    "range-ex": Peer("range_ex", lambda tool, first, last: tool.range_regex(first, last)),
+    "grex": Peer("grex", lambda tool, ids: tool.RegExpBuilder.from_test_cases(list(map(str, ids))).build(), enumerates=True),
+    "trieregex": Peer("trieregex", lambda tool, ids: tool.TrieRegEx(*map(str, ids)).regex(), enumerates=True),
+    "to-regex-range": Peer("to-regex-range", None),
+}
+
+_NODE = """
+const lines = require("fs").readFileSync(0, "utf8");
+const tool = require("to-regex-range");
+const ranges = JSON.parse(lines);
+const started = process.hrtime.bigint();
+const patterns = ranges.map(([first, last]) => tool(first, last, { wrap: true }));
+const took = Number(process.hrtime.bigint() - started) / 1e3;
+console.log(JSON.stringify([took, patterns]));
+"""
+
+
+def _node(ranges: Sequence[tuple[int, int]]) -> tuple[float, list[str]]:
+    """What to-regex-range, found by way of NODE_PATH, makes of the ranges, and how many microseconds it took."""
+    node = shutil.which("node")
+    if node is None:
+        raise Unavailable("node is not installed")
+    done = subprocess.run([node, "-e", _NODE], input=json.dumps(ranges), capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise Unavailable("to-regex-range is not installed where NODE_PATH points")
+    took, patterns = json.loads(done.stdout)
+    return took, patterns
+
+
+def _to_regex_range(ranges: Sequence[tuple[int, int]]) -> list[str]:
+    return _node(ranges)[1]
+
+
+def portable(pattern: str) -> str:
+    r"""A peer's pattern, anchored, in letters every engine reads alike; as short as such a rewriting can make it.
+
+    >>> portable(r"[5-9]|[1-8]\d|9\d?"), portable("^(?:1|2)$"), portable(r"\b(7)\b")
+    ('^([5-9]|[1-8][0-9]|9[0-9]{0,1})$', '^(1|2)$', '^7$')
+    >>> portable("^[0-9][0-9]?$")
+    '^[0-9]{1,2}$'
+    """
+    plain = pattern.replace(r"\b", "").replace(r"\d", "[0-9]").replace("(?:", "(").removeprefix("^").removesuffix("$")
+    plain = re.sub(r"(\[[^]]*\]|\d)\1\?", r"\1{1,2}", plain).replace("?", "{0,1}")
+    depth = [0]
+    for letter in plain:
+        depth.append(depth[-1] + (letter == "(") - (letter == ")"))
+    bars = {depth[place] for place, letter in enumerate(plain) if letter == "|"}
+    if 0 in bars:
+        return f"^({plain})$"
+    if plain.startswith("(") and 0 not in depth[1:-1] and 1 not in bars:
+        return f"^{plain[1:-1]}$"
+    return f"^{plain}$"
+
+
+def exact(pattern: str, first: int, last: int, chooser: random.Random) -> bool:
+    """Whether a pattern agrees with integer comparison around the bounds and at a few other ids."""
+    search = re.compile(pattern).search
+    around = [bound + step for bound in (first, last) for step in (-1, 0, 1)]
+    others = [first // 10, last * 10, *(chooser.randrange(last + 1) for _ in range(5)), *(chooser.randint(first, last) for _ in range(5))]
+    return all((search(str(one)) is not None) == (first <= one <= last) for one in (*around, *others) if one >= 0)
+
+
+def lengths(patterns: Sequence[str]) -> float:
+    """The mean length, in bytes."""
+    return sum(map(len, patterns)) / len(patterns)
+
+
+def microseconds(work: Callable[[], object], count: int) -> float:
+    """The shortest of three times that the work takes, by the number of its patterns."""
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return min(times) / count * 1e6
+
+
+WIDTHS = (10, 100, 250, 1000, 10_000)
+
+
+def main() -> None:
+    """Print the table."""
+    chooser = random.Random(20)
+    samples = {width: [(a, a + width - 1) for a in chooser.choices(range(10**8), k=2000)] for width in WIDTHS}
+    samples["aligned"] = [(a, a + 99) for a in range(0, 10**6, 500)]  # type: ignore[index]
+    crossing = [tuple(sorted(chooser.choices(range(3000), k=2))) for _ in range(2000)]
+    five = [[one for a in chooser.choices(range(10**6), k=5) for one in range(a, a + 100)] for _ in range(20)]
+    holes = [chooser.sample(range(a, a + 1000), 950) for a in chooser.choices(range(10**8), k=20)]
+    thousand = [chooser.sample(range(10**6), 1000) for _ in range(3)]
+
+    heads = ["aligned", *WIDTHS, "crossing", "5 windows", "5 % holes", "1000 ids", "µs", "ms/set", "wrong"]
+    print(f"{'mean bytes':15}" + "".join(f"{head:>10}" for head in heads))
+
+    def row(name: str, *figures: object) -> None:
+        print(f"{name:15}" + "".join(f"{one:10.1f}" if isinstance(one, float) else f"{one!s:>10}" for one in figures))
+
+    def checked(patterns: Sequence[str], ranges: Sequence[tuple[int, int]]) -> str:
+        wrong = sum(not exact(pattern, first, last, chooser) for pattern, (first, last) in zip(patterns, ranges, strict=True))
+        return f"{wrong}/{len(patterns)}"
+
+    for strict in (False, True):
+        made = {head: [regexps.range_regexp(a, b, strict=strict) for a, b in ranges] for head, ranges in samples.items()}
+        across = [regexps.range_regexp(a, b, strict=strict) for a, b in crossing]
+        sets = [lengths([regexps.ids_regexp(ids, strict=strict) for ids in many]) for many in (five, holes, thousand)]
+        row(
+            "ours, strict" if strict else "ours",
+            *(lengths(made[head]) for head in ("aligned", *WIDTHS)),  # type: ignore[index]
+            lengths(across),
+            *sets,
+            microseconds(lambda: [regexps.range_regexp(a, b, strict=strict) for a, b in samples[100]], 2000),  # noqa: B023
+            microseconds(lambda: [regexps.ids_regexp(ids, strict=strict) for ids in thousand], 3) / 1000,  # noqa: B023
+            checked([*made[100], *across], [*samples[100], *crossing]),
+        )
+    for name, peer in PEERS.items():
+        many = 50 if peer.enumerates else 2000
+        try:
+            peer.patterns([(1, 2)])
+        except Unavailable as why:
+            print(f"{name:15}  left out: {why}")
+            continue
+        figures: list[object] = []
+        for head in ("aligned", *WIDTHS):
+            ranges = samples[head][: many if head != 10_000 else many // 10]  # type: ignore[index]
+            figures.append(lengths([portable(pattern) for pattern in peer.patterns(ranges)]))
+        across = [portable(pattern) for pattern in peer.patterns(crossing[:many])]
+        hundred = samples[100][:many]
+        row(
+            name,
+            *figures,
+            lengths(across),
+            *(lengths([portable(peer.of_set(ids)) for ids in some]) if peer.enumerates else "-" for some in (five, holes, thousand)),
+            _node(hundred)[0] / many if peer.call is None else microseconds(lambda: peer.patterns(hundred), many),  # noqa: B023
+            microseconds(lambda: [peer.of_set(ids) for ids in thousand], 3) / 1000 if peer.enumerates else "-",  # noqa: B023
+            checked([*map(portable, peer.patterns(hundred)), *across], [*hundred, *crossing[:many]]),
+        )
+    _slowest(chooser)
+
+
+def _slowest(chooser: random.Random) -> None:
+    """Print how long a range takes that was never seen before; what was remembered is forgotten before each."""
+    for name, ranges in (
+        ("a window of 100", [(a, a + 99) for a in chooser.choices(range(10**8), k=500)]),
+        ("any INT range", [tuple(sorted(chooser.choices(range(4_294_967_296), k=2))) for _ in range(500)]),
+    ):
+        times = []
+        for first, last in ranges:
+            tries = []
+            for _ in range(3):
+                regexps._range_factor.cache_clear()  # noqa: SLF001 - a benchmark may look inside
+                started = time.perf_counter()
+                regexps.ids_regexp([IdRange(first, last)])
+                tries.append(time.perf_counter() - started)
+            times.append(min(tries) * 1e6)
+        print(f"{name}, never seen before: mean {sum(times) / len(times):.0f} µs, slowest {max(times):.0f} µs")
+
+
+if __name__ == "__main__":
+    main()

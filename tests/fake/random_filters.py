@@ -1,0 +1,132 @@
+"""Filters that nobody would send: fields, operators and values drawn from a seed, sound ones and broken ones mixed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from magento_pager.fake.lists import listing
+from magento_pager.fake.profiles import PROFILES
+from magento_pager.fake.tables import ADDRESS, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from magento_pager.fake.data import Cell
+    from magento_pager.fake.database import Database
+    from magento_pager.fake.lists import Listing
+    from magento_pager.fake.profiles import Profile
+
+FIELDS = {
+    "orders": """
+        order_id entity_id ENTITY_ID main_table.entity_id customer_id status Status store_id created_at CREATED_AT
+        main_table.updated_at increment_id grand_total weight billing_firstname shipping_lastname billing_o_a.firstname
+        shipping_o_a.postcode shipping_o_a.entity_id firstname postcode customer_email is_virtual customer_note
+        coupon_code nope `entity_id` `main_table`.`status` MAIN_TABLE.status customer_firstname total_paid parent_id
+    """,
+    "invoices": """
+        invoice_id entity_id ENTITY_ID main_table.entity_id order_id state grand_total created_at increment_id store_id
+        order_currency_code e.entity_id total_qty
+    """,
+    "shipments": "shipment_id entity_id order_id total_qty created_at increment_id customer_id `increment_id` store_id",
+    "creditmemos": "creditmemo_id entity_id order_id state adjustment created_at increment_id invoice_id",
+    "customers": """
+        customer_id entity_id email Email firstname lastname middlename dob created_at UPDATED_AT group_id store_id
+        website_id increment_id taxvat nope prefix
+    """,
+    "products": """
+        product_id entity_id sku SKU type type_id set attribute_set_id name price weight status visibility created_at
+        has_options url_key
+    """,
+}
+OPERATORS = """
+eq neq like nlike in nin is notnull null gt lt gteq lteq finset regexp from to seq sneq moreq gte GTEQ between Like
+"""
+ODD_VALUES = r"""
+2023 2023-10 2023-10-0 now NULL null 0 1 00 +5 1e1 99999999999 -1 true % _ %% \ \% a\_b ' " it's ß Ö ö% müller MULLER
+muller %ü% %u% ANNA . [ [[:digit:]]+ ^[0-9]{3}$ ( a{2 * + x* \d+ ^\d{2}$ (?i)anna $ ^$ a|b complete|pending ^comp
+COMPLETE complete,pending , ,, 3,4,6 3,,4 abc,3 3.0,4.0 2023-10-05,2023-10-06 12:00 10:00:00
+"""
+WITH_BLANKS = ["", " ", "  ", "MÜLLER ", "anna ", "  anna", "complete, pending", "3, 4"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """One list call."""
+
+    profile: Profile
+    listing: Listing
+    simple: tuple[tuple[str, str], ...]
+    complex: tuple[tuple[str, str, str], ...]
+
+
+def random_filters(seed: int, count: int, database: Database) -> Iterator[Filters]:
+    """So many list calls; their values are mostly out of the rows of a shop, as they are or bent a little."""
+    drawn = random.Random(seed)  # noqa: S311 -- the same each time
+    cells = {table.name: list(zip(*database.rows(table), strict=True)) for table in (*TABLES.values(), ADDRESS)}
+
+    def condition(name: str) -> tuple[str, str, str]:
+        field = drawn.choice(FIELDS[name].split())
+        odd = drawn.random() < 0.3
+        value = (
+            drawn.choice(ODD_VALUES.split() + WITH_BLANKS) if odd else _bent(drawn, _cell(drawn, name, field, cells))
+        )
+        return field, drawn.choice(OPERATORS.split()), value
+
+    for _ in range(count):
+        profile = drawn.choice(list(PROFILES.values()))
+        name = drawn.choice(profile.lists)
+        complex_ = [condition(name) for _ in range(drawn.choice([0, 1, 1, 1, 1, 2, 2, 3]))]
+        if len(complex_) > 1 and drawn.random() < 0.4:
+            complex_[1] = (complex_[0][0], *complex_[1][1:])
+        simple = [condition(name) for _ in range(drawn.choice([0, 0, 0, 1, 2] if complex_ else [1, 2]))]
+        yield Filters(
+            profile,
+            listing(name, profile),
+            tuple((field, value) for field, _, value in simple),
+            tuple(complex_),
+        )
+
+
+def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tuple[Cell, ...]]]) -> str:
+    """A value of the column that a field means, or of the key."""
+    column = field.rpartition(".")[2].strip("`").lower()
+    column = {"set": "attribute_set_id", "type": "type_id"}.get(column, column)
+    places = [
+        (table.name, list(table.columns).index(one))
+        for table in (TABLES[name], ADDRESS)
+        for one in (column, column.removeprefix("billing_").removeprefix("shipping_"))
+        if one in table.columns
+    ]
+    table, place = drawn.choice(places[:1] * 3 + [(TABLES[name].name, 0)])
+    return str(drawn.choice(cells[table][place]))
+
+
+def _bent(drawn: random.Random, value: str) -> str:
+    """A value as it is, or something like it."""
+    forms = [
+        *[value] * 4,
+        f"{value} ",
+        f" {value}",
+        f"{value}.0",
+        f"{value}abc",
+        f"{value[:-1]}_",
+        f"{value[:2]}%",
+        f"%{value[-1:]}",
+        f"{value},{value}1",
+        f"{value}, 7",
+        f"-{value}",
+        f"{value}e1",
+        f"0x{value}",
+        value[:4],
+        value[:7],
+        value[:10],
+        value.upper(),
+        value.lower(),
+        f"?{value}",
+        f"{value[:2]}?",
+        f"^{value[:2]}.?$",
+        "{{fieldName}}",
+    ]
+    return drawn.choice(forms)

@@ -1,0 +1,534 @@
+"""The embedded shop on a real MariaDB: the recorded answers, the other database's answers, and whole walks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from benchmarks.fidelity import SAMPLES, answer, increment_ids, read_lines, recorded_shop
+from conftest import SPOKEN
+from mariadb_server import running_mariadb
+from random_filters import random_filters
+from test_filters import DOCUMENT, ask, cases
+
+import magento_pager
+from magento_pager import STRATEGIES, PagerError
+from magento_pager.fake import Database, MariaDatabase, PhpFatal, Shop, ShopFault
+from magento_pager.fake.data import Rows, read_rows
+from magento_pager.fake.database.mariadb.selects import statement
+from magento_pager.fake.database.queries import Asked
+from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.profiles import PROFILES, profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mariadb_server import MariaDb
+
+    from magento_pager.fake.profiles import Profile
+
+NEWEST = profile("20.0.20")
+EMOJI = "\N{GRINNING FACE}"
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """A server for all tests."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def both(mariadb: MariaDb) -> Iterator[tuple[MariaDatabase, Database]]:
+    """The same made-up shop on MariaDB and on SQLite; no test changes it."""
+    with MariaDatabase(mariadb.url()) as real, Database() as emulated:
+        for one in (real, emulated):
+            one.populate(300)
+            _without_emoji(one)
+        yield real, emulated
+
+
+@pytest.fixture
+def small(mariadb: MariaDb) -> Iterator[MariaDatabase]:
+    """A shop of ten orders, to be changed."""
+    with MariaDatabase(mariadb.url()) as database:
+        database.populate(10)
+        yield database
+
+
+def _without_emoji(database: MariaDatabase | Database) -> None:
+    """Take the emoji out of names: MySQL's utf8 has none."""
+    for name, field in (("orders", "billing_firstname"), ("customers", "firstname"), ("products", "name")):
+        for row in rows(database, name, (field, "like", "%Emoji%")):
+            plain = row[field].replace(EMOJI, "").replace("????", "")
+            fields = ("billing_firstname", "shipping_firstname", "customer_firstname") if name == "orders" else (field,)
+            database.update(name, row[LISTINGS[name].key_field], dict.fromkeys(fields, plain))
+
+
+def rows(database: MariaDatabase | Database, name: str, *complex_: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """The rows of a list as dicts."""
+    asked = LISTINGS[name]
+    found = database.select(NEWEST, "rpc", asked, [], complex_)
+    return [dict(zip(asked.columns, row, strict=True)) for row in found]
+
+
+def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> list[int]:
+    """The ids that a query returns, sorted: nothing asks the database for an order."""
+    return sorted(row[LISTINGS[name].key_field] for row in rows(database, name, *complex_))
+
+
+# --- the same answers ------------------------------------------------------------------------------------------------
+
+
+def test_every_recorded_query(mariadb: MariaDb, samples: Path) -> None:
+    """All recorded queries, of every parser, flavour and list, give the recorded ids or the recorded fault."""
+    with MariaDatabase(mariadb.url()) as database, recorded_shop() as emulated:
+        database.fill(read_rows(SAMPLES / "dataset.json"))
+        known = increment_ids(emulated)
+        lines = list(read_lines(samples / "filters" / "truth.ndjson"))
+        wrong = [f"{line} but got {got}" for line in lines if (got := answer(database, line, known)) != line.answer]
+    assert len(lines) > 3000
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_rule(mariadb: MariaDb) -> None:
+    """The rules of filter_rules.toml hold on every version and flavour, PHP 5 included."""
+    with MariaDatabase(mariadb.url()) as database:
+        for name, one in DOCUMENT["rows"].items():
+            given = [[None if value == "NULL" else value for value in row] for row in one["rows"]]
+            database.fill({name: Rows(tuple(one["columns"]), given)})
+        wrong = [
+            f"{case} in {flavour}: {got}, not {case.answer}"
+            for case in cases()
+            for flavour in case.profile.flavours
+            if (got := ask(database, case.profile, flavour, case.rule)) != case.answer
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
+    """What SQLite is made to say of a filter, MariaDB says: the same rows, or a fault with the same code and error."""
+    real, emulated = both
+    drawn = list(random_filters(seed, 1500, emulated))
+    answers = [[_answer(one, call.profile, call.listing, call.simple, call.complex) for call in drawn] for one in both]
+    wrong = [
+        f"{call}: {on_real}, not {ours}" for call, on_real, ours in zip(drawn, *answers, strict=True) if on_real != ours
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert len({str(one) for one in answers[0]}) > 150, "the filters are too much alike"
+    assert sum(one[0].startswith("f") for one in answers[0] if one) > 100, "no faults among them"
+    assert real.count("orders") == emulated.count("orders")
+
+
+def _answer(database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any) -> list[str]:
+    """The rows as the ids or increment ids they show; or the fault, its SQLSTATE and its number."""
+    at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
+    try:
+        return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_))
+    except ShopFault as fault:
+        return [f"fault {fault.code}", *_error(fault.text)]
+    except PhpFatal as fatal:
+        return [f"fatal {fatal.status}", *_error(fatal.reason)]
+
+
+def _error(text: str) -> list[str]:
+    """SQLSTATE, meaning and number of a database error, without its text; the whole of any other."""
+    if not text.startswith("SQLSTATE"):
+        return [text]
+    state, meaning, rest = text.split(": ", 2)
+    return [state, meaning, rest.split(" ", 1)[0]]
+
+
+@pytest.mark.parametrize("version", PROFILES.values(), ids=lambda version: version.name)
+def test_rows_have_the_same_values(both: tuple[MariaDatabase, Database], version: Profile) -> None:
+    """Every column of every list: the same values of the same types."""
+    for name in version.lists:
+        asked = listing(name, version)
+        real, emulated = (list(one.select(version, "rpc", asked, [], [])) for one in both)
+        assert sorted(real, key=str) == sorted(emulated, key=str)
+        assert real
+
+
+def test_records_have_the_same_values(both: tuple[MariaDatabase, Database]) -> None:
+    """One record in full is the same too, by whichever key it is found."""
+    real, emulated = both
+    for name, key in (("customers", "customer_id"), ("products", "sku"), ("products", "product_id")):
+        for row in islice(rows(emulated, name), 0, None, 7):
+            assert real.record(name, str(row[key])) == emulated.record(name, str(row[key]))
+    for name in ("orders", "invoices", "shipments", "creditmemos"):
+        for row in islice(rows(emulated, name), 0, None, 7):
+            assert real.record(name, row["increment_id"]) == emulated.record(name, row["increment_id"]) is not None
+        assert real.record(name, "nope") is None
+
+
+@pytest.mark.parametrize("version", ["1.8.1.0", "20.0.20"])
+def test_store_of_a_product_list(both: tuple[MariaDatabase, Database], version: str) -> None:
+    """A store restricts products to its website on the versions that do so."""
+    for store in ("", "0", "1", "deutsch"):
+        found = [sorted(one.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)) for one in both]
+        assert found[0] == found[1] != []
+    with pytest.raises(ShopFault, match="fault 100"):
+        both[0].select(profile(version), "rpc", LISTINGS["products"], [], [], store="nowhere")
+
+
+def test_the_errors_are_the_databases_own(both: tuple[MariaDatabase, Database]) -> None:
+    """The fault holds what MariaDB says of the statement, and the statement; of customers only PHP's log has it."""
+    real, _ = both
+    with pytest.raises(ShopFault) as caught:
+        real.select(NEWEST, "rpc", LISTINGS["invoices"], [], [("entity_id", "regexp", "(")])
+    assert caught.value.text == (
+        "SQLSTATE[42000]: Syntax error or access violation: 1139 Regex error 'missing closing parenthesis at offset 1'"
+        ", query was: SELECT `main_table`.`entity_id`, `main_table`.`order_id`, `main_table`.`increment_id`, "
+        "`main_table`.`created_at`, `main_table`.`state`, `main_table`.`grand_total`, "
+        "`main_table`.`order_currency_code` FROM `sales_flat_invoice` AS `main_table` WHERE (`entity_id` REGEXP '(')"
+    )
+    with pytest.raises(PhpFatal, match="1139 Regex error") as died:
+        real.select(NEWEST, "rpc", LISTINGS["customers"], [], [("entity_id", "regexp", "(")])
+    assert died.value.status == 503
+
+
+# --- what the tables are ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def described(mariadb: MariaDb) -> Iterator[str]:
+    """The name of a database with the tables of a shop."""
+    with MariaDatabase(mariadb.url("described")):
+        yield "described"
+
+
+def test_columns_are_magentos(mariadb: MariaDb, described: str) -> None:
+    """Types, character set and keys are those that Magento creates."""
+    with mariadb.connect(database=described) as connection, connection.cursor() as cursor:
+
+        def shown(statement: str, first: int, second: int) -> dict[str, Any]:
+            cursor.execute(statement)
+            return {row[first]: row[second] for row in cursor.fetchall()}
+
+        order = shown("SHOW COLUMNS FROM sales_flat_order", 0, 1)
+        assert {name: order[name] for name in ("entity_id", "store_id", "increment_id", "status", "grand_total")} == {
+            "entity_id": "int(10) unsigned",
+            "store_id": "smallint(5) unsigned",
+            "increment_id": "varchar(50)",
+            "status": "varchar(32)",
+            "grand_total": "decimal(12,4)",
+        }
+        assert (order["created_at"], order["customer_dob"]) == ("timestamp", "datetime")
+        assert shown("SHOW COLUMNS FROM sales_flat_invoice", 0, 1)["state"] == "int(11)"
+        assert shown("SHOW COLUMNS FROM catalog_product_entity_decimal", 0, 1)["value"] == "decimal(12,4)"
+        assert "firstname" not in shown("SHOW COLUMNS FROM customer_entity", 0, 1)
+        assert set(shown("SHOW TABLE STATUS", 0, 14).values()) == {"utf8mb3_general_ci"}
+        keys = shown("SHOW INDEX FROM sales_flat_shipment", 4, 1)
+    assert keys == {
+        **dict.fromkeys(["entity_id", "increment_id"], 0),
+        **dict.fromkeys(["created_at", "order_id", "store_id", "total_qty", "updated_at"], 1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("condition", "type_"), [(("entity_id", "in", "3,4,6"), "range"), (("entity_id", "regexp", "^[346]$"), "ALL")]
+)
+def test_windows_use_the_key(mariadb: MariaDb, condition: tuple[str, str, str], type_: str) -> None:
+    """A list of ids is a range of the primary key to MariaDB; a regexp reads the whole table."""
+    asked = Asked(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
+    with MariaDatabase(mariadb.url("explained")) as database:
+        database.populate(100)
+        assert ids(database, "orders", condition) == [3, 4, 6]
+        with mariadb.connect(database="explained") as connection, connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {statement(asked)}")
+            plans = {row[2]: row[3] for row in cursor.fetchall()}
+    assert plans["main_table"] == type_
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+def test_insert_update_delete(small: MariaDatabase) -> None:
+    """Rows can be added, changed and removed while the shop runs; what is not given is made up."""
+    assert small.insert("orders", {"status": "odd", "grand_total": 5, "billing_firstname": "Ada"}) == 14
+    (row,) = rows(small, "orders", ("status", "eq", "odd"))
+    assert (row["order_id"], row["grand_total"], row["billing_firstname"]) == (14, "5.0000", "Ada")
+    assert row["created_at"] == max(one["created_at"] for one in rows(small, "orders"))
+    assert small.insert("invoices", {"entity_id": 77, "order_id": 14}) == 77
+    (invoice,) = rows(small, "invoices", ("entity_id", "eq", "77"))
+    assert (invoice["order_id"], invoice["grand_total"]) == (14, "5.0000")
+    assert small.update("orders", 14, {"status": "changed"})
+    assert small.update("orders", 14, {"status": "changed"}), "a row that stays as it was is a row"
+    assert not small.update("orders", 99, {"status": "changed"})
+    assert not rows(small, "orders", ("status", "eq", "odd"))
+    assert small.count("orders") == 11
+    assert small.delete("orders", 14)
+    assert not small.delete("orders", 14)
+    assert 14 not in small.ids("orders")
+    assert small.insert("orders", {"entity_id": 14}) == 14, "its addresses went with it"
+
+
+def test_attributes_of_customers(small: MariaDatabase) -> None:
+    """What lies in value tables can be changed, emptied and filtered by like any column; NULL is no value."""
+    key = small.insert("customers", {"email": "ada@example.com", "firstname": "Ada", "taxvat": None})
+    assert rows(small, "customers", ("taxvat", "eq", "")) == []
+    assert small.update("customers", key, {"firstname": "Grace", "taxvat": "DE1", "group_id": 2})
+    (row,) = rows(small, "customers", ("firstname", "eq", "grace"), ("taxvat", "like", "de_"))
+    assert (row["customer_id"], row["email"], row["group_id"]) == (key, "ada@example.com", 2)
+    assert small.update("customers", key, {"firstname": None})
+    assert rows(small, "customers", ("email", "eq", "ADA@example.com"))[0]["firstname"] is None
+    assert rows(small, "customers", ("firstname", "neq", "x"), ("entity_id", "eq", str(key))) == []
+    assert small.delete("customers", key)
+    assert not rows(small, "customers", ("taxvat", "eq", "DE1"))
+
+
+def test_a_change_that_fails_changes_nothing(small: MariaDatabase) -> None:
+    """An unknown column, an id that exists or a value that does not fit is refused; the tables are as before."""
+    before = rows(small, "orders")
+    with pytest.raises(ValueError, match="no column 'colour'"):
+        small.insert("orders", {"colour": "red"})
+    with pytest.raises(ValueError, match="orders: Duplicate entry '3' for key 'PRIMARY'"):
+        small.insert("orders", {"entity_id": 3})
+    with pytest.raises(ValueError, match="Data too long for column 'status'"):
+        small.update("orders", 3, {"status": "x" * 33})
+    with pytest.raises(ValueError, match="orders: Data too long for column 'status'"):
+        small.fill({"orders": Rows(("entity_id", "status"), [[500, "fine"], [501, "x" * 33]])})
+    with pytest.raises(ValueError, match="Incorrect string value"):
+        small.update("orders", 3, {"customer_firstname": b"Bj\xf6rn"})
+    with pytest.raises(ValueError, match="Incorrect datetime value"):
+        small.update("customers", 3, {"dob": "yesterday"})
+    assert rows(small, "orders") == before
+
+
+def test_ids_at_both_ends_of_the_key(mariadb: MariaDb) -> None:
+    """The key is INT UNSIGNED: 0 and 4294967295 are ids."""
+    with MariaDatabase(mariadb.url()) as database:
+        database.populate([0, 1, 4294967294, 4294967295])
+        assert ids(database, "orders", ("entity_id", "gteq", "4294967295")) == [4294967295]
+        assert ids(database, "orders", ("entity_id", "lteq", "0")) == [0]
+        assert ids(database, "orders", ("entity_id", "like", "42949672__")) == [4294967294, 4294967295]
+        database.load("invoices", [7], [4294967295])
+        assert rows(database, "invoices")[0]["order_id"] == 4294967295
+
+
+def test_a_name_beyond_utf8(small: MariaDatabase) -> None:
+    """MySQL's utf8 ends at U+FFFF: an emoji is kept as question marks, as Magento would get it back."""
+    small.update("orders", 3, {"billing_firstname": f"Ada {EMOJI}", "customer_firstname": "山田 Łukasz"})
+    (row,) = rows(small, "orders", ("entity_id", "eq", "3"))
+    assert (row["billing_firstname"], row["customer_firstname"]) == ("Ada ????", "山田 Łukasz")
+
+
+@pytest.mark.parametrize("kind", ["billing", "shipping"])
+def test_second_address(small: MariaDatabase, kind: str) -> None:
+    """An order with two addresses of a kind spoils each reply it is in, and no other; removing it cures the shop."""
+    shipped = next(row["order_id"] for row in rows(small, "orders") if not row["is_virtual"])
+    small.duplicate_address(shipped, kind)
+    for filters in ([], [("entity_id", "eq", str(shipped))]):
+        with pytest.raises(ShopFault) as caught:
+            rows(small, "orders", *filters)
+        text = f'Item (Mage_Sales_Model_Order) with the same id "{shipped}" already exist'
+        assert (caught.value.code, caught.value.text) == ("1", text)
+    assert len(ids(small, "orders", ("entity_id", "neq", str(shipped)))) == 9
+    small.delete("orders", shipped)
+    assert len(ids(small, "orders")) == 9
+
+
+# --- streaming, and the end ------------------------------------------------------------------------------------------
+
+
+def test_a_reader_sees_the_table_as_it_was(mariadb: MariaDb) -> None:
+    """A reply that has begun is not changed by what happens meanwhile; many can be open, and be left open."""
+    with MariaDatabase(mariadb.url()) as database:
+        database.populate(1500)
+        open_ones = [database.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
+        assert [len(list(islice(one, 3))) for one in open_ones] == [3] * 20
+        last = max(database.ids("orders"))
+        assert database.delete("orders", last)
+        database.insert("orders", {"entity_id": 300_000})
+        assert sum(1 for _ in open_ones[0]) == 1497
+        assert max(database.ids("orders")) == 300_000
+    with pytest.raises(PhpFatal, match="connection"):
+        list(open_ones[1])
+
+
+def test_many_threads(small: MariaDatabase) -> None:
+    """Readers and writers do not disturb each other: each reply is whole, each change is kept."""
+    counts: list[int] = []
+
+    def read() -> None:
+        counts.extend(len(rows(small, "orders")) for _ in range(10))
+
+    def write() -> None:
+        for _ in range(10):
+            small.insert("orders", {})
+
+    threads = [threading.Thread(target=one) for one in (read, write, read, write)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert small.count("orders") == 30
+    assert len(counts) == 20
+    assert all(10 <= one <= 30 for one in counts)
+
+
+def test_a_database_of_its_own_goes_with_the_shop(mariadb: MariaDb) -> None:
+    """A database that was not there is created and dropped; one that was there and empty stays, empty."""
+    url = mariadb.url("made_by_the_shop")
+    shop = Shop(orders=5, database=url)
+    for _ in range(2):
+        with shop:
+            assert shop.database.count("orders") == 5
+            assert mariadb.run("SHOW DATABASES LIKE 'made_by_the_shop'")
+        assert mariadb.run("SHOW DATABASES LIKE 'made_by_the_shop'") == []
+    mariadb.run("CREATE DATABASE made_before")
+    with MariaDatabase(mariadb.url("made_before")):
+        assert "sales_flat_order" in mariadb.run("SHOW TABLES FROM made_before")
+    assert mariadb.run("SHOW TABLES FROM made_before") == []
+
+
+def test_a_database_that_is_used_is_left_alone(mariadb: MariaDb) -> None:
+    """Tables of somebody else are neither dropped nor changed nor filled."""
+    mariadb.run("CREATE DATABASE used", "CREATE TABLE used.sales_flat_order (a INT)", "CREATE TABLE used.mine (a INT)")
+    shop = Shop(orders=5, database=mariadb.url("used"))
+    with pytest.raises(ValueError, match=r"'used' at .* is not empty, it has mine, sales_flat_order: name one that"):
+        shop.start()
+    assert mariadb.run("SHOW TABLES FROM used") == ["mine", "sales_flat_order"]
+    assert mariadb.run("SELECT count(*) FROM used.sales_flat_order") == ["0"]
+
+
+def test_a_user_with_few_rights(mariadb: MariaDb) -> None:
+    """A user needs rights on that database only; a password may hold any character and is in no message."""
+    mariadb.run(
+        "CREATE DATABASE allowed",
+        "CREATE USER 'shop'@'localhost' IDENTIFIED BY 'p@ss/wörd?'",
+        "GRANT ALL ON allowed.* TO 'shop'@'localhost'",
+        "CREATE DATABASE read_only",
+        "GRANT SELECT ON read_only.* TO 'shop'@'localhost'",
+    )
+    user = "shop:p%40ss%2Fw%C3%B6rd%3F"
+    with Shop(orders=5, database=mariadb.url("allowed", user)) as shop:
+        assert shop.database.count("orders") == 5
+    assert mariadb.run("SHOW TABLES FROM allowed") == []
+    for url, said in (
+        (mariadb.url("forbidden", user), "Access denied for user 'shop'@'localhost' to database 'forbidden'"),
+        (mariadb.url("read_only", user), "CREATE command denied"),
+        (mariadb.url("allowed", "shop:wr%40ng"), "Access denied for user 'shop'@'localhost'"),
+        ("mysql://shop:wr%40ng@127.0.0.1:1/allowed", "Can't connect to MySQL server on '127.0.0.1'"),
+    ):
+        with pytest.raises(ConnectionError, match=said) as caught:
+            Shop(database=url).start()
+        assert "wr@ng" not in str(caught.value)
+        assert "p@ss" not in str(caught.value)
+
+
+def test_a_shop_whose_database_goes_away(mariadb: MariaDb) -> None:
+    """A call gets the page that a Magento without its database prints, and the shop goes on when it is back."""
+    with Shop(orders=5, database=mariadb.url("goes_away")) as shop:
+        mariadb.run("CREATE USER 'other'@'localhost'", "RENAME USER 'root'@'localhost' TO 'away'@'localhost'")
+        away = mariadb.connect(user="away")
+        try:
+            with pytest.raises(PhpFatal) as caught:
+                shop.database.select(NEWEST, "rpc", LISTINGS["orders"], [], [])
+            assert caught.value.status == 503
+        finally:
+            away.query("RENAME USER 'away'@'localhost' TO 'root'@'localhost'")
+            away.close()
+        assert len(rows(shop.database, "orders")) == 5
+
+
+def test_without_the_driver() -> None:
+    """Where PyMySQL is not installed the shop says what to install, and one on SQLite works as ever."""
+    code = (
+        "import sys; sys.modules['pymysql'] = None\n"
+        "from magento_pager.fake import Shop\n"
+        "with Shop(orders=1): pass\n"
+        "Shop(database='mysql://root@localhost/demo')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)  # noqa: S603
+    assert ended.stderr.splitlines()[-1] == (
+        "ValueError: a shop on MariaDB needs PyMySQL: pip install 'magento-pager[mariadb]', or leave the database out"
+    )
+
+
+# --- whole walks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shop_as(mariadb: MariaDb) -> Iterator[Callable[[str, Any], Shop]]:
+    """One shop on MariaDB that becomes any version and flavour."""
+    with Shop(orders=400, database=mariadb.url()) as shop:
+
+        def become(version: str, flavour: Any) -> Shop:
+            shop.set_profile(version, flavour=flavour)
+            return shop
+
+        yield become
+
+
+@pytest.fixture(scope="module")
+def seeded() -> Iterator[Database]:
+    """The same shop on SQLite, to know what must be delivered."""
+    with Database() as database:
+        database.populate(400)
+        yield database
+
+
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN, ids="-".join)
+def test_auto_delivers_exactly_the_table(
+    shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str
+) -> None:
+    """Every list of every version and flavour: zero rows missing, zero twice."""
+    shop, increments = shop_as(version, flavour), increment_ids(seeded)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        for name in profile(version).lists:
+            paginator = pager.list(name)
+            if name in profile(version).missing_ids:
+                found = [increments[name][row["increment_id"]] for row in paginator]
+            else:
+                found = [int(row[paginator.id_field]) for row in paginator]
+            assert sorted(found) == list(seeded.ids(name)), name
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES[1:])
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN, ids="-".join)
+def test_a_strategy_by_name_is_exact_or_says_so(
+    shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str, strategy: str
+) -> None:
+    """On each list: exactly the rows up to the last id, or an error; never a silent wrong answer."""
+    shop = shop_as(version, flavour)
+    last = 200
+    exact = []
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        for entity in profile(version).lists:
+            try:
+                found = list(pager.list(entity, strategy=strategy, last=last))
+            except PagerError:
+                continue
+            exact.append(entity)
+            expected = sum(number <= last for number in seeded.ids(entity))
+            assert len(found) == expected > 0
+    if strategy == "prefix" or (strategy == "regexp" and version != "1.4.1.1"):
+        assert exact == list(profile(version).lists)
+    if strategy == "single-filter":  # its rows are told apart by their ids
+        assert exact == [entity for entity in profile(version).lists if entity not in profile(version).missing_ids]
+
+
+def test_serve_and_dump(mariadb: MariaDb, tmp_path: Path) -> None:
+    """The command line: a shop on MariaDB is served, dumped whole, and leaves nothing behind."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    serve = [sys.executable, "-m", "magento_pager", "serve", "--orders", "50", "--database", mariadb.url("served")]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, env=environment) as process:  # noqa: S603 -- our own
+        assert process.stdout is not None
+        shop = json.loads(process.stdout.readline())
+        out = tmp_path / "orders.ndjson"
+        dump = [sys.executable, "-m", "magento_pager", "dump", "orders", "--out", str(out)]
+        dump += ["--url", shop["url"], "--user", shop["user"], "--key", shop["key"]]
+        subprocess.run(dump, check=True, capture_output=True)  # noqa: S603 -- our own
+        process.send_signal(signal.SIGTERM)
+    assert len(out.read_text().splitlines()) == 50
+    assert mariadb.run("SHOW DATABASES LIKE 'served'") == []

@@ -1,0 +1,658 @@
+"""The decoder: what it accepts it reads as zeep does, and everything else it refuses, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsdls import LISTS, Flavour, wsdl
+from zeep_oracle import Oracle, same_rows
+
+from magento_pager.errors import MalformedReplyError
+from magento_pager.shop.decoding import (
+    LONGEST_ROW,
+    MOST_FORMS,
+    Array,
+    Forms,
+    Leaf,
+    ReplyFaultError,
+    ReplyShape,
+    Struct,
+    decode,
+    decode_small,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+ORACLES: dict[Flavour, Oracle] = {"rpc": Oracle(wsdl("rpc")), "wsi": Oracle(wsdl("wsi"))}
+SHAPES: dict[Flavour, ReplyShape] = {flavour: oracle.shape("salesOrderList") for flavour, oracle in ORACLES.items()}
+FIELDS = LISTS["salesOrderList"]
+XSD = "{http://www.w3.org/2001/XMLSchema}"
+STRING = Leaf(f"{XSD}string")
+ROWS: list[dict[str, str]] = [
+    {"order_id": str(number), "increment_id": f"1000{number}", "status": "complete", "customer_note": "as\never"}
+    for number in range(1, 6)
+]
+
+
+def rendered(flavour: Flavour, rows: Iterable[dict[str, str]], *, broken: bool = True) -> bytes:
+    """A reply to salesOrderList as PHP would write it.
+
+    Args:
+        flavour: rpc or wsi.
+        rows: fields and their content, ready for XML.
+        broken: whether the server is of 1.8 or newer, which writes a line break between all tags.
+    """
+    kind = ' xsi:type="xsd:string"' if flavour == "rpc" else ""
+    item, start = ("item", '<item xsi:type="ns1:salesOrderListEntity">')
+    head = (
+        'xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+        'SOAP-ENV:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"'
+    )
+    answer = "salesOrderListResponse"
+    rows = list(rows)
+    result = (
+        f'<result SOAP-ENC:arrayType="ns1:salesOrderListEntity[{len(rows)}]" xsi:type="ns1:salesOrderListEntityArray">'
+    )
+    if flavour == "wsi":
+        item, start, head, answer, result = (
+            "complexObjectArray",
+            "<complexObjectArray>",
+            "",
+            f"{answer}Param",
+            "<result>",
+        )
+    inner = "".join(
+        start + "".join(f"<{name}{kind}>{text}</{name}>" for name, text in row.items()) + f"</{item}>" for row in rows
+    )
+    text = (
+        f'<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/" xmlns:ns1="urn:Magento" {head}>'
+        f"<SOAP-ENV:Body><ns1:{answer}>{result}{inner}</result></ns1:{answer}></SOAP-ENV:Body></SOAP-ENV:Envelope>"
+    )
+    if broken:
+        text = text.replace("><", ">\n<")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
+
+
+def cut(body: bytes, size: int) -> Iterator[bytes]:
+    """A body in pieces of a size."""
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+def decoded(flavour: Flavour, body: bytes, size: int = 1 << 16) -> list[dict[str, Any]]:
+    """All rows of a body that arrives in pieces of a size."""
+    return list(decode(cut(body, size), SHAPES[flavour]))
+
+
+# What is accepted
+
+# Texts that are hard on parsers, beside what hypothesis thinks of.
+AWKWARD = [
+    "",
+    "\n",
+    " ",
+    "a\nb",
+    "]]>",
+    "</item>",
+    '"type="xsd:string">',
+    "&amp;",
+    "\xa0",
+    "\u2028",
+    "é\t",
+    "\U0001f600",
+]
+characters = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff")
+texts = st.sampled_from(AWKWARD) | st.text(characters | st.sampled_from("\n\t&<>"), max_size=12)
+some_rows = st.lists(
+    st.fixed_dictionaries({FIELDS[0]: st.integers(1, 99).map(str)}, optional=dict.fromkeys(FIELDS[1:], texts)).map(
+        lambda row: {name: row[name] for name in FIELDS if name in row}
+    ),
+    max_size=12,
+)
+
+
+@given(rows=some_rows, flavour=st.sampled_from(["rpc", "wsi"]), broken=st.booleans(), size=st.integers(1, 300))
+def test_texts_come_out_as_they_went_in(
+    rows: list[dict[str, str]], flavour: Flavour, *, broken: bool, size: int
+) -> None:
+    """Whatever a shop's texts hold, and however the reply is cut, rows are what was rendered and what zeep gives."""
+    body = rendered(flavour, ({name: escape(text) for name, text in row.items()} for row in rows), broken=broken)
+    if broken:  # the server cannot tell an empty text from none but by the line break, nor that from a real one
+        expected = [{name: "" if text == "\n" else text for name, text in row.items()} for row in rows]
+    else:
+        expected = [{name: text for name, text in row.items() if text} for row in rows]
+    ours = decoded(flavour, body, size)
+    assert ours == expected
+    assert same_rows(ours, ORACLES[flavour].rows("salesOrderList", body), body)
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("&#13;&#10;", "\r\n"),
+        ("a&#13;\nb", "a\r\nb"),
+        ("a\tb", "a\tb"),
+        ("&#x41;&#233;", "Aé"),
+        ("&quot;&apos;", "\"'"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("a > b", "a > b"),
+        ("&amp;#1;", "&#1;"),  # how servers from 1.9.3 on send a control character
+        ("&amp;lt;b&gt;", "&lt;b>"),
+        ("\x7f\x85", "\x7f\x85"),
+        (' xsi:type="xsd:string">a', ' xsi:type="xsd:string">a'),
+        ("\n\n", "\n\n"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 3])
+def test_what_a_parser_changes_is_changed(flavour: Flavour, raw: str, text: str, place: int) -> None:
+    """References are resolved and line ends made one, in a row of a new form as in one whose form is known."""
+    rows = [dict(row) for row in ROWS]
+    rows[place]["customer_note"] = raw
+    body = rendered(flavour, rows)
+    ours = decoded(flavour, body)
+    assert ours[place]["customer_note"] == text
+    assert same_rows(ours, ORACLES[flavour].rows("salesOrderList", body), body)
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_rows_come_as_their_bytes_come(flavour: Flavour) -> None:
+    """A row is given as soon as its last byte is in, long before the reply ends."""
+    body = rendered(flavour, ROWS)
+    end = b"</item>" if flavour == "rpc" else b"</complexObjectArray>"
+    third = sum(len(part) + len(end) for part in body.split(end)[:3])
+    asked = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal asked
+        for asked in range(len(body)):
+            yield body[asked : asked + 1]
+
+    rows = decode(pieces(), SHAPES[flavour])
+    assert [next(rows)["order_id"] for _ in range(3)] == ["1", "2", "3"]
+    assert asked == third - 1
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_no_rows_are_no_rows(flavour: Flavour) -> None:
+    """An empty list is empty, written short or long."""
+    body = rendered(flavour, [], broken=False)
+    assert decoded(flavour, body) == []
+    assert decoded(flavour, body.replace(b"></result>", b"/>")) == []
+    assert decoded(flavour, rendered(flavour, [])) == []
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_byte_order_mark_is_harmless(flavour: Flavour) -> None:
+    """A PHP file saved with one puts it before every reply."""
+    assert decoded(flavour, b"\xef\xbb\xbf" + rendered(flavour, ROWS)) == ROWS
+
+
+def test_null_is_an_absent_key() -> None:
+    """Nil, empty and absent elements are all NULL."""
+    row = '<order_id xsi:type="xsd:string">7</order_id><status xsi:nil="true"/><increment_id/>'
+    body = rendered("rpc", [{}]).replace(b">\n</item>", f">{row}</item>".encode())
+    assert decoded("rpc", body) == [{"order_id": "7"}]
+
+
+def test_forms_are_as_many_as_there_are() -> None:
+    """More forms of row than are remembered, each twice, are read all the same."""
+    names = [f"field_{number}" for number in range(12)]
+    shape = ReplyShape(
+        "salesOrderList",
+        "{urn:Magento}salesOrderListResponse",
+        "result",
+        "{urn:Magento}salesOrderListEntityArray",
+        "item",
+        Struct("{urn:Magento}salesOrderListEntity", dict.fromkeys(names, STRING), ordered=False),
+    )
+    sets = [
+        {name: str(mask) for place, name in enumerate(names) if mask >> place & 1} for mask in range(1, MOST_FORMS * 2)
+    ]
+    rows = [row for row in sets for _ in range(2)]
+    assert list(decode(cut(rendered("rpc", rows), 5000), shape)) == rows
+
+
+def test_forms_outlive_a_reply() -> None:
+    """Forms remembered from one reply change nothing in the next."""
+    forms = Forms()
+    for rows in (ROWS, ROWS[::-1], [], ROWS[:1]):
+        assert list(decode([rendered("rpc", rows)], SHAPES["rpc"], forms)) == rows
+
+
+def test_forms_do_not_outlive_their_prefixes() -> None:
+    """The same bytes mean something else where their prefixes do: a known form is then checked anew."""
+    forms = Forms()
+    body = rendered("rpc", ROWS)
+    assert list(decode([body], SHAPES["rpc"], forms)) == ROWS
+    other = body.replace(b'xmlns:xsd="http://www.w3.org/2001/XMLSchema"', b'xmlns:xsd="urn:other"')
+    with pytest.raises(MalformedReplyError, match="is typed 'xsd:string'"):
+        list(decode([other], SHAPES["rpc"], forms))
+
+
+PRODUCTS = {  # with lists inside, as catalogProductList has them
+    "rpc": ReplyShape(
+        "catalogProductList",
+        "{urn:Magento}catalogProductListResponse",
+        "storeView",
+        "{urn:Magento}catalogProductEntityArray",
+        "item",
+        Struct(
+            "{urn:Magento}catalogProductEntity",
+            {
+                "product_id": Leaf(f"{XSD}int", integer=True),
+                "category_ids": Array("{urn:Magento}ArrayOfString", STRING),
+            },
+            ordered=False,
+        ),
+    ),
+    "wsi": ReplyShape(
+        "catalogProductList",
+        "{urn:Magento}catalogProductListResponse",
+        "storeView",
+        "{urn:Magento}catalogProductEntityArray",
+        "complexObjectArray",
+        Struct(
+            "{urn:Magento}catalogProductEntity",
+            {
+                "product_id": Leaf(f"{XSD}int", integer=True),
+                "category_ids": Struct(
+                    "{urn:Magento}ArrayOfString",
+                    {"complexObjectArray": STRING},
+                    ordered=True,
+                    repeated=frozenset({"complexObjectArray"}),
+                ),
+            },
+            ordered=True,
+            required=frozenset({"product_id"}),
+        ),
+    ),
+}
+
+
+def product_reply(*rows: str) -> bytes:
+    """A reply to catalogProductList that holds these rows as they are."""
+    return f"""<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"
+          xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/"
+          xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body>
+        <n:catalogProductListResponse xmlns:n="urn:Magento"><storeView>{"".join(rows)}</storeView>
+        </n:catalogProductListResponse></e:Body></e:Envelope>""".encode()
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+def test_lists_in_rows_are_no_rows(size: int) -> None:
+    """The items of a list inside a row have the tag of a row, and are values of its field."""
+    two = "<category_ids><item>3</item><item>5</item></category_ids>"
+    body = product_reply(f"<item><product_id>1</product_id>{two}</item><item><product_id>2</product_id></item>")
+    rows = list(decode(cut(body, size), PRODUCTS["rpc"]))
+    assert rows == [{"product_id": "1", "category_ids": ["3", "5"]}, {"product_id": "2"}]
+    body = body.replace(b"item>", b"complexObjectArray>")
+    rows = list(decode(cut(body, size), PRODUCTS["wsi"]))
+    assert rows == [{"product_id": "1", "category_ids": {"complexObjectArray": ["3", "5"]}}, {"product_id": "2"}]
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ("<category_ids/>", {}),
+        ('<category_ids xsi:nil="true"/>', {}),
+        ('<category_ids SOAP-ENC:arrayType="x[0]"/>', {"category_ids": []}),
+        ('<category_ids SOAP-ENC:arrayType="x[2]"><item>3</item><item/></category_ids>', None),
+    ],
+)
+def test_an_empty_list_is_not_null(ids: str, expected: dict[str, Any] | None, size: int) -> None:
+    """A list in RPC that is empty says that it is a list; items that are NULL are left out, as by zeep."""
+    body = product_reply(f"<item><product_id>1</product_id>{ids}</item>")
+    rows = list(decode(cut(body, size), PRODUCTS["rpc"]))
+    assert rows == [{"product_id": "1"} | ({"category_ids": ["3"]} if expected is None else expected)]
+
+
+# What is refused
+
+
+def damaged(flavour: Flavour, old: str, new: str, place: int) -> bytes:
+    """A reply in whose row at a place the first `old` is `new`."""
+    end = b"</item>" if flavour == "rpc" else b"</complexObjectArray>"
+    parts = rendered(flavour, ROWS).split(end)
+    head, row = parts[place].rpartition(b"<order_id")[::2]
+    row = b"<order_id" + row
+    if old.encode() not in row:  # the start of the row, then
+        assert old.encode() in head
+        head = head[::-1].replace(old.encode()[::-1], new.encode()[::-1], 1)[::-1]
+    parts[place] = head + row.replace(old.encode(), new.encode(), 1)
+    return end.join(parts)
+
+
+ANY_ROW = {
+    "unknown field": ("<status", "<colour>red</colour><status", "which the WSDL does not declare"),
+    "field twice": ("<status", "<status>new</status><status", "a row holds <status> twice"),
+    "markup in a text": ("complete", "<b>complete</b>", "holds markup where text was promised"),
+    "qualified field": ("<status", "<ns1:status>new</ns1:status><status", "does not declare"),
+    "comment": ("complete", "com<!-- -->plete", "a comment"),
+    "comment around a field": ("<status", "<!--<status", "a comment"),
+    "cdata": ("complete", "<![CDATA[complete]]>", "CDATA"),
+    "processing instruction": ("complete", "com<?php ?>plete", "processing instruction"),
+    "doctype": ("complete", "<!DOCTYPE a>", "document type"),
+    "entity": ("complete", "&harmless;", "malformed"),
+    "forbidden reference": ("complete", "&#1;", "malformed"),
+    "control character": ("complete", "com\x01plete", "malformed"),
+    "null byte": ("complete", "com\x00plete", "malformed"),
+    "noncharacter": ("complete", "com\ufffeplete", "malformed"),
+    "bare ampersand": ("complete", "this & that", "malformed"),
+    "bare less-than": ("complete", "this < that", "malformed"),
+    "unclosed": ("</status>", "", "malformed"),
+    "crossed": ("</status>", "</order_id>", "malformed"),
+    "attribute": ("<status", '<status id="ref1"', "has an attribute id"),
+    "reference": ("<status", '<status href="#ref1"', "has an attribute href"),
+    "nil with content": (
+        "<status",
+        '<status xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true"',
+        "is nil and yet holds something",
+    ),
+    "foreign type": (
+        "<customer_note",
+        '<customer_note xmlns:j="http://www.w3.org/2001/XMLSchema-instance" j:type="ns1:filters"',
+        "is typed 'ns1:filters'|malformed",  # in RPC a second xsi:type is no XML at all
+    ),
+    "deep nesting": ("complete", "<a>" * 3000 + "</a>" * 3000, "malformed"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize("place", [0, 1, 4])
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+@pytest.mark.parametrize("damage", ANY_ROW)
+def test_a_damaged_row_is_refused(damage: str, flavour: Flavour, place: int, size: int) -> None:
+    """The damage is found in the first row, in one of a new form, and in one whose form is known."""
+    old, new, message = ANY_ROW[damage]
+    body = damaged(flavour, old, new, place)
+    rows: list[dict[str, Any]] = []
+    with pytest.raises(MalformedReplyError, match=message) as caught:
+        rows.extend(decode(cut(body, size), SHAPES[flavour]))
+    assert rows == ROWS[: len(rows)]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('xsd:string">c', 'xsd:int">c', "is typed 'xsd:int'"),
+        ('xsd:string">c', 'nowhere:string">c', "is typed 'nowhere:string'"),
+        ("ns1:salesOrderListEntity", "ns1:filters", "is typed 'ns1:filters'"),
+        ("ns1:salesOrderListEntity", "xsd:string", "is typed 'xsd:string'"),
+        ('xsi:type="ns1:salesOrderListEntity"', 'xsi:nil="true"', "is nil and yet holds something"),
+    ],
+)
+def test_another_type_than_promised_is_refused(old: str, new: str, message: str, place: int) -> None:
+    """In RPC every element says its type, which must be the declared one."""
+    with pytest.raises(MalformedReplyError, match=message):
+        decoded("rpc", damaged("rpc", old, new, place))
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_the_order_of_fields_matters_in_wsi(place: int) -> None:
+    """A sequence is a sequence; in RPC the fields may come in any order."""
+    first, second = "<status>complete</status>", "<customer_note>as\never</customer_note>"
+    body = damaged("wsi", f"{first}\n{second}", f"{second}\n{first}", place)
+    with pytest.raises(MalformedReplyError, match="not in the order"):
+        decoded("wsi", body)
+    assert decoded("rpc", rendered("rpc", [dict(reversed(row.items())) for row in ROWS])) == ROWS
+
+
+@pytest.mark.parametrize("text", ["abc", "1.5", "", "0x10", "1 2", "\u0661"])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_number_that_is_none_is_refused(text: str, place: int) -> None:
+    """Where the WSDL promises a whole number, anything else is damage; nothing at all is NULL."""
+    shape = replace(
+        PRODUCTS["rpc"],
+        row=replace(PRODUCTS["rpc"].row, fields={"product_id": Leaf(f"{XSD}int", integer=True), "sku": STRING}),
+    )
+    numbers = ["1", "-2", "+3", " 4 "]
+    rows = [f"<item><product_id>{number}</product_id><sku>a</sku></item>" for number in numbers]
+    assert [row["product_id"] for row in decode([product_reply(*rows)], shape)] == numbers
+    rows[place] = f"<item><product_id>{text}</product_id><sku>a</sku></item>"
+    if text == "":
+        assert list(decode([product_reply(*rows)], shape))[place] == {"sku": "a"}
+    else:
+        with pytest.raises(MalformedReplyError, match="is no number"):
+            list(decode([product_reply(*rows)], shape))
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("<complexObjectArray/>", "a row is empty"),
+        ("<complexObjectArray> </complexObjectArray>", "a row is empty"),
+        ("<complexObjectArray><category_ids/></complexObjectArray>", "a row lacks <product_id>"),
+        ("<complexObjectArray><product_id>1</product_id><category_ids>3</category_ids></complexObjectArray>", None),
+        (
+            (
+                "<complexObjectArray><product_id>1</product_id><category_ids><complexObjectArray>3<b/></complexObjectArray>"
+                "</category_ids></complexObjectArray>"
+            ),
+            "holds markup",
+        ),
+        (
+            (
+                "<complexObjectArray><product_id>1</product_id><category_ids><item>3</item></category_ids>"
+                "</complexObjectArray>"
+            ),
+            "holds <item>",
+        ),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1 << 16])
+def test_a_row_that_is_none_is_refused(row: str, message: str | None, size: int) -> None:
+    """Empty rows, rows without a field they must have, and lists of something else."""
+    good = "<complexObjectArray><product_id>1</product_id></complexObjectArray>"
+    body = product_reply(good, row)
+    if message is None:  # a text where a list should be is passed over, by us as by zeep
+        assert list(decode(cut(body, size), PRODUCTS["wsi"])) == [{"product_id": "1"}] * 2
+    else:
+        with pytest.raises(MalformedReplyError, match=message):
+            list(decode(cut(body, size), PRODUCTS["wsi"]))
+
+
+def test_a_list_in_a_row_that_miscounts_is_refused() -> None:
+    """A list inside a row announces its length, too."""
+    ids = '<category_ids SOAP-ENC:arrayType="x[2]"><item>3</item></category_ids>'
+    with pytest.raises(MalformedReplyError, match="<category_ids> announces 2 rows and holds 1"):
+        list(decode([product_reply(f"<item><product_id>1</product_id>{ids}</item>")], PRODUCTS["rpc"]))
+
+
+DOCUMENT = {
+    "too few announced": ("Entity[5]", "Entity[4]", "announces 4 rows and holds 5"),
+    "too many announced": ("Entity[5]", "Entity[6]", "announces 6 rows and holds 5"),
+    "wrong type of result": ("ns1:salesOrderListEntityArray", "ns1:filters", "is typed 'ns1:filters'"),
+    "another list's rows": ("salesOrderListResponse", "salesOrderInvoiceListResponse", "answers with .*InvoiceList"),
+    "another namespace": ('"urn:Magento"', '"urn:Other"', "urn:Other"),
+    "another result": ("result", "storeView", "does not hold one <result>"),
+    "second result": ("</result>", "</result><result/>", "does not hold one <result>"),
+    "stray element before the rows": ('Array">', 'Array"><junk/>', "stands among the rows"),
+    "stray element behind the rows": ("</result>", "<junk/></result>", "<junk> stands among the rows"),
+    "stray element between rows": ("</item>", "</item><junk/>", "stands among the rows"),
+    "row in a wrapper": ("</result>", "<junk><item/></junk></result>", "<junk> stands among the rows"),
+    "look-alike beside the result": ("</result>", "</result><item/>", "does not hold one <result>"),
+    "look-alike in the header": ("<SOAP-ENV:Body>", "<SOAP-ENV:Header><item/></SOAP-ENV:Header><SOAP-ENV:Body>", None),
+    "second body": ("</SOAP-ENV:Body>", "</SOAP-ENV:Body><SOAP-ENV:Body/>", "no single body"),
+    "fault behind the rows": ("</SOAP-ENV:Body>", "<SOAP-ENV:Fault/></SOAP-ENV:Body>", "no single body"),
+    "no body": ("SOAP-ENV:Body", "SOAP-ENV:Torso", "no single body"),
+    "no envelope": ("SOAP-ENV:Envelope", "SOAP-ENV:Letter", "no SOAP envelope but"),
+    "trailing junk": ("</SOAP-ENV:Envelope>", "</SOAP-ENV:Envelope>junk", "malformed"),
+    "trailing element": ("</SOAP-ENV:Envelope>", "</SOAP-ENV:Envelope><item/>", "malformed"),
+    "php notice before": ("<?xml", "<br />\n<b>Notice</b>: <?xml", "processing instruction|not XML"),
+    "blank line before": ("<?xml", "\n<?xml", "not XML; it begins with"),
+    "doctype": ("?>", '?><!DOCTYPE a SYSTEM "http://127.0.0.1/x.dtd">', "document type"),
+    "internal entity": ("?>", '?><!DOCTYPE a [<!ENTITY e "harmless">]>', "document type"),
+    "external entity": ("?>", '?><!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]>', "document type"),
+    "billion laughs": ("?>", '?><!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>', "document type"),
+    "stylesheet": ("?>", '?><?xml-stylesheet href="x"?>', "processing instruction"),
+    "declared as utf-16": ('"UTF-8"', '"UTF-16"', "encoded in 'UTF-16', not in UTF-8"),
+    "declared as utf-7": ('"UTF-8"', '"UTF-7"', "encoded in 'UTF-7', not in UTF-8"),
+    "declared as latin": ('"UTF-8"', "'iso-8859-1'", "encoded in 'iso-8859-1', not in UTF-8"),
+    "result that is a reference": ("<result", '<result href="#r"', "has an attribute href"),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+@pytest.mark.parametrize("damage", DOCUMENT)
+def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
+    """What surrounds the rows is as promised, or the reply is refused, however it is cut."""
+    old, new, message = DOCUMENT[damage]
+    body = rendered("rpc", ROWS).replace(
+        old.encode(), new.encode(), 2 if old.startswith("SOAP") or old == "result" else 1
+    )
+    assert body != rendered("rpc", ROWS)
+    if damage == "another list's rows":
+        body = body.replace(old.encode(), new.encode())
+    if message is None:  # a header is no business of the rows
+        assert decoded("rpc", body, size) == ROWS
+        return
+    with pytest.raises(MalformedReplyError, match=message) as caught:
+        decoded("rpc", body, size)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the reply is empty"),
+        (b"\n", "the reply is empty"),
+        (b"OK", "not XML; it begins with 'OK'"),
+        (b'{"error": 1}', "not XML"),
+        (b"<!DOCTYPE html><html><body>Please log in</body></html>", "not XML; it begins with '<!DOCTYPE html>"),
+        (b"<html><body>Please log in</body></html>", "no SOAP envelope but <html>"),
+        (b"<pre>SQLSTATE[42S22]</pre>", "no SOAP envelope but <pre>"),
+        (rendered("rpc", ROWS).decode().encode("utf-16"), "not XML"),
+        (rendered("rpc", ROWS).decode().encode("utf-16-le"), "not XML|malformed"),
+        (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn", 1), "malformed"),
+        (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn"), "malformed"),
+        (b"<?xml version='1.0'?><a>" + b"<b>" * 10_000, "malformed"),
+    ],
+)
+def test_what_is_no_reply_is_refused(body: bytes, message: str, size: int) -> None:
+    """Pages, nothing, other encodings: the message shows how it begins."""
+    for short in (False, True):
+        with pytest.raises(MalformedReplyError, match=message) as caught:
+            decode_small(body, "login") if short else decoded("rpc", body, size)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_reply_that_is_cut_short_is_refused(flavour: Flavour) -> None:
+    """Wherever a reply ends too soon, the rows before are followed by an error."""
+    body = rendered(flavour, ROWS[:3]).rstrip()
+    for length in range(len(body)):
+        rows: list[dict[str, Any]] = []
+        with pytest.raises(MalformedReplyError):
+            rows.extend(decode([body[:length]], SHAPES[flavour]))
+        assert rows == ROWS[: len(rows)]
+
+
+@pytest.mark.parametrize("place", range(40))
+def test_a_document_type_on_a_seam_is_seen(place: int) -> None:
+    """Wherever a piece ends, a DOCTYPE is found."""
+    body = rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1)
+    start = body.index(b"<!DOCTYPE") - 20 + place
+    with pytest.raises(MalformedReplyError, match="document type"):
+        list(decode([body[:start], body[start:]], SHAPES["rpc"]))
+
+
+FAULT = """<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault><faultcode>{}</faultcode>
+  <faultstring>{}</faultstring></e:Fault></e:Body></e:Envelope>"""
+FAULT_12 = """<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code>
+  <e:Value>{}</e:Value></e:Code><e:Reason><e:Text>{}</e:Text></e:Reason></e:Fault></e:Body></e:Envelope>"""
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize("form", [FAULT, FAULT_12])
+@pytest.mark.parametrize(
+    ("code", "text"), [("5", "Session expired."), ("SOAP-ENV:Server", "a\nb"), ("1", ""), ("", "x")]
+)
+def test_a_fault_is_a_fault(form: str, code: str, text: str, size: int) -> None:
+    """A fault of either SOAP version instead of the reply, in a list as in a short reply, keeps its code and words."""
+    body = form.format(code, text).encode()
+    with pytest.raises(ReplyFaultError) as caught:
+        decoded("rpc", body, size)
+    assert (caught.value.code, caught.value.text) == (code, text)
+    with pytest.raises(ReplyFaultError) as caught:
+        decode_small(body, "login")
+    assert (caught.value.code, caught.value.text) == (code, text)
+
+
+# What is bounded
+
+
+def endless(start: bytes, part: bytes) -> tuple[Iterator[bytes], list[int]]:
+    """A reply without an end, in pieces of about 64 KiB, and how many of them were taken."""
+    piece = part * (1 + 65536 // len(part))
+    taken: list[int] = []
+
+    def count(one: bytes) -> bytes:
+        taken.append(len(one))
+        return one
+
+    return map(count, chain([start], repeat(piece))), taken
+
+
+HEAD = rendered("rpc", ROWS).partition(b"</result>")[0]
+
+
+@pytest.mark.parametrize(
+    ("start", "part"),
+    [
+        (HEAD, b"<junk/>"),
+        (HEAD, b"<junk>"),
+        (HEAD, b"<junk>" + b"<item>x</item>" * 100),
+        (HEAD + b"<junk>", b"<item>x</item>"),
+        (HEAD, b" "),
+        (HEAD + b"<item><status>", b"a"),
+        (HEAD + b"<item>", b"<status/>"),
+        (HEAD + b"<item a='", b"a"),
+        (HEAD.replace(b"<result", b"<rows"), b"<item>x</item>"),
+        (b"<a>", b"<item>x</item>"),
+        (b"<a", b" "),
+        (b"", b" "),
+        (b"<!--", b"a"),
+    ],
+)
+def test_an_endless_reply_is_given_up(start: bytes, part: bytes) -> None:
+    """Where no row ends any more, the reply is refused before much of it was taken, and so before it takes memory."""
+    pieces, taken = endless(start, part)
+    with pytest.raises(MalformedReplyError):
+        list(decode(pieces, SHAPES["rpc"]))
+    assert sum(taken) < LONGEST_ROW + 3 * (1 << 17)
+
+
+def test_rows_are_let_go() -> None:
+    """A reply of very many rows keeps no more of them than one: memory does not grow with the reply."""
+    end = b"</item>"
+    first, *rows, _ = rendered("rpc", ROWS).split(end)
+    plain, odd = rows[1] + end, rows[1].replace(b"complete", b"a > b") + end  # one is recognised, the other parsed
+    total = 20_000
+    pieces = chain(
+        [(first + end).replace(b"[5]", b"[%d]" % (2 * total + 1))], repeat((plain + odd) * 100, total // 100)
+    )
+    tail = [b"</result></ns1:salesOrderListResponse></SOAP-ENV:Body></SOAP-ENV:Envelope>"]
+    forms = Forms()
+    before = _resident()
+    for count, _ in enumerate(decode(chain(pieces, tail), SHAPES["rpc"], forms)):  # noqa: B007  the last is looked at
+        pass
+    assert count == 2 * total
+    assert _resident() - before < 20_000_000, "of some 17 MB of reply, tens of MB as a tree"
+
+
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  no ordinary file
+        return int(file.read().split()[1]) * 4096

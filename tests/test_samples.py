@@ -1,0 +1,337 @@
+"""The recordings of a live server.
+
+Every reply decodes to what zeep gives or to its documented error; every request says what ours says for the same query.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from functools import cache
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import responses
+from conftest import SAMPLES
+from lxml import etree
+from zeep_oracle import Oracle, same_rows
+
+from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.decoding import decode
+from magento_pager.shop.operations import OPERATIONS, ORDERS, Operation
+from magento_pager.walk.conditions import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lxml.etree import _Element as Element
+
+SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
+BY_NAME = {operation.name: operation for operation in OPERATIONS.values()}
+SESSION = "0123456789abcdef0123456789abcdef"
+
+ROWS = {  # recordings of a list's rows that are not named after the list
+    "rpc/fault_invalid_condition": ORDERS,  # an unknown operator is no fault: it reads as equality
+    "wsi/fault_invalid_condition": ORDERS,
+    "rpc/wrong_namespace_urn_Magento": ORDERS,  # RPC takes any namespace
+}
+FAULTS = {  # and the code each is known by
+    "access_denied": "2",
+    "duplicate_address_row": "1",
+    "empty_body": "Sender",
+    "empty_login": "6",
+    "empty_session": "5",
+    "invalid_filter_field": "1",
+    "invalid_filter_field_customer": "101",
+    "invalid_filter_field_invoice": "1",
+    "invalid_filter_field_product": "0",
+    "malformed_xml": "Sender",
+    "max_execution_time": "SOAP-ENV:Server",
+    "memory_limit": "SOAP-ENV:Server",
+    "memory_limit_display_errors": "SOAP-ENV:Server",
+    "missing_param": "100",
+    "not_soap": "env:VersionMismatch",
+    "order_not_exists": "100",
+    "other_flavour_request": "SOAP-ENV:Server",
+    "session_after_endSession": "5",
+    "session_timed_out": "5",
+    "soap_encoding_schema_unreachable": "WSDL",
+    "unknown_operation": "SOAP-ENV:Server",
+    "unknown_session": "5",
+    "wrong_login": "2",
+    "wsdl_self_fetch_failed": "WSDL",
+}
+OTHER_FAULTS = {
+    "rpc/salesOrderList_two_conditions": "SOAP-ENV:Server",  # `lt` was dropped, and all orders are too many
+    "wsi/salesOrderList_two_conditions": "SOAP-ENV:Server",
+    "rpc/pre193_invalid_utf8": "SOAP-ENV:Server",
+    "wsi/wrong_namespace_urn_Magento": "SOAP-ENV:Server",
+    "wsi/fault_missing_param": "6",
+}
+PAGES = {
+    "rpc/http_503_maintenance": (503, True),
+    "rpc/http_db_down": (503, True),
+    "rpc/fault_http_413_body_too_large": (413, False),
+}
+MALFORMED = ["rpc/pre193_control_char_0x01"]
+NEVER_OURS = {  # requests that no client of a WSDL sends, or that use the simple filter, which we never do
+    "fault_empty_body",
+    "fault_empty_login",
+    "fault_empty_session",
+    "fault_malformed_xml",
+    "fault_missing_param",
+    "fault_not_soap",
+    "fault_other_flavour_request",
+    "fault_unknown_operation",
+    "salesOrderList_simple_and_complex",
+    "salesOrderList_simple_filter",
+    "wrong_namespace_urn_Magento",
+}
+
+
+def recorded(suffix: str) -> list[str]:
+    """The recordings with this suffix, as rpc/NAME and wsi/NAME; one that is missing where there are none."""
+    names = [
+        f"{flavour}/{path.name.removesuffix(suffix)}"
+        for flavour in ("rpc", "wsi")
+        for path in sorted((SAMPLES / flavour).glob(f"*{suffix}"))
+    ]
+    return names or ["rpc/none"]
+
+
+def list_of(name: str) -> Operation | None:
+    """The list whose rows a recorded reply holds."""
+    return ROWS.get(name) or (None if name in OTHER_FAULTS else BY_NAME.get(re.split(r"[/_]", name)[1]))
+
+
+REPLIES = recorded(".response.xml")
+LISTS = [name for name in REPLIES if list_of(name)] or REPLIES
+FAILURES = [name for name in REPLIES if name.partition("/")[2].removeprefix("fault_") in FAULTS or name in OTHER_FAULTS]
+REQUESTS = [name for name in recorded(".request.xml") if name.partition("/")[2] not in NEVER_OURS]
+
+
+@cache
+def wsdl_for(name: str) -> bytes:
+    """The WSDL of the server a recording comes from."""
+    flavour = name.partition("/")[0]
+    which = "wsdl_urn_Magento.xml" if name.endswith("rows_urn_Magento") else "wsdl.xml"
+    return (SAMPLES / flavour / which).read_bytes()
+
+
+@cache
+def oracle_of(wsdl: bytes) -> Oracle:
+    """The oracle of a WSDL, read once."""
+    return Oracle(wsdl)
+
+
+def reply(name: str) -> bytes:
+    """A recorded body."""
+    return (SAMPLES / f"{name}.response.xml").read_bytes()
+
+
+def status(name: str) -> int:
+    """A recorded status; where only the body was kept, that of a PHP error where the body is a fault."""
+    head = SAMPLES / f"{name}.response.http"
+    if head.exists():
+        return int(head.read_text(encoding="utf-8").split()[1])
+    return 500 if b":Fault>" in reply(name) else 200
+
+
+def login_reply(flavour: str) -> bytes:
+    """A session, as the server of that flavour gives one."""
+    answer, part = ("loginResponse", "loginReturn") if flavour == "rpc" else ("loginResponseParam", "result")
+    return f"""<e:Envelope xmlns:e="{SOAP[1:-1]}"><e:Body><n:{answer} xmlns:n="urn:OpenMage"><{part}>{SESSION}</{part}>
+      </n:{answer}></e:Body></e:Envelope>""".encode()
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    """HTTP without a network."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def connected(web: responses.RequestsMock, name: str) -> Connection:
+    """A connection to a server with the WSDL of a recording, logged in; what it answers next is for the test to say."""
+    wsdl = wsdl_for(name)
+    url = str(etree.fromstring(wsdl).xpath("string(//@location[contains(., 'v2_soap')])"))
+    web.get(url, body=wsdl)
+    connection = Connection(f"{url}?wsdl=1", "pager", "secret12345")
+    web.post(url, body=login_reply(name.partition("/")[0]))
+    connection.login()
+    return connection
+
+
+def answer(web: responses.RequestsMock, connection: Connection, body: bytes, code: int = 200) -> None:
+    """Let the server answer every call so, but those that log in."""
+    flavour = "rpc" if connection.flavour == "rpc" else "wsi"
+
+    def respond(request: Any) -> tuple[int, dict[str, str], bytes]:
+        return (200, {}, login_reply(flavour)) if b"<apiKey" in request.body else (code, {}, body)
+
+    web.remove(responses.POST, connection.address)
+    web.add_callback(responses.POST, connection.address, respond)
+
+
+def test_every_recorded_reply_has_its_place(samples: Path) -> None:
+    """No recording is overlooked: each is a list's rows, a known failure, or the reply of a short call."""
+    del samples
+    short = {f"{flavour}/{name}" for flavour in ("rpc", "wsi") for name in SHORT}
+    assert set(REPLIES) == {*LISTS, *FAILURES, *PAGES, *MALFORMED, *short}
+    assert len(LISTS) > 30
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_decodes_to_what_zeep_gives(samples: Path, name: str) -> None:
+    """Rows are those of zeep, in order, whatever the sizes of the pieces they arrive in."""
+    del samples
+    operation, body, oracle = list_of(name), reply(name), oracle_of(wsdl_for(name))
+    assert operation
+    theirs = oracle.rows(operation.name, body)
+    sizes = [1, 7, 1 << 16, len(body)] if len(body) < 1 << 17 else [4093, 1 << 16, len(body)]
+    for size in sizes:
+        pieces = (body[start : start + size] for start in range(0, len(body), size))
+        ours = list(decode(pieces, oracle.shape(operation.name)))
+        assert same_rows(ours, theirs, body), f"in pieces of {size}"
+    assert len(theirs) == body.count(f"<{operation.id_field}".encode()) or operation.entity == "shipments"
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_the_ragged_pieces_of_a_long_reply(samples: Path, flavour: str) -> None:
+    """A thousand rows decode to the same in pieces of ever changing size."""
+    del samples
+    body, oracle = reply(f"{flavour}/salesOrderList_1000rows"), oracle_of(wsdl_for(f"{flavour}/"))
+
+    def pieces() -> Iterator[bytes]:
+        start = 0
+        for size in cycle([1, 3, 16, 4096, 2, 30011, 257]):
+            if start >= len(body):
+                return
+            yield body[start : start + size]
+            start += size
+
+    shape = oracle.shape("salesOrderList")
+    rows = list(decode(pieces(), shape))
+    assert len(rows) == 1000
+    assert rows == list(decode([body], shape))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_arrives_whole_through_a_connection(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """The same over HTTP, asked for by our own request."""
+    del samples
+    operation, body = list_of(name), reply(name)
+    assert operation
+    connection = connected(web, name)
+    answer(web, connection, body, status(name))
+    rows = list(connection.rows(operation, [Condition("entity_id", "gteq", "1")]))
+    assert same_rows(rows, oracle_of(wsdl_for(name)).rows(operation.name, body), body)
+    assert connection.bytes_received == len(body)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_fault_keeps_its_code(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """Every recorded fault is a FaultError with the server's code and words, and a message of one line."""
+    del samples
+    connection = connected(web, name)
+    answer(web, connection, reply(name), status(name))
+    with pytest.raises(FaultError) as caught:
+        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
+    assert caught.value.code == (OTHER_FAULTS.get(name) or FAULTS[name.partition("/")[2].removeprefix("fault_")])
+    assert caught.value.text
+    assert caught.value.operation == "salesOrderList"
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(("name", "code", "retryable"), [(name, *outcome) for name, outcome in PAGES.items()])
+def test_a_page_is_a_failure_of_the_way_there(
+    samples: Path, web: responses.RequestsMock, name: str, code: int, *, retryable: bool
+) -> None:
+    """A page instead of a reply is a TransportError that knows its status and shows the page's title."""
+    del samples
+    connection = connected(web, name)
+    answer(web, connection, reply(name), status(name))
+    with pytest.raises(TransportError) as caught:
+        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
+    assert (caught.value.status, caught.value.retryable) == (code, retryable)
+    assert "It said: " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_control_character_makes_a_reply_malformed(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """Servers before 1.9.3 send control characters as they are, which no XML may hold."""
+    del samples
+    connection = connected(web, name)
+    answer(web, connection, reply(name), status(name))
+    with pytest.raises(MalformedReplyError, match="malformed"):
+        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
+
+
+SHORT = {
+    "login": None,
+    "endSession": None,
+    "magentoInfo": {"magento_edition": "Community", "magento_version": "1.9.4.5"},
+    "storeList": None,
+    "salesOrderInfo": None,
+}
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_the_version_of_a_shop(samples: Path, web: responses.RequestsMock, flavour: str) -> None:
+    """The recorded answer to magentoInfo reads as texts by name."""
+    del samples
+    name = f"{flavour}/magentoInfo"
+    connection = connected(web, name)
+    answer(web, connection, reply(name))
+    assert connection.call("magentoInfo") == SHORT["magentoInfo"]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_our_requests_say_what_was_recorded(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """For the same query our request is the recorded one but for its dress: prefixes, types, tags of array items."""
+    del samples
+    theirs = etree.fromstring((SAMPLES / f"{name}.request.xml").read_bytes())
+    operation, namespace, parts, conditions = sense(theirs)
+    connection = connected(web, name)
+    answer(web, connection, b"no reply")
+    with suppress(RemoteError):
+        if operation == "login":
+            Connection(f"{connection.address}?wsdl=1", parts["username"], parts["apiKey"]).call("magentoInfo")
+        elif operation in BY_NAME:
+            list(connection.rows(BY_NAME[operation], [Condition(*condition) for condition in conditions]))
+        else:
+            connection.call(operation, **{part: text for part, text in parts.items() if part != "sessionId"})
+    ours = etree.fromstring(posted(web, "apiKey" if operation == "login" else operation))
+    assert parts.keys() >= {"sessionId"} or operation == "login"
+    said = sense(ours)
+    if "sessionId" in parts:
+        assert said[2].pop("sessionId") == SESSION
+        del parts["sessionId"]
+    if operation == "catalogProductList":  # which the recording leaves to the server's default
+        assert said[2].pop("storeView" if name.startswith("rpc") else "store") == "0"
+    assert said == (operation, namespace, parts, conditions)
+
+
+def posted(web: responses.RequestsMock, word: str) -> bytes:
+    """The last request that holds the word."""
+    bodies = [call.request.body for call in web.calls if call.request.method == "POST"]
+    found = [body for body in bodies if isinstance(body, bytes) and word.encode() in body]
+    return found[-1]
+
+
+def sense(request: Element) -> tuple[str, str, dict[str, str], list[tuple[str, str, str]]]:
+    """What a request means, however it is written: operation, namespace, other parts, conditions."""
+    body = request.find(f"{SOAP}Body")
+    assert body is not None
+    (call,) = body
+    tag = etree.QName(call)
+    conditions = [
+        (item.findtext("key") or "", item.findtext("value/key") or "", item.findtext("value/value") or "")
+        for item in call.findall("filters/complex_filter/*")
+    ]
+    parts = {str(part.tag): part.text or "" for part in call if part.tag != "filters"}
+    return re.sub(r"(Request)?Param$", "", tag.localname), tag.namespace or "", parts, conditions

@@ -1,0 +1,552 @@
+"""HTTP as it goes wrong: servers on loopback that stall, drip, hang up, lie and redirect."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from loopback import Request, receive, reply, reset, serving
+
+from magento_pager.errors import TransportError
+from magento_pager.shop.transport import PIECE, SHORT, HttpOptions, HttpSession, redacted, status_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ENOUGH = 20.0  # seconds in which everything here is over, if it ends at all
+QUICK = HttpOptions(timeout=0.4)
+PATIENT = HttpOptions(timeout=ENOUGH)
+NO_HEADERS: dict[str, str] = {}
+
+
+def fetched(url: str, options: HttpOptions) -> bytes:
+    """What the server answers to a call."""
+    session = HttpSession(options)
+    try:
+        with session.post(url, b"<ask/>", NO_HEADERS, "someCall") as answer:
+            return b"".join(answer.pieces())
+    finally:
+        session.close()
+
+
+def failure(answer: Callable[[socket.socket, Request], None], options: HttpOptions) -> TransportError:
+    """The error that an answer leads to; its message is one line and names the call."""
+    with serving(answer) as url, pytest.raises(TransportError) as caught:
+        fetched(url, options)
+    assert str(caught.value).startswith("someCall: ")
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_whole_answer_is_a_whole_answer() -> None:
+    """Any body comes back as it was sent."""
+    body = bytes(range(256)) * 1000
+    with serving(lambda connection, _: connection.sendall(reply(body))) as url:
+        assert fetched(url, PATIENT) == body
+
+
+def test_an_answer_in_chunks_is_put_together() -> None:
+    """Transfer in chunks, of any size, makes no difference."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for size in (1, 70_000, 3):
+            connection.sendall(b"%x\r\n%s\r\n" % (size, b"a" * size))
+        connection.sendall(b"0\r\n\r\n")
+
+    with serving(answer) as url:
+        assert fetched(url, PATIENT) == b"a" * 70_004
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    """A server may pack with gzip."""
+    body = b"a long story " * 10_000
+    with serving(lambda connection, _: connection.sendall(reply(gzip.compress(body), "Content-Encoding: gzip"))) as url:
+        assert fetched(url, PATIENT) == body
+
+
+def test_a_server_that_stalls() -> None:
+    """No answer at all ends after the timeout."""
+    error = failure(lambda connection, _: _wait_for_the_end(connection), QUICK)
+    assert (error.status, error.retryable) == (None, True)
+    assert "no answer in time; ask for less at once (--window) or allow more time (--timeout)" in str(error)
+
+
+def test_a_server_that_stalls_in_the_body() -> None:
+    """An answer that breaks off without an end does so after the timeout, too."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
+        _wait_for_the_end(connection)
+
+    assert "no answer in time" in str(failure(answer, QUICK))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_server_that_drips(*, packed: bool) -> None:
+    """A byte now and then keeps no call alive beyond its timeout."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        body = b"a" * 2000
+        body = gzip.compress(body, 0) if packed else body
+        connection.sendall(reply(body, *(["Content-Encoding: gzip"] if packed else []))[: -len(body)])
+        for byte in body:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.01)
+
+    error = failure(answer, QUICK)
+    assert "still no end of the answer after 0.4 s" in str(error) or "no answer in time" in str(error)
+
+
+def test_a_body_shorter_than_announced() -> None:
+    """PHP that dies late has announced a length already."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\nsome")
+
+    error = failure(answer, PATIENT)
+    assert error.retryable
+    assert "the answer was cut short" in str(error)
+
+
+def test_no_body_where_one_was_announced() -> None:
+    """The recorded end of a server out of memory: status 200, a length, and nothing."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\n")
+
+    assert "the answer was cut short" in str(failure(answer, PATIENT))
+
+
+def test_a_body_in_chunks_without_its_end() -> None:
+    """The last chunk is missing."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n")
+
+    assert "the answer was cut short" in str(failure(answer, PATIENT))
+
+
+def test_a_reset_in_the_body() -> None:
+    """The connection breaks while the body is read."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
+        time.sleep(0.05)  # so that what was sent is not thrown away with the connection
+        reset(connection)
+
+    error = failure(answer, PATIENT)
+    assert error.retryable
+    assert "the answer was cut short: Connection reset by peer" in str(error)
+
+
+def test_a_server_that_hangs_up() -> None:
+    """No answer but the end of the connection."""
+    error = failure(lambda *_: None, PATIENT)
+    assert error.retryable
+    assert "the connection failed: " in str(error)
+
+
+def test_nobody_there() -> None:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(TransportError, match="someCall: the connection failed: Connection refused; check") as caught:
+        fetched(f"http://127.0.0.1:{port}/", PATIENT)
+    assert caught.value.retryable
+
+
+def test_no_such_host() -> None:
+    """A name that no DNS knows."""
+    with pytest.raises(TransportError, match="someCall: the connection failed: "):
+        fetched("https://no-such-host.invalid/", PATIENT)
+
+
+def test_a_page_that_is_no_http() -> None:
+    """Something else listens on the port."""
+    error = failure(lambda connection, _: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), PATIENT)
+    assert "the connection failed: SSH-2.0-OpenSSH_9.2" in str(error)
+
+
+def test_garbage_that_calls_itself_packed() -> None:
+    """A body that cannot be unpacked is no answer."""
+    error = failure(lambda connection, _: connection.sendall(reply(b"plain", "Content-Encoding: gzip")), PATIENT)
+    assert "the answer cannot be unpacked" in str(error)
+
+
+def test_a_longer_answer_than_allowed() -> None:
+    """The cap is on what was read, and nothing is read beyond it but the piece at hand."""
+    sent: list[int] = []
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        while True:
+            sent.append(connection.send(b"a" * 65536))
+
+    error = failure(answer, HttpOptions(timeout=ENOUGH, max_reply_bytes=1_000_000))
+    assert (error.status, error.retryable) == (200, False)
+    assert "the answer is longer than 1000000 bytes; ask for less at once" in str(error)
+
+
+def test_a_bomb() -> None:
+    """A packed body is capped by what it unpacks to, and unpacked piece by piece."""
+    bomb = gzip.compress(bytes(200_000_000))
+    options = HttpOptions(timeout=ENOUGH, max_reply_bytes=5_000_000)
+    pieces: list[int] = []
+    with (
+        serving(lambda connection, _: connection.sendall(reply(bomb, "Content-Encoding: gzip"))) as url,
+        closing(HttpSession(options)) as session,
+        session.post(url, b"", NO_HEADERS, "someCall") as answer,
+        pytest.raises(TransportError, match="longer than"),
+    ):
+        pieces.extend(len(piece) for piece in answer.pieces())
+    assert max(pieces) <= PIECE
+    assert sum(pieces) <= options.max_reply_bytes
+
+
+def test_a_page_of_any_length_is_not_read() -> None:
+    """Where no list is expected, much less is allowed."""
+    with (
+        serving(lambda connection, _: connection.sendall(reply(bytes(SHORT + 1)))) as url,
+        closing(HttpSession(PATIENT)) as session,
+        session.get(url, "the WSDL") as answer,
+        pytest.raises(TransportError, match=f"longer than {SHORT} bytes"),
+    ):
+        answer.body()
+
+
+def test_leaving_early_hangs_up() -> None:
+    """Who does not want the rest of an answer closes the connection: the server need not send it."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"a" * 65536)
+        finally:
+            over.set()
+
+    session = HttpSession(PATIENT)
+    with serving(answer) as url:
+        with session.post(url, b"", NO_HEADERS, "someCall") as reading:
+            assert next(iter(reading.pieces()))
+        assert over.wait(ENOUGH)
+    session.close()
+
+
+def test_connections_are_kept_and_cookies_are_not() -> None:
+    """Two calls share a connection, and a cookie is never sent back: PHP would lock its session for each call."""
+    heads: list[bytes] = []
+    connections: list[socket.socket] = []
+
+    def answer(connection: socket.socket, first: Request) -> None:
+        connections.append(connection)
+        asked = first
+        while True:
+            heads.append(asked.head)
+            connection.sendall(reply(b"fine", "Set-Cookie: PHPSESSID=abc; path=/; domain=127.0.0.1", last=False))
+            asked = receive(connection)
+
+    session = HttpSession(HttpOptions(timeout=ENOUGH, headers={"X-Shop": "mine"}))
+    with serving(answer) as url:
+        for _ in range(3):
+            with session.post(url, b"<ask/>", {"SOAPAction": '"x"'}, "someCall") as reading:
+                assert reading.body() == b"fine"
+        session.close()
+    assert (len(heads), len(connections)) == (3, 1)
+    for head in heads:
+        assert b"cookie" not in head.lower()
+        assert b"\r\nX-Shop: mine" in head
+        assert b'\r\nSOAPAction: "x"' in head
+        assert b"\r\nAccept-Encoding: gzip" in head
+        assert b"\r\nUser-Agent: magento-pager" in head
+
+
+def test_the_web_servers_own_password() -> None:
+    """Basic auth goes with every call, a WSDL's fetch included."""
+    heads: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        heads.append(request.head)
+        connection.sendall(reply(b"fine"))
+
+    session = HttpSession(HttpOptions(timeout=ENOUGH, basic_auth=("me", "pw")))
+    with serving(answer) as url:
+        with session.get(url, "the WSDL") as reading:
+            reading.body()
+        with session.post(url, b"", NO_HEADERS, "someCall") as reading:
+            reading.body()
+    session.close()
+    assert all(b"\r\nAuthorization: Basic bWU6cHc=" in head for head in heads)
+    assert len(heads) == 2
+
+
+def test_nothing_is_sent_after_closing() -> None:
+    """A closed session refuses, and opens no connection."""
+    session = HttpSession(PATIENT)
+    session.close()
+    with pytest.raises(ValueError, match="is closed"), session.post("http://127.0.0.1:9/", b"", NO_HEADERS, "someCall"):
+        pass
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://www.shop.example/api/v2_soap/index/?a=b", "https://www.shop.example/api/v2_soap/index/"),
+        ("https://me:pw@www.shop.example/", "https://www.shop.example/"),
+        ("/index.php/api/v2_soap/", "/index.php/api/v2_soap/"),
+    ],
+)
+def test_a_redirect_of_a_call_is_refused(status: int, location: str, shown: str) -> None:
+    """Followed, it would become a GET, or send the key elsewhere; the message says which address to use."""
+    calls: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        calls.append(request.head)
+        connection.sendall(reply(b"", f"Location: {location}", status=f"{status} Moved"))
+
+    error = failure(answer, PATIENT)
+    assert (error.status, error.retryable) == (status, False)
+    assert f"HTTP {status}; the server redirects to " in str(error)
+    assert f"{shown}: use the address that leads to" in str(error)
+    assert "pw" not in str(error)
+    assert len(calls) == 1
+
+
+def test_a_redirect_of_a_document_is_followed() -> None:
+    """The WSDL's address may redirect on the same host."""
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        if b"GET /api/v2_soap/ " in request.head:
+            connection.sendall(reply(b"", "Location: /there", status="301 Moved"))
+        else:
+            assert b"GET /there " in request.head
+            connection.sendall(reply(b"found"))
+
+    session = HttpSession(PATIENT)
+    with serving(answer) as url, session.get(url, "the WSDL") as reading:
+        assert reading.body() == b"found"
+    session.close()
+
+
+def test_a_redirect_to_another_host_is_refused() -> None:
+    """It would take the headers, and what they hold, to another host; unless that is allowed."""
+    with serving(lambda connection, _: connection.sendall(reply(b"found"))) as other:
+        elsewhere = other.replace("127.0.0.1", "localhost")
+
+        def answer(connection: socket.socket, _: Request) -> None:
+            connection.sendall(reply(b"", f"Location: {elsewhere}", status="302 Found"))
+
+        session, allowed = HttpSession(PATIENT), HttpSession(HttpOptions(allow_hosts=frozenset({"localhost"})))
+        with serving(answer) as url:
+            with pytest.raises(TransportError, match="redirects to http://localhost"), session.get(url, "the WSDL"):
+                pass
+            with allowed.get(url, "the WSDL") as reading:
+                assert reading.body() == b"found"
+        session.close()
+        allowed.close()
+
+
+def test_a_circle_of_redirects_ends() -> None:
+    """A document that always redirects is given up."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(reply(b"", "Location: /round", status="302 Found"))
+
+    with (
+        serving(answer) as url,
+        closing(HttpSession(PATIENT)) as session,
+        pytest.raises(TransportError, match="redirects in a circle"),
+        session.get(url, "the WSDL"),
+    ):
+        pass
+
+
+# Secrecy
+
+
+def test_plain_http_to_another_machine_is_refused() -> None:
+    """The key is not sent where anyone can read it, unless that is asked for."""
+    session = HttpSession(PATIENT)
+    with (
+        pytest.raises(ValueError, match=r"http://shop.example/a is plain http: .*--insecure-http"),
+        session.post("http://shop.example/a?b=c", b"", NO_HEADERS, "someCall"),
+    ):
+        pass
+    with pytest.raises(ValueError, match="plain http"), session.get("http://192.0.2.7/", "the WSDL"):
+        pass
+    session.close()
+
+
+def test_a_document_is_not_fetched_over_plain_http_after_a_redirect() -> None:
+    """A redirect out of TLS is no way around it."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(reply(b"", "Location: http://192.0.2.7/", status="302 Found"))
+
+    with authority.cert_pem.tempfile() as path, serving(answer, server) as url:
+        session = HttpSession(HttpOptions(ca_bundle=path, allow_hosts=frozenset({"192.0.2.7"})))
+        with pytest.raises(ValueError, match="plain http"), session.get(url, "the WSDL"):
+            pass
+        session.close()
+
+
+def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unknown authority is refused with advice; the user's own is trusted, whatever the environment says."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    ours, theirs = tmp_path / "ours.pem", tmp_path / "theirs.pem"
+    authority.cert_pem.write_to_path(str(ours))
+    stranger.cert_pem.write_to_path(str(theirs))
+    with serving(lambda connection, _: connection.sendall(reply(b"fine")), server) as url:
+        with pytest.raises(TransportError, match=r"no trusted connection: .*--legacy-tls.*--ca-bundle") as caught:
+            fetched(url, PATIENT)
+        assert not caught.value.retryable
+        with pytest.raises(TransportError, match="no trusted connection"):
+            fetched(url.replace("127.0.0.1", "localhost"), HttpOptions(ca_bundle=str(ours)))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(theirs))
+        assert fetched(url, HttpOptions(ca_bundle=str(ours))) == b"fine"
+        assert fetched(url, HttpOptions(ca_bundle=str(ours), legacy_tls=True)) == b"fine"
+        with pytest.raises(TransportError, match="no trusted connection"):
+            fetched(url, HttpOptions(ca_bundle=str(theirs), legacy_tls=True))
+
+
+def test_old_tls_is_opt_in() -> None:
+    """A host that knows nothing newer than TLS 1.1 is reached when asked for."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    server.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        server.maximum_version = ssl.TLSVersion.TLSv1_1
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    with (
+        authority.cert_pem.tempfile() as path,
+        serving(lambda connection, _: connection.sendall(reply(b"fine")), server) as url,
+    ):
+        with pytest.raises(TransportError, match="no trusted connection"):
+            fetched(url, HttpOptions(ca_bundle=path))
+        assert fetched(url, HttpOptions(ca_bundle=path, legacy_tls=True)) == b"fine"
+
+
+def test_a_proxy_by_option_is_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option comes before the environment."""
+    heads: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        heads.append(request.head)
+        connection.sendall(reply(b"by proxy"))
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9/")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
+    with serving(answer) as proxy:
+        options = HttpOptions(timeout=ENOUGH, proxy=proxy, insecure_http=True)
+        assert fetched("http://shop.example/api/", options) == b"by proxy"
+    assert heads[0].startswith(b"POST http://shop.example/api/ ")
+
+
+def test_options_are_checked() -> None:
+    """What cannot work is refused before anything is sent, without showing what may be secret."""
+    for timeout in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="more than 0 seconds"):
+            HttpOptions(timeout=timeout)
+    with pytest.raises(ValueError, match=r"there is no file of certificates nowhere\.pem"):
+        HttpOptions(ca_bundle="nowhere.pem")
+    for name, value in (("X\r\nY", "a"), ("", "a"), ("X", "s3same\r\nY: b"), ("X", " s3same"), ("X", "s3s\u00e4me")):
+        with pytest.raises(ValueError, match="does not allow") as caught:
+            HttpOptions(headers={name: value})
+        assert "s3s" not in str(caught.value)
+
+
+def test_options_keep_secrets() -> None:
+    """The repr of the options shows no password, header or proxy."""
+    options = HttpOptions(
+        headers={"Authorization": "Bearer s3same"}, basic_auth=("me", "s3same"), proxy="http://me:s3same@127.0.0.1:9/"
+    )
+    assert "s3same" not in repr(options)
+
+
+def test_nothing_logs_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """No logger at any level shows headers or bodies."""
+    caplog.set_level(logging.DEBUG)
+    options = HttpOptions(timeout=ENOUGH, headers={"X-Secret": "s3same"}, basic_auth=("me", "s3same"))
+    with (
+        serving(lambda connection, _: connection.sendall(reply(b"s3same"))) as url,
+        closing(HttpSession(options)) as session,
+        session.post(url, b"<apiKey>s3same</apiKey>", NO_HEADERS, "someCall") as reading,
+    ):
+        reading.body()
+    assert any("someCall: HTTP 200, 6 bytes" in record.getMessage() for record in caplog.records)
+    assert "s3same" not in caplog.text
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "advice"),
+    [
+        (401, False, "--basic-auth"),
+        (403, False, "a firewall or bot protection"),
+        (404, False, "check the shop's address"),
+        (405, False, "check the shop's address"),
+        (413, False, "choose a smaller --window"),
+        (429, True, "asks for fewer calls"),
+        (500, False, "choose a smaller --window"),
+        (502, True, "try again later"),
+        (503, True, "in maintenance"),
+        (504, True, "try again later"),
+        (418, False, "try again later"),
+    ],
+)
+def test_each_status_has_its_advice(status: int, advice: str, *, retryable: bool) -> None:
+    """A status without a SOAP reply says what it means and what to do."""
+    error = status_error(status, "salesOrderList", "Tea pot")
+    assert str(error).startswith(f"salesOrderList: HTTP {status}; ")
+    assert advice in str(error)
+    assert str(error).endswith(" It said: Tea pot")
+    assert (error.status, error.retryable) == (status, retryable)
+    assert "It said" not in str(status_error(status, "salesOrderList", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Couldn't load from 'http://me:pw@shop.example/?wsdl=1'",
+            "Couldn't load from 'http://***@shop.example/?wsdl=1'",
+        ),
+        ("sessid = '0123456789abcdef0123456789abcdef'", "sessid = '***'"),
+        ("hash 5f4dcc3b5aa765d61d8327deb882cf99:ab.", "hash ***."),
+        ("a" * 64, "***"),
+        ("order 100000001, 2023-10-01", "order 100000001, 2023-10-01"),
+        ("mail me@shop.example", "mail me@shop.example"),
+    ],
+)
+def test_words_from_outside_are_redacted(text: str, shown: str) -> None:
+    """Passwords in addresses, session ids and hashes do not get through."""
+    assert redacted(text) == shown
+
+
+def _wait_for_the_end(connection: socket.socket) -> None:
+    """Stall until the client hangs up."""
+    connection.settimeout(ENOUGH)
+    connection.recv(1)
