@@ -313,12 +313,17 @@ def regexp(first: int, last: int, *, strict: bool) -> None:
     "--control-characters", multiple=True, type=int, metavar="ID", help="An order with a control character in a name."
 )
 @click.option("--base-url", default="", metavar="URL", help="The address the shop believes it has.")
-def serve(**options: Any) -> None:
+@click.option("--control", is_flag=True, help="Read commands from standard input, a JSON object on each line.")
+def serve(*, control: bool, **options: Any) -> None:
     """Run an embedded shop until Ctrl-C or SIGTERM.
 
     Prints one line of JSON when it is ready: url, user and key. `url` takes the calls; url + "?wsdl=1" is the WSDL.
+    With --control it can be changed while it runs: {"profile": "1.7.0.2"}, {"knobs": {"latency": 0.5}}, {"insert":
+    ["orders", {"entity_id": 5}]}, {"update": ["orders", 5, {"status": "closed"}]}, {"delete": ["orders", 5]}, {"log":
+    true}; each line is answered with one.
     """
     from magento_pager.fake import Shop
+    from magento_pager.fake.control import obey
 
     options["outage"] = options["outage"] or ""
     with _as_usage_error():
@@ -326,12 +331,14 @@ def serve(**options: Any) -> None:
     try:
         with _stoppable(), shop:
             click.echo(json.dumps({"url": shop.url, "user": shop.user, "key": shop.key}))
+            for line in sys.stdin if control else ():
+                click.echo(json.dumps(obey(shop, line)))
             while True:
                 time.sleep(3600)
     except _StoppedError:
         return
-    except OSError as error:
-        raise click.ClickException(f"the shop cannot listen: {error}") from None
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"the shop cannot start: {error}") from None
 
 
 class _StoppedError(BaseException):

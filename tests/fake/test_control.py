@@ -1,0 +1,60 @@
+"""A shop that is changed by words while it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import magento_pager
+from magento_pager.fake import Shop
+from magento_pager.fake.control import obey
+
+
+def test_each_command_changes_the_running_shop() -> None:
+    """Version, knobs and rows change under a client, and the log can be taken."""
+    with Shop(orders=20) as shop:
+        new = obey(shop, '{"insert": ["orders", {"entity_id": 900, "status": "pending"}]}')
+        assert new == {"ok": 900}
+        assert obey(shop, '{"update": ["orders", 900, {"status": "closed"}]}') == {"ok": True}
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            (row,) = pager.orders(strategy="prefix", first=900, last=900)
+            assert row["status"] == "closed"
+            assert obey(shop, '{"delete": ["orders", 900]}') == {"ok": True}
+            assert list(pager.orders(strategy="prefix", first=900, last=900)) == []
+        assert obey(shop, '{"profile": ["1.7.0.2", "wsi"]}') == {"ok": None}
+        assert (shop.settings.profile.name, shop.settings.flavour) == ("1.7.0.2", "wsi")
+        assert obey(shop, '{"knobs": {"latency": 0.5}}') == {"ok": None}
+        assert shop.settings.latency == 0.5
+        calls = obey(shop, '{"log": true}')["ok"]
+        assert next(call["operation"] for call in calls) == "login"
+        assert shop.log == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "no json", "[]", "{}", '{"fly": 1}', '{"profile": "9.9"}', '{"knobs": {"no": 1}}', '{"delete": 5}'],
+)
+def test_a_command_that_cannot_be_carried_out_is_answered(line: str) -> None:
+    """A wrong line gets an error, and the shop goes on."""
+    with Shop(orders=1) as shop:
+        assert set(obey(shop, line)) == {"error"}
+        assert shop.settings.profile.name == "20.0.20"
+
+
+def test_the_command_line_takes_commands() -> None:
+    """`serve --control` answers each line of standard input with one, and goes on when there are no more."""
+    command = [sys.executable, "-m", "magento_pager", "serve", "--orders", "5", "--control"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:  # noqa: S603  our own
+        assert serving.stdin is not None
+        assert serving.stdout is not None
+        ready = json.loads(serving.stdout.readline())
+        serving.stdin.write('{"profile": "1.8.1.0"}\n')
+        serving.stdin.close()
+        assert json.loads(serving.stdout.readline()) == {"ok": None}
+        with magento_pager.connect(ready["url"], ready["user"], ready["key"]) as pager:
+            assert pager.connection.namespace == "urn:Magento"
+        serving.terminate()
+        assert serving.wait(timeout=30) == 0
