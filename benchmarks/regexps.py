@@ -22,8 +22,6 @@ from magento_pager.walk.ranges import IdRange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Ranges = "Sequence[tuple[int, int]]"
-
 
 class Unavailable(Exception):  # noqa: N818 - it is a reason, not a failure
     """The peer is not installed here."""
@@ -65,7 +63,9 @@ class Peer:
 PEERS = {
     "range-regex": Peer("range_regex.range_regex", lambda tool, first, last: tool.regex_for_range(first, last)),
     "range-ex": Peer("range_ex", lambda tool, first, last: tool.range_regex(first, last)),
-    "grex": Peer("grex", lambda tool, ids: tool.RegExpBuilder.from_test_cases(list(map(str, ids))).build(), enumerates=True),
+    "grex": Peer(
+        "grex", lambda tool, ids: tool.RegExpBuilder.from_test_cases([*map(str, ids)]).build(), enumerates=True
+    ),
     "trieregex": Peer("trieregex", lambda tool, ids: tool.TrieRegEx(*map(str, ids)).regex(), enumerates=True),
     "to-regex-range": Peer("to-regex-range", None),
 }
@@ -86,7 +86,7 @@ def _node(ranges: Sequence[tuple[int, int]]) -> tuple[float, list[str]]:
     node = shutil.which("node")
     if node is None:
         raise Unavailable("node is not installed")
-    done = subprocess.run([node, "-e", _NODE], input=json.dumps(ranges), capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([node, "-e", _NODE], input=json.dumps(ranges), capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable("to-regex-range is not installed where NODE_PATH points")
     took, patterns = json.loads(done.stdout)
@@ -122,8 +122,11 @@ def exact(pattern: str, first: int, last: int, chooser: random.Random) -> bool:
     """Whether a pattern agrees with integer comparison around the bounds and at a few other ids."""
     search = re.compile(pattern).search
     around = [bound + step for bound in (first, last) for step in (-1, 0, 1)]
-    others = [first // 10, last * 10, *(chooser.randrange(last + 1) for _ in range(5)), *(chooser.randint(first, last) for _ in range(5))]
-    return all((search(str(one)) is not None) == (first <= one <= last) for one in (*around, *others) if one >= 0)
+    inside = [chooser.randint(first, last) for _ in range(5)]
+    others = [first // 10, last * 10, *(chooser.randrange(last + 1) for _ in range(5))]
+    return all(
+        (search(str(one)) is not None) == (first <= one <= last) for one in (*around, *inside, *others) if one >= 0
+    )
 
 
 def lengths(patterns: Sequence[str]) -> float:
@@ -144,12 +147,20 @@ def microseconds(work: Callable[[], object], count: int) -> float:
 WIDTHS = (10, 100, 250, 1000, 10_000)
 
 
+def _pair(below: int, chooser: random.Random) -> tuple[int, int]:
+    """Any range below a number."""
+    one, other = chooser.choices(range(below), k=2)
+    return min(one, other), max(one, other)
+
+
 def main() -> None:
     """Print the table."""
-    chooser = random.Random(20)
-    samples = {width: [(a, a + width - 1) for a in chooser.choices(range(10**8), k=2000)] for width in WIDTHS}
-    samples["aligned"] = [(a, a + 99) for a in range(0, 10**6, 500)]  # type: ignore[index]
-    crossing = [tuple(sorted(chooser.choices(range(3000), k=2))) for _ in range(2000)]
+    chooser = random.Random(20)  # noqa: S311 - no secret
+    samples: dict[int | str, list[tuple[int, int]]] = {
+        width: [(a, a + width - 1) for a in chooser.choices(range(10**8), k=2000)] for width in WIDTHS
+    }
+    samples["aligned"] = [(a, a + 99) for a in range(0, 10**6, 500)]
+    crossing = [_pair(3000, chooser) for _ in range(2000)]
     five = [[one for a in chooser.choices(range(10**6), k=5) for one in range(a, a + 100)] for _ in range(20)]
     holes = [chooser.sample(range(a, a + 1000), 950) for a in chooser.choices(range(10**8), k=20)]
     thousand = [chooser.sample(range(10**6), 1000) for _ in range(3)]
@@ -161,16 +172,18 @@ def main() -> None:
         print(f"{name:15}" + "".join(f"{one:10.1f}" if isinstance(one, float) else f"{one!s:>10}" for one in figures))
 
     def checked(patterns: Sequence[str], ranges: Sequence[tuple[int, int]]) -> str:
-        wrong = sum(not exact(pattern, first, last, chooser) for pattern, (first, last) in zip(patterns, ranges, strict=True))
-        return f"{wrong}/{len(patterns)}"
+        pairs = zip(patterns, ranges, strict=True)
+        return f"{sum(not exact(pattern, *bounds, chooser) for pattern, bounds in pairs)}/{len(patterns)}"
 
     for strict in (False, True):
-        made = {head: [regexps.range_regexp(a, b, strict=strict) for a, b in ranges] for head, ranges in samples.items()}
+        made = {
+            head: [regexps.range_regexp(a, b, strict=strict) for a, b in ranges] for head, ranges in samples.items()
+        }
         across = [regexps.range_regexp(a, b, strict=strict) for a, b in crossing]
         sets = [lengths([regexps.ids_regexp(ids, strict=strict) for ids in many]) for many in (five, holes, thousand)]
         row(
             "ours, strict" if strict else "ours",
-            *(lengths(made[head]) for head in ("aligned", *WIDTHS)),  # type: ignore[index]
+            *(lengths(made[head]) for head in ("aligned", *WIDTHS)),
             lengths(across),
             *sets,
             microseconds(lambda: [regexps.range_regexp(a, b, strict=strict) for a, b in samples[100]], 2000),  # noqa: B023
@@ -186,7 +199,7 @@ def main() -> None:
             continue
         figures: list[object] = []
         for head in ("aligned", *WIDTHS):
-            ranges = samples[head][: many if head != 10_000 else many // 10]  # type: ignore[index]
+            ranges = samples[head][: many if head != WIDTHS[-1] else many // 10]
             figures.append(lengths([portable(pattern) for pattern in peer.patterns(ranges)]))
         across = [portable(pattern) for pattern in peer.patterns(crossing[:many])]
         hundred = samples[100][:many]
@@ -194,7 +207,10 @@ def main() -> None:
             name,
             *figures,
             lengths(across),
-            *(lengths([portable(peer.of_set(ids)) for ids in some]) if peer.enumerates else "-" for some in (five, holes, thousand)),
+            *(
+                lengths([portable(peer.of_set(ids)) for ids in some]) if peer.enumerates else "-"
+                for some in (five, holes, thousand)
+            ),
             _node(hundred)[0] / many if peer.call is None else microseconds(lambda: peer.patterns(hundred), many),  # noqa: B023
             microseconds(lambda: [peer.of_set(ids) for ids in thousand], 3) / 1000 if peer.enumerates else "-",  # noqa: B023
             checked([*map(portable, peer.patterns(hundred)), *across], [*hundred, *crossing[:many]]),
@@ -206,7 +222,7 @@ def _slowest(chooser: random.Random) -> None:
     """Print how long a range takes that was never seen before; what was remembered is forgotten before each."""
     for name, ranges in (
         ("a window of 100", [(a, a + 99) for a in chooser.choices(range(10**8), k=500)]),
-        ("any INT range", [tuple(sorted(chooser.choices(range(4_294_967_296), k=2))) for _ in range(500)]),
+        ("any INT range", [_pair(4_294_967_296, chooser) for _ in range(500)]),
     ):
         times = []
         for first, last in ranges:

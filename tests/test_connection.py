@@ -602,6 +602,35 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
     assert caught.value.code == "SOAP-ENV:Server"
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "advice"),
+    [
+        ("0", "Unknown Error", "a filter names something the list does not have"),
+        ("1", "SQLSTATE[42S22]: Column not found", "the server's own error"),
+        ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "two addresses of one kind"),
+        ("2", "Access denied.", "check --user and --key, and that the API user is active and its role has the right"),
+        ("3", "Invalid api path.", "does not know this API path"),
+        ("4", "Resource path is not callable.", "cannot call this API path"),
+        ("6", "Required parameter is missing", "misses a parameter"),
+        ("101", "Invalid attribute name: x", "refuses a filter"),
+        ("100", "Requested order not exists.", "gave up on the call"),
+        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "is not UTF-8"),
+        ("SOAP-ENV:Server", "Procedure 'x' not present", "does not speak as its WSDL says"),
+        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "enable the WSDL cache"),
+    ],
+)
+def test_each_fault_has_its_advice(web: responses.RequestsMock, code: str, text: str, advice: str) -> None:
+    """A fault's message holds its code, the server's words, and what to do."""
+    connection = scripted(web, "rpc", logged_in("rpc"), fault(code, text))
+    with pytest.raises(FaultError) as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert str(caught.value).startswith(f"salesOrderList: fault {code}, {text!r}: ")
+    assert advice in str(caught.value).partition(repr(text))[2]
+    assert (caught.value.code, caught.value.text) == (code, text)
+
+
 def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
     """Some faults hold a whole SQL statement: the message shows its beginning, `text` holds all."""
     connection = scripted(web, "rpc", logged_in("rpc"), fault("1", "SQLSTATE\n" + "SELECT a, " * 500))

@@ -216,14 +216,15 @@ def doctor(*, as_json: bool, **options: Any) -> None:
 @click.argument("first", type=click.IntRange(min=0))
 @click.argument("last", type=click.IntRange(min=0))
 @click.option("--strict", is_flag=True, help="Use [0-9] instead of . and [^...], for text columns.")
-def regexp(first: int, last: int, *, strict: bool) -> None:
+@click.option("--explain", "explained", is_flag=True, help="Print the tree of digits and how it becomes the pattern.")
+def regexp(first: int, last: int, *, strict: bool, explained: bool) -> None:
     """Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."""
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.regexps import range_regexp
+    from magento_pager.walk.regexps import explain, range_regexp
 
     with _as_usage_error():
         IdRange(first, last)
-        click.echo(range_regexp(first, last, strict=strict))
+        click.echo(explain(first, last) if explained else range_regexp(first, last, strict=strict))
 
 
 @cli.command()

@@ -62,6 +62,27 @@ ALL_STORES = "0"  # any other store may restrict products to its website
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
 OK = 200
 
+_ADVICE = {
+    "0": "the server gives no reason; a filter names something the list does not have",
+    "1": "the server's own error",
+    "2": "the server says the same for a wrong user or key and for a missing right: check --user and --key, and that "
+    "the API user is active and its role {allowed}",
+    "3": "the server does not know this API path",
+    "4": "the server cannot call this API path",
+    "5": "the session ended and a new login did not help; is the session timeout of the shop's API near zero?",
+    "6": "the server misses a parameter; is this the right WSDL for it?",
+    "101": "the server refuses a filter",
+    "WSDL": "the server cannot fetch its own WSDL: enable the WSDL cache (System, Configuration, Magento Core API) and "
+    "see that the server can reach its own address",
+}
+_ADVICE_BY_WORDS = {
+    "Allowed memory size": "so many rows are more than its memory takes: choose a smaller --window",
+    "Maximum execution time": "so many rows take it too long: choose a smaller --window",
+    "with the same id": "the row has two addresses of one kind in the database, and fails every window it is in",
+    "SOAP-ERROR: Encoding": "a row holds a text that is not UTF-8, and fails every window it is in",
+    "not present": "the server does not speak as its WSDL says: is it this shop's WSDL, or an old one?",
+}
+
 _WSDL_START = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
 )
@@ -397,24 +418,16 @@ def explained(fault: ReplyFaultError, operation: str, right: str | None) -> Faul
         operation: what was called.
         right: what the API user's role must allow for it, or None.
     """
-    allowed = f" has the right {right!r}" if right else " has the rights it needs"
-    advice = {
-        "0": "the server gives no reason; a filter names something the list does not have",
-        "1": "the server's own error",
-        "2": "the server says the same for a wrong user or key and for a missing right: check --user and --key, and "
-        f"that the API user is active and its role{allowed}",
-        "3": "the server does not know this API path",
-        "4": "the server cannot call this API path",
-        "5": "the session ended and a new login did not help; is the session timeout of the shop's API near zero?",
-        "6": "the server misses a parameter; is this the right WSDL for it?",
-        "101": "the server refuses a filter",
-        "WSDL": "the server cannot fetch its own WSDL: enable the WSDL cache (System, Configuration, Magento Core API) "
-        "and see that the server can reach its own address",
-    }.get(fault.code, "the server gave up on the call")
+    by_words = (advice for words, advice in _ADVICE_BY_WORDS.items() if words in fault.text)
+    advice = next(by_words, None) or _ADVICE.get(fault.code, "the server gave up on the call")
+    allowed = f"has the right {right!r}" if right else "has the rights it needs"
     text = " ".join(fault.text.split())
     shown = text if len(text) <= 300 else f"{text[:300]}..."  # noqa: PLR2004  a fault may hold a whole SQL statement
     return FaultError(
-        f"{operation}: fault {fault.code}, {shown!r}: {advice}", code=fault.code, text=fault.text, operation=operation
+        f"{operation}: fault {fault.code}, {shown!r}: {advice.format(allowed=allowed)}",
+        code=fault.code,
+        text=fault.text,
+        operation=operation,
     )
 
 

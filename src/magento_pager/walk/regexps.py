@@ -243,7 +243,7 @@ def _branch(spans: _Spans, letters: _Letters, *, leading: bool = False) -> list[
     if len(spans) == 1:
         return list(_range(low, high, letters, leading=leading))
     by_beginning = _by_beginning(spans, letters, leading=leading)
-    by_ending = _by_ending(spans, letters, leading=leading) if size > 1 and len(spans) > 2 else []
+    by_ending = _by_ending(spans, letters, leading=leading) if size > 1 else []
     if by_ending and len(_group(by_ending, letters)) < len(_group(by_beginning, letters)):
         return by_ending
     return by_beginning
@@ -320,9 +320,9 @@ def _rows_alike(spans: _Spans) -> dict[_Spans, str]:
         for digit in range(first, last + 1):
             rows[digit].append((low[1:] if digit == first else least, high[1:] if digit == last else most))
     alike: dict[_Spans, str] = {}
-    for digit, row in zip(_DIGITS, rows, strict=True):
+    for head, row in zip(_DIGITS, rows, strict=True):
         if row:
-            alike[tuple(row)] = alike.get(tuple(row), "") + digit
+            alike[tuple(row)] = alike.get(tuple(row), "") + head
     return alike
 
 
@@ -396,10 +396,11 @@ class _Flight:
         if under and len(under) < len(best):
             best = under
         if first:
+            shortest = steps[last][0] - prefix + 2  # what follows has the digits of the last step, a class and a bar
             for end in range(start + 1, last):
                 common = steps[end][2]
                 before = f"({self.written(prefix, start, common)}){free_digits[common - free]}"
-                if len(before) < len(best):
+                if len(before) + shortest < len(best):
                     split = self._beside(before, self.written(prefix, end + 1, free, first=False))
                     if len(split) < len(best):
                         best = split
@@ -466,7 +467,7 @@ def _range(low: str, high: str, letters: _Letters, *, leading: bool) -> tuple[_A
     def landing(free: int, above: int) -> str:
         return rows + letters.free[size - 1 - free] if rows and above >= size else ""
 
-    return _joined(up, down, landing, layers, overlaps, letters)
+    return _joined(up, down, landing, layers, overlaps)
 
 
 def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternative, ...]:
@@ -483,7 +484,7 @@ def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternativ
     def landing(free: int, above: int) -> str:
         return letters.lengths(max(least, free + 1) - free, min(most, above) - free)
 
-    return _joined(up, down, landing, layers, {}, letters)
+    return _joined(up, down, landing, layers, {})
 
 
 def _joined(
@@ -492,7 +493,6 @@ def _joined(
     landing: Callable[[int, int], str],
     layers: set[int],
     overlaps: dict[int, list[list[_Alternative]]],
-    letters: _Letters,
 ) -> tuple[_Alternative, ...]:
     """Two flights and the landing between them: the shortest of all ways, found layer by layer.
 
@@ -505,8 +505,8 @@ def _joined(
         landing: what of it is in the layer of the first number, and not in the layer of the second.
         layers: the numbers of free digits there are.
         overlaps: ways to write a layer with alternatives that overlap, by layer.
-        letters: how free digits are written.
     """
+    free_digits = up.free
     nothing = MOST_DIGITS + 1  # the layer of so many free digits
     counts = {free: (up.count(free), down.count(free)) for free in (nothing, *layers)}
     written: dict[int, str] = {}
@@ -517,9 +517,11 @@ def _joined(
             start_low, start_high = counts[inner]
             centres = [""] if inner == nothing else []
             if inner in written and "|" in written[inner]:
-                centres.append(f"({written[inner]}){letters.free[inner - free]}")
-            for overlap in overlaps.get(inner, ()):
-                centres.append("|".join(text + letters.free[more + inner - free] for text, more in overlap))
+                centres.append(f"({written[inner]}){free_digits[inner - free]}")
+            centres += (
+                "|".join(text + free_digits[more + inner - free] for text, more in overlap)
+                for overlap in overlaps.get(inner, ())
+            )
             if not centres:
                 continue
             whole = landing(free, inner)
@@ -558,58 +560,58 @@ def _overlaps(
     """Ways to write a layer in which alternatives overlap, so that fewer of them do.
 
     A pattern is inside a range exactly when its least and its greatest word are, so a class may be widened as long as
-    these stay. Where the tails of both bounds together are everything, the first digits of the landing can be given to
-    both, and the landing is not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and [^0][^9]. One
-    digit further in, three alternatives can do for four, if a bound goes on with its last possible digit.
+    these stay. Where the tails behind both bounds are everything together, the first digits of the landing can be given
+    to both, and the landing is not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and [^0][^9].
     """
-    low, high = up.bound, down.bound
-    rest = len(low) - 2 - free
-    tilings: list[list[tuple[str, str, int]]] = []
-    for depth in (1, 2):
-        if not (depth < len(low) and _meet(low[depth:], high[depth:], free)):
-            continue
-        from_low, to_high = up.tail(depth, free), down.tail(depth, free)
-        if not (from_low and to_high):
-            continue
-        if depth == 1:
-            tilings.append([("low", *from_low), ("high", *to_high)])
-            continue
-        second_low, second_high = int(low[1]), int(high[1])
-        if second_high == 9 > second_low:
-            since, after = letters.between(second_low, 9), letters.between(second_low + 1, 9)
-            tilings.append(
-                [
-                    ("low", since + from_low[0], from_low[1]),
-                    ("both", after + to_high[0], to_high[1]),
-                    ("high", letters.between(0, 8), rest),
-                ]
-            )
-        if second_low == 0 < second_high:
-            until, before = letters.between(0, second_high), letters.between(0, second_high - 1)
-            tilings.append(
-                [
-                    ("low", letters.between(1, 9), rest),
-                    ("both", before + from_low[0], from_low[1]),
-                    ("high", until + to_high[0], to_high[1]),
-                ]
-            )
+    tilings = list(_tilings(up, down, free, letters))
     if not tilings:
         return
-    first, last = int(low[0]), int(high[0])
+    first, last = int(up.bound[0]), int(down.bound[0])
     spare = _DIGITS[first + 1 : last] + ("0" if leading and not letters.strict else "")
-    narrow = {"low": low[0], "high": high[0], "both": letters.one_of(low[0] + high[0], spare)}
-    wide = {
-        "low": letters.between(first, last - 1, leading=leading),
-        "high": letters.between(first + 1, last, leading=leading),
-        "both": letters.between(first, last, leading=leading),
-    }
+    narrow = (str(first), letters.one_of(f"{first}{last}", spare), str(last))
+    wide = (
+        letters.between(first, last - 1, leading=leading),
+        letters.between(first, last, leading=leading),
+        letters.between(first + 1, last, leading=leading),
+    )
+    beside = [_Alternative(landing, len(up.bound) - 1 - free)] if landing else []
     for tiling in tilings:
-        if len(tiling) > 2:
-            yield [_Alternative(_counted(narrow[row] + text), more) for row, text, more in tiling] + (
-                [_Alternative(landing, rest + 1)] if landing else []
-            )
-        if landing:
-            yield [_Alternative(_counted(wide[row] + text), more) for row, text, more in tiling]
+        for heads, others in (narrow, beside), (wide, []):
+            # Without the landing, or with nothing that both bounds share, this would be the flights side by side.
+            if tiling[1] if heads is narrow else landing:
+                parts = zip(heads, tiling, strict=True)
+                yield [*(_Alternative(_counted(head + one.text), one.free) for head, one in parts if one), *others]
+
+
+def _tilings(
+    up: _Flight, down: _Flight, free: int, letters: _Letters
+) -> Iterator[tuple[_Alternative, _Alternative | None, _Alternative]]:
+    """What can stand behind the first digits of the lower bound, of both bounds, and of the upper bound."""
+    low, high = up.bound, down.bound
+    if not _meet(low[1:], high[1:], free):
+        return
+    from_low, to_high = up.tail(1, free), down.tail(1, free)
+    if from_low and to_high:
+        yield from_low, None, to_high
+    # One digit further in, three alternatives can do for four, if a bound goes on with its last possible digit.
+    since, until, rest = int(low[1]), int(high[1]), len(low) - 2 - free
+    if rest < 1 or not (since == 0 or until == int(_DIGITS[-1])) or not _meet(low[2:], high[2:], free):
+        return
+    from_low, to_high = up.tail(2, free), down.tail(2, free)
+    if not (from_low and to_high):
+        return
+    if until == int(_DIGITS[-1]) > since:
+        yield (
+            _Alternative(letters.between(since, 9) + from_low.text, from_low.free),
+            _Alternative(letters.between(since + 1, 9) + to_high.text, to_high.free),
+            _Alternative(letters.between(0, 8), rest),
+        )
+    if since == 0 < until:
+        yield (
+            _Alternative(letters.between(1, 9), rest),
+            _Alternative(letters.between(0, until - 1) + from_low.text, from_low.free),
+            _Alternative(letters.between(0, until) + to_high.text, to_high.free),
+        )
 
 
 def _meet(low: str, high: str, free: int) -> bool:

@@ -1,0 +1,299 @@
+"""Patterns are exact, in the portable alphabet, as short as promised, and never longer than a peer's."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from itertools import chain, pairwise, product, repeat
+
+import pytest
+from benchmarks.regexps import PEERS, Unavailable, exact, portable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.regexps import MOST_DIGITS, explain, ids_regexp, range_regexp
+
+MAX_ID = 4_294_967_295
+IDS = st.integers(0, 10**11)
+LETTERS = re.compile(r"[0-9^$()|\[\].,{}-]+")
+COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")
+
+
+def seeded(number: int) -> random.Random:
+    """The same choices in every run."""
+    return random.Random(number)  # noqa: S311 - no secret
+
+
+def near(first: int, last: int, chooser: random.Random, count: int) -> list[int]:
+    """Ids at and around the bounds, of other lengths, and anywhere."""
+    size = len(str(last))
+    around = [max(0, bound + step) for bound in (first, last) for step in (-1, 0, 1)]
+    shifted = [first // 10, last * 10, 10 ** (size - 1), 10**size, max(0, 10 ** (size - 1) - 1)]
+    while len(around) + len(shifted) < count:
+        bound, power = chooser.choice((first, last)), 10 ** chooser.randrange(size + 1)
+        shifted.append(max(0, bound + chooser.randrange(-power, power + 1)))
+    return (around + shifted)[:count]
+
+
+def windows(chooser: random.Random) -> tuple[int, int]:
+    """A range as walks ask for, as people do, or any."""
+    top = 10 ** chooser.randrange(1, 11)
+    first = chooser.randrange(top)
+    match chooser.randrange(4):
+        case 0:
+            return first, first + chooser.choice((1, 10, 100, 250, 1000, 10_000)) - 1
+        case 1:
+            return first, first + chooser.randrange(10 ** chooser.randrange(1, 9))
+        case 2:
+            return chooser.randrange(min(first + 1, 10 ** chooser.randrange(1, 10))), first
+        case _:
+            other = chooser.randrange(top)
+            return min(first, other), max(first, other)
+
+
+# --- exact -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_million_ids_against_integer_comparison(strict: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    """On ranges to 10^10 and ids near and far, a pattern in Python's re agrees with comparing integers."""
+    chooser = seeded(7)
+    for _ in range(10_000):
+        first, last = windows(chooser)
+        search = re.compile(range_regexp(first, last, strict=strict)).search
+        for one in near(first, last, chooser, 100):
+            assert (search(str(one)) is not None) == (first <= one <= last), (first, last, one, search)
+
+
+def flat(pattern: str) -> list[str]:
+    """The alternatives of an anchored pattern with every group multiplied out: by the law of distribution the same."""
+
+    def alternation(start: int) -> tuple[list[str], int]:
+        found, parts, place = [], [""], start
+        while place < len(pattern) and pattern[place] != ")":
+            if pattern[place] == "|":
+                found += parts
+                parts, place = [""], place + 1
+                continue
+            if pattern[place] == "(":
+                inner, place = alternation(place + 1)
+                parts = [before + one for before, one in product(parts, inner)]
+            else:
+                parts = [part + pattern[place] for part in parts]
+            place += 1
+        return found + parts, place
+
+    pattern = pattern.removeprefix("^").removesuffix("$")
+    return alternation(0)[0]
+
+
+BELOW = 2000
+SUBJECTS = list(map(str, range(BELOW + 300)))
+
+
+@cache
+def matched(pattern: str) -> int:
+    """The ids to a little above 2,000 that Python's re matches, as bits."""
+    search = re.compile(pattern).search
+    return sum(1 << one for one, subject in enumerate(SUBJECTS) if search(subject))
+
+
+def wrong(first: int, below: int, strict: bool) -> list[tuple[int, int]]:  # noqa: FBT001 - mapped over
+    """The ranges that begin with an id and whose pattern does not match what it should."""
+    found = []
+    for last in range(first, below):
+        bits = 0
+        for alternative in flat(range_regexp(first, last, strict=strict)):
+            bits |= matched(f"^{alternative}$")
+        if bits != (2 << last) - (1 << first):
+            found.append((first, last))
+    return found
+
+
+@pytest.mark.parametrize(("below", "strict"), [(250, True), pytest.param(BELOW, False, marks=pytest.mark.exhaustive)])
+def test_every_small_range_by_brute_force(below: int, strict: bool) -> None:  # noqa: FBT001 - by name
+    """Every range below 2,000 matches every id from 0 to 2,299 exactly when it should."""
+    with ProcessPoolExecutor() as pool:
+        work = pool.map(wrong, range(below), repeat(below), repeat(strict), chunksize=50)
+        assert list(chain.from_iterable(work)) == []
+
+
+def test_multiplying_out_changes_nothing() -> None:
+    """The brute force above stands on distribution: whole patterns, groups and all, match the same ids in re."""
+    chooser = seeded(3)
+    for _ in range(300):
+        first, last = sorted(chooser.choices(range(BELOW), k=2))
+        assert matched(range_regexp(first, last)) == (2 << last) - (1 << first)
+
+
+SMALL = st.integers(0, 5000)
+MEMBERS = st.one_of(SMALL, st.builds(lambda first, more: IdRange(first, first + more), SMALL, st.integers(0, 700)))
+
+
+@given(st.lists(MEMBERS, min_size=1), st.booleans())
+def test_sets_are_exact(members: list[int | IdRange], strict: bool) -> None:  # noqa: FBT001 - by name
+    """A set of ids and ranges matches its ids and no other."""
+    ids = {one for member in members for one in (member if isinstance(member, IdRange) else [member])}
+    search = re.compile(ids_regexp(members, strict=strict)).search
+    assert {one for one in range(6000) if search(str(one))} == ids
+
+
+@given(IDS, IDS, st.lists(IDS, max_size=4), st.booleans())
+def test_a_window_with_canaries_is_exact(
+    one: int,
+    other: int,
+    canaries: list[int],
+    strict: bool,  # noqa: FBT001 - by name
+) -> None:
+    """A wide window and a few ids beside it are matched without looking at each id of the window."""
+    window = IdRange(min(one, other), max(one, other))
+    search = re.compile(ids_regexp([window, *canaries], strict=strict)).search
+    for bound in (window.first, window.last, *canaries):
+        for subject in (max(0, bound - 1), bound, bound + 1, bound // 10, bound * 10):
+            assert (search(str(subject)) is not None) == (subject in window or subject in canaries)
+
+
+@given(IDS, IDS, st.booleans())
+def test_open_ended_ranges_are_exact(first: int, other: int, strict: bool) -> None:  # noqa: FBT001 - by name
+    """Without a last id every id from the first on is matched, however long."""
+    search = re.compile(range_regexp(first, None, strict=strict)).search
+    for subject in (other, first, max(0, first - 1), first + 1, first * 10, 10**MOST_DIGITS - 1):
+        assert (search(str(subject)) is not None) == (subject >= first)
+
+
+@given(IDS, IDS)
+def test_strict_patterns_match_nothing_but_canonical_integers(one: int, other: int) -> None:
+    """On a column of text, neither leading zeros nor letters, signs, spaces or decimals get in."""
+    first, last = min(one, other), max(one, other)
+    search = re.compile(range_regexp(first, last, strict=True)).search
+    for text in (
+        f"0{last}",
+        f"{last}a",
+        f"a{last}",
+        f"-{last}",
+        f" {last}",
+        f"{last} ",
+        f"{last}.0",
+        f"{last}x"[1:],
+        "",
+    ):
+        assert not search(text)
+
+
+# --- portable --------------------------------------------------------------------------------------------------------
+
+
+def check_letters(pattern: str) -> None:
+    """An anchored pattern has no letter, count or group that an engine might read otherwise."""
+    assert LETTERS.fullmatch(pattern), pattern
+    assert re.fullmatch(r"\^[^$]*\$", pattern)
+    assert all(before == "[" for before, letter in pairwise(pattern) if letter == "^"), pattern
+    assert not re.search(r"\(\||\|\||\|\)|\(\)|\{,|\}\{", pattern), f"an empty alternative or count in {pattern}"
+    for low, high in COUNT.findall(pattern):
+        assert int(low) <= int(high or low) <= 255
+
+
+@given(IDS, IDS, st.lists(IDS, max_size=5), st.booleans())
+def test_the_alphabet_is_portable(one: int, other: int, more: list[int], strict: bool) -> None:  # noqa: FBT001 - by name
+    r"""No `?`, no `\d`, no `(?:`, no `{,n}`, no empty alternative, no count above 255; strict has no `.` either."""
+    for pattern in (
+        range_regexp(min(one, other), max(one, other), strict=strict),
+        range_regexp(one, None, strict=strict),
+        ids_regexp([one, other, *more], strict=strict),
+    ):
+        check_letters(pattern)
+        if strict:
+            assert "." not in pattern
+            assert "[^" not in pattern
+
+
+# --- short -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "strict", "most"),
+    [
+        (10, False, 20.6),
+        (100, False, 34.7),
+        (250, False, 40.7),
+        (1000, False, 51.5),
+        (10_000, False, 68.5),
+        (100, True, 41.6),
+    ],
+)
+def test_mean_length_of_windows(width: int, strict: bool, most: float) -> None:  # noqa: FBT001 - by name
+    """Windows at random offsets below 10^8 take no more bytes on average than promised."""
+    chooser = seeded(width)
+    firsts = chooser.choices(range(10**8), k=20_000)
+    assert sum(len(range_regexp(one, one + width - 1, strict=strict)) for one in firsts) / len(firsts) <= most
+
+
+def test_mean_length_of_aligned_windows() -> None:
+    """Windows aligned to a power of ten, below 10^6, take 7.9 bytes on average."""
+    blocks = [IdRange(first, first + width - 1) for width in (100, 1000, 10_000) for first in range(0, 10**6, width)]
+    assert sum(len(range_regexp(one.first, one.last)) for one in blocks) / len(blocks) <= 7.9
+
+
+def test_mean_length_of_sets() -> None:
+    """Five windows of 100 together, and a window of 1,000 with 5 % of its ids missing, are as short as promised."""
+    chooser = seeded(11)
+    five = [ids_regexp(IdRange(first, first + 99) for first in chooser.choices(range(10**6), k=5)) for _ in range(2000)]
+    assert sum(map(len, five)) / len(five) <= 161
+    firsts = chooser.choices(range(10**8), k=100)
+    holes = [ids_regexp(chooser.sample(range(first, first + 1000), 950)) for first in firsts]
+    assert sum(map(len, holes)) / len(holes) <= 362
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_never_longer_than_a_peer(name: str) -> None:
+    """Range by range, on 100,000 ranges, the peer's pattern in portable letters is no shorter than ours.
+
+    Peers that are given each id get the ranges of at most 120 ids of these, and as many more of that kind.
+    """
+    peer = PEERS[name]
+    chooser = seeded(5)
+    ranges = [windows(chooser) for _ in range(100_000)]
+    if peer.enumerates:
+        small = [(first, last) for first, last in ranges if last - first < 120]
+        more = [(first, first + chooser.randrange(120)) for first in chooser.choices(range(10**7), k=5_000)]
+        ranges = chooser.sample(small, 5_000) + more
+    try:
+        theirs = peer.patterns(ranges)
+    except Unavailable as why:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(why))
+    for (first, last), pattern in zip(ranges, theirs, strict=True):
+        ours, other = range_regexp(first, last), portable(pattern)
+        # One of them has the empty pattern for a single id, which is short, but not of that id.
+        assert len(ours) <= len(other) or not exact(other, first, last, chooser), (first, last, ours, other)
+
+
+# --- refused, explained ----------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_matched_is_refused() -> None:
+    """No id, a range the wrong way round, a negative id and one of too many digits are the caller's mistakes."""
+    with pytest.raises(ValueError, match="no id"):
+        ids_regexp([])
+    for first, last in ((5, 4), (-1, 4)):
+        with pytest.raises(ValueError, match=r"first id|begin"):
+            range_regexp(first, last)
+    with pytest.raises(ValueError, match="digits"):
+        ids_regexp([10**MOST_DIGITS])
+    with pytest.raises(TypeError):
+        range_regexp("5", 7)  # type: ignore[arg-type]
+
+
+@given(IDS, IDS)
+def test_the_explanation_ends_with_the_pattern(one: int, other: int) -> None:
+    """The tree is followed by its branches side by side, which match the same ids, and by the pattern itself."""
+    first, last = min(one, other), max(one, other)
+    *_, together, pattern = explain(first, last).splitlines()
+    assert range_regexp(first, last) in pattern.split()
+    search = re.compile(together.split()[3]).search
+    for subject in (first, last, max(0, first - 1), last + 1, (first + last) // 2):
+        assert (search(str(subject)) is not None) == (first <= subject <= last)

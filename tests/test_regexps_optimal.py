@@ -1,0 +1,466 @@
+"""Our patterns beside exact solutions: the shortest there are, found by integer programming, in bytes, with no `?`.
+
+The solutions are over all patterns whose alternatives are classes, free digits, counts and at most one group each; it
+may be optional and has such alternatives again; a class holds digits that the bounds do not tell apart all or not at
+all, but for two that may be written one by one. Such a pattern is a choice from a tree: every alternative may be taken
+or not, at its price in bytes, one in a group only with its group; and every id must be matched by one that is taken.
+An alternative stays inside a range exactly when its least and its greatest word of each length do.
+
+Nothing here knows how `magento_pager.walk.regexps` works: it only gets the length to beat, so that HiGHS either proves
+that nothing is shorter or shows what is.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, combinations, groupby, pairwise, product
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from magento_pager.walk.regexps import range_regexp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+pytestmark = pytest.mark.optimal
+if not os.environ.get("CI"):
+    pytest.importorskip("scipy", reason="exact solutions need the extra `optimal`")
+
+Digits = tuple[int, ...]
+Word = tuple[int, ...]
+
+
+# --- letters and their price -----------------------------------------------------------------------------------------
+
+
+@lru_cache(None)
+def written(digits: Digits) -> str:
+    """The shortest class of exactly these digits."""
+    if len(digits) == 10:
+        return "."
+    if len(digits) == 1:
+        return str(digits[0])
+    others = tuple(digit for digit in range(10) if digit not in digits)
+    return min(f"[{listed(digits)}]", f"[^{listed(others)}]", key=len)
+
+
+def listed(digits: Digits) -> str:
+    """The inside of a class."""
+    text = ""
+    for _, run in groupby(enumerate(digits), lambda pair: pair[1] - pair[0]):
+        first, *more = (digit for _, digit in run)
+        text += f"{first}-{more[-1]}" if len(more) > 1 else "".join(map(str, [first, *more]))
+    return text
+
+
+class Factor(NamedTuple):
+    """A class, so many times."""
+
+    digits: Digits
+    text: str
+    least: int = 1
+    most: int = 1
+
+
+def sequence(factors: Iterable[Factor]) -> str:
+    """Factors one after the other, equal neighbours counted together."""
+    text = ""
+    for same, run in groupby(factors, lambda factor: factor.text):
+        together = list(run)
+        least, most = sum(one.least for one in together), sum(one.most for one in together)
+        if least == most:
+            text += min(same * least, f"{same}{{{least}}}", key=len)
+        else:
+            text += min((same * n + f"{same}{{{least - n},{most - n}}}" for n in range(least + 1)), key=len)
+    return text
+
+
+def edges(low: int, high: int, *, first: bool = False) -> list[int]:
+    """Where the digits change that a pair of bounds tells apart, at one place."""
+    cuts = sorted({0, 10, low, low + 1, high, high + 1} | ({1} if first else set()))
+    return sorted({*cuts, *(one + 1 for one, other in pairwise(cuts) if other - one == 2)})
+
+
+def classes(cuts: Sequence[int]) -> list[Factor]:
+    """The classes worth a look: those without gaps, and pairs of digits, for these are a byte shorter."""
+    found = {tuple(range(low, high)) for low, high in combinations(cuts, 2)}
+    found |= set(combinations([low for low, high in pairwise(cuts) if high - low == 1], 2))
+    return [Factor(digits, written(digits)) for digits in sorted(found)]
+
+
+# --- the tree of what may be taken -----------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Choice:
+    """An alternative, or a group with those below it: its price, its bar included, and the ids it matches, as bits."""
+
+    price: int
+    matches: int
+    below: list[Choice] | None = None
+
+
+class Problem:
+    """The ids of a range, by words that stand for all that the bounds do not tell apart, and what may match them."""
+
+    def __init__(self, bounds: dict[int, tuple[Word, Word]], *, leading: bool) -> None:
+        self.bounds, self.leading, self.longest = bounds, leading, max(bounds)
+        self.cuts = {
+            (size, place): edges(low[place], high[place], first=leading and place == 0 and size > 1)
+            for size, (low, high) in bounds.items()
+            for place in range(size)
+        }
+        self.words = [
+            word
+            for size, (low, high) in bounds.items()
+            for word in product(*(self.cuts[size, place][:-1] for place in range(size)))
+            if low <= word <= high and (word[0] or size == 1 or not leading)
+        ]
+        self.of_size = {
+            size: sum(1 << number for number, word in enumerate(self.words) if len(word) == size) for size in bounds
+        }
+        self.held: dict[tuple[Digits, int, int], int] = {}
+
+    def holds(self, digits: Digits, size: int, place: int) -> int:
+        """The words of that length whose digit there, with all that are like it, is in the class."""
+        key = digits, size, place
+        if key not in self.held:
+            atoms = {low for low, high in pairwise(self.cuts[size, place]) if set(range(low, high)) <= set(digits)}
+            self.held[key] = sum(
+                1 << number for number, word in enumerate(self.words) if len(word) == size and word[place] in atoms
+            )
+        return self.held[key]
+
+    def inside(self, size: int, least: Word, most: Word) -> bool:
+        """Whether words of that length that begin like these can all be inside the range."""
+        low, high = self.bounds[size]
+        return least >= low[: len(least)] and most <= high[: len(most)]
+
+    def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
+        """Everything that may be taken between the two."""
+        raise NotImplementedError
+
+
+class OneLength(Problem):
+    """Words of one length: every alternative has a class for each place."""
+
+    def __init__(self, low: str, high: str) -> None:
+        super().__init__({len(low): (tuple(map(int, low)), tuple(map(int, high)))}, leading=False)
+        self.at = [classes(self.cuts[self.longest, place]) for place in range(self.longest)]
+
+    def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
+        """Sequences of a class for each place, and groups between such."""
+        start, end = len(before), self.longest - len(after)
+        choices = [
+            Choice(len(sequence(one)) + 1, bits) for one, bits in self.filled(before, after, (), start, end) if bits
+        ]
+        choices = undominated(choices)
+        for left, right in combinations(range(start, end + 1), 2):
+            if right - left < 2 or (left, right) == (start, end):
+                continue
+            for prefix in product(*self.at[start:left]):
+                if not self.begins(before + prefix):
+                    continue
+                for suffix in product(*self.at[right:end]):
+                    below = self.context(before + prefix, suffix + after)
+                    if len(below) > 1:
+                        choices.append(Choice(len(sequence(prefix)) + len(sequence(suffix)) + 2, 0, below))
+        return choices
+
+    def begins(self, factors: Sequence[Factor]) -> bool:
+        """Whether words that begin so can all be inside the range."""
+        return self.inside(self.longest, *ends(factors))
+
+    def filled(
+        self, before: tuple[Factor, ...], after: tuple[Factor, ...], done: tuple[Factor, ...], start: int, end: int
+    ) -> Iterator[tuple[tuple[Factor, ...], int]]:
+        """Every sequence between the two that stays inside the range, with what all three together match."""
+        if start == end:
+            together = (*before, *done, *after)
+            if self.begins(together):
+                bits = self.of_size[self.longest]
+                for place, one in enumerate(together):
+                    bits &= self.holds(one.digits, self.longest, place)
+                yield done, bits
+            return
+        for one in self.at[start]:
+            if self.begins((*before, *done, one)):
+                yield from self.filled(before, after, (*done, one), start + 1, end)
+
+
+def ends(factors: Sequence[Factor]) -> tuple[Word, Word]:
+    """The least and the greatest word of a sequence."""
+    return tuple(one.digits[0] for one in factors), tuple(one.digits[-1] for one in factors)
+
+
+class Lengths(Problem):
+    """Integers of any lengths: factors may be repeated, groups be optional. Words with a leading 0 are no ids."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(
+            {
+                size: tuple(
+                    tuple(map(int, str(bound)))
+                    for bound in (max(first, 10 ** (size - 1)) if size > 1 else first, min(last, 10**size - 1))
+                )  # type: ignore[misc]
+                for size in range(len(str(first)), len(str(last)) + 1)
+            },
+            leading=True,
+        )
+        self.any = classes(sorted(set(chain.from_iterable(self.cuts.values()))))
+
+    def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
+        """Sequences of all shapes, and groups between such."""
+        room = self.longest - sum(one.most for one in (*before, *after))
+        choices = undominated(
+            Choice(len(sequence(one)) + 1, bits)
+            for shape in shapes(room)
+            for one, bits in self.filled(before, after, (), shape)
+            if bits
+        )
+        for prefix in self.parts(room - 2):
+            for suffix in self.parts(room - 2 - sum(one.most for one in prefix)):
+                for optional in (False, True) if prefix or suffix else ():
+                    alone = self.matched((*before, *prefix, *suffix, *after)) if optional else 0
+                    if alone is None:
+                        continue
+                    below = self.context(before + prefix, suffix + after)
+                    if len(below) > 1:
+                        price = len(sequence(prefix)) + len(sequence(suffix)) + 2 + 5 * optional
+                        choices.append(Choice(price, alone, below))
+        return choices
+
+    def parts(self, room: int) -> Iterator[tuple[Factor, ...]]:
+        """What may stand before or behind a group."""
+        yield ()
+        for shape in shapes(room):
+            for factors in product(self.any, repeat=len(shape)):
+                yield tuple(one._replace(least=low, most=high) for one, (low, high) in zip(factors, shape, strict=True))
+
+    def filled(
+        self,
+        before: tuple[Factor, ...],
+        after: tuple[Factor, ...],
+        done: tuple[Factor, ...],
+        shape: tuple[tuple[int, int], ...],
+    ) -> Iterator[tuple[tuple[Factor, ...], int]]:
+        """Every sequence of a shape between the two that stays inside, with what all three together match."""
+        bits = self.matched((*before, *done, *(Factor((), "", *one) for one in shape[len(done) :]), *after))
+        if bits is None:
+            return
+        if len(done) == len(shape):
+            yield done, bits
+            return
+        least, most = shape[len(done)]
+        for one in self.any:
+            yield from self.filled(before, after, (*done, one._replace(least=least, most=most)), shape)
+
+    def matched(self, factors: Sequence[Factor]) -> int | None:
+        """The words that a sequence matches; None if it is outside. A factor without digits is not yet known."""
+        found = 0
+        for counts in product(*(range(one.least, one.most + 1) for one in factors)):
+            places = [one for one, count in zip(factors, counts, strict=True) for _ in range(count)]
+            size = len(places)
+            known = places[: next((place for place, one in enumerate(places) if not one.digits), size)]
+            if not size or (not known and size not in self.bounds):
+                continue
+            least, most = ends(known)
+            if size > 1 and least and least[0] == 0:
+                if most[0] == 0:
+                    continue  # it matches nothing but words with a leading 0
+                least = (known[0].digits[1], *least[1:])
+            if size not in self.bounds or not self.inside(size, least, most):
+                return None
+            bits = self.of_size[size] if len(known) == size else 0
+            for place, one in enumerate(known):
+                bits &= self.holds(one.digits, size, place)
+            found |= bits
+        return found
+
+
+@lru_cache(None)
+def shapes(room: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """How often the factors of a sequence of at most so many digits may be repeated; at most two are variable."""
+    found: list[tuple[tuple[int, int], ...]] = []
+    counts = [(1, 1), *((least, most) for most in range(1, room + 1) for least in range(most))]
+    stack: list[tuple[tuple[int, int], ...]] = [()]
+    while stack:
+        shape = stack.pop()
+        found += [shape] if shape else []
+        for count in counts:
+            longer = (*shape, count)
+            if sum(most for _, most in longer) <= room and sum(least != most for least, most in longer) < 3:
+                stack.append(longer)
+    return tuple(found)
+
+
+# --- the solution ----------------------------------------------------------------------------------------------------
+
+
+def undominated(choices: Iterable[Choice]) -> list[Choice]:
+    """The alternatives for which no other matches as much and costs no more."""
+    kept: list[Choice] = []
+    for one in sorted(choices, key=lambda one: (-one.matches.bit_count(), one.price)):
+        if not any(one.matches & ~other.matches == 0 and other.price <= one.price for other in kept):
+            kept.append(one)
+    return kept
+
+
+def reduced(choices: Sequence[Choice], need: int, above: Sequence[Choice] = ()) -> list[Choice]:
+    """The choices without those for which another, here or outside the group, always does."""
+
+    def does(many: Iterable[Choice], one: Choice) -> bool:
+        return any(one.matches & need & ~other.matches == 0 and other.price <= one.price for other in many)
+
+    def replaces(group: Choice, other: Choice) -> bool:
+        assert group.below is not None
+        assert other.below is not None
+        alone = [one for one in group.below if one.below is None]
+        groups = [one for one in group.below if one.below is not None]
+        return (
+            group.price <= other.price
+            and other.matches & need & ~group.matches == 0
+            and all(
+                does(chain(alone, outside), one) if one.below is None else any(replaces(two, one) for two in groups)
+                for one in other.below
+            )
+        )
+
+    alternatives = undominated(
+        Choice(one.price, one.matches & need)
+        for one in choices
+        if one.below is None and one.matches & need and not does(above, one)
+    )
+    outside = [*above, *alternatives]
+    groups = [
+        Choice(one.price, one.matches, below)
+        for one in choices
+        if one.below is not None and len(below := reduced(one.below, need, outside)) > 1
+    ]
+    kept: list[Choice] = []
+    for one in sorted(groups, key=lambda one: (one.price, -len(one.below or ()))):
+        if not any(replaces(other, one) for other in kept):
+            kept.append(one)
+    return [*alternatives, *kept]
+
+
+def everything(choices: Iterable[Choice], group: int = -1, start: int = 0) -> list[tuple[Choice, int]]:
+    """All choices, each with the number of its group."""
+    found: list[tuple[Choice, int]] = []
+    for one in choices:
+        found.append((one, group))
+        if one.below is not None:
+            found += everything(one.below, start + len(found) - 1, start + len(found))
+    return found
+
+
+def shorter_than(limit: int, problem: Problem) -> int | None:
+    """The length of the shortest pattern if that is below the limit, not counting its anchors; else None: proved."""
+    import numpy as np  # noqa: PLC0415 - a group of its own
+    from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415
+    from scipy.sparse import coo_array  # noqa: PLC0415
+
+    tree = problem.context((), ())
+    columns = everything(tree)
+    by_word = [
+        (frozenset(number for number, (one, _) in enumerate(columns) if one.matches >> word & 1), word)
+        for word in range(len(problem.words))
+    ]
+    hardest: list[tuple[frozenset[int], int]] = []  # what matches one of these words; the others are matched with them
+    for matching, word in sorted(by_word, key=lambda pair: len(pair[0])):
+        if not any(other <= matching for other, _ in hardest):
+            hardest.append((matching, word))
+    tree = reduced(tree, sum(1 << word for _, word in hardest))
+    columns = everything(tree)
+    size = len(columns) + 1  # and whether there are several at the top, which then need a group
+    rows: list[tuple[dict[int, int], float]] = [  # so much at least
+        ({n: 1 for n, (one, _) in enumerate(columns) if one.matches >> word & 1}, 1) for _, word in hardest
+    ]
+    for number, (one, group) in enumerate(columns):
+        if group >= 0:
+            rows.append(({number: -1, group: 1}, 0))
+        if one.below is not None:
+            rows.append(({**{n: 1 for n, (_, its) in enumerate(columns) if its == number}, number: -2}, 0))
+    top = [number for number, (_, group) in enumerate(columns) if group < 0]
+    rows.append(({**dict.fromkeys(top, -1), size - 1: len(top)}, -1))
+    prices = np.array([one.price for one, _ in columns] + [2], float)
+    rows.append(({n: -int(price) for n, price in enumerate(prices)}, -limit))
+    places = [(row, column) for row, (terms, _) in enumerate(rows) for column in terms]
+    values = [float(value) for terms, _ in rows for value in terms.values()]
+    matrix = coo_array((values, tuple(zip(*places, strict=True))), shape=(len(rows), size)).tocsr()
+    constraints = LinearConstraint(matrix, [least for _, least in rows], np.inf)
+    found = milp(
+        prices, constraints=constraints, integrality=np.ones(size, int), bounds=Bounds(0, 1), options={"mip_rel_gap": 0}
+    )
+    assert found.status in {0, 2}, found.message
+    return None if found.x is None else round(found.fun) - 1
+
+
+def excess_of_tail(bounds: tuple[str, str]) -> tuple[int, tuple[str, str]]:
+    """How many bytes too long our pattern of what follows a common digit is."""
+    low, high = bounds
+    length = len(range_regexp(int(f"1{low}"), int(f"1{high}"))) - len("^1$")
+    best = shorter_than(length, OneLength(low, high))
+    return (0 if best is None else length - best), bounds
+
+
+def excess_across_lengths(bounds: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """How many bytes too long our pattern of a range is."""
+    length = len(range_regexp(*bounds)) - len("^$")
+    best = shorter_than(length, Lengths(*bounds))
+    return (0 if best is None else length - best), bounds
+
+
+def tails(size: int, count: int, seed: int) -> list[tuple[str, str]]:
+    """Pairs of bounds of one length and with different first digits."""
+    chooser = random.Random(seed)  # noqa: S311 - no secret
+    found: list[tuple[str, str]] = []
+    while len(found) < count:
+        low, high = (f"{one:0{size}}" for one in sorted(chooser.choices(range(10**size), k=2)))
+        if low[0] != high[0]:
+            found.append((low, high))
+    return found
+
+
+def test_the_solver_finds_what_there_is() -> None:
+    """Given one byte more to beat, the solver finds a pattern exactly as long as ours: its proofs are not empty."""
+    for low, high in [*tails(2, 30, 0), *tails(3, 30, 0), *tails(4, 3, 0)]:
+        length = len(range_regexp(int(f"1{low}"), int(f"1{high}"))) - len("^1$")
+        assert shorter_than(length + 1, OneLength(low, high)) == length
+    for first, last in ((0, 99), (5, 37), (1, 93), (57, 149), (0, 999), (10, 150)):
+        length = len(range_regexp(first, last)) - len("^$")
+        assert shorter_than(length + 1, Lengths(first, last)) == length
+
+
+def test_every_range_below_a_hundred() -> None:
+    """No pattern of a range below 100, of one length or of two, is shorter than ours."""
+    ranges = [(first, last) for first in range(100) for last in range(first, 100)]
+    with ProcessPoolExecutor() as pool:
+        assert [one for one in pool.map(excess_across_lengths, ranges, chunksize=100) if one[0]] == []
+
+
+def test_every_tail_of_two_digits() -> None:
+    """No pattern of what follows a common beginning, two digits long, is shorter than ours."""
+    pairs = [(f"{low:02}", f"{high:02}") for low in range(100) for high in range(low, 100) if low // 10 != high // 10]
+    with ProcessPoolExecutor() as pool:
+        assert [one for one in pool.map(excess_of_tail, pairs, chunksize=100) if one[0]] == []
+
+
+@pytest.mark.parametrize(("size", "count"), [(3, 5000), (4, 500)])
+def test_tails_of_three_and_four_digits(size: int, count: int) -> None:
+    """No pattern of a seeded tail of three or four digits is shorter than ours."""
+    with ProcessPoolExecutor() as pool:
+        assert [one for one in pool.map(excess_of_tail, tails(size, count, size), chunksize=10) if one[0]] == []
+
+
+def test_ranges_across_lengths_of_three_digits() -> None:
+    """No pattern of a seeded range from one or two digits to three is shorter than ours."""
+    chooser = random.Random(1)  # noqa: S311 - no secret
+    ranges = [(chooser.randrange(100), chooser.randrange(100, 1000)) for _ in range(40)]
+    with ProcessPoolExecutor() as pool:
+        assert [one for one in pool.map(excess_across_lengths, ranges) if one[0]] == []
