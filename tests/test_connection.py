@@ -274,6 +274,13 @@ def test_calls_to_another_host_are_refused(web: responses.RequestsMock) -> None:
     assert Connection(f"{URL}?wsdl=1", "me", KEY, options).address == "https://elsewhere.example/api/v2_soap/"
 
 
+def test_an_allowed_host_is_not_called_over_plain_http(web: responses.RequestsMock) -> None:
+    """Where calls go is checked when the WSDL is read, before anything is sent there."""
+    web.get(URL, body=wsdl("wsi", address="http://elsewhere.example/api/v2_soap/"))
+    with pytest.raises(ValueError, match=r"http://elsewhere\.example/api/v2_soap/ is plain http"):
+        Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(allow_hosts=frozenset({"elsewhere.example"})))
+
+
 def test_a_wsdl_cannot_lead_out_of_tls(web: responses.RequestsMock) -> None:
     """Behind a proxy a shop may think that it is plain http; a key that was meant for https goes over https."""
     web.get("https://shop.example/api/v2_soap/", body=wsdl("rpc", address="http://shop.example/api/v2_soap/"))
@@ -710,21 +717,46 @@ def test_a_way_that_fails(
     assert rows == (ROWS * 1000)[: len(rows)]
 
 
-def test_a_shop_that_does_not_let_go() -> None:
-    """Ending the session is tried for a short time only."""
+def test_a_shop_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ending the session is tried for a short time only, however patient the caller is with lists."""
+    monkeypatch.setattr("magento_pager.shop.connection.FAREWELL", 0.2)
     left = threading.Event()
 
     def answer(connection: socket.socket, request: Request) -> None:
         behind_a_wsdl(stalling)(connection, request)
         if b"endSession" in request.body:
+            connection.settimeout(10)
             connection.recv(1)
             left.set()
 
     with serving(answer) as url:
-        connection = Connection(url, "me", KEY, QUICK)
+        connection = Connection(url, "me", KEY, HttpOptions(timeout=60))
         connection.login()
         connection.close()
-        assert left.wait(20)
+        assert left.wait(5)
+
+
+def test_no_login_while_closing() -> None:
+    """While the session is being ended, no other thread begins a new one."""
+    outcomes: list[str] = []
+    logins: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        if b"<apiKey" in request.body:
+            logins.append(request.body)
+        if b"endSession" in request.body:
+            try:
+                closing_one.login()
+            except ValueError as error:
+                outcomes.append(str(error))
+        behind_a_wsdl(stalling)(connection, request)
+
+    with serving(answer) as url:
+        closing_one = Connection(url, "me", KEY, HttpOptions(timeout=10))
+        closing_one.login()
+        closing_one.close()
+    assert outcomes == ["this connection to the shop is closed; connect anew"]
+    assert len(logins) == 1
 
 
 OUTAGES: list[tuple[Outage, type[RemoteError], str]] = [

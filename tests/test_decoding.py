@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsdls import LISTS, Flavour, wsdl
 from zeep_oracle import Oracle, same_rows
@@ -118,6 +118,7 @@ some_rows = st.lists(
 )
 
 
+@settings(deadline=None)  # zeep takes its time
 @given(rows=some_rows, flavour=st.sampled_from(["rpc", "wsi"]), broken=st.booleans(), size=st.integers(1, 300))
 def test_texts_come_out_as_they_went_in(
     rows: list[dict[str, str]], flavour: Flavour, *, broken: bool, size: int
@@ -217,7 +218,9 @@ def test_forms_are_as_many_as_there_are() -> None:
         {name: str(mask) for place, name in enumerate(names) if mask >> place & 1} for mask in range(1, MOST_FORMS * 2)
     ]
     rows = [row for row in sets for _ in range(2)]
-    assert list(decode(cut(rendered("rpc", rows), 5000), shape)) == rows
+    forms = Forms()
+    assert list(decode(cut(rendered("rpc", rows), 5000), shape, forms)) == rows
+    assert len(forms) == MOST_FORMS
 
 
 def test_forms_outlive_a_reply() -> None:
@@ -233,8 +236,42 @@ def test_forms_do_not_outlive_their_prefixes() -> None:
     body = rendered("rpc", ROWS)
     assert list(decode([body], SHAPES["rpc"], forms)) == ROWS
     other = body.replace(b'xmlns:xsd="http://www.w3.org/2001/XMLSchema"', b'xmlns:xsd="urn:other"')
+    other = b"</item>".join(  # a first row without types, which is parsed and found to be right
+        [
+            part.replace(b' xsi:type="xsd:string"', b"") if place == 0 else part
+            for place, part in enumerate(other.split(b"</item>"))
+        ]
+    )
+    rows = decode([other], SHAPES["rpc"], forms)
+    assert next(rows) == ROWS[0]
     with pytest.raises(MalformedReplyError, match="is typed 'xsd:string'"):
-        list(decode([other], SHAPES["rpc"], forms))
+        next(rows)
+
+
+def test_a_form_is_no_form_without_end_tags() -> None:
+    """Where a field has no end tag, a ">" in a text may stand for it: such a row says nothing about later ones."""
+    head, _, tail = rendered("rpc", [], broken=False).replace(b"Entity[0]", b"Entity[4]").partition(b"</result>")
+    rows = [b"<item><order_id/>x>y</item>"] * 3 + [b"<item><order_id/>5x>y</item>"]
+    body = head + b"".join(rows) + b"</result>" + tail
+    ours = decoded("rpc", body)
+    assert ours == [{}] * 4
+    assert same_rows(ours, ORACLES["rpc"].rows("salesOrderList", body), body)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize(
+    "before", [b"<junk>", b'<item xsi:type="ns1:salesOrderListEntity"/>\n<junk>\n<item>nothing</item>']
+)
+def test_look_alikes_are_not_recognised(before: bytes, size: int) -> None:
+    """What looks like a row of a known form is none inside of something else, not even before that is refused."""
+    end = b"</item>"
+    parts = rendered("rpc", ROWS).split(end)
+    parts[3] = b"\n" + before + parts[3]
+    parts[5] = b"\n</junk>" + parts[5]
+    rows: list[dict[str, Any]] = []
+    with pytest.raises(MalformedReplyError, match="<junk> stands among the rows"):
+        rows.extend(decode(cut(end.join(parts), size), SHAPES["rpc"]))
+    assert [row for row in rows if row] == ROWS[:3]
 
 
 PRODUCTS = {  # with lists inside, as catalogProductList has them

@@ -172,7 +172,7 @@ def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
             holes = chance.choice([0, 0.1, 0.5])
             ids |= {number for number in range(start, stop, step) if chance.random() >= holes}
         server = chance.choice([honest, spelt_once, eav])
-        check_bounds(Memory(sorted(ids), server), f"seed {seed}", largest=2500, calls=120)
+        check_bounds(Memory(sorted(ids), server), f"seed {seed}", largest=2500, calls=100)
 
 
 @given(st.lists(st.integers(0, 3000), unique=True, min_size=3, max_size=300))

@@ -94,17 +94,31 @@ def test_a_server_that_stalls_in_the_body() -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_server_that_drips(*, packed: bool) -> None:
     """A byte now and then keeps no call alive beyond its timeout."""
+    sent: list[int] = []
 
     def answer(connection: socket.socket, _: Request) -> None:
         body = b"a" * 2000
         body = gzip.compress(body, 0) if packed else body
         connection.sendall(reply(body, *(["Content-Encoding: gzip"] if packed else []))[: -len(body)])
         for byte in body:
-            connection.sendall(bytes([byte]))
+            sent.append(connection.send(bytes([byte])))
             time.sleep(0.01)
 
     error = failure(answer, QUICK)
     assert "still no end of the answer after 0.4 s" in str(error) or "no answer in time" in str(error)
+    assert len(sent) < 1000
+
+
+def test_a_server_that_drips_and_stalls() -> None:
+    """The last wait is for what is left of the timeout, not for all of it once more."""
+
+    def answer(connection: socket.socket, _: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _second in range(9):
+            time.sleep(1.2)
+            connection.sendall(b"a")
+
+    assert "no answer in time" in str(failure(answer, HttpOptions(timeout=2)))
 
 
 def test_a_body_shorter_than_announced() -> None:

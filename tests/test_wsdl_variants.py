@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
+import test_decoding
 import zeep
 from lxml import etree
 from wsdls import Flavour, Operand, wsdl
-from zeep_oracle import ENCODING_SCHEMA
+from zeep.exceptions import XMLParseError
+from zeep_oracle import ENCODING_SCHEMA, Oracle, same_rows
 
 from magento_pager.errors import MalformedReplyError, RemoteError
 from magento_pager.shop.connection import Connection, check_rendered
+from magento_pager.shop.decoding import decode
 from magento_pager.shop.operations import CREDITMEMOS, ORDERS
 from magento_pager.walk.conditions import Condition
 
@@ -121,7 +124,7 @@ def test_a_list_the_wsdl_lacks_is_named(web: responses.RequestsMock, flavour: Fl
     web.get(URL, body=wsdl(flavour))
     connection = Connection(f"{URL}?wsdl=1", "user", "key")
     with pytest.raises(RemoteError, match=r"has no creditmemos; the list came with Magento 1\.6\.1\.0"):
-        list(connection.rows(CREDITMEMOS, []))
+        list(connection.rows(CREDITMEMOS, WINDOW))
     assert len(web.calls) == 1
 
 
@@ -132,6 +135,38 @@ def test_filters_of_an_unknown_form_are_refused(web: responses.RequestsMock) -> 
     connection = Connection(f"{URL}?wsdl=1", "user", "key")
     with pytest.raises(MalformedReplyError, match="filters of an unknown form"):
         list(connection.rows(ORDERS, WINDOW))
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_query_that_zeep_alters_is_not_sent(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """Where the WSDL's types make another query of ours, the call is refused before it is sent."""
+    web.get(URL, body=wsdl(flavour).replace(b'name="key" type="x:string"', b'name="key" type="x:boolean"'))
+    answer = (
+        "<n:loginResponse><loginReturn>77</loginReturn></n:loginResponse>"
+        if flavour == "rpc"
+        else "<n:loginResponseParam><result>77</result></n:loginResponseParam>"
+    )
+    web.post(URL, body=envelope(answer, "urn:Magento"))
+    connection = Connection(f"{URL}?wsdl=1", "user", "key")
+    with pytest.raises(RemoteError, match=r"the request would not carry the query: it says .*'true'"):
+        list(connection.rows(ORDERS, WINDOW))
+    assert len(web.calls) == len(["the WSDL", "login"])
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_required_field_must_be_there(flavour: Flavour) -> None:
+    """In WS-I a row without a field that the WSDL requires is refused, as zeep refuses it; in RPC zeep lets it pass."""
+    optional, required = b'name="order_id" type="x:string" minOccurs="0"', b'name="order_id" type="x:string"'
+    oracle = Oracle(wsdl(flavour).replace(optional, required))
+    body = test_decoding.rendered(flavour, [{"increment_id": "5"}])
+    reply = decode([body], oracle.shape("salesOrderList"))
+    if flavour == "rpc":
+        assert same_rows(list(reply), oracle.rows("salesOrderList", body), body)
+    else:
+        with pytest.raises(MalformedReplyError, match="a row lacks <order_id>"):
+            list(reply)
+        with pytest.raises(XMLParseError):
+            oracle.rows("salesOrderList", body)
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])

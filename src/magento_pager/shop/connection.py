@@ -333,7 +333,7 @@ class Connection:
                 client = zeep.Client(
                     address,
                     transport=_WsdlLoader(self._http, address),
-                    settings=zeep.Settings(strict=True, xml_huge_tree=False, forbid_dtd=True),
+                    settings=zeep.Settings(strict=True, xml_huge_tree=False),
                 )
         except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
             raise MalformedReplyError(

@@ -39,7 +39,7 @@ class HttpOptions:
     """How the shop is reached.
 
     Attributes:
-        timeout: seconds one call may take in all, more than 0.
+        timeout: seconds one call may take in all, more than 0; only a server that drips its headers can take longer.
         headers: sent with every call.
         basic_auth: user and password of the web server's own protection, not of the API.
         ca_bundle: path of the certificates to trust, instead of the usual ones.

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
-from magento_pager.walk.probing import HOLDS_EVERYWHERE, ProbeReport, believe_emptiness, probe
+from magento_pager.walk.probing import (
+    FEWEST,
+    HOLDS_EVERYWHERE,
+    ProbeReport,
+    Sighting,
+    believe_emptiness,
+    judged,
+    probe,
+)
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
@@ -123,6 +131,7 @@ class Paginator:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
         strategy, known = self._chosen(cursor)
         failed_at = -1
+        undecided = self.strategy is None and known is None and cursor.next_id == 0
         everything, rows = (cursor.next_id, cursor.last_id) == (0, MAX_ID), 0
         while True:
             try:
@@ -132,6 +141,16 @@ class Paginator:
                         believe_emptiness(self._reader)
                     yield page
                     cursor = page.cursor
+                    if undecided and len(page.rows) >= FEWEST:
+                        # The probe found too few rows at its price; here are some, and none below is unknown.
+                        sighting = Sighting(page.window, tuple(map(self._reader.token, page.rows)))
+                        report = judged(self._reader, self.candidates, [sighting])
+                        undecided = False
+                        if report.chosen is not None:
+                            strategy, known = self._best(report), _known(report)
+                            break
+                else:
+                    return
             except FilterIgnoredError as error:
                 # A strategy chosen by name is kept, unless its canary may merely have been deleted.
                 if not self.candidates or (self.strategy is not None and error.missing_canary is None):
@@ -141,8 +160,9 @@ class Paginator:
                 if strategy == before and cursor.next_id == failed_at:
                     raise  # it passes the test and fails in use: there is no trusting it
                 failed_at = cursor.next_id
-            else:
-                return
+            except PagerError as error:
+                error.cursor = error.cursor or cursor
+                raise
 
     def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None]:
         """The strategy to walk with, once the server was asked, and a row that was met on the way."""
@@ -157,7 +177,7 @@ class Paginator:
         except PagerError as error:
             error.cursor = cursor
             raise
-        return strategy, Known(report.canary, report.canary) if report.canary is not None else None
+        return strategy, _known(report)
 
     def _best(self, report: ProbeReport) -> Strategy:
         """The first candidate that holds."""
@@ -186,3 +206,8 @@ class Paginator:
         return Reader(
             self.source, self.id_field, self.identity_field, self.operation, self.key, self.where, self.attempts
         )
+
+
+def _known(report: ProbeReport) -> Known | None:
+    """The row that a probe met, which may serve as a canary."""
+    return None if report.canary is None else Known(report.canary, report.canary)

@@ -246,15 +246,33 @@ def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = 
     reader = replace(reader, source=counted)
     seen = _sightings(reader)
     counted.most += JUDGING
-    rows = sum(len(one.rows) for one in seen)
     _check_like(reader, seen)
+    report = judged(reader, candidates, seen, exhaustive=exhaustive)
+    return replace(report, calls=counted.calls)
+
+
+def judged(
+    reader: Reader, candidates: Sequence[Strategy], seen: Sequence[Sighting], *, exhaustive: bool = False
+) -> ProbeReport:
+    """What rows that are known prove about the candidates.
+
+    Args:
+        reader: reads the list.
+        candidates: strategies in order of preference.
+        seen: all rows of some ranges; below the lowest there are few or none.
+        exhaustive: judge every candidate, instead of ending with the first that holds.
+
+    Raises:
+        RemoteError: as `probe`.
+    """
     on = ground(seen)
     trials = _trials(reader, candidates, on, seen, exhaustive=exhaustive) if on else []
     holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
     fit = (one for one in candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
     chosen = next((one.name for one in fit), None)
+    rows = sum(len(one.rows) for one in seen)
     canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
-    return ProbeReport(reader.operation, chosen, rows, counted.calls, tuple(trials), canary)
+    return ProbeReport(reader.operation, chosen, rows, len(trials), tuple(trials), canary)
 
 
 def _trials(
