@@ -44,9 +44,10 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit status."""
     try:
-        cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context and isinstance(error, click.UsageError) else ""
@@ -60,7 +61,7 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has enough; Python must not complain of it again as it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
-    return 0
+    return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
