@@ -1,0 +1,392 @@
+"""What befalls a connection, and what must never show: pages, faults, stalls, outages, poison, secrets."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import threading
+import traceback
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import responses
+from loopback import Request, reply, serving
+from scripted import (
+    ALL,
+    FLAVOURS,
+    HASH,
+    KEY,
+    NEXT_SESSION,
+    QUICK,
+    SESSION,
+    SOME,
+    URL,
+    connection_to,
+    envelope,
+    fault,
+    logged_in,
+    scripted,
+    sent,
+)
+from test_decoding import ROWS, rendered
+from wsdls import Flavour, wsdl
+
+from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError, TransportError
+from magento_pager.fake import Shop
+from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.operations import CUSTOMERS, ORDERS
+from magento_pager.shop.transport import HttpOptions
+from magento_pager.walk.conditions import Condition
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from magento_pager.fake.settings import Outage
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    """HTTP without a network."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """An embedded shop of its own, to be changed by the test."""
+    with Shop(orders=200) as running:
+        yield running
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        *[(401, False), (403, False), (404, False), (405, False), (413, False), (429, True)],
+        *[(500, False), (502, True), (503, True), (504, True)],
+    ],
+)
+def test_a_page_instead_of_a_reply(
+    web: responses.RequestsMock, flavour: Flavour, status: int, *, retryable: bool
+) -> None:
+    """A page with a failure's status is a TransportError, with its title, in a list as in a login."""
+    page = b"<html><head><title>Go\naway</title></head><body>no</body></html>"
+    connection = scripted(web, flavour, logged_in(flavour), (status, page))
+    with pytest.raises(TransportError, match=f"salesOrderList: HTTP {status}; .* It said: Go away$") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert (caught.value.status, caught.value.retryable) == (status, retryable)
+    web.reset()
+    connection = scripted(web, flavour, (status, page))
+    with pytest.raises(TransportError, match=f"login: HTTP {status}; ") as caught:
+        connection.login()
+    assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", r"the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"),
+        (b"<!DOCTYPE html><html><body>Log in</body></html>", "not XML; it begins with '<!DOCTYPE html>"),
+        (b"<html><body>Log in</body></html>", "no SOAP envelope but <html>"),
+        (envelope("<n:other/>"), "answers with <{urn:Magento}other>"),
+        (rendered("rpc", ROWS)[:-60], "malformed or was cut short"),
+    ],
+)
+def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, message: str) -> None:
+    """Success by its status is none by its body."""
+    connection = scripted(web, "rpc", logged_in("rpc"), body)
+    with pytest.raises(MalformedReplyError, match=f"salesOrderList: .*{message}"):
+        list(connection.rows(ORDERS, SOME))
+
+
+def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> None:
+    """PHP's own faults come with status 500, and count as faults."""
+    connection = scripted(web, "rpc", logged_in("rpc"), (500, fault("SOAP-ENV:Server", "Allowed memory size")))
+    with pytest.raises(FaultError, match="Allowed memory size") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.code == "SOAP-ENV:Server"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "advice"),
+    [
+        ("0", "Unknown Error", "a filter names something the list does not have"),
+        ("1", "SQLSTATE[42S22]: Column not found", "the server's own error"),
+        ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "two addresses of one kind"),
+        ("2", "Access denied.", "check --user and --key, and that the API user is active and its role has the right"),
+        ("3", "Invalid api path.", "does not know this API path"),
+        ("4", "Resource path is not callable.", "cannot call this API path"),
+        ("6", "Required parameter is missing", "misses a parameter"),
+        ("101", "Invalid attribute name: x", "refuses a filter"),
+        ("100", "Requested order not exists.", "gave up on the call"),
+        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "is not UTF-8"),
+        ("SOAP-ENV:Server", "Procedure 'x' not present", "does not speak as its WSDL says"),
+        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "enable the WSDL cache"),
+    ],
+)
+def test_each_fault_has_its_advice(web: responses.RequestsMock, code: str, text: str, advice: str) -> None:
+    """A fault's message holds its code, the server's words, and what to do."""
+    connection = scripted(web, "rpc", logged_in("rpc"), fault(code, text))
+    with pytest.raises(FaultError) as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert str(caught.value).startswith(f"salesOrderList: fault {code}, {text!r}: ")
+    assert advice in str(caught.value).partition(repr(text))[2]
+    assert (caught.value.code, caught.value.text) == (code, text)
+
+
+def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
+    """Some faults hold a whole SQL statement: the message shows its beginning, `text` holds all."""
+    connection = scripted(web, "rpc", logged_in("rpc"), fault("1", "SQLSTATE\n" + "SELECT a, " * 500))
+    with pytest.raises(FaultError) as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+    assert len(caught.value.text) > 5000
+
+
+def behind_a_wsdl(answer: Callable[[socket.socket, Request], None]) -> Callable[[socket.socket, Request], None]:
+    """A server that gives a WSDL and a session, and answers all else as told."""
+
+    def converse(connection: socket.socket, request: Request) -> None:
+        if request.head.startswith(b"GET"):
+            host, port = connection.getsockname()
+            connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
+        elif b"<apiKey" in request.body:
+            connection.sendall(reply(logged_in("rpc")))
+        elif b"endSession" not in request.body:
+            answer(connection, request)
+
+    return converse
+
+
+def stalling(connection: socket.socket, _: Request) -> None:
+    """No answer."""
+    connection.recv(1)
+
+
+def stalling_amid_rows(connection: socket.socket, _: Request) -> None:
+    """Rows, and then nothing."""
+    connection.sendall(reply(rendered("rpc", ROWS))[:-400])
+    connection.recv(1)
+
+
+def dripping(connection: socket.socket, _: Request) -> None:
+    """A row now and then, without an end."""
+    body = rendered("rpc", ROWS * 1000)
+    connection.sendall(reply(body)[: -len(body)])
+    for start in range(0, len(body), 50):
+        connection.sendall(body[start : start + 50])
+        threading.Event().wait(0.01)
+
+
+def hanging_up(connection: socket.socket, _: Request) -> None:
+    """Half an answer."""
+    connection.sendall(reply(rendered("rpc", ROWS))[:-400])
+
+
+def packing_half(connection: socket.socket, _: Request) -> None:
+    """A packed body that is cut, with a length that fits."""
+    connection.sendall(reply(gzip.compress(rendered("rpc", ROWS))[:-100], "Content-Encoding: gzip"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (stalling, TransportError, "no answer in time"),
+        (stalling_amid_rows, TransportError, "no answer in time"),
+        (dripping, TransportError, "still no end of the answer after 0.4 s|no answer in time"),
+        (hanging_up, TransportError, "the answer was cut short"),
+        (packing_half, MalformedReplyError, "malformed or was cut short"),
+    ],
+)
+def test_a_way_that_fails(
+    answer: Callable[[socket.socket, Request], None], kind: type[RemoteError], message: str
+) -> None:
+    """Stalling, dripping and hanging up end in an error that names the call; rows that came before were right."""
+    rows: list[dict[str, Any]] = []
+    with (
+        serving(behind_a_wsdl(answer)) as url,
+        closing(Connection(url, "me", KEY, QUICK)) as connection,
+        pytest.raises(kind, match=f"salesOrderList: .*({message})"),
+    ):
+        rows.extend(connection.rows(ORDERS, SOME))
+    assert rows == (ROWS * 1000)[: len(rows)]
+
+
+def test_a_shop_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ending the session is tried for a short time only, however patient the caller is with lists."""
+    monkeypatch.setattr("magento_pager.shop.connection.FAREWELL", 0.2)
+    left = threading.Event()
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        behind_a_wsdl(stalling)(connection, request)
+        if b"endSession" in request.body:
+            connection.settimeout(10)
+            connection.recv(1)
+            left.set()
+
+    with serving(answer) as url:
+        connection = Connection(url, "me", KEY, HttpOptions(timeout=60))
+        connection.login()
+        connection.close()
+        assert left.wait(5)
+
+
+def test_no_login_while_closing() -> None:
+    """While the session is being ended, no other thread begins a new one."""
+    outcomes: list[str] = []
+    logins: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        if b"<apiKey" in request.body:
+            logins.append(request.body)
+        if b"endSession" in request.body:
+            try:
+                closing_one.login()
+            except ValueError as error:
+                outcomes.append(str(error))
+        behind_a_wsdl(stalling)(connection, request)
+
+    with serving(answer) as url:
+        closing_one = Connection(url, "me", KEY, HttpOptions(timeout=10))
+        closing_one.login()
+        closing_one.close()
+    assert outcomes == ["this connection to the shop is closed; connect anew"]
+    assert len(logins) == 1
+
+
+OUTAGES: list[tuple[Outage, type[RemoteError], str]] = [
+    ("maintenance", TransportError, "HTTP 503; the shop is in maintenance"),
+    ("database", TransportError, "HTTP 503; "),
+    ("firewall", TransportError, "HTTP 403; a firewall or bot protection"),
+    ("redirect", TransportError, "HTTP 302; the server redirects to https://"),
+    ("wsdl", FaultError, "fault WSDL, .* enable the WSDL cache"),
+    ("schema", FaultError, "fault WSDL, .* enable the WSDL cache"),
+]
+
+
+@pytest.mark.parametrize(("outage", "kind", "message"), OUTAGES)
+def test_the_outages_of_a_shop(shop: Shop, outage: Outage, kind: type[RemoteError], message: str) -> None:
+    """Whatever befalls the shop between two calls, the message says what it was and what to do."""
+    with connection_to(shop) as connection:
+        list(connection.rows(CUSTOMERS, SOME))
+        shop.change(outage=outage)
+        with pytest.raises(kind, match=f"customerCustomerList: {message}"):
+            list(connection.rows(CUSTOMERS, SOME))
+        shop.change(outage="")
+        assert list(connection.rows(CUSTOMERS, SOME))
+
+
+def test_a_server_out_of_memory(shop: Shop) -> None:
+    """A list too long for PHP is a fault, or an answer without its body."""
+    shop.change(memory_limit_rows=50)
+    with connection_to(shop) as connection:
+        with pytest.raises(FaultError, match="Allowed memory size"):
+            list(connection.rows(ORDERS, ALL))
+        shop.change(memory_failure="empty")
+        with pytest.raises(TransportError, match="the answer was cut short"):
+            list(connection.rows(ORDERS, ALL))
+        shop.change(memory_limit_rows=0)
+        assert len(list(connection.rows(ORDERS, ALL))) == 200
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_poison_of_old_servers(flavour: Flavour) -> None:
+    """A row that breaks its page does so with the documented error, and its neighbours are untouched."""
+    with Shop(profile="1.7.0.2", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
+        first, second, *_ = sorted(shop.database.ids("orders"))
+        one = [Condition("entity_id", "eq", str(first))]
+        shop.change(duplicate_address={first})
+        with pytest.raises(FaultError, match=f'same id "{first}" already exist'):
+            list(connection.rows(ORDERS, one))
+        shop.change(duplicate_address=(), invalid_utf8={first})
+        with pytest.raises(FaultError, match="Encoding: string"):
+            list(connection.rows(ORDERS, one))
+        shop.change(invalid_utf8=(), control_characters={first})
+        with pytest.raises(MalformedReplyError, match="malformed"):
+            list(connection.rows(ORDERS, one))
+        assert len(list(connection.rows(ORDERS, [Condition("entity_id", "eq", str(second))]))) == 1
+
+
+# Secrets
+
+
+SECRETS = [KEY, SESSION, NEXT_SESSION, HASH, "b4sic", "h3ader"]
+LEAKS = [
+    fault("1", f"query was: ... WHERE sessid = '{SESSION}' AND hash = '{HASH}' AND api_key = '{KEY}'"),
+    fault("WSDL", "SOAP-ERROR: Couldn't load from 'http://me:b4sic@127.0.0.1/?wsdl=1'"),
+    fault("5", f"Session {SESSION} expired"),
+    (500, f"<html><title>{SESSION} {KEY} {HASH}</title></html>".encode()),
+    (503, KEY.encode()),
+    f"{SESSION} {KEY} {HASH}".encode(),
+    f"<html>{HASH}</html>".encode(),
+    f"<{KEY}/>".encode(),
+    envelope(f"<{KEY}/>"),
+    rendered("rpc", ROWS).replace(b"<status", f"<{KEY}/><status".encode()),
+    rendered("rpc", ROWS).replace(b'"xsd:string">c', f'"{HASH}">c'.encode()),
+    rendered("rpc", ROWS)[:-100],
+]
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_no_secret_shows(
+    web: responses.RequestsMock, caplog: pytest.LogCaptureFixture, leak: bytes | tuple[int, bytes]
+) -> None:
+    """Key, session id, password hash and basic auth are in no log at any level, no error, no traceback, no repr."""
+    caplog.set_level(logging.DEBUG)
+    status, body = (200, leak) if isinstance(leak, bytes) else leak
+    options = HttpOptions(basic_auth=("me", "b4sic"), headers={"X-Pass": "h3ader"})
+    web.get(URL, body=wsdl("rpc"))
+    web.post(URL, body=logged_in("rpc"))
+    web.post(URL, body=body, status=status)
+    connection = Connection(f"{URL}?wsdl=1", "me", KEY, options)
+    connection.login()
+    shown = [repr(connection), repr(ListSource(connection, ORDERS)), repr(options)]
+    with pytest.raises(PagerError) as caught:
+        list(connection.rows(ORDERS, SOME))
+    shown += everything_about(caught.value)
+    try:
+        connection.call("magentoInfo")  # which would take a list for an answer
+    except PagerError as error:
+        shown += everything_about(error)
+    connection.close()
+    for secret in SECRETS:
+        assert not any(secret in text for text in [*shown, caplog.text])
+
+
+def everything_about(error: Exception) -> list[str]:
+    """All that an error can show."""
+    return [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+
+
+def test_no_secret_is_logged_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    """The same over real HTTP, with rows that hold password hashes."""
+    caplog.set_level(logging.DEBUG)
+    with ExitStack() as stack:
+        shop = stack.enter_context(Shop(orders=50, key=KEY))
+        connection = stack.enter_context(closing(Connection(shop.url, shop.user, shop.key)))
+        hashes = {row["password_hash"] for row in connection.rows(CUSTOMERS, ALL) if "password_hash" in row}
+        assert hashes
+        session = next(iter(_open_sessions(shop)))
+    assert caplog.records
+    for secret in (KEY, session, *hashes):
+        assert secret not in caplog.text
+
+
+def _open_sessions(shop: Shop) -> list[str]:
+    """The ids that the shop handed out."""
+    return list(shop.sessions._seen)  # noqa: SLF001  the shop tells nobody else
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_is_sent_holds_the_secrets(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """The guard of the tests above: key and session id are sent, so that they could have shown."""
+    connection = scripted(web, flavour, logged_in(flavour), rendered(flavour, ROWS))
+    list(connection.rows(ORDERS, SOME))
+    login, call = sent(web)
+    assert KEY.encode() in login
+    assert SESSION.encode() in call
