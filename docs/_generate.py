@@ -38,7 +38,9 @@ def cli_reference() -> str:
     """Every command with its arguments and options, in the words of `--help`."""
     parts = []
     for name, command in cli.commands.items():
-        context = click.Context(command, info_name=f"magento-pager {name}", terminal_width=WIDE)
+        # With the group's own settings, as when it is run: a command keeps the help option it was first asked for.
+        settings = {**cli.context_settings, "max_content_width": WIDE, "terminal_width": WIDE}
+        context = click.Context(command, info_name=f"magento-pager {name}", **settings)
         parts += [f"## {name}", "", f"```text\n{command.get_usage(context)}\n```", ""]
         parts += [f"{' '.join(text.split())}\n" for text in (command.help or "").split("\n\n")]
         for parameter in command.get_params(context):

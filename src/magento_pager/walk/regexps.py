@@ -214,7 +214,7 @@ def _factor(spans: _Spans, letters: _Letters, *, leading: bool = False) -> str:
 def _common(spans: _Spans) -> str:
     """The digits that all of a branch begins with."""
     first, last = spans[0][0], spans[-1][1]
-    for place, (one, other) in enumerate(zip(first, last, strict=True)):
+    for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
             return first[:place]
     return first
@@ -484,7 +484,19 @@ def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternativ
     def landing(free: int, above: int) -> str:
         return letters.lengths(max(least, free + 1) - free, min(most, above) - free)
 
-    return _joined(up, down, landing, layers, {})
+    side_by_side = _joined(up, down, landing, layers, {})
+    size = len(_common(((low, high),)))
+    below = _flight(low[size:], letters, rising=True, start=0)
+    above = _flight(high[size:], letters, rising=False, start=0)
+    if not (size and below.steps and above.steps):
+        return side_by_side
+    # Ids of both lengths begin alike: from 38 to 390 the pattern ends in 3(8|9|[^9].|90).
+    inside = _joined(below, above, lambda _free, _above: "", {step.free for step in (*below.steps, *above.steps)}, {})
+    short_up = _Flight(low, [step for step in up.steps if step.prefix < size], letters, rising=True)
+    short_down = _Flight(high, [step for step in down.steps if step.prefix < size], letters, rising=False)
+    under = _Alternative(low[:size] + _group(inside, letters), 0)
+    together = (*_joined(short_up, short_down, landing, layers, {}), under)
+    return min(side_by_side, together, key=lambda alternatives: len(_group(alternatives, letters)))
 
 
 def _joined(
