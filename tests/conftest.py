@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import responses
 
 from magento_pager.fake import Shop
 
@@ -56,3 +57,17 @@ def shop_of() -> Iterator[Callable[[str, str], Shop]]:
             return shops[profile, flavour]
 
         yield get
+
+
+@pytest.fixture
+def web() -> Iterator[responses.RequestsMock]:
+    """HTTP without a network."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """An embedded shop of its own, to be changed by the test."""
+    with Shop(orders=200) as running:
+        yield running

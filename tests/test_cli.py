@@ -13,7 +13,7 @@ import click
 import pytest
 
 import magento_pager
-from magento_pager.cli import cli, run
+from magento_pager.cli import STRATEGY_NAMES, cli, run
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -256,6 +256,11 @@ def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:
         assert dumping.stderr is not None
         assert dumping.stderr.read() == ""
         dumping.stderr.close()
+
+
+def test_the_strategies_offered_are_those_there_are() -> None:
+    """Their names stand in the command line too, which must not import them for --help."""
+    assert STRATEGY_NAMES == magento_pager.STRATEGIES
 
 
 def commands() -> list[tuple[str, click.Command]]:

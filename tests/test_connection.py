@@ -7,7 +7,6 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import responses
 import zeep
 import zeep.transports
 from conftest import SPOKEN
@@ -45,21 +44,9 @@ from magento_pager.walk.ranges import IdRange
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-
-@pytest.fixture
-def web() -> Iterator[responses.RequestsMock]:
-    """HTTP without a network."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """An embedded shop of its own, to be changed by the test."""
-    with Shop(orders=200) as running:
-        yield running
+    import responses
 
 
 # Finding the shop

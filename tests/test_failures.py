@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import responses
 from loopback import Request, reply, serving
 from scripted import (
     ALL,
@@ -41,23 +40,11 @@ from magento_pager.walk.conditions import Condition
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    import responses
 
     from magento_pager.fake.settings import Outage
-
-
-@pytest.fixture
-def web() -> Iterator[responses.RequestsMock]:
-    """HTTP without a network."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """An embedded shop of its own, to be changed by the test."""
-    with Shop(orders=200) as running:
-        yield running
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from magento_pager.shop.operations import OPERATIONS  # plain data, quick to import
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from types import FrameType
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.walking import Page
 
-ENTITIES = ("orders", "invoices", "shipments", "creditmemos", "customers", "products")
 STRATEGY_NAMES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
 INTERRUPTED, NO_READER = 130, 141
 VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}
@@ -123,7 +124,7 @@ def _shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @cli.command()
-@click.argument("entity", type=click.Choice(ENTITIES), default="orders")
+@click.argument("entity", type=click.Choice(list(OPERATIONS)), default="orders")
 @_shop_options
 @click.option(
     "--window",
@@ -301,7 +302,10 @@ def regexp(first: int, last: int, *, strict: bool, explained: bool) -> None:
     help="What is wrong with the whole shop.",
 )
 @click.option(
-    "--denied", multiple=True, type=click.Choice(ENTITIES), help="A list the API user has no right to; may be repeated."
+    "--denied",
+    multiple=True,
+    type=click.Choice(list(OPERATIONS)),
+    help="A list the API user has no right to; may be repeated.",
 )
 @click.option(
     "--duplicate-address",
