@@ -21,6 +21,8 @@ from magento_pager import MalformedReplyError, Paginator, Query, Range, Transpor
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from magento_pager.errors import Remedy
+
 # ---------------------------------------------------------------------------------------------------- the seam
 
 
@@ -38,7 +40,7 @@ class DocumentSource:
         """The documents that satisfy all conditions of the query, as they arrive.
 
         Raises:
-            TransportError: the call failed; `retryable` says whether the walk shall try again.
+            TransportError: the call failed; `remedy` says what the walk shall do about it.
             MalformedReplyError: what came back is no list of documents.
         """
         request = etree.Element("ListDocuments")
@@ -48,7 +50,9 @@ class DocumentSource:
             with requests.post(self.url, etree.tostring(request), timeout=60, stream=True) as response:
                 if response.status_code != requests.codes.ok:
                     busy = response.status_code == requests.codes.service_unavailable
-                    raise TransportError(f"ListDocuments: HTTP {response.status_code}", retryable=busy)
+                    raise TransportError(
+                        f"ListDocuments: HTTP {response.status_code}", remedy="again" if busy else "stop"
+                    )
                 parser: Any = etree.XMLPullParser(events=("end",), tag="Document", resolve_entities=False)
                 for piece in response.iter_content(65_536):
                     parser.feed(piece)
@@ -58,7 +62,7 @@ class DocumentSource:
                 if (root := parser.close()).tag != "Documents":  # an error page must never pass for an empty list
                     raise MalformedReplyError(f"ListDocuments: the reply is <{root.tag}>, no list of documents")
         except requests.RequestException as error:
-            raise TransportError(f"ListDocuments: {error}", retryable=True) from error
+            raise TransportError(f"ListDocuments: {error}", remedy="again") from error
         except etree.XMLSyntaxError as error:
             raise MalformedReplyError(f"ListDocuments: the reply is cut short or no XML: {error}") from error
 

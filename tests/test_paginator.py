@@ -214,7 +214,7 @@ def test_before_an_id_is_known_prefix_asks() -> None:
     pages = list(walk(source, InList(), window=100).pages())
     names = [page.stats.asked_by for page in pages]
     first = next(number for number, page in enumerate(pages) if page.rows)
-    assert set(names[: first + 1]) == {"prefix"}
+    assert set(names[: first + 1]) == {"prefix", "single-filter"}
     assert all(query.canary for query, _ in source.asked if query.conditions[0].operator == "in")
 
 
@@ -285,7 +285,7 @@ class Flaky(Memory):
         self.calls += 1
         yield from super().fetch(query)
         if self.calls % 2:
-            raise TransportError("reset", retryable=True)
+            raise TransportError("reset", remedy="again")
 
 
 def test_a_passing_failure_is_tried_again_and_delivers_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +302,7 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
     class Broken(Memory):
         def fetch(self, query: Query) -> Generator[Row]:
             if query.span.first >= 200:
-                raise TransportError("down", retryable=True)
+                raise TransportError("down", remedy="again")
             yield from super().fetch(query)
 
     delivered: list[Page] = []

@@ -7,7 +7,7 @@ ever holds a key, a password hash or a session id.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.walking import Cursor
+
+Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
+"""What may help after a failed call.
+
+- `again`: the same call, a little later. The server, or the way to it, is unwell.
+- `split`: the same rows in smaller parts. The reply was too large, or took too long.
+- `isolate`: the same rows but one. A row breaks every reply it is in.
+- `stop`: nothing that a walk can do.
+"""
 
 
 class PagerError(Exception):
@@ -28,7 +37,20 @@ class PagerError(Exception):
 
 
 class RemoteError(PagerError):
-    """The other side, or the way to it, is the culprit."""
+    """The other side, or the way to it, is the culprit.
+
+    Attributes:
+        remedy: what a walk does about it.
+        pause: seconds to wait before that, at least 0: what the server asked for, or what it may still be busy.
+    """
+
+    remedy: Remedy = "stop"
+    pause: float = 0.0
+
+    def __init__(self, message: str, *, remedy: Remedy = "stop", pause: float = 0.0) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.pause = pause
 
 
 class FaultError(RemoteError):
@@ -40,8 +62,10 @@ class FaultError(RemoteError):
         operation: the SOAP operation that was called.
     """
 
-    def __init__(self, message: str, *, code: str, text: str, operation: str) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, code: str, text: str, operation: str, remedy: Remedy = "stop", pause: float = 0.0
+    ) -> None:
+        super().__init__(message, remedy=remedy, pause=pause)
         self.code = code
         self.text = text
         self.operation = operation
@@ -51,14 +75,17 @@ class TransportError(RemoteError):
     """No usable answer arrived: connection, TLS, HTTP status, timeout, a body cut short.
 
     Attributes:
-        retryable: True where the same call may well succeed a little later.
         status: the HTTP status, or None where none arrived.
     """
 
-    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
-        super().__init__(message)
-        self.retryable = retryable
+    def __init__(self, message: str, *, remedy: Remedy = "stop", status: int | None = None, pause: float = 0.0) -> None:
+        super().__init__(message, remedy=remedy, pause=pause)
         self.status = status
+
+    @property
+    def retryable(self) -> bool:
+        """True where the same call may well succeed a little later."""
+        return self.remedy == "again"
 
 
 class MalformedReplyError(RemoteError):
@@ -98,3 +125,15 @@ class NoStrategyError(RemoteError):
     def __init__(self, message: str, *, report: ProbeReport) -> None:
         super().__init__(message)
         self.report = report
+
+
+class CheckpointMismatchError(PagerError):
+    """A dump cannot be gone on with: its checkpoint or its output is damaged, or belongs to something else.
+
+    Attributes:
+        differences: what the checkpoint says and what was asked, for each part in which they differ.
+    """
+
+    def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.differences = tuple(differences)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
 from magento_pager.walk.probing import (
-    FEWEST,
     HOLDS_EVERYWHERE,
     ProbeReport,
     Sighting,
     believe_emptiness,
+    ground,
     judged,
     probe,
 )
@@ -129,22 +129,28 @@ class Paginator:
 
     def _pages(self, cursor: Cursor) -> Iterator[Page]:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
-        strategy, known = self._chosen(cursor)
+        strategy, known, spent = self._chosen(cursor)
         failed_at = -1
         undecided = self.strategy is None and known is None and cursor.next_id == 0
+        seen: list[Sighting] = []
         everything, rows = (cursor.next_id, cursor.last_id) == (0, MAX_ID), 0
         while True:
             try:
                 for page in self._walk_with(strategy).pages(cursor, known):
                     rows += len(page.rows)
+                    if spent:  # the probe is paid for by the page behind it
+                        page, spent = page.with_calls(spent), 0  # noqa: PLW2901  the same page
                     if everything and rows == 0 and self.candidates and page.cursor.next_id > cursor.last_id:
                         believe_emptiness(self._reader)
                     yield page
                     cursor = page.cursor
-                    if undecided and len(page.rows) >= FEWEST:
+                    if undecided and page.rows:
                         # The probe found too few rows at its price; here are some, and none below is unknown.
-                        sighting = Sighting(page.window, tuple(map(self._reader.token, page.rows)))
-                        report = judged(self._reader, self.candidates, [sighting])
+                        seen.append(Sighting(page.window, tuple(map(self._reader.token, page.rows))))
+                        if ground(seen) is None:
+                            continue
+                        report = judged(self._reader, self.candidates, seen)
+                        spent = report.calls
                         undecided = False
                         if report.chosen is not None:
                             strategy, known = self._best(report), _known(report)
@@ -156,7 +162,7 @@ class Paginator:
                 if not self.candidates or (self.strategy is not None and error.missing_canary is None):
                     raise
                 before = strategy
-                strategy, known = self._chosen(cursor)
+                strategy, known, spent = self._chosen(cursor)
                 if strategy == before and cursor.next_id == failed_at:
                     raise  # it passes the test and fails in use: there is no trusting it
                 failed_at = cursor.next_id
@@ -164,8 +170,8 @@ class Paginator:
                 error.cursor = error.cursor or cursor
                 raise
 
-    def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None]:
-        """The strategy to walk with, once the server was asked, and a row that was met on the way."""
+    def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None, int]:
+        """The strategy to walk with, once the server was asked, a row that was met on the way, and the calls it took."""
         try:
             if self.strategy is None:
                 report = self.probe()
@@ -173,11 +179,11 @@ class Paginator:
             elif self.candidates and not isinstance(self.strategy, HOLDS_EVERYWHERE):
                 report, strategy = self._tested(self.strategy), self.strategy
             else:
-                return self.strategy, None
+                return self.strategy, None, 0
         except PagerError as error:
             error.cursor = cursor
             raise
-        return strategy, _known(report)
+        return strategy, _known(report), report.calls
 
     def _best(self, report: ProbeReport) -> Strategy:
         """The first candidate that holds."""

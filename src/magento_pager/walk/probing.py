@@ -11,8 +11,8 @@ the upper one that may survive alone. Nothing is trusted because it did not faul
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, TransportError
@@ -20,6 +20,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Known, Reader, Token
 from magento_pager.walk.strategies import Prefix, SingleFilter
 from magento_pager.walk.walking import Cursor, Walk
+from magento_pager.walk.windows import SPACINGS, before
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -244,7 +245,7 @@ def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = 
     """
     counted = _Counted(reader.source, FINDING)
     reader = replace(reader, source=counted)
-    seen = _sightings(reader)
+    seen = _sightings(reader, counted)
     counted.most += JUDGING
     _check_like(reader, seen)
     report = judged(reader, candidates, seen, exhaustive=exhaustive)
@@ -334,13 +335,16 @@ def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) 
     return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
 
 
-def _sightings(reader: Reader) -> list[Sighting]:
+def _sightings(reader: Reader, counted: _Counted) -> list[Sighting]:
     """All rows at the low end of the ids, in parts, until they make a ground or cost too much."""
     seen: list[Sighting] = []
     with suppress(_SpentError):
         for page in Walk(reader, _Glance(reader.key), FINDING_WIDTH).pages(Cursor(reader.operation, 0, MAX_ID)):
             if _Glance.looks_at(page.window) or page.rows:
                 seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+            met = {number for row in counted.met if isinstance(number := reader.token(row), int)}
+            if len(met) >= FEWEST and not ground(seen):
+                return _around(reader, met)
             if ground(seen) or finer(seen):
                 break
         while not ground(seen) and (crowded := finer(seen)):
@@ -349,6 +353,24 @@ def _sightings(reader: Reader) -> list[Sighting]:
             parts = blocks if len(blocks) > 1 else crowded.tenths()
             seen[place : place + 1] = [Sighting(part, reader.read(Prefix(reader.key), part).tokens) for part in parts]
     return seen
+
+
+def _around(reader: Reader, met: set[int]) -> list[Sighting]:
+    """All rows around the second of some that were met in soundings, and those by themselves.
+
+    Below a sampled row there may be others as far down as the last run that met none. Of a server that drops a lower
+    bound all of them would come back, so finer soundings look for the low end first.
+    """
+    for spacing in SPACINGS:
+        for finer_one in before(min(met), spacing, reader.key):
+            met = met | set(reader.sample(finer_one.query).ids)
+    second = sorted(met)[1]
+    block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
+    around = Sighting(block, reader.read(Prefix(reader.key), block).tokens)
+    if second not in around.rows:
+        raise _no_filters(reader)
+    alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in block)
+    return sorted([around, *alone], key=lambda seen: seen.ids)
 
 
 def _check_like(reader: Reader, seen: Sequence[Sighting]) -> None:
@@ -360,12 +382,11 @@ def _check_like(reader: Reader, seen: Sequence[Sighting]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Glance:
-    """`prefix` for narrow windows and nothing for wide ones: soundings are enough to find rows, proof is not needed."""
+    """`prefix` for narrow windows, one bound for the last, nothing for wide ones: soundings find rows well enough."""
 
     key: str
     name: str = "glance"
     widest: int = MAX_ID + 1
-    decimal: bool = True
 
     @staticmethod
     def looks_at(window: IdRange) -> bool:
@@ -373,7 +394,9 @@ class _Glance:
         return len(window) <= FINDING_WIDTH
 
     def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
-        return Prefix(self.key).queries(window, known) if self.looks_at(window) else iter(())
+        if self.looks_at(window):
+            return Prefix(self.key).queries(window, known)
+        return SingleFilter(self.key).queries(window, known) if window.last == MAX_ID else iter(())
 
 
 class _SpentError(Exception):
@@ -382,17 +405,21 @@ class _SpentError(Exception):
 
 @dataclass(slots=True)
 class _Counted:
-    """A source that answers a number of calls and no more."""
+    """A source that answers a number of calls and no more, and remembers the rows that were met."""
 
     source: Source
     most: int
     calls: int = 0
+    met: list[Row] = field(default_factory=list)
 
     def fetch(self, query: Query) -> Generator[Row]:
         if self.calls == self.most:
             raise _SpentError
         self.calls += 1
-        return self.source.fetch(query)
+        with closing(self.source.fetch(query)) as rows:
+            for row in rows:
+                self.met.append(row)
+                yield row
 
 
 def believe_emptiness(reader: Reader) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from magento_pager.errors import FilterIgnoredError, MalformedReplyError, TransportError
+from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 
@@ -41,7 +41,7 @@ class Source(Protocol):
         """The rows of one call, as they arrive. Closing the generator closes the connection.
 
         Raises:
-            RemoteError: the call failed; one whose `retryable` is True is tried again.
+            RemoteError: the call failed; its `remedy` says what may help.
         """
 
 
@@ -171,7 +171,7 @@ class Reader:
     def persistently(self, attempt: Callable[[], T]) -> T:
         """What `attempt` gives, tried again where it fails in a way that may pass."""
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TransportError) and error.retryable),
+            retry=retry_if_exception(lambda error: isinstance(error, RemoteError) and error.remedy == "again"),
             stop=stop_after_attempt(self.attempts),
             wait=wait_random_exponential(multiplier=0.5, max=30),
             reraise=True,

@@ -192,20 +192,29 @@ class Regexp:
 
 @dataclass(frozen=True, slots=True)
 class SingleFilter:
-    """`gteq` alone: holds on every version and list, but each reply is the whole tail, trimmed to the window here."""
+    """One bound alone: holds on every version and list, but each reply is the whole tail, trimmed to the window here.
+
+    A window that begins with the first id there can be has no head: its last id is bound enough, and nothing is in vain.
+    """
 
     key: str = KEY
     name: str = "single-filter"
     widest: int = MAX_ID + 1
 
     def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  one bound cannot be dropped
-        """One call, whose span is everything from the window's first id on.
+        """One call, whose span is everything from the window's first id on, or up to its last.
 
         >>> next(SingleFilter().queries(IdRange(100, 199), None))
         Query(conditions=(Condition(field='entity_id', operator='gteq', value='100'),), \
 span=IdRange(first=100, last=4294967295), canary=None)
+        >>> str(next(SingleFilter().queries(IdRange(0, 199), None)))
+        "entity_id to '199'"
         """
-        yield Query((Condition(self.key, "gteq", str(window.first)),), IdRange(window.first, max(window.last, MAX_ID)))
+        if window.first == 0 and window.last < MAX_ID:
+            yield Query((Condition(self.key, "to", str(window.last)),), window)
+        else:
+            span = IdRange(window.first, max(window.last, MAX_ID))
+            yield Query((Condition(self.key, "gteq", str(window.first)),), span)
 
 
 def like_pattern(block: IdRange) -> str:

@@ -29,12 +29,13 @@ from magento_pager.walk.strategies import KEY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SPACINGS = {1_000_000: 1_000, 10_000: 100, 100: 10}
-"""Soundings, coarse to fine: ids from one run to the next, and in a run. Of a million rows none brings over 10,000.
-The finest is for windows too narrow for the others; elsewhere a stretch shorter than 10,000 is let pass."""
+SPACINGS = {1_000_000: 1_000, 10_000: 10, 100: 10}
+"""Soundings, coarse to fine: ids from one run to the next, and in a run.
 
-SMALL_SPACINGS = {1_000_000: 1_000, 10_000: 10, 100: 10}
-"""The same where replies are to be small: of a million rows in one stretch none brings over 1,000."""
+The first meets whatever is thin and wide: its runs hold every residue of a thousand. The second meets every dense
+stretch longer than 10,000. Both take one id in a thousand, so that a million rows answer with 1,000. The third takes
+one in ten: it is for small replies, and for windows too narrow for the others.
+"""
 
 SMALL = 1_000  # rows: replies are small where no more are expected of a window
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
@@ -182,13 +183,13 @@ def sounding(
 
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
-    ("entity_id like '_052___'", "entity_id like '___82__'")
+    ("entity_id like '_052___'", "entity_id like '___820_'")
     >>> sounding(window, pace, below=10**4), sounding(IdRange(10, 99), pace)
     (None, None)
     """
-    small = pace.allowance <= SMALL
-    for spacing, run in (SMALL_SPACINGS if small else SPACINGS).items():
-        if spacing < below and spacing <= len(window) and (small or spacing > 100 or len(window) < 10_000):  # noqa: PLR2004
+    for spacing, run in SPACINGS.items():
+        fit = spacing > 100 or pace.allowance <= SMALL or len(window) < 10_000  # noqa: PLR2004
+        if spacing < below and spacing <= len(window) and fit:
             return _sounding(window, spacing, run, key, window.first if since is None else since)
     return None
 
@@ -240,14 +241,56 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
         return window
     if found:
         begins = sorted(found)[bearable] // sounded.spacing * sounded.spacing
-        if pace.allowance <= SMALL:
-            begins -= sounded.spacing  # the stretch may begin as early as that
         end = max(begins, window.first)  # they may begin right here: then as little is asked for as where rows are
     else:
         power = 10 ** _places_below(len(window))
         end = window.first - window.first % power + power
     least = window.first + pace.at_rows().width
     return IdRange(window.first, min(window.last, max(end, least) - 1))
+
+
+def crowd(found: Sequence[int], by: Sounding, asked: Sounding) -> int:
+    """How many rows `asked` brings at most, about, of those that another sounding found a part of.
+
+    >>> window, pace = IdRange(10**6, 10**7 - 1), Pace.start(Goal())
+    >>> coarse, fine = sounding(window, pace), sounding(window, pace, below=10**6)
+    >>> crowd([5_052_000 + n for n in range(1000)], coarse, fine)
+    2000
+    """
+    known = [number for number in found if number in asked.query.span]
+    runs = len({number // by.spacing for number in known})
+    return (runs + 1) * len(known) * by.ids_per_sampled // (runs * asked.ids_per_sampled) if runs else 0
+
+
+def apart(window: IdRange, found: Sequence[int]) -> IdRange:
+    """The part of `window`, from its first id on, that lies in one decimal block with none of `found`.
+
+    >>> apart(IdRange(2_345_600, 9_999_999), [2_400_123])
+    IdRange(first=2345600, last=2399999)
+    """
+    power = 10 ** len(str(window.last))
+    while power > 1 and any(number - number % power == window.first - window.first % power for number in found):
+        power //= 10
+    return IdRange(window.first, min(window.last, window.first - window.first % power + power - 1))
+
+
+def before(met: int, spacing: int, key: str = KEY) -> list[Sounding]:
+    """The next finer soundings of where a stretch may begin of which `met` is the lowest id that is known.
+
+    Args:
+        met: an id that exists.
+        spacing: of the sounding that met it.
+        key: what filters call the key.
+
+    >>> [str(finer.query) for finer in before(5_052_013, 10_000)]
+    ["entity_id like '505__9_'", "entity_id like '504__8_'"]
+    >>> before(5_052_013, 100)
+    []
+    """
+    finer = [(other, run) for other, run in SPACINGS.items() if other < spacing][:1]
+    first = met - met % spacing
+    blocks = [IdRange(start, start + spacing - 1) for start in (first, first - spacing) if start >= spacing]
+    return [_sounding(block, *one, key, block.first) for one in finer for block in blocks]
 
 
 def _sounding(window: IdRange, spacing: int, run: int, key: str, seed: int) -> Sounding:
