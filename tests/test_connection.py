@@ -15,6 +15,7 @@ from lxml import etree
 from scripted import (
     ALL,
     FLAVOURS,
+    HASH,
     KEY,
     NEXT_SESSION,
     SESSION,
@@ -33,7 +34,7 @@ from zeep.helpers import serialize_object
 from zeep.plugins import HistoryPlugin
 from zeep_oracle import ENCODING_SCHEMA, same_rows
 
-from magento_pager import connect
+from magento_pager import Pager, connect
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.fake import Shop
 from magento_pager.shop.connection import Connection, ListSource, wsdl_candidates
@@ -41,6 +42,7 @@ from magento_pager.shop.operations import CREDITMEMOS, CUSTOMERS, OPERATIONS, OR
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.windows import Goal
 
 if TYPE_CHECKING:
     import socket
@@ -191,16 +193,43 @@ def test_the_wsdl_of_soap_v1(web: responses.RequestsMock) -> None:
         list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, SOME))
 
 
-def test_no_document_of_another_host_is_fetched(web: responses.RequestsMock) -> None:
+@pytest.mark.parametrize(
+    ("place", "more"),
+    [
+        (b"<x:import", '<x:import namespace="urn:more" schemaLocation="http://elsewhere.example/more.xsd"/>'),
+        (b"<x:import", '<x:include schemaLocation="//elsewhere.example/more.xsd"/>'),
+        (b"<types>", '<import namespace="urn:more" location="http://elsewhere.example/more.xsd"/>'),
+    ],
+)
+def test_no_document_of_another_host_is_fetched(web: responses.RequestsMock, place: bytes, more: str) -> None:
     """A WSDL that refers to another host is refused, unless that host is allowed; the encoding schema is our own."""
-    more = '<x:import namespace="urn:more" schemaLocation="http://elsewhere.example/more.xsd"/>'
-    text = wsdl("rpc").replace(b"<x:import", more.encode() + b"<x:import", 1)
-    web.get(URL, body=text)
+    web.get(URL, body=wsdl("rpc").replace(place, more.encode() + place, 1))
     with pytest.raises(MalformedReplyError, match=r"refers to http://elsewhere\.example/more\.xsd, on another host"):
         Connection(f"{URL}?wsdl=1", "me", KEY)
-    web.get("http://elsewhere.example/more.xsd", body='<x:schema xmlns:x="http://www.w3.org/2001/XMLSchema"/>')
+    schema = '<x:schema xmlns:x="http://www.w3.org/2001/XMLSchema"/>'
+    definitions = '<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"/>'
+    web.get("http://elsewhere.example/more.xsd", body=definitions if place == b"<types>" else schema)
     options = HttpOptions(allow_hosts=frozenset({"elsewhere.example"}), insecure_http=True)
     assert Connection(f"{URL}?wsdl=1", "me", KEY, options).has("salesOrderList")
+
+
+def test_a_document_of_its_own_host_can_lead_no_further(web: responses.RequestsMock) -> None:
+    """What a document refers to that the WSDL refers to is held to the same."""
+    more = '<x:import namespace="urn:more" schemaLocation="/more.xsd"/>'
+    web.get(URL, body=wsdl("rpc").replace(b"<x:import", more.encode() + b"<x:import", 1))
+    further = '<x:import namespace="urn:further" schemaLocation="http://elsewhere.example/further.xsd"/>'
+    schema = f'<x:schema xmlns:x="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:more">{further}</x:schema>'
+    web.get("http://127.0.0.1/more.xsd", body=schema)
+    with pytest.raises(MalformedReplyError, match=r"refers to http://elsewhere\.example/further\.xsd, on another host"):
+        Connection(f"{URL}?wsdl=1", "me", KEY)
+
+
+def test_a_wsdl_that_is_elsewhere_is_not_fetched(web: responses.RequestsMock) -> None:
+    """A redirect of the WSDL to another host is refused, and the message names the host."""
+    web.get(URL, status=302, headers={"Location": "https://elsewhere.example/?wsdl=1"})
+    with pytest.raises(TransportError, match=r"redirects to https://elsewhere\.example/"):
+        Connection(f"{URL}?wsdl=1", "me", KEY)
+    assert len(web.calls) == 1
 
 
 def test_no_document_is_fetched_but_over_http(web: responses.RequestsMock) -> None:
@@ -473,6 +502,202 @@ def test_a_login_without_a_session_id(web: responses.RequestsMock, flavour: Flav
     connection = scripted(web, flavour, logged_in(flavour, session))
     with pytest.raises(MalformedReplyError, match="login: the shop answered without a session id"):
         connection.login()
+
+
+# A shop that becomes another while it is read
+
+
+OTHERS: list[tuple[str, Flavour]] = [("1.7.0.2", "rpc"), ("1.8.1.0", "wsi"), ("20.0.20", "wsi"), ("20.0.20", "rpc")]
+
+
+@pytest.mark.parametrize("entity", ["orders", "customers"])
+def test_a_shop_that_becomes_another_version(shop: Shop, entity: str) -> None:
+    """Namespace and flavour may change between two calls: the WSDL is read anew, once, and the call is made again."""
+    operation = OPERATIONS[entity]
+    with connection_to(shop) as connection:
+        ids = {row[operation.id_field] for row in connection.rows(operation, ALL)}
+        for profile, flavour in OTHERS:
+            shop.set_profile(profile, flavour=flavour)
+            shop.clear_log()
+            assert {row[operation.id_field] for row in connection.rows(operation, ALL)} == ids
+            assert (connection.flavour, connection.namespace) == (
+                flavour,
+                "urn:OpenMage" if profile == "20.0.20" else "urn:Magento",
+            )
+            assert list(connection.rows(operation, [Condition("entity_id", "eq", "0")])) == []
+            assert operations(shop).count("") <= 1, operations(shop)
+
+
+@pytest.mark.parametrize(("profile", "flavour"), OTHERS[:3])
+def test_a_shop_that_becomes_another_version_before_the_login(shop: Shop, profile: str, flavour: Flavour) -> None:
+    """The same where the first call of all is the one that finds it out, or a short call."""
+    with connection_to(shop) as connection:
+        shop.set_profile(profile, flavour=flavour)
+        connection.login()
+        assert len(list(connection.rows(ORDERS, ALL))) == 200
+    shop.set_profile("20.0.20", flavour="rpc")
+    with connection_to(shop) as connection:
+        connection.login()
+        shop.set_profile(profile, flavour=flavour)
+        assert connection.call("magentoInfo")["magento_version"]
+
+
+@pytest.mark.parametrize("entity", ["orders", "customers", "shipments"])
+def test_a_walk_through_upgrades(shop: Shop, entity: str) -> None:
+    """`auto` goes on with what the shop now honours, in its new namespace and flavour: each row comes once."""
+    operation = OPERATIONS[entity]
+    changes = [("1.7.0.2", "rpc"), ("20.0.20", "wsi"), ("1.7.0.2", "wsi"), ("20.0.20", "rpc")]
+    with Pager(Connection(shop.url, shop.user, shop.key)) as pager:
+        met: list[dict[str, Any]] = []
+        for page in pager.list(entity, goal=Goal(rows=10)).pages():
+            met += page.rows
+            if page.rows and changes:
+                profile, flavour = changes.pop(0)
+                shop.set_profile(profile, flavour=flavour)  # type: ignore[arg-type]  # a literal
+        assert not changes
+    key = operation.identity_field or operation.id_field
+    with connection_to(shop) as connection:
+        expected = sorted(row[key] for row in connection.rows(operation, ALL))
+    assert sorted(row[key] for row in met) == expected
+
+
+def changing(web: responses.RequestsMock, now: bytes, *replies: bytes) -> Connection:
+    """A connection, logged in, to a server that has another WSDL meanwhile, and gives these replies in turn."""
+    connection = scripted(web, "rpc", logged_in("rpc"))
+    connection.login()
+    web.replace("GET", URL, body=now)
+    web.remove("POST", URL)
+    for one in replies:
+        web.post(URL, body=one)
+    return connection
+
+
+COLOURED = wsdl("rpc").replace(
+    b'<x:element name="status"', b'<x:element name="colour" type="x:string"/><x:element name="status"'
+)
+"""A WSDL that declares one more field."""
+RED = [ROWS[0], ROWS[1] | {"colour": "red"}, *ROWS[2:]]
+
+
+def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
+    """A field that only the shop's present WSDL declares: amid rows the error says that asking again will help."""
+    connection = changing(web, COLOURED, rendered("rpc", RED))
+    rows = connection.rows(ORDERS, SOME)
+    assert next(rows) == ROWS[0]
+    with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
+        next(rows)
+    assert caught.value.remedy == "again"
+    assert list(connection.rows(ORDERS, SOME)) == RED
+    assert len(sent(web)) == 3
+
+
+def test_a_field_that_is_new_in_the_first_row(web: responses.RequestsMock) -> None:
+    """Before any row was given, nobody need hear of it."""
+    connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
+    assert list(connection.rows(ORDERS, SOME)) == RED[1:]
+    assert len(sent(web)) == 3
+
+
+@pytest.mark.parametrize("rows", [RED, RED[1:]])
+def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[dict[str, str]]) -> None:
+    """Where the WSDL is what it was, asking again would bring the same: it is an error as ever."""
+    connection = changing(web, wsdl("rpc"), rendered("rpc", rows))
+    with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.remedy == "stop"
+    assert len(sent(web)) == 2
+
+
+def test_a_shop_that_is_another_each_time(web: responses.RequestsMock) -> None:
+    """One new WSDL is read for a call, not one after the other."""
+    connection = changing(web, COLOURED, fault("SOAP-ENV:Server", "Procedure 'salesOrderList' not present"))
+    with pytest.raises(FaultError, match="does not speak as its WSDL says") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.remedy == "stop"
+    assert len(sent(web)) == 3
+    web.reset()
+    connection = changing(web, wsdl("rpc"), fault("SOAP-ENV:Server", "Procedure 'magentoInfo' not present"))
+    with pytest.raises(FaultError, match="does not speak as its WSDL says"):
+        connection.call("magentoInfo")
+    assert len(sent(web)) == 2
+
+
+def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
+    """In the middle of an upgrade the shop is in maintenance: that may pass, and then the list is read."""
+    connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
+    web.replace("GET", URL, status=503)
+    with pytest.raises(TransportError, match=r"the WSDL at .*: HTTP 503") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.remedy == "again"
+    web.replace("GET", URL, body=COLOURED)
+    assert list(connection.rows(ORDERS, SOME)) == RED[1:]
+
+
+def test_a_new_wsdl_cannot_lead_elsewhere(web: responses.RequestsMock) -> None:
+    """What is refused at the beginning is refused later, and nothing is sent there."""
+    connection = changing(web, wsdl("rpc", address="https://elsewhere.example/"), rendered("rpc", RED[1:]))
+    with pytest.raises(RemoteError, match=r"sends calls to elsewhere\.example") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.remedy == "stop"
+    assert len(sent(web)) == 2
+    assert connection.address == URL
+
+
+def test_many_threads_one_new_wsdl(shop: Shop) -> None:
+    """Threads that find out at the same time read the WSDL once."""
+    with connection_to(shop) as connection:
+        connection.login()
+        shop.set_profile("1.7.0.2", flavour="wsi")
+        shop.clear_log()
+        assert all(len(rows) == 200 for rows in in_threads(6, lambda: list(connection.rows(ORDERS, ALL))))
+
+
+# A shop that is unwell when it is first asked
+
+
+def test_a_shop_in_maintenance_is_waited_for(web: responses.RequestsMock, caplog: pytest.LogCaptureFixture) -> None:
+    """WSDL and login are tried again for as long as the options say, and every wait is announced."""
+    web.get(URL, status=503)
+    web.get(URL, body=wsdl("rpc"))
+    web.post(URL, body=fault("WSDL", "SOAP-ERROR: Parsing WSDL"))
+    web.post(URL, status=500, body=f"no {KEY} for {HASH}")
+    web.post(URL, body=logged_in("rpc"))
+    connection = Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=60))
+    connection.login()
+    assert len(web.calls) == 5
+    announced = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [one.partition(";")[0].partition(",")[0] for one in announced] == [
+        "the WSDL at http://127.0.0.1/api/v2_soap/: HTTP 503",
+        "login: fault WSDL",
+        "login: HTTP 500",
+    ]
+    assert all("; trying again in " in one for one in announced)
+    assert KEY not in caplog.text
+    assert HASH not in caplog.text
+
+
+@pytest.mark.parametrize(("patience", "header"), [(0, "0"), (5, "20")])
+def test_patience_ends(web: responses.RequestsMock, patience: float, header: str) -> None:
+    """Without patience there is one attempt; nor is a server waited for that says it needs longer."""
+    web.get(URL, status=503, headers={"Retry-After": header})
+    with pytest.raises(TransportError, match="HTTP 503"):
+        Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=patience))
+    assert len(web.calls) == 1
+
+
+def test_patience_is_for_what_may_pass(web: responses.RequestsMock) -> None:
+    """A wrong key and a wrong address are told at once."""
+    web.get(URL, body=wsdl("rpc"))
+    web.post(URL, body=fault("2", "Access denied."))
+    with pytest.raises(FaultError, match="Access denied"):
+        Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=60)).login()
+    web.replace("GET", URL, status=404)
+    with pytest.raises(TransportError, match="HTTP 404"):
+        Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=60))
+    assert len(web.calls) == 3
+
+
+# A wrong key, a missing right
 
 
 @pytest.mark.parametrize(("user", "key"), [("demo", "wrong"), ("nobody", "demo-key")])

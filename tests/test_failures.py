@@ -44,48 +44,85 @@ if TYPE_CHECKING:
 
     import responses
 
+    from magento_pager.errors import Remedy
     from magento_pager.fake.settings import Outage
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize(
-    ("status", "retryable"),
+    ("status", "remedy"),
     [
-        *[(401, False), (403, False), (404, False), (405, False), (413, False), (429, True)],
-        *[(500, False), (502, True), (503, True), (504, True)],
+        *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (413, "split"), (418, "stop"), (429, "again")],
+        *[(500, "split"), (501, "stop"), (502, "again"), (503, "again"), (504, "again"), (524, "again")],
     ],
 )
-def test_a_page_instead_of_a_reply(
-    web: responses.RequestsMock, flavour: Flavour, status: int, *, retryable: bool
-) -> None:
-    """A page with a failure's status is a TransportError, with its title, in a list as in a login."""
+def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour, status: int, remedy: Remedy) -> None:
+    """A page with a failure's status is a TransportError, with its title; a login that fails so cannot be split."""
     page = b"<html><head><title>Go\naway</title></head><body>no</body></html>"
     connection = scripted(web, flavour, logged_in(flavour), (status, page))
     with pytest.raises(TransportError, match=f"salesOrderList: HTTP {status}; .* It said: Go away$") as caught:
         list(connection.rows(ORDERS, SOME))
-    assert (caught.value.status, caught.value.retryable) == (status, retryable)
+    assert (caught.value.status, caught.value.remedy) == (status, remedy)
     web.reset()
     connection = scripted(web, flavour, (status, page))
     with pytest.raises(TransportError, match=f"login: HTTP {status}; ") as caught:
         connection.login()
-    assert (caught.value.status, caught.value.retryable) == (status, retryable)
+    assert (caught.value.status, caught.value.remedy) == (status, "again" if remedy == "split" else remedy)
+
+
+PHP = b"<br />\n<b>Fatal error</b>:  Allowed memory size of 9 bytes exhausted in <b>/a.php</b> on line <b>1</b><br />\n"
+WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <b>1</b><br />\n"
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "remedy", "message"),
     [
-        (b"", r"the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"),
-        (b"<!DOCTYPE html><html><body>Log in</body></html>", "not XML; it begins with '<!DOCTYPE html>"),
-        (b"<html><body>Log in</body></html>", "no SOAP envelope but <html>"),
-        (envelope("<n:other/>"), "answers with <{urn:Magento}other>"),
-        (rendered("rpc", ROWS)[:-60], "malformed or was cut short"),
+        (b"", "split", r"the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"),
+        (b"\n", "split", "the reply is empty"),
+        (b"<!DOCTYPE html><html><title>Back soon</title></html>", "again", r"a page of HTML came .*\('Back soon'\)"),
+        (b"<html><body>Log in</body></html>", "again", r"a page of HTML came .*\('Log in'\)"),
+        (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "again", "a page of HTML came"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "again", "a page of HTML came"),
+        (b"<htmlish/>", "stop", "no SOAP envelope but <htmlish>"),
+        (envelope("<n:other/>"), "stop", "answers with <{urn:Magento}other>"),
+        (rendered("rpc", ROWS)[:-60], "split", "was cut short"),
+        (rendered("rpc", ROWS)[:40], "split", "was cut short"),
+        (rendered("rpc", ROWS)[:4], "split", "was cut short"),
+        (rendered("rpc", ROWS).replace(b"complete", b"com\x01plete"), "isolate", "malformed: .*--repair control-chara"),
+        (rendered("rpc", ROWS).replace(b"complete", b"&#2;"), "isolate", "malformed: .*--repair control-characters"),
+        (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn"), "isolate", "malformed: .*a row is no XML"),
+        (rendered("rpc", ROWS).replace(b"complete", b"a < b"), "isolate", "malformed: .*a row is no XML"),
+        (rendered("rpc", ROWS) + b"junk", "stop", "something follows the reply"),
+        (rendered("rpc", ROWS) + WARNING, "stop", "something follows the reply"),
+        (WARNING + rendered("rpc", ROWS), "stop", "not XML; it begins with '<br />"),
+        (b"Warning: Invalid argument", "stop", "not XML; it begins with 'Warning"),
+        (PHP, "split", "not XML; it begins with '<br />.*choose a smaller --window"),
+        (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*choose a smaller --window"),
+        (b"PDO::query(): MySQL server has gone away", "again", "not XML; .*try again later"),
+        (rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1), "stop", "document type"),
+        (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "stop", "encoded in 'UTF-16'"),
+        (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "stop", "announces 6 rows and holds 5"),
     ],
 )
-def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, message: str) -> None:
-    """Success by its status is none by its body."""
+def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, remedy: Remedy, message: str) -> None:
+    """Success by its status is none by its body; what may help depends on what came instead."""
     connection = scripted(web, "rpc", logged_in("rpc"), body)
-    with pytest.raises(MalformedReplyError, match=f"salesOrderList: .*{message}"):
+    with pytest.raises(MalformedReplyError, match=f"salesOrderList: .*{message}") as caught:
         list(connection.rows(ORDERS, SOME))
+    assert (caught.value.remedy, caught.value.pause) == (remedy, 0)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_wherever_a_reply_is_cut_it_is_too_long(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """A body that merely ends too soon is never taken for a broken row, and one with its end is never cut."""
+    whole = rendered(flavour, ROWS[:2]).rstrip()
+    connection = scripted(web, flavour, logged_in(flavour))
+    connection.login()
+    for length in range(len(whole)):
+        web.replace("POST", URL, body=whole[:length])
+        with pytest.raises(MalformedReplyError, match=r"was cut short|is empty") as caught:
+            list(connection.rows(ORDERS, SOME))
+        assert caught.value.remedy == "split", whole[:length]
 
 
 def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> None:
@@ -97,32 +134,83 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "advice"),
+    ("code", "text", "remedy", "advice"),
     [
-        ("0", "Unknown Error", "a filter names something the list does not have"),
-        ("1", "SQLSTATE[42S22]: Column not found", "the server's own error"),
-        ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "two addresses of one kind"),
-        ("2", "Access denied.", "check --user and --key, and that the API user is active and its role has the right"),
-        ("3", "Invalid api path.", "does not know this API path"),
-        ("4", "Resource path is not callable.", "cannot call this API path"),
-        ("6", "Required parameter is missing", "misses a parameter"),
-        ("101", "Invalid attribute name: x", "refuses a filter"),
-        ("100", "Requested order not exists.", "gave up on the call"),
-        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "choose a smaller --window"),
-        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "choose a smaller --window"),
-        ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "is not UTF-8"),
-        ("SOAP-ENV:Server", "Procedure 'x' not present", "does not speak as its WSDL says"),
-        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "enable the WSDL cache"),
+        ("0", "Unknown Error", "stop", "a filter names something the list does not have"),
+        ("1", "SQLSTATE[42S22]: Column not found", "stop", "the server's own error"),
+        ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "isolate", "two addresses"),
+        ("1", "1139 Regex error 'regular expression is too large'", "split", "choose a smaller --window"),
+        ("1", "General error: 2006 MySQL server has gone away", "again", "database is busy"),
+        ("1", "SQLSTATE[40001]: Deadlock found when trying to get lock", "again", "database is busy"),
+        ("1", "General error: 1205 Lock wait timeout exceeded", "again", "database is busy"),
+        ("1", "SQLSTATE[HY000] [1040] Too many connections", "again", "database is busy"),
+        ("1", "SQLSTATE[HY000] [2002] Connection refused", "again", "database is busy"),
+        ("2", "Access denied.", "stop", "check --user and --key, and that the API user is active and its role has the"),
+        ("3", "Invalid api path.", "stop", "does not know this API path"),
+        ("4", "Resource path is not callable.", "stop", "cannot call this API path"),
+        ("6", "Required parameter is missing", "stop", "misses a parameter"),
+        ("101", "Invalid attribute name: x", "stop", "refuses a filter"),
+        ("100", "Requested order not exists.", "stop", "gave up on the call"),
+        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "split", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "split", "choose a smaller --window"),
+        ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "isolate", "not UTF-8"),
+        ("SOAP-ENV:Server", "Procedure 'x' not present", "stop", "does not speak as its WSDL says"),
+        ("SOAP-ENV:Server", "Internal Error", "stop", "gave up on the call"),
+        ("Sender", "Invalid XML", "stop", "does a proxy or a firewall alter it"),
+        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "again", "enable the WSDL cache"),
     ],
 )
-def test_each_fault_has_its_advice(web: responses.RequestsMock, code: str, text: str, advice: str) -> None:
-    """A fault's message holds its code, the server's words, and what to do."""
+def test_each_fault_has_its_advice(
+    web: responses.RequestsMock, code: str, text: str, remedy: Remedy, advice: str
+) -> None:
+    """A fault's message holds its code, the server's words, and what to do; its remedy says what a walk can do."""
     connection = scripted(web, "rpc", logged_in("rpc"), fault(code, text))
     with pytest.raises(FaultError) as caught:
         list(connection.rows(ORDERS, SOME))
     assert str(caught.value).startswith(f"salesOrderList: fault {code}, {text!r}: ")
     assert advice in str(caught.value).partition(repr(text))[2]
-    assert (caught.value.code, caught.value.text) == (code, text)
+    assert (caught.value.code, caught.value.text, caught.value.remedy) == (code, text, remedy)
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (fault("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted"), "again"),
+        (fault("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string"), "stop"),
+        (fault("WSDL", "SOAP-ERROR: Parsing WSDL"), "again"),
+        (fault("2", "Access denied."), "stop"),
+        (b"", "again"),
+        (logged_in("rpc")[:-30], "again"),
+        (logged_in("rpc", "\x01"), "stop"),
+        (b"<html><title>Back soon</title></html>", "again"),
+    ],
+)
+def test_what_asks_for_no_rows_is_not_asked_for_fewer(
+    web: responses.RequestsMock, answer: bytes, remedy: Remedy
+) -> None:
+    """A login or another short call can be tried again or not: there is nothing to split, and no row to isolate."""
+    connection = scripted(web, "rpc", answer)
+    with pytest.raises(RemoteError, match="login: ") as caught:
+        connection.login()
+    assert caught.value.remedy == remedy
+    with pytest.raises(RemoteError, match="login: ") as caught:  # at the beginning of a list, too
+        list(connection.rows(ORDERS, SOME))
+    assert caught.value.remedy == remedy
+    web.reset()
+    connection = scripted(web, "rpc", logged_in("rpc"), answer)
+    with pytest.raises(RemoteError, match="magentoInfo: ") as caught:
+        connection.call("magentoInfo")
+    assert caught.value.remedy == remedy
+
+
+def test_a_server_that_says_when(web: responses.RequestsMock) -> None:
+    """`Retry-After` becomes the error's pause."""
+    connection = scripted(web, "rpc", logged_in("rpc"))
+    connection.login()
+    web.replace("POST", URL, status=503, body="Back soon", headers={"Retry-After": "17"})
+    with pytest.raises(TransportError, match="It said: Back soon") as caught:
+        list(connection.rows(ORDERS, SOME))
+    assert (caught.value.remedy, caught.value.pause) == ("again", 17)
 
 
 def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
@@ -180,6 +268,11 @@ def packing_half(connection: socket.socket, _: Request) -> None:
     connection.sendall(reply(gzip.compress(rendered("rpc", ROWS))[:-100], "Content-Encoding: gzip"))
 
 
+def breaking_off_a_page(connection: socket.socket, _: Request) -> None:
+    """Half a page of a proxy's."""
+    connection.sendall(reply(b"<html><title>Bad gateway</title>", status="502 Bad Gateway")[:-10])
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
@@ -187,7 +280,8 @@ def packing_half(connection: socket.socket, _: Request) -> None:
         (stalling_amid_rows, TransportError, "no answer in time"),
         (dripping, TransportError, "still no end of the answer after 0.4 s|no answer in time"),
         (hanging_up, TransportError, "the answer was cut short"),
-        (packing_half, MalformedReplyError, "malformed or was cut short"),
+        (packing_half, MalformedReplyError, "was cut short"),
+        (breaking_off_a_page, TransportError, "HTTP 502; "),
     ],
 )
 def test_a_way_that_fails(

@@ -1,6 +1,7 @@
 """The recordings of a live server.
 
-Every reply decodes to what zeep gives or to its documented error; every request says what ours says for the same query.
+Every list decodes to what zeep gives; every request says what ours says for the same query. The recorded failures are
+sent again in `test_faults`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import pytest
 import responses
 from conftest import SAMPLES
 from lxml import etree
+from test_faults import failures, outcome_of
 from zeep_oracle import Oracle, same_rows
 
-from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.errors import RemoteError
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import decode
 from magento_pager.shop.operations import OPERATIONS, ORDERS, Operation
@@ -38,45 +40,6 @@ ROWS = {  # recordings of a list's rows that are not named after the list
     "wsi/fault_invalid_condition": ORDERS,
     "rpc/wrong_namespace_urn_Magento": ORDERS,  # RPC takes any namespace
 }
-FAULTS = {  # and the code each is known by
-    "access_denied": "2",
-    "duplicate_address_row": "1",
-    "empty_body": "Sender",
-    "empty_login": "6",
-    "empty_session": "5",
-    "invalid_filter_field": "1",
-    "invalid_filter_field_customer": "101",
-    "invalid_filter_field_invoice": "1",
-    "invalid_filter_field_product": "0",
-    "malformed_xml": "Sender",
-    "max_execution_time": "SOAP-ENV:Server",
-    "memory_limit": "SOAP-ENV:Server",
-    "memory_limit_display_errors": "SOAP-ENV:Server",
-    "missing_param": "100",
-    "not_soap": "env:VersionMismatch",
-    "order_not_exists": "100",
-    "other_flavour_request": "SOAP-ENV:Server",
-    "session_after_endSession": "5",
-    "session_timed_out": "5",
-    "soap_encoding_schema_unreachable": "WSDL",
-    "unknown_operation": "SOAP-ENV:Server",
-    "unknown_session": "5",
-    "wrong_login": "2",
-    "wsdl_self_fetch_failed": "WSDL",
-}
-OTHER_FAULTS = {
-    "rpc/salesOrderList_two_conditions": "SOAP-ENV:Server",  # `lt` was dropped, and all orders are too many
-    "wsi/salesOrderList_two_conditions": "SOAP-ENV:Server",
-    "rpc/pre193_invalid_utf8": "SOAP-ENV:Server",
-    "wsi/wrong_namespace_urn_Magento": "SOAP-ENV:Server",
-    "wsi/fault_missing_param": "6",
-}
-PAGES = {
-    "rpc/http_503_maintenance": (503, True),
-    "rpc/http_db_down": (503, True),
-    "rpc/fault_http_413_body_too_large": (413, False),
-}
-MALFORMED = ["rpc/pre193_control_char_0x01"]
 NEVER_OURS = {  # requests that no client of a WSDL sends, or that use the simple filter, which we never do
     "fault_empty_body",
     "fault_empty_login",
@@ -104,12 +67,11 @@ def recorded(suffix: str) -> list[str]:
 
 def list_of(name: str) -> Operation | None:
     """The list whose rows a recorded reply holds."""
-    return ROWS.get(name) or (None if name in OTHER_FAULTS else BY_NAME.get(re.split(r"[/_]", name)[1]))
+    return ROWS.get(name) or (None if outcome_of(name) else BY_NAME.get(re.split(r"[/_]", name)[1]))
 
 
 REPLIES = recorded(".response.xml")
 LISTS = [name for name in REPLIES if list_of(name)] or REPLIES
-FAILURES = [name for name in REPLIES if name.partition("/")[2].removeprefix("fault_") in FAULTS or name in OTHER_FAULTS]
 REQUESTS = [name for name in recorded(".request.xml") if name.partition("/")[2] not in NEVER_OURS]
 
 
@@ -180,7 +142,7 @@ def test_every_recorded_reply_has_its_place(samples: Path) -> None:
     """No recording is overlooked: each is a list's rows, a known failure, or the reply of a short call."""
     del samples
     short = {f"{flavour}/{name}" for flavour in ("rpc", "wsi") for name in SHORT}
-    assert set(REPLIES) == {*LISTS, *FAILURES, *PAGES, *MALFORMED, *short}
+    assert set(REPLIES) == {*LISTS, *failures(), *short}
     assert len(LISTS) > 30
 
 
@@ -230,45 +192,6 @@ def test_a_list_arrives_whole_through_a_connection(samples: Path, web: responses
     rows = list(connection.rows(operation, [Condition("entity_id", "gteq", "1")]))
     assert same_rows(rows, oracle_of(wsdl_for(name)).rows(operation.name, body), body)
     assert connection.bytes_received == len(body)
-
-
-@pytest.mark.parametrize("name", FAILURES)
-def test_a_fault_keeps_its_code(samples: Path, web: responses.RequestsMock, name: str) -> None:
-    """Every recorded fault is a FaultError with the server's code and words, and a message of one line."""
-    del samples
-    connection = connected(web, name)
-    answer(web, connection, reply(name), status(name))
-    with pytest.raises(FaultError) as caught:
-        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
-    assert caught.value.code == (OTHER_FAULTS.get(name) or FAULTS[name.partition("/")[2].removeprefix("fault_")])
-    assert caught.value.text
-    assert caught.value.operation == "salesOrderList"
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 700
-
-
-@pytest.mark.parametrize(("name", "code", "retryable"), [(name, *outcome) for name, outcome in PAGES.items()])
-def test_a_page_is_a_failure_of_the_way_there(
-    samples: Path, web: responses.RequestsMock, name: str, code: int, *, retryable: bool
-) -> None:
-    """A page instead of a reply is a TransportError that knows its status and shows the page's title."""
-    del samples
-    connection = connected(web, name)
-    answer(web, connection, reply(name), status(name))
-    with pytest.raises(TransportError) as caught:
-        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
-    assert (caught.value.status, caught.value.retryable) == (code, retryable)
-    assert "It said: " in str(caught.value)
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_control_character_makes_a_reply_malformed(samples: Path, web: responses.RequestsMock, name: str) -> None:
-    """Servers before 1.9.3 send control characters as they are, which no XML may hold."""
-    del samples
-    connection = connected(web, name)
-    answer(web, connection, reply(name), status(name))
-    with pytest.raises(MalformedReplyError, match="malformed"):
-        list(connection.rows(ORDERS, [Condition("entity_id", "gteq", "1")]))
 
 
 SHORT = {

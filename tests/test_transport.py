@@ -16,7 +16,7 @@ import trustme
 from loopback import Request, receive, reply, reset, serving
 
 from magento_pager.errors import TransportError
-from magento_pager.shop.transport import PIECE, SHORT, HttpOptions, HttpSession, redacted, status_error
+from magento_pager.shop.transport import LONGEST_PAUSE, PIECE, SHORT, HttpOptions, HttpSession, redacted, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,8 @@ def test_a_packed_answer_is_unpacked() -> None:
 def test_a_server_that_stalls() -> None:
     """No answer at all ends after the timeout."""
     error = failure(lambda connection, _: _wait_for_the_end(connection), QUICK)
-    assert (error.status, error.retryable) == (None, True)
+    assert (error.status, error.remedy) == (None, "split")
+    assert error.pause >= QUICK.timeout, "the server may be busy with it as long again"
     assert "no answer in time; ask for less at once (--window) or allow more time (--timeout)" in str(error)
 
 
@@ -88,7 +89,9 @@ def test_a_server_that_stalls_in_the_body() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
         _wait_for_the_end(connection)
 
-    assert "no answer in time" in str(failure(answer, QUICK))
+    error = failure(answer, QUICK)
+    assert "no answer in time" in str(error)
+    assert (error.remedy, error.pause >= QUICK.timeout) == ("split", True)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -106,6 +109,7 @@ def test_a_server_that_drips(*, packed: bool) -> None:
 
     error = failure(answer, QUICK)
     assert "still no end of the answer after 0.4 s" in str(error) or "no answer in time" in str(error)
+    assert (error.remedy, error.pause >= QUICK.timeout) == ("split", True)
     assert len(sent) < 1000
 
 
@@ -128,7 +132,7 @@ def test_a_body_shorter_than_announced() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\nsome")
 
     error = failure(answer, PATIENT)
-    assert error.retryable
+    assert (error.remedy, error.pause) == ("split", 0)
     assert "the answer was cut short" in str(error)
 
 
@@ -138,7 +142,9 @@ def test_no_body_where_one_was_announced() -> None:
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\n")
 
-    assert "the answer was cut short" in str(failure(answer, PATIENT))
+    error = failure(answer, PATIENT)
+    assert error.remedy == "split"
+    assert "the answer was cut short" in str(error)
 
 
 def test_a_body_in_chunks_without_its_end() -> None:
@@ -147,7 +153,9 @@ def test_a_body_in_chunks_without_its_end() -> None:
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n")
 
-    assert "the answer was cut short" in str(failure(answer, PATIENT))
+    error = failure(answer, PATIENT)
+    assert error.remedy == "split"
+    assert "the answer was cut short" in str(error)
 
 
 def test_a_reset_in_the_body() -> None:
@@ -160,7 +168,7 @@ def test_a_reset_in_the_body() -> None:
 
     error = failure(answer, PATIENT)
     assert error.retryable
-    assert "the answer was cut short: Connection reset by peer" in str(error)
+    assert "the connection failed: Connection reset by peer" in str(error)
 
 
 def test_a_server_that_hangs_up() -> None:
@@ -185,6 +193,23 @@ def test_no_such_host() -> None:
         fetched("https://no-such-host.invalid/", PATIENT)
 
 
+def test_a_server_that_hangs_up_amid_the_handshake() -> None:
+    """A connection that ends before TLS has begun is no matter of trust, and it may pass."""
+
+    def hang_up() -> None:
+        connection, _ = listener.accept()
+        connection.recv(65536)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(TransportError, match="someCall: the connection failed: ") as caught:
+            fetched(f"https://127.0.0.1:{listener.getsockname()[1]}/", PATIENT)
+        thread.join()
+    assert caught.value.retryable
+
+
 def test_a_page_that_is_no_http() -> None:
     """Something else listens on the port."""
     error = failure(lambda connection, _: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), PATIENT)
@@ -194,6 +219,7 @@ def test_a_page_that_is_no_http() -> None:
 def test_garbage_that_calls_itself_packed() -> None:
     """A body that cannot be unpacked is no answer."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", "Content-Encoding: gzip")), PATIENT)
+    assert error.remedy == "stop"
     assert "the answer cannot be unpacked" in str(error)
 
 
@@ -207,7 +233,7 @@ def test_a_longer_answer_than_allowed() -> None:
             sent.append(connection.send(b"a" * 65536))
 
     error = failure(answer, HttpOptions(timeout=ENOUGH, max_reply_bytes=1_000_000))
-    assert (error.status, error.retryable) == (200, False)
+    assert (error.status, error.remedy) == (200, "split")
     assert "the answer is longer than 1000000 bytes; ask for less at once" in str(error)
 
 
@@ -233,9 +259,10 @@ def test_a_page_of_any_length_is_not_read() -> None:
         serving(lambda connection, _: connection.sendall(reply(bytes(SHORT + 1)))) as url,
         closing(HttpSession(PATIENT)) as session,
         session.get(url, "the WSDL") as answer,
-        pytest.raises(TransportError, match=f"longer than {SHORT} bytes"),
+        pytest.raises(TransportError, match=f"longer than {SHORT} bytes") as caught,
     ):
         answer.body()
+    assert caught.value.remedy == "stop", "nothing of it can be left out"
 
 
 def test_leaving_early_hangs_up() -> None:
@@ -334,7 +361,7 @@ def test_a_redirect_of_a_call_is_refused(status: int, location: str, shown: str)
         connection.sendall(reply(b"", f"Location: {location}", status=f"{status} Moved"))
 
     error = failure(answer, PATIENT)
-    assert (error.status, error.retryable) == (status, False)
+    assert (error.status, error.remedy) == (status, "stop")
     assert f"HTTP {status}; the server redirects to " in str(error)
     assert f"{shown}: use the address that leads to" in str(error)
     assert "pw" not in str(error)
@@ -482,6 +509,9 @@ def test_options_are_checked() -> None:
     for timeout in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="more than 0 seconds"):
             HttpOptions(timeout=timeout)
+    for patience in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="0 seconds or more"):
+            HttpOptions(patience=patience)
     with pytest.raises(ValueError, match=r"there is no file of certificates nowhere\.pem"):
         HttpOptions(ca_bundle="nowhere.pem")
     for name, value in (("X\r\nY", "a"), ("", "a"), ("X", "s3same\r\nY: b"), ("X", " s3same"), ("X", "s3s\u00e4me")):
@@ -515,30 +545,36 @@ def test_nothing_logs_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
 # Words
 
 
+NOW = "Sun, 22 Nov 2026 08:56:53 GMT"
+
+
 @pytest.mark.parametrize(
-    ("status", "retryable", "advice"),
+    ("value", "date", "seconds"),
     [
-        (401, False, "--basic-auth"),
-        (403, False, "a firewall or bot protection"),
-        (404, False, "check the shop's address"),
-        (405, False, "check the shop's address"),
-        (413, False, "choose a smaller --window"),
-        (429, True, "asks for fewer calls"),
-        (500, False, "choose a smaller --window"),
-        (502, True, "try again later"),
-        (503, True, "in maintenance"),
-        (504, True, "try again later"),
-        (418, False, "try again later"),
+        ("7", None, 7),
+        (" 7 ", NOW, 7),
+        ("0", None, 0),
+        ("4000", None, LONGEST_PAUSE),
+        ("9" * 400, None, LONGEST_PAUSE),
+        ("Sun, 22 Nov 2026 08:57:03 GMT", NOW, 10),
+        ("Sunday, 22-Nov-26 08:57:03 GMT", NOW, 10),
+        ("Sun Nov 22 08:57:03 2026", NOW, 10),
+        ("Sun, 22 Nov 2026 08:57:03 -0000", NOW, 10),
+        ("Sun, 22 Nov 2026 08:55:00 GMT", NOW, 0),
+        ("Mon, 23 Nov 2026 08:55:00 GMT", NOW, LONGEST_PAUSE),
+        ("Mon, 23 Nov 2099 08:55:00 GMT", None, LONGEST_PAUSE),
+        ("Mon, 23 Nov 2009 08:55:00 GMT", "no date", 0),
+        ("-7", None, 0),
+        ("1.5", None, 0),
+        ("\u0667", None, 0),
+        ("tomorrow", NOW, 0),
+        ("", None, 0),
+        (None, NOW, 0),
     ],
 )
-def test_each_status_has_its_advice(status: int, advice: str, *, retryable: bool) -> None:
-    """A status without a SOAP reply says what it means and what to do."""
-    error = status_error(status, "salesOrderList", "Tea pot")
-    assert str(error).startswith(f"salesOrderList: HTTP {status}; ")
-    assert advice in str(error)
-    assert str(error).endswith(" It said: Tea pot")
-    assert (error.status, error.retryable) == (status, retryable)
-    assert "It said" not in str(status_error(status, "salesOrderList", ""))
+def test_how_long_a_server_asks_to_be_left_alone(value: str | None, date: str | None, seconds: float) -> None:
+    """Seconds or a time by the server's own clock, never more than some minutes, and nonsense is nothing."""
+    assert retry_after(value, date) == seconds
 
 
 @pytest.mark.parametrize(

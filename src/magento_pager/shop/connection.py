@@ -11,19 +11,20 @@ import logging
 import re
 import threading
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import zeep
 import zeep.exceptions
 import zeep.xsd
 from lxml import etree
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 from zeep.wsdl.bindings import Soap11Binding
 
-from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError, TransportError
+from magento_pager.errors import MalformedReplyError, PagerError, RemoteError, TransportError
 from magento_pager.shop.decoding import (
     Array,
     Forms,
@@ -32,10 +33,13 @@ from magento_pager.shop.decoding import (
     ReplyShape,
     Shape,
     Struct,
+    UnpromisedReplyError,
     decode,
     decode_small,
     plain,
 )
+from magento_pager.shop.failures import excerpt, fault_error, status_error
+from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import (
     HttpOptions,
     HttpReply,
@@ -43,14 +47,15 @@ from magento_pager.shop.transport import (
     bare,
     check_secrecy,
     redacted,
-    status_error,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from lxml.etree import _Element as Element
+    from tenacity import RetryCallState
 
+    from magento_pager.errors import Remedy
     from magento_pager.shop.operations import Operation
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.reading import Row
@@ -61,31 +66,16 @@ SESSION_EXPIRED = "5"
 ALL_STORES = "0"  # any other store may restrict products to its website
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
 OK = 200
+NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
 
-_ADVICE = {
-    "0": "the server gives no reason; a filter names something the list does not have",
-    "1": "the server's own error",
-    "2": "the server says the same for a wrong user or key and for a missing right: check --user and --key, and that "
-    "the API user is active and its role {allowed}",
-    "3": "the server does not know this API path",
-    "4": "the server cannot call this API path",
-    "5": "the session ended and a new login did not help; is the session timeout of the shop's API near zero?",
-    "6": "the server misses a parameter; is this the right WSDL for it?",
-    "101": "the server refuses a filter",
-    "WSDL": "the server cannot fetch its own WSDL: enable the WSDL cache (System, Configuration, Magento Core API) and "
-    "see that the server can reach its own address",
-}
-_ADVICE_BY_WORDS = {
-    "Allowed memory size": "so many rows are more than its memory takes: choose a smaller --window",
-    "Maximum execution time": "so many rows take it too long: choose a smaller --window",
-    "with the same id": "the row has two addresses of one kind in the database, and fails every window it is in",
-    "SOAP-ERROR: Encoding": "a row holds a text that is not UTF-8, and fails every window it is in",
-    "not present": "the server does not speak as its WSDL says: is it this shop's WSDL, or an old one?",
-}
+_WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "again", "isolate": "stop"}
+"""What else may help a call that asks for no rows, of which none can be left out."""
 
 _WSDL_START = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
 )
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +87,8 @@ class Connection:
     threads.
 
     Attributes:
-        flavour: "rpc" or "wsi", as the WSDL says.
-        namespace: the WSDL's target namespace.
-        address: where calls go, as the WSDL says.
         bytes_received: of all replies to lists so far, unpacked.
+        characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
         server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
     """
 
@@ -123,27 +111,40 @@ class Connection:
         self._session_id: str | None = None
         self._closed = False
         self._login = threading.Lock()
-        self._shapes: dict[str, tuple[ReplyShape, Forms]] = {}
+        self._reading = threading.Lock()
         self._http = HttpSession(options or HttpOptions())
         self.bytes_received = 0
+        self.characters_removed = 0
         self.server_date: str | None = None
         try:
-            self._client = self._found(wsdl_candidates(url))
-            self._binding, self.address = _soap_port(self._client)
-            self._check_address(url)
+            candidates = wsdl_candidates(url)
+            self._wsdl = self._patiently(lambda: self._found(candidates))
+            self._check_address(self._wsdl)
         except BaseException:
             self._http.close()
             raise
-        some_operation = next(iter(self._binding.all().values()))
-        self.flavour = "rpc" if some_operation.style == "rpc" else "wsi"
-        self.namespace: str = self._binding.name.namespace
 
     def __repr__(self) -> str:
         return f"<Connection to {self.address}, {self.flavour}>"
 
+    @property
+    def flavour(self) -> str:
+        """Either "rpc" or "wsi", as the WSDL says."""
+        return self._wsdl.flavour
+
+    @property
+    def namespace(self) -> str:
+        """The WSDL's target namespace."""
+        return self._wsdl.namespace
+
+    @property
+    def address(self) -> str:
+        """Where calls go, as the WSDL says."""
+        return self._wsdl.address
+
     def has(self, operation: str) -> bool:
         """True where the shop's WSDL declares the operation."""
-        return operation in self._binding.all()
+        return self._wsdl.has(operation)
 
     def login(self) -> None:
         """Begin a session, unless there is one.
@@ -151,7 +152,7 @@ class Connection:
         Raises:
             FaultError: the shop refuses this user and key.
         """
-        self._session()
+        self._patiently(self._session)
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """A short call, in a session: its value as text, or as a dict of texts.
@@ -161,12 +162,17 @@ class Connection:
         """
         return self._in_session(operation, lambda session: self._short(operation, sessionId=session, **arguments))
 
-    def rows(self, operation: Operation, conditions: Sequence[Condition]) -> Generator[Row]:
+    def rows(self, operation: Operation, conditions: Sequence[Condition], *, repair: bool = False) -> Generator[Row]:
         """The rows of a list that satisfy all conditions, as they arrive.
+
+        The request is built and sent once more, before any row was given, where the session had expired, and where the
+        shop speaks otherwise than its WSDL said and now has another WSDL, as after an upgrade. Where it changes amid
+        rows, the error's `remedy` is "again".
 
         Args:
             operation: the list.
             conditions: at least one: without any the shop would send its whole table.
+            repair: take characters that XML forbids out of the reply before it is read.
 
         Raises:
             ValueError: there is no condition, or the connection is closed.
@@ -174,19 +180,25 @@ class Connection:
         """
         if not conditions:
             raise ValueError(f"{operation.name}: without a condition the shop would send its whole table at once")
-        if not self.has(operation.name):
-            since = f"; the list came with Magento {operation.since}" if operation.since else ""
-            other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
-            raise RemoteError(f"{operation.name}: this shop's WSDL has no {operation.entity}{since}{other}")
-        for attempt in (1, 2):
-            session = self._session()
+        mended: set[str] = set()
+        while True:
+            self._wsdl.check_has(operation)
+            session, wsdl, begun = self._session(), self._wsdl, False
             try:
-                yield from self._rows(operation, conditions, session)
+                with closing(self._rows(wsdl, operation, conditions, session, repair=repair)) as rows:
+                    for row in rows:
+                        begun = True
+                        yield row
             except ReplyFaultError as fault:
                 # A fault comes instead of rows, never after some: the request may be rebuilt and sent again.
-                if fault.code != SESSION_EXPIRED or attempt == 2:  # noqa: PLR2004  the second attempt is the last
-                    raise explained(fault, operation.name, operation.right) from None
-                self._forget(session)
+                if not self._mended(fault, wsdl, session, mended):
+                    raise fault_error(fault.code, fault.text, operation.name, operation.right) from None
+            except UnpromisedReplyError as error:
+                if not self._mended(error, wsdl, session, mended):
+                    raise
+                if begun:
+                    error.remedy = "again"
+                    raise
             else:
                 return
 
@@ -197,7 +209,7 @@ class Connection:
             session, self._session_id = self._session_id, None
         if session is not None:
             with suppress(PagerError, ReplyFaultError):  # a session that cannot be ended will expire
-                self._short("endSession", timeout=FAREWELL, sessionId=session)
+                self._ask(self._wsdl, "endSession", {"sessionId": session}, FAREWELL)
         self._http.close()
 
     def _session(self) -> str:
@@ -205,10 +217,8 @@ class Connection:
             if self._closed:
                 raise ValueError("this connection to the shop is closed; connect anew")
             if self._session_id is None:
-                try:
+                with _without_rows("login"):
                     answer = self._short("login", username=self._user, apiKey=self._key)
-                except ReplyFaultError as fault:
-                    raise explained(fault, "login", None) from None
                 if not isinstance(answer, str) or not answer.strip():
                     raise MalformedReplyError("login: the shop answered without a session id")
                 self._session_id = answer
@@ -220,47 +230,63 @@ class Connection:
             if self._session_id == session:
                 self._session_id = None
 
-    def _in_session(self, operation: str, send: Any) -> Any:
-        session = self._session()
-        try:
-            return send(session)
-        except ReplyFaultError as fault:
-            if fault.code != SESSION_EXPIRED:
-                raise explained(fault, operation, None) from None
-        self._forget(session)
-        try:
+    def _in_session(self, operation: str, send: Callable[[str], Any]) -> Any:
+        with _without_rows(operation):
+            session = self._session()
+            try:
+                return send(session)
+            except ReplyFaultError as fault:
+                if fault.code != SESSION_EXPIRED:
+                    raise
+            self._forget(session)
             return send(self._session())
-        except ReplyFaultError as fault:
-            raise explained(fault, operation, None) from None
 
-    def _short(self, operation: str, *, timeout: float | None = None, **arguments: Any) -> Any:
-        request = self._message(operation, arguments)
-        with self._post(operation, request, timeout) as reply:
+    def _short(self, operation: str, **arguments: Any) -> Any:
+        """The answer to a call, asked for once more where the shop has another WSDL now."""
+        wsdl = self._wsdl
+        try:
+            return self._ask(wsdl, operation, arguments)
+        except ReplyFaultError as fault:
+            if not self._renewed(wsdl, fault):
+                raise
+        return self._ask(self._wsdl, operation, arguments)
+
+    def _ask(self, wsdl: _Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
+        request = self._message(wsdl, operation, arguments)
+        with self._post(wsdl, operation, request, timeout) as reply:
             return plain(_only_child(decode_small(reply.body(), operation), operation))
 
-    def _rows(self, operation: Operation, conditions: Sequence[Condition], session: str) -> Generator[Row]:
-        arguments = {"sessionId": session, "filters": self._filters(operation.name, conditions)}
-        for store in {"store", "storeView"} & self._parts(operation.name).keys():
+    def _rows(
+        self, wsdl: _Wsdl, operation: Operation, conditions: Sequence[Condition], session: str, *, repair: bool
+    ) -> Generator[Row]:
+        arguments = {"sessionId": session, "filters": wsdl.filters(operation.name, conditions)}
+        for store in {"store", "storeView"} & wsdl.parts(operation.name).keys():
             arguments[store] = ALL_STORES
-        request = self._message(operation.name, arguments)
+        request = self._message(wsdl, operation.name, arguments)
         check_rendered(request, conditions, operation.name)
-        shape, forms = self._shape(operation.name)
-        with self._post(operation.name, request) as reply:
+        shape, forms = wsdl.shape(operation.name)
+        with self._post(wsdl, operation.name, request) as reply:
+            pieces = without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
             try:
-                yield from decode(reply.pieces(), shape, forms)
+                yield from decode(pieces, shape, forms)
             finally:
                 self.bytes_received += reply.bytes
 
+    def _removed(self, count: int) -> None:
+        self.characters_removed += count
+
     @contextmanager
-    def _post(self, operation: str, request: Element, timeout: float | None = None) -> Generator[HttpReply]:
+    def _post(
+        self, wsdl: _Wsdl, operation: str, request: Element, timeout: float | None = None
+    ) -> Generator[HttpReply]:
         """Send a call. An answer that is no success is an error; nothing that is raised within shows a secret."""
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
-            "SOAPAction": f'"{self._binding.get(operation).soapaction}"',
+            "SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"',
         }
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
         try:
-            with self._http.post(self.address, body, headers, operation, timeout) as reply:
+            with self._http.post(wsdl.address, body, headers, operation, timeout) as reply:
                 self.server_date = reply.date
                 if reply.status != OK:
                     _refuse(reply, operation)
@@ -272,28 +298,171 @@ class Connection:
             raise
 
     def _redacted(self, text: str) -> str:
-        return redacted(text, self._key, self._session_id or "")
+        return redacted(text, self._key, self._session_id or "", *self._http.options.secrets)
 
-    def _message(self, operation: str, arguments: dict[str, Any]) -> Element:
-        if not self.has(operation):
+    def _message(self, wsdl: _Wsdl, operation: str, arguments: dict[str, Any]) -> Element:
+        if not wsdl.has(operation):
             raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
         try:
-            message: Element = self._client.create_message(self._client.service, operation, **arguments)
+            message: Element = wsdl.client.create_message(wsdl.client.service, operation, **arguments)
         except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
             raise RemoteError(f"{operation}: no request fits this shop's WSDL: {self._redacted(str(error))}") from None
         return message
 
-    def _parts(self, operation: str) -> dict[str, Any]:
-        """The input parts of an operation and their zeep elements."""
-        return dict(self._binding.get(operation).input.body.type.elements)
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """What `attempt` gives; tried again, for as long as the options say, where it fails in a way that may pass."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, RemoteError) and error.remedy == "again"),
+            stop=stop_before_delay(self._http.options.patience),
+            wait=_backoff,
+            before_sleep=_announce,
+            reraise=True,
+        )
+        return retrying(attempt)
 
-    def _filters(self, operation: str, conditions: Sequence[Condition]) -> Any:
+    def _mended(
+        self, failure: ReplyFaultError | UnpromisedReplyError, wsdl: _Wsdl, session: str, mended: set[str]
+    ) -> bool:
+        """Whether the cause of a failure was found and is gone, so that the call may be built and sent again.
+
+        Args:
+            failure: of a call.
+            wsdl: by which it was made.
+            session: in which it was made.
+            mended: the causes that were found before, which may not be found again; a new one is added.
+        """
+        if isinstance(failure, ReplyFaultError) and failure.code == SESSION_EXPIRED:
+            cause = "session"
+            self._forget(session)
+        elif self._renewed(wsdl, failure):
+            cause = "WSDL"
+        else:
+            return False
+        again = cause in mended
+        mended.add(cause)
+        return not again
+
+    def _renewed(self, wsdl: _Wsdl, failure: ReplyFaultError | UnpromisedReplyError) -> bool:
+        """Whether the shop has another WSDL than the one a call was made by, as after an upgrade, and so it failed."""
+        if isinstance(failure, ReplyFaultError) and NO_PROCEDURE not in failure.text:
+            return False
+        with self._reading:
+            if self._wsdl is wsdl:
+                fresh = self._load(wsdl.location)
+                if fresh.documents == wsdl.documents:
+                    return False
+                try:
+                    self._check_address(fresh)
+                except ValueError as error:  # no longer a mistake of the caller's
+                    raise RemoteError(str(error)) from None
+                log.info("the shop has another WSDL now: %s, %s", fresh.namespace, fresh.flavour)
+                self._wsdl = fresh
+            return True
+
+    def _found(self, candidates: Sequence[str]) -> _Wsdl:
+        """The WSDL at the first address that answers with one."""
+        for candidate in candidates[:-1]:
+            try:
+                return self._load(candidate)
+            except (TransportError, MalformedReplyError) as error:
+                if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
+                    raise  # the next address would fare no better
+                log.debug("no WSDL at %s: %s", bare(candidate), error)
+        return self._load(candidates[-1])
+
+    def _load(self, address: str) -> _Wsdl:
+        """The WSDL at an address."""
+        loader = _WsdlLoader(self._http, address)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
+                client = zeep.Client(
+                    address,
+                    transport=loader,
+                    settings=zeep.Settings(strict=True, xml_huge_tree=False),
+                )
+        except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
+            raise MalformedReplyError(
+                f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), self._key)}"
+            ) from None
+        return _Wsdl(client, tuple(loader.documents))
+
+    def _check_address(self, wsdl: _Wsdl) -> None:
+        """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
+        asked, told = urlsplit(wsdl.location).hostname, urlsplit(wsdl.address).hostname
+        if told != asked and told not in self._http.options.allow_hosts:
+            raise ValueError(
+                f"the WSDL of {asked} sends calls to {told}; connect to {told} itself, or allow it with "
+                f"allow_hosts=[{told!r}] (--allow-host {told})"
+            )
+        check_secrecy(wsdl.address, self._http.options)
+
+
+@dataclass(frozen=True, slots=True)
+class ListSource:
+    """One list of one shop: a `Source` for a `Paginator`.
+
+    Attributes:
+        connection: to the shop.
+        operation: the list.
+        repair: take characters that XML forbids out of replies before they are read, as strictly as ever; what that
+            was is counted by the connection's `characters_removed`.
+    """
+
+    connection: Connection
+    operation: Operation
+    repair: bool = False
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """The rows of one call."""
+        return self.connection.rows(self.operation, query.conditions, repair=self.repair)
+
+
+class _Wsdl:
+    """A shop's WSDL as it was read, and what follows from it; all that is to be replaced when it changes.
+
+    Attributes:
+        client: zeep's.
+        documents: the WSDL's bytes, and those of all it refers to.
+        location: where it is.
+        binding: zeep's, of the operations.
+        address: where calls go.
+        flavour: "rpc" or "wsi".
+        namespace: its target namespace.
+    """
+
+    def __init__(self, client: Any, documents: tuple[bytes, ...]) -> None:
+        self.client = client
+        self.documents = documents
+        self.location: str = client.wsdl.location
+        self.binding, self.address = _soap_port(client)
+        styles = {operation.style for operation in self.binding.all().values()}
+        self.flavour = "rpc" if "rpc" in styles else "wsi"
+        self.namespace: str = self.binding.name.namespace
+        self._shapes: dict[str, tuple[ReplyShape, Forms]] = {}
+
+    def has(self, operation: str) -> bool:
+        """True where it declares the operation."""
+        return operation in self.binding.all()
+
+    def check_has(self, operation: Operation) -> None:
+        """Refuse a list that it does not declare."""
+        if not self.has(operation.name):
+            since = f"; the list came with Magento {operation.since}" if operation.since else ""
+            other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
+            raise RemoteError(f"{operation.name}: this shop's WSDL has no {operation.entity}{since}{other}")
+
+    def parts(self, operation: str) -> dict[str, Any]:
+        """The input parts of an operation and their zeep elements."""
+        return dict(self.binding.get(operation).input.body.type.elements)
+
+    def filters(self, operation: str, conditions: Sequence[Condition]) -> Any:
         """The conditions as the WSDL's own types, whatever it calls them and however it nests them.
 
         Read from the types and not assumed: 1.7.0.0 alone declares the operand as anyType (RPC) or as a list (WS-I).
         """
         try:
-            filters = self._parts(operation)["filters"].type
+            filters = self.parts(operation)["filters"].type
             array = dict(filters.elements)["complex_filter"].type
             item = _item_type(array)
             pair = dict(item.elements)["value"].type
@@ -308,60 +477,11 @@ class Connection:
                 f"{operation}: the shop's WSDL declares filters of an unknown form: {error!r}"
             ) from None
 
-    def _shape(self, operation: str) -> tuple[ReplyShape, Forms]:
+    def shape(self, operation: str) -> tuple[ReplyShape, Forms]:
         """What the list's replies look like, and the forms of row met in them."""
         if operation not in self._shapes:
-            self._shapes[operation] = reply_shape(self._binding.get(operation)), Forms()
+            self._shapes[operation] = reply_shape(self.binding.get(operation)), Forms()
         return self._shapes[operation]
-
-    def _found(self, candidates: Sequence[str]) -> Any:
-        """The zeep client of the first address that answers with a WSDL."""
-        for candidate in candidates[:-1]:
-            try:
-                return self._load(candidate)
-            except (TransportError, MalformedReplyError) as error:
-                if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
-                    raise  # the next address would fare no better
-                log.debug("no WSDL at %s: %s", bare(candidate), error)
-        return self._load(candidates[-1])
-
-    def _load(self, address: str) -> Any:
-        """The zeep client of a WSDL."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
-                client = zeep.Client(
-                    address,
-                    transport=_WsdlLoader(self._http, address),
-                    settings=zeep.Settings(strict=True, xml_huge_tree=False),
-                )
-        except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
-            raise MalformedReplyError(
-                f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), self._key)}"
-            ) from None
-        return client
-
-    def _check_address(self, url: str) -> None:
-        """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
-        asked, told = urlsplit(url).hostname, urlsplit(self.address).hostname
-        if told != asked and told not in self._http.options.allow_hosts:
-            raise ValueError(
-                f"the WSDL of {asked} sends calls to {told}; connect to {told} itself, or allow it with "
-                f"allow_hosts=[{told!r}] (--allow-host {told})"
-            )
-        check_secrecy(self.address, self._http.options)
-
-
-@dataclass(frozen=True, slots=True)
-class ListSource:
-    """One list of one shop: a `Source` for a `Paginator`."""
-
-    connection: Connection
-    operation: Operation
-
-    def fetch(self, query: Query) -> Generator[Row]:
-        """The rows of one call."""
-        return self.connection.rows(self.operation, query.conditions)
 
 
 def wsdl_candidates(url: str) -> list[str]:
@@ -408,27 +528,6 @@ def _condition_in(item: Element) -> tuple[str | None, ...]:
     places = ["key", "value/key", "value/value/*" if len(item.findall("value/value/*")) else "value/value"]
     more = [node.text for node in item.iter() if len(node) == 0][len(places) :]
     return (*(item.findtext(place) for place in places), *more)
-
-
-def explained(fault: ReplyFaultError, operation: str, right: str | None) -> FaultError:
-    """A fault with what it means and what to do.
-
-    Args:
-        fault: as the server sent it.
-        operation: what was called.
-        right: what the API user's role must allow for it, or None.
-    """
-    by_words = (advice for words, advice in _ADVICE_BY_WORDS.items() if words in fault.text)
-    advice = next(by_words, None) or _ADVICE.get(fault.code, "the server gave up on the call")
-    allowed = f"has the right {right!r}" if right else "has the rights it needs"
-    text = " ".join(fault.text.split())
-    shown = text if len(text) <= 300 else f"{text[:300]}..."  # noqa: PLR2004  a fault may hold a whole SQL statement
-    return FaultError(
-        f"{operation}: fault {fault.code}, {shown!r}: {advice.format(allowed=allowed)}",
-        code=fault.code,
-        text=fault.text,
-        operation=operation,
-    )
 
 
 def reply_shape(operation: Any) -> ReplyShape:
@@ -513,10 +612,42 @@ def _only_child(payload: Element, operation: str) -> Element:
 
 def _refuse(reply: HttpReply, operation: str) -> NoReturn:
     """Raise what an answer that is no success means: the fault in it, or else its status."""
-    body = reply.body()
+    body = _said(reply)
     with suppress(MalformedReplyError):
         decode_small(body, operation)
-    raise status_error(reply.status, operation, _excerpt(body))
+    raise status_error(reply.status, operation, excerpt(body), reply.pause)
+
+
+def _said(reply: HttpReply) -> bytes:
+    """The body of an answer that is no success; nothing where it cannot be read, for its status says enough."""
+    with suppress(TransportError):
+        return reply.body()
+    return b""
+
+
+@contextmanager
+def _without_rows(operation: str) -> Generator[None]:
+    """Turn the failures of a call that asks for no rows into errors with a remedy that fits it."""
+    try:
+        yield
+    except ReplyFaultError as fault:
+        error = fault_error(fault.code, fault.text, operation)
+        error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
+        raise error from None
+    except RemoteError as error:
+        error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
+        raise
+
+
+def _backoff(state: RetryCallState) -> float:
+    """Seconds to wait before the next attempt: ever longer, at random, and no less than the server asked for."""
+    failure = state.outcome.exception() if state.outcome else None
+    return max(wait_random_exponential(multiplier=0.5, max=30)(state), getattr(failure, "pause", 0.0))
+
+
+def _announce(state: RetryCallState) -> None:
+    failure = state.outcome.exception() if state.outcome else None
+    log.warning("%s; trying again in %.0f s", failure, state.upcoming_sleep)
 
 
 def _soap_port(client: Any) -> tuple[Any, str]:
@@ -529,22 +660,13 @@ def _soap_port(client: Any) -> tuple[Any, str]:
     raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
 
 
-def _excerpt(body: bytes) -> str:
-    """A page's title, or its first words."""
-    text = body[:20_000].decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    words = " ".join(
-        re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", title[1] if title else text, flags=re.DOTALL).split()
-    )
-    return words[:120]
-
-
 class _WsdlLoader:
     """What zeep calls a transport: fetches documents of the shop itself, and has our own schema for a third host's."""
 
     def __init__(self, http: HttpSession, address: str) -> None:
         self._http = http
         self._hosts = {urlsplit(address).hostname} | http.options.allow_hosts
+        self.documents: list[bytes] = []
 
     def load(self, url: str) -> bytes:
         """The document at an address; called by zeep for the WSDL and for all it refers to."""
@@ -555,13 +677,14 @@ class _WsdlLoader:
                 f"the WSDL refers to {redacted(url)}, on another host; allow it with --allow-host if you trust it"
             )
         what = f"the WSDL at {bare(url)}"
-        with self._http.get(url, what) as reply:
-            body = reply.body()
+        with _without_rows(what), self._http.get(url, what) as reply:
             if reply.status != OK:
-                raise status_error(reply.status, what, redacted(_excerpt(body)))
+                raise status_error(reply.status, what, redacted(excerpt(_said(reply))), reply.pause)
+            body = reply.body()
         if not _WSDL_START.match(body):
             raise MalformedReplyError(
-                f"{bare(url)} answers with something else than a WSDL ({redacted(_excerpt(body))!r}): check the shop's "
+                f"{bare(url)} answers with something else than a WSDL ({redacted(excerpt(body))!r}): check the shop's "
                 "address"
             )
+        self.documents.append(body)
         return body

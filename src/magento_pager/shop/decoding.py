@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
+from magento_pager.shop.failures import Meaning, excerpt, is_page, meaning_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,9 @@ MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
 _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:(<\?xml\s[^>?]*\?>)|\s*<[A-Za-z])")
+_ENVELOPE_END = re.compile(rb"</([\w.-]+:)?Envelope\s*>")
+_PHP_SPEAKS = re.compile(rb"\s*<br\s*/?>\s*<b>")  # how PHP begins a warning or an error that it shows
+_XML_CUT = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
 _ANNOUNCED = re.compile(r"\[([0-9]+)\]$")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
@@ -56,6 +60,9 @@ _PARSER_OPTIONS: dict[str, Any] = {
 }
 
 
+_NO_XML = Meaning("stop", "is this the shop's address, and does nothing but the shop answer there?")
+
+
 class ReplyFaultError(Exception):
     """The reply is a SOAP fault. `shop.connection` turns it into an error that says what to do.
 
@@ -68,6 +75,10 @@ class ReplyFaultError(Exception):
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+
+
+class UnpromisedReplyError(MalformedReplyError):
+    """A sound reply of another shape than it was told: perhaps the server became another version meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +188,22 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
     """
     rows = _Rows(shape, Forms() if forms is None else forms)
     row_end = b"</" + shape.item.encode() + b">"
-    rest = b""
+    waiting = bytearray()
     for piece in pieces:
-        *segments, rest = (rest + piece).split(row_end)
-        for segment in segments:
-            row = rows.recognised(segment)
-            if row is not None:
-                yield row
-            else:
-                yield from rows.parsed(segment + row_end)
-        if len(rest) > LONGEST_ROW:
+        looked_at = max(len(waiting) - len(row_end) + 1, 0)  # once is enough, however small the pieces are
+        waiting += piece
+        if waiting.find(row_end, looked_at) >= 0:
+            *segments, rest = bytes(waiting).split(row_end)
+            waiting = bytearray(rest)
+            for segment in segments:
+                row = rows.recognised(segment)
+                if row is not None:
+                    yield row
+                else:
+                    yield from rows.parsed(segment + row_end)
+        if len(waiting) > LONGEST_ROW:
             raise rows.too_long()
-    yield from rows.parsed(rest)
+    yield from rows.parsed(bytes(waiting))
     rows.check_end()
 
 
@@ -200,10 +215,15 @@ def decode_small(body: bytes, operation: str) -> Element:
         MalformedReplyError: the reply is no SOAP envelope.
     """
     _check_markup(body[_prolog_end(body, operation) :], operation)
+    parser = etree.XMLParser(**_PARSER_OPTIONS)
     try:
-        root = etree.fromstring(body, etree.XMLParser(**_PARSER_OPTIONS))
+        parser.feed(body)
     except etree.XMLSyntaxError as error:
-        raise _malformed(operation, error) from None
+        raise _malformed(operation, error, followed=_is_whole(body)) from None
+    try:
+        root = parser.close()
+    except etree.XMLSyntaxError as error:
+        raise _malformed(operation, error, whole=_is_whole(body)) from None
     return _payload(root, operation)
 
 
@@ -226,6 +246,7 @@ class _Rows:
         self._memory = forms
         self._parser = etree.XMLPullParser(events=("end",), tag=shape.item, **_PARSER_OPTIONS)
         self._begun = False
+        self._end = b""  # the bytes that came last
         self._idle = 0  # bytes parsed since the last row
         self._count = 0
         self._result: Element | None = None  # what holds the rows; None before the first row
@@ -276,14 +297,16 @@ class _Rows:
         yield from rows
 
     def too_long(self) -> MalformedReplyError:
-        return self._refusal(f"for {LONGEST_ROW} bytes no row ends")
+        return MalformedReplyError(
+            f"{self._shape.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes no row ends"
+        )
 
     def check_end(self) -> None:
         """Refuse a reply that is a fault, that lacks its result, or that holds anything besides its rows."""
         try:
             root = self._parser.close()
         except etree.XMLSyntaxError as error:
-            raise _malformed(self._shape.operation, error) from None
+            raise _malformed(self._shape.operation, error, whole=_is_whole(self._end)) from None
         reply = _payload(root, self._shape.operation)
         if reply.tag != self._shape.reply:
             raise self._refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
@@ -304,10 +327,11 @@ class _Rows:
         if not self._begun:
             start, self._begun = _prolog_end(segment, operation), True
         _check_markup(segment[start:], operation)
+        self._end = segment
         try:
             self._parser.feed(segment)
         except etree.XMLSyntaxError as error:
-            raise _malformed(operation, error) from None
+            raise _malformed(operation, error, followed=_is_whole(segment)) from None
         for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events()):
             yield element
 
@@ -429,8 +453,8 @@ class _Rows:
         if form:
             self._forms[tuple(parts[1::2])] = form
 
-    def _refusal(self, reason: str) -> MalformedReplyError:
-        return MalformedReplyError(f"{self._shape.operation}: the reply is not what the WSDL promises: {reason}")
+    def _refusal(self, reason: str) -> UnpromisedReplyError:
+        return UnpromisedReplyError(f"{self._shape.operation}: the reply is not what the WSDL promises: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,13 +536,24 @@ def _prolog_end(start: bytes, operation: str) -> int:
     """
     if not start.strip():
         raise MalformedReplyError(
-            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"
+            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window",
+            remedy="split",
+        )
+    if is_page(start):
+        raise MalformedReplyError(
+            f"{operation}: a page of HTML came instead of a reply ({excerpt(start)!r}): if it stays so, is this the "
+            "shop's address, and does nothing but the shop answer there?",
+            remedy="again",
         )
     prolog = _PROLOG.match(start)
-    if not prolog:
+    if not prolog and _XML_CUT.fullmatch(start):
+        raise _cut_short(operation, "there is no more of it than its beginning")
+    if not prolog or _PHP_SPEAKS.match(start):
+        meaning = meaning_of_words(start[:2000].decode("utf-8", "replace")) or _NO_XML
         raise MalformedReplyError(
-            f"{operation}: the reply is not XML; it begins with {start[:60].decode('utf-8', 'replace')!r}: is this "
-            "the shop's address, and does nothing but the shop answer there?"
+            f"{operation}: the reply is not XML; it begins with {start[:60].decode('utf-8', 'replace')!r}: "
+            f"{meaning.advice}",
+            remedy=meaning.remedy,
         )
     encoding = _ENCODING.search(prolog[1] or b"")
     if encoding and encoding[1].lower() not in {b"utf-8", b"utf8"}:
@@ -537,6 +572,46 @@ def _check_markup(markup: bytes, operation: str) -> None:
         )
 
 
-def _malformed(operation: str, error: etree.XMLSyntaxError) -> MalformedReplyError:
+def _is_whole(end: bytes) -> bool:
+    """True where a reply's last bytes hold the end of its envelope."""
+    return _ENVELOPE_END.search(end) is not None
+
+
+def _malformed(
+    operation: str, error: etree.XMLSyntaxError, *, whole: bool = True, followed: bool = False
+) -> MalformedReplyError:
+    """What a parser's complaint means.
+
+    Args:
+        operation: for messages.
+        error: the complaint.
+        whole: False where the reply has no end and there was nothing else to complain about.
+        followed: True where the end of the reply is among the bytes at hand, so that something may follow it.
+    """
     reason = " ".join(str(error.msg).split())
-    return MalformedReplyError(f"{operation}: the reply is malformed or was cut short: {reason}")
+    if not whole:
+        return _cut_short(operation, reason)
+    if followed and _kind(error) == etree.ErrorTypes.ERR_DOCUMENT_END:
+        return MalformedReplyError(
+            f"{operation}: something follows the reply: {reason}: does nothing but the shop answer there?"
+        )
+    meaning = (
+        "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
+        "such characters out)"
+        if _kind(error) == etree.ErrorTypes.ERR_INVALID_CHAR
+        else "a row is no XML, and fails every window it is in"
+    )
+    return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
+
+
+def _kind(error: etree.XMLSyntaxError) -> int:
+    """What kind of complaint it is, one of `etree.ErrorTypes`."""
+    return int(error.code)  # type: ignore[attr-defined]  # which the stubs do not know
+
+
+def _cut_short(operation: str, reason: str) -> MalformedReplyError:
+    return MalformedReplyError(
+        f"{operation}: the reply was cut short: {reason}: PHP gave up, often for lack of memory; choose a smaller "
+        "--window",
+        remedy="split",
+    )

@@ -10,8 +10,11 @@ import re
 import ssl
 import threading
 import time
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +31,18 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 16  # bytes read at once
 SHORT = 1 << 23  # bytes of an answer that is no list, a WSDL or a page, are never more: none seen had half a million
+SHORTEST_SECRET = 8  # characters of a header
+
 MOST_REDIRECTS = 5
+LONGEST_PAUSE = 300.0  # seconds that a server's Retry-After is heeded at most
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a reset, as seen from within TLS
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +61,8 @@ class HttpOptions:
         insecure_http: also send the key over plain http to a host that is not this machine.
         allow_hosts: other hosts that the shop's WSDL may send calls to.
         max_reply_bytes: a longer reply, unpacked, is refused.
+        patience: seconds to go on trying to fetch the WSDL and to log in where that fails in a way that may pass, as
+            when the shop is in maintenance; 0 to try once. Lists are not tried again here.
     """
 
     timeout: float = 120.0
@@ -59,10 +74,21 @@ class HttpOptions:
     insecure_http: bool = False
     allow_hosts: frozenset[str] = frozenset()
     max_reply_bytes: int = 1 << 28
+    patience: float = 0.0
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is sent with calls and no message may repeat. Short headers are none, and would tear words apart."""
+        found = [value for value in self.headers.values() if len(value) >= SHORTEST_SECRET]
+        if self.basic_auth is not None:
+            found += [self.basic_auth[1], b64encode(":".join(self.basic_auth).encode("latin-1", "replace")).decode()]
+        return tuple(found)
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout < threading.TIMEOUT_MAX:
             raise ValueError(f"a timeout is more than 0 seconds, not {self.timeout}")
+        if not 0 <= self.patience < threading.TIMEOUT_MAX:
+            raise ValueError(f"patience is 0 seconds or more, not {self.patience}")
         if self.ca_bundle and not Path(self.ca_bundle).exists():
             raise ValueError(f"there is no file of certificates {self.ca_bundle}")
         for name, value in self.headers.items():
@@ -79,16 +105,21 @@ class HttpReply:
         status: the HTTP status.
         date: the server's own clock, its `Date` header; None where it sent none.
         location: where it redirects to; None where it does not.
+        pause: seconds that it asks to be left alone, as `retry_after` reads it.
         bytes: of the body read so far, unpacked.
     """
 
-    def __init__(self, response: requests.Response, deadline: float, options: HttpOptions, what: str) -> None:
+    def __init__(
+        self, response: requests.Response, began: float, timeout: float, options: HttpOptions, what: str
+    ) -> None:
         self.status = response.status_code
         self.date = response.headers.get("Date")
         self.location = response.headers.get("Location") if response.is_redirect else None
+        self.pause = retry_after(response.headers.get("Retry-After"), self.date)
         self.bytes = 0
         self._raw = response.raw
-        self._deadline = deadline
+        self._began = began
+        self._timeout = timeout
         self._options = options
         self._what = what
 
@@ -101,14 +132,15 @@ class HttpReply:
         Raises:
             TransportError: it was cut short, took too long, or is longer than allowed.
         """
-        limit = min(limit or self._options.max_reply_bytes, self._options.max_reply_bytes)
-        with _explained(self._what):
+        most = self._options.max_reply_bytes
+        limit = min(limit or most, most)
+        with _explained(self._what, self._began):
             while piece := self._read():
                 self.bytes += len(piece)
                 if self.bytes > limit:
                     raise TransportError(
                         f"{self._what}: the answer is longer than {limit} bytes; ask for less at once (--window)",
-                        retryable=False,
+                        remedy="split" if limit == most else "stop",
                         status=self.status,
                     )
                 yield piece
@@ -119,17 +151,22 @@ class HttpReply:
         Raises:
             TransportError: see `pieces`; it is longer than `SHORT`.
         """
-        return b"".join(self.pieces(SHORT))
+        body = bytearray()  # a list of pieces could take many times as much, if they are small
+        for piece in self.pieces(SHORT):
+            body += piece
+        return bytes(body)
 
     def _read(self) -> bytes:
         """What has arrived, at most a piece: to wait for a whole one would let a dripping server outlast any limit."""
-        left = self._deadline - time.monotonic()
+        waited = time.monotonic() - self._began
+        left = self._timeout - waited
         if left <= 0:
             raise TransportError(
-                f"{self._what}: still no end of the answer after {self._options.timeout:g} s; ask for less at once "
+                f"{self._what}: still no end of the answer after {self._timeout:g} s; ask for less at once "
                 "(--window) or allow more time (--timeout)",
-                retryable=False,
+                remedy="split",
                 status=self.status,
+                pause=waited,  # the server may be busy with it as long again
             )
         if self._raw.connection is not None and self._raw.connection.sock is not None:
             self._raw.connection.sock.settimeout(left)
@@ -168,7 +205,7 @@ class HttpSession:
                 if urlsplit(target).hostname not in {urlsplit(url).hostname} | self.options.allow_hosts:
                     raise _redirected(what, target, reply.status)
                 url = target
-        raise TransportError(f"{what}: the server redirects in a circle, at last to {bare(url)}", retryable=False)
+        raise TransportError(f"{what}: the server redirects in a circle, at last to {bare(url)}", remedy="stop")
 
     @contextmanager
     def post(
@@ -205,7 +242,7 @@ class HttpSession:
             raise ValueError(f"{what}: the connection to the shop is closed")
         timeout = min(timeout or self.options.timeout, self.options.timeout)
         began = time.monotonic()
-        with _explained(what):
+        with _explained(what, began):
             response = self._session.request(
                 method,
                 url,
@@ -217,7 +254,7 @@ class HttpSession:
                 verify=self.options.ca_bundle or True,
                 **arguments,
             )
-        reply = HttpReply(response, began + timeout, self.options, what)
+        reply = HttpReply(response, began, timeout, self.options, what)
         try:
             yield reply
         finally:
@@ -246,74 +283,104 @@ https, or allow it with insecure_http=True (--insecure-http)
         )
 
 
-def status_error(status: int, what: str, excerpt: str) -> TransportError:
-    """The error for an HTTP status that came with no SOAP reply.
+def retry_after(value: str | None, date: str | None) -> float:
+    """Seconds that a server asks to be left alone, at most `LONGEST_PAUSE`; 0.0 where it asks for nothing sensible.
 
     Args:
-        status: the HTTP status.
-        what: the operation and window.
-        excerpt: the beginning of the body, as text, without markup.
+        value: its `Retry-After` header: seconds, or the time from which on it may be asked again.
+        date: its `Date` header, by whose clock that time is; without it, ours.
+
+    >>> retry_after("20", None), retry_after("86400", None), retry_after("-1", None), retry_after("soon", None)
+    (20.0, 300.0, 0.0, 0.0)
+    >>> retry_after("Sun, 22 Nov 2026 08:57:23 GMT", "Sun, 22 Nov 2026 08:56:53 GMT"), retry_after(None, None)
+    (30.0, 0.0)
     """
-    advice = {
-        401: "the web server itself asks for a login: give --basic-auth",
-        403: "a firewall or bot protection refused the call: ask the host to admit it (--header may help)",
-        404: "there is no API at this address: check the shop's address",
-        405: "the web server does not let calls through to the API: check the shop's address",
-        413: "the web server refuses so long a request: choose a smaller --window",
-        429: "the server asks for fewer calls",
-        500: "PHP gave up, often for lack of memory: choose a smaller --window",
-        503: "the shop is in maintenance or its database is down: try again later",
-    }.get(status, "the server or a proxy before it gave up: try again later")
-    said = f" It said: {excerpt}" if excerpt else ""
-    return TransportError(
-        f"{what}: HTTP {status}; {advice}.{said}", retryable=status in {429, 502, 503, 504}, status=status
-    )
+    if value is None:
+        return 0.0
+    if re.fullmatch(r"\s*[0-9]+\s*", value):
+        return min(float(value), LONGEST_PAUSE)
+    until, now = _time(value), _time(date) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_PAUSE) if until else 0.0
+
+
+def _time(date: str | None) -> datetime | None:
+    """A time as HTTP writes it; None where it is none."""
+    try:
+        time_said = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return time_said if time_said.tzinfo else time_said.replace(tzinfo=UTC)
 
 
 @contextmanager
-def _explained(what: str) -> Generator[None]:
-    """Turn what requests and urllib3 raise into an error that says what to do."""
+def _explained(what: str, began: float) -> Generator[None]:
+    """Turn what requests and urllib3 raise into an error that says what to do, and what may help.
+
+    Args:
+        what: the operation, for messages.
+        began: when the call began, on the monotonic clock.
+    """
     try:
         yield
-    except (requests.exceptions.SSLError, urllib3.exceptions.SSLError) as error:
-        raise TransportError(
-            f"{what}: no trusted connection: {_reason(error)}; if the host is of an older age try --legacy-tls, for a "
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _translated(error, what, time.monotonic() - began) from None
+
+
+def _translated(error: Exception, what: str, waited: float) -> Exception:
+    """What an error of requests or urllib3 means; kinds that belong to several are looked at in the order that counts.
+
+    Args:
+        error: theirs.
+        what: the operation, for messages.
+        waited: seconds since the call began.
+    """
+    cause, reason = _innermost(error), _reason(error)
+    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError) and not isinstance(
+        cause, _HUNG_UP
+    ):
+        return TransportError(
+            f"{what}: no trusted connection: {reason}; if the host is of an older age try --legacy-tls, for a "
             "certificate of your own --ca-bundle",
-            retryable=False,
-        ) from None
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
-        raise TransportError(
+            remedy="stop",
+        )
+    if isinstance(error, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
+        return TransportError(
+            f"{what}: the connection failed: no answer; check the address and that the server is up", remedy="again"
+        )
+    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
+        return TransportError(
             f"{what}: no answer in time; ask for less at once (--window) or allow more time (--timeout)",
-            retryable=True,
-        ) from None
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-    ) as error:
-        raise ValueError(f"{what}: an address that cannot be used: {redacted(str(error))}") from None
-    except urllib3.exceptions.DecodeError as error:
-        raise TransportError(f"{what}: the answer cannot be unpacked: {_reason(error)}", retryable=False) from None
-    except urllib3.exceptions.ProtocolError as error:
-        raise TransportError(
-            f"{what}: the answer was cut short: {_reason(error)}; ask for less at once (--window) if it stays so",
-            retryable=True,
-        ) from None
-    except (requests.exceptions.ConnectionError, urllib3.exceptions.HTTPError) as error:
-        raise TransportError(
-            f"{what}: the connection failed: {_reason(error)}; check the address and that the server is up",
-            retryable=True,
-        ) from None
-    except requests.exceptions.RequestException as error:
-        raise TransportError(f"{what}: {_reason(error)}", retryable=False) from None
+            remedy="split",
+            pause=waited,  # the server may be busy with it as long again
+        )
+    if isinstance(error, _NO_ADDRESS):
+        return ValueError(f"{what}: an address that cannot be used: {redacted(str(error))}")
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return TransportError(f"{what}: the answer cannot be unpacked: {reason}", remedy="stop")
+    if isinstance(error, urllib3.exceptions.ProtocolError) and not isinstance(cause, OSError):
+        return TransportError(
+            f"{what}: the answer was cut short: {reason}: PHP gave up, often for lack of memory; ask for less at once "
+            "(--window)",
+            remedy="split",
+        )
+    if isinstance(error, urllib3.exceptions.HTTPError | requests.exceptions.ConnectionError):
+        return TransportError(
+            f"{what}: the connection failed: {reason}; check the address and that the server is up", remedy="again"
+        )
+    return TransportError(f"{what}: {reason}", remedy="stop")
 
 
 def _reason(error: BaseException) -> str:
     """The innermost words of a nested error: the outer layers repeat addresses."""
-    while inner := _inner(error):
-        error = inner
+    error = _innermost(error)
     said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return " ".join(redacted(said).split())
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while inner := _inner(error):
+        error = inner
+    return error
 
 
 def _inner(error: BaseException) -> BaseException | None:
@@ -348,7 +415,7 @@ def redacted(text: str, *secrets: str) -> str:
 def _redirected(what: str, target: str, status: int) -> TransportError:
     return TransportError(
         f"{what}: HTTP {status}; the server redirects to {bare(target)}: use the address that leads to as the shop's",
-        retryable=False,
+        remedy="stop",
         status=status,
     )
 

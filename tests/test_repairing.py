@@ -1,0 +1,179 @@
+"""Characters that XML forbids: exactly those are taken out of a reply, and the rest is read as strictly as ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+from scripted import FLAVOURS, connection_to
+from test_decoding import ROWS, SHAPES, cut, rendered, some_rows
+
+from magento_pager.errors import MalformedReplyError
+from magento_pager.fake import Shop
+from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.decoding import decode
+from magento_pager.shop.operations import ORDERS
+from magento_pager.shop.repairing import without_forbidden
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.ranges import IdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wsdls import Flavour
+
+NUMBERS = sorted({*range(0x20), 0xFFFE, 0xFFFF} - {0x9, 0xA, 0xD})
+raw = st.sampled_from(NUMBERS).map(lambda number: chr(number).encode())
+references = st.builds(
+    lambda number, form: (form % number).encode(),
+    st.sampled_from([*NUMBERS, 0xD800, 0xDFFF]),
+    st.sampled_from(["&#%d;", "&#x%x;", "&#x%X;", "&#%05d;", "&#x%08x;"]),
+)
+
+
+def repaired(body: bytes, size: int) -> bytes:
+    """What is left of a body that arrives in pieces of a size."""
+    return b"".join(without_forbidden(cut(body, size)))
+
+
+@st.composite
+def insertions(draw: st.DrawFn, flavour: Flavour) -> tuple[bytes, bytes, int]:
+    """A reply, the same with forbidden characters between its own, and how many those are."""
+    rows = [{name: escape(text) for name, text in row.items()} for row in draw(some_rows)]
+    clean = rendered(flavour, rows, broken=draw(st.booleans()))
+    characters = [one.encode() for one in clean.decode()]
+    places = draw(st.lists(st.integers(0, len(characters)), max_size=8, unique=True))
+    for place in sorted(places, reverse=True):
+        characters.insert(place, draw(raw | references))
+    return clean, b"".join(characters), len(places)
+
+
+@given(st.data(), st.sampled_from(["rpc", "wsi"]), st.integers(1, 60))
+def test_what_was_put_in_is_taken_out(data: st.DataObject, flavour: Flavour, size: int) -> None:
+    """With forbidden characters anywhere, raw or as references, a repaired reply has the rows of the clean one."""
+    clean, spoiled, count = data.draw(insertions(flavour))
+    counted: list[int] = []
+    pieces = without_forbidden(cut(spoiled, size), counted.append)
+    rows = list(decode(pieces, SHAPES[flavour]))
+    assert rows == list(decode([clean], SHAPES[flavour]))
+    assert repaired(spoiled, size) == clean
+    assert sum(counted) == count
+
+
+@given(
+    st.binary(max_size=60)
+    | st.lists(raw | references | st.sampled_from([b"&", b"#", b"x", b"1", b";", b"\xef", b"\xbf"])).map(b"".join),
+    st.integers(1, 9),
+)
+def test_the_size_of_pieces_does_not_matter(body: bytes, size: int) -> None:
+    """Whatever the bytes, what is left does not depend on where they were cut."""
+    assert repaired(body, size) == repaired(body, len(body) + 1)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.integers(1, 9))
+def test_nothing_else_is_touched(text: str, size: int) -> None:
+    """A text without forbidden characters comes out as it is; of others, all that XML allows."""
+    allowed = "".join(one for one in text if ord(one) not in NUMBERS and one not in "&;")
+    assert repaired(allowed.encode(), size).decode() == allowed
+    assert repaired(text.replace("&", "+").encode(), size).decode() == "".join(
+        one for one in text.replace("&", "+") if ord(one) not in NUMBERS
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        b"&amp;#1;",  # a text that says &#1;, as servers from 1.9.3 on send it
+        b"&#9;&#10;&#13;&#x9;&#xA;&#xd;\t\n\r",
+        b"&#32;&#x7f;&#xFFFD;&#x10000;&#65533;",
+        b"&#;&#x;&#X1;&#1&#x1 &# 1;& #1;",
+        b"&#0000000001;&#x000000001;",  # longer than anybody writes them; the parser refuses it
+        b"&#1114112;&#99999999;",  # beyond all characters
+        b"\xef\xbf\xbd\xef\xbe\xbf",  # U+FFFD and U+FFBF
+        b"Bj\xf6rn\xff\xc0\x80\xed\xa0\x80",  # not UTF-8
+        b"\xef",
+        b"\xef\xbf",
+        b"&",
+        b"&#",
+        b"&#x",
+        b"&#x1",
+        b"&#12345678",
+    ],
+)
+def test_what_is_allowed_is_kept(kept: bytes, size: int) -> None:
+    """Allowed characters, other references, other damage, and beginnings without an end."""
+    assert repaired(kept, size) == kept
+
+
+@pytest.mark.parametrize(
+    "number", [*range(0x20), 0x7F, 0x85, 0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000]
+)
+def test_the_parser_agrees(number: int) -> None:
+    """A reference is taken out if, and only if, the parser refuses it; so is the character itself."""
+    for spelt in (b"&#%d;" % number, b"&#x%X;" % number, chr(number).encode("utf-8", "surrogatepass")):
+        if number in range(0xD800, 0xE000) and not spelt.startswith(b"&"):
+            continue  # no character, and not UTF-8
+        try:
+            etree.fromstring(b"<a>" + spelt + b"</a>")
+        except etree.XMLSyntaxError:
+            assert repaired(spelt, 1) == b""
+        else:
+            assert repaired(spelt, 1) == spelt
+
+
+@pytest.mark.parametrize("damage", [b"&#x000000001;", b"&harmless;", b"<b/>", b"Bj\xf6rn", b"a & b", b"<!-- \x01 -->"])
+def test_what_is_wrong_otherwise_stays_wrong(damage: bytes) -> None:
+    """Taking characters out does not make a reply any more trustworthy."""
+    body = rendered("rpc", ROWS).replace(b"complete", damage, 1).replace(b"100002", b"10\x010002")
+    with pytest.raises(MalformedReplyError):
+        list(decode(without_forbidden([body]), SHAPES["rpc"]))
+
+
+def test_taking_out_makes_no_markup_pass() -> None:
+    """What only becomes a document type by taking characters out is still seen."""
+    body = rendered("rpc", ROWS).replace(b"?>", b"?><\x01!DOCTYPE a>", 1)
+    with pytest.raises(MalformedReplyError, match="document type"):
+        list(decode(without_forbidden([body]), SHAPES["rpc"]))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_source_that_repairs(flavour: Flavour) -> None:
+    """Where an old shop sends a control character as it is, a source that repairs gives the row without it."""
+    with Shop(profile="1.8.1.0", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
+        first, second, *_ = sorted(shop.database.ids("orders"))
+        (before,) = fetched(connection, first, repair=False)
+        shop.change(control_characters={first})
+        with pytest.raises(MalformedReplyError, match="--repair control-characters") as caught:
+            list(fetched(connection, first, repair=False))
+        assert caught.value.remedy == "isolate"
+        assert connection.characters_removed == 0
+        (row,) = fetched(connection, first, repair=True)
+        assert row.keys() == before.keys()
+        changed = {name for name in row if row[name] != before[name]}
+        assert changed
+        assert {row[name] for name in changed} == {"AB"}
+        removed = connection.characters_removed
+        assert removed >= len(changed)
+        assert list(fetched(connection, second, repair=True)) == list(fetched(connection, second, repair=False))
+        assert connection.characters_removed == removed
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_text_that_is_not_utf_8_is_not_repaired(flavour: Flavour) -> None:
+    """What the server itself cannot encode stays a fault."""
+    with Shop(profile="1.8.1.0", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
+        first, *_ = sorted(shop.database.ids("orders"))
+        shop.change(invalid_utf8={first})
+        with pytest.raises(Exception, match="Encoding"):
+            list(fetched(connection, first, repair=True))
+
+
+def fetched(connection: Connection, number: int, *, repair: bool) -> Iterator[dict[str, Any]]:
+    """The row of one id."""
+    query = Query((Condition("entity_id", "eq", str(number)),), IdRange(number, number), None)
+    return ListSource(connection, ORDERS, repair=repair).fetch(query)
