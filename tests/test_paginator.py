@@ -307,7 +307,7 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
 
     delivered: list[Page] = []
     with pytest.raises(PagerError) as caught:
-        delivered.extend(walk(Broken(range(1, 500)), Alias(), window=100, attempts=3).pages())
+        delivered.extend(walk(Broken(range(1, 500)), Alias(), window=100, patience=0.5).pages())
     assert caught.value.cursor == Cursor("list", 200, MAX_ID)
 
 

@@ -10,6 +10,7 @@ from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.conditions import Condition, checked_where
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
+from magento_pager.walk.reading import PATIENCE
 from magento_pager.walk.strategies import (
     KEY,
     Alias,
@@ -43,6 +44,9 @@ class ListOptions(TypedDict, total=False):
         where: further conditions, (field, operator, value), all of which must hold; refused where some server would
             silently misread them.
         goal: rows and seconds that a call should bring, where `window` is None.
+        patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
+        repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
+            characters, and name their ids; otherwise they are left out, and named.
     """
 
     window: int | None
@@ -51,6 +55,8 @@ class ListOptions(TypedDict, total=False):
     last: int
     where: Iterable[Condition | tuple[str, str, str]]
     goal: Goal
+    patience: float
+    repair: bool
 
 
 def connect(
@@ -59,6 +65,7 @@ def connect(
     key: str,
     *,
     timeout: float = 120.0,
+    wait: float = 0.0,
     headers: Mapping[str, str] | None = None,
     basic_auth: tuple[str, str] | None = None,
     ca_bundle: str | None = None,
@@ -74,6 +81,7 @@ def connect(
         user: the API user (System, Web Services, SOAP users).
         key: the API key.
         timeout: seconds one call may take in all, more than 0.
+        wait: seconds to keep trying to reach the shop and log in, where a failure may pass.
         headers: sent with every call.
         basic_auth: user and password of the web server's own protection, not of the API.
         ca_bundle: path of the certificates to trust, instead of the usual ones.
@@ -90,6 +98,7 @@ def connect(
     """
     options = HttpOptions(
         timeout=timeout,
+        patience=wait,
         headers=dict(headers or {}),
         basic_auth=basic_auth,
         ca_bundle=ca_bundle,
@@ -179,6 +188,8 @@ class Pager:
             first=options.get("first", 0),
             last=options.get("last", MAX_ID),
             goal=options.get("goal", DEFAULT_GOAL),
+            patience=options.get("patience", PATIENCE),
+            repairing=ListSource(self.connection, operation, repair=True) if options.get("repair") else None,
             candidates=candidates_for(operation),
         )
 

@@ -19,7 +19,7 @@ from magento_pager.walk.probing import (
     probe,
 )
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.reading import Known, Reader, Row, Source
+from magento_pager.walk.reading import PATIENCE, Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.walking import CURSOR_VERSION, DEFAULT_GOAL, Cursor, Page, Walk
 
@@ -51,7 +51,9 @@ class Paginator:
         first: the first id to cover, inclusive.
         last: the last id to cover, inclusive.
         goal: rows and seconds that a call should bring, where `window` is None.
-        attempts: how often a window is read before a passing failure ends the walk.
+        patience: seconds for which a window is tried again, ever more slowly, before a passing failure ends the walk.
+        repairing: the same list with characters taken out of replies that XML forbids. Where it is given, a row that
+            breaks its replies is read from there; else, like others that break theirs, it is left out and named.
         candidates: strategies in order of preference. Where there are any, the server is probed before the walk, and
             again when it no longer honours what it did; where there are none, `strategy` is used as it is.
     """
@@ -67,7 +69,8 @@ class Paginator:
     first: int = 0
     last: int = MAX_ID
     goal: Goal = DEFAULT_GOAL
-    attempts: int = 5
+    patience: float = PATIENCE
+    repairing: Source | None = None
     candidates: tuple[Strategy, ...] = ()
 
     def __post_init__(self) -> None:
@@ -131,27 +134,19 @@ class Paginator:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
         strategy, known, spent = self._chosen(cursor)
         failed_at = -1
+        nothing = bool(self.candidates) and (cursor.next_id, cursor.last_id) == (0, MAX_ID)
         undecided = self.strategy is None and known is None and cursor.next_id == 0
-        seen: list[Sighting] = []
-        everything, rows = (cursor.next_id, cursor.last_id) == (0, MAX_ID), 0
+        seen: list[Sighting] | None = [] if undecided else None
         while True:
             try:
                 for page in self._walk_with(strategy).pages(cursor, known):
-                    rows += len(page.rows)
-                    if spent:  # the probe is paid for by the page behind it
-                        page, spent = page.with_calls(spent), 0  # noqa: PLW2901  the same page
-                    if everything and rows == 0 and self.candidates and page.cursor.next_id > cursor.last_id:
+                    nothing = nothing and not page.rows and not page.quarantined
+                    if nothing and page.cursor.next_id > MAX_ID:
                         believe_emptiness(self._reader)
-                    yield page
-                    cursor = page.cursor
-                    if undecided and page.rows:
-                        # The probe found too few rows at its price; here are some, and none below is unknown.
-                        seen.append(Sighting(page.window, tuple(map(self._reader.token, page.rows))))
-                        if ground(seen) is None:
-                            continue
-                        report = judged(self._reader, self.candidates, seen)
-                        spent = report.calls
-                        undecided = False
+                    yield page.with_calls(spent)
+                    cursor, spent = page.cursor, 0
+                    if seen is not None and (report := self._judged(page, seen)):
+                        seen, spent = None, report.calls
                         if report.chosen is not None:
                             strategy, known = self._best(report), _known(report)
                             break
@@ -170,8 +165,14 @@ class Paginator:
                 error.cursor = error.cursor or cursor
                 raise
 
+    def _judged(self, page: Page, seen: list[Sighting]) -> ProbeReport | None:
+        """What the walk's own first rows prove, where the probe found too few at its price; none below is unknown."""
+        if page.rows:
+            seen.append(Sighting(page.window, tuple(map(self._reader.token, page.rows))))
+        return judged(self._reader, self.candidates, seen) if page.rows and ground(seen) else None
+
     def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None, int]:
-        """The strategy to walk with, once the server was asked, a row that was met on the way, and the calls it took."""
+        """The strategy to walk with, once the server was asked; a row that was met on the way; the calls made."""
         try:
             if self.strategy is None:
                 report = self.probe()
@@ -210,7 +211,14 @@ class Paginator:
     @property
     def _reader(self) -> Reader:
         return Reader(
-            self.source, self.id_field, self.identity_field, self.operation, self.key, self.where, self.attempts
+            self.source,
+            self.id_field,
+            self.identity_field,
+            self.operation,
+            self.key,
+            self.where,
+            self.patience,
+            self.repairing,
         )
 
 

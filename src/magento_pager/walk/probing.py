@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, TransportError
+from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, RemoteError, TransportError
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Known, Reader, Token
 from magento_pager.walk.strategies import Prefix, SingleFilter
@@ -37,6 +37,7 @@ HOLDS_EVERYWHERE = (Prefix, SingleFilter)
 FINDING = 30  # calls at most to find rows
 JUDGING = 12  # and to judge strategies on them
 FINDING_WIDTH = 200  # ids in a window while they are looked for, so that no reply is above 1,000 rows
+INSIST = 4  # more attempts where a small reply fails
 FEWEST = 3  # rows below, inside and above
 WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
 SHOWN = 60  # characters of a query in the table
@@ -244,7 +245,7 @@ def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = 
         RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
     """
     counted = _Counted(reader.source, FINDING)
-    reader = replace(reader, source=counted)
+    reader = replace(reader, source=counted, repairing=None)  # a row is known only if every strategy can read it
     seen = _sightings(reader, counted)
     counted.most += JUDGING
     _check_like(reader, seen)
@@ -293,6 +294,8 @@ def _trials(
                 canary = _canary(reader, on, seen)
             given = canary if needs_canary else None
             trials.append(reader.persistently(lambda: judge(candidate, on, given, reader)))  # noqa: B023  called at once
+            if trials[-1].verdict == "faults":  # a server that stumbles once is no reason to do without a strategy
+                trials[-1] = reader.persistently(lambda: judge(candidate, on, given, reader))  # noqa: B023
             if trials[-1].verdict == "holds" and not exhaustive:
                 break
     return trials
@@ -338,8 +341,9 @@ def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) 
 def _sightings(reader: Reader, counted: _Counted) -> list[Sighting]:
     """All rows at the low end of the ids, in parts, until they make a ground or cost too much."""
     seen: list[Sighting] = []
+    walk = Walk(reader, _Glance(reader.key), FINDING_WIDTH, lenient=True)
     with suppress(_SpentError):
-        for page in Walk(reader, _Glance(reader.key), FINDING_WIDTH).pages(Cursor(reader.operation, 0, MAX_ID)):
+        for page in walk.pages(Cursor(reader.operation, 0, MAX_ID)):
             if _Glance.looks_at(page.window) or page.rows:
                 seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
             met = {number for row in counted.met if isinstance(number := reader.token(row), int)}
@@ -351,8 +355,15 @@ def _sightings(reader: Reader, counted: _Counted) -> list[Sighting]:
             place = next(place for place, one in enumerate(seen) if one.ids == crowded)
             blocks = list(crowded.blocks())
             parts = blocks if len(blocks) > 1 else crowded.tenths()
-            seen[place : place + 1] = [Sighting(part, reader.read(Prefix(reader.key), part).tokens) for part in parts]
+            seen[place : place + 1] = [
+                Sighting(part, reader.read(Prefix(reader.key), part, insist=INSIST).tokens) for part in parts
+            ]
     return seen
+
+
+def _all_of(block: IdRange, reader: Reader) -> Sighting:
+    """All rows of a narrow range."""
+    return Sighting(block, reader.read(Prefix(reader.key), block, insist=INSIST).tokens)
 
 
 def _around(reader: Reader, met: set[int]) -> list[Sighting]:
@@ -366,7 +377,7 @@ def _around(reader: Reader, met: set[int]) -> list[Sighting]:
             met = met | set(reader.sample(finer_one.query).ids)
     second = sorted(met)[1]
     block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
-    around = Sighting(block, reader.read(Prefix(reader.key), block).tokens)
+    around = _all_of(block, reader)
     if second not in around.rows:
         raise _no_filters(reader)
     alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in block)
@@ -376,7 +387,10 @@ def _around(reader: Reader, met: set[int]) -> list[Sighting]:
 def _check_like(reader: Reader, seen: Sequence[Sighting]) -> None:
     """Raise unless a row known by its id comes back through `like`, on which all crossing of emptiness rests."""
     numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
-    if numbers and numbers[0] not in reader.read(Prefix(reader.key), IdRange(numbers[0], numbers[0])).ids:
+    if (
+        numbers
+        and numbers[0] not in reader.read(Prefix(reader.key), IdRange(numbers[0], numbers[0]), insist=INSIST).ids
+    ):
         raise _no_filters(reader)
 
 
@@ -457,8 +471,10 @@ def is_verdict(error: Exception) -> bool:
 
     PHP 5 answers a name it cannot resolve with HTTP 500 or an empty body, others with a numbered fault.
     """
+    if isinstance(error, RemoteError) and error.remedy != "stop":
+        return error.remedy != "again"  # too large a reply, or one that breaks: the filter was not honoured
     if isinstance(error, FaultError):
-        return error.code not in CALLERS_FAULTS and error.code != "WSDL"
+        return error.code not in CALLERS_FAULTS
     if isinstance(error, TransportError):
         return error.status == PHP_GAVE_UP
     return isinstance(error, MalformedReplyError)

@@ -9,12 +9,13 @@ span show a dropped condition. They cannot show rows that are missing: that is w
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_exponential
 
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 300.0  # seconds: a web server that restarts, a database that is backed up
+BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
 Row: TypeAlias = dict[str, Any]
 """One record as the server sent it: text by field name; a field that is NULL there is an absent key."""
@@ -41,7 +47,7 @@ class Source(Protocol):
         """The rows of one call, as they arrive. Closing the generator closes the connection.
 
         Raises:
-            RemoteError: the call failed; its `remedy` says what may help.
+            RemoteError: the call failed; its `remedy` says what may help, which by default is nothing.
         """
 
 
@@ -93,7 +99,8 @@ class Reader:
         operation: the name of the list, for messages.
         key: what filters call the key.
         where: the user's own conditions, sent with every query and checked on every row that holds their field.
-        attempts: how often a window is read before a passing failure is given up.
+        patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
+        repairing: the same list with characters taken out of replies that XML forbids; None to take none out.
     """
 
     source: Source
@@ -102,22 +109,24 @@ class Reader:
     operation: str = ""
     key: str = KEY
     where: tuple[Condition, ...] = ()
-    attempts: int = 5
+    patience: float = PATIENCE
+    repairing: Source | None = None
 
-    def read(self, strategy: Strategy, window: IdRange, known: Known | None = None) -> Reply:
+    def read(self, strategy: Strategy, window: IdRange, known: Known | None = None, *, insist: int = 0) -> Reply:
         """All rows of a window.
 
         Args:
             strategy: how the window is put to the server.
             window: the ids wanted, inclusive.
             known: a row that may serve as a canary, or None.
+            insist: how often to try again also where narrower windows might help, as they cannot.
 
         Raises:
             FilterIgnoredError: a row from outside came, or the canary did not.
             MalformedReplyError: a row came that cannot be one of this list, or came twice.
-            RemoteError: the call failed, and did so again as often as it was tried.
+            RemoteError: the call failed, and did so again as long as it was tried.
         """
-        return self.persistently(lambda: self._read(strategy, window, known))
+        return self.persistently(lambda: self._read(strategy, window, known), insist=insist)
 
     def sample(self, query: Query) -> Reply:
         """The rows of one call that needs no canary, checked.
@@ -168,12 +177,19 @@ class Reader:
                 f"{self.operation}: a row came with {self.id_field}={number!r}, which is no id; is this the right list?"
             ) from None
 
-    def persistently(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` gives, tried again where it fails in a way that may pass."""
+    def persistently(self, attempt: Callable[[], T], *, insist: int = 0) -> T:
+        """What `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help."""
+
+        def may_pass(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome else None
+            remedy = error.remedy if isinstance(error, RemoteError) else "stop"
+            return remedy == "again" or (remedy != "stop" and state.attempt_number <= insist)
+
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, RemoteError) and error.remedy == "again"),
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_random_exponential(multiplier=0.5, max=30),
+            retry=may_pass,
+            stop=stop_before_delay(self.patience),
+            wait=_wait,
+            before_sleep=_tell,
             reraise=True,
         )
         return retrying(attempt)
@@ -238,3 +254,14 @@ class Reader:
 
     def _with_where(self, query: Query) -> Query:
         return replace(query, conditions=query.conditions + self.where)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next attempt: at random, longer each time, and never less than the server asked for."""
+    error = state.outcome.exception() if state.outcome else None
+    return max(BACKOFF(state), getattr(error, "pause", 0.0))
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.info("again in %.1f s: %s", state.upcoming_sleep, error)

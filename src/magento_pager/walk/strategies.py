@@ -194,7 +194,7 @@ class Regexp:
 class SingleFilter:
     """One bound alone: holds on every version and list, but each reply is the whole tail, trimmed to the window here.
 
-    A window that begins with the first id there can be has no head: its last id is bound enough, and nothing is in vain.
+    A window that begins with the first id there can be has no head: its last id is bound enough.
     """
 
     key: str = KEY

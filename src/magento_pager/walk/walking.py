@@ -11,24 +11,46 @@ follows it.
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from magento_pager.errors import FilterIgnoredError, PagerError
+from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, PagerError, RemoteError
 from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.reading import Reply
 from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy
-from magento_pager.walk.windows import SMALL, WIDEST, Goal, Pace, apart, crowd, further, narrowed, sounding
+from magento_pager.walk.windows import (
+    SMALL,
+    WIDEST,
+    Goal,
+    Pace,
+    apart,
+    crowd,
+    further,
+    narrowed,
+    part,
+    sounding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from magento_pager.walk.reading import Known, Reader, Reply, Row, Token
+    from magento_pager.errors import Remedy
+    from magento_pager.walk.reading import Known, Reader, Row, Token
+
+log = logging.getLogger(__name__)
 
 WIDEST_BY_DEFAULT = 10_000
 DEFAULT_GOAL = Goal()
 CURSOR_VERSION = 1
 COMPARED_EVERY = 16  # pages of rows without ids
+NARROWING = frozenset({"split", "isolate"})  # remedies
+GATEWAY_TIRED = frozenset({502, 504, 524})  # statuses: the server may be down, or the window too much for it
+SOUNDED_ANEW = 3  # attempts at a sounding that a row breaks
+SECOND_THOUGHTS = 4  # more attempts at a row whose failure may be the server's
+MOST_IN_A_ROW = 20  # rows left out: then the server is sick, not the rows
 REMEMBERED = 32_768  # rows without ids that soundings recognise as lying behind
 
 
@@ -122,6 +144,90 @@ class _Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of a window.
+
+    Attributes:
+        window: the ids covered.
+        reply: their rows.
+        asked_by: the strategy that asked.
+        seconds: time of its calls.
+        blind: True where soundings met rows of which nobody knows where they are.
+        quarantined: as on the page.
+        repaired: as on the page.
+    """
+
+    window: IdRange
+    reply: Reply
+    asked_by: Strategy
+    seconds: float = 0.0
+    blind: bool = False
+    quarantined: tuple[Quarantined, ...] = ()
+    repaired: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _State:
+    """What one walk remembers from page to page.
+
+    Attributes:
+        pace: how wide windows are.
+        known: a row that may serve as a canary.
+        untouched: True as long as no row lies below the cursor.
+        good: the last reply with rows, and its window: a row of it should answer if the server is well.
+        before: what the rows of the last page are known by, where they carry no id.
+        behind: and those of the last pages, in order.
+        compared: pages of rows without ids.
+        asked: the window that is being asked for.
+        suspect: a window that failed; what is left of it is asked for in parts.
+        width: of these parts, in ids.
+        isolating: True where a row is sought that breaks its replies.
+        bearable: True where the window did not fail, but was too wide for the few rows without ids that it holds.
+        in_a_row: rows left out since one arrived.
+    """
+
+    pace: Pace
+    known: Known | None
+    untouched: bool
+    good: tuple[Reply, IdRange] | None = None
+    before: frozenset[object] = frozenset()
+    behind: dict[Token, None] = field(default_factory=dict)
+    compared: int = 0
+    asked: IdRange | None = None
+    suspect: IdRange | None = None
+    width: int = 0
+    isolating: bool = False
+    bearable: bool = False
+    in_a_row: int = 0
+
+    def proposed(self, cursor: Cursor) -> IdRange:
+        """The next window: by pace, or a part of one that failed."""
+        if self.suspect is None or cursor.next_id > self.suspect.last:
+            self.suspect = None
+            return self.pace.window(cursor.next_id, cursor.last_id)
+        left = IdRange(cursor.next_id, self.suspect.last)
+        aligned = self.pace.decimal or self.bearable
+        if self.isolating and 1 < len(left) <= self.width:
+            self.width = part(left, decimal=aligned)  # all before it came, so what is sought is in here
+        if self.bearable and self.width <= self.pace.safe:
+            return self.pace.at_rows().window(cursor.next_id, cursor.last_id)
+        start = left.first - left.first % self.width if aligned else left.first
+        return IdRange(left.first, min(left.last, start + self.width - 1))
+
+    def narrow(self, window: IdRange, remedy: Remedy) -> None:
+        """Ask for a window that failed in parts; if it was too large, for less from now on."""
+        self.suspect, self.isolating, self.bearable = window, remedy == "isolate", False
+        self.width = part(window, decimal=self.pace.decimal)
+        if not self.isolating:
+            self.pace = self.pace.strained()
+
+    def approach(self, window: IdRange) -> None:
+        """Look for the rows of a window in ever narrower parts, up to the user's own width."""
+        self.suspect, self.isolating, self.bearable = window, True, True
+        self.width = part(window, decimal=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """A walk with one strategy.
 
@@ -130,12 +236,14 @@ class Walk:
         strategy: carries the rows.
         window: ids in each window with rows, at least 1; None to aim at `goal`.
         goal: rows and seconds that a call should bring, where `window` is None.
+        lenient: leave out a row that breaks its replies without asking whether others arrive; for looking about.
     """
 
     reader: Reader
     strategy: Strategy
     window: int | None = None
     goal: Goal = DEFAULT_GOAL
+    lenient: bool = False
 
     @property
     def pace(self) -> Pace:
@@ -152,50 +260,135 @@ class Walk:
         Raises:
             PagerError: the walk cannot go on; its `cursor` says where to resume.
         """
-        pace = self.pace
-        before: frozenset[object] = frozenset()  # what the rows of the last page are known by, where they have no ids
-        behind: dict[Token, None] = {}  # and those of the last pages, in order
-        compared = 0
-        untouched = cursor.next_id == 0  # no row lies below the cursor
+        state = _State(self.pace, known, untouched=cursor.next_id == 0)
         while cursor.next_id <= cursor.last_id:
-            cost = _Cost()
-            proposed = pace.window(cursor.next_id, cursor.last_id)
             try:
-                window, blind = self._sounded(proposed, pace, cursor.last_id, behind, cost)
-                strategy = self._strategy_for(window, known, untouched=untouched and len(window) > pace.safe)
-                began = time.monotonic()
-                reply = self.reader.read(strategy, _asked(strategy, window, untouched=untouched), known)
-                seconds = time.monotonic() - began
-                cost.add(reply)
-                if below := [number for number in reply.ids if number < window.first]:
-                    self._check_inserted(below[0])
-                if not reply.by_ids:
-                    before = self._check_unlike(before, reply, window)
-                    if strategy is self.strategy and compared % COMPARED_EVERY == 0:
-                        self._compare(reply, window, cost)
-                    compared += strategy is self.strategy
-                if reply.rows and known is None and window.last < cursor.last_id:
-                    known = self._canary(reply, window)
+                pages = self._next(cursor, state)
             except PagerError as error:
                 error.cursor = cursor
                 raise
-            if not reply.by_ids and self.window and len(window) > self.window:
-                before = frozenset()
-                pace = pace.at_rows()  # too wide for the user, and rows without ids cannot be cut into narrower pages
-                continue
-            untouched = untouched and not reply.rows
-            if not reply.by_ids:
-                behind = dict.fromkeys([*behind, *reply.tokens][-REMEMBERED:])
-            paced, pace = pace, pace.after(window, len(reply.rows), seconds)
-            if not reply.rows and window.last < proposed.last:  # a sounding met rows behind this emptiness
-                pace = paced.steady(window) if blind else paced.at_rows()
-            for page in self._pages(window, reply, cursor, self._stats(strategy, reply, cost)):
+            for page in pages:
                 cursor = page.cursor
                 yield page
 
-    def _stats(self, strategy: Strategy, reply: Reply, cost: _Cost) -> PageStats:
-        seconds = time.monotonic() - cost.began
-        return PageStats(self.strategy.name, strategy.name, cost.calls, cost.empty_calls, seconds, reply.by_ids)
+    def _next(self, cursor: Cursor, state: _State) -> list[Page]:
+        """The next pages; none where the window must be asked for in another way."""
+        cost = _Cost()
+        proposed = state.proposed(cursor)
+        try:
+            answer = self._answer(proposed, cursor.last_id, state, cost)
+        except RemoteError as error:
+            tired = getattr(error, "status", None) in GATEWAY_TIRED and not state.suspect
+            if error.remedy not in NARROWING and not tired:
+                raise
+            time.sleep(error.pause)
+            failed = state.asked or proposed
+            if len(failed) > 1:
+                log.info("ids %s in narrower windows: %s", failed, error)
+                state.narrow(failed, error.remedy)
+                return []
+            answer = self._alone(failed.first, error, state)
+        reply, window = answer.reply, answer.window
+        if not reply.by_ids and self.window and len(window) > self.window:
+            state.approach(window)  # too wide for the user, and such rows cannot be cut into narrower pages
+            return []
+        self._learn(answer, proposed, state)
+        return list(self._pages(answer, cursor, cost))
+
+    def _answer(self, proposed: IdRange, last: int, state: _State, cost: _Cost) -> _Answer:
+        """The rows of a window, or of what soundings make of it, checked."""
+        state.asked = window = proposed
+        blind = False
+        if not (state.suspect and state.isolating):  # else it has been sounded
+            last = proposed.last if state.suspect else last
+            window, blind = self._sounded(proposed, state.pace, last, state.behind, cost)
+            state.asked = window
+        strategy = self._strategy_for(window, state.known, untouched=state.untouched and len(window) > state.pace.safe)
+        began = time.monotonic()
+        reply = self.reader.read(strategy, _asked(strategy, window, untouched=state.untouched), state.known)
+        seconds = time.monotonic() - began
+        cost.add(reply)
+        if below := [number for number in reply.ids if number < window.first]:
+            self._check_inserted(below[0])
+        if not reply.by_ids:
+            self._check_unlike(state.before, reply, window)
+            if strategy is self.strategy and state.compared % COMPARED_EVERY == 0:
+                self._compare(reply, window, cost)
+        if reply.rows and state.known is None and window.last < last:
+            state.known = self._canary(reply, window)
+        return _Answer(window, reply, strategy, seconds, blind)
+
+    def _learn(self, answer: _Answer, proposed: IdRange, state: _State) -> None:
+        """What an answer says about those to come."""
+        reply, window, pace = answer.reply, answer.window, state.pace
+        if reply.rows:
+            state.untouched, state.good, state.in_a_row = False, (reply, window), 0
+        if not reply.by_ids:
+            state.before = frozenset(reply.tokens)
+            state.compared += answer.asked_by is self.strategy
+            state.behind = dict.fromkeys([*state.behind, *reply.tokens][-REMEMBERED:])
+        if answer.quarantined or answer.repaired:
+            state.suspect, state.untouched = None, False
+        elif not reply.rows and window.last < proposed.last:  # a sounding met rows behind this emptiness
+            state.pace = pace.steady(window) if answer.blind else pace.at_rows()
+        elif not state.suspect or (reply.rows and not state.isolating):
+            state.pace = pace.after(window, len(reply.rows), answer.seconds)
+
+    def _alone(self, number: int, error: RemoteError, state: _State) -> _Answer:
+        """What to make of an id whose reply fails: its row after all, repaired, or left out."""
+        prefix, one = Prefix(self.reader.key), IdRange(number, number)
+        if self.reader.repairing and isinstance(error, MalformedReplyError):
+            with suppress(RemoteError):
+                repaired = replace(self.reader, source=self.reader.repairing).read(prefix, one)
+                return _Answer(one, repaired, prefix, repaired=(number,))
+        if not self.lenient:
+            self._check_well(number, error, state)
+            try:
+                reply = self.reader.read(prefix, one, insist=SECOND_THOUGHTS if error.remedy == "split" else 0)
+            except RemoteError as again:
+                if again.remedy not in NARROWING:
+                    raise
+                error = again
+            else:
+                state.known = None  # or was it the canary that broke the reply?
+                return _Answer(one, reply, prefix)
+            self._check_well(number, error, state)
+        state.in_a_row += 1
+        if state.in_a_row == MOST_IN_A_ROW:
+            raise RemoteError(
+                f"{self.reader.operation}: {MOST_IN_A_ROW} rows in a row could not be read, the last is id {number} "
+                f"({error}): the server is unwell; resume when it is not"
+            )
+        reason = error.text if isinstance(error, FaultError) else str(error)
+        return _Answer(one, Reply((), 1, 1), prefix, quarantined=(Quarantined(number, reason),))
+
+    def _check_well(self, number: int, error: RemoteError, state: _State) -> None:
+        """Raise unless a row that came before, or one that comes behind, can be read again."""
+        for _ in range(2):  # the row may have been deleted
+            if state.good is None:
+                state.good = self._good_after(number)
+            good = self.reader.acquaintance(*state.good) if state.good else None
+            if good is None:
+                raise error
+            try:
+                reply = self.reader.read(Prefix(self.reader.key), IdRange(good.id, good.id), insist=MAX_ID)
+            except RemoteError as other:
+                raise RemoteError(
+                    f"{self.reader.operation}: id {number} cannot be read ({error}), and neither can id {good.id}, "
+                    f"which came before ({other}): the server is unwell; resume when it is not",
+                ) from other
+            if good.token in reply.tokens:
+                return
+            state.good = None
+        raise error
+
+    def _good_after(self, number: int) -> tuple[Reply, IdRange] | None:
+        """The first rows behind an id, where none came before it."""
+        walk = replace(self, strategy=Prefix(self.reader.key), lenient=True)
+        for page in walk.pages(Cursor(self.reader.operation, number + 1, MAX_ID)):
+            if page.rows:
+                return Reply(tuple((self.reader.token(row), row) for row in page.rows), 1, 0), page.window
+        return None
 
     def _strategy_for(self, window: IdRange, known: Known | None, *, untouched: bool) -> Strategy:
         """The strategy asked for, or one that holds everywhere where that one cannot take the window.
@@ -226,12 +419,22 @@ class Walk:
         blind = False
         sounded: IdRange | None = window
         while sounded and len(window) > pace.safe:
-            below, met, found, by = WIDEST, 0, list[int](), None
-            while asked := sounding(sounded, pace, self.reader.key, below=below, since=window.first):
+            below, met, found, by, failures = WIDEST, 0, list[int](), None, 0
+            unseen = True
+            while asked := sounding(sounded, pace, self.reader.key, below=below, since=window.first, failures=failures):
                 if by and crowd(found, by, asked) > max(pace.allowance, SMALL // 2):
                     sounded, by = apart(sounded, found), None  # else what lies behind the window would come, in plenty
                     continue
-                reply = self.reader.sample(asked.query)
+                try:
+                    reply = self.reader.sample(asked.query)
+                except RemoteError as error:
+                    if error.remedy not in NARROWING:
+                        raise
+                    failures += 1  # other ids may avoid the row that breaks it; else see what the window itself brings
+                    if error.remedy == "split" or failures == SOUNDED_ANEW:
+                        below, failures = asked.spacing, 0
+                    continue
+                failures, unseen = 0, False
                 cost.add(reply)
                 found, by = reply.ids, asked
                 inside = [number for number in reply.ids if number in sounded]
@@ -241,7 +444,7 @@ class Walk:
                 # Without ids nobody knows where in the window the rows are: what is left is sounded as finely again.
                 below = asked.spacing + (sounded != before and not reply.by_ids)
             window = IdRange(window.first, sounded.last)
-            sounded = None if met else further(sounded, last)
+            sounded = None if met or unseen else further(sounded, last)
         return window, blind
 
     def _canary(self, reply: Reply, window: IdRange) -> Known | None:
@@ -258,16 +461,14 @@ class Walk:
                 span=one,
             )
 
-    def _check_unlike(self, before: frozenset[object], reply: Reply, window: IdRange) -> frozenset[object]:
-        """What the rows are known by, once none of them was on the page before: the only sign of a dropped bound."""
-        tokens = frozenset(reply.tokens)
-        if again := before & tokens:
+    def _check_unlike(self, before: frozenset[object], reply: Reply, window: IdRange) -> None:
+        """Raise if a row without id was on the page before: the only sign of a dropped bound."""
+        if again := before & frozenset(reply.tokens):
             raise FilterIgnoredError(
                 f"{self.reader.operation}: {self.reader.identity_field} {min(map(str, again))} came twice around ids "
                 f"{window}: the server dropped a condition; use another strategy (prefix holds on every version)",
                 span=window,
             )
-        return tokens
 
     def _compare(self, reply: Reply, window: IdRange, cost: _Cost) -> None:
         """Ask again with `prefix`: without ids, rows that are missing show in no other way."""
@@ -284,14 +485,19 @@ class Walk:
             span=window,
         )
 
-    def _pages(self, window: IdRange, reply: Reply, cursor: Cursor, stats: PageStats) -> Iterator[Page]:
-        """The reply as one page; cut at the user's own width where a window over emptiness met rows after all."""
+    def _pages(self, answer: _Answer, cursor: Cursor, cost: _Cost) -> Iterator[Page]:
+        """The answer as one page; cut at the user's own width where a window over emptiness met rows after all."""
+        reply, window = answer.reply, answer.window
+        seconds = time.monotonic() - cost.began
+        names = self.strategy.name, answer.asked_by.name
+        stats = PageStats(*names, cost.calls, cost.empty_calls, seconds, reply.by_ids)
         tiles = [window]
         if self.window and reply.rows and len(window) > self.window:
             tiles = list(_cut(window, reply.ids, self.window))
         for tile in tiles:
             rows = tuple(row for token, row in reply.rows if isinstance(token, str) or token in tile)
-            yield Page(tile, rows, replace(cursor, next_id=tile.last + 1), stats)
+            after = replace(cursor, next_id=tile.last + 1)
+            yield Page(tile, rows, after, stats, answer.quarantined, answer.repaired)
             stats = replace(stats, calls=0, empty_calls=0, seconds=0.0)  # paid for by the first
 
 

@@ -18,7 +18,7 @@ Everything here is pure: it is told what came back and says what to ask next; it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log10
+from math import inf, log10
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,9 @@ class Pace:
         fixed: the user's own width, in ids: no window that returns rows is wider, and none narrower; None to adapt.
         decimal: widths are 10^k or 2*10^k, for strategies that ask once per decimal block.
         width: of the next window, in ids.
+        share: the part of the goal, or of the user's width, that the server can bear; below 1 after a reply was too
+            large for it.
+        failed: the share at which that was; it is come back to slowly.
         density: rows per id where rows are, a weighted average; None before the first row.
         seconds_per_row: a weighted average over windows with rows; None before the first.
 
@@ -89,6 +92,8 @@ class Pace:
     fixed: int | None
     decimal: bool
     width: int
+    share: float = 1.0
+    failed: float = inf
     density: float | None = None
     seconds_per_row: float | None = None
 
@@ -107,14 +112,27 @@ class Pace:
         return cls(goal, fixed, decimal, first)
 
     @property
+    def rows(self) -> int:
+        """Rows that a reply should bring, as far as the server can bear them."""
+        return max(1, int(self.goal.rows * self.share))
+
+    @property
+    def own(self) -> int | None:
+        """The user's own width, as far as the server can bear it; None to adapt."""
+        if self.fixed is None or self.share == 1:
+            return self.fixed
+        width = max(1, int(self.fixed * self.share))
+        return _decimal_below(width) if self.decimal else width
+
+    @property
     def safe(self) -> int:
         """The most ids asked for without a sounding: were each of them a row, the reply would still be bearable."""
-        return self.fixed or 4 * self.goal.rows
+        return self.own or 4 * self.rows
 
     @property
     def allowance(self) -> int:
         """The most rows a sounded window may be expected to hold."""
-        return self.fixed or 2 * self.goal.rows
+        return self.own or 2 * self.rows
 
     def window(self, position: int, last: int) -> IdRange:
         """The next window, from `position` to just below the next multiple of the width, at most to `last`.
@@ -132,16 +150,36 @@ class Pace:
             return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
         density = _averaged(self.density, rows / len(window))
         per_row = _averaged(self.seconds_per_row, seconds / rows)
-        if self.fixed:
-            return replace(self, width=self.fixed, density=density, seconds_per_row=per_row)
-        wanted = min(self.goal.rows, self.goal.seconds / per_row) if per_row else self.goal.rows
+        pace = replace(self._relieved(), density=density, seconds_per_row=per_row)
+        if pace.own:
+            return replace(pace, width=pace.own)
+        wanted = min(pace.rows, self.goal.seconds / per_row) if per_row else pace.rows
         width = min(max(1, round(wanted / density)), 10 * len(window), WIDEST)
-        width = _decimal_near(width) if self.decimal else _stepped(width)
-        return replace(self, width=width, density=density, seconds_per_row=per_row)
+        if self.decimal:
+            return replace(pace, width=_decimal_near(width) if pace.share == 1 else _decimal_below(width))
+        return replace(pace, width=_stepped(width))
 
     def at_rows(self) -> Pace:
         """The pace where rows are known to begin: the width falls back to what may be asked for without a sounding."""
-        return replace(self, width=min(self.width, self.fixed or _decimal_below(min(1_000, self.goal.rows))))
+        return replace(self, width=min(self.width, self.own or _decimal_below(min(1_000, self.rows))))
+
+    def strained(self) -> Pace:
+        """The pace once a reply was too large for the server: half of what was asked for.
+
+        >>> pace = Pace.start(Goal(rows=2000)).strained()
+        >>> pace.rows, pace.after(IdRange(0, 999), rows=1000, seconds=0.1).rows
+        (1000, 1050)
+        """
+        share = max(self.share / 2, 1e-6)
+        pace = replace(self, share=share, failed=self.share)
+        return replace(pace, width=min(self.width, pace.own or pace.rows))
+
+    def _relieved(self) -> Pace:
+        """The pace once the server bore a reply: twice as much, or a little more where twice as much was too much."""
+        if self.share == 1:
+            return self
+        share = self.share * (2 if self.share * 2 < self.failed else 1.05)
+        return replace(self, share=min(share, 1.0), failed=inf if share > self.failed else self.failed)
 
     def steady(self, window: IdRange) -> Pace:
         """The pace after an empty window when rows are known to lie ahead, nobody knows where: as wide again."""
@@ -169,7 +207,13 @@ class Sounding:
 
 
 def sounding(
-    window: IdRange, pace: Pace, key: str = KEY, *, below: int = WIDEST, since: int | None = None
+    window: IdRange,
+    pace: Pace,
+    key: str = KEY,
+    *,
+    below: int = WIDEST,
+    since: int | None = None,
+    failures: int = 0,
 ) -> Sounding | None:
     """The next thing to ask about `window` before it is asked for whole, or None where it may be.
 
@@ -180,6 +224,7 @@ def sounding(
         below: only a sounding finer than this; they are taken from coarse to fine.
         since: the first id of the stretch that is sounded, where the window is only a part of it: the same digits are
             fixed all along, so that no dense stretch hides between two parts.
+        failures: how often it failed; each time other digits are fixed.
 
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
@@ -190,7 +235,8 @@ def sounding(
     for spacing, run in SPACINGS.items():
         fit = spacing > 100 or pace.allowance <= SMALL or len(window) < 10_000  # noqa: PLR2004
         if spacing < below and spacing <= len(window) and fit:
-            return _sounding(window, spacing, run, key, window.first if since is None else since)
+            seed = f"{window.first if since is None else since}/{spacing}" + "/" * failures
+            return _sounding(window, spacing, run, key, seed)
     return None
 
 
@@ -249,6 +295,15 @@ def narrowed(window: IdRange, sounded: Sounding, found: Sequence[int] | None, co
     return IdRange(window.first, min(window.last, max(end, least) - 1))
 
 
+def part(window: IdRange, *, decimal: bool) -> int:
+    """The width in which a window is asked for again where it failed: about half, or the next lower power of ten.
+
+    >>> part(IdRange(0, 1999), decimal=False), part(IdRange(0, 1999), decimal=True), part(IdRange(7, 8), decimal=True)
+    (1000, 1000, 1)
+    """
+    return 10 ** _places_below(len(window)) if decimal else (len(window) + 1) // 2
+
+
 def crowd(found: Sequence[int], by: Sounding, asked: Sounding) -> int:
     """How many rows `asked` brings at most, about, of those that another sounding found a part of.
 
@@ -290,16 +345,16 @@ def before(met: int, spacing: int, key: str = KEY) -> list[Sounding]:
     finer = [(other, run) for other, run in SPACINGS.items() if other < spacing][:1]
     first = met - met % spacing
     blocks = [IdRange(start, start + spacing - 1) for start in (first, first - spacing) if start >= spacing]
-    return [_sounding(block, *one, key, block.first) for one in finer for block in blocks]
+    return [_sounding(block, *one, key, f"{block.first}/{one[0]}") for one in finer for block in blocks]
 
 
-def _sounding(window: IdRange, spacing: int, run: int, key: str, seed: int) -> Sounding:
+def _sounding(window: IdRange, spacing: int, run: int, key: str, seed: str) -> Sounding:
     first, last = str(window.first), str(window.last)
     shared = next((place for place, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), len(first))
     spread, free = _places(spacing), _places(run)
     # Fixed digits differ from sounding to sounding, and are the same when a walk is resumed: bytes must not depend on
     # how often it was interrupted.
-    random = Random(f"{seed}/{spacing}")  # noqa: S311  no secret: an even spread
+    random = Random(seed)  # noqa: S311  no secret: an even spread
     fixed = "".join(str(random.randrange(10)) for _ in range(spread - free))
     pattern = first[:shared] + "_" * (len(first) - shared - spread) + fixed + "_" * free
     block = IdRange(int(first[:shared].ljust(len(first), "0")), int(first[:shared].ljust(len(first), "9")))

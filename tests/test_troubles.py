@@ -1,0 +1,256 @@
+"""What a walk does about failures: smaller windows, rows that are left out, patience; on a list in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory import Memory
+
+from magento_pager import (
+    MAX_ID,
+    Alias,
+    Cursor,
+    FaultError,
+    IdRange,
+    InList,
+    MalformedReplyError,
+    PagerError,
+    Paginator,
+    Prefix,
+    Range,
+    Regexp,
+    RemoteError,
+    SingleFilter,
+    Strategy,
+    TransportError,
+)
+from magento_pager.walk.walking import MOST_IN_A_ROW
+from magento_pager.walk.windows import Goal, Pace, part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from magento_pager import Page, Query
+    from magento_pager.walk.reading import Row
+
+STRATEGIES: tuple[Strategy, ...] = (Range(), Alias(), InList(), Prefix(), Regexp())
+
+
+def duplicate(number: int) -> RemoteError:
+    """A row that breaks every reply it is in."""
+    text = f'Item with the same id "{number}" already exist'
+    return FaultError(text, code="1", text=text, operation="list", remedy="isolate")
+
+
+@dataclass
+class Sick(Memory):
+    """A list on a server with troubles.
+
+    Attributes:
+        poisoned: ids whose rows break their replies.
+        memory: rows that a reply may hold at most.
+        breaking: what a poisoned row makes of a reply.
+        down: calls from now on that fail whatever they ask for.
+        failed: how many calls failed.
+    """
+
+    poisoned: frozenset[int] = frozenset()
+    memory: int = 10**9
+    breaking: Callable[[int], RemoteError] = duplicate
+    down: int = 0
+    failed: int = field(default=0, init=False)
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """The rows, unless the server fails."""
+        rows = list(super().fetch(query))
+        found = [int(row["increment_id"]) - 100_000_000 for row in rows]
+        self.failed += 1
+        if self.down:
+            self.down -= 1
+            raise TransportError("HTTP 500", remedy="split", status=500)
+        if broken := sorted(self.poisoned & set(found)):
+            raise self.breaking(broken[0])
+        if len(rows) > self.memory:
+            raise FaultError("memory", code="SOAP-ENV:Server", text="memory", operation="list", remedy="split")
+        self.failed -= 1
+        yield from rows
+
+
+def walk(source: Sick, strategy: Strategy | None = None, **options: object) -> Paginator:
+    """A walk without a probe."""
+    identity = None if source.with_ids else "increment_id"
+    return Paginator(source, strategy or Range(), "id", identity, "list", patience=0.0, **options)  # type: ignore[arg-type]
+
+
+def delivered(pages: list[Page]) -> list[int]:
+    """The ids of all rows, in order."""
+    return [int(row["increment_id"]) - 100_000_000 for page in pages for row in page.rows]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("window", [None, 100])
+def test_only_the_poisoned_rows_are_left_out(strategy: Strategy, *, with_ids: bool, window: int | None) -> None:
+    """Each is named with the server's words, and its neighbours are delivered: the first, the last, two in a row."""
+    ids = [*range(5, 3000), *range(70_000, 70_010)]
+    poisoned = {5, 6, 777, 1000, 1999, 2999, 70_009}
+    source = Sick(ids, with_ids=with_ids, poisoned=frozenset(poisoned))
+    pages = list(walk(source, strategy, window=window).pages())
+    assert delivered(pages) == [number for number in ids if number not in poisoned]
+    left_out = [one for page in pages for one in page.quarantined]
+    assert [one.id for one in left_out] == sorted(poisoned)
+    assert all(f'same id "{one.id}"' in one.reason for one in left_out)
+    assert all(one.id in page.window for page in pages for one in page.quarantined)
+    assert pages[-1].cursor.next_id > MAX_ID
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    ids=st.sets(st.integers(0, 400), min_size=1, max_size=120),
+    poisoned=st.sets(st.integers(0, 400), max_size=12),
+    memory=st.integers(1, 50),
+    window=st.one_of(st.none(), st.integers(1, 90)),
+    strategy=st.sampled_from(STRATEGIES),
+)
+def test_every_row_is_delivered_or_named(
+    ids: set[int], poisoned: set[int], memory: int, window: int | None, strategy: Strategy
+) -> None:
+    """Whatever breaks, rows are delivered once or left out by name; or the walk ends with an error and a cursor."""
+    source = Sick(ids, poisoned=frozenset(poisoned), memory=max(memory, 2))
+    pages: list[Page] = []
+    try:
+        pages.extend(page for page in walk(source, strategy, window=window).pages())
+    except PagerError as error:
+        assert not ids - poisoned, "no row could show that the server is well"
+        assert error.cursor is not None  # noqa: PT017  either may be right
+        return
+    assert delivered(pages) == sorted(ids - poisoned)
+    assert [one.id for page in pages for one in page.quarantined] == sorted(ids & poisoned)
+
+
+@pytest.mark.parametrize("memory", [1000, 130])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, memory: int) -> None:
+    """The rows come in replies the server can bear, and few calls are wasted on larger ones."""
+    source = Sick(range(1, 6000), memory=memory)
+    pages = list(walk(source, strategy).pages())
+    assert delivered(pages) == list(source.ids)
+    assert not any(page.quarantined for page in pages)
+    carrying = sum(bool(page.rows) for page in pages)
+    assert carrying <= 4 * 6000 / memory + 30
+    assert source.failed <= carrying / 4 + 30
+
+
+def test_a_strain_is_forgotten() -> None:
+    """Windows grow back once the server bears more again, in steps of two up to what was too much, then slowly."""
+    pace = Pace.start(Goal(rows=1600)).strained().strained().strained()
+    assert pace.rows == 200
+    rows = [(pace := pace.after(IdRange(0, 999), 1000, 0.1)).rows for _ in range(60)]
+    assert rows[:2] == [210, 220]
+    assert rows == sorted(rows)
+    assert rows[-1] == 1600
+    fixed = Pace.start(Goal(), 100).strained()
+    assert (fixed.own, fixed.window(0, 999)) == (50, IdRange(0, 49))
+
+
+def test_a_server_that_is_down_for_a_while_costs_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails whatever is asked, down to one id, and then is well again."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    source = Sick(range(1, 500))
+    pages: list[Page] = []
+    for page in Paginator(source, Range(), "id", None, "list", window=50).pages():
+        pages.append(page)
+        if page.window == IdRange(100, 149):
+            source.down = 12
+    assert delivered(pages) == list(source.ids)
+    assert not any(page.quarantined for page in pages)
+
+
+def test_a_server_that_stays_down_is_not_blamed_on_rows() -> None:
+    """A row that came before fails as well: the walk ends, with the cursor of the first row that is missing."""
+    source = Sick(range(1, 500))
+    pages: list[Page] = []
+
+    def fill() -> None:
+        for page in walk(source, window=50).pages():
+            pages.append(page)
+            if page.window == IdRange(100, 149):
+                source.down = 10**6
+
+    with pytest.raises(RemoteError, match="neither can id") as caught:
+        fill()
+    assert caught.value.cursor == Cursor("list", 150, MAX_ID)
+    assert delivered(pages) == list(range(1, 150))
+
+
+@pytest.mark.parametrize("count", [MOST_IN_A_ROW - 1, MOST_IN_A_ROW])
+def test_rows_that_fail_in_a_row_are_the_servers_fault(count: int) -> None:
+    """Nineteen in a row are left out; at the twentieth the walk ends."""
+    poisoned = frozenset(range(100, 100 + count))
+    source = Sick(range(1, 500), poisoned=poisoned)
+    pages: list[Page] = []
+    if count < MOST_IN_A_ROW:
+        pages.extend(walk(source, window=50).pages())
+        assert {one.id for page in pages for one in page.quarantined} == poisoned
+        return
+    with pytest.raises(RemoteError, match="in a row could not be read") as caught:
+        pages.extend(walk(source, window=50).pages())
+    assert caught.value.cursor == Cursor("list", 119, MAX_ID)
+
+
+def test_a_canary_that_breaks_is_replaced() -> None:
+    """A known row that becomes unreadable in the middle of a walk costs some calls and no row but itself."""
+    source = Sick(range(1, 2000))
+    pages: list[Page] = []
+    for page in walk(source, InList(), window=50).pages():
+        pages.append(page)
+        if page.window.last > 500:
+            source.poisoned = frozenset({1})
+    assert delivered(pages) == list(source.ids)
+
+
+def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
+    """With a second reading it is delivered and named; a fault is not repaired."""
+
+    def malformed(number: int) -> RemoteError:
+        return MalformedReplyError(f"broken at {number}", remedy="isolate")
+
+    for breaking, repaired in ((malformed, [7]), (duplicate, [])):
+        source = Sick(range(1, 50), poisoned=frozenset({7}), breaking=breaking)
+        pages = list(walk(source, repairing=Memory(range(1, 50))).pages())
+        assert [number for page in pages for number in page.repaired] == repaired
+        assert delivered(pages) == [number for number in source.ids if number != 7 or repaired]
+        assert [one.id for page in pages for one in page.quarantined] == [7][len(repaired) :]
+
+
+def test_a_single_filter_goes_round_a_poisoned_tail() -> None:
+    """Each of its replies holds the rest of the list, so that one row breaks all before it; none is lost."""
+    source = Sick(range(1, 60), poisoned=frozenset({40}))
+    pages = list(walk(source, SingleFilter(), window=20).pages())
+    assert delivered(pages) == [number for number in source.ids if number != 40]
+
+
+def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 504 that lasts on a wide window may be the window's fault."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+
+    class Tired(Memory):
+        def fetch(self, query: Query) -> Generator[Row]:
+            if len(query.span) > 60:
+                raise TransportError("HTTP 504", remedy="again", status=504)
+            yield from super().fetch(query)
+
+    source = Tired(range(1, 300))
+    rows = list(Paginator(source, Range(), "id", None, "list", window=100, last=299, patience=0.0))
+    assert rows == source.rows()
+
+
+@given(first=st.integers(0, 10**6), width=st.integers(2, 10**6), decimal=st.booleans())
+def test_a_part_is_narrower(first: int, width: int, *, decimal: bool) -> None:
+    """Halving ends at one id."""
+    window = IdRange(first, first + width - 1)
+    assert 1 <= part(window, decimal=decimal) < width
