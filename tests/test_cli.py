@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +17,7 @@ import pytest
 
 import magento_pager
 from magento_pager.cli import STRATEGY_NAMES, cli, run
+from magento_pager.cli.ending import Stop, StoppedError, stoppable
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -192,6 +196,57 @@ def test_a_wrong_key(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert "hunter2" not in err
 
 
+def test_the_key_from_a_file(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its first line counts, before the environment; a file that others can read is warned about."""
+    path = tmp_path / "key"
+    path.write_text(f"{shop.key}\nsomething else\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("MAGENTO_API_KEY", "another")
+    dumping = ["dump", "--last", "5", "--key-file", str(path)]
+    assert run(dumping) == 0
+    assert "warning" not in capfd.readouterr().err
+    path.chmod(0o644)
+    assert run(dumping) == 0
+    assert f"warning: others on this machine can read {path}; chmod 600 {path}" in capfd.readouterr().err
+    assert run([*dumping, "--key", "k"]) == 2
+    assert "give --key or --key-file, not both" in one_line(capfd.readouterr().err)
+    path.write_text("\n")
+    assert run(dumping) == 2
+    assert "the first line of" in one_line(capfd.readouterr().err)
+
+
+def test_the_key_on_the_command_line_is_warned_about(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """Every process of the machine can read it there."""
+    assert run(["dump", "--last", "5", "--key", shop.key]) == 0
+    assert "warning: others on this machine can read --key" in capfd.readouterr().err
+
+
+def test_the_key_is_asked_for_on_a_terminal(shop: Shop) -> None:
+    """Typed unseen; without a terminal the way out is said instead."""
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "MAGENTO_API_KEY"}
+    with process("dump", "--last", "5", env=environment, stdin=theirs, start_new_session=True) as dumping:
+        os.close(theirs)
+        assert dumping.stderr is not None
+        asked = dumping.stderr.read(len("API key: "))  # what is typed before that is thrown away
+        os.write(ours, shop.key.encode() + b"\n")
+        out, err = dumping.communicate(timeout=60)
+    seen = b""
+    with suppress(OSError):  # so a terminal ends whose other side is closed
+        while True:
+            seen += os.read(ours, 1000)
+    os.close(ours)
+    assert dumping.returncode == 0, err
+    assert out.count("\n") == sum(number <= 5 for number in shop.database.ids("orders"))
+    assert asked == "API key: "
+    assert shop.key not in err + out + seen.decode()
+    with process("dump", "--last", "5", env=environment, stdin=subprocess.DEVNULL) as dumping:
+        _, err = dumping.communicate(timeout=60)
+    assert (dumping.returncode, "Give --key or MAGENTO_API_KEY" in err) == (2, True)
+
+
 def test_a_page_instead_of_a_shop(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     """An address that answers with a page is called what it is."""
     assert run(["dump", "--url", shop.base_url + "somewhere/else/?wsdl=1"]) == 1
@@ -240,9 +295,28 @@ def test_an_interrupted_dump_ends_its_session(number: signal.Signals, status: in
         _, err = dumping.communicate(timeout=30)
         names = [call.operation for call in slow.log]
     assert dumping.returncode == status
-    assert "interrupted after" in one_line(err)
+    assert re.search(r"^interrupted; [0-9]+ orders are safe in .*, go on with: .* --resume$", one_line(err))
     assert names[-1] == "endSession"
     assert not (tmp_path / "o.ndjson").exists()
+
+
+def test_a_signal_waits_for_a_step_that_must_not_be_cut_in_two() -> None:
+    """It stops the dump behind the step; where nothing is left to be stopped then, it is forgotten."""
+    done = []
+
+    def work(stop: Stop) -> None:
+        with stop.held(forget=True):
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("the last step")
+        with stop.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("a step")
+        done.append("never")
+
+    with stoppable() as stop, pytest.raises(StoppedError) as stopped:
+        work(stop)
+    assert stopped.value.number == signal.SIGTERM
+    assert done == ["the last step", "a step"]
 
 
 def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:

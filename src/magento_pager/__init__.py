@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magento_pager.errors import (
+        CheckpointMismatchError,
         FaultError,
         FilterIgnoredError,
         MalformedReplyError,
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_ID",
     "STRATEGIES",
     "Alias",
+    "CheckpointMismatchError",
     "Condition",
     "Cursor",
     "FaultError",

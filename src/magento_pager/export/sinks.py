@@ -1,74 +1,58 @@
-"""Sinks: where rows go. A sink takes whole pages and is told when there will be no more.
+"""Sinks: the formats of an output. A sink takes whole pages and says after each how much of the output counts.
 
-A file is written under a name of its own (FILE.part) and gets its real one only when it is complete: an unfinished
-output is never mistaken for a finished one.
+A sink does not know the output's names, nor when it is safe on a disk: that is `outputs`' work.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from magento_pager.export.checkpoints import write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from magento_pager.walk.reading import Row
 
 
 class Sink(Protocol):
-    """Where rows go."""
+    """A format of rows.
+
+    Attributes:
+        position: bytes of the output so far. One that is cut back to a position, and given to a new sink that begins
+            there, goes on as if nothing had happened.
+    """
+
+    position: int
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Take the rows of one page."""
+        """Hand the rows of one page to the system, all of them; nothing is kept back.
 
-    def close(self, *, complete: bool) -> None:
-        """Let go of everything; `complete` says that all rows came."""
+        Raises:
+            OSError: some were not taken; the position is as it was.
+        """
 
 
 class NdjsonSink:
-    """One JSON object per line, in UTF-8, to a stream that is not closed."""
+    """One JSON object per line, in UTF-8."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, descriptor: int, position: int = 0) -> None:
+        """Go on where a file stands.
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Write the rows of one page."""
-        self._stream.write(b"".join(line(row) for row in rows))
-
-    def close(self, *, complete: bool) -> None:  # noqa: ARG002  a stream is what it is
-        """Flush."""
-        self._stream.flush()
-
-
-class NdjsonFile:
-    """One JSON object per line, in UTF-8, to a file that appears when it is complete.
-
-    Raises:
-        FileExistsError: there is such a file, and it may not be overwritten.
-        OSError: the folder cannot be written to.
-    """
-
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
-        self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + ".part")
-        if self.path.exists() and not overwrite:
-            raise FileExistsError(f"{self.path} exists already; choose another name or allow it with --overwrite")
-        self._stream = self.part.open("wb")
-        self._sink = NdjsonSink(self._stream)
+        Args:
+            descriptor: of the open file. Python's own layers would keep bytes back after a failure.
+            position: bytes that are in it.
+        """
+        self.position = position
+        self._descriptor = descriptor
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows of one page."""
-        self._sink.write(rows)
-
-    def close(self, *, complete: bool) -> None:
-        """Give the file its name where it is complete; leave it as FILE.part where not."""
-        with self._stream:
-            self._sink.close(complete=complete)
-            os.fsync(self._stream.fileno())
-        if complete:
-            self.part.replace(self.path)
+        data = b"".join(map(line, rows))
+        write_all(self._descriptor, data)
+        self.position += len(data)
 
 
 def line(row: Row) -> bytes:
@@ -78,3 +62,10 @@ def line(row: Row) -> bytes:
     '{"order_id": "3", "customer_firstname": "Łukasz"}\n'
     """
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def read_back(path: Path, start: int) -> Iterator[Row]:
+    """The rows that a file holds from an offset on."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        yield from map(json.loads, stream)

@@ -1,0 +1,317 @@
+"""Checkpoints: how far a dump is safe, in one small file beside its output.
+
+What lives here: the value, what each page does to it, and its form as JSON. It knows nothing of the output but how many
+bytes of it count.
+
+A checkpoint is one frozen value, replaced as a whole: on disk there is the old one or the new one, never half of one.
+It holds no key, no session and no password; its `where` is what was asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from magento_pager.errors import CheckpointMismatchError
+from magento_pager.export.digests import Block, Digest
+from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.walking import Cursor, Quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from magento_pager.walk.reading import Row
+    from magento_pager.walk.walking import Page
+
+KIND, VERSION = "magento-pager checkpoint", 1
+MOST_MARKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What was asked for: a dump can only be gone on with by one that asks for the same.
+
+    Strategy and window are no part of it: they say how, not what.
+
+    Attributes:
+        shop: where calls go, without user, password and query.
+        entity: the list.
+        first: the first id, inclusive.
+        last: the last id, inclusive.
+        where: the user's conditions, as FIELD:OP:VALUE, sorted: all must hold, in whatever order.
+        format: of the output.
+    """
+
+    shop: str
+    entity: str
+    first: int
+    last: int
+    where: tuple[str, ...] = ()
+    format: str = "ndjson"
+
+    def differences(self, asked: Fingerprint) -> tuple[str, ...]:
+        """What this one says and what is asked, for each part in which they differ.
+
+        >>> one = Fingerprint("https://shop.example/", "orders", 0, 500)
+        >>> one.differences(replace(one, last=900, where=("status:eq:new",)))
+        ('last was 500 and is now 900', 'where was nothing and is now status:eq:new')
+        """
+        found = []
+        for part in fields(self):
+            before, now = (getattr(one, part.name) for one in (self, asked))
+            if before != now:
+                found.append(f"{part.name} was {_shown(before)} and is now {_shown(now)}")
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What was delivered and what it cost, over all runs of a dump.
+
+    Attributes:
+        rows: rows delivered.
+        pages: pages, empty ones included.
+        calls: requests answered, soundings included.
+        empty_calls: those that brought no row.
+        bytes: of all replies, unpacked.
+        seconds: from the beginning to the last page; the time between two runs does not count.
+        strategies: the names of those that carried rows: one, or more where the server changed in the middle.
+        first_id: the lowest id delivered; None where rows carry none.
+        last_id: the highest id delivered; None where rows carry none.
+        verified: "ids" where every row was checked by its own id; "sampled" where rows carry none, so that only their
+            being unlike each other could be.
+    """
+
+    rows: int = 0
+    pages: int = 0
+    calls: int = 0
+    empty_calls: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    strategies: tuple[str, ...] = ()
+    first_id: int | None = None
+    last_id: int | None = None
+    verified: str = "ids"
+
+    def after(self, page: Page, rows: Sequence[Row], ids: Collection[int]) -> Counters:
+        """These, and the rows that were taken of a page, with their ids where they carry some."""
+        carried = page.stats.strategy
+        return replace(
+            self,
+            rows=self.rows + len(rows),
+            pages=self.pages + 1,
+            calls=self.calls + page.stats.calls,
+            empty_calls=self.empty_calls + page.stats.empty_calls,
+            strategies=self.strategies if carried in self.strategies else (*self.strategies, carried),
+            first_id=min((one for one in (self.first_id, *ids) if one is not None), default=None),
+            last_id=max((one for one in (self.last_id, *ids) if one is not None), default=None),
+            verified="sampled" if rows and not page.stats.by_ids else self.verified,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a dump is safe, and all that must survive to go on from there.
+
+    Attributes:
+        fingerprint: what was asked for.
+        cursor: where the walk goes on.
+        offset: bytes of the output that count; what is beyond was written after this was saved.
+        counters: what was delivered so far, and what it cost.
+        quarantined: rows left out, each with the reason, by id.
+        repaired: ids of rows that were readable only after characters were taken out that XML forbids.
+        digest: of all rows so far.
+        reached: no row that was met is above this id; exact where rows carry ids, else the end of a window.
+        marks: pairs (id, offset), both rising: rows with that id or a higher one were written from that offset on. At
+            most `MOST_MARKS`, the older the sparser; they say where to read the output back from.
+    """
+
+    fingerprint: Fingerprint
+    cursor: Cursor
+    offset: int = 0
+    counters: Counters = field(default_factory=Counters)
+    quarantined: tuple[Quarantined, ...] = ()
+    repaired: tuple[int, ...] = ()
+    digest: Digest = field(default_factory=Digest)
+    reached: int = -1
+    marks: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True once every id that was asked for is covered."""
+        return self.cursor.next_id > self.cursor.last_id
+
+    def after(self, page: Page, id_field: str, offset: int) -> Checkpoint:
+        """This, and a page that is safe now.
+
+        Args:
+            page: the page behind the cursor.
+            id_field: what its rows call the key.
+            offset: bytes of the output with its rows in them.
+        """
+        taken = self._with(page, page.rows, id_field, offset)
+        marks = (*self.marks, (self.cursor.next_id, self.offset)) if page.rows else self.marks
+        if len(marks) > MOST_MARKS:
+            older = MOST_MARKS * 3 // 4
+            marks = (*marks[:older:2], *marks[older:])
+        reached = _highest(page, page.rows, id_field)
+        return replace(taken, cursor=page.cursor, marks=marks, reached=max(self.reached, reached))
+
+    def after_late(self, page: Page, rows: Sequence[Row], id_field: str, offset: int) -> Checkpoint:
+        """This, and rows that were found below the cursor; of the page's others, the output has them already.
+
+        Args:
+            page: a page of ids that were covered before.
+            rows: those of its rows that are new.
+            id_field: what they call the key.
+            offset: bytes of the output with the new rows in them.
+        """
+        taken = self._with(page, rows, id_field, offset)
+        return replace(taken, reached=max(self.reached, _highest(page, rows, id_field)))
+
+    def lookback(self, ids: int) -> IdRange | None:
+        """The ids to read once more: so many below the highest that was met, and all from there to the cursor.
+
+        Beyond the highest there was emptiness, where rows may have come meanwhile. None where nothing is below.
+        """
+        highest = min(self.reached if self.reached >= 0 else self.cursor.next_id, self.cursor.next_id - 1)
+        first = max(self.fingerprint.first, highest + 1 - ids)
+        last = min(self.cursor.next_id, self.cursor.last_id + 1) - 1
+        return IdRange(first, last) if first <= last else None
+
+    def offset_of(self, first: int) -> int:
+        """An offset from which on all rows were written that have this id or a higher one."""
+        return max((offset for number, offset in self.marks if number <= first), default=0)
+
+    def _with(self, page: Page, rows: Sequence[Row], id_field: str, offset: int) -> Checkpoint:
+        """Everything but the position. What the page says of its window replaces what was said of it before."""
+        ids = {int(row[id_field]) for row in rows} if page.stats.by_ids else set()
+        elsewhere = [one for one in self.quarantined if one.id not in page.window]
+        repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
+        return replace(
+            self,
+            offset=offset,
+            counters=self.counters.after(page, rows, ids),
+            quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
+            repaired=tuple(sorted(repaired)),
+            digest=self.digest.plus(rows, id_field),
+        )
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Replace the file of that name by this checkpoint, so that after a power cut it is the old one or the new one.
+
+    Raises:
+        OSError: it could not be written; the old one is still there.
+    """
+    replace_file(path, encoded(checkpoint))
+
+
+def load(path: Path) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        CheckpointMismatchError: it is damaged, of a newer version, or no checkpoint.
+    """
+    data = path.read_bytes()
+    anew = "begin anew with --overwrite, or keep what there is by moving it away"
+    try:
+        outer = json.loads(data)
+    except ValueError:
+        raise CheckpointMismatchError(f"{path} is damaged or cut short: it cannot be resumed from; {anew}") from None
+    if not isinstance(outer, dict) or outer.get("kind") != KIND:
+        raise CheckpointMismatchError(f"{path} is no checkpoint of magento-pager; {anew}")
+    if outer.get("version") != VERSION:
+        raise CheckpointMismatchError(
+            f"{path} is a checkpoint of version {outer.get('version')}, and this magento-pager knows {VERSION}: go on "
+            f"with the version that wrote it, or {anew}"
+        )
+    if data != _sealed(outer.get("content")):
+        raise CheckpointMismatchError(f"{path} is damaged: its checksum is wrong, so nothing in it is sure; {anew}")
+    return _decoded(outer["content"])
+
+
+def encoded(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as the bytes of its file."""
+    content = asdict(replace(checkpoint, digest=Digest()))
+    content["digest"] = [[number, block.rows, str(block)] for number, block in checkpoint.digest.blocks.items()]
+    return _sealed(content)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give a file new content, all of it or none: written beside it, made safe, and renamed.
+
+    Raises:
+        OSError: that failed; the file is as it was.
+    """
+    beside = path.with_name(path.name + ".new")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte, in as many steps as it takes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a file's folder safe: a rename is not before that."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some network file systems know no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sealed(content: Any) -> bytes:
+    """The one form that a content has: any other byte in the file is a damage."""
+    checksum = blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
+    outer = {"kind": KIND, "version": VERSION, "checksum": checksum, "content": content}
+    return json.dumps(outer, indent=1).encode() + b"\n"
+
+
+def _decoded(content: dict[str, Any]) -> Checkpoint:
+    fingerprint, counters = content["fingerprint"], content["counters"]
+    return Checkpoint(
+        Fingerprint(**fingerprint | {"where": tuple(fingerprint["where"])}),
+        Cursor(**content["cursor"]),
+        content["offset"],
+        Counters(**counters | {"strategies": tuple(counters["strategies"])}),
+        tuple(Quarantined(**one) for one in content["quarantined"]),
+        tuple(content["repaired"]),
+        Digest({number: Block(rows, int(total, 16)) for number, rows, total in content["digest"]}),
+        content["reached"],
+        tuple((number, offset) for number, offset in content["marks"]),
+    )
+
+
+def _highest(page: Page, rows: Sequence[Row], id_field: str) -> int:
+    """The highest id among rows, or of their window where they carry none; -1 where there are none."""
+    if not rows:
+        return -1
+    return max(int(row[id_field]) for row in rows) if page.stats.by_ids else page.window.last
+
+
+def _shown(value: object) -> str:
+    return " and ".join(value) or "nothing" if isinstance(value, tuple) else str(value)

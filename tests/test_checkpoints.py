@@ -1,0 +1,295 @@
+"""Checkpoints and digests: what they hold, what they survive, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
+from magento_pager.export.checkpoints import (
+    MOST_MARKS,
+    Checkpoint,
+    Counters,
+    Fingerprint,
+    encoded,
+    load,
+    replace_file,
+    save,
+)
+from magento_pager.export.digests import WITHOUT_IDS, Digest
+from magento_pager.export.dumping import Dump
+from magento_pager.export.report import Report
+from magento_pager.export.sinks import NdjsonSink, read_back
+from magento_pager.walk.walking import Quarantined
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterable, Sequence
+
+    from magento_pager.walk.reading import Row
+
+ASKED = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))
+START = Checkpoint(ASKED, Cursor("salesOrderList", 0, 999))
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\1"), max_size=8)
+rows = st.lists(st.dictionaries(texts, texts, max_size=4).map(lambda row: row | {"order_id": "1"}), max_size=8)
+
+
+def page_of(window: IdRange, ids: Iterable[int], **more: Any) -> Page:
+    """A page with rows of these ids."""
+    stats = PageStats("range", "range", 2, 1, 0.5, by_ids=more.pop("by_ids", True))
+    name = "order_id" if stats.by_ids else "increment_id"
+    found = tuple({name: str(number), "status": "new"} for number in ids)
+    return Page(window, found, Cursor("salesOrderList", window.last + 1, 999), stats, **more)
+
+
+@given(
+    shop=texts,
+    numbers=st.lists(st.integers(0, 2**32), min_size=9, max_size=9),
+    reasons=st.dictionaries(st.integers(0, 2**32), texts, max_size=3),
+    found=rows,
+)
+def test_what_is_saved_is_what_is_loaded(
+    shop: str, numbers: list[int], reasons: dict[int, str], found: list[Row], tmp_path_factory: Any
+) -> None:
+    """All of a checkpoint survives its file."""
+    path = tmp_path_factory.mktemp("saved") / "checkpoint"
+    checkpoint = Checkpoint(
+        Fingerprint(shop, "orders", numbers[0], numbers[1], (shop,)),
+        Cursor("salesOrderList", numbers[2], numbers[3]),
+        numbers[4],
+        Counters(
+            rows=numbers[5],
+            pages=numbers[6],
+            bytes=numbers[7],
+            seconds=numbers[8] / 7,
+            strategies=("range", "prefix"),
+            last_id=7,
+            verified="sampled",
+        ),
+        tuple(Quarantined(number, reason) for number, reason in reasons.items()),
+        (5, 6),
+        Digest().plus(found, "order_id"),
+        8,
+        ((1, 2), (3, 4)),
+    )
+    save(checkpoint, path)
+    assert load(path) == checkpoint
+    assert list(path.parent.iterdir()) == [path]
+
+
+FULL = replace(
+    START.after(page_of(IdRange(0, 99), [3, 5], quarantined=(Quarantined(4, "SOAP-ERROR: Encoding"),)), "order_id", 80),
+    repaired=(5,),
+)
+
+
+@given(st.integers(0, len(encoded(FULL)) * 8 - 1))
+def test_a_flipped_bit_is_found(number: int) -> None:
+    """No single bit of the file can change unseen."""
+    data = bytearray(encoded(FULL))
+    data[number // 8] ^= 1 << number % 8
+    with pytest.raises(CheckpointMismatchError, match=r"damaged|no checkpoint|a checkpoint of version"):
+        load_bytes(bytes(data))
+
+
+@given(st.integers(0, len(encoded(FULL)) - 1))
+def test_a_file_that_is_cut_short_is_found(length: int) -> None:
+    """Nor can its end be lost."""
+    with pytest.raises(CheckpointMismatchError, match="--overwrite"):
+        load_bytes(encoded(FULL)[:length])
+
+
+def load_bytes(data: bytes) -> Checkpoint:
+    """What is loaded from a file with these bytes."""
+    with NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return load(Path(file.name))
+
+
+def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    """A failed save takes its own traces away."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        replace_file(folder, b"new")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_each_difference_is_named() -> None:
+    """What was asked for then, and what is now."""
+    now = Fingerprint("https://other.example/", "customers", 1, 998, (), "csv")
+    assert ASKED.differences(now) == (
+        "shop was https://shop.example/api/ and is now https://other.example/",
+        "entity was orders and is now customers",
+        "first was 0 and is now 1",
+        "last was 999 and is now 998",
+        "where was status:eq:new and is now nothing",
+        "format was ndjson and is now csv",
+    )
+    assert ASKED.differences(ASKED) == ()
+
+
+@given(found=rows, cuts=st.lists(st.integers(0, 8)), chance=st.randoms())
+def test_a_digest_knows_neither_pages_nor_order(found: list[Row], cuts: list[int], chance: random.Random) -> None:
+    """Rows in other pages, in another order and with their columns in another order have the same digest."""
+    other = [dict(chance.sample(sorted(row.items()), len(row))) for row in found]
+    chance.shuffle(other)
+    digest = Digest()
+    ends = [0, *sorted(min(one, len(other)) for one in cuts), len(other)]
+    for first, last in pairwise(ends):
+        digest = digest.plus(other[first:last], "order_id")
+    assert digest == Digest().plus(found, "order_id")
+
+
+@given(one=rows, other=rows)
+def test_other_rows_have_another_digest(one: list[Row], other: list[Row]) -> None:
+    """Two lists have one digest only if they hold the same rows, each as often."""
+    same = sorted(sorted(row.items()) for row in one) == sorted(sorted(row.items()) for row in other)
+    assert (str(Digest().plus(one, "order_id")) == str(Digest().plus(other, "order_id"))) == same
+
+
+def test_what_a_digest_tells_apart() -> None:
+    """A value in another field, a field that is absent and one that is empty, a text and a list that reads like it."""
+    lookalikes: list[Row] = [
+        {},
+        {"a": ""},
+        {"a": "1", "b": "2"},
+        {"a": "2", "b": "1"},
+        {"ab": "12"},
+        {"a": "[]"},
+        {"a": []},
+        {"a": [{"x": "1", "y": "2"}]},
+    ]
+    assert len({str(Digest().plus([row], "order_id")) for row in lookalikes}) == len(lookalikes)
+    assert Digest().plus([{"a": [{"x": "1", "y": "2"}]}], "b") == Digest().plus([{"a": [{"y": "2", "x": "1"}]}], "b")
+
+
+def test_blocks_say_around_which_ids_two_tables_differ() -> None:
+    """A block is a million ids; rows that carry none are one of their own."""
+    found: list[Row] = [{"order_id": "999999"}, {"order_id": "1000000"}, {"increment_id": "7"}]
+    digest = Digest().plus(found, "order_id")
+    assert {number: block.rows for number, block in digest.blocks.items()} == {0: 1, 1: 1, WITHOUT_IDS: 1}
+    assert [(one["first"], one["last"]) for one in digest.as_json()] == [
+        (None, None),
+        (0, 999999),
+        (1000000, 1999999),
+    ]
+
+
+def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None = None) -> tuple[Dump, int]:
+    """A dump into a file, and its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.lseek(descriptor, start.offset, os.SEEK_SET)
+    sink = NdjsonSink(descriptor, start.offset)
+    return Dump(start, sink, id_field="order_id", identity_field=identity_field), descriptor
+
+
+@given(
+    by_ids=st.booleans(),
+    widths=st.lists(
+        st.tuples(st.integers(1, 9), st.integers(0, 3), st.booleans()), min_size=1, max_size=3 * MOST_MARKS
+    ),
+    looks=st.lists(st.integers(1, 200)),
+)
+def test_the_marks_say_where_to_read_back_from(
+    *, by_ids: bool, widths: list[tuple[int, int, bool]], looks: list[int], tmp_path_factory: Any
+) -> None:
+    """From the offset for an id on lie all rows with that id or a higher one, late ones included; marks stay few."""
+    path = tmp_path_factory.mktemp("marks") / "rows"
+    dump, descriptor = dump_to(path, identity_field=None if by_ids else "increment_id")
+    try:
+        first, skipped = 0, list[int]()
+        for width, count, late in widths:
+            window = IdRange(first, first + width - 1)
+            ids = list(range(window.first, min(window.first + count, window.last + 1)))
+            dump.add(page_of(window, ids[: len(ids) - late], by_ids=by_ids))
+            skipped += ids[len(ids) - late :]
+            first += width
+            if late and skipped:
+                below = IdRange(skipped[0], first - 1)
+                dump.add_late(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
+        assert len(dump.checkpoint.marks) <= MOST_MARKS
+        assert dump.checkpoint.offset == path.stat().st_size
+        written = [int(dump.known_by(row)) for row in read_back(path, 0)]
+        for ids_back in looks:
+            span = dump.checkpoint.lookback(ids_back)
+            assert span is not None
+            assert span.last == first - 1
+            if by_ids and written:
+                assert span.first == max(0, max(written) + 1 - ids_back)
+            tail = [int(dump.known_by(row)) for row in read_back(path, dump.checkpoint.offset_of(span.first))]
+            assert sorted(one for one in tail if one >= span.first) == sorted(
+                one for one in written if one >= span.first
+            )
+    finally:
+        os.close(descriptor)
+
+
+def total(pages: Sequence[Page], path: Path, interrupted: Sequence[int]) -> dict[str, Any]:
+    """The report on these pages, of a dump that is stopped before some of them and gone on with from its file."""
+    dump, descriptor = dump_to(path)
+    for number, page in enumerate(pages):
+        if number in interrupted:
+            save(dump.checkpoint, path.with_suffix(".checkpoint"))
+            os.close(descriptor)
+            dump, descriptor = dump_to(path, load(path.with_suffix(".checkpoint")))
+        dump.add(page)
+    os.close(descriptor)
+    return Report(dump.checkpoint, complete=True).as_json() | {"seconds": 0}
+
+
+def test_an_interrupted_dump_ends_with_the_same_report(tmp_path: Path) -> None:
+    """Counters, quarantine, repairs and digests survive; only time is spent otherwise."""
+    pages = [
+        page_of(IdRange(0, 99), [3, 5], repaired=(5,)),
+        page_of(IdRange(100, 199), []),
+        page_of(IdRange(200, 299), [200, 203], quarantined=(Quarantined(202, "has two addresses"),)),
+        page_of(IdRange(300, 999), [310], repaired=(310,)),
+    ]
+    whole = total(pages, tmp_path / "whole", [])
+    assert total(pages, tmp_path / "parts", [1, 2, 3]) == whole
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert whole["rows"] == 5
+    assert (whole["first_id"], whole["last_id"]) == (3, 310)
+    assert (whole["calls"], whole["empty_calls"]) == (8, 4)
+    assert whole["quarantined"] == [{"id": 202, "reason": "has two addresses"}]
+    assert whole["repaired"] == [5, 310]
+    assert json.dumps(whole)
+
+
+def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
+    """A row that could not be read, and now can, is delivered and no longer named; one that still cannot stays."""
+    dump, descriptor = dump_to(tmp_path / "rows")
+    poisoned = (Quarantined(4, "same id"), Quarantined(6, "Encoding"))
+    dump.add(page_of(IdRange(0, 9), [3, 5], quarantined=poisoned))
+    after = dump.add_late(page_of(IdRange(0, 9), [3, 4, 5], quarantined=poisoned[1:]), {"3", "5"})
+    os.close(descriptor)
+    assert after.quarantined == poisoned[1:]
+    assert after.counters.rows == 3
+    assert [row["order_id"] for row in read_back(tmp_path / "rows", 0)] == ["3", "5", "4"]
+    assert after.digest == Digest().plus(page_of(IdRange(0, 9), [3, 4, 5]).rows, "order_id")
+    assert (after.cursor, after.counters.last_id) == (dump.checkpoint.cursor, 5)
+
+
+def test_a_lookback_begins_below_the_highest_row_and_ends_at_the_cursor() -> None:
+    """Emptiness that was crossed already is read again, as rows may have come there."""
+    met = START.after(page_of(IdRange(0, 499), [300]), "order_id", 10)
+    nothing = START.after(page_of(IdRange(0, 499), []), "order_id", 0)
+    crossed = met.after(page_of(IdRange(500, 999), []), "order_id", 10)
+    assert START.lookback(100) is None
+    assert nothing.lookback(100) == IdRange(400, 499)
+    assert met.lookback(100) == IdRange(201, 499)
+    assert crossed.lookback(100) == IdRange(201, 999)
+    assert crossed.lookback(5000) == IdRange(0, 999)
+    assert crossed.complete

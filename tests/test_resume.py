@@ -1,0 +1,573 @@
+"""Dumps that are stopped, by whatever, and gone on with: nothing is lost and nothing comes twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from magento_pager.cli import run
+from magento_pager.export.checkpoints import load, save
+from magento_pager.fake import Shop
+from magento_pager.walk.walking import Quarantined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Ask = Callable[..., dict[str, Any]]
+
+SCRIPT = Path(__file__).with_name("mortal.py")
+KILLED = -signal.SIGKILL
+STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 12
+RANDOM_KILLS = 50
+COST = {"calls", "empty_calls", "bytes", "seconds"}
+"""What a report says of the price, which an interruption raises."""
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """A small shop; tests leave it as it was."""
+    with Shop(orders=300) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Ask]:
+    """Runs the command line in a process that dies when it is told to."""
+    with subprocess.Popen(  # noqa: S603  our own script
+        [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(*arguments: str, **how: float) -> dict[str, Any]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps({"arguments": arguments, **how}) + "\n")
+            process.stdin.flush()
+            answer: dict[str, Any] = json.loads(process.stdout.readline())
+            return answer
+
+        yield ask
+        process.stdin.close()
+
+
+class Files:
+    """The files of a dump in a folder of their own, and the command that makes them."""
+
+    def __init__(self, folder: Path, shop: Shop, *arguments: str) -> None:
+        self.out = folder / "rows.ndjson"
+        self.part = folder / "rows.ndjson.part"
+        self.mark = folder / "rows.ndjson.checkpoint"
+        self.report_path = folder / "report.json"
+        self.folder = folder
+        where = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
+        self.command = ("dump", *arguments, *where, "--out", str(self.out), "--report", str(self.report_path))
+
+    def saved(self) -> dict[str, Any] | None:
+        """What the checkpoint says."""
+        return json.loads(self.mark.read_bytes())["content"] if self.mark.exists() else None
+
+    def report(self) -> dict[str, Any]:
+        """What the report says, but for the price."""
+        values = json.loads(self.report_path.read_text())
+        return {name: value for name, value in values.items() if name not in COST}
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of the finished file."""
+        return [json.loads(line) for line in self.out.read_bytes().splitlines()]
+
+    def names(self) -> set[str]:
+        """The files there are."""
+        return {one.name for one in self.folder.iterdir()}
+
+    def clear(self) -> None:
+        """Remove them all."""
+        for one in self.folder.iterdir():
+            one.unlink()
+
+
+@pytest.fixture
+def files_of(tmp_path: Path) -> Callable[..., Files]:
+    """A dump into a folder of its own."""
+    numbers = count()
+
+    def make(shop: Shop, *arguments: str) -> Files:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        return Files(folder, shop, *arguments)
+
+    return make
+
+
+def uninterrupted(files: Files) -> tuple[bytes, dict[str, Any]]:
+    """What a dump writes that nothing stops, and its report."""
+    assert run([*files.command]) == 0
+    found = files.out.read_bytes(), files.report()
+    files.clear()
+    return found
+
+
+def started(files: Files, mortal: Ask, *, past: int = 30) -> dict[str, Any]:
+    """Begin a dump and kill it once it is past an id; what its checkpoint says."""
+    for die_at in count(STEPS_TO_BEGIN, STEPS_OF_A_PAGE):
+        files.clear()
+        assert mortal(*files.command, die_at=die_at)["status"] == KILLED, "it was done before"
+        saved = files.saved()
+        if saved is not None and saved["cursor"]["next_id"] > past:
+            return saved
+    raise AssertionError
+
+
+NARROW = {
+    "orders": ("orders", "--window", "20", "--last", "99", "--strategy", "prefix"),
+    "shipments": ("shipments", "--window", "20", "--last", "99", "--strategy", "prefix"),
+}
+
+
+@pytest.mark.parametrize("entity", list(NARROW))
+def test_killed_at_every_step_of_every_page_nothing_differs(
+    entity: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """A dump that dies again and again, at each step of each page, ends with the bytes of one that is left alone."""
+    files = files_of(shop, *NARROW[entity])
+    expected = uninterrupted(files)
+    boundaries: set[int] = set()
+    for number in range(STEPS_TO_BEGIN + STEPS_OF_A_PAGE):
+        # The first run dies at each step up to its first page; each other one page later, so that it gets somewhere.
+        die_at = number + 1
+        while (ended := mortal(*files.command, "--resume", die_at=die_at))["status"] == KILLED:
+            saved = files.saved()
+            boundaries.add(saved["offset"] if saved else 0)
+            assert not files.out.exists() or files.out.read_bytes() == expected[0]
+            die_at = STEPS_TO_BEGIN + STEPS_OF_A_PAGE + number % STEPS_OF_A_PAGE + 1
+        assert ended["status"] == 0, ended
+        assert (files.out.read_bytes(), files.report()) == expected
+        assert files.names() == {files.out.name, files.report_path.name}
+        files.clear()
+    assert len(boundaries) == 6, f"the checkpoint of each page was resumed from: {boundaries}"
+
+
+@pytest.mark.parametrize("entity", list(NARROW))
+def test_killed_at_every_step_to_the_end_nothing_differs(
+    entity: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """The last page, the renaming, the report and the removal of the checkpoint: a file with its name is whole."""
+    files = files_of(shop, *NARROW[entity])
+    expected = uninterrupted(files)
+    steps = mortal(*files.command)["steps"]
+    named: set[bool] = set()
+    for die_at in range(steps - STEPS_TO_END, steps + 1):
+        files.clear()
+        assert mortal(*files.command, die_at=die_at)["status"] == KILLED
+        for again in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
+            ended = mortal(*files.command, "--resume", die_at=again)
+            named.add(files.out.exists())
+            assert not files.out.exists() or files.out.read_bytes() == expected[0]
+            if ended["status"] == 0:
+                break
+        assert (files.out.read_bytes(), files.report()) == expected
+        assert files.names() == {files.out.name, files.report_path.name}
+    assert named == {False, True}
+
+
+@pytest.mark.parametrize("entity", ["orders", "shipments"])
+def test_killed_at_random_moments_and_resumed_nothing_differs(
+    entity: str, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """SIGKILL comes from outside, in the middle of whatever goes on."""
+    chance = random.Random(5)  # noqa: S311  a game
+    with Shop(orders=120, latency=0.005) as slow:
+        files = files_of(slow, entity, "--window", "10", "--last", "150")
+        expected = uninterrupted(files)
+        kills = 0
+        while kills < RANDOM_KILLS // 2:
+            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5))
+            kills += ended["status"] == KILLED
+            if ended["status"] == 0:
+                assert (files.out.read_bytes(), files.report()) == expected
+                files.clear()
+            else:
+                assert ended["status"] == KILLED, ended
+        assert run([*files.command, "--resume"]) == 0
+        assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_resuming_what_never_began_begins(shop: Shop, files_of: Callable[..., Files]) -> None:
+    """One command serves the first night and every other."""
+    files = files_of(shop, "orders", "--last", "50")
+    expected = uninterrupted(files)
+    assert run([*files.command, "--resume"]) == 0
+    assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_resuming_what_is_finished_says_so(
+    shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is asked and nothing is touched."""
+    files = files_of(shop, "orders", "--last", "50")
+    files.out.write_bytes(b"rows\n")
+    shop.clear_log()
+    assert run([*files.command, "--resume"]) == 0
+    assert "is complete already" in capfd.readouterr().err
+    assert shop.log == ()
+    assert files.out.read_bytes() == b"rows\n"
+    assert files.names() == {files.out.name}
+
+
+def test_an_unfinished_dump_is_not_thrown_away_unasked(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Hours of work need a word: --resume or --overwrite."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    expected = uninterrupted(files)
+    saved = started(files, mortal)
+    capfd.readouterr()
+    assert run([*files.command]) == 2
+    assert "go on with --resume, or throw it away with --overwrite" in capfd.readouterr().err
+    assert files.saved() == saved
+    assert run([*files.command, "--overwrite"]) == 0
+    assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_both_words_go_on_with_the_unfinished_and_replace_the_finished(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """--resume --overwrite is for every night: the old file stays until the new one is whole."""
+    files = files_of(shop, *NARROW["orders"])  # with a strategy that needs no rows for a probe
+    expected = uninterrupted(files)
+    files.out.write_bytes(b"yesterday\n")
+    both = [*files.command, "--resume", "--overwrite"]
+    assert mortal(*both, die_at=STEPS_TO_BEGIN + 2 * STEPS_OF_A_PAGE)["status"] == KILLED
+    assert files.out.read_bytes() == b"yesterday\n"
+    saved = files.saved()
+    assert saved is not None
+    shop.clear_log()
+    assert run(both) == 0
+    assert (files.out.read_bytes(), files.report()) == expected
+    assert sum(call.rows for call in shop.log) == expected[1]["rows"] - saved["counters"]["rows"], "it went on"
+
+
+def test_without_a_file_nothing_can_be_resumed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Standard output cannot be cut back."""
+    for option in ("--resume", "--overwrite"):
+        assert run(["dump", option]) == 2
+        assert "is for --out" in capfd.readouterr().err
+    assert run(["dump", "--out", "x", "--lookback", "5"]) == 2
+    assert "--lookback is for --resume" in capfd.readouterr().err
+
+
+def cut(files: Files) -> None:
+    """Leave less of the part than its checkpoint counts."""
+    files.part.write_bytes(files.part.read_bytes()[:100])
+
+
+def flip(files: Files) -> None:
+    """Change a byte of the checkpoint."""
+    data = bytearray(files.mark.read_bytes())
+    at = data.index(b'"offset"') + len('"offset": ')
+    data[at] ^= 1
+    files.mark.write_bytes(data)
+
+
+DAMAGES: list[tuple[Callable[[Files], object], str]] = [
+    (lambda files: files.part.unlink(), "is missing, and its checkpoint counts"),
+    (cut, "has only 100 bytes, and its checkpoint counts"),
+    (flip, "is damaged: its checksum is wrong"),
+    (lambda files: files.mark.write_bytes(files.mark.read_bytes()[:200]), "is damaged or cut short"),
+    (lambda files: files.mark.write_bytes(b""), "is damaged or cut short"),
+    (lambda files: files.mark.write_text('{"rows": 5}'), "is no checkpoint of magento-pager"),
+    (
+        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 1', '"version": 2', 1)),
+        "is a checkpoint of version 2",
+    ),
+]
+
+
+def test_what_is_damaged_is_refused_and_left_as_it_is(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The message says what is wrong and what to do; --overwrite is the way out."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    started(files, mortal)
+    kept = {one: one.read_bytes() for one in (files.part, files.mark)}
+    for damage, words in DAMAGES:
+        for one, data in kept.items():
+            one.write_bytes(data)
+        damage(files)
+        found = {one.name: one.read_bytes() for one in files.folder.iterdir()}
+        capfd.readouterr()
+        assert run([*files.command, "--resume"]) == 2
+        (err,) = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("warning")]
+        assert words in err
+        assert "--overwrite" in err
+        assert {one.name: one.read_bytes() for one in files.folder.iterdir()} == found
+    assert run([*files.command, "--overwrite"]) == 0
+
+
+OTHERWISE = [
+    (["customers", "--last", "99"], "entity was orders and is now customers"),
+    (["orders", "--last", "98"], "last was 99 and is now 98"),
+    (["orders", "--last", "99", "--first", "1"], "first was 0 and is now 1"),
+    (
+        ["orders", "--last", "99", "--where", "status:eq:new", "--where", "store_id:eq:1"],
+        "where was nothing and is now status:eq:new and store_id:eq:1",
+    ),
+]
+
+
+def test_another_question_is_no_continuation(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each part that differs is named with what it was and what it is; a strategy or a window may change."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    expected = uninterrupted(files)
+    saved = started(files, mortal)
+    ends = files.command[6:]
+    for arguments, words in OTHERWISE:
+        capfd.readouterr()
+        assert run(["dump", *arguments, *ends, "--resume"]) == 2
+        assert words in capfd.readouterr().err
+    with Shop(orders=300) as other:
+        elsewhere = [one.replace(shop.url, other.url) for one in files.command]
+        assert run([*elsewhere, "--resume"]) == 2
+        assert f"shop was {shop.url} and is now {other.url}" in capfd.readouterr().err
+    assert files.saved() == saved
+    assert run(["dump", "orders", "--last", "99", "--strategy", "prefix", "--window", "40", *ends, "--resume"]) == 0
+    assert files.out.read_bytes() == expected[0]
+    assert files.report()["digest"] == expected[1]["digest"]
+
+
+def test_two_dumps_do_not_write_one_file(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run that overtakes the last one is turned away, and harms nothing."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    expected = uninterrupted(files)
+    started(files, mortal)
+    with files.part.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = files.part.read_bytes(), files.mark.read_bytes()
+        for word in ("--resume", "--overwrite"):
+            capfd.readouterr()
+            assert run([*files.command, word]) == 1
+            assert "another dump is writing" in capfd.readouterr().err
+        assert (files.part.read_bytes(), files.mark.read_bytes()) == found
+    assert run([*files.command, "--resume"]) == 0
+    assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_a_dump_that_fails_before_its_first_page_leaves_nothing(
+    files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same command works once the cause is gone; the report says what it was."""
+    with Shop(orders=50, denied={"orders"}) as shop:
+        files = files_of(shop, "orders")
+        assert run([*files.command]) == 1
+        assert "--resume" not in capfd.readouterr().err
+        assert files.names() == {files.report_path.name}
+        report = files.report()
+        assert (report["complete"], report["rows"]) == (False, 0)
+        assert "missing right" in report["error"]
+        shop.change(denied=())
+        assert run([*files.command]) == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 1)], ids=["SIGINT", "SIGTERM", "failure"]
+)
+def test_what_stops_a_dump_says_how_to_go_on(
+    number: signal.Signals | None, status: int, files_of: Callable[..., Files]
+) -> None:
+    """The line on standard error ends with a command that does it, and holds no secret."""
+    with Shop(orders=300, latency=0.1) as shop:
+        files = files_of(shop, "orders", "--window", "10", "--last", "199", "--where", "store_id:neq:7 7")
+        shop.change(latency=0.0)
+        expected = uninterrupted(files)
+        shop.change(latency=0.1)
+        command = [sys.executable, "-m", "magento_pager", *files.command, "--header", "X-Pass: letmein"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as dumping:  # noqa: S603  our own command
+            while not files.mark.exists():
+                assert dumping.poll() is None
+            if number is None:
+                shop.change(outage="firewall")
+            else:
+                dumping.send_signal(number)
+            _, err = dumping.communicate(timeout=60)
+        if number is not None:
+            assert shop.log[-1].operation == "endSession"
+        assert dumping.returncode == status
+        saved, report = files.saved(), files.report()
+        assert saved is not None
+        line = err.splitlines()[-1]
+        assert f"{saved['counters']['rows']} orders are safe in {files.part}, go on with: magento-pager dump" in line
+        assert (report["complete"], report["rows"]) == (False, saved["counters"]["rows"])
+        assert shop.key not in line
+        assert "letmein" not in line
+        shop.change(outage="", latency=0.0)
+        again = shlex.split(line.partition("magento-pager dump ")[2])
+        again[again.index("--key") + 1] = shop.key
+        del again[again.index("--header") : again.index("--header") + 2]
+        assert run(["dump", *again]) == 0
+        assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_a_full_disk_ends_a_dump_that_can_be_resumed(shop: Shop, files_of: Callable[..., Files], mortal: Ask) -> None:
+    """What the disk took before is safe; the rest comes once there is room."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    expected = uninterrupted(files)
+    ended = mortal(*files.command, file_limit=len(expected[0]) * 2 // 3)
+    assert ended["status"] == 1
+    line = ended["said"].splitlines()[-1]
+    assert "the output could not be written: File too large" in line
+    assert "--resume" in line
+    saved = files.saved()
+    assert saved is not None
+    assert 0 < saved["counters"]["rows"] < expected[1]["rows"]
+    assert files.report()["rows"] == saved["counters"]["rows"]
+    assert run([*files.command, "--resume"]) == 0
+    assert (files.out.read_bytes(), files.report()) == expected
+
+
+def test_a_disk_without_room_for_a_page_is_left_as_it_was(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """What does not count is not kept."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    ended = mortal(*files.command, file_limit=2000)
+    assert (ended["status"], files.names()) == (1, {files.report_path.name})
+    assert "--resume" not in ended["said"]
+
+
+def test_a_full_standard_output(shop: Shop) -> None:
+    """One line and exit status 1, without a complaint of Python's behind it."""
+    command = [sys.executable, "-m", "magento_pager", "dump", "--url", shop.url, "--user", shop.user]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(  # noqa: S603  our own command
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "MAGENTO_API_KEY": shop.key},
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "magento-pager: the output could not be written: No space left on device\n"
+
+
+def test_places_that_cannot_be_written(
+    shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A folder that is read-only, a folder that is not there, a report that cannot be had: known before any row."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o500)
+    if os.access(closed, os.W_OK):
+        closed = Path("/sys")  # root may write where it is forbidden, but not there
+    for name, words in (
+        (f"{closed}/rows.ndjson", "Permission denied"),
+        ("/nonexistent/rows.ndjson", "No such file or directory"),
+        ("/dev/null", "is no regular file"),
+    ):
+        command = [*files_of(shop, "orders").command]
+        command[command.index("--out") + 1] = name
+        assert run([*command, "--overwrite"]) in {1, 2}
+        assert words in capfd.readouterr().err
+    command[command.index("--out") + 1] = str(tmp_path / "rows.ndjson")
+    command[command.index("--report") + 1] = "/nonexistent/report.json"
+    shop.clear_log()
+    assert run(command) == 1
+    assert "/nonexistent/report.json" in capfd.readouterr().err
+    assert shop.log == ()
+    command[command.index("--report") + 1] = command[command.index("--out") + 1]
+    assert run(command) == 2
+
+
+def test_rows_left_out_are_named_and_the_status_is_three(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What was quarantined or repaired before an interruption is in the last word and in the report."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    started(files, mortal)
+    saved = load(files.mark)
+    save(replace(saved, quarantined=(Quarantined(4, "fault 1:\nsame id"),), repaired=(5, 6)), files.mark)
+    capfd.readouterr()
+    assert run([*files.command, "--resume"]) == 3
+    _, left_out, repaired, last = capfd.readouterr().err.splitlines()
+    assert left_out == "left out: id 4 of orders: fault 1: same id"
+    assert repaired == "repaired, characters that XML forbids taken out: ids 5, 6"
+    assert last.endswith("was covered (verified: ids), but 1 left out, see above")
+    report = files.report()
+    assert report["quarantined"] == [{"id": 4, "reason": "fault 1:\nsame id"}]
+    assert (report["repaired"], report["complete"]) == ([5, 6], True)
+    assert files.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("poison", "options", "status"),
+    [
+        ({"duplicate_address": {7, 44}}, (), 3),
+        ({"control_characters": {7, 44}}, (), 3),
+        ({"control_characters": {7, 44}}, ("--repair", "control-characters"), 0),
+    ],
+    ids=["two addresses", "control characters", "repaired"],
+)
+def test_quarantine_and_repairs_survive_kills(
+    poison: dict[str, set[int]], options: tuple[str, ...], status: int, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """A dump of a shop with two rows that break their pages, killed after the first of them and gone on with."""
+    with Shop(orders=100, profile="1.8.1.0", **poison) as shop:  # type: ignore[arg-type]  # knobs
+        files = files_of(shop, "orders", "--window", "20", "--last", "99", *options)
+        assert run([*files.command]) == status
+        expected = files.out.read_bytes(), files.report()
+        named = [one["id"] for one in expected[1]["quarantined"]] if status else expected[1]["repaired"]
+        assert named == [7, 44]
+        there = [number for number in shop.database.ids("orders") if number < 100]
+        assert len(files.rows()) == len(there) - 2 * (status == 3)
+        started(files, mortal, past=20)
+        assert mortal(*files.command, "--resume", die_at=STEPS_TO_BEGIN + STEPS_OF_A_PAGE)["status"] == KILLED
+        assert run([*files.command, "--resume"]) == status
+        assert (files.out.read_bytes(), files.report()) == expected
+
+
+LATE = {"orders": ("order_id", 60), "shipments": ("increment_id", 60)}
+
+
+@pytest.mark.parametrize("entity", list(LATE))
+@pytest.mark.parametrize("lookback", [0, 50])
+def test_a_row_committed_late_is_found_by_looking_back(
+    entity: str, lookback: int, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """With --lookback a row that appeared below the cursor is in the file, once; without it is not; none is twice."""
+    name, number = LATE[entity]
+    with Shop(orders=300) as shop:
+        shop.database.delete(entity, number)
+        files = files_of(shop, entity, "--window", "20", "--last", "199")
+        assert started(files, mortal, past=number)["cursor"]["next_id"] == 80
+        shop.database.insert(entity, {"entity_id": number, "increment_id": "late"})
+        looking = ["--lookback", str(lookback)] if lookback else []
+        for die_at in (30, 0):  # the first time it dies in the middle, and looks back twice
+            ended = mortal(*files.command, "--resume", *looking, die_at=die_at)
+            assert ended["status"] == (KILLED if die_at else 0), ended
+        rows = files.rows()
+        assert len({row[name] for row in rows}) == len(rows), "none is twice"
+        late = [row for row in rows if row["increment_id"] == "late"]
+        assert len(late) == bool(lookback)
+        there = [one for one in shop.database.ids(entity) if one < 200]
+        assert len(rows) == files.report()["rows"] == len(there) - (not lookback)
+        if lookback:
+            assert rows[-1] not in late, "it stands where it was found, and not in order of id"
+            digest = files.report()["digest"]
+            assert run([*files.command, "--overwrite"]) == 0
+            assert files.report()["digest"] == digest, "the digest knows no order"
