@@ -140,7 +140,7 @@ def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
 MISTAKES = [
     (["dmp"], 2, "Did you mean 'dump'?"),
     (["dump", "quotes"], 2, "'orders', 'invoices'"),
-    (["dump", "--windw", "5"], 2, "Did you mean '--window'?"),
+    (["dump", "--widow", "5"], 2, "'--window'?"),
     (["dump", "--window", "0"], 2, "x>=1"),
     (["dump", "--strategy", "fastest"], 2, "'single-filter'"),
     (["dump", "--first", "10", "--last", "5"], 2, "above the last"),

@@ -456,7 +456,7 @@ class Walk:
         one = IdRange(number, number)
         if number not in self.reader.read(Prefix(self.reader.key), one).ids:
             raise FilterIgnoredError(
-                f"{self.reader.operation}: row {number} exists, and `like` does not bring it: this server honours no "
+                f"{self.reader.operation}: row {number} exists, and like does not bring it: this server honours no "
                 "filter that a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
                 span=one,
             )
