@@ -20,7 +20,7 @@ This module knows digits; it knows no field, no operator and no server.
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from magento_pager.walk.ranges import IdRange
@@ -54,7 +54,8 @@ def range_regexp(first: int, last: int | None, *, strict: bool = False) -> str:
     >>> range_regexp(12345, 12444, strict=True)
     '^12(34[5-9]|(3[5-9]|4[0-3])[0-9]|44[0-4])$'
     """
-    return ids_regexp([IdRange(first, 10**MOST_DIGITS - 1 if last is None else last)], strict=strict)
+    window = IdRange(first, 10**MOST_DIGITS - 1 if last is None else last)
+    return _pattern([(window.first, window.last)], _STRICT if strict else _PORTABLE)
 
 
 def ids_regexp(ids: Iterable[int | IdRange], *, strict: bool = False) -> str:
@@ -66,31 +67,11 @@ def ids_regexp(ids: Iterable[int | IdRange], *, strict: bool = False) -> str:
     >>> ids_regexp([IdRange(12345, 12444), 99])
     '^(99|12(34[5-9]|3[5-9].|4[0-3].|44[0-4]))$'
     """
-    letters = _STRICT if strict else _PORTABLE
-    alternatives: list[_Alternative] = []
-    branches: dict[int, list[tuple[str, str]]] = {}
-    for low, high in _merged(ids):
-        if len(low) == len(high):
-            branches.setdefault(len(low), []).append((low, high))
-        else:
-            alternatives += _across_lengths(low, high, letters)
-    if len(branches) == 1 and not alternatives:
-        (spans,) = branches.values()
-        return f"^{_counted(_factor(tuple(spans), letters, leading=True))}$"
-    for spans in branches.values():
-        alternatives += _branch(tuple(spans), letters, leading=True)
-    return f"^{_counted(_group(_shared(alternatives, letters), letters))}$"
-
-
-def _merged(ids: Iterable[int | IdRange]) -> list[tuple[str, str]]:
-    """The ids as the fewest ranges, in order, each bound as digits."""
-    ranges = sorted(one if isinstance(one, IdRange) else IdRange(one, one) for one in ids)
-    if not ranges:
+    ranges = (one if isinstance(one, IdRange) else IdRange(one, one) for one in ids)
+    in_order = sorted((one.first, one.last) for one in ranges)
+    if not in_order:
         raise ValueError("no id was given, and no pattern matches nothing on every engine")
-    merged = list(_runs((one.first, one.last) for one in ranges))
-    if merged[-1][1] >= 10**MOST_DIGITS:
-        raise ValueError(f"an id of more than {MOST_DIGITS} digits cannot be matched")
-    return [(str(low), str(high)) for low, high in merged]
+    return _pattern(_runs(in_order), _STRICT if strict else _PORTABLE)
 
 
 def _runs(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -108,6 +89,26 @@ def _runs(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         else:
             last = max(last, high)
     yield first, last
+
+
+def _pattern(runs: Iterable[tuple[int, int]], letters: _Letters) -> str:
+    """The pattern of ranges that are in order and do not touch."""
+    alternatives: list[_Alternative] = []
+    branches: dict[int, list[tuple[str, str]]] = {}
+    for first, last in runs:
+        low, high = str(first), str(last)
+        if len(high) > MOST_DIGITS:
+            raise ValueError(f"an id of more than {MOST_DIGITS} digits cannot be matched")
+        if len(low) == len(high):
+            branches.setdefault(len(low), []).append((low, high))
+        else:
+            alternatives += _across_lengths(low, high, letters)
+    if len(branches) == 1 and not alternatives:
+        (spans,) = branches.values()
+        return f"^{_counted(_factor(tuple(spans), letters, leading=True))}$"
+    for spans in branches.values():
+        alternatives += _branch(tuple(spans), letters, leading=True)
+    return f"^{_counted(_group(_shared(alternatives, letters), letters))}$"
 
 
 # --- letters ---------------------------------------------------------------------------------------------------------
@@ -202,13 +203,12 @@ def _counted(pattern: str) -> str:
 
 def _factor(spans: _Spans, letters: _Letters, *, leading: bool = False) -> str:
     """A branch as one factor: what all of it begins with, then a group of the rest."""
-    low, high = spans[0][0], spans[-1][1]
     common = _common(spans)
     if common:
-        return common + _factor(_behind(common, spans), letters)
+        spans, leading = _behind(common, spans), False
     if len(spans) == 1:
-        return _range_factor(low, high, letters, leading=leading)
-    return _group(_branch(spans, letters, leading=leading), letters)
+        return common + _range_factor(*spans[0], letters, leading=leading)
+    return common + _group(_branch(spans, letters, leading=leading), letters)
 
 
 def _common(spans: _Spans) -> str:
@@ -225,25 +225,30 @@ def _behind(common: str, spans: _Spans) -> _Spans:
 
 
 def _group(alternatives: Sequence[_Alternative], letters: _Letters) -> str:
-    """The alternatives as one factor."""
-    if len(alternatives) == 1:
-        return alternatives[0].text + letters.free[alternatives[0].free]
-    return f"({'|'.join(_loose(text + letters.free[free]) for text, free in alternatives)})"
+    """The alternatives as one factor; a free digit that all of them end in is written once."""
+    texts = [text + letters.free[free] for text, free in alternatives]
+    if len(texts) == 1:
+        return texts[0]
+    digit, shared = letters.free[1], 0
+    while all(text.endswith(digit) and text != digit for text in texts):
+        texts, shared = [text.removesuffix(digit) for text in texts], shared + 1
+    return f"({'|'.join(map(_loose, texts))}){letters.free[shared]}"
 
 
 def _branch(spans: _Spans, letters: _Letters, *, leading: bool = False) -> list[_Alternative]:
     """The alternatives that make up a branch."""
     low, high = spans[0][0], spans[-1][1]
     size = len(low)
-    leading = leading and size > 1
     if len(spans) == 1 and not low.strip("0") and not high.strip("9"):
         return [_Alternative("", size)]
+    if size == 1:
+        return [_Alternative(letters.one_of("".join(_DIGITS[int(low) : int(high) + 1] for low, high in spans)), 0)]
     if low[:1] == high[:1]:
         return _under("", spans, letters)
     if len(spans) == 1:
         return list(_range(low, high, letters, leading=leading))
     by_beginning = _by_beginning(spans, letters, leading=leading)
-    by_ending = _by_ending(spans, letters, leading=leading) if size > 1 else []
+    by_ending = _by_ending(spans, letters, leading=leading)
     if by_ending and len(_group(by_ending, letters)) < len(_group(by_beginning, letters)):
         return by_ending
     return by_beginning
@@ -346,6 +351,12 @@ def _shared(alternatives: list[_Alternative], letters: _Letters) -> list[_Altern
 
 # --- ranges: a landing between two flights of stairs -----------------------------------------------------------------
 
+_FEW = 3
+"""At most so many steps are one factor beside others, and at most so many layers lie round one before the outermost.
+
+Looking farther makes hardly any pattern shorter, and takes twice as long.
+"""
+
 
 class _Step(NamedTuple):
     """The first so many digits of a bound, then a class, then free digits."""
@@ -356,74 +367,61 @@ class _Step(NamedTuple):
 
 
 class _Flight:
-    """The steps from a bound to the landing, the one that is nearest to the landing first."""
+    """The steps from a bound to the landing, the one that is nearest to the landing first.
+
+    The farther a step, the more digits of the bound and the fewer free digits it has. So what all steps of a run share
+    is the digits of its first and the free digits of its last.
+    """
 
     def __init__(self, bound: str, steps: Sequence[_Step], letters: _Letters, *, rising: bool) -> None:
         self.bound = bound
         self.steps = steps
         self.free = letters.free
         self.rising = rising
-        self.counts: dict[int, int] = {}
-        self.known: dict[tuple[int, int, int, bool], str] = {}
+        self.groups: dict[tuple[int, int], str] = {}
 
-    def written(self, prefix: int, start: int, free: int, *, first: bool = True) -> str:
-        """The steps from `start` on that end in at least `free` free digits, side by side.
+    def written(self, prefix: int, start: int, end: int, free: int) -> str:
+        """The steps from `start` to before `end`: one factor, or the first few as one and beside it the others.
 
-        So many digits of the bound, and so many free digits, are written outside. The first step stands by itself; or
-        under its digits with all that follow, for they begin alike; or before its free digits with some that follow.
+        So many digits of the bound, and so many free digits, are written outside.
         """
-        key = prefix, start, free, first
-        text = self.known.get(key)
-        if text is None:
-            text = self.known[key] = self._written(prefix, start, free, first=first)
-        return text
+        whole = self.factor(prefix, start, end, free)
+        if start == end - 1 or self.steps[start].prefix > prefix + 1:  # two shared digits always pay for parentheses
+            return whole
+        divided = self.divided(prefix, start, end, free)
+        return whole if len(whole) < len(divided) else divided
 
-    def _written(self, prefix: int, start: int, free: int, *, first: bool) -> str:
-        steps, free_digits = self.steps, self.free
-        digits, own, mine = steps[start]
-        head = self.bound[prefix:digits]
-        best = head + own + free_digits[mine - free]
-        last = self.count(free) - 1
-        if start == last:
-            return best
-        common = steps[last][2]
-        under = ""
-        if head or common > free:
-            under = f"{head}({self.written(digits, start, common)}){free_digits[common - free]}"
-            if len(head) > 1:  # two shared digits always pay for a pair of parentheses
-                return under
-        best = self._beside(best, self.written(prefix, start + 1, free, first=False))
-        if under and len(under) < len(best):
-            best = under
-        if first:
-            shortest = steps[last][0] - prefix + 2  # what follows has the digits of the last step, a class and a bar
-            for end in range(start + 1, last):
-                common = steps[end][2]
-                before = f"({self.written(prefix, start, common)}){free_digits[common - free]}"
-                if len(before) + shortest < len(best):
-                    split = self._beside(before, self.written(prefix, end + 1, free, first=False))
-                    if len(split) < len(best):
-                        best = split
+    def factor(self, prefix: int, start: int, end: int, free: int) -> str:
+        """One step; or a group, outside of which stand the digits and the free digits that all of it shares."""
+        digits, text, _ = self.steps[start]
+        least = self.steps[end - 1].free
+        if start < end - 1:
+            key = start, end
+            if key not in self.groups:
+                self.groups[key] = f"({self.divided(digits, start, end, least)})"
+            text = self.groups[key]
+        return self.bound[prefix:digits] + text + self.free[least - free]
+
+    def divided(self, prefix: int, start: int, end: int, free: int) -> str:
+        """The first few steps as one factor, and beside it the others, in ascending order."""
+        best = ""
+        for middle in range(start + 1, min(start + _FEW + 1, end)):
+            near, far = self.factor(prefix, start, middle, free), self.written(prefix, middle, end, free)
+            if not best or len(near) + len(far) + 1 < len(best):
+                best = f"{far}|{near}" if self.rising else f"{near}|{far}"
         return best
-
-    def _beside(self, near: str, far: str) -> str:
-        """Two parts in ascending order."""
-        return f"{far}|{near}" if self.rising else f"{near}|{far}"
 
     def count(self, free: int) -> int:
         """How many steps end in at least `free` free digits: the first ones."""
-        if free not in self.counts:
-            self.counts[free] = sum(step.free >= free for step in self.steps)
-        return self.counts[free]
+        return len([step for step in self.steps if step.free >= free])
 
     def tail(self, prefix: int, free: int) -> _Alternative | None:
         """The steps that share at least `prefix` digits and `free` free digits, as one factor without these digits."""
-        start, end = sum(step.prefix < prefix for step in self.steps), self.count(free)
+        start, end = len([step for step in self.steps if step.prefix < prefix]), self.count(free)
         if start >= end:
             return None
         common = self.steps[end - 1].free
-        text = self.written(prefix, start, common)
-        return _Alternative(f"({text})" if end - start > 1 else text, common - free)
+        return _Alternative(self.factor(prefix, start, end, common), common - free)
 
 
 def _flight(bound: str, letters: _Letters, *, rising: bool, start: int = 1, leading: bool = False) -> _Flight:
@@ -456,18 +454,15 @@ def _range_factor(low: str, high: str, letters: _Letters, *, leading: bool) -> s
 def _range(low: str, high: str, letters: _Letters, *, leading: bool) -> tuple[_Alternative, ...]:
     """The alternatives of a range whose bounds have one length and different first digits."""
     size = len(low)
-    if size == 1:
-        return (_Alternative(letters.between(int(low), int(high)), 0),)
     up, down = _flight(low, letters, rising=True), _flight(high, letters, rising=False)
     first, last = int(low[0]) + bool(up.steps), int(high[0]) - bool(down.steps)
     rows = letters.between(first, last, leading=leading) if first <= last else ""
-    layers = {step.free for step in (*up.steps, *down.steps)} | ({size - 1} if rows else set())
-    overlaps = {free: list(_overlaps(up, down, rows, free, letters, leading=leading)) for free in layers}
+    overlaps = partial(_overlaps, up, down, rows, letters, leading=leading)
 
-    def landing(free: int, above: int) -> str:
-        return rows + letters.free[size - 1 - free] if rows and above >= size else ""
+    def landing(free: int, inner: int) -> str:
+        return rows + letters.free[size - 1 - free] if rows and inner >= size else ""
 
-    return _joined(up, down, landing, layers, overlaps)
+    return _joined(up, down, landing, {size - 1} if rows else set(), overlaps)
 
 
 def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternative, ...]:
@@ -479,23 +474,22 @@ def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternativ
     least, most = len(low) + bool(up.steps), len(high) - bool(down.steps)
     if low == "0" and letters.strict:  # 0 stands by itself where every length is written [1-9][0-9]{n}
         up.steps = [_Step(0, "0", 0)]
-    layers = {step.free for step in (*up.steps, *down.steps)} | {0, least - 1}
 
-    def landing(free: int, above: int) -> str:
-        return letters.lengths(max(least, free + 1) - free, min(most, above) - free)
+    def landing(free: int, inner: int) -> str:
+        return letters.lengths(max(least, free + 1) - free, min(most, inner) - free)
 
-    side_by_side = _joined(up, down, landing, layers, {})
+    side_by_side = _joined(up, down, landing, {0, least - 1})
     size = len(_common(((low, high),)))
     below = _flight(low[size:], letters, rising=True, start=0)
     above = _flight(high[size:], letters, rising=False, start=0)
     if not (size and below.steps and above.steps):
         return side_by_side
     # Ids of both lengths begin alike: from 38 to 390 the pattern ends in 3(8|9|[^9].|90).
-    inside = _joined(below, above, lambda _free, _above: "", {step.free for step in (*below.steps, *above.steps)}, {})
+    inside = _joined(below, above, lambda _free, _inner: "", set())
     short_up = _Flight(low, [step for step in up.steps if step.prefix < size], letters, rising=True)
     short_down = _Flight(high, [step for step in down.steps if step.prefix < size], letters, rising=False)
     under = _Alternative(low[:size] + _group(inside, letters), 0)
-    together = (*_joined(short_up, short_down, landing, layers, {}), under)
+    together = (*_joined(short_up, short_down, landing, {0, least - 1}), under)
     return min(side_by_side, together, key=lambda alternatives: len(_group(alternatives, letters)))
 
 
@@ -503,52 +497,52 @@ def _joined(
     up: _Flight,
     down: _Flight,
     landing: Callable[[int, int], str],
-    layers: set[int],
-    overlaps: dict[int, list[list[_Alternative]]],
+    whole: set[int],
+    overlaps: Callable[[int], Iterable[list[_Alternative]]] = lambda _free: (),
 ) -> tuple[_Alternative, ...]:
     """Two flights and the landing between them: the shortest of all ways, found layer by layer.
 
     A layer is all that ends in at least so many free digits, which are written outside. It is everything side by side;
     or a layer nearer to the landing, as one group or as alternatives that overlap, and beside it what is between both.
-
-    Args:
-        up: the flight from the lower bound.
-        down: the flight to the upper bound.
-        landing: what of it is in the layer of the first number, and not in the layer of the second.
-        layers: the numbers of free digits there are.
-        overlaps: ways to write a layer with alternatives that overlap, by layer.
+    `landing` tells what of it is in one layer and not in another, `whole` at how many free digits there is anything of
+    it, and `overlaps` in which ways a layer can be written with alternatives that overlap.
     """
-    free_digits = up.free
-    nothing = MOST_DIGITS + 1  # the layer of so many free digits
-    counts = {free: (up.count(free), down.count(free)) for free in (nothing, *layers)}
-    written: dict[int, str] = {}
-    for free in sorted(layers, reverse=True):
-        lows, highs = counts[free]
-        best = ""
-        for inner in (nothing, *written, free):
-            start_low, start_high = counts[inner]
-            centres = [""] if inner == nothing else []
-            if inner in written and "|" in written[inner]:
-                centres.append(f"({written[inner]}){free_digits[inner - free]}")
-            centres += (
-                "|".join(text + free_digits[more + inner - free] for text, more in overlap)
-                for overlap in overlaps.get(inner, ())
-            )
-            if not centres:
-                continue
-            whole = landing(free, inner)
-            below = _loose(up.written(0, start_low, free)) if start_low < lows else ""
-            above = _loose(down.written(0, start_high, free)) if start_high < highs else ""
-            for centre in centres:
-                way = "|".join([part for part in (below, whole, centre, above) if part])
-                if not best or len(way) < len(best):
-                    best = way
-        written[free] = best
-    if "|" in written[free]:
-        if free:
-            return (_Alternative(f"({written[free]})", free),)
-        return tuple(_Alternative(text, 0) for text in _alternatives(written[free]))
-    return (_Alternative(written[free], free),)
+    order = sorted({step.free for step in (*up.steps, *down.steps)} | whole, reverse=True)
+    nothing = MOST_DIGITS + 1  # in the layer of so many free digits
+    counts = {nothing: (0, 0)} | {free: (up.count(free), down.count(free)) for free in order}
+    layers: dict[int, str] = {}
+    overlapping: dict[int, list[list[_Alternative]]] = {}
+
+    def within(free: int, inner: int) -> str:
+        """How a layer stands in another, or in itself; nothing if it does not."""
+        dots = inner - free
+        ways = [
+            "|".join([text + up.free[more + dots] for text, more in overlap]) for overlap in overlapping.get(inner, ())
+        ]
+        if dots:
+            ways.append((f"({layers[inner]})" if "|" in layers[inner] else layers[inner]) + up.free[dots])
+        return min(ways, key=len, default="")
+
+    def around(free: int, inner: int, centre: str) -> str:
+        """A layer with another one in its midst."""
+        (start_low, start_high), (end_low, end_high) = counts[inner], counts[free]
+        below = _loose(up.written(0, start_low, end_low, free)) if start_low < end_low else ""
+        above = _loose(down.written(0, start_high, end_high, free)) if start_high < end_high else ""
+        return "|".join([part for part in (below, landing(free, inner), centre, above) if part])
+
+    for place, free in enumerate(order):
+        ways = []
+        if place <= _FEW or free == order[-1]:
+            ways.append(around(free, nothing, ""))
+            overlapping[free] = list(overlaps(free))
+        inners = order[0 if free == order[-1] else max(0, place - _FEW) : place + 1]
+        ways += [around(free, inner, centre) for inner in inners if (centre := within(free, inner))]
+        layers[free] = min(ways, key=len)
+    if "|" not in layers[free]:
+        return (_Alternative(layers[free], free),)
+    if free:
+        return (_Alternative(f"({layers[free]})", free),)
+    return tuple(_Alternative(text, 0) for text in _alternatives(layers[free]))
 
 
 def _alternatives(text: str) -> Iterator[str]:
@@ -567,7 +561,7 @@ def _alternatives(text: str) -> Iterator[str]:
 
 
 def _overlaps(
-    up: _Flight, down: _Flight, landing: str, free: int, letters: _Letters, *, leading: bool
+    up: _Flight, down: _Flight, landing: str, letters: _Letters, free: int, *, leading: bool
 ) -> Iterator[list[_Alternative]]:
     """Ways to write a layer in which alternatives overlap, so that fewer of them do.
 

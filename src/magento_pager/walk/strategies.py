@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 KEY = "entity_id"
 """The filter field of the key: accepted by all six lists in every version, whatever the rows call it."""
 
+INTEGER_KEYS = frozenset(
+    {KEY, "main_table.entity_id"}
+    | {f"{record}_id" for record in ("order", "invoice", "shipment", "creditmemo", "customer", "product")}
+)
+"""What filters may call the key of the six lists; any other field may hold text, in which `.` is not always a digit."""
+
 
 @runtime_checkable
 class Strategy(Protocol):
@@ -171,6 +177,8 @@ class Prefix:
 class Regexp:
     """The shortest pattern of the window and its canary: Magento 1.6 and newer, at a full scan each.
 
+    It is strict unless the key is one of `INTEGER_KEYS`.
+
     Older servers compare the key with the text of the pattern and find nothing. The canary shows that.
     """
 
@@ -185,9 +193,12 @@ class Regexp:
 
         >>> [str(query) for query in Regexp().queries(IdRange(100, 199), None)]
         ["entity_id regexp '^1..$'"]
+        >>> [str(query) for query in Regexp("document_no").queries(IdRange(100, 199), None)]
+        ["document_no regexp '^1[0-9]{2}$'"]
         """
         ids = [window] if known is None or known in window else [window, IdRange(known, known)]
-        yield Query((Condition(self.key, "regexp", ids_regexp(ids)),), window, known)
+        pattern = ids_regexp(ids, strict=self.key not in INTEGER_KEYS)
+        yield Query((Condition(self.key, "regexp", pattern),), window, known)
 
 
 @dataclass(frozen=True, slots=True)
