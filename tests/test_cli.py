@@ -142,6 +142,8 @@ MISTAKES = [
     (["dump", "quotes"], 2, "'orders', 'invoices'"),
     (["dump", "--widow", "5"], 2, "'--window'?"),
     (["dump", "--window", "0"], 2, "x>=1"),
+    (["dump", "--demo", "--window", "5", "--rows-per-call", "9"], 2, "give one kind"),
+    (["dump", "--seconds-per-call", "0"], 2, "x>0"),
     (["dump", "--strategy", "fastest"], 2, "'single-filter'"),
     (["dump", "--first", "10", "--last", "5"], 2, "above the last"),
     (["dump", "--where", "status"], 2, "FIELD:OP:VALUE"),

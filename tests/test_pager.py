@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import magento_pager
-from magento_pager import FilterIgnoredError, IdRange, NoStrategyError, Query, Range, RemoteError
+from magento_pager import FilterIgnoredError, Goal, IdRange, NoStrategyError, Query, Range, RemoteError
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -233,3 +234,16 @@ def test_queries_call_nothing(shop_of: Callable[[str, str], Shop]) -> None:
         query = next(pager.orders(strategy="alias", window=100).queries())
         assert str(query) == "entity_id from '0' and main_table.entity_id to '99'"
         assert len(shop.log) == before
+
+
+def test_windows_follow_the_speed_of_the_server() -> None:
+    """A server that slows down a hundredfold is asked for less, and for as much as before when it is quick again."""
+    rows: dict[float, list[int]] = {0.0001: [], 0.01: [], 0.0: []}
+    with Shop(orders=6000) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        pages = pager.orders(goal=Goal(rows=200, seconds=0.1), strategy="range", first=100, last=5000).pages()
+        for pace, sizes in rows.items():
+            shop.change(latency_per_row=pace)
+            sizes += [len(page.rows) for page in itertools.islice(pages, 9)]
+    fast, slow, again = (sorted(sizes[3:])[3] for sizes in rows.values())
+    assert slow * 4 < fast
+    assert slow * 4 < again

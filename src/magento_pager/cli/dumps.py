@@ -44,6 +44,18 @@ PROGRESS_EVERY = 10.0  # seconds between two plain lines of progress
     help="Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]",
 )
 @click.option(
+    "--rows-per-call",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Without --window: aim at so many rows a call.  [default: 2000]",
+)
+@click.option(
+    "--seconds-per-call",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Without --window: aim at calls that take no longer.  [default: 1]",
+)
+@click.option(
     "--strategy",
     type=click.Choice(STRATEGY_NAMES),
     default="auto",
@@ -122,10 +134,16 @@ def dump(entity: str, **options: Any) -> None:
 def _paginator(pager: Pager, entity: str, options: dict[str, Any]) -> Paginator:
     from magento_pager.walk.conditions import Condition
     from magento_pager.walk.ranges import MAX_ID
+    from magento_pager.walk.windows import Goal
 
+    goals = {"rows": options["rows_per_call"], "seconds": options["seconds_per_call"]}
+    goals = {name: value for name, value in goals.items() if value is not None}
+    if options["window"] and goals:
+        raise ValueError("--window fixes the width, and --rows-per-call and --seconds-per-call adapt it: give one kind")
     return pager.list(
         entity,
         window=options["window"],
+        goal=Goal(**goals),
         strategy=options["strategy"],
         first=options["first"],
         last=MAX_ID if options["last"] is None else options["last"],
