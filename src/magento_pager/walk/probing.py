@@ -463,7 +463,7 @@ def _canary(reader: Reader, on: Ground, seen: Sequence[Sighting]) -> Known | Non
     if numbers:
         return Known(numbers[0], numbers[0])
     part = next(one.ids for one in seen if one.rows and one.ids != on.window)
-    return reader.acquaintance(reader.read(Prefix(reader.key), part), part)
+    return reader.acquaintance(reader.read(Prefix(reader.key), part, insist=INSIST), part, insist=INSIST)
 
 
 def is_verdict(error: Exception) -> bool:

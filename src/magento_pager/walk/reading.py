@@ -142,8 +142,13 @@ class Reader:
         with closing(self.source.fetch(self._with_where(query))) as rows:
             yield from map(self.token, rows)
 
-    def acquaintance(self, reply: Reply, window: IdRange) -> Known | None:
+    def acquaintance(self, reply: Reply, window: IdRange, *, insist: int = 0) -> Known | None:
         """A row of the reply to `window` with its id; found by ever narrower blocks where rows carry none.
+
+        Args:
+            reply: with rows or without.
+            window: the ids it covers.
+            insist: as for `read`.
 
         Returns:
             None where its rows vanished meanwhile.
@@ -155,7 +160,7 @@ class Reader:
             if len(window) == 1:
                 return Known(window.first, token)
             for part in window.tenths():
-                reply = self.read(Prefix(self.key), part)
+                reply = self.read(Prefix(self.key), part, insist=insist)
                 if reply.rows:
                     window = part
                     break

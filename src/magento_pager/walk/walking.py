@@ -206,18 +206,28 @@ class _State:
             self.suspect = None
             return self.pace.window(cursor.next_id, cursor.last_id)
         left = IdRange(cursor.next_id, self.suspect.last)
-        aligned = self.pace.decimal or self.bearable
-        if self.isolating and 1 < len(left) <= self.width:
+        aligned = self.aligned(self.suspect)
+        if self.isolating and 1 < len(left) <= self.width and left != self.suspect:
             self.width = part(left, decimal=aligned)  # all before it came, so what is sought is in here
         if self.bearable and self.width <= self.pace.safe:
             return self.pace.at_rows().window(cursor.next_id, cursor.last_id)
         start = left.first - left.first % self.width if aligned else left.first
         return IdRange(left.first, min(left.last, start + self.width - 1))
 
-    def narrow(self, window: IdRange, remedy: Remedy) -> None:
-        """Ask for a window that failed in parts; if it was too large, for less from now on."""
+    def aligned(self, window: IdRange) -> bool:
+        """True where the parts of a window are decimal blocks: of a wide one, or for a strategy that likes them."""
+        return self.pace.decimal or self.bearable or len(window) > 10 * self.pace.safe
+
+    def narrow(self, window: IdRange, remedy: Remedy, *, again: bool = False) -> None:
+        """Ask for a window that failed in parts; if it was too large, for less from now on.
+
+        Args:
+            window: what failed.
+            remedy: what may help.
+            again: first ask for all of it with another strategy.
+        """
         self.suspect, self.isolating, self.bearable = window, remedy == "isolate", False
-        self.width = part(window, decimal=self.pace.decimal)
+        self.width = len(window) if again else part(window, decimal=self.aligned(window))
         if not self.isolating:
             self.pace = self.pace.strained()
 
@@ -285,7 +295,8 @@ class Walk:
             failed = state.asked or proposed
             if len(failed) > 1:
                 log.info("ids %s in narrower windows: %s", failed, error)
-                state.narrow(failed, error.remedy)
+                tail = isinstance(self.strategy, SingleFilter) and not state.suspect  # the trouble may lie behind
+                state.narrow(failed, error.remedy, again=tail)
                 return []
             answer = self._alone(failed.first, error, state)
         reply, window = answer.reply, answer.window
@@ -303,7 +314,7 @@ class Walk:
             last = proposed.last if state.suspect else last
             window, blind = self._sounded(proposed, state.pace, last, state.behind, cost)
             state.asked = window
-        strategy = self._strategy_for(window, state.known, untouched=state.untouched and len(window) > state.pace.safe)
+        strategy = self._strategy_for(window, state)
         began = time.monotonic()
         reply = self.reader.read(strategy, _asked(strategy, window, untouched=state.untouched), state.known)
         seconds = time.monotonic() - began
@@ -322,7 +333,9 @@ class Walk:
         """What an answer says about those to come."""
         reply, window, pace = answer.reply, answer.window, state.pace
         if reply.rows:
-            state.untouched, state.good, state.in_a_row = False, (reply, window), 0
+            state.untouched, state.in_a_row = False, 0
+        if reply.rows and not answer.repaired:
+            state.good = reply, window
         if not reply.by_ids:
             state.before = frozenset(reply.tokens)
             state.compared += answer.asked_by is self.strategy
@@ -331,7 +344,7 @@ class Walk:
             state.suspect, state.untouched = None, False
         elif not reply.rows and window.last < proposed.last:  # a sounding met rows behind this emptiness
             state.pace = pace.steady(window) if answer.blind else pace.at_rows()
-        elif not state.suspect or (reply.rows and not state.isolating):
+        elif state.suspect in (None, window) or (reply.rows and not state.isolating):
             state.pace = pace.after(window, len(reply.rows), answer.seconds)
 
     def _alone(self, number: int, error: RemoteError, state: _State) -> _Answer:
@@ -367,15 +380,19 @@ class Walk:
         for _ in range(2):  # the row may have been deleted
             if state.good is None:
                 state.good = self._good_after(number)
-            good = self.reader.acquaintance(*state.good) if state.good else None
-            if good is None:
+            if state.good is None:
                 raise error
+            where = state.good[1]
             try:
+                good = self.reader.acquaintance(*state.good, insist=MAX_ID)
+                if good is None:
+                    state.good = None
+                    continue
                 reply = self.reader.read(Prefix(self.reader.key), IdRange(good.id, good.id), insist=MAX_ID)
             except RemoteError as other:
                 raise RemoteError(
-                    f"{self.reader.operation}: id {number} cannot be read ({error}), and neither can id {good.id}, "
-                    f"which came before ({other}): the server is unwell; resume when it is not",
+                    f"{self.reader.operation}: id {number} cannot be read ({error}), and neither can a row of ids "
+                    f"{where}, which could before ({other}): the server is unwell; resume when it is not",
                 ) from other
             if good.token in reply.tokens:
                 return
@@ -390,13 +407,16 @@ class Walk:
                 return Reply(tuple((self.reader.token(row), row) for row in page.rows), 1, 0), page.window
         return None
 
-    def _strategy_for(self, window: IdRange, known: Known | None, *, untouched: bool) -> Strategy:
+    def _strategy_for(self, window: IdRange, state: _State) -> Strategy:
         """The strategy asked for, or one that holds everywhere where that one cannot take the window.
 
         To the end of all ids one bound is enough (and a key range); so it is across emptiness as long as no row is
         below. Elsewhere `prefix` crosses, or where lists are split `regexp`, which came before that and takes one call
-        instead of one per decimal block.
+        instead of one per decimal block. Where a window failed, one bound would meet the same trouble in its tail.
         """
+        known, untouched = state.known, state.untouched and len(window) > state.pace.safe
+        if state.suspect and isinstance(self.strategy, SingleFilter):
+            return Prefix(self.reader.key)
         takes = len(window) <= getattr(self.strategy, "widest", WIDEST_BY_DEFAULT)
         sure = known is not None or not getattr(self.strategy, "needs_canary", False)
         scans = getattr(self.strategy, "decimal", False)
@@ -449,7 +469,9 @@ class Walk:
 
     def _canary(self, reply: Reply, window: IdRange) -> Known | None:
         """A row that serves as a canary from now on, where the strategy needs one."""
-        return self.reader.acquaintance(reply, window) if getattr(self.strategy, "needs_canary", False) else None
+        if not getattr(self.strategy, "needs_canary", False):
+            return None
+        return self.reader.acquaintance(reply, window, insist=SECOND_THOUGHTS)
 
     def _check_inserted(self, number: int) -> None:
         """A row below an emptiness must be a new one: what was there before, `like` would have brought."""
