@@ -493,19 +493,27 @@ class Walk:
             )
 
     def _compare(self, reply: Reply, window: IdRange, cost: _Cost) -> None:
-        """Ask again with `prefix`: without ids, rows that are missing show in no other way."""
-        for _ in range(2):  # a row that comes or goes between two calls is no lie
-            other = self.reader.read(Prefix(self.reader.key), window)
-            cost.add(other)
-            if other.tokens == reply.tokens:
-                return
-            reply = self.reader.read(self.strategy, window)
-            cost.add(reply)
-        raise FilterIgnoredError(
-            f"{self.reader.operation}: {self.strategy.name} brought {len(reply.rows)} rows for ids {window}, prefix "
-            f"{len(other.rows)}: the server misreads a condition; use the strategy prefix",
-            span=window,
-        )
+        """Ask again with `prefix`: without ids, rows that are missing show in no other way.
+
+        Rows may come and go between two calls; but one that was there before a call and after it was there meanwhile.
+        """
+        prefix = Prefix(self.reader.key)
+        first, second = set(reply.tokens), set(self._again(prefix, window, cost))
+        if first == second:
+            return
+        third, fourth = (set(self._again(one, window, cost)) for one in (self.strategy, prefix))
+        if lost := ((second & fourth) - third) | ((first & third) - second):
+            raise FilterIgnoredError(
+                f"{self.reader.operation}: {self.strategy.name} and prefix disagree about ids {window}: only one "
+                f"brings {self.reader.identity_field} {min(map(str, lost))}; the server misreads a condition; use the "
+                "strategy prefix",
+                span=window,
+            )
+
+    def _again(self, strategy: Strategy, window: IdRange, cost: _Cost) -> tuple[Token, ...]:
+        reply = self.reader.read(strategy, window)
+        cost.add(reply)
+        return reply.tokens
 
     def _pages(self, answer: _Answer, cursor: Cursor, cost: _Cost) -> Iterator[Page]:
         """The answer as one page; cut at the user's own width where a window over emptiness met rows after all."""

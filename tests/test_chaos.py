@@ -1,0 +1,194 @@
+"""Calls that fail in every way there is: a walk brings every row once, leaves out none, or says where it stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from chaos_proxy import KINDS, ChaosProxy, Fault, at_random, calm, planned
+from walked import Walked, walked
+
+import magento_pager
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+WITHOUT_IDS = ("shipments", "invoices")  # invoices up to 1.7.0.0
+TIMEOUT = 0.5  # seconds: what a fault that is waited out costs here
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits between attempts, in seconds, which are not waited."""
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    return waits
+
+
+class Place(NamedTuple):
+    """A list of a shop of some version and size."""
+
+    profile: str
+    entity: str
+    orders: int
+    window: int | None
+
+    def walk(self, proxy: ChaosProxy) -> Walked:
+        """Walk it through a proxy whose faults begin with the first call that a walk makes, and end before the last."""
+        choose, proxy.choose = proxy.choose, calm
+        with magento_pager.connect(proxy.url, "demo", "demo-key", timeout=TIMEOUT) as pager:
+            pages = pager.list(self.entity, window=self.window).pages()
+            proxy.choose = choose
+            found = walked(pages)
+            proxy.choose = calm
+        return found
+
+
+def nothing_is_missing(found: Walked, shop: Shop, entity: str) -> None:
+    """The walk brought each row that the shop holds once, in order where rows have an id, and left out none."""
+    assert found.error is None
+    assert found.quarantined == {}
+    assert (sorted(found.ids) if entity in WITHOUT_IDS else found.ids) == sorted(shop.database.ids(entity))
+
+
+def chaos(place: Place, seed: int, share: float = 0.05, kinds: Collection[Fault] = KINDS) -> tuple[Walked, ChaosProxy]:
+    """A walk during which a share of all calls fail."""
+    with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
+        with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+            proxy.choose = at_random(seed, share, kinds)
+            found = walked(pager.list(place.entity, window=place.window).pages())
+            proxy.choose = calm
+        nothing_is_missing(found, shop, place.entity)
+    return found, proxy
+
+
+def test_two_thousand_windows_while_one_call_in_twenty_fails() -> None:
+    """Whatever happens on the way, zero rows are missing and zero come twice."""
+    found, proxy = chaos(Place("20.0.20", "orders", 6600, 4), seed=5)
+    assert found.windows >= 2000
+    assert proxy.faults >= len(proxy.asked) * 0.04
+    assert all(proxy.done[kind] for kind in KINDS)
+
+
+PLACES = [
+    Place("1.7.0.2", "shipments", 1000, 20),
+    Place("1.7.0.2", "customers", 1500, 5),
+    Place("1.6.2.0", "invoices", 600, None),
+    Place("1.4.1.1", "orders", 600, 10),
+    Place("20.0.20", "products", 1500, 1),
+]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.profile} {place.entity}")
+def test_other_lists_while_one_call_in_twelve_fails(place: Place, seed: int) -> None:
+    """Lists without ids, lists that need a canary, old versions: nothing is missing, nothing comes twice."""
+    _, proxy = chaos(place, seed, share=0.08)
+    assert proxy.faults
+
+
+@pytest.mark.parametrize("kinds", [["500", "empty", "short"], ["reset", "503", "page"]], ids=str)
+def test_a_server_that_fails_one_call_in_five(kinds: list[Fault]) -> None:
+    """What fails at random is no row's fault: none is left out, though windows of one id fail more than once."""
+    _, proxy = chaos(Place("20.0.20", "orders", 400, 5), seed=3, share=0.2, kinds=kinds)
+    assert proxy.faults >= 10
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("place", [*PLACES, Place("20.0.20", "orders", 6400, 4)], ids=str)
+def test_more_chaos(place: Place, seed: int) -> None:
+    """The same with more seeds and larger tables."""
+    chaos(place._replace(orders=place.orders * 3), seed)
+
+
+EACH = [
+    Place("20.0.20", "orders", 120, 10),
+    Place("1.7.0.2", "shipments", 120, None),
+    Place("1.7.0.2", "customers", 120, 10),
+]
+
+
+@pytest.fixture(scope="module", params=EACH, ids=lambda place: f"{place.profile} {place.entity}")
+def small(request: pytest.FixtureRequest) -> Iterator[tuple[Place, Shop, ChaosProxy]]:
+    """A small list, and a proxy before it."""
+    place: Place = request.param
+    with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
+        yield place, shop, proxy
+
+
+def one_fault_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int, step: int, skip: int = 1) -> None:
+    """Walk once for each call that a walk makes, or some, and fail that one; the kind of failure changes each time."""
+    place, shop, proxy = small
+    calm_walk = place.walk(proxy)
+    nothing_is_missing(calm_walk, shop, place.entity)
+    proxy.asked.clear()
+    place.walk(proxy)
+    calls = len(proxy.asked) - 3  # all but those that begin and end a session
+    for number in range(0, calls, skip):
+        kind = KINDS[(first + number // skip * step) % len(KINDS)]
+        proxy.choose = planned([*[None] * number, kind])
+        found = place.walk(proxy)
+        nothing_is_missing(found, shop, place.entity)
+        assert found.strategies == calm_walk.strategies, f"{kind} at call {number} was taken for an answer"
+
+
+def test_one_failure_at_each_second_call(small: tuple[Place, Shop, ChaosProxy]) -> None:
+    """Wherever a walk is hit, in the probe, in soundings, in comparisons, it goes on as if nothing had been."""
+    one_fault_at_each_call(small, first=7, step=2, skip=2)  # no common factor with the 15 kinds
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("first", range(len(KINDS)))
+def test_every_failure_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int) -> None:
+    """The same with each kind of failure at each call."""
+    one_fault_at_each_call(small, first, step=1)
+
+
+@pytest.mark.parametrize("kind", ["500", "short", "reset", "page", "503"])
+def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
+    """Every call fails for a while in the middle of a walk: no row is blamed for it."""
+    place, shop, proxy = small
+    for sick in (2, 5, 9, 30):
+        with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+            found = Walked()
+            for number, page in enumerate(pager.list(place.entity, window=10).pages()):
+                found.add(page)
+                if number == 3:
+                    proxy.choose = planned([kind] * sick)
+            proxy.choose = calm
+        nothing_is_missing(found, shop, place.entity)
+
+
+@pytest.mark.parametrize("kind", ["500", "empty", "reset"])
+def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
+    """The walk ends with a cursor and blames no row; from there it goes on when the server is well."""
+    place, shop, proxy = small
+    with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+        plan = pager.list(place.entity, window=10, patience=0.2)
+        pages = plan.pages()
+        found = Walked()
+        for _ in range(6):
+            found.add(next(pages))
+        proxy.choose = lambda _: kind
+        rest = walked(pages)
+        proxy.choose = calm
+        assert rest.error is not None
+        assert rest.error.cursor == found.cursor
+        assert (rest.ids, rest.quarantined) == ([], {})
+        for page in plan.pages(resume=rest.error.cursor):
+            found.add(page)
+    nothing_is_missing(found, shop, place.entity)
+
+
+def test_a_server_that_asks_to_be_left_alone_is(small: tuple[Place, Shop, ChaosProxy], naps: list[float]) -> None:
+    """What `Retry-After` says is waited before the next attempt, and a timeout is waited as long again."""
+    place, shop, proxy = small
+    proxy.choose = planned(["503 later"])
+    nothing_is_missing(place.walk(proxy), shop, place.entity)
+    assert max(naps) == 1.0
+    naps.clear()
+    proxy.choose = planned(["stall"])
+    nothing_is_missing(place.walk(proxy), shop, place.entity)
+    assert max(naps) >= TIMEOUT * 0.9

@@ -1,0 +1,210 @@
+"""Rows that come and go during a walk: what was there all the time comes once, nothing comes twice.
+
+A writer changes the shop between calls, as its customers do: it inserts rows at the end, deletes some, and commits
+some late, with an id below others that are there already. It notes what ever existed, and what was there all along.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from walked import id_of
+
+import magento_pager
+from magento_pager import Goal
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from magento_pager import Paginator, Query
+    from magento_pager.walk.reading import Row, Source
+
+
+@dataclass
+class History:
+    """A list that changes, with what was in it when; a `Source`, which changes it before each call.
+
+    Attributes:
+        shop: whose list it is.
+        entity: the list.
+        source: the list as it is at each moment.
+        chance: of what happens.
+        share: of calls before which something does.
+        lasting: rows that were there all the time.
+        ever: rows that were there at any time.
+        done: what was done.
+        latest: the first id that was asked for last.
+        canaries: ids that served as one.
+    """
+
+    shop: Shop
+    entity: str
+    source: Source
+    chance: random.Random
+    share: float
+    lasting: set[int] = field(init=False)
+    ever: set[int] = field(init=False)
+    done: Counter[str] = field(default_factory=Counter)
+    latest: int = 0
+    canaries: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.lasting = set(self.shop.database.ids(self.entity))
+        self.ever = set(self.lasting)
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """The rows of one call, before which something may have happened."""
+        while self.chance.random() < self.share:
+            self.change()
+        self.latest = query.span.first
+        if query.canary is not None:
+            self.canaries.add(query.canary)
+        yield from self.source.fetch(query)
+
+    def change(self) -> None:
+        """Insert, delete or commit late, anywhere or close to where the walk is."""
+        present = sorted(self.shop.database.ids(self.entity))
+        near = [number for number in present if abs(number - self.latest) < 100] or present
+        match self.chance.choice(["insert", "delete", "delete near", "late", "late near"]):
+            case "insert":
+                self.insert("insert", present[-1] + self.chance.randrange(1, 4))
+            case "delete":
+                self.delete("delete", self.chance.choice(present))
+            case "delete near":
+                self.delete("delete near", self.chance.choice(near))
+            case "late":
+                self.insert("late", self.chance.randrange(1, present[-1]))
+            case _:
+                self.insert("late near", self.chance.choice(near) + self.chance.randrange(-5, 6))
+
+    def insert(self, kind: str, number: int) -> None:
+        """A row that never was before: no id is given twice."""
+        if number > 0 and number not in self.ever:
+            self.shop.database.insert(self.entity, {"entity_id": number})
+            self.ever.add(number)
+            self.done[kind] += 1
+
+    def delete(self, kind: str, number: int) -> None:
+        """A row that is there."""
+        if self.shop.database.delete(self.entity, number):
+            self.lasting.discard(number)
+            self.done[kind] += 1
+
+
+def watched(shop: Shop, plan: Paginator, entity: str, seed: int, share: float) -> tuple[Paginator, History]:
+    """The same walk over a list that changes."""
+    history = History(shop, entity, plan.source, random.Random(seed), share)  # noqa: S311  no secret
+    return replace(plan, source=history), history
+
+
+def the_contract_holds(history: History, ids: list[int]) -> None:
+    """What was there all along came exactly once, what was there for a while at most once, nothing else at all."""
+    assert max(Counter(ids).values(), default=1) == 1
+    assert set(ids) <= history.ever
+    assert history.lasting <= set(ids)
+
+
+SMALL = Goal(rows=40)  # so that a small list takes many windows
+WALKS = [
+    ("20.0.20", "orders", "auto", None),
+    ("20.0.20", "orders", "auto", 1),
+    ("20.0.20", "orders", "in-list", 7),
+    ("20.0.20", "orders", "prefix", 10),
+    ("20.0.20", "orders", "single-filter", 100),
+    ("1.7.0.2", "customers", "auto", 20),
+    ("1.6.2.0", "customers", "mapped", 50),
+    ("1.6.2.0", "orders", "regexp", 100),
+    ("1.4.1.1", "orders", "alias", None),
+    ("20.0.20", "products", "auto", None),
+    ("1.7.0.2", "shipments", "auto", 20),
+    ("20.0.20", "shipments", "prefix", None),
+    ("1.6.2.0", "invoices", "auto", 10),
+]
+
+
+def walk(profile: str, entity: str, strategy: str, window: int | None, seed: int) -> History:
+    """Walk a list that changes, and hold the contract against its history."""
+    with Shop(profile=profile, orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        calm = pager.list(entity, strategy=strategy, window=window, goal=SMALL)
+        plan, history = watched(shop, calm, entity, seed, 0.4)
+        ids = [id_of(row) for page in plan.pages() for row in page.rows]
+        the_contract_holds(history, ids)
+        return history
+
+
+@pytest.mark.parametrize(("profile", "entity", "strategy", "window"), WALKS)
+def test_rows_that_come_and_go_during_a_walk(profile: str, entity: str, strategy: str, window: int | None) -> None:
+    """Whatever is inserted, deleted or committed late, before the walk's position or behind it, the contract holds."""
+    done: Counter[str] = Counter()
+    for seed in range(2):
+        done += walk(profile, entity, strategy, window, seed).done
+    assert done.keys() >= {"insert", "delete", "delete near", "late"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize(("profile", "entity", "strategy", "window"), WALKS)
+def test_more_histories(profile: str, entity: str, strategy: str, window: int | None, seed: int) -> None:
+    """The same with more seeds."""
+    walk(profile, entity, strategy, window, seed)
+
+
+@pytest.mark.parametrize("window", [None, 10])
+def test_the_contract_holds_across_resumes(window: int | None) -> None:
+    """A walk that is given up and resumed after every third page, while rows come and go, is one walk."""
+    with Shop(orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        plan, history = watched(shop, pager.orders(window=window, goal=SMALL), "orders", 7, 0.2)
+        ids: list[int] = []
+        cursor, begun = None, 0
+        while cursor is None or cursor.next_id <= cursor.last_id:
+            begun += 1
+            for page, _ in zip(plan.pages(resume=cursor), range(3), strict=False):
+                ids += map(id_of, page.rows)
+                cursor = page.cursor
+    assert begun > 2
+    the_contract_holds(history, ids)
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize("strategy", ["in-list", "regexp"])
+def test_a_canary_that_is_deleted(strategy: str) -> None:
+    """The row that must come back is gone: the walk finds out that the server is honest, and takes another."""
+    with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        plan, history = watched(shop, pager.orders(strategy=strategy, window=20), "orders", 1, 0.0)
+        ids: list[int] = []
+        for number, page in enumerate(plan.pages()):
+            ids += map(id_of, page.rows)
+            if number in {6, 12}:
+                for gone in ids:  # the canary is among them
+                    history.delete("canary", gone)
+        the_contract_holds(history, ids)
+        assert ids == sorted(ids)
+        assert len(history.canaries & history.ever - history.lasting) > 1, "more than one was deleted"
+
+
+@pytest.mark.parametrize("window", [None, 10])
+def test_a_row_committed_late_is_there_for_the_next_walk(window: int | None) -> None:
+    """Below the cursor it is not seen by this walk, and it is by the next one; above the cursor it is seen."""
+    with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        plan = pager.orders(window=window, last=290, goal=SMALL)
+        gaps = sorted(set(range(1, 290)) - set(shop.database.ids("orders")))
+        ids: list[int] = []
+        below: list[int] = []
+        above: list[int] = []
+        for page in plan.pages():
+            ids += map(id_of, page.rows)
+            if page.window.last >= 100 and not below:
+                below = [number for number in gaps if number <= page.window.last]
+                above = [number for number in gaps if number > page.window.last]
+                for number in gaps:
+                    shop.database.insert("orders", {"entity_id": number})
+        assert not set(below) & set(ids)
+        assert set(above) <= set(ids)
+        assert below
+        assert above
+        assert sorted(map(id_of, plan)) == sorted([*ids, *below])

@@ -1,0 +1,270 @@
+"""Rows that break every reply they are in: each is left out and named in the server's words, and no other is.
+
+The embedded shop poisons orders itself. Other lists are poisoned on their way, by the proxy.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from chaos_proxy import ChaosProxy
+from scripted import fault
+from walked import Walked, walked
+
+import magento_pager
+from magento_pager import RemoteError
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Unpack
+
+    from magento_pager import Pager
+    from magento_pager.fake import Knobs
+    from magento_pager.fake.settings import MemoryFailure
+
+    Pick = Callable[[list[int]], list[int]]
+
+ORDERS = 120
+STRATEGIES = ("auto", "range", "alias", "in-list", "prefix", "regexp", "single-filter")
+PICKS: dict[str, Pick] = {
+    "one": lambda ids: [ids[60]],
+    "the first": lambda ids: ids[:1],
+    "the first four": lambda ids: ids[:4],
+    "the second": lambda ids: ids[1:2],
+    "the last": lambda ids: ids[-1:],
+    "both ends": lambda ids: [ids[0], ids[-1]],
+    "neighbours": lambda ids: ids[50:53],
+    "either side of a jump": lambda ids: [
+        next(n for n in reversed(ids) if n < 100_000),
+        next(n for n in ids if n >= 100_000),
+    ],
+    "some": lambda ids: ids[5::17],
+}
+WORDS = {
+    "duplicate_address": r'^Item \(Mage_Sales_Model_Order\) with the same id "{id}" already exist$',
+    "invalid_utf8": r"^SOAP-ERROR: Encoding: string .* is not a valid utf-8 string",
+    "control_characters": r"malformed: PCDATA invalid Char value 1",
+}
+"""What is said of a row, by the knob that poisons it."""
+MOST_CALLS = (
+    1200  # a calm walk takes about 40, of poisoned rows only about 800; one that goes round in circles takes any number
+)
+
+
+class Place(NamedTuple):
+    """A shop whose orders can be poisoned, a pager for it, and the ids of its orders."""
+
+    shop: Shop
+    pager: Pager
+    ids: list[int]
+
+    def poison(self, **knobs: Unpack[Knobs]) -> None:
+        """Poison these orders, and no others."""
+        self.shop.change(duplicate_address=[], invalid_utf8=[], control_characters=[])
+        self.shop.change(**knobs)
+        self.shop.clear_log()
+
+    def walk(self, **options: Any) -> Walked:
+        """Walk the orders, to the end."""
+        found = Walked()
+        for page in self.pager.orders(**{"window": 10, "patience": 0.0, **options}).pages():
+            found.add(page)
+            assert len(self.shop.log) < MOST_CALLS
+        return found
+
+
+@pytest.fixture(scope="module")
+def place_of() -> Iterator[Callable[[str], Place]]:
+    """A shop for each version, started and connected to once."""
+    with ExitStack() as stack:
+
+        @cache
+        def get(profile: str) -> Place:
+            shop = stack.enter_context(Shop(profile=profile, orders=ORDERS))
+            pager = stack.enter_context(magento_pager.connect(shop.url, shop.user, shop.key))
+            return Place(shop, pager, sorted(shop.database.ids("orders")))
+
+        yield get
+
+
+def only_these_are_left_out(found: Walked, bad: list[int], ids: list[int]) -> None:
+    """Every other row was delivered once, in order."""
+    assert sorted(found.quarantined) == sorted(bad)
+    assert found.ids == [number for number in ids if number not in bad]
+
+
+@pytest.mark.parametrize("pick", PICKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_whatever_the_strategy_only_poisoned_rows_are_left_out(
+    place_of: Callable[[str], Place], strategy: str, pick: str
+) -> None:
+    """They are named with the server's words, wherever in the table they are, and their neighbours all come."""
+    place = place_of("20.0.20")
+    bad = PICKS[pick](place.ids)
+    place.poison(duplicate_address=bad)
+    found = place.walk(strategy=strategy)
+    only_these_are_left_out(found, bad, place.ids)
+    for number, reason in found.quarantined.items():
+        assert re.search(WORDS["duplicate_address"].format(id=number), reason)
+
+
+@pytest.mark.parametrize("knob", WORDS)
+@pytest.mark.parametrize(("profile", "window"), [("1.4.1.1", None), ("1.6.2.0", 7), ("1.7.0.2", 7), ("1.8.1.0", None)])
+def test_every_poison_of_every_version(
+    place_of: Callable[[str], Place], profile: str, knob: str, window: int | None
+) -> None:
+    """Servers before 1.9.3 break at texts that are not UTF-8, and send control characters that break the XML."""
+    place = place_of(profile)
+    bad = [place.ids[0], *place.ids[30:33], place.ids[-1]]
+    knobs: Knobs = {knob: bad}  # type: ignore[misc]  # one of `WORDS`
+    place.poison(**knobs)
+    found = place.walk(window=window)
+    only_these_are_left_out(found, bad, place.ids)
+    for number, reason in found.quarantined.items():
+        assert re.search(WORDS[knob].format(id=number), reason)
+
+
+@pytest.mark.parametrize("pick", PICKS)
+def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], Place], pick: str) -> None:
+    """All rows come, in order; those that were repaired, and no others, are named."""
+    place = place_of("1.7.0.2")
+    bad = PICKS[pick](place.ids)
+    place.poison(control_characters=bad)
+    found = place.walk(repair=True)
+    assert found.ids == place.ids
+    assert found.repaired == sorted(bad)
+    assert found.quarantined == {}
+
+
+def test_a_whole_table_of_control_characters_is_repaired(place_of: Callable[[str], Place]) -> None:
+    """Rows that can be repaired are no sign of a sick server, however many there are."""
+    place = place_of("1.8.1.0")
+    place.poison(control_characters=place.ids)
+    found = place.walk(repair=True)
+    assert found.ids == found.repaired == place.ids
+
+
+def test_repair_mends_nothing_else(place_of: Callable[[str], Place]) -> None:
+    """What is broken in another way is left out as ever."""
+    place, ids = place_of("1.7.0.2"), place_of("1.7.0.2").ids
+    place.poison(control_characters=ids[20:22], invalid_utf8=ids[22:24], duplicate_address=ids[40:41])
+    found = place.walk(repair=True)
+    only_these_are_left_out(found, [*ids[22:24], ids[40]], ids)
+    assert found.repaired == ids[20:22]
+
+
+def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Callable[[str], Place]) -> None:
+    """The walk goes on past nineteen, and stops at the twentieth, with a cursor and all that came before."""
+    place, ids = place_of("20.0.20"), place_of("20.0.20").ids
+    place.poison(duplicate_address=ids[40:59])
+    only_these_are_left_out(place.walk(), ids[40:59], ids)
+    place.poison(duplicate_address=ids[40:60])
+    plan = place.pager.orders(window=10)
+    found = walked(plan.pages())
+    assert isinstance(found.error, RemoteError)
+    assert "20 rows in a row" in str(found.error)
+    assert found.ids == ids[:40]
+    assert sorted(found.quarantined) == ids[40:59]
+    assert found.error.cursor == found.cursor
+    place.poison(duplicate_address=ids[40:59])  # the shop's owner mended one
+    for page in plan.pages(resume=found.error.cursor):
+        found.add(page)
+    only_these_are_left_out(found, ids[40:59], ids)
+
+
+@pytest.mark.parametrize("orders", [1, 2, 3, 15])
+@pytest.mark.parametrize("strategy", ["auto", "prefix", "single-filter"])
+def test_a_table_of_poisoned_rows_only(orders: int, strategy: str) -> None:
+    """No row answers for the server's health, so it ends with an error, and nothing is said to be complete."""
+    with Shop(orders=orders) as shop:
+        shop.change(duplicate_address=list(shop.database.ids("orders")))
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            found = walked(pager.orders(strategy=strategy, window=10).pages())
+        assert len(shop.log) < MOST_CALLS
+        assert found.error is not None
+        assert "with the same id" in str(found.error)
+        assert (found.ids, found.quarantined) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("profile", "entity", "window"),
+    [
+        ("20.0.20", "shipments", 10),
+        ("1.7.0.2", "shipments", None),
+        ("1.6.2.0", "invoices", 10),
+        ("1.6.2.0", "customers", None),
+        ("1.7.0.2", "customers", 10),
+    ],
+)
+def test_lists_without_ids_and_lists_of_other_tables(profile: str, entity: str, window: int | None) -> None:
+    """A poisoned row is named by its id also where rows carry none."""
+    with Shop(profile=profile, orders=200) as shop, ChaosProxy(shop) as proxy:
+        ids = sorted(shop.database.ids(entity))
+        bad = [ids[0], *ids[20:22], ids[-1]]
+        # Only lists hold these: a number of nine digits, and a mail address.
+        marks = (f">cust{one}@" if entity == "customers" else f"{one:08d}</increment_id>" for one in bad)
+        proxy.poison = {mark.encode(): fault("1", "Item with the same id already exist") for mark in marks}
+        with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
+            found = walked(pager.list(entity, window=window).pages())
+        assert found.error is None
+        found.ids.sort()
+        only_these_are_left_out(found, bad, ids)
+        assert set(found.quarantined.values()) == {"Item with the same id already exist"}
+        assert proxy.done["poison"] < 100
+
+
+class Narrow(NamedTuple):
+    """A list, and a server that takes only some rows of it in one reply."""
+
+    profile: str
+    entity: str
+    strategy: str
+    orders: int
+    rows: int
+    failure: MemoryFailure
+    window: int | None = None
+
+
+NARROW = [
+    Narrow("20.0.20", "orders", "auto", 3000, 300, "fault"),
+    Narrow("20.0.20", "orders", "prefix", 3000, 300, "empty"),
+    Narrow("20.0.20", "orders", "auto", 1000, 40, "fault", window=500),
+    Narrow("20.0.20", "orders", "auto", 300, 3, "empty"),
+    Narrow("20.0.20", "orders", "regexp", 2000, 120, "fault"),
+    Narrow("20.0.20", "shipments", "auto", 2000, 100, "empty"),
+    Narrow("1.7.0.2", "customers", "auto", 3000, 70, "fault"),
+    Narrow("1.4.1.1", "orders", "auto", 1000, 50, "empty"),
+]
+
+
+@pytest.mark.parametrize("given", NARROW, ids=lambda given: f"{given.entity} {given.strategy} {given.rows}")
+def test_a_server_with_little_memory(given: Narrow) -> None:
+    """Windows narrow to what it bears: all rows come, and the calls stay within a few times the fewest there can be."""
+    profile, entity, strategy, orders, rows, failure, window = given
+    with Shop(profile=profile, orders=orders, memory_limit_rows=rows, memory_failure=failure) as shop:
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            found = walked(pager.list(entity, strategy=strategy, window=window).pages())
+        ids = sorted(shop.database.ids(entity))
+        assert found.error is None
+        assert found.quarantined == {}
+        assert sorted(found.ids) == ids
+        failed = sum(call.fault != "" for call in shop.log)
+        answered = len(shop.log) - failed
+        fewest = -(-len(ids) // rows)
+        assert answered <= 100 + 8 * fewest  # 100: the probe, and crossing all ids there can be
+        assert failed <= 20 + fewest
+
+
+def test_a_server_with_little_time() -> None:
+    """What takes longer than PHP may run is asked for in parts."""
+    with Shop(orders=600, latency_per_row=0.001, max_execution_time=0.1) as shop:
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            found = walked(pager.orders().pages())
+        assert found.error is None
+        assert found.ids == sorted(shop.database.ids("orders"))
+        assert any(call.fault for call in shop.log)

@@ -1,0 +1,152 @@
+"""The session: begun once, renewed when it is lost, ended whatever happens, and nothing is sent after it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from chaos_proxy import ChaosProxy, planned
+from scripted import operations
+from walked import id_of, walked
+
+import magento_pager
+from magento_pager import FaultError
+
+if TYPE_CHECKING:
+    from magento_pager import Pager
+    from magento_pager.fake import Shop
+
+LISTS = ("orders", "invoices", "shipments", "customers", "products")
+
+
+def all_of(pager: Pager, entity: str, window: int) -> list[int]:
+    """The ids of a list, walked with this pager."""
+    return sorted(id_of(row) for row in pager.list(entity, window=window))
+
+
+@pytest.mark.parametrize("strategy", ["range", "prefix"])
+def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: str) -> None:
+    """One more login, the request is sent again in the new session, and the window is delivered once."""
+    with ChaosProxy(shop) as proxy, magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
+        # A window over 130 ids takes several calls of `prefix`; each second of all calls finds no session.
+        proxy.choose = planned([None, "expire"] * 10, "salesOrderList")
+        found = walked(pager.orders(strategy=strategy, first=50, last=179).pages())
+        assert found.error is None
+        assert found.ids == [number for number in shop.database.ids("orders") if 50 <= number <= 179]
+        assert proxy.done["expire"] > 2
+        assert operations(shop).count("login") == 1 + proxy.done["expire"]
+        assert len(shop.sessions) == 1
+
+
+def test_a_session_ended_by_someone_else(shop: Shop) -> None:
+    """As when an administrator ends all sessions between two pages."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        ids: list[int] = []
+        for number, page in enumerate(pager.orders(window=20).pages()):
+            ids += map(id_of, page.rows)
+            if number % 4 == 0:
+                shop.sessions.end_all()
+        assert ids == sorted(shop.database.ids("orders"))
+    names = operations(shop)
+    faults = sum(call.fault == "5" for call in shop.log)
+    assert faults > 2
+    assert names.count("login") == 1 + faults
+
+
+def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
+    """Login after login would be no way on: the error says what to look at, and its cursor where to go on."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        plan = pager.orders(window=20)
+        pages = plan.pages()
+        ids = [id_of(row) for _ in range(4) for row in next(pages).rows]
+        shop.change(session_timeout=0.0)
+        shop.clear_log()
+        found = walked(pages)
+        assert isinstance(found.error, FaultError)
+        assert found.error.code == "5"
+        assert "session timeout" in str(found.error)
+        assert operations(shop).count("login") <= 2
+        shop.change(session_timeout=3600.0)
+        assert found.error.cursor is not None
+        ids += walked(plan.pages(resume=found.error.cursor)).ids
+        assert ids == sorted(shop.database.ids("orders"))
+
+
+def test_many_threads_share_one_login(shop: Shop) -> None:
+    """Walks over different lists, in threads of their own, need one session."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager, ThreadPoolExecutor(len(LISTS)) as threads:
+        found = dict(zip(LISTS, threads.map(lambda entity: all_of(pager, entity, 30), LISTS), strict=True))
+        assert len(shop.sessions) == 1
+    assert found == {entity: sorted(shop.database.ids(entity)) for entity in LISTS}
+    names = operations(shop)
+    assert (names.count("login"), names.count("endSession"), names[-1]) == (1, 1, "endSession")
+    assert len(shop.sessions) == 0
+
+
+def test_many_threads_lose_one_session(shop: Shop) -> None:
+    """Each time it is lost one of them logs in, and the others use what it got."""
+    lost = 0
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager, ThreadPoolExecutor(len(LISTS)) as threads:
+        walks = [threads.submit(all_of, pager, entity, 5) for entity in LISTS]
+        while not all(walk.done() for walk in walks):
+            seen = len(shop.log)
+            while len(shop.log) < seen + 60 and not all(walk.done() for walk in walks):
+                threading.Event().wait(0.002)
+            if len(shop.log) >= seen + 60:
+                shop.sessions.end_all()
+                lost += 1
+        assert [walk.result() for walk in walks] == [sorted(shop.database.ids(entity)) for entity in LISTS]
+        assert len(shop.sessions) <= 1
+    assert lost > 1
+    assert operations(shop).count("login") <= 1 + lost
+
+
+def test_the_session_ends_when_the_block_fails(shop: Shop) -> None:
+    """An exception in the user's own code ends it too, amid a walk."""
+
+    def use() -> None:
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            for number, _ in enumerate(pager.orders(window=10)):
+                1 / (30 - number)
+
+    with pytest.raises(ZeroDivisionError):
+        use()
+    assert operations(shop)[-1] == "endSession"
+    assert len(shop.sessions) == 0
+
+
+def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
+    """A walk that is still open says that the connection is closed, and so does a new one: not even a login is sent."""
+    with ChaosProxy(shop) as proxy:
+        with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
+            plan = pager.orders(window=10)
+            pages = plan.pages()
+            next(pages)
+        asked = list(proxy.asked)
+        assert asked[-1] == "endSession"
+        with pytest.raises(ValueError, match="closed"):
+            list(pages)
+        with pytest.raises(ValueError, match="closed"):
+            list(plan)
+        with pytest.raises(ValueError, match="closed"):
+            pager.connection.login()
+        pager.close()
+        assert proxy.asked == asked
+
+
+def test_threads_that_walk_while_the_session_is_ended(shop: Shop) -> None:
+    """They are told that the connection is closed; none of them begins another session, and nothing is sent after."""
+    with ChaosProxy(shop) as proxy, ThreadPoolExecutor(3) as threads:
+        pager = magento_pager.connect(proxy.url, shop.user, shop.key)
+        walks = [threads.submit(all_of, pager, entity, 1) for entity in ("orders", "invoices", "products")]
+        while len(proxy.asked) < 60:
+            threading.Event().wait(0.002)
+        pager.close()
+        for walk in walks:
+            with pytest.raises(ValueError, match="closed"):
+                walk.result()
+        assert "login" not in proxy.asked[proxy.asked.index("endSession") :]
+        assert proxy.asked[-1] == "endSession" or len(proxy.asked) - proxy.asked.index("endSession") <= 3  # under way
+        assert len(shop.sessions) == 0
