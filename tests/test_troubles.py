@@ -147,14 +147,16 @@ def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, me
 
 def test_a_strain_is_forgotten() -> None:
     """Windows grow back once the server bears more again, in steps of two up to what was too much, then slowly."""
-    pace = Pace.start(Goal(rows=1600)).strained().strained().strained()
+    wide = IdRange(0, 10**6 - 1)
+    pace = Pace.start(Goal(rows=1600)).strained(wide).strained(wide).strained(wide)
     assert pace.rows == 200
     rows = [(pace := pace.after(IdRange(0, 999), 1000, 0.1)).rows for _ in range(60)]
     assert rows[:2] == [210, 220]
     assert rows == sorted(rows)
     assert rows[-1] == 1600
-    fixed = Pace.start(Goal(), 100).strained()
-    assert (fixed.own, fixed.window(0, 999)) == (50, IdRange(0, 49))
+    fixed = Pace.start(Goal(), 100).strained(IdRange(0, 99))
+    assert (fixed.own, fixed.window(0, 999), fixed.window(77, 999)) == (50, IdRange(0, 49), IdRange(77, 126))
+    assert fixed.after(IdRange(0, 1), 2, 0.1).own == 50, "a sliver says nothing"
 
 
 def test_a_server_that_is_down_for_a_while_costs_no_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,7 +229,7 @@ class _State:
         self.suspect, self.isolating, self.bearable = window, remedy == "isolate", False
         self.width = len(window) if again else part(window, decimal=self.aligned(window))
         if not self.isolating:
-            self.pace = self.pace.strained()
+            self.pace = self.pace.strained(window)
 
     def approach(self, window: IdRange) -> None:
         """Look for the rows of a window in ever narrower parts, up to the user's own width."""

@@ -139,7 +139,8 @@ class Pace:
 
         A window that needs a sounding keeps to ids of one length, since `like` does.
         """
-        window = IdRange(position, min(last, position - position % self.width + self.width - 1))
+        start = position if self.share < 1 and self.fixed and not self.decimal else position - position % self.width
+        window = IdRange(position, min(last, start + self.width - 1))
         if len(window) > self.safe:
             return IdRange(position, min(window.last, 10 ** len(str(position)) - 1))
         return window
@@ -150,7 +151,7 @@ class Pace:
             return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
         density = _averaged(self.density, rows / len(window))
         per_row = _averaged(self.seconds_per_row, seconds / rows)
-        pace = replace(self._relieved(), density=density, seconds_per_row=per_row)
+        pace = replace(self._relieved(window), density=density, seconds_per_row=per_row)
         if pace.own:
             return replace(pace, width=pace.own)
         wanted = min(pace.rows, self.goal.seconds / per_row) if per_row else pace.rows
@@ -163,20 +164,21 @@ class Pace:
         """The pace where rows are known to begin: the width falls back to what may be asked for without a sounding."""
         return replace(self, width=min(self.width, self.own or _decimal_below(min(1_000, self.rows))))
 
-    def strained(self) -> Pace:
-        """The pace once a reply was too large for the server: half of what was asked for.
+    def strained(self, window: IdRange) -> Pace:
+        """The pace once the reply to `window` was too large for the server: half as much.
 
-        >>> pace = Pace.start(Goal(rows=2000)).strained()
+        >>> pace = Pace.start(Goal(rows=2000)).strained(IdRange(0, 9_999))
         >>> pace.rows, pace.after(IdRange(0, 999), rows=1000, seconds=0.1).rows
         (1000, 1050)
         """
-        share = max(self.share / 2, 1e-6)
-        pace = replace(self, share=share, failed=self.share)
+        asked = len(window) / self.fixed if self.fixed else len(window) * (self.density or 1) / self.goal.rows
+        failed = min(self.share, asked)
+        pace = replace(self, share=max(failed / 2, 1e-6), failed=failed)
         return replace(pace, width=min(self.width, pace.own or pace.rows))
 
-    def _relieved(self) -> Pace:
-        """The pace once the server bore a reply: twice as much, or a little more where twice as much was too much."""
-        if self.share == 1:
+    def _relieved(self, window: IdRange) -> Pace:
+        """The pace once the server bore a window: twice as much, or a little more where twice as much was too much."""
+        if self.share == 1 or 2 * len(window) < self.width:  # a sliver says nothing
             return self
         share = self.share * (2 if self.share * 2 < self.failed else 1.05)
         return replace(self, share=min(share, 1.0), failed=inf if share > self.failed else self.failed)
