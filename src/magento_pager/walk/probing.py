@@ -389,8 +389,7 @@ def _around(reader: Reader, met: set[int]) -> list[Sighting]:
     second = sorted(met)[1]
     block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
     around = _all_of(block, reader)
-    if second not in around.rows:
-        raise _no_filters(reader)
+    _check_heard(second, around, reader)
     alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in block)
     return sorted([around, *alone], key=lambda seen: seen.ids)
 
@@ -398,10 +397,16 @@ def _around(reader: Reader, met: set[int]) -> list[Sighting]:
 def _check_like(reader: Reader, seen: Sequence[Sighting]) -> None:
     """Raise unless a row known by its id comes back through `like`, on which all crossing of emptiness rests."""
     numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
-    if (
-        numbers
-        and numbers[0] not in reader.read(Prefix(reader.key), IdRange(numbers[0], numbers[0]), insist=INSIST).ids
-    ):
+    if numbers:
+        _check_heard(numbers[0], _all_of(IdRange(numbers[0], numbers[0]), reader), reader)
+
+
+def _check_heard(number: int, seen: Sighting, reader: Reader) -> None:
+    """Raise if a row is not among those that `like` brought, and has not been deleted either."""
+    if number in seen.rows:
+        return
+    (query,) = SingleFilter(reader.key).queries(IdRange(0, number), None)  # at the low end that is a small reply
+    if number in reader.persistently(lambda: set(reader.tokens(query)), insist=INSIST):
         raise _no_filters(reader)
 
 
