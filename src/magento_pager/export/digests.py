@@ -10,7 +10,7 @@ are one block. A sum does not care in which order its parts come.
 - What it does not prove: that no row is missing (that is the walk's work), or anything against somebody who makes up
   rows so that the sums agree: no sum withstands that.
 
-Figures: about 4 µs for an order of 70 fields, where writing it as JSON takes 18 µs and a server 240 µs.
+Figures: about 7 µs for an order of 70 fields (`python -m benchmarks.dump`), for which a server takes 240 µs.
 """
 
 from __future__ import annotations
