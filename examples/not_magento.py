@@ -21,7 +21,6 @@ from magento_pager import MalformedReplyError, Paginator, Query, Range, Transpor
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from magento_pager.errors import Remedy
 
 # ---------------------------------------------------------------------------------------------------- the seam
 

@@ -8,7 +8,6 @@ What a command needs is imported by that command, so that `--help` costs little 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any, NoReturn
@@ -67,6 +66,8 @@ def doctor(*, as_json: bool, **options: Any) -> None:
 
     Exit status 1 if a list that the shop has cannot be paged.
     """
+    import json
+
     from magento_pager.doctor import examine
 
     with as_usage_error(), stoppable(), shop(options) as where:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,6 +151,8 @@ def _paginator(pager: Pager, entity: str, options: dict[str, Any]) -> Paginator:
 @contextmanager
 def _output(options: dict[str, Any]) -> Iterator[FileOutput | None]:
     """The files of a dump, looked at and not yet touched; None for standard output."""
+    from pathlib import Path
+
     from magento_pager.export.outputs import FileOutput
 
     for name, needed in (("overwrite", "out"), ("resume", "out"), ("lookback", "resume")):
@@ -194,6 +192,8 @@ def _late(
     paginator: Paginator, dumping: Dump, output: FileOutput | None, lookback: int | None
 ) -> Iterator[tuple[Page, set[str]]]:
     """The pages of the ids to look back on, each with what the file holds of them already."""
+    from dataclasses import replace
+
     span = dumping.checkpoint.lookback(lookback) if lookback else None
     if output is not None and span is not None:
         known = set(map(dumping.known_by, output.tail(dumping.checkpoint.offset_of(span.first))))
@@ -237,6 +237,9 @@ class _Account:
 
     def write_report(self, *, complete: bool = False, error: str | None = None) -> None:
         """Put the report where it is wanted; a file has the whole of it or is as it was."""
+        import json
+        from pathlib import Path
+
         from magento_pager.export.checkpoints import replace_file
         from magento_pager.export.report import Report
 
@@ -315,6 +318,8 @@ class _Account:
 
 def _resuming_command() -> str:
     """The command line again, with --resume, and without what nobody may read."""
+    import shlex
+
     context = click.get_current_context()
     words = ["magento-pager", str(context.info_name)]
     for parameter in context.command.params:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Any
@@ -112,6 +111,8 @@ def serve(*, control: bool, **options: Any) -> None:
     ["orders", {"entity_id": 5}]}, {"update": ["orders", 5, {"status": "closed"}]}, {"delete": ["orders", 5]}, {"log":
     true}; each line is answered with one.
     """
+    import json
+
     from magento_pager.fake import Shop
     from magento_pager.fake.control import obey
 

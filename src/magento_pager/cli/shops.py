@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 import sys
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +15,7 @@ from magento_pager.cli.ending import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from magento_pager.pager import Pager
     from magento_pager.shop.transport import HttpOptions
@@ -94,6 +93,8 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def shop(options: dict[str, Any]) -> Iterator[tuple[str, str, str, HttpOptions]]:
     """Where the shop is that the options name, or an embedded one, and how it is reached."""
+    from pathlib import Path
+
     from magento_pager.shop.transport import HttpOptions
 
     with ExitStack() as stack:
@@ -151,6 +152,8 @@ def connected(options: dict[str, Any]) -> Iterator[Pager]:
 
 def _key_in(path: Path) -> str:
     """The key in the first line of a file."""
+    import shlex
+
     with path.open(encoding="utf-8") as stream:
         key = stream.readline().strip()
         mode = os.fstat(stream.fileno()).st_mode

@@ -174,7 +174,7 @@ class _State:
         pace: how wide windows are.
         known: a row that may serve as a canary.
         untouched: True as long as no row lies below the cursor.
-        good: the last reply with rows, and its window: a row of it should answer if the server is well.
+        good: a row of the last reply that had any, and its window: it should answer if the server is well.
         before: what the rows of the last page are known by, where they carry no id.
         behind: and those of the last pages, in order.
         compared: pages of rows without ids.
@@ -335,7 +335,7 @@ class Walk:
         if reply.rows:
             state.untouched, state.in_a_row = False, 0
         if reply.rows and not answer.repaired:
-            state.good = reply, window
+            state.good = replace(reply, rows=reply.rows[:1]), window
         if not reply.by_ids:
             state.before = frozenset(reply.tokens)
             state.compared += answer.asked_by is self.strategy

@@ -1,0 +1,117 @@
+"""The benchmarks that run whole commands: small runs, to see that they work and that their figures are true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.runs import measured, serving
+from conftest import missing
+
+ROOT = Path(__file__).parents[1]
+MODULES = ("decode", "dump", "memory", "naive", "runs", "scale", "server_cost", "shop", "startup")
+MEGABYTES = 100
+
+
+def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
+    """What a benchmark prints, run as a command."""
+    if name == "server_cost":
+        pytest.importorskip("pymysql")
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    assert run.returncode == 0, run.stderr
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert {line["benchmark"] for line in lines} == {name}
+    return lines
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str) -> None:
+    """What a benchmark's docstrings show is what its functions do."""
+    if name == "server_cost":
+        pytest.importorskip("pymysql")
+    assert doctest.testmod(importlib.import_module(f"benchmarks.{name}")).failed == 0
+
+
+def test_the_memory_of_a_command_is_known() -> None:
+    """A command that fills 100 MB more has a peak that is 100 MB higher."""
+    idle, busy = (
+        measured([sys.executable, "-c", f"held = b'x' * {size} * 1_000_000"]).peak for size in (1, MEGABYTES + 1)
+    )
+    assert 0.9 < (busy - idle) / (MEGABYTES * 1e6) < 1.1
+
+
+def test_a_command_that_fails_is_not_measured() -> None:
+    """A command that fails ends the benchmark, with the command's own words."""
+    with pytest.raises(RuntimeError, match=r"ended with 3: no luck"):
+        measured([sys.executable, "-c", "import sys; sys.stderr.write('no luck'); sys.exit(3)"])
+
+
+def test_a_shop_elsewhere_obeys(tmp_path: Path) -> None:
+    """A shop in a process of its own turns its knobs, is dumped whole, tells its calls once, and refuses nonsense."""
+    with serving(30) as shop:
+        assert shop.obey(knobs={"latency_per_row": 0.001}) is None
+        shop.dump(tmp_path / "orders.ndjson")
+        assert len((tmp_path / "orders.ndjson").read_bytes().splitlines()) == 30
+        assert sum(call["operation"] == "login" for call in shop.calls()) == 1
+        assert shop.calls() == []
+        with pytest.raises(RuntimeError, match="no command"):
+            shop.obey(dance=True)
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_dump(flavour: str) -> None:
+    """Beside the naive loop the rows are the same and cost less CPU; curl gets the same replies."""
+    if shutil.which("curl") is None:
+        missing("curl is not installed")
+    naive, text, digest, free, live = lines_of("dump", "--flavour", flavour, "--orders", "300", "--beside-curl", "60")
+    assert naive["identical"]
+    assert naive["naive_us_per_row"] > naive["us_per_row"]
+    assert text["json_us"] > text["ours_us"] > 0 < digest["ours_us"]
+    assert free["call_ms"] == 0
+    assert live["call_ms"] == 40
+    for line in (free, live):
+        assert line["calls"] > 1
+        assert line["ours_s"] > 0 < line["curl_s"]
+
+
+def test_memory() -> None:
+    """Each size has its peak, and the last line compares the first with the last."""
+    small, large, growth = lines_of("memory", "60", "30", "--window", "100")
+    assert (small["orders"], large["orders"]) == (30, 60)
+    assert small["page_rows"] <= large["page_rows"] <= 100
+    assert growth["growth_mb"] == pytest.approx(large["peak_mb"] - small["peak_mb"], abs=0.11)
+
+
+def test_scale() -> None:
+    """Each size has its costs, each cost its straightness, and the first row comes some calls after the probe."""
+    *dumps, calls, wall, cpu, first = lines_of("scale", "30", "60", "90")
+    assert [line["orders"] for line in dumps] == [30, 60, 90]
+    assert [line["figure"].split()[-1] for line in (calls, wall, cpu)] == ["calls", "wall_s", "client_cpu_s"]
+    assert 1 <= first["calls"] <= 2
+    assert first["page_rows"] > 0
+
+
+def test_server_cost() -> None:
+    """Where a key range exists only the rows returned are read, and every order of the table where none exists."""
+    if not all(shutil.which(one, path="/usr/sbin:/usr/bin:/bin") for one in ("mariadbd", "mariadb-install-db")):
+        missing("MariaDB is not installed")
+    found = {line["strategy"]: line for line in lines_of("server_cost", "640")}
+    for name in ("range", "alias", "mapped", "in-list", "single-filter"):
+        assert found[name]["ratio"] == 1, found[name]
+    for name in ("naive alternation", "prefix", "regexp"):
+        assert found[name]["examined"] == 640, found[name]
+    assert found["naive alternation"]["times_naive"] == 1
+
+
+def test_startup() -> None:
+    """The help of the command costs more than Python alone."""
+    (line,) = lines_of("startup", "1")
+    assert line["help_ms"] > line["python_ms"] > 0
