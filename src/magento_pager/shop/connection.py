@@ -21,7 +21,7 @@ import zeep
 import zeep.exceptions
 import zeep.xsd
 from lxml import etree
-from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_before_delay
 from zeep.wsdl.bindings import Soap11Binding
 
 from magento_pager.errors import MalformedReplyError, PagerError, RemoteError, TransportError
@@ -48,6 +48,7 @@ from magento_pager.shop.transport import (
     check_secrecy,
     redacted,
 )
+from magento_pager.walk.reading import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -314,7 +315,7 @@ class Connection:
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, RemoteError) and error.remedy == "again"),
             stop=stop_before_delay(self._http.options.patience),
-            wait=_backoff,
+            wait=backoff,
             before_sleep=_announce,
             reraise=True,
         )
@@ -637,12 +638,6 @@ def _without_rows(operation: str) -> Generator[None]:
     except RemoteError as error:
         error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
         raise
-
-
-def _backoff(state: RetryCallState) -> float:
-    """Seconds to wait before the next attempt: ever longer, at random, and no less than the server asked for."""
-    failure = state.outcome.exception() if state.outcome else None
-    return max(wait_random_exponential(multiplier=0.5, max=30)(state), getattr(failure, "pause", 0.0))
 
 
 def _announce(state: RetryCallState) -> None:

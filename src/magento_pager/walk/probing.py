@@ -357,18 +357,18 @@ def _sightings(reader: Reader, counted: _Counted) -> list[Sighting]:
         for page in walk.pages(Cursor(reader.operation, 0, MAX_ID)):
             if _Glance.looks_at(page.window) or page.rows:
                 seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+            if ground(seen):
+                return seen
             met = {number for row in counted.met if isinstance(number := reader.token(row), int)}
-            if len(met) >= FEWEST and not ground(seen):
+            if len(met) >= FEWEST:
                 return _around(reader, met)
-            if ground(seen) or finer(seen):
+            if finer(seen):
                 break
         while not ground(seen) and (crowded := finer(seen)):
             place = next(place for place, one in enumerate(seen) if one.ids == crowded)
             blocks = list(crowded.blocks())
             parts = blocks if len(blocks) > 1 else crowded.tenths()
-            seen[place : place + 1] = [
-                Sighting(part, reader.read(Prefix(reader.key), part, insist=INSIST).tokens) for part in parts
-            ]
+            seen[place : place + 1] = [_all_of(part, reader) for part in parts]
     return seen
 
 

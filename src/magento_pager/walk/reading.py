@@ -193,7 +193,7 @@ class Reader:
         retrying = Retrying(
             retry=may_pass,
             stop=stop_before_delay(self.patience),
-            wait=_wait,
+            wait=backoff,
             before_sleep=_tell,
             reraise=True,
         )
@@ -261,7 +261,7 @@ class Reader:
         return replace(query, conditions=query.conditions + self.where)
 
 
-def _wait(state: RetryCallState) -> float:
+def backoff(state: RetryCallState) -> float:
     """Seconds before the next attempt: at random, longer each time, and never less than the server asked for."""
     error = state.outcome.exception() if state.outcome else None
     return max(BACKOFF(state), getattr(error, "pause", 0.0))
