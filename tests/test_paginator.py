@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -309,6 +310,29 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
     with pytest.raises(PagerError) as caught:
         delivered.extend(walk(Broken(range(1, 500)), Alias(), window=100, patience=0.5).pages())
     assert caught.value.cursor == Cursor("list", 200, MAX_ID)
+
+
+def test_stages_finish_every_page_and_their_failure_loses_none() -> None:
+    """What is done to pages is done in order; where it fails, the cursor stands before the page it failed at."""
+    failing = {300}
+
+    def numbered(page: Page) -> Page:
+        return replace(page, rows=tuple({**row, "page": page.window.first} for row in page.rows))
+
+    def marked(page: Page) -> Page:
+        if page.window.first in failing:
+            raise TransportError("down", remedy="again")
+        return replace(page, rows=tuple({**row, "mark": f"{row['page']}!"} for row in page.rows))
+
+    paginator = walk(Memory(range(1, 500)), Alias(), window=100, first=0, last=999, stages=(numbered, marked))
+    delivered: list[Page] = []
+    with pytest.raises(PagerError) as caught:
+        delivered.extend(paginator.pages())
+    assert caught.value.cursor == Cursor("list", 300, 999)
+    failing.clear()
+    rows = [row for page in paginator.pages(caught.value.cursor) for row in page.rows]
+    assert [int(row["id"]) for row in rows] == [*range(300, 500)]
+    assert {(row["page"], row["mark"]) for row in rows} == {(300, "300!"), (400, "400!")}
 
 
 def test_a_strategy_of_the_users_own_needs_no_registration() -> None:

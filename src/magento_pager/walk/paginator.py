@@ -5,8 +5,10 @@ What lives here: the options of a walk and the choice. The walk itself is in `wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
 from magento_pager.walk.probing import (
@@ -24,10 +26,13 @@ from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.walking import CURSOR_VERSION, DEFAULT_GOAL, Cursor, Page, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.windows import Goal
+
+Stage: TypeAlias = Callable[[Page], Page]
+"""What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Paginator:
             breaks its replies is read from there; else, like others that break theirs, it is left out and named.
         candidates: strategies in order of preference. Where there are any, the server is probed before the walk, and
             again when it no longer honours what it did; where there are none, `strategy` is used as it is.
+        stages: what is done to every page, in this order, before it is delivered.
     """
 
     source: Source
@@ -72,6 +78,7 @@ class Paginator:
     patience: float = PATIENCE
     repairing: Source | None = None
     candidates: tuple[Strategy, ...] = ()
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
@@ -98,7 +105,7 @@ class Paginator:
             resume = Cursor(self.operation, self.first, self.last)
         if (resume.operation, resume.version) != (self.operation, CURSOR_VERSION):
             raise ValueError(f"{resume} does not belong to a walk over {self.operation!r}; start anew without it")
-        return self._pages(resume)
+        return self._finished(resume)
 
     def queries(self) -> Iterator[Query]:
         """The queries of consecutive windows, without asking anything: what the strategy would say.
@@ -130,7 +137,21 @@ class Paginator:
         """
         return probe(self._reader, self.candidates, exhaustive=exhaustive)
 
-    def _pages(self, cursor: Cursor) -> Iterator[Page]:
+    def _finished(self, cursor: Cursor) -> Iterator[Page]:
+        """The pages of the walk, after all stages; where one fails, its page is still to come."""
+        with closing(self._pages(cursor)) as pages:
+            for walked in pages:
+                page = walked
+                try:
+                    for stage in self.stages:
+                        page = stage(page)
+                except PagerError as error:
+                    error.cursor = cursor
+                    raise
+                cursor = page.cursor
+                yield page
+
+    def _pages(self, cursor: Cursor) -> Generator[Page]:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
         strategy, known, spent = self._chosen(cursor)
         failed_at = -1
