@@ -256,6 +256,23 @@ def test_mean_length_of_windows_with_holes() -> None:
     assert sum(map(len, holes)) / len(holes) <= 362
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "length"),
+    [
+        # One alternative for both bounds, [15]2[3-9][0-2], where these go on alike, and a 2 in the count of 1[^01]{3}.
+        (11222, 15292, len("^1(1[^01]{3}|[15]2[3-9][0-2]|52[^9].|(1[3-9]|[2-4].|5[01])..)$")),
+        # The same with classes that also hold the ids between the bounds, each side with a step of its own.
+        (10979, 19998, len("^1([^9]9[7-9]9|.9[89][^9]|[^0]([^9].|9[^9]).)$")),
+        (10002, 19092, len("^1([^9](0[^0]|[^0].).|.0[^9][2-9]|[^0]0.[0-2])$")),
+    ],
+)
+def test_one_alternative_for_both_bounds(first: int, last: int, length: int) -> None:
+    """Where bounds go on alike, three alternatives that overlap do for four; integer programming finds none shorter."""
+    pattern = range_regexp(first, last)
+    assert len(pattern) == length
+    assert [one for one in range(10_000, 20_000) if re.search(pattern, str(one))] == [*range(first, last + 1)]
+
+
 def narrow(chooser: random.Random) -> tuple[int, int]:
     """A range of at most a few hundred ids, seldom of a thousand: some peers have to be given each id."""
     width = chooser.choices(

@@ -614,6 +614,14 @@ def test_tails_of_three_and_four_digits(size: int, start: int, end: int) -> None
         assert [one for one in pool.map(excess_of_tail, chosen, chunksize=5) if one[0]] == []
 
 
+def test_tails_that_go_on_alike() -> None:
+    """No pattern is shorter than ours of tails like 1222 to 5292, where one alternative may be for both bounds."""
+    seeded = tails(4, 12_000, 7)
+    chosen = [(low, high) for low, high in seeded if low[1] == high[1] and (low[2] == "0" or high[2] == "9")]
+    with ProcessPoolExecutor() as pool:
+        assert [one for one in pool.map(excess_of_tail, chosen, chunksize=5) if one[0]] == []
+
+
 @pytest.mark.parametrize(("start", "end"), CROSSING_SHARES, ids=["share", "others"])
 def test_ranges_across_lengths_of_three_digits(start: int, end: int) -> None:
     """No pattern of a seeded range from one or two digits to three is shorter than ours."""

@@ -498,28 +498,29 @@ def _joined(
     down: _Flight,
     landing: Callable[[int, int], str],
     whole: set[int],
-    overlaps: Callable[[int], Iterable[list[_Alternative]]] = lambda _free: (),
+    overlaps: Callable[[int], Iterable[tuple[int, list[_Alternative]]]] = lambda _free: (),
 ) -> tuple[_Alternative, ...]:
     """Two flights and the landing between them: the shortest of all ways, found layer by layer.
 
     A layer is all that ends in at least so many free digits, which are written outside. It is everything side by side;
     or a layer nearer to the landing, as one group or as alternatives that overlap, and beside it what is between both.
     `landing` tells what of it is in one layer and not in another, `whole` at how many free digits there is anything of
-    it, and `overlaps` in which ways a layer can be written with alternatives that overlap.
+    it, and `overlaps` in which ways a layer can be written with alternatives that overlap, round which layer.
     """
     order = sorted({step.free for step in (*up.steps, *down.steps)} | whole, reverse=True)
     nothing = MOST_DIGITS + 1  # in the layer of so many free digits
     counts = {nothing: (0, 0)} | {free: (up.count(free), down.count(free)) for free in order}
     layers: dict[int, str] = {}
-    overlapping: dict[int, list[list[_Alternative]]] = {}
+    overlapping: dict[int, list[tuple[int, list[_Alternative]]]] = {}
 
     def within(free: int, inner: int) -> str:
         """How a layer stands in another, or in itself; nothing if it does not."""
         dots = inner - free
-        ways = [
-            "|".join([text + up.free[more + dots] for text, more in overlap]) for overlap in overlapping.get(inner, ())
-        ]
-        if dots:
+        ways = []
+        for midst, overlap in overlapping.get(inner, ()):
+            texts = [text + up.free[more + dots] for text, more in overlap]
+            ways.append("|".join(filter(None, [*texts, within(free, midst)])))
+        if dots and inner in layers:
             ways.append((f"({layers[inner]})" if "|" in layers[inner] else layers[inner]) + up.free[dots])
         return min(ways, key=len, default="")
 
@@ -562,62 +563,88 @@ def _alternatives(text: str) -> Iterator[str]:
 
 def _overlaps(
     up: _Flight, down: _Flight, landing: str, letters: _Letters, free: int, *, leading: bool
-) -> Iterator[list[_Alternative]]:
-    """Ways to write a layer in which alternatives overlap, so that fewer of them do.
+) -> Iterator[tuple[int, list[_Alternative]]]:
+    """Ways to write a layer in which alternatives overlap, so that fewer of them do; each is round an inner layer.
 
     A pattern is inside a range exactly when its least and its greatest word are, so a class may be widened as long as
     these stay. Where the tails behind both bounds are everything together, the first digits of the landing can be given
     to both, and the landing is not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and [^0][^9].
+    Or an alternative is for both bounds, and what lies between stays as it is: from 1222 to 5292, what begins with 12
+    or 52 is 1[^01]{3}, [15]2[3-9][0-2] and 52[^9]., round the layer (1[3-9]|[2-4].|5[01])...
     """
-    tilings = list(_tilings(up, down, free, letters))
-    if not tilings:
-        return
-    first, last = int(up.bound[0]), int(down.bound[0])
-    spare = _DIGITS[first + 1 : last] + ("0" if leading and not letters.strict else "")
-    narrow = (str(first), letters.one_of(f"{first}{last}", spare), str(last))
-    wide = (
-        letters.between(first, last - 1, leading=leading),
-        letters.between(first, last, leading=leading),
-        letters.between(first + 1, last, leading=leading),
-    )
-    beside = [_Alternative(landing, len(up.bound) - 1 - free)] if landing else []
-    for tiling in tilings:
-        for heads, others in (narrow, beside), (wide, []):
-            # Without the landing, or with nothing that both bounds share, this would be the flights side by side.
-            if tiling[1] if heads is narrow else landing:
-                parts = zip(heads, tiling, strict=True)
-                yield [*(_Alternative(_counted(head + one.text), one.free) for head, one in parts if one), *others]
-
-
-def _tilings(
-    up: _Flight, down: _Flight, free: int, letters: _Letters
-) -> Iterator[tuple[_Alternative, _Alternative | None, _Alternative]]:
-    """What can stand behind the first digits of the lower bound, of both bounds, and of the upper bound."""
     low, high = up.bound, down.bound
-    if not _meet(low[1:], high[1:], free):
+    first, last = int(low[0]), int(high[0])
+    between = partial(letters.between, leading=leading)
+    two = _in_two(up, down, 1, free) if landing else None
+    if two:
+        yield len(low), _counted_each(_headed((between(first, last - 1), between(first + 1, last)), two))
+    for alike, three in _in_three(up, down, free, letters):
+        same = low[1:alike]
+        spare = _DIGITS[first + 1 : last] + ("0" if leading and not letters.strict else "")
+        both = letters.one_of(low[0] + high[0], spare) + same
+        # What both bounds go on with may be widened where one stands alone: a count may then hold it.
+        onward = low[0] + "".join([letters.between(int(digit), 9) for digit in same])
+        back = high[0] + "".join([letters.between(0, int(digit)) for digit in same])
+        heads = (low[:alike], both, high[:alike]), (onward, both, back)
+        ways = zip(*(_counted_each(_headed(each, three)) for each in heads), strict=True)
+        yield len(low) - alike, [min(way, key=lambda one: len(one.text)) for way in ways]
+        if landing and alike == 1:
+            wide = between(first, last - 1), between(first, last), between(first + 1, last)
+            yield len(low), _counted_each(_headed(wide, three))
+
+
+def _headed(heads: Iterable[str], tails: Iterable[_Alternative]) -> list[_Alternative]:
+    return [_Alternative(head + text, free) for head, (text, free) in zip(heads, tails, strict=True)]
+
+
+def _counted_each(alternatives: Iterable[_Alternative]) -> list[_Alternative]:
+    return [_Alternative(_counted(text), free) for text, free in alternatives]
+
+
+def _in_two(up: _Flight, down: _Flight, start: int, free: int) -> tuple[_Alternative, _Alternative] | None:
+    """What stands behind so many digits of the lower and of the upper bound, if together it is everything."""
+    if not _meet(up.bound[start:], down.bound[start:], free):
+        return None
+    from_low, to_high = up.tail(start, free), down.tail(start, free)
+    return (from_low, to_high) if from_low and to_high else None
+
+
+def _in_three(up: _Flight, down: _Flight, free: int, letters: _Letters) -> Iterator[tuple[int, list[_Alternative]]]:
+    """Three alternatives that do for four, and behind how many digits of the lower bound, of both and of the upper.
+
+    They stand where the bounds part and one of them has its last possible digit, if two do one digit farther in. Where
+    the bounds go on alike before that, they also stand behind these digits, each side with the step that it has there.
+    """
+    low, high = up.bound, down.bound
+    end = len(low) - 1 - free
+    place = next((place for place in range(1, end) if low[place] < high[place]), end)
+    if place == end or low[1:place] != high[1:place] or (low[place] != "0" and high[place] != "9"):
         return
-    from_low, to_high = up.tail(1, free), down.tail(1, free)
-    if from_low and to_high:
-        yield from_low, None, to_high
-    # One digit further in, three alternatives can do for four, if a bound goes on with its last possible digit.
-    since, until, rest = int(low[1]), int(high[1]), len(low) - 2 - free
-    if rest < 1 or not (since == 0 or until == int(_DIGITS[-1])) or not _meet(low[2:], high[2:], free):
+    two = _in_two(up, down, place + 1, free)
+    if not two:
         return
-    from_low, to_high = up.tail(2, free), down.tail(2, free)
-    if not (from_low and to_high):
-        return
-    if until == int(_DIGITS[-1]) > since:
-        yield (
-            _Alternative(letters.between(since, 9) + from_low.text, from_low.free),
-            _Alternative(letters.between(since + 1, 9) + to_high.text, to_high.free),
-            _Alternative(letters.between(0, 8), rest),
-        )
-    if since == 0 < until:
-        yield (
-            _Alternative(letters.between(1, 9), rest),
-            _Alternative(letters.between(0, until - 1) + from_low.text, from_low.free),
-            _Alternative(letters.between(0, until) + to_high.text, to_high.free),
-        )
+    since, until = int(low[place]), int(high[place])
+    ways = []
+    if high[place] == "9":
+        heads = letters.between(since, 9), letters.between(since + 1, 9)
+        ways.append([*_headed(heads, two), _Alternative(letters.between(0, 8), end - place)])
+    if low[place] == "0":
+        heads = letters.between(0, until - 1), letters.between(0, until)
+        ways.append([_Alternative(letters.between(1, 9), end - place), *_headed(heads, two)])
+    for way in ways:
+        three = way
+        yield place, three
+        for before in range(place - 1, 0, -1):
+            digit = int(low[before])
+            below, both, above = _headed([low[before]] * 3, three)
+            if low[before] != "9":
+                step = _Alternative(letters.between(digit + 1, 9), end - before)
+                below = _Alternative(_group([below, step], letters), 0)
+            if low[before] != "0":
+                step = _Alternative(letters.between(0, digit - 1), end - before)
+                above = _Alternative(_group([step, above], letters), 0)
+            three = [below, both, above]
+            yield before, three
 
 
 def _meet(low: str, high: str, free: int) -> bool:
