@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from math import inf
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
+from magento_pager.walk.ahead import Ahead, Tuner
+from magento_pager.walk.changes import find_changes, usual
+from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.probing import (
     HOLDS_EVERYWHERE,
     ProbeReport,
@@ -23,10 +27,13 @@ from magento_pager.walk.probing import (
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
+from magento_pager.walk.surveying import Survey, survey
+from magento_pager.walk.turns import Turnstile
 from magento_pager.walk.walking import CURSOR_VERSION, DEFAULT_GOAL, Cursor, Page, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
+    from datetime import datetime
 
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.windows import Goal
@@ -61,7 +68,12 @@ class Paginator:
             breaks its replies is read from there; else, like others that break theirs, it is left out and named.
         candidates: strategies in order of preference. Where there are any, the server is probed before the walk, and
             again when it no longer honours what it did; where there are none, `strategy` is used as it is.
+        since: only rows that were changed at that moment or later; None for all. How the server is told so is tried at
+            the beginning of a walk, on a row that is known.
         stages: what is done to every page, in this order, before it is delivered.
+        lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
+        parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
+        nice: seconds to leave the server alone after a call, for each second that the call took.
     """
 
     source: Source
@@ -78,14 +90,23 @@ class Paginator:
     patience: float = PATIENCE
     repairing: Source | None = None
     candidates: tuple[Strategy, ...] = ()
+    since: datetime | None = None
     stages: tuple[Stage, ...] = ()
+    lookahead: bool = False
+    parallel: int | Literal["auto"] = 1
+    nice: float = 0.0
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
+        if self.since is not None:
+            usual(self.since)  # refuses a time without a zone
+        _check_parallel(self.parallel)
+        if not 0 <= self.nice < inf:
+            raise ValueError(f"nice is 0 or more, in times of what a call takes, not {self.nice}")
         for one in self.candidates if self.strategy is None and self.candidates else (self.strategy,):
             if not isinstance(one, Strategy):
                 raise TypeError(f"a strategy has a name and a method queries(window, known); {one!r} has not")
-            self._walk_with(one).pace  # noqa: B018  refuses an impossible window before anything is asked
+            self._walk_with(one, self._reader).pace  # noqa: B018  refuses an impossible window before anything is asked
 
     def __iter__(self) -> Iterator[Row]:
         for page in self.pages():
@@ -118,9 +139,10 @@ class Paginator:
             raise ValueError(
                 "which strategy holds is decided by asking the server: name one to see its queries offline"
             )
-        windows = IdRange(self.first, self.last).tile(self._walk_with(strategy).pace.width)
+        windows = IdRange(self.first, self.last).tile(self._walk_with(strategy, self._reader).pace.width)
+        where = self.where if self.since is None else (*self.where, usual(self.since))
         return (
-            replace(query, conditions=query.conditions + self.where)
+            replace(query, conditions=query.conditions + where)
             for window in windows
             for query in strategy.queries(window, None)
         )
@@ -137,9 +159,44 @@ class Paginator:
         """
         return probe(self._reader, self.candidates, exhaustive=exhaustive)
 
+    def plan(self) -> Plan:
+        """Say how many rows there are, about, and what a walk would cost, from at most 60 calls of 1,000 rows at most.
+
+        Raises:
+            NoStrategyError: the strategy does not hold on this server, or none does.
+            RemoteError: a call failed.
+        """
+        where = self.where if self.since is None else (*self.where, usual(self.since))
+        reader = replace(self._reader, where=where, turn=Turnstile(1, self.nice).call)
+        chosen = self._chosen(Cursor(self.operation, self.first, self.last), reader)
+        return plan(reader, chosen, IdRange(self.first, self.last), self.goal, self.window)
+
+    def survey(self, most: int) -> Survey:
+        """How many rows there are, about, and up to which id, from so many small calls at most; nothing is retried.
+
+        Raises:
+            RemoteError: a call failed.
+        """
+        reader = replace(self._reader, patience=0.0, turn=Turnstile(1, self.nice).call)
+        return survey(reader, IdRange(self.first, self.last), most, prove=False)
+
+    def parts(self, ranges: Iterable[IdRange]) -> Iterator[Page]:
+        """The pages of some ranges of ids alone; the strategy is chosen once. Stages are left out.
+
+        Args:
+            ranges: the ids to cover, each inclusive, in any order.
+
+        Raises:
+            PagerError: as `pages`.
+        """
+        reader = replace(self._reader, turn=Turnstile(1, self.nice).call)
+        strategy, known, _ = self._chosen(Cursor(self.operation, self.first, self.last), reader)
+        for one in ranges:
+            yield from self._walk_with(strategy, reader).pages(Cursor(self.operation, one.first, one.last), known)
+
     def _finished(self, cursor: Cursor) -> Iterator[Page]:
         """The pages of the walk, after all stages; where one fails, its page is still to come."""
-        with closing(self._pages(cursor)) as pages:
+        with closing(self._pages(cursor) if self.since is None else self._changed(cursor, self.since)) as pages:
             for walked in pages:
                 page = walked
                 try:
@@ -150,35 +207,55 @@ class Paginator:
                     raise
                 cursor = page.cursor
                 yield page
+                del walked, page  # nobody else may want its rows, and the next ones take as much memory
+
+    def _changed(self, cursor: Cursor, since: datetime) -> Generator[Page]:
+        """The walk over what changed, once it is known how the server is told so."""
+        try:
+            changes = find_changes(self._reader, since)
+        except PagerError as error:
+            error.cursor = cursor
+            raise
+        spent = changes.calls
+        plan = replace(self, where=(*self.where, *changes.conditions), since=None, stages=())
+        with closing(cast("Generator[Page]", plan.pages(cursor))) as pages:
+            for page in pages:
+                yield replace(page, changes=changes).with_calls(spent)
+                spent = 0
+                del page  # as in _finished
 
     def _pages(self, cursor: Cursor) -> Generator[Page]:
         """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
-        strategy, known, spent = self._chosen(cursor)
+        turnstile = Turnstile(1 if self.parallel == "auto" else self.parallel, self.nice)
+        reader = replace(self._reader, turn=turnstile.call)
+        strategy, known, spent = self._chosen(cursor, reader)
         failed_at = -1
         nothing = bool(self.candidates) and (cursor.next_id, cursor.last_id) == (0, MAX_ID)
         undecided = self.strategy is None and known is None and cursor.next_id == 0
         seen: list[Sighting] | None = [] if undecided else None
         while True:
             try:
-                for page in self._walk_with(strategy).pages(cursor, known):
-                    nothing = nothing and not page.rows and not page.quarantined
-                    if nothing and page.cursor.next_id > MAX_ID:
-                        believe_emptiness(self._reader)
-                    yield page.with_calls(spent)
-                    cursor, spent = page.cursor, 0
-                    if seen is not None and (report := self._judged(page, seen)):
-                        seen, spent = None, report.calls
-                        if report.chosen is not None:
-                            strategy, known = self._best(report), _known(report)
-                            break
-                else:
-                    return
+                with closing(self._walk_with(strategy, reader, turnstile).pages(cursor, known)) as pages:
+                    for page in pages:
+                        nothing = nothing and not page.rows and not page.quarantined
+                        if nothing and page.cursor.next_id > MAX_ID:
+                            believe_emptiness(reader)
+                        yield page.with_calls(spent)
+                        cursor, spent = page.cursor, 0
+                        if seen is not None and (report := self._judged(page, seen, reader)):
+                            seen, spent = None, report.calls
+                            if report.chosen is not None:
+                                strategy, known = self._best(report), _known(report)
+                                break
+                        del page
+                    else:
+                        return
             except FilterIgnoredError as error:
                 # A strategy chosen by name is kept, unless its canary may merely have been deleted.
                 if not self.candidates or (self.strategy is not None and error.missing_canary is None):
                     raise
                 before = strategy
-                strategy, known, spent = self._chosen(cursor)
+                strategy, known, spent = self._chosen(cursor, reader)
                 if strategy == before and cursor.next_id == failed_at:
                     raise  # it passes the test and fails in use: there is no trusting it
                 failed_at = cursor.next_id
@@ -186,20 +263,20 @@ class Paginator:
                 error.cursor = error.cursor or cursor
                 raise
 
-    def _judged(self, page: Page, seen: list[Sighting]) -> ProbeReport | None:
+    def _judged(self, page: Page, seen: list[Sighting], reader: Reader) -> ProbeReport | None:
         """What the walk's own first rows prove, where the probe found too few at its price; none below is unknown."""
         if page.rows:
-            seen.append(Sighting(page.window, tuple(map(self._reader.token, page.rows))))
-        return judged(self._reader, self.candidates, seen) if page.rows and ground(seen) else None
+            seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+        return judged(reader, self.candidates, seen) if page.rows and ground(seen) else None
 
-    def _chosen(self, cursor: Cursor) -> tuple[Strategy, Known | None, int]:
+    def _chosen(self, cursor: Cursor, reader: Reader) -> tuple[Strategy, Known | None, int]:
         """The strategy to walk with, once the server was asked; a row that was met on the way; the calls made."""
         try:
             if self.strategy is None:
-                report = self.probe()
+                report = probe(reader, self.candidates)
                 strategy = self._best(report)
             elif self.candidates and not isinstance(self.strategy, HOLDS_EVERYWHERE):
-                report, strategy = self._tested(self.strategy), self.strategy
+                report, strategy = self._tested(self.strategy, reader), self.strategy
             else:
                 return self.strategy, None, 0
         except PagerError as error:
@@ -214,11 +291,11 @@ class Paginator:
         by_name = {candidate.name: candidate for candidate in self.candidates}
         return by_name[report.chosen] if report.chosen else Prefix(self.key)
 
-    def _tested(self, strategy: Strategy) -> ProbeReport:
+    def _tested(self, strategy: Strategy, reader: Reader) -> ProbeReport:
         """The evidence for a strategy that was chosen by name; an error unless the server honours it."""
-        report = probe(self._reader, [strategy])
+        report = probe(reader, [strategy])
         if report.holds(strategy.name) is False:
-            best = self.probe()
+            best = probe(reader, self.candidates)
             raise NoStrategyError(
                 f"{self.operation}: the strategy {strategy.name} does not hold on this server: "
                 f"{report.trials[0].outcome}; use the strategy {best.chosen or 'prefix'}",
@@ -226,8 +303,13 @@ class Paginator:
             )
         return report
 
-    def _walk_with(self, strategy: Strategy) -> Walk:
-        return Walk(self._reader, strategy, self.window, self.goal)
+    def _walk_with(self, strategy: Strategy, reader: Reader, turnstile: Turnstile | None = None) -> Walk:
+        """The walk with a strategy; with a turnstile it asks ahead, if it may at all."""
+        walk = Walk(reader, strategy, self.window, self.goal)
+        if turnstile is None or not (self.lookahead or self.parallel != 1):
+            return walk
+        tuner = Tuner() if self.parallel == "auto" else None
+        return replace(walk, ahead=lambda reader: Ahead(reader, turnstile, tuner))
 
     @property
     def _reader(self) -> Reader:
@@ -241,6 +323,11 @@ class Paginator:
             self.patience,
             self.repairing,
         )
+
+
+def _check_parallel(parallel: object) -> None:
+    if parallel != "auto" and not (isinstance(parallel, int) and parallel >= 1):
+        raise ValueError(f'parallel is "auto" or at least 1 call, not {parallel!r}')
 
 
 def _known(report: ProbeReport) -> Known | None:

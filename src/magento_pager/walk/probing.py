@@ -245,7 +245,7 @@ def probe(reader: Reader, candidates: Sequence[Strategy], *, exhaustive: bool = 
         NoStrategyError: there are rows, and decimal blocks bring none.
         RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
     """
-    counted = _Counted(reader.source, FINDING)
+    counted = Counted(reader.source, FINDING)
     reader = replace(reader, source=counted, repairing=None)  # a row is known only if every strategy can read it
     seen = _sightings(reader, counted)
     counted.most += JUDGING
@@ -349,7 +349,7 @@ def _deleted(missing: set[Token] | frozenset[Token], reader: Reader) -> set[Toke
     return {token for token in ids if token not in _all_of(IdRange(token, token), reader).rows}
 
 
-def _sightings(reader: Reader, counted: _Counted) -> list[Sighting]:
+def _sightings(reader: Reader, counted: Counted) -> list[Sighting]:
     """All rows at the low end of the ids, in parts, until they make a ground or cost too much."""
     seen: list[Sighting] = []
     walk = Walk(reader, _Glance(reader.key), FINDING_WIDTH, lenient=True)
@@ -434,8 +434,15 @@ class _SpentError(Exception):
 
 
 @dataclass(slots=True)
-class _Counted:
-    """A source that answers a number of calls and no more, and remembers the rows that were met."""
+class Counted:
+    """A source that answers a number of calls and no more, and remembers the rows that were met.
+
+    Attributes:
+        source: what answers.
+        most: calls that it answers.
+        calls: answered so far.
+        met: the rows of their replies.
+    """
 
     source: Source
     most: int
@@ -443,6 +450,7 @@ class _Counted:
     met: list[Row] = field(default_factory=list)
 
     def fetch(self, query: Query) -> Generator[Row]:
+        """The rows of one call, one of those that may be made."""
         if self.calls == self.most:
             raise _SpentError
         self.calls += 1

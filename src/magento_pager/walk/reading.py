@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -20,11 +20,14 @@ from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_ex
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
+from magento_pager.walk.turns import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
 
     from magento_pager.walk.ranges import IdRange
+    from magento_pager.walk.turns import Turn
 
 T = TypeVar("T")
 
@@ -66,11 +69,15 @@ class Reply:
         rows: each with its token, by id; by identity where rows carry no id.
         calls: requests answered for it.
         empty_calls: those of them that brought no row.
+        seconds: from each request to the end of its answer, together.
+        waited: the part of it before the first row of each: the server's own work.
     """
 
     rows: tuple[tuple[Token, Row], ...]
     calls: int
     empty_calls: int
+    seconds: float = 0.0
+    waited: float = 0.0
 
     @property
     def by_ids(self) -> bool:
@@ -101,6 +108,7 @@ class Reader:
         where: the user's own conditions, sent with every query and checked on every row that holds their field.
         patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
         repairing: the same list with characters taken out of replies that XML forbids; None to take none out.
+        turn: holds back a call until there is room for it; see `turns`.
     """
 
     source: Source
@@ -111,6 +119,7 @@ class Reader:
     where: tuple[Condition, ...] = ()
     patience: float = PATIENCE
     repairing: Source | None = None
+    turn: Callable[[], AbstractContextManager[Turn]] = field(default_factory=lambda: Turnstile().call)
 
     def read(self, strategy: Strategy, window: IdRange, known: Known | None = None, *, insist: int = 0) -> Reply:
         """All rows of a window.
@@ -126,7 +135,7 @@ class Reader:
             MalformedReplyError: a row came that cannot be one of this list, or came twice.
             RemoteError: the call failed, and did so again as long as it was tried.
         """
-        return self.persistently(lambda: self._read(strategy, window, known), insist=insist)
+        return self.persistently(lambda: self.attempt(strategy, window, known), insist=insist)
 
     def sample(self, query: Query) -> Reply:
         """The rows of one call that needs no canary, checked.
@@ -134,13 +143,14 @@ class Reader:
         Raises:
             RemoteError: as `read`.
         """
-        rows = self.persistently(lambda: tuple(self._admitted(query, None)))
-        return Reply(rows, 1, int(not rows))
+        return self.persistently(lambda: self._sampled(query))
 
     def tokens(self, query: Query) -> Iterator[Token]:
         """What the rows of one call are known by, unchecked, as they arrive."""
-        with closing(self.source.fetch(self._with_where(query))) as rows:
-            yield from map(self.token, rows)
+        with self.turn() as turn, closing(self.source.fetch(self._with_where(query))) as rows:
+            for row in rows:
+                turn.arrived()
+                yield self.token(row)
 
     def acquaintance(self, reply: Reply, window: IdRange, *, insist: int = 0) -> Known | None:
         """A row of the reply to `window` with its id; found by ever narrower blocks where rows carry none.
@@ -182,8 +192,21 @@ class Reader:
                 f"{self.operation}: a row came with {self.id_field}={number!r}, which is no id; is this the right list?"
             ) from None
 
-    def persistently(self, attempt: Callable[[], T], *, insist: int = 0) -> T:
-        """What `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help."""
+    def persistently(
+        self, attempt: Callable[[], T], *, insist: int = 0, failed: Callable[[], None] = lambda: None
+    ) -> T:
+        """What `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help.
+
+        Args:
+            attempt: what to try.
+            insist: how often to try again also where waiting alone does not help.
+            failed: called before each further attempt.
+        """
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            log.info("again in %.1f s: %s", state.upcoming_sleep, error)
+            failed()
 
         def may_pass(state: RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
@@ -194,16 +217,25 @@ class Reader:
             retry=may_pass,
             stop=stop_before_delay(self.patience),
             wait=backoff,
-            before_sleep=_tell,
+            before_sleep=tell,
             reraise=True,
         )
         return retrying(attempt)
 
-    def _read(self, strategy: Strategy, window: IdRange, known: Known | None) -> Reply:
+    def _sampled(self, query: Query) -> Reply:
+        with self.turn() as turn:
+            rows = tuple(self._admitted(query, None, turn))
+        return Reply(rows, 1, int(not rows), turn.seconds, turn.waited or 0.0)
+
+    def attempt(self, strategy: Strategy, window: IdRange, known: Known | None) -> Reply:
+        """As `read`, and nothing is tried again."""
         rows: list[tuple[Token, Row]] = []
         calls = empty_calls = 0
+        seconds = waited = 0.0
         for query in strategy.queries(window, known.id if known else None):
-            found = list(self._admitted(query, known))
+            with self.turn() as turn:
+                found = list(self._admitted(query, known, turn))
+            seconds, waited = seconds + turn.seconds, waited + (turn.waited or 0.0)
             if query.span not in window and any(isinstance(token, str) for token, _ in found):
                 raise FilterIgnoredError(
                     f"{self.operation}: rows come without ids, so what {strategy.name} returns beyond ids {window} "
@@ -216,14 +248,15 @@ class Reader:
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
                 raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
-        return Reply(tuple(rows), calls, empty_calls)
+        return Reply(tuple(rows), calls, empty_calls, seconds, waited)
 
-    def _admitted(self, query: Query, known: Known | None) -> Iterator[tuple[Token, Row]]:
+    def _admitted(self, query: Query, known: Known | None, turn: Turn) -> Iterator[tuple[Token, Row]]:
         """The rows of one call, each checked as it arrives; the connection is closed at the first stray one."""
         canary = known.token if known and known.id == query.canary else query.canary
         met = canary is None
         with closing(self.source.fetch(self._with_where(query))) as rows:
             for row in rows:
+                turn.arrived()
                 token = self.token(row)
                 if token == canary:
                     met = True
@@ -265,8 +298,3 @@ def backoff(state: RetryCallState) -> float:
     """Seconds before the next attempt: at random, longer each time, and never less than the server asked for."""
     error = state.outcome.exception() if state.outcome else None
     return max(BACKOFF(state), getattr(error, "pause", 0.0))
-
-
-def _tell(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.info("again in %.1f s: %s", state.upcoming_sleep, error)

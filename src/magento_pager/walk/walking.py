@@ -35,9 +35,11 @@ from magento_pager.walk.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
 
     from magento_pager.errors import Remedy
+    from magento_pager.walk.ahead import Ahead, Job
+    from magento_pager.walk.changes import Changes
     from magento_pager.walk.reading import Known, Reader, Row, Token
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class PageStats:
         empty_calls: those of them that brought no row.
         seconds: spent waiting for and reading the answers.
         by_ids: True where every row was checked by its own id; False where rows carry none.
+        retries: attempts before it that failed, and were made again or in narrower windows.
+        parallel: calls that might be under way at once.
     """
 
     strategy: str
@@ -90,6 +94,8 @@ class PageStats:
     empty_calls: int
     seconds: float
     by_ids: bool = True
+    retries: int = 0
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,21 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Misfit:
+    """A value that is no value of its column's type, and so is null in a typed row.
+
+    Attributes:
+        id: what the row is told apart by: its id, or its identity where it carries none.
+        column: the column.
+        value: what the server sent.
+    """
+
+    id: str
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The rows of one window: whole, checked and sorted.
 
@@ -116,6 +137,8 @@ class Page:
         stats: what it cost.
         quarantined: ids of the window whose rows are left out, with the reason.
         repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
+        misfits: values of typed rows that are null because they did not fit.
+        changes: how the server was told to send only what changed; None where all rows are wanted.
     """
 
     window: IdRange
@@ -124,6 +147,8 @@ class Page:
     stats: PageStats
     quarantined: tuple[Quarantined, ...] = ()
     repaired: tuple[int, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    changes: Changes | None = None
 
     def with_calls(self, more: int) -> Page:
         """The same page, before which so many more calls were made."""
@@ -137,6 +162,10 @@ class _Cost:
     began: float = field(default_factory=time.monotonic)
     calls: int = 0
     empty_calls: int = 0
+    retries: int = 0
+
+    def failed(self) -> None:
+        self.retries += 1
 
     def add(self, reply: Reply) -> None:
         self.calls += reply.calls
@@ -151,7 +180,6 @@ class _Answer:
         window: the ids covered.
         reply: their rows.
         asked_by: the strategy that asked.
-        seconds: time of its calls.
         blind: True where soundings met rows of which nobody knows where they are.
         quarantined: as on the page.
         repaired: as on the page.
@@ -160,7 +188,6 @@ class _Answer:
     window: IdRange
     reply: Reply
     asked_by: Strategy
-    seconds: float = 0.0
     blind: bool = False
     quarantined: tuple[Quarantined, ...] = ()
     repaired: tuple[int, ...] = ()
@@ -184,11 +211,17 @@ class _State:
         isolating: True where a row is sought that breaks its replies.
         bearable: True where the window did not fail, but was too wide for the few rows without ids that it holds.
         in_a_row: rows left out since one arrived.
+        cost: what was spent since the last page.
+        ahead: what is asked for before its turn; None to ask for one window after the other.
+        flowing: True where the last window brought rows, so that the next may be asked for before its turn.
     """
 
     pace: Pace
     known: Known | None
     untouched: bool
+    ahead: Ahead | None = None
+    flowing: bool = False
+    cost: _Cost = field(default_factory=_Cost)
     good: tuple[Reply, IdRange] | None = None
     before: frozenset[object] = frozenset()
     behind: dict[Token, None] = field(default_factory=dict)
@@ -247,6 +280,7 @@ class Walk:
         window: ids in each window with rows, at least 1; None to aim at `goal`.
         goal: rows and seconds that a call should bring, where `window` is None.
         lenient: leave out a row that breaks its replies without asking whether others arrive; for looking about.
+        ahead: makes what asks for windows before their turn; None to ask for one after the other.
     """
 
     reader: Reader
@@ -254,13 +288,14 @@ class Walk:
     window: int | None = None
     goal: Goal = DEFAULT_GOAL
     lenient: bool = False
+    ahead: Callable[[Reader], Ahead] | None = None
 
     @property
     def pace(self) -> Pace:
         """How wide the first window is."""
         return Pace.start(self.goal, self.window, decimal=getattr(self.strategy, "decimal", False))
 
-    def pages(self, cursor: Cursor, known: Known | None = None) -> Iterator[Page]:
+    def pages(self, cursor: Cursor, known: Known | None = None) -> Generator[Page]:
         """The pages from a cursor to its last id, empty ones included.
 
         Args:
@@ -270,29 +305,37 @@ class Walk:
         Raises:
             PagerError: the walk cannot go on; its `cursor` says where to resume.
         """
-        state = _State(self.pace, known, untouched=cursor.next_id == 0)
-        while cursor.next_id <= cursor.last_id:
-            try:
-                pages = self._next(cursor, state)
-            except PagerError as error:
-                error.cursor = cursor
-                raise
-            for page in pages:
-                cursor = page.cursor
-                yield page
+        ahead = self.ahead(self.reader) if self.ahead else None
+        state = _State(self.pace, known, untouched=cursor.next_id == 0, ahead=ahead)
+        try:
+            while cursor.next_id <= cursor.last_id:
+                try:
+                    pages = self._next(cursor, state)
+                except PagerError as error:
+                    error.cursor = cursor
+                    raise
+                while pages:
+                    cursor = pages[0].cursor
+                    yield pages.pop(0)  # and not keep it: rows take memory
+        finally:
+            if ahead is not None:
+                ahead.close()
 
     def _next(self, cursor: Cursor, state: _State) -> list[Page]:
         """The next pages; none where the window must be asked for in another way."""
-        cost = _Cost()
-        proposed = state.proposed(cursor)
+        cost = state.cost
+        early = state.ahead.at(cursor.next_id) if state.ahead else None
+        proposed = early.window if early else state.proposed(cursor)
         try:
-            answer = self._answer(proposed, cursor.last_id, state, cost)
+            answer = self._answer(proposed, cursor.last_id, state, early)
         except RemoteError as error:
+            state.flowing = False
             tired = getattr(error, "status", None) in GATEWAY_TIRED and not state.suspect
             if error.remedy not in NARROWING and not tired:
                 raise
             time.sleep(error.pause)
             failed = state.asked or proposed
+            cost.failed()
             if len(failed) > 1:
                 log.info("ids %s in narrower windows: %s", failed, error)
                 tail = isinstance(self.strategy, SingleFilter) and not state.suspect  # the trouble may lie behind
@@ -304,20 +347,19 @@ class Walk:
             state.approach(window)  # too wide for the user, and such rows cannot be cut into narrower pages
             return []
         self._learn(answer, proposed, state)
-        return list(self._pages(answer, cursor, cost))
+        state.cost = _Cost()
+        return list(self._pages(answer, cursor, cost, state.ahead.limit if state.ahead else 1))
 
-    def _answer(self, proposed: IdRange, last: int, state: _State, cost: _Cost) -> _Answer:
-        """The rows of a window, or of what soundings make of it, checked."""
+    def _answer(self, proposed: IdRange, last: int, state: _State, early: Job | None) -> _Answer:
+        """The rows of a window, or of what soundings make of it, checked; `early` is being read already."""
         state.asked = window = proposed
-        blind = False
-        if not (state.suspect and state.isolating):  # else it has been sounded
+        blind, cost = False, state.cost
+        if early is None and not (state.suspect and state.isolating):  # else it has been sounded
             last = proposed.last if state.suspect else last
             window, blind = self._sounded(proposed, state.pace, last, state.behind, cost)
             state.asked = window
-        strategy = self._strategy_for(window, state)
-        began = time.monotonic()
-        reply = self.reader.read(strategy, _asked(strategy, window, untouched=state.untouched), state.known)
-        seconds = time.monotonic() - began
+        strategy = early.strategy if early else self._strategy_for(window, state)
+        reply = self._read(strategy, window, last, state)
         cost.add(reply)
         if below := [number for number in reply.ids if number < window.first]:
             self._check_inserted(below[0])
@@ -327,11 +369,32 @@ class Walk:
                 self._compare(reply, window, cost)
         if reply.rows and state.known is None and window.last < last:
             state.known = self._canary(reply, window)
-        return _Answer(window, reply, strategy, seconds, blind)
+        return _Answer(window, reply, strategy, blind)
+
+    def _read(self, strategy: Strategy, window: IdRange, last: int, state: _State) -> Reply:
+        """The reply to a window; where rows are flowing, windows behind it are asked for meanwhile."""
+        asked, ahead = _asked(strategy, window, untouched=state.untouched), state.ahead
+
+        def following(before: IdRange) -> IdRange | None:
+            if not state.flowing or state.suspect is not None or before.last >= last:
+                return None
+            window = state.pace.window(before.last + 1, last)
+            certain = len(window) <= state.pace.safe and self._strategy_for(window, state) is strategy
+            return window if certain else None
+
+        def attempt() -> Reply:
+            if ahead is None:
+                return self.reader.attempt(strategy, asked, state.known)
+            return ahead.read(strategy, asked, state.known, following)
+
+        return self.reader.persistently(attempt, failed=state.cost.failed)
 
     def _learn(self, answer: _Answer, proposed: IdRange, state: _State) -> None:
         """What an answer says about those to come."""
         reply, window, pace = answer.reply, answer.window, state.pace
+        state.flowing = (
+            bool(reply.rows) and answer.asked_by is self.strategy and not isinstance(self.strategy, SingleFilter)
+        )
         if reply.rows:
             state.untouched, state.in_a_row = False, 0
         if reply.rows and not answer.repaired:
@@ -341,11 +404,11 @@ class Walk:
             state.compared += answer.asked_by is self.strategy
             state.behind = dict.fromkeys([*state.behind, *reply.tokens][-REMEMBERED:])
         if answer.quarantined or answer.repaired:
-            state.suspect, state.untouched = None, False
+            state.suspect, state.untouched, state.flowing = None, False, False
         elif not reply.rows and window.last < proposed.last:  # a sounding met rows behind this emptiness
             state.pace = pace.steady(window) if answer.blind else pace.at_rows()
         elif state.suspect in (None, window) or (reply.rows and not state.isolating):
-            state.pace = pace.after(window, len(reply.rows), answer.seconds)
+            state.pace = pace.after(window, len(reply.rows), reply.seconds)
 
     def _alone(self, number: int, error: RemoteError, state: _State) -> _Answer:
         """What to make of an id whose reply fails: its row after all, repaired, or left out."""
@@ -401,7 +464,7 @@ class Walk:
 
     def _good_after(self, number: int) -> tuple[Reply, IdRange] | None:
         """The first rows behind an id, where none came before it."""
-        walk = replace(self, strategy=Prefix(self.reader.key), lenient=True)
+        walk = replace(self, strategy=Prefix(self.reader.key), lenient=True, ahead=None)
         for page in walk.pages(Cursor(self.reader.operation, number + 1, MAX_ID)):
             if page.rows:
                 return Reply(tuple((self.reader.token(row), row) for row in page.rows), 1, 0), page.window
@@ -439,9 +502,17 @@ class Walk:
         blind = False
         sounded: IdRange | None = window
         while sounded and len(window) > pace.safe:
-            below, met, found, by, failures = WIDEST, 0, list[int](), None, 0
+            below, met, found, inside, by, failures = WIDEST, 0, list[int](), list[int](), None, 0
             unseen = True
-            while asked := sounding(sounded, pace, self.reader.key, below=below, since=window.first, failures=failures):
+            while asked := sounding(
+                sounded,
+                pace,
+                self.reader.key,
+                below=below,
+                since=window.first,
+                failures=failures,
+                met=bool(inside),
+            ):
                 if by and crowd(found, by, asked) > max(pace.allowance, SMALL // 2):
                     sounded, by = apart(sounded, found), None  # else what lies behind the window would come, in plenty
                     continue
@@ -515,12 +586,12 @@ class Walk:
         cost.add(reply)
         return reply.tokens
 
-    def _pages(self, answer: _Answer, cursor: Cursor, cost: _Cost) -> Iterator[Page]:
+    def _pages(self, answer: _Answer, cursor: Cursor, cost: _Cost, parallel: int) -> Iterator[Page]:
         """The answer as one page; cut at the user's own width where a window over emptiness met rows after all."""
         reply, window = answer.reply, answer.window
         seconds = time.monotonic() - cost.began
         names = self.strategy.name, answer.asked_by.name
-        stats = PageStats(*names, cost.calls, cost.empty_calls, seconds, reply.by_ids)
+        stats = PageStats(*names, cost.calls, cost.empty_calls, seconds, reply.by_ids, cost.retries, parallel)
         tiles = [window]
         if self.window and reply.rows and len(window) > self.window:
             tiles = list(_cut(window, reply.ids, self.window))
@@ -528,7 +599,7 @@ class Walk:
             rows = tuple(row for token, row in reply.rows if isinstance(token, str) or token in tile)
             after = replace(cursor, next_id=tile.last + 1)
             yield Page(tile, rows, after, stats, answer.quarantined, answer.repaired)
-            stats = replace(stats, calls=0, empty_calls=0, seconds=0.0)  # paid for by the first
+            stats = replace(stats, calls=0, empty_calls=0, seconds=0.0, retries=0)  # paid for by the first
 
 
 def _asked(strategy: Strategy, window: IdRange, *, untouched: bool) -> IdRange:

@@ -18,7 +18,7 @@ Everything here is pure: it is told what came back and says what to ask next; it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf, log10
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ stretch longer than 10,000. Both take one id in a thousand, so that a million ro
 one in ten: it is for small replies, and for windows too narrow for the others.
 """
 
+LITTLE_MORE = 1.3  # times as many ids as are wanted
 SMALL = 1_000  # rows: replies are small where no more are expected of a window
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
 
@@ -127,7 +128,7 @@ class Pace:
     @property
     def safe(self) -> int:
         """The most ids asked for without a sounding: were each of them a row, the reply would still be bearable."""
-        return self.own or 4 * self.rows
+        return self.own or 3 * self.rows
 
     @property
     def allowance(self) -> int:
@@ -216,6 +217,7 @@ def sounding(
     below: int = WIDEST,
     since: int | None = None,
     failures: int = 0,
+    met: bool = False,
 ) -> Sounding | None:
     """The next thing to ask about `window` before it is asked for whole, or None where it may be.
 
@@ -227,6 +229,8 @@ def sounding(
         since: the first id of the stretch that is sounded, where the window is only a part of it: the same digits are
             fixed all along, so that no dense stretch hides between two parts.
         failures: how often it failed; each time other digits are fixed.
+        met: True where a coarser one met rows. The few of them that were met say little of how many there are, when
+            gaps may hide a run or two, so the finest is asked as well.
 
     >>> pace, window = Pace.start(Goal()), IdRange(10**6, 10**7 - 1)
     >>> str(sounding(window, pace).query), str(sounding(window, pace, below=10**6).query)
@@ -235,7 +239,7 @@ def sounding(
     (None, None)
     """
     for spacing, run in SPACINGS.items():
-        fit = spacing > 100 or pace.allowance <= SMALL or len(window) < 10_000  # noqa: PLR2004
+        fit = met or spacing > 100 or pace.allowance <= SMALL or len(window) < 10_000  # noqa: PLR2004
         if spacing < below and spacing <= len(window) and fit:
             seed = f"{window.first if since is None else since}/{spacing}" + "/" * failures
             return _sounding(window, spacing, run, key, seed)
@@ -394,11 +398,10 @@ def _decimal_near(width: int) -> int:
 
 
 def _stepped(width: int) -> int:
-    """The nearest of 1, 2, 5, 10, 20, 50, ..., by ratio.
+    """The greatest of 1, 2, 5, 10, 20, 50, ... that is at most a little more: twice as much would be twice the memory.
 
-    >>> [_stepped(width) for width in (1, 3, 4, 8, 1400, 1500, 6000)]
+    >>> [_stepped(width) for width in (1, 3, 4, 8, 1500, 1600, 6000)]
     [1, 2, 5, 10, 1000, 2000, 5000]
     """
     power: int = 10 ** (len(str(width)) - 1)
-    steps = [power, 2 * power, 5 * power, 10 * power]
-    return min(steps, key=lambda step: abs(log10(step / width)))
+    return max(step for step in (power, 2 * power, 5 * power, 10 * power) if step <= width * LITTLE_MORE)

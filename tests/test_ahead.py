@@ -1,0 +1,374 @@
+"""Windows that are asked for before their turn: never more calls under way than allowed, and the same rows."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import Memory
+
+from magento_pager import (
+    Alias,
+    FaultError,
+    InList,
+    Page,
+    Paginator,
+    Prefix,
+    Query,
+    Range,
+    Regexp,
+    SingleFilter,
+    Strategy,
+    TransportError,
+    connect,
+)
+from magento_pager.fake import Shop
+from magento_pager.walk.ahead import MOST, Tuner
+from magento_pager.walk.turns import Turnstile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from magento_pager.walk.reading import Row
+
+PATIENCE = 20.0  # seconds until a test gives up waiting; nothing takes so long unless it is broken
+
+
+@dataclass
+class Busy(Memory):
+    """A list in memory that counts the calls under way, and can hold them back before their first row.
+
+    Attributes:
+        most: calls under way at once, at most so far.
+        hold: called before a reply begins, with the query.
+    """
+
+    most: int = 0
+    under_way: int = 0
+    hold: Callable[[Query], None] = lambda _: None
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def fetch(self, query: Query) -> Generator[Row]:
+        """The rows, once they are let go."""
+        with self.changed:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            self.changed.notify_all()
+        try:
+            self.hold(query)
+        finally:
+            with self.changed:
+                self.under_way -= 1
+                self.changed.notify_all()
+        yield from super().fetch(query)
+
+    def wait_until(self, true: Callable[[], bool]) -> None:
+        """Wait until something is so; fail if it never is."""
+        with self.changed:
+            assert self.changed.wait_for(true, PATIENCE)
+
+
+def walk(source: Memory, strategy: Strategy | None = None, **options: object) -> Paginator:
+    """A walk over a list in memory that asks ahead."""
+    options = {"lookahead": True, "window": 100, "last": 99_999} | options
+    return Paginator(source, strategy or Range(), "id", None, "list", **options)  # type: ignore[arg-type]
+
+
+def threads() -> set[threading.Thread]:
+    """Those that read windows."""
+    return {one for one in threading.enumerate() if one.name.startswith("ids ")}
+
+
+@contextmanager
+def no_thread_left() -> Iterator[None]:
+    """Fail if a thread of the block is still there some time after it."""
+    yield
+    for one in threads():
+        one.join(PATIENCE)
+        assert not one.is_alive()
+
+
+LAYOUTS = {
+    "dense": [*range(1, 3000)],
+    "gaps": [number for number in range(1, 9000) if number % 7 and not 700 <= number <= 4400],
+    "a jump": [*range(1, 700), *range(50_000, 50_400), 99_999],
+    "every 50th": [*range(13, 30_000, 50)],
+    "none": [],
+}
+STRATEGIES: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter()]
+
+
+@pytest.mark.parametrize("window", [100, None])
+@pytest.mark.parametrize("parallel", [1, 3, "auto"])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: one.name)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_same_pages_in_the_same_order(
+    layout: str, strategy: Strategy, parallel: int | str, window: int | None
+) -> None:
+    """Every row once, in order, each window behind the one before, however many calls are under way."""
+    source = Busy(LAYOUTS[layout])
+    with no_thread_left():
+        pages = list(walk(source, strategy, parallel=parallel, window=window).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert [page.window.first for page in pages] == [0, *(page.window.last + 1 for page in pages[:-1])]
+    assert pages[-1].window.last == 99_999
+    assert source.most <= (parallel if isinstance(parallel, int) else MOST)
+
+
+@given(st.sets(st.integers(0, 3000)), st.integers(1, 400), st.integers(1, 5))
+def test_any_ids_any_window_any_number_of_calls(ids: set[int], window: int, parallel: int) -> None:
+    """The rows are those there are, whatever the layout."""
+    source = Busy(ids)
+    assert list(walk(source, Alias(), window=window, parallel=parallel, last=5000)) == source.rows()
+    assert source.most <= parallel
+
+
+def test_the_next_window_is_asked_for_while_a_page_is_used() -> None:
+    """The call behind a page is made before the page is given back; with no more than one under way."""
+    source = Busy(range(1, 1000))
+    with no_thread_left():
+        for page in walk(source, last=999).pages():
+            if 100 <= page.window.first < 900:
+                behind = page.window.last + 1
+                source.wait_until(lambda first=behind: any(asked.span.first == first for asked, _ in source.asked))  # type: ignore[misc]
+    assert source.most == 1
+
+
+def test_without_lookahead_nothing_is_asked_before_its_turn() -> None:
+    """What is not switched on starts no thread."""
+    source = Busy(range(1, 1000))
+    for page in walk(source, lookahead=False).pages():
+        assert max(asked.span.last for asked, _ in source.asked) <= page.window.last
+        assert not threads()
+
+
+@pytest.mark.parametrize("parallel", [2, 4])
+def test_as_many_calls_are_under_way_as_allowed(parallel: int) -> None:
+    """A server that answers only when it has so many calls at once is answered by a walk that makes them."""
+    source = Busy(range(1, 3000))
+    gate = threading.Barrier(parallel)
+
+    def hold(query: Query) -> None:
+        if 500 <= query.span.first < 500 + 100 * parallel:
+            gate.wait(PATIENCE)
+
+    source.hold = hold
+    assert list(walk(source, parallel=parallel)) == source.rows()
+    assert source.most == parallel
+
+
+def test_pages_come_in_order_though_replies_do_not() -> None:
+    """A reply that is late holds back those behind it, and is overtaken by none."""
+    source = Busy(range(1, 1500))
+
+    def hold(query: Query) -> None:
+        if query.span.first == 400:
+            source.wait_until(lambda: any(asked.span.first >= 600 for asked, _ in source.asked))
+
+    source.hold = hold
+    assert list(walk(source, parallel=3)) == source.rows()
+    order = [asked.span.first for asked, _ in source.asked]
+    assert order.index(400) > order.index(600), "the late one was not overtaken: the test shows nothing"
+
+
+def test_emptiness_costs_no_call_more() -> None:
+    """Nothing is asked ahead behind an empty reply, so windows grow over it as they do one by one."""
+    ids = [*range(1, 450), *range(30_000, 30_450)]
+    asked, one_by_one = Busy(ids), Busy(ids)
+    list(walk(asked))
+    list(walk(one_by_one, lookahead=False))
+    assert len(asked.asked) == len(one_by_one.asked)
+
+
+def test_a_failure_throws_away_what_was_asked_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error comes in its turn, its cursor is where the failed window begins, and a resumed walk loses nothing."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    source, down = Busy(range(1, 2000)), [True]
+
+    def hold(query: Query) -> None:
+        if query.span.first == 700 and down:
+            source.wait_until(lambda: any(asked.span.first > 700 for asked, _ in source.asked))
+            raise TransportError("refused", remedy="stop")
+
+    source.hold = hold
+    paginator, delivered = walk(source, parallel=3), list[Page]()
+    with no_thread_left(), pytest.raises(TransportError) as caught:
+        delivered.extend(paginator.pages())
+    assert caught.value.cursor is not None
+    assert caught.value.cursor.next_id == 700
+    assert delivered[-1].window.last == 699
+    down.clear()
+    again = [row for page in paginator.pages(caught.value.cursor) for row in page.rows]
+    assert [row for page in delivered for row in page.rows] + again == source.rows()
+
+
+def test_a_passing_failure_is_tried_again_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may pass is asked for again, with all that was asked behind it, and the page says how often."""
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    source, failures = Busy(range(1, 2000)), [1, 2]
+
+    def hold(query: Query) -> None:
+        if query.span.first == 700 and failures:
+            failures.pop()
+            raise TransportError("reset", remedy="again")
+
+    source.hold = hold
+    pages = list(walk(source, parallel=3).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert {page.window.first: page.stats.retries for page in pages if page.stats.retries} == {700: 2}
+
+
+def test_a_window_that_is_too_large_is_asked_for_in_parts() -> None:
+    """Narrowing works on what was asked ahead as on everything."""
+    source = Busy(range(1, 2000))
+
+    def hold(query: Query) -> None:
+        if len(query.span) > 40 and 900 <= query.span.first < 1200:
+            raise FaultError("too much", code="1", text="memory", operation="list", remedy="split")
+
+    source.hold = hold
+    pages = list(walk(source, Alias(), parallel=3).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert not any(page.quarantined for page in pages)
+    assert sum(page.stats.retries for page in pages) >= 1
+
+
+def test_a_walk_that_is_left_asks_nothing_more() -> None:
+    """Leaving the loop ends the threads, and a call that was only waiting for its turn is not made."""
+    source = Busy(range(1, 5000))
+    with no_thread_left():
+        for page in walk(source, parallel=3).pages():
+            if page.window.first == 500:
+                break
+    asked = len(source.asked)
+    time.sleep(0.05)
+    assert len(source.asked) == asked
+    assert max(asked.span.first for asked, _ in source.asked) <= 500 + 100 * (3 + 2)
+
+
+def test_starved_workers_are_asked_one_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls that fail together for want of a second worker: one at a time from then on, all rows, and a warning."""
+    source = Busy(range(1, 3000))
+
+    def hold(_: Query) -> None:
+        with source.changed:
+            starved = source.changed.wait_for(lambda: source.under_way >= 3, 0.01)
+        if starved:
+            raise FaultError("no WSDL", code="WSDL", text="SOAP-ERROR", operation="list", remedy="again")
+
+    source.hold = hold
+    pages = list(walk(source, parallel=3, patience=60.0).pages())
+    assert [row for page in pages for row in page.rows] == source.rows()
+    assert pages[0].stats.parallel == 3
+    assert pages[-1].stats.parallel == 1
+    assert [record.message for record in caplog.records if "one at a time" in record.message]
+
+
+def test_a_deadlocking_pool_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Two workers that need each other for the WSDL, as on a shop as delivered: every order all the same."""
+    with (
+        Shop(orders=1500, workers=2, wsdl_cache=False, socket_timeout=0.5) as shop,
+        connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        rows = list(pager.orders(window=100, last=2000, parallel=4, strategy="prefix"))
+        assert [int(row["order_id"]) for row in rows] == [one for one in shop.database.ids("orders") if one <= 2000]
+    assert "one at a time" in caplog.text
+
+
+def test_nobody_stands_at_the_turnstile_for_ever() -> None:
+    """A place is free once a row came or the call ended; at most so many hold one."""
+    turnstile = Turnstile(2)
+    with turnstile.call(), turnstile.call() as second:
+        second.arrived()
+        with turnstile.call() as third:
+            assert third.waited is None
+    with turnstile.call(), turnstile.call():
+        pass
+
+
+def test_a_place_rests_after_its_call() -> None:
+    """With nice, the next call begins so many times later as the one before took."""
+    turnstile = Turnstile(1, nice=3.0)
+    with turnstile.call() as turn:
+        time.sleep(0.02)
+    over = time.monotonic()
+    with turnstile.call():
+        assert time.monotonic() - over >= 3 * (turn.waited or 0) * 0.9
+    assert (turn.waited or 0) >= 0.02
+
+
+@pytest.mark.parametrize("parallel", [0, -1, "many", 1.5])
+def test_impossible_numbers_of_calls_are_refused(parallel: object) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match="at least 1 call"):
+        walk(Busy([]), parallel=parallel)
+
+
+@pytest.mark.parametrize("nice", [-1.0, float("inf"), float("nan")])
+def test_impossible_rests_are_refused(nice: float) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match="nice is 0 or more"):
+        walk(Busy([]), nice=nice)
+
+
+def tuned(workers: int, calls: int, seed: int, tuner: Tuner | None = None) -> tuple[float, Tuner]:
+    """How many calls a time a tuned walk gets from a server with so many workers, which are not quite alike."""
+    chooser, tuner, spent = random.Random(seed), tuner or Tuner(), 0.0  # noqa: S311 - no secret
+    for _ in range(calls):
+        limit = tuner.limit
+        seconds = max(1.0, limit / workers) * chooser.uniform(0.85, 1.15)
+        spent += seconds / limit
+        tuner.after(limit, seconds)
+    return calls / spent, tuner
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 5, 6, 8])
+def test_the_tuner_finds_what_a_server_can_bear(workers: int) -> None:
+    """Within 1.15 times of the best fixed number once it had 200 calls to try, and seldom more calls than workers."""
+    for seed in range(20):
+        _, tuner = tuned(workers, 200, seed)
+        rate, tuner = tuned(workers, 400, seed, tuner)
+        assert rate * 1.15 >= workers
+        assert tuner.limit <= workers + 2
+
+
+def test_the_tuner_follows_a_server_that_changes() -> None:
+    """Workers that go are not asked, and those that come are."""
+    _, tuner = tuned(8, 200, 1)
+    assert tuner.limit >= 6
+    _, tuner = tuned(2, 2000, 2, tuner)
+    assert tuner.limit <= 4
+    _, tuner = tuned(6, 4000, 3, tuner)
+    assert tuner.limit >= 4
+
+
+def test_rows_from_several_threads_end_their_session(shop: Shop) -> None:
+    """After the block nothing is sent, whatever was being asked ahead."""
+    with no_thread_left(), connect(shop.url, shop.user, shop.key) as pager:
+        for page in pager.orders(window=20, parallel=4).pages():
+            if page.rows:
+                break
+    calls = len(shop.log)
+    time.sleep(0.05)
+    assert len(shop.log) == calls
+    assert shop.log[-1].operation == "endSession"
+
+
+def test_errors_of_threads_are_errors_of_the_walk() -> None:
+    """What a source raises comes out of the loop as it is, even if it is no error of ours."""
+    source = Busy(range(1, 1000))
+
+    def hold(query: Query) -> None:
+        if query.span.first == 500:
+            raise ZeroDivisionError
+
+    source.hold = hold
+    with no_thread_left(), pytest.raises(ZeroDivisionError):
+        list(walk(source))
