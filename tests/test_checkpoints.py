@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
 from magento_pager.export.checkpoints import (
     MOST_MARKS,
+    NAMED_MISFITS,
     Checkpoint,
     Counters,
     Fingerprint,
+    Misfits,
     encoded,
     load,
     replace_file,
@@ -28,8 +30,9 @@ from magento_pager.export.checkpoints import (
 from magento_pager.export.digests import WITHOUT_IDS, Digest
 from magento_pager.export.dumping import Dump
 from magento_pager.export.report import Report
-from magento_pager.export.sinks import NdjsonSink, read_back
-from magento_pager.walk.walking import Quarantined
+from magento_pager.export.schema import SCHEMAS
+from magento_pager.export.sinks import Layout, TextSink, read_text
+from magento_pager.walk.walking import Misfit, Quarantined
 
 if TYPE_CHECKING:
     import random
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.reading import Row
 
+NDJSON = Layout(SCHEMAS["orders"])
 ASKED = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))
 START = Checkpoint(ASKED, Cursor("salesOrderList", 0, 999))
 
@@ -64,7 +68,7 @@ def test_what_is_saved_is_what_is_loaded(
     """All of a checkpoint survives its file."""
     path = tmp_path_factory.mktemp("saved") / "checkpoint"
     checkpoint = Checkpoint(
-        Fingerprint(shop, "orders", numbers[0], numbers[1], (shop,)),
+        Fingerprint(shop, "orders", numbers[0], numbers[1], (shop,), columns=("status", shop), typed=True),
         Cursor("salesOrderList", numbers[2], numbers[3]),
         numbers[4],
         Counters(
@@ -81,6 +85,7 @@ def test_what_is_saved_is_what_is_loaded(
         Digest().plus(found, "order_id"),
         8,
         ((1, 2), (3, 4)),
+        (Misfits("status", 12, (Misfit(shop, "status", shop),)),),
     )
     save(checkpoint, path)
     assert load(path) == checkpoint
@@ -191,7 +196,7 @@ def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None
     """A dump into a file, and its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     os.lseek(descriptor, start.offset, os.SEEK_SET)
-    sink = NdjsonSink(descriptor, start.offset)
+    sink = TextSink(descriptor, NDJSON, start.offset)
     return Dump(start, sink, id_field="order_id", identity_field=identity_field), descriptor
 
 
@@ -221,14 +226,14 @@ def test_the_marks_say_where_to_read_back_from(
                 dump.add_late(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
         assert len(dump.checkpoint.marks) <= MOST_MARKS
         assert dump.checkpoint.offset == path.stat().st_size
-        written = [int(dump.known_by(row)) for row in read_back(path, 0)]
+        written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
         for ids_back in looks:
             span = dump.checkpoint.lookback(ids_back)
             assert span is not None
             assert span.last == first - 1
             if by_ids and written:
                 assert span.first == max(0, max(written) + 1 - ids_back)
-            tail = [int(dump.known_by(row)) for row in read_back(path, dump.checkpoint.offset_of(span.first))]
+            tail = [int(dump.known_by(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
             assert sorted(one for one in tail if one >= span.first) == sorted(
                 one for one in written if one >= span.first
             )
@@ -277,9 +282,30 @@ def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
     os.close(descriptor)
     assert after.quarantined == poisoned[1:]
     assert after.counters.rows == 3
-    assert [row["order_id"] for row in read_back(tmp_path / "rows", 0)] == ["3", "5", "4"]
+    assert [row["order_id"] for row in read_text(tmp_path / "rows", NDJSON)] == ["3", "5", "4"]
     assert after.digest == Digest().plus(page_of(IdRange(0, 9), [3, 4, 5]).rows, "order_id")
     assert (after.cursor, after.counters.last_id) == (dump.checkpoint.cursor, 5)
+
+
+def test_misfits_are_counted_and_the_first_are_named() -> None:
+    """By column; their number in a checkpoint is bounded, whatever a server sends."""
+    checkpoint = START
+    for number in range(NAMED_MISFITS + 5):
+        checkpoint = checkpoint.with_misfits([Misfit(str(number), "tax_amount", "?")])
+    checkpoint = checkpoint.with_misfits([Misfit("3", "created_at", "never")])
+    amounts, times = checkpoint.misfits
+    assert (amounts.count, [one.id for one in amounts.first]) == (
+        NAMED_MISFITS + 5,
+        [str(number) for number in range(NAMED_MISFITS)],
+    )
+    assert str(times) == "created_at of 1 (id 3: 'never')"
+    assert str(amounts).endswith("id 9: '?', ...)")
+
+
+def test_a_digest_leaves_password_hashes_out() -> None:
+    """With them or without, it is the same."""
+    row = {"customer_id": "5", "email": "a@example.com"}
+    assert Digest().plus([row], "customer_id") == Digest().plus([row | {"password_hash": "x:y"}], "customer_id")
 
 
 def test_a_lookback_begins_below_the_highest_row_and_ends_at_the_cursor() -> None:

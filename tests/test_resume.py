@@ -7,18 +7,24 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import needs_pyarrow
 
 from magento_pager.cli import run
 from magento_pager.export.checkpoints import load, save
+from magento_pager.export.sqlite import finished_tables
+from magento_pager.export.stored import stored
 from magento_pager.fake import Shop
 from magento_pager.walk.walking import Quarantined
 
@@ -30,15 +36,18 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_name("mortal.py")
 KILLED = -signal.SIGKILL
 STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 12
+STEPS_OF_OTHER_PAGES = {"csv.gz": 9, "parquet": 12, "db": 5}
 RANDOM_KILLS = 50
-COST = {"calls", "empty_calls", "bytes", "seconds"}
-"""What a report says of the price, which an interruption raises."""
+COST = {"calls", "empty_calls", "bytes", "seconds", "began"}
+"""What a report says of the price, which an interruption raises, and of the hour."""
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A small shop; tests leave it as it was."""
+    """A small shop with values that are no moments; tests leave it as it was."""
     with Shop(orders=300) as running:
+        for number in (7, 44):
+            running.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
         yield running
 
 
@@ -66,10 +75,10 @@ def mortal() -> Iterator[Ask]:
 class Files:
     """The files of a dump in a folder of their own, and the command that makes them."""
 
-    def __init__(self, folder: Path, shop: Shop, *arguments: str) -> None:
-        self.out = folder / "rows.ndjson"
-        self.part = folder / "rows.ndjson.part"
-        self.mark = folder / "rows.ndjson.checkpoint"
+    def __init__(self, folder: Path, shop: Shop, *arguments: str, ending: str = "ndjson") -> None:
+        self.out = folder / f"rows.{ending}"
+        self.part = folder / f"rows.{ending}.part"
+        self.mark = folder / f"rows.{ending}.checkpoint"
         self.report_path = folder / "report.json"
         self.folder = folder
         where = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
@@ -77,7 +86,24 @@ class Files:
 
     def saved(self) -> dict[str, Any] | None:
         """What the checkpoint says."""
+        if self.out.suffix == ".db":
+            with closing(sqlite3.connect(self.out)) as database:
+                if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'magento_pager_dumps'").fetchone():
+                    (text,) = database.execute("SELECT checkpoint FROM magento_pager_dumps").fetchone()
+                    content: dict[str, Any] = json.loads(text)["content"]
+                    return content
+            return None
         return json.loads(self.mark.read_bytes())["content"] if self.mark.exists() else None
+
+    def content(self) -> Any:
+        """What is in the finished output: the bytes of text, the rows of all else; None if there is none."""
+        if self.out.suffix in {".parquet", ".db"}:
+            return list(stored(self.out)) if self.whole() else None
+        return self.out.read_bytes() if self.out.exists() else None
+
+    def whole(self) -> bool:
+        """Whether there is an output that is taken for finished."""
+        return self.out.exists() and (self.out.suffix != ".db" or bool(finished_tables(self.out)))
 
     def report(self) -> dict[str, Any]:
         """What the report says, but for the price."""
@@ -85,8 +111,8 @@ class Files:
         return {name: value for name, value in values.items() if name not in COST}
 
     def rows(self) -> list[dict[str, str]]:
-        """The rows of the finished file."""
-        return [json.loads(line) for line in self.out.read_bytes().splitlines()]
+        """The rows of the finished output."""
+        return list(stored(self.out))
 
     def names(self) -> set[str]:
         """The files there are."""
@@ -94,8 +120,8 @@ class Files:
 
     def clear(self) -> None:
         """Remove them all."""
-        for one in self.folder.iterdir():
-            one.unlink()
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
 
 
 @pytest.fixture
@@ -103,18 +129,20 @@ def files_of(tmp_path: Path) -> Callable[..., Files]:
     """A dump into a folder of its own."""
     numbers = count()
 
-    def make(shop: Shop, *arguments: str) -> Files:
+    def make(shop: Shop, *arguments: str, ending: str = "ndjson") -> Files:
+        if ending == "parquet":
+            needs_pyarrow()
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        return Files(folder, shop, *arguments)
+        return Files(folder, shop, *arguments, ending=ending)
 
     return make
 
 
-def uninterrupted(files: Files) -> tuple[bytes, dict[str, Any]]:
+def uninterrupted(files: Files) -> tuple[Any, dict[str, Any]]:
     """What a dump writes that nothing stops, and its report."""
     assert run([*files.command]) == 0
-    found = files.out.read_bytes(), files.report()
+    found = files.content(), files.report()
     files.clear()
     return found
 
@@ -123,7 +151,7 @@ def started(files: Files, mortal: Ask, *, past: int = 30) -> dict[str, Any]:
     """Begin a dump and kill it once it is past an id; what its checkpoint says."""
     for die_at in count(STEPS_TO_BEGIN, STEPS_OF_A_PAGE):
         files.clear()
-        assert mortal(*files.command, die_at=die_at)["status"] == KILLED, "it was done before"
+        assert mortal(*files.command, die_at=die_at, rows_in_part=1)["status"] == KILLED, "it was done before"
         saved = files.saved()
         if saved is not None and saved["cursor"]["next_id"] > past:
             return saved
@@ -136,72 +164,113 @@ NARROW = {
 }
 
 
-@pytest.mark.parametrize("entity", list(NARROW))
+KILLED_FORMATS = [
+    ("orders", "ndjson"),
+    ("shipments", "ndjson"),
+    ("orders", "csv"),
+    ("orders", "csv.gz"),
+    ("orders", "parquet"),
+    ("orders", "db"),
+    ("shipments", "db"),
+]
+"""Lists with ids and without; each format, in Parquet with a part for each page."""
+
+
+@pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_of_every_page_nothing_differs(
-    entity: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+    entity: str, ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
-    """A dump that dies again and again, at each step of each page, ends with the bytes of one that is left alone."""
-    files = files_of(shop, *NARROW[entity])
+    """A dump that dies again and again, at each step of each page, ends with what one has that is left alone."""
+    pages = 5 if ending == "ndjson" else 3  # the others take longer
+    files = files_of(shop, *NARROW[entity], "--last", str(pages * 20 - 1), ending=ending)
     expected = uninterrupted(files)
-    boundaries: set[int] = set()
-    for number in range(STEPS_TO_BEGIN + STEPS_OF_A_PAGE):
+    assert bool(expected[1]["misfits"]) == (entity == "orders" and ending in {"parquet", "db"})
+    a_page = STEPS_OF_OTHER_PAGES.get(ending, STEPS_OF_A_PAGE)
+    resumed: set[int] = set()
+    for number in range(STEPS_TO_BEGIN + a_page):
         # The first run dies at each step up to its first page; each other one page later, so that it gets somewhere.
-        die_at = number + 1
-        while (ended := mortal(*files.command, "--resume", die_at=die_at))["status"] == KILLED:
+        die_at, reached = number + 1, 0
+        while (ended := mortal(*files.command, "--resume", die_at=die_at, rows_in_part=1))["status"] == KILLED:
             saved = files.saved()
-            boundaries.add(saved["offset"] if saved else 0)
-            assert not files.out.exists() or files.out.read_bytes() == expected[0]
-            die_at = STEPS_TO_BEGIN + STEPS_OF_A_PAGE + number % STEPS_OF_A_PAGE + 1
+            before, reached = reached, saved["cursor"]["next_id"] if saved else 0
+            resumed.add(reached)
+            assert files.content() in (None, expected[0])
+            die_at = STEPS_TO_BEGIN + a_page + number % a_page + 1 if reached > before else die_at + 3
         assert ended["status"] == 0, ended
-        assert (files.out.read_bytes(), files.report()) == expected
+        assert (files.content(), files.report()) == expected
         assert files.names() == {files.out.name, files.report_path.name}
         files.clear()
-    assert len(boundaries) == 6, f"the checkpoint of each page was resumed from: {boundaries}"
+    assert len(resumed) == pages + 1, f"the checkpoint of each page was resumed from: {resumed}"
 
 
-@pytest.mark.parametrize("entity", list(NARROW))
+@pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_to_the_end_nothing_differs(
-    entity: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+    entity: str, ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
-    """The last page, the renaming, the report and the removal of the checkpoint: a file with its name is whole."""
-    files = files_of(shop, *NARROW[entity])
+    """The last page, the renaming, the report and the removal of the checkpoint: what has its name is whole."""
+    files = files_of(shop, *NARROW[entity], ending=ending)
     expected = uninterrupted(files)
-    steps = mortal(*files.command)["steps"]
+    steps = mortal(*files.command, rows_in_part=1)["steps"]
     named: set[bool] = set()
     for die_at in range(steps - STEPS_TO_END, steps + 1):
         files.clear()
-        assert mortal(*files.command, die_at=die_at)["status"] == KILLED
+        assert mortal(*files.command, die_at=die_at, rows_in_part=1)["status"] == KILLED
         for again in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
-            ended = mortal(*files.command, "--resume", die_at=again)
-            named.add(files.out.exists())
-            assert not files.out.exists() or files.out.read_bytes() == expected[0]
+            ended = mortal(*files.command, "--resume", die_at=again, rows_in_part=1)
+            named.add(files.whole())
+            assert files.content() in (None, expected[0])
             if ended["status"] == 0:
                 break
-        assert (files.out.read_bytes(), files.report()) == expected
+        assert (files.content(), files.report()) == expected
         assert files.names() == {files.out.name, files.report_path.name}
     assert named == {False, True}
 
 
-@pytest.mark.parametrize("entity", ["orders", "shipments"])
+@pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_random_moments_and_resumed_nothing_differs(
-    entity: str, files_of: Callable[..., Files], mortal: Ask
+    entity: str, ending: str, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
     """SIGKILL comes from outside, in the middle of whatever goes on."""
     chance = random.Random(5)  # noqa: S311  a game
     with Shop(orders=120, latency=0.005) as slow:
-        files = files_of(slow, entity, "--window", "10", "--last", "150")
+        files = files_of(slow, entity, "--window", "10", "--last", "150", ending=ending)
         expected = uninterrupted(files)
         kills = 0
         while kills < RANDOM_KILLS // 2:
-            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5))
+            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5), rows_in_part=1)
             kills += ended["status"] == KILLED
             if ended["status"] == 0:
-                assert (files.out.read_bytes(), files.report()) == expected
+                assert (files.content(), files.report()) == expected
                 files.clear()
             else:
                 assert ended["status"] == KILLED, ended
         assert run([*files.command, "--resume"]) == 0
-        assert (files.out.read_bytes(), files.report()) == expected
+        assert (files.content(), files.report()) == expected
+
+
+@pytest.mark.parametrize("ending", ["parquet", "db"])
+def test_what_was_finished_is_replaced_by_what_is_whole(
+    ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """Killed at any step of a night's dump over yesterday's, a folder or a table is one of the two, or can be made so.
+
+    A folder has its name only behind the second of two steps; a table is yesterday's until the first page is in it.
+    """
+    files = files_of(shop, *NARROW["orders"], ending=ending)
+    yesterday = files_of(shop, "orders", "--last", "30", ending=ending)
+    old, expected = uninterrupted(yesterday)[0], uninterrupted(files)
+    both = [*files.command, "--resume", "--overwrite"]
+    for die_at in count(2, 3):
+        files.clear()
+        assert run([*yesterday.command, "--out", str(files.out), "--overwrite"]) == 0
+        ended = mortal(*both, die_at=die_at, rows_in_part=1)
+        assert files.content() in (None, old, expected[0])
+        if ended["status"] == 0:
+            break
+        assert run(both) == 0
+        assert (files.content(), files.report()) == expected
+        assert files.names() == {files.out.name, files.report_path.name}
+    assert die_at > 30
 
 
 def test_resuming_what_never_began_begins(shop: Shop, files_of: Callable[..., Files]) -> None:
@@ -289,8 +358,8 @@ DAMAGES: list[tuple[Callable[[Files], object], str]] = [
     (lambda files: files.mark.write_bytes(b""), "is damaged or cut short"),
     (lambda files: files.mark.write_text('{"rows": 5}'), "is no checkpoint of magento-pager"),
     (
-        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 1', '"version": 2', 1)),
-        "is a checkpoint of version 2",
+        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 2', '"version": 3', 1)),
+        "is a checkpoint of version 3",
     ),
 ]
 
@@ -324,6 +393,10 @@ OTHERWISE = [
         ["orders", "--last", "99", "--where", "status:eq:new", "--where", "store_id:eq:1"],
         "where was nothing and is now status:eq:new and store_id:eq:1",
     ),
+    (["orders", "--last", "99", "--format", "csv"], "format was ndjson and is now csv"),
+    (["orders", "--last", "99", "--columns", "order_id,status"], "columns was nothing and is now order_id and status"),
+    (["orders", "--last", "99", "--typed"], "typed was False and is now True"),
+    (["orders", "--last", "99", "--password-hash"], "password_hash was False and is now True"),
 ]
 
 
@@ -349,23 +422,26 @@ def test_another_question_is_no_continuation(
     assert files.report()["digest"] == expected[1]["digest"]
 
 
-def test_two_dumps_do_not_write_one_file(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("ending", ["ndjson", "parquet", "db"])
+def test_two_dumps_do_not_write_one_output(
+    ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A run that overtakes the last one is turned away, and harms nothing."""
-    files = files_of(shop, "orders", "--window", "25", "--last", "99")
+    files = files_of(shop, "orders", "--window", "25", "--last", "99", ending=ending)
     expected = uninterrupted(files)
-    started(files, mortal)
-    with files.part.open("rb") as held:
+    saved = started(files, mortal)
+    held = os.open(files.out if ending == "db" else files.part, os.O_RDONLY)
+    try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        found = files.part.read_bytes(), files.mark.read_bytes()
         for word in ("--resume", "--overwrite"):
             capfd.readouterr()
             assert run([*files.command, word]) == 1
             assert "another dump is writing" in capfd.readouterr().err
-        assert (files.part.read_bytes(), files.mark.read_bytes()) == found
+        assert files.saved() == saved
+    finally:
+        os.close(held)
     assert run([*files.command, "--resume"]) == 0
-    assert (files.out.read_bytes(), files.report()) == expected
+    assert (files.content(), files.report()) == expected
 
 
 def test_a_dump_that_fails_before_its_first_page_leaves_nothing(
@@ -544,21 +620,32 @@ def test_quarantine_and_repairs_survive_kills(
 LATE = {"orders": ("order_id", 60), "shipments": ("increment_id", 60)}
 
 
-@pytest.mark.parametrize("entity", list(LATE))
-@pytest.mark.parametrize("lookback", [0, 50])
+@pytest.mark.parametrize(
+    ("entity", "lookback", "ending"),
+    [
+        ("orders", 0, "ndjson"),
+        ("shipments", 0, "ndjson"),
+        ("orders", 50, "ndjson"),
+        ("shipments", 50, "ndjson"),
+        ("orders", 50, "csv.gz"),
+        ("orders", 50, "parquet"),
+        ("orders", 50, "db"),
+        ("shipments", 50, "db"),
+    ],
+)
 def test_a_row_committed_late_is_found_by_looking_back(
-    entity: str, lookback: int, files_of: Callable[..., Files], mortal: Ask
+    entity: str, lookback: int, ending: str, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
     """With --lookback a row that appeared below the cursor is in the file, once; without it is not; none is twice."""
     name, number = LATE[entity]
     with Shop(orders=300) as shop:
         shop.database.delete(entity, number)
-        files = files_of(shop, entity, "--window", "20", "--last", "199")
+        files = files_of(shop, entity, "--window", "20", "--last", "199", ending=ending)
         assert started(files, mortal, past=number)["cursor"]["next_id"] == 80
         shop.database.insert(entity, {"entity_id": number, "increment_id": "late"})
         looking = ["--lookback", str(lookback)] if lookback else []
         for die_at in (30, 0):  # the first time it dies in the middle, and looks back twice
-            ended = mortal(*files.command, "--resume", *looking, die_at=die_at)
+            ended = mortal(*files.command, "--resume", *looking, die_at=die_at, rows_in_part=1)
             assert ended["status"] == (KILLED if die_at else 0), ended
         rows = files.rows()
         assert len({row[name] for row in rows}) == len(rows), "none is twice"
@@ -567,7 +654,7 @@ def test_a_row_committed_late_is_found_by_looking_back(
         there = [one for one in shop.database.ids(entity) if one < 200]
         assert len(rows) == files.report()["rows"] == len(there) - (not lookback)
         if lookback:
-            assert rows[-1] not in late, "it stands where it was found, and not in order of id"
+            assert rows[-1] not in late, "it stands where it was found, in a file not in order of id"
             digest = files.report()["digest"]
             assert run([*files.command, "--overwrite"]) == 0
             assert files.report()["digest"] == digest, "the digest knows no order"

@@ -10,6 +10,7 @@ It holds no key, no session and no password; its `where` is what was asked for.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,18 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.digests import Block, Digest
+from magento_pager.walk.changes import Changes
 from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.walking import Cursor, Quarantined
+from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Page
 
-KIND, VERSION = "magento-pager checkpoint", 1
+KIND, VERSION = "magento-pager checkpoint", 2
 MOST_MARKS = 64
+NAMED_MISFITS = 10
+"""Values of a column that are kept, of those that did not fit; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,12 @@ class Fingerprint:
         first: the first id, inclusive.
         last: the last id, inclusive.
         where: the user's conditions, as FIELD:OP:VALUE, sorted: all must hold, in whatever order.
-        format: of the output.
+        format: of the output, with `.gz` where it is packed.
+        columns: those that were chosen, in order; none for all.
+        typed: True where values are written and not the server's text.
+        password_hash: True where rows have that column.
+        details: True where rows are records in full.
+        since: the time from which on rows changed, in ISO 8601; empty for all rows.
     """
 
     shop: str
@@ -53,6 +62,11 @@ class Fingerprint:
     last: int
     where: tuple[str, ...] = ()
     format: str = "ndjson"
+    columns: tuple[str, ...] = ()
+    typed: bool = False
+    password_hash: bool = False
+    details: bool = False
+    since: str = ""
 
     def differences(self, asked: Fingerprint) -> tuple[str, ...]:
         """What this one says and what is asked, for each part in which they differ.
@@ -115,13 +129,33 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Misfits:
+    """The values of a column that did not fit, and so are null in the output.
+
+    Attributes:
+        column: the column.
+        count: how many.
+        first: the first of them, at most `NAMED_MISFITS`.
+    """
+
+    column: str
+    count: int
+    first: tuple[Misfit, ...]
+
+    def __str__(self) -> str:
+        words = ", ".join(f"id {one.id}: {one.value!r}" for one in self.first)
+        return f"{self.column} of {self.count} ({words}{', ...' if self.count > len(self.first) else ''})"
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a dump is safe, and all that must survive to go on from there.
 
     Attributes:
         fingerprint: what was asked for.
         cursor: where the walk goes on.
-        offset: bytes of the output that count; what is beyond was written after this was saved.
+        offset: how much of the output counts, in its own measure: bytes of a file, parts of a folder. What is beyond
+            was written after this was saved.
         counters: what was delivered so far, and what it cost.
         quarantined: rows left out, each with the reason, by id.
         repaired: ids of rows that were readable only after characters were taken out that XML forbids.
@@ -129,6 +163,9 @@ class Checkpoint:
         reached: no row that was met is above this id; exact where rows carry ids, else the end of a window.
         marks: pairs (id, offset), both rising: rows with that id or a higher one were written from that offset on. At
             most `MOST_MARKS`, the older the sparser; they say where to read the output back from.
+        misfits: values that did not fit their columns, by column.
+        changes: how the server was told to send only what changed; None where all rows are wanted.
+        began: when the first run began, by the server's clock, in ISO 8601; empty where it does not say.
     """
 
     fingerprint: Fingerprint
@@ -140,6 +177,9 @@ class Checkpoint:
     digest: Digest = field(default_factory=Digest)
     reached: int = -1
     marks: tuple[tuple[int, int], ...] = ()
+    misfits: tuple[Misfits, ...] = ()
+    changes: Changes | None = None
+    began: str = ""
 
     @property
     def complete(self) -> bool:
@@ -174,6 +214,14 @@ class Checkpoint:
         taken = self._with(page, rows, id_field, offset)
         return replace(taken, reached=max(self.reached, _highest(page, rows, id_field)))
 
+    def with_misfits(self, found: Iterable[Misfit]) -> Checkpoint:
+        """This, and values that did not fit."""
+        known = {one.column: one for one in self.misfits}
+        for one in found:
+            before = known.get(one.column, Misfits(one.column, 0, ()))
+            known[one.column] = Misfits(one.column, before.count + 1, (*before.first, one)[:NAMED_MISFITS])
+        return replace(self, misfits=tuple(known.values()))
+
     def lookback(self, ids: int) -> IdRange | None:
         """The ids to read once more: so many below the highest that was met, and all from there to the cursor.
 
@@ -200,6 +248,7 @@ class Checkpoint:
             quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
             repaired=tuple(sorted(repaired)),
             digest=self.digest.plus(rows, id_field),
+            changes=page.changes or self.changes,
         )
 
 
@@ -219,7 +268,15 @@ def load(path: Path) -> Checkpoint:
         FileNotFoundError: there is none.
         CheckpointMismatchError: it is damaged, of a newer version, or no checkpoint.
     """
-    data = path.read_bytes()
+    return decoded(path.read_bytes(), str(path))
+
+
+def decoded(data: bytes, path: str) -> Checkpoint:
+    """The checkpoint in the bytes of a file, as `encoded` made them.
+
+    Raises:
+        CheckpointMismatchError: see `load`.
+    """
     anew = "begin anew with --overwrite, or keep what there is by moving it away"
     try:
         outer = json.loads(data)
@@ -244,7 +301,7 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     return _sealed(content)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Give a file new content, all of it or none: written beside it, made safe, and renamed.
 
     Raises:
@@ -265,7 +322,53 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_folder(path)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def refuse_changes(
+    path: Path, before: Checkpoint | None, saved: Checkpoint | None, start: Checkpoint, *, finished: bool
+) -> None:
+    """Refuse what is not as it was before the lock, and a checkpoint of something else.
+
+    Args:
+        path: the output.
+        before: the checkpoint that was there before the lock was held.
+        saved: the one that is there now.
+        start: what is asked for.
+        finished: True where nothing is left to be done.
+
+    Raises:
+        BlockingIOError: another dump came between.
+        CheckpointMismatchError: something else was asked for when the checkpoint was made.
+    """
+    if finished or (before is None) is not (saved is None):
+        raise BlockingIOError(f"another dump has just been at {path}; try again")
+    if saved and (differences := saved.fingerprint.differences(start.fingerprint)):
+        raise CheckpointMismatchError(
+            f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; ask for "
+            "the same again, or begin anew with --overwrite",
+            differences=differences,
+        )
+
+
+def locked(path: Path, descriptor: int) -> int:
+    """The descriptor of a part, which is ours alone now.
+
+    Raises:
+        BlockingIOError: another dump has it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between opening and locking it may have been given its name, or removed.
+        alone = os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        alone = False
+    except OSError:
+        alone = True  # as far as can be known: a file system without locks
+    if not alone:
+        os.close(descriptor)
+        raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another --out")
+    return descriptor
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write every byte, in as many steps as it takes."""
     rest = memoryview(data)
     while rest:
@@ -294,7 +397,7 @@ def _sealed(content: Any) -> bytes:
 def _decoded(content: dict[str, Any]) -> Checkpoint:
     fingerprint, counters = content["fingerprint"], content["counters"]
     return Checkpoint(
-        Fingerprint(**fingerprint | {"where": tuple(fingerprint["where"])}),
+        Fingerprint(**fingerprint | {name: tuple(fingerprint[name]) for name in ("where", "columns")}),
         Cursor(**content["cursor"]),
         content["offset"],
         Counters(**counters | {"strategies": tuple(counters["strategies"])}),
@@ -303,6 +406,12 @@ def _decoded(content: dict[str, Any]) -> Checkpoint:
         Digest({number: Block(rows, int(total, 16)) for number, rows, total in content["digest"]}),
         content["reached"],
         tuple((number, offset) for number, offset in content["marks"]),
+        tuple(
+            Misfits(one["column"], one["count"], tuple(Misfit(**found) for found in one["first"]))
+            for one in content["misfits"]
+        ),
+        Changes(**content["changes"]) if content["changes"] else None,
+        content["began"],
     )
 
 

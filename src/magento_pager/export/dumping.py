@@ -63,8 +63,8 @@ class Dump:
         Raises:
             OSError: the output did not take it; the checkpoint is the one before it.
         """
-        self._sink.write(page.rows)
-        return self._made(self.checkpoint.after(page, self._id_field, self._sink.position))
+        misfits = self._sink.write(page.rows)
+        return self._made(self.checkpoint.after(page, self._id_field, self._sink.position).with_misfits(misfits))
 
     def add_late(self, page: Page, known: Container[str]) -> Checkpoint:
         """Make safe what is new on a page below the cursor.
@@ -77,8 +77,9 @@ class Dump:
             OSError: see `add`.
         """
         rows = [row for row in page.rows if self.known_by(row) not in known]
-        self._sink.write(rows)
-        return self._made(self.checkpoint.after_late(page, rows, self._id_field, self._sink.position))
+        misfits = self._sink.write(rows)
+        after = self.checkpoint.after_late(page, rows, self._id_field, self._sink.position)
+        return self._made(after.with_misfits(misfits))
 
     def known_by(self, row: Row) -> str:
         """What no other row of the list has: its id, or its identity where rows carry no id."""

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from magento_pager.export.checkpoints import Checkpoint
 
 
@@ -17,17 +19,21 @@ class Report:
         checkpoint: what is safe.
         complete: True once every id asked for was covered and the output has its name.
         error: what stopped the dump, or None.
+        details: the way by which records in full came in this run, and why it is no faster one; None without them.
     """
 
     checkpoint: Checkpoint
     complete: bool = False
     error: str | None = None
+    details: Mapping[str, str | None] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         counters = self.checkpoint.counters
         return {
             "entity": self.checkpoint.fingerprint.entity,
+            "asked": asdict(self.checkpoint.fingerprint),
+            "began": self.checkpoint.began or None,
             "strategy": " + ".join(counters.strategies),
             "rows": counters.rows,
             "calls": counters.calls,
@@ -37,10 +43,33 @@ class Report:
             "first_id": counters.first_id,
             "last_id": counters.last_id,
             "verified": counters.verified,
+            "updated_since": self._since,
             "quarantined": [asdict(one) for one in self.checkpoint.quarantined],
             "repaired": list(self.checkpoint.repaired),
+            "details": self.details and dict(self.details),
+            "misfits": [
+                {
+                    "column": misfits.column,
+                    "count": misfits.count,
+                    "first": [{"id": one.id, "value": one.value} for one in misfits.first],
+                }
+                for misfits in self.checkpoint.misfits
+            ],
             "digest": str(self.checkpoint.digest),
             "digests": self.checkpoint.digest.as_json(),
             "complete": self.complete,
             "error": self.error,
+        }
+
+    @property
+    def _since(self) -> dict[str, Any] | None:
+        """Since when rows were wanted, and the evidence that the server understood; None where all were."""
+        changes = self.checkpoint.changes
+        if not self.checkpoint.fingerprint.since:
+            return None
+        return {
+            "time": self.checkpoint.fingerprint.since,
+            "condition": " and ".join(map(str, changes.conditions)) if changes else None,
+            "verified": changes.verified if changes else None,
+            "row": changes.row if changes else None,
         }

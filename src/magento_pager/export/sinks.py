@@ -1,79 +1,379 @@
-"""Sinks: the formats of an output. A sink takes whole pages and says after each how much of the output counts.
+"""Sinks, and the formats that are text: NDJSON and CSV, as they are or packed by gzip.
 
-A sink does not know the output's names, nor when it is safe on a disk: that is `outputs`' work.
+What lives here: what a sink is, what is asked of an output, and how rows become text and text rows again. A sink does
+not know the output's names, nor when it is safe on a disk: that is `outputs`' work. Parquet and SQLite, which are no
+text, have modules of their own.
+
+- NDJSON: one object per line, in UTF-8. Typed, integers and decimals are numbers with all their digits and moments are
+  texts as in RFC 3339, in UTC: `2023-10-01T04:52:26Z`.
+- CSV: RFC 4180, in UTF-8, with a header. Nothing at all is NULL and `""` is an empty text, as PostgreSQL has it. Lists
+  and records are JSON. The columns are fixed before the first row, so those that are not declared go into the last one,
+  `other_columns`, as a JSON object: nothing that a server sends is lost.
+- gzip: a member for each page, which is one stream to every reader, and can be cut back to the end of a page.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import json
+import os
+import re
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from gzip import GzipFile
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import orjson
 
 from magento_pager.export.checkpoints import write_all
+from magento_pager.export.schema import OTHER_COLUMNS, SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from magento_pager.export.schema import Schema
     from magento_pager.walk.reading import Row
+    from magento_pager.walk.walking import Misfit
 
+Format: TypeAlias = Literal["ndjson", "csv", "parquet", "sqlite"]
+
+FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet", "sqlite")
+TYPED_ALWAYS = frozenset({"parquet", "sqlite"})
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".db": "sqlite",
+}
+"""The formats that the ending of a name stands for; every other stands for NDJSON."""
 
 BATCH = 256
 """Rows that are made into text at a time: the text of a whole page would take half as much memory as its rows."""
+LINE_END = "\r\n"  # of CSV
+
+_TO_QUOTE = re.compile(r'[",\r\n]')
+_CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,]*)(,|\Z)')
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is asked of an output.
+
+    Attributes:
+        schema: of the list.
+        format: how rows are written.
+        packed: by gzip; text only.
+        columns: those to write, in this order; empty for all.
+        typed: values instead of the server's text, as Parquet and SQLite always have.
+        details: rows are records in full.
+        secret: rows have `password_hash`.
+
+    Raises:
+        ValueError: what does not go together.
+    """
+
+    schema: Schema
+    format: Format = "ndjson"
+    packed: bool = False
+    columns: tuple[str, ...] = ()
+    typed: bool = False
+    details: bool = False
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if self.packed and self.format in TYPED_ALWAYS:
+            raise ValueError(f"gzip is for text, and {self.format} is none (Parquet is packed as it is)")
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"a column is named twice: {', '.join(self.columns)}")
+        if SECRET in self.columns and not self.secret:
+            raise ValueError(f"{SECRET} is dropped unless it is asked for: add --password-hash")
+        keys = {self.schema.key, self.schema.identity or self.schema.key}
+        if self.format == "sqlite" and self.columns and not keys.intersection(self.columns):
+            raise ValueError(f"a table needs the column that its rows are told apart by: {' or '.join(sorted(keys))}")
+
+    @property
+    def has_values(self) -> bool:
+        """True where values are written and not the server's text."""
+        return self.typed or self.format in TYPED_ALWAYS
+
+    @property
+    def name(self) -> str:
+        """The format, as in a fingerprint.
+
+        >>> from magento_pager.export.schema import SCHEMAS
+        >>> Layout(SCHEMAS["orders"], "csv", packed=True).name
+        'csv.gz'
+        """
+        return self.format + ".gz" * self.packed
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Columns that are asked for and that no row is known to have."""
+        known = {*self.schema.columns, *self.schema.details, OTHER_COLUMNS}
+        return tuple(one for one in self.columns if one not in known)
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The columns of a table, but for those that are found later."""
+        if self.columns:
+            return self.columns
+        names = (*self.schema.columns, *(self.schema.details if self.details else ()))
+        return tuple(one for one in names if self.secret or one != SECRET)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of a format that fixes them before the first row."""
+        return self.columns or (*self.declared, OTHER_COLUMNS)
+
+    def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
+        """Rows as they are to be written: the columns that are asked for, and typed where that is.
+
+        Args:
+            rows: as the server sent them.
+            misfits: takes what does not fit.
+        """
+        fixed = set(self.header) if self.format in {"csv", "parquet"} else None
+        for row in rows:
+            picked = row
+            if fixed is not None and OTHER_COLUMNS in fixed and not fixed.issuperset(row):
+                picked = {name: value for name, value in row.items() if name in fixed}
+                other = {name: value for name, value in row.items() if name not in fixed}
+                picked[OTHER_COLUMNS] = json_text(other)
+            elif self.columns:
+                picked = {name: row[name] for name in self.columns if name in row}
+            if self.has_values:
+                picked, found = self.schema.typed(picked, self.schema.known_by(row))
+                misfits += found
+            yield picked
 
 
 class Sink(Protocol):
-    """A format of rows.
+    """What takes rows."""
 
-    Attributes:
-        position: bytes of the output so far. One that is cut back to a position, and given to a new sink that begins
-            there, goes on as if nothing had happened.
-    """
+    @property
+    def position(self) -> int:
+        """How much of the output there is so far, in the output's own measure.
 
-    position: int
+        One that is cut back to a position, and given to a new sink that begins there, goes on as if nothing had
+        happened.
+        """
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Hand the rows of one page to the system, all of them; nothing is kept back.
+    @property
+    def waiting(self) -> bool:
+        """True while it would rather take more rows before it is made safe."""
+
+    def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
+        """Take the rows of one page, all of them, as the server sent them.
+
+        Returns:
+            The values that do not fit, where values are written.
 
         Raises:
             OSError: some were not taken; the position is as it was.
         """
 
+    def sync(self) -> None:
+        """Make safe what was taken.
 
-class NdjsonSink:
-    """One JSON object per line, in UTF-8."""
+        Raises:
+            OSError: the disk did not take it.
+        """
 
-    def __init__(self, descriptor: int, position: int = 0) -> None:
+
+class TextSink:
+    """Rows as text, into an open file."""
+
+    waiting = False
+
+    def __init__(self, descriptor: int, layout: Layout, position: int = 0) -> None:
         """Go on where a file stands.
 
         Args:
             descriptor: of the open file. Python's own layers would keep bytes back after a failure.
+            layout: what is asked for.
             position: bytes that are in it.
         """
         self.position = position
         self._descriptor = descriptor
+        self._layout = layout
+        self._line = csv_lines(layout.header) if layout.format == "csv" else line
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Write the rows of one page."""
+    def write(self, rows: Sequence[Row]) -> list[Misfit]:
+        """Write the rows of one page; nothing is kept back."""
+        misfits: list[Misfit] = []
         written = 0
-        for start in range(0, len(rows), BATCH):
-            data = b"".join(map(line, rows[start : start + BATCH]))
-            write_all(self._descriptor, data)
-            written += len(data)
+        # An empty file is no gzip, and a CSV has a header even where there is no row.
+        if rows or self.position == 0:
+            packer = zlib.compressobj(wbits=31) if self._layout.packed else None  # with a header that knows no time
+            for data in self._texts(rows, misfits):
+                written += self._put(packer.compress(data) if packer else data)
+            written += self._put(packer.flush() if packer else b"")
         self.position += written
+        return misfits
+
+    def sync(self) -> None:
+        """Make it safe."""
+        os.fsync(self._descriptor)
+
+    def _texts(self, rows: Sequence[Row], misfits: list[Misfit]) -> Iterator[bytes]:
+        if self.position == 0 and self._layout.format == "csv":
+            yield (",".join(map(cell, self._layout.header)) + LINE_END).encode()
+        for start in range(0, len(rows), BATCH):
+            yield b"".join(map(self._line, self._layout.values(rows[start : start + BATCH], misfits)))
+
+    def _put(self, data: bytes) -> int:
+        write_all(self._descriptor, data)
+        return len(data)
 
 
 def line(row: Row) -> bytes:
     r"""A row as one line: no blanks between its parts, and no character escaped that JSON can hold as it is.
 
-    >>> line({"order_id": "3", "customer_firstname": "Łukasz"}).decode()
-    '{"order_id":"3","customer_firstname":"Łukasz"}\n'
+    >>> line({"order_id": 3, "tax_amount": Decimal("0.5000"), "customer_firstname": "Łukasz"}).decode()
+    '{"order_id":3,"tax_amount":0.5000,"customer_firstname":"Łukasz"}\n'
     """
-    return orjson.dumps(row) + b"\n"
+    return orjson.dumps(row, _number, orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
 
-def read_back(path: Path, start: int) -> Iterator[Row]:
-    """The rows that a file holds from an offset on."""
-    with path.open("rb") as stream:
+def json_text(value: Any) -> str:
+    """A list or a record as JSON.
+
+    >>> json_text(["10", "12"])
+    '["10","12"]'
+    """
+    return orjson.dumps(value, _number, orjson.OPT_UTC_Z).decode()
+
+
+def csv_lines(header: Sequence[str]) -> Callable[[Row], bytes]:
+    r"""What makes a row a line of CSV with these columns.
+
+    >>> csv_lines(["order_id", "customer_note", "coupon_code", "total_due"])(
+    ...     {"order_id": "3", "customer_note": 'a "gift",\nplease', "coupon_code": ""}
+    ... )
+    b'3,"a ""gift"",\nplease","",\r\n'
+    """
+    return lambda row: (",".join([cell(row.get(name)) for name in header]) + LINE_END).encode()
+
+
+def cell(value: Any) -> str:
+    """A value as a cell of CSV: nothing for None, two quotation marks for an empty text.
+
+    >>> cell(None), cell(""), cell("a,b"), cell(Decimal("5.0000")), cell(["10"])
+    ('', '""', '"a,b"', '5.0000', '"[""10""]"')
+    """
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else plain(value)
+    if not text or _TO_QUOTE.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def plain(value: Any) -> str:
+    """A value as text, with all its digits, and moments as in RFC 3339.
+
+    >>> from datetime import UTC
+    >>> plain(datetime(2023, 10, 1, 4, 52, 26, tzinfo=UTC)), plain(Decimal("0E-9")), plain({"a": "1"})
+    ('2023-10-01T04:52:26Z', '0.000000000', '{"a":"1"}')
+    """
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return format(value, "f") if isinstance(value, Decimal) else json_text(value)
+
+
+def _number(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{value!r} has no form as JSON")
+
+
+def read_text(path: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
+    """The rows that a file holds from the end of a page on, as the server sent them or typed, as they were written.
+
+    What is null is left out, as where the server sent nothing.
+
+    Args:
+        path: the file.
+        layout: how it was written.
+        start: bytes to leave out.
+    """
+    with ExitStack() as stack:
+        stream: Any = stack.enter_context(path.open("rb"))
         stream.seek(start)
-        yield from map(orjson.loads, stream)
+        if layout.packed:
+            stream = stack.enter_context(GzipFile(fileobj=stream))
+        if layout.format == "csv":
+            cells = csv_cells(stack.enter_context(TextIOWrapper(stream, "utf-8", newline="")))
+            header = [str(one) for one in next(cells, ())] if start == 0 else layout.header
+            rows: Iterator[Row] = (dict(zip(header, one, strict=True)) for one in cells)
+        elif layout.typed:
+            rows = (json.loads(one, parse_float=Decimal) for one in stream)
+        else:
+            rows = map(orjson.loads, stream)
+        for row in rows:
+            yield restored(row, layout)
+
+
+def csv_cells(lines: Iterable[str]) -> Iterator[list[str | None]]:
+    r"""The cells of each record: None for nothing, "" for an empty text.
+
+    Raises:
+        ValueError: a quotation does not end.
+
+    >>> list(csv_cells(['a,"b,\r\n', '""c"" d",\r\n', ',"",3\r\n']))
+    [['a', 'b,\r\n"c" d', None], [None, '', '3']]
+    """
+    record = ""
+    for one in lines:
+        record += one
+        if record.count('"') % 2:
+            continue  # a line break inside a quotation
+        found, record = record.removesuffix("\n").removesuffix("\r"), ""
+        cells: list[str | None] = []
+        for match in _CELL.finditer(found):
+            text = match[1]
+            cells.append(text[1:-1].replace('""', '"') if text.startswith('"') else text or None)
+            if not match[2]:
+                break
+        yield cells
+    if record:
+        raise ValueError("the last quotation does not end: the file is cut short")
+
+
+def restored(row: Row, layout: Layout) -> Row:
+    """A row that was written, as it was before: values of their types, lists and records, without what is null."""
+    schema = layout.schema
+    found: Row = {}
+    for name, value in row.items():
+        if value is None:
+            continue
+        if name == OTHER_COLUMNS and layout.format in {"csv", "parquet"}:
+            found |= orjson.loads(value)
+        elif name in schema.nested and isinstance(value, str):
+            found[name] = orjson.loads(value) if value[:1] in {"[", "{"} else value
+        elif layout.has_values:
+            found[name] = _VALUES[schema.kind(name)](value)
+        else:
+            found[name] = value
+    return found
+
+
+def _decimal(value: Any) -> Decimal:
+    return value if isinstance(value, Decimal) else Decimal(str(value))
+
+
+def _datetime(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "integer": int,
+    "decimal": _decimal,
+    "datetime": _datetime,
+    "text": lambda value: value,
+}

@@ -1,0 +1,398 @@
+"""SQLite: a table for each list, in one file that may hold them all.
+
+What lives here: the table, the row of the checkpoint beside it, and reading both. The rows of a page and the checkpoint
+that covers them are one transaction, so each page is in the table exactly once, whenever a process is killed; there is
+no FILE.part and no FILE.checkpoint. A table is finished when its row in `magento_pager_dumps` says so.
+
+- Integers are INTEGER. Decimals are DECIMAL, which SQLite keeps as a number: compared and sorted as such, and exact up
+  to 15 digits; one that has more is null and reported. Moments are TEXT as in RFC 3339, in UTC,
+  `2023-10-01T04:52:26Z`, which sort as they follow each other. Lists and records are JSON.
+- The primary key is the id, or the identity where rows carry no id. A row that is there already is replaced.
+- A column that is not declared is added, as TEXT, when it is first met.
+
+A dump holds a lock on the file from beginning to end, so lists are dumped into it one after the other. Reading it
+meanwhile is allowed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from magento_pager.errors import CheckpointMismatchError
+from magento_pager.export.checkpoints import decoded, encoded, locked, refuse_changes
+from magento_pager.export.sinks import BATCH, plain, restored
+from magento_pager.walk.walking import Misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from magento_pager.export.checkpoints import Checkpoint
+    from magento_pager.export.schema import Kind
+    from magento_pager.export.sinks import Layout
+    from magento_pager.walk.reading import Row
+
+DUMPS = "magento_pager_dumps"
+EXACT_DIGITS = 15
+"""Digits that a number of SQLite keeps, as any IEEE double does."""
+PATIENCE = 60.0
+"""Seconds to wait for whoever else writes to the file."""
+TYPES: dict[Kind, str] = {"integer": "INTEGER", "decimal": "DECIMAL", "datetime": "TEXT", "text": "TEXT"}
+
+
+class TableSink:
+    """Rows into a table, within a transaction that somebody else ends. The position is one above the highest id."""
+
+    waiting = False
+
+    def __init__(
+        self, connection: sqlite3.Connection, layout: Layout, position: int = 0, *, anew: bool = False
+    ) -> None:
+        """Go on with a table.
+
+        Args:
+            connection: to the database.
+            layout: what is asked for.
+            position: see above; 0 where rows carry no id.
+            anew: throw away the table that there is, with the first page.
+        """
+        self.position = position
+        self._connection = connection
+        self._layout = layout
+        self._anew = anew
+        self._columns: dict[str, None] = {}
+        self._key = layout.schema.key
+        self._insert = ""
+
+    def write(self, rows: Sequence[Row]) -> list[Misfit]:
+        """Insert the rows of one page; those that are there already are replaced."""
+        with as_os_error():
+            return self._written(rows)
+
+    def _written(self, rows: Sequence[Row]) -> list[Misfit]:
+        misfits: list[Misfit] = []
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN IMMEDIATE")
+        if self._anew:
+            self._connection.execute(f"DROP TABLE IF EXISTS {named(self._layout.schema.entity)}")
+            self._anew = False
+        for start in range(0, len(rows), BATCH):
+            values = list(self._layout.values(rows[start : start + BATCH], misfits))
+            self._prepare(values)
+            self._connection.executemany(self._insert, [self._bound(row, misfits) for row in values])
+        self.position = max(self.position, *(int(row.get(self._layout.schema.key, -1)) + 1 for row in rows), 0)
+        return misfits
+
+    def sync(self) -> None:
+        """Nothing is left to do: the transaction does it."""
+
+    def make_table(self) -> None:
+        """Make an empty table, where no row was met."""
+        if not columns_of(self._connection, self._layout.schema.entity):
+            self._create(self._layout.schema.key)
+
+    def _prepare(self, rows: Sequence[Row]) -> None:
+        """Have a table with all columns of these rows."""
+        schema, table = self._layout.schema, named(self._layout.schema.entity)
+        if not self._columns:
+            self._columns = dict.fromkeys(self._table_for(rows[0]))
+            (self._key,) = keys_of(self._connection, schema.entity)
+        if any(self._key not in row for row in rows):  # SQLite would make up an id
+            raise CheckpointMismatchError(
+                f"the rows in {schema.entity} are told apart by {self._key}, which new ones do not carry: begin anew "
+                "with --overwrite"
+            )
+        new = {name: None for row in rows for name in row if name not in self._columns}
+        for name in new:
+            self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {named(name)} {TYPES[schema.kind(name)]}")
+        if new or not self._insert:
+            self._columns |= new
+            names = [named(name) for name in self._columns]
+            updates = ", ".join(f"{name} = excluded.{name}" for name in names)
+            self._insert = (
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  quoted
+                f" ON CONFLICT ({named(self._key)}) DO UPDATE SET {updates}"
+            )
+
+    def _table_for(self, row: Row) -> list[str]:
+        """The columns of the table: the one that there is, or a new one that can hold this row."""
+        schema, table = self._layout.schema, named(self._layout.schema.entity)
+        there = columns_of(self._connection, schema.entity)
+        if there and self._connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
+            self._connection.execute(f"DROP TABLE {table}")  # it was made before anybody knew whether rows carry ids
+            there = []
+        if not there:
+            self._create(schema.key if schema.key in row else schema.identity or schema.key)
+        return columns_of(self._connection, schema.entity)
+
+    def _create(self, key: str) -> None:
+        schema = self._layout.schema
+        definitions = [
+            f"{named(name)} {TYPES[schema.kind(name)]}{' NOT NULL PRIMARY KEY' * (name == key)}"
+            for name in dict.fromkeys((*self._layout.declared, key))
+        ]
+        self._connection.execute(f"CREATE TABLE {named(schema.entity)} ({', '.join(definitions)})")
+
+    def _bound(self, row: Row, misfits: list[Misfit]) -> list[Any]:
+        """The values for the statement."""
+        bound = []
+        for name in self._columns:
+            value = row.get(name)
+            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+                misfits.append(Misfit(self._layout.schema.known_by(row), name, plain(value)))
+                value = None
+            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
+        return bound
+
+
+class SqliteOutput:
+    """A list in a database. Making it only looks at what is there; `begin` and the first page change it.
+
+    Rows that changed since are put into a finished table with `into_existing`: the table stays finished, the rows of
+    each page replace those with their keys, and the checkpoint of that dump, which is another one, is committed with
+    them, under the name `ENTITY increment`, until `settle` forgets it.
+
+    Attributes:
+        path: the database.
+        part: the same; rows go nowhere else.
+        saved: the checkpoint to go on from; None to begin anew.
+        finished: True where nothing is left to be done but `settle`.
+
+    Raises:
+        ValueError: what is there is no database; with `into_existing`, that holds no finished table of the list.
+        FileExistsError: what is there may neither be gone on with nor be replaced.
+        CheckpointMismatchError: the checkpoint is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        layout: Layout,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        into_existing: bool = False,
+    ) -> None:
+        self.path = self.part = Path(path)
+        self._layout = layout
+        self._entity = layout.schema.entity
+        self._name = f"{self._entity} increment" if into_existing else self._entity
+        self._resume = resume
+        self._overwrite = overwrite
+        self._into_existing = into_existing
+        self._descriptor: int | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._sink: TableSink | None = None
+        self.saved, self.finished = self._found()
+
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """The files that are ours."""
+        return (self.path, self.path.with_name(self.path.name + "-journal"))
+
+    @property
+    def begun(self) -> bool:
+        """True while the database is ours."""
+        return self._descriptor is not None
+
+    def begin(self, start: Checkpoint) -> tuple[Checkpoint, TableSink]:
+        """Take hold of the database. See `FileOutput.begin`."""
+        before = self.saved
+        self._descriptor = locked(self.path, os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        try:
+            self.saved, self.finished = self._found()
+            refuse_changes(self.path, before, self.saved, start, finished=self.finished)
+            self._connection = connected(self.path)
+            offset = self.saved.offset if self.saved else 0
+            anew = self.saved is None and not self._into_existing
+            self._sink = TableSink(self._connection, self._layout, offset, anew=anew)
+        except BaseException:
+            self.close()
+            raise
+        return self.saved or start, self._sink
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """End the transaction of the page, with the checkpoint in it."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {DUMPS} "
+                "(name TEXT PRIMARY KEY, state TEXT NOT NULL, checkpoint TEXT NOT NULL)"
+            )
+            self._set("unfinished", checkpoint)
+        self.saved = checkpoint
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def publish(self) -> None:
+        """Say that the table is finished."""
+        if self._sink is None or self.saved is None:
+            raise ValueError(f"{self.path} is not open")
+        with self._transaction():
+            self._sink.make_table()
+            self._set("finished", self.saved)
+        self.finished = True
+
+    def settle(self) -> None:
+        """The last step: the report is written."""
+        if self.saved is None:
+            return
+        with self._transaction() as connection:
+            if self._into_existing:
+                connection.execute(f"DELETE FROM {DUMPS} WHERE name = ?", (self._name,))  # noqa: S608  a constant
+            else:
+                self._set("settled", self.saved)
+
+    def close(self) -> None:
+        """Let go of the database; a page that was not kept is not in it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()  # before the lock's descriptor: closing that lifts the locks of this process
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            if os.fstat(descriptor).st_size == 0:
+                self.path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def tail(self, offset: int) -> Iterator[Row]:
+        """The rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
+        with closing(connected(self.path)) as connection:
+            for key in keys_of(connection, self._entity):
+                rows = connection.execute(f"SELECT {named(key)} FROM {named(self._entity)}")  # noqa: S608  quoted
+                yield from ({key: str(value)} for (value,) in rows if isinstance(value, str) or value >= offset)
+
+    def _set(self, state: str, checkpoint: Checkpoint) -> None:
+        assert self._connection is not None  # noqa: S101  within a transaction
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {DUMPS} VALUES (?, ?, ?)",  # noqa: S608  a constant
+            (self._name, state, encoded(checkpoint).decode()),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        """The transaction that is on its way, or a new one, to its end."""
+        own = self._connection is None  # `settle` comes after a dump that was found to be finished
+        connection = self._connection = self._connection or connected(self.path)
+        try:
+            with as_os_error(self.path):
+                if not connection.in_transaction:
+                    connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+        finally:
+            if own:
+                connection.close()
+                self._connection = None
+
+    def _found(self) -> tuple[Checkpoint | None, bool]:
+        """The checkpoint to go on from, and whether nothing is left to be done."""
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"{self.path} is no regular file")
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            if self._into_existing:
+                raise ValueError(f"{self.path} holds no finished {self._entity}: dump them first")
+            return None, False
+        with as_os_error(self.path), closing(connected(self.path)) as connection:
+            dumps = _dumps(connection)
+            there = bool(columns_of(connection, self._entity))
+        state, saved = dumps.get(self._name, ("", ""))
+        if self._into_existing and dumps.get(self._entity, ("unfinished", ""))[0] == "unfinished":
+            raise ValueError(f"{self.path} holds no finished {self._entity}: dump them first")
+        if self._resume and state in {"unfinished", "finished"}:
+            return decoded(saved.encode(), f"the checkpoint of {self._name} in {self.path}"), state == "finished"
+        if self._overwrite or not (state or there) or (self._into_existing and not state):
+            return None, False
+        if state == "unfinished":
+            raise FileExistsError(
+                f"{self._name} in {self.path} is an unfinished dump: go on with --resume, or throw it away with "
+                "--overwrite"
+            )
+        if self._resume and state == "settled":
+            return None, True
+        raise FileExistsError(
+            f"{self.path} has a table {self._entity} already; choose another name or replace it with --overwrite"
+        )
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """A connection to a database that is there. What a killed process left half done is undone.
+
+    Raises:
+        ValueError: it is no database.
+        OSError: it cannot be opened.
+    """
+    with as_os_error(path):
+        connection = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, isolation_level=None, timeout=PATIENCE
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorname == "SQLITE_NOTADB":
+                raise ValueError(f"{path} is no database of SQLite") from None
+            raise
+    return connection
+
+
+@contextmanager
+def as_os_error(path: Path | None = None) -> Generator[None]:
+    """What SQLite could not do is an error like that of any file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error), path and str(path)) from error
+
+
+def named(name: str) -> str:
+    """A name as SQL has it, whatever is in it.
+
+    >>> named('set')
+    '"set"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table; none where there is no such table."""
+    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({named(table)})")]
+
+
+def keys_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The column that is the primary key, if the table is there."""
+    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({named(table)})") if one[5]]
+
+
+def finished_tables(path: Path) -> list[str]:
+    """The lists that are finished in a database."""
+    with closing(connected(path)) as connection:
+        return [name for name, (state, _) in _dumps(connection).items() if state != "unfinished" and " " not in name]
+
+
+def read_table(path: Path, layout: Layout) -> Iterator[Row]:
+    """The rows of a table, in the order of their keys.
+
+    Raises:
+        ValueError: there is no finished table of that list.
+    """
+    entity = layout.schema.entity
+    if entity not in finished_tables(path):
+        raise ValueError(f"{path} holds no finished {entity}")
+    with closing(connected(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        for row in connection.execute(f"SELECT * FROM {named(entity)} ORDER BY rowid"):  # noqa: S608  quoted
+            yield restored(dict(row), layout)
+
+
+def _dumps(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """By name, the state and the checkpoint of each dump."""
+    if not columns_of(connection, DUMPS):
+        return {}
+    return {name: (state, saved) for name, state, saved in connection.execute(f"SELECT * FROM {DUMPS}")}  # noqa: S608

@@ -1,0 +1,143 @@
+"""Finished outputs, read back: the rows of a file, a folder or a table, whatever its format.
+
+What lives here: telling formats and lists apart by what is there. How rows are read is known where they are written.
+"""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magento_pager.export import parquet, sqlite
+from magento_pager.export.schema import SCHEMAS
+from magento_pager.export.sinks import Layout, csv_cells, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from magento_pager.export.sinks import Format
+    from magento_pager.walk.reading import Row
+
+GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
+LOOKED_AT = 100
+"""Rows that say whether a text file is typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A finished output. Iterate it for its rows, in the order in which they lie there, as often as you like.
+
+    Rows are as `Schema.typed` makes them where the output is typed, but that a Decimal may have lost or gained zeros at
+    its end, and as the server sent them where it is not. What is null is an absent key in both.
+
+    Attributes:
+        path: the file or the folder.
+        layout: how it is written.
+    """
+
+    path: Path
+    layout: Layout
+
+    @property
+    def entity(self) -> str:
+        """The list that the rows are of."""
+        return self.layout.schema.entity
+
+    @property
+    def format(self) -> Format:
+        """One of `ndjson`, `csv`, `parquet` and `sqlite`."""
+        return self.layout.format
+
+    @property
+    def typed(self) -> bool:
+        """True where rows have values, not texts."""
+        return self.layout.has_values
+
+    def __iter__(self) -> Iterator[Row]:
+        if self.format == "parquet":
+            return parquet.read_parts(self.path, self.layout)
+        if self.format == "sqlite":
+            return sqlite.read_table(self.path, self.layout)
+        return read_text(self.path, self.layout)
+
+
+def stored(path: str | Path, entity: str | None = None) -> Stored:
+    """The finished output of that name.
+
+    Args:
+        path: a file of NDJSON, CSV or SQLite, or a folder of Parquet.
+        entity: the list it is of; None to see it from its columns, or from the one table that there is.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is none of ours, or which list it is of cannot be seen.
+    """
+    path = Path(path)
+    if entity is not None and entity not in SCHEMAS:
+        raise ValueError(f"there is no list {entity!r}; the lists are {', '.join(SCHEMAS)}")
+    if path.is_dir():
+        if not (path / PARQUET_FOLDER).exists():
+            raise ValueError(f"{path} is a folder without {PARQUET_FOLDER}")
+        return Stored(path, Layout(SCHEMAS[entity or _entity_of(parquet.columns_of(path), path)], "parquet"))
+    with path.open("rb") as file:
+        start = file.read(len(SQLITE))
+    if start == SQLITE:
+        return Stored(path, Layout(SCHEMAS[entity or _only(sqlite.finished_tables(path), path)], "sqlite"))
+    return _text(path, entity, packed=start.startswith(GZIP))
+
+
+def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
+    """A file of text; its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
+    with gzip.open(path) if packed else path.open("rb") as stream:
+        first = stream.readline()
+    is_csv = bool(first) and not first.startswith(b"{")
+    columns: Collection[str] = ()
+    if is_csv:
+        columns = [str(one) for one in next(csv_cells([first.decode()]))]
+    anything = Layout(SCHEMAS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
+    found = list(islice(read_text(path, anything), LOOKED_AT))
+    if entity is None:
+        entity = _entity_of(columns or {name for row in found for name in row}, path)
+    layout = replace(anything, schema=SCHEMAS[entity])
+    return Stored(path, replace(layout, typed=_typed(found, layout)))
+
+
+def _typed(rows: Iterable[Row], layout: Layout) -> bool:
+    """Whether text holds values: numbers, or moments that are not as the server writes them."""
+    return any(
+        isinstance(value, int | float | Decimal | datetime)
+        or (isinstance(value, str) and layout.schema.kind(name) == "datetime" and value[10:11] == "T")
+        for row in rows
+        for name, value in row.items()
+    )
+
+
+TELLING = (
+    ("creditmemo_id", "creditmemos"),
+    ("invoice_id", "invoices"),
+    ("shipment_id", "shipments"),
+    ("total_qty", "shipments"),  # whose rows may carry no id
+    ("base_grand_total", "orders"),
+    ("order_id", "invoices"),  # whose rows carry no id, and little else, up to 1.7.0.0
+    ("customer_id", "customers"),
+    ("product_id", "products"),
+)
+"""Columns and the lists they tell of; the first one that is there decides."""
+
+
+def _entity_of(columns: Collection[str], path: Path) -> str:
+    for column, entity in TELLING:
+        if column in columns:
+            return entity
+    raise ValueError(f"the columns of {path} do not tell which list it is of: name it")
+
+
+def _only(tables: Collection[str], path: Path) -> str:
+    if len(tables) == 1:
+        return next(iter(tables))
+    raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")

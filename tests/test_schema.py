@@ -1,0 +1,193 @@
+"""Values instead of texts: what fits, what is nothing, and what is reported."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager import connect
+from magento_pager.export.schema import FRACTION_DIGITS, INTEGERS, SCHEMAS, WHOLE_DIGITS, Kind, value_of
+from magento_pager.fake import PROFILES, Shop
+from magento_pager.fake.lists import listing
+from magento_pager.shop.operations import OPERATIONS
+from magento_pager.walk.walking import Misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REFUSED: list[tuple[Kind, str]] = [
+    ("integer", "12a"),
+    ("integer", "1.5"),
+    ("integer", " 1"),
+    ("integer", "١٢"),
+    ("integer", "9223372036854775808"),
+    ("integer", "-9223372036854775809"),
+    ("integer", "9" * 5000),
+    ("decimal", "1,5"),
+    ("decimal", "NaN"),
+    ("decimal", "Infinity"),
+    ("decimal", "1e3"),
+    ("decimal", "--1"),
+    ("decimal", "0.0000000001"),
+    ("decimal", "1" * 30),
+    ("datetime", "2023-02-29 00:00:00"),
+    ("datetime", "2023-00-00 00:00:00"),
+    ("datetime", "2023-01-01"),
+    ("datetime", "2023-01-01T00:00:00"),
+    ("datetime", "2023-01-01 25:00:00"),
+    ("datetime", "yesterday"),
+]
+
+
+@pytest.mark.parametrize("entity", list(SCHEMAS))
+def test_every_column_of_every_version_is_declared(entity: str) -> None:
+    """What the WSDLs declare for a list, of all versions together, is declared here: as a column or as a detail."""
+    schema, operation = SCHEMAS[entity], OPERATIONS[entity]
+    assert (schema.key, schema.identity) == (operation.id_field, operation.identity_field)
+    declared = {*schema.columns, *schema.details}
+    for profile in PROFILES.values():
+        if entity in profile.lists:
+            for one in listing(entity, profile).fields:
+                assert one.name in declared, f"{one.name} of {profile}"
+                assert (one.name in schema.nested) >= (not one.type.startswith("xsd:")), one
+                if one.type == "xsd:int":
+                    assert schema.kind(one.name) == "integer", one
+    assert schema.kind(schema.key) == "integer"
+    assert not set(schema.columns) & set(schema.details)
+    assert schema.nested <= declared
+
+
+def test_what_only_looks_like_a_number_stays_text() -> None:
+    """Numbers that are names; and a key that the WSDL takes for a boolean."""
+    for entity, columns in {
+        "orders": ("increment_id", "postcode", "telephone", "coupon_code", "customer_dob", "ext_order_id"),
+        "customers": ("increment_id", "confirmation", "dob", "taxvat"),
+        "products": ("sku", "set"),
+    }.items():
+        assert {SCHEMAS[entity].kind(one) for one in columns} == {"text"}
+
+
+@given(st.integers(INTEGERS.start, INTEGERS.stop - 1))
+def test_every_integer_of_64_bits_fits(number: int) -> None:
+    """As it is, with zeros before it, and with zeros behind a point."""
+    assert value_of(str(number), "integer") == number
+    assert value_of(f"{number}.0000", "integer") == number
+
+
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=FRACTION_DIGITS).filter(
+        lambda value: abs(value) < Decimal(10) ** WHOLE_DIGITS
+    )
+)
+def test_every_decimal_within_bounds_fits_exactly(value: Decimal) -> None:
+    """With all its digits, whatever the context of Python's decimals says."""
+    text = format(value, "f")
+    assert format(value_of(text, "decimal"), "f") == text
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_moment_fits(moment: datetime) -> None:
+    """As MySQL writes it, with fractions of a second and without."""
+    text = moment.isoformat(" ").removesuffix("+00:00")
+    found = value_of(text, "datetime")
+    assert found == moment
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(("kind", "text"), REFUSED)
+def test_what_does_not_fit_is_null_and_named(kind: Kind, text: str) -> None:
+    """The row is there, its other values too, and the report says what was sent."""
+    column = {"integer": "store_id", "decimal": "tax_amount", "datetime": "created_at"}[kind]
+    row, misfits = SCHEMAS["orders"].typed({"order_id": "5", column: text, "status": "new"})
+    assert row == {"order_id": 5, column: None, "status": "new"}
+    assert misfits == (Misfit("5", column, text),)
+
+
+@pytest.mark.parametrize("text", ["", "0000-00-00 00:00:00", "0000-00-00 00:00:00.000000"])
+def test_where_there_is_nothing_nothing_is_lost(text: str) -> None:
+    """No text and no date are null, and no misfits."""
+    assert SCHEMAS["orders"].typed({"created_at": text}) == ({"created_at": None}, ())
+
+
+def test_a_list_where_a_number_belongs_is_a_misfit() -> None:
+    """What is nested stays as it is where text is expected, and is reported elsewhere."""
+    row, misfits = SCHEMAS["orders"].typed({"order_id": "5", "store_id": ["1"], "extras": ["2"]})
+    assert row == {"order_id": 5, "store_id": None, "extras": ["2"]}
+    assert misfits == (Misfit("5", "store_id", '["1"]'),)
+
+
+@given(
+    st.sampled_from(list(SCHEMAS)).flatmap(
+        lambda entity: st.tuples(
+            st.just(entity),
+            st.dictionaries(
+                st.sampled_from([*SCHEMAS[entity].columns, "undeclared"]),
+                st.one_of(st.text(), st.sampled_from(["7", "0.5000", "2023-01-01 00:00:00"])),
+            ),
+        )
+    )
+)
+def test_no_value_is_lost_silently(asked: tuple[str, dict[str, str]]) -> None:
+    """Each value of any row is in the typed one, or was nothing, or is reported."""
+    entity, row = asked
+    typed, misfits = SCHEMAS[entity].typed(row)
+    assert typed.keys() == row.keys()
+    for name, value in typed.items():
+        reported = [one for one in misfits if one.column == name]
+        if value is None:
+            assert row[name] in {"", "0000-00-00 00:00:00"} or reported == [
+                Misfit(SCHEMAS[entity].known_by(row), name, row[name])
+            ]
+        else:
+            assert not reported
+            if isinstance(value, str):
+                assert value == row[name]
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """A shop of its own, with one value that is no moment."""
+    with Shop(orders=60) as running:
+        running.database.update("orders", 7, {"updated_at": "2023-13-01 00:00:00"})
+        yield running
+
+
+def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
+    """Rows with int, Decimal and datetime; what does not fit is on its page; without `typed` all is text."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        pages = list(pager.orders(typed=True, last=99).pages())
+        rows: list[dict[str, Any]] = [row for page in pages for row in page.rows]
+        plain = list(pager.orders(last=99))
+    assert [SCHEMAS["orders"].typed(row)[0] for row in plain] == rows
+    kinds = {type(row[name]) for row in rows for name in ("order_id", "store_id")}
+    assert kinds == {int}
+    assert {type(row["grand_total"]) for row in rows} == {Decimal}
+    assert {row["created_at"].tzinfo for row in rows} == {UTC}
+    assert [one for page in pages for one in page.misfits] == [Misfit("7", "updated_at", "2023-13-01 00:00:00")]
+    assert all(isinstance(value, str) for row in plain for value in row.values())
+
+
+@pytest.mark.parametrize("entity", list(SCHEMAS))
+def test_every_column_of_a_record_in_full_is_declared(entity: str, shop: Shop) -> None:
+    """So tables have them from the beginning, and lists and records are known as such."""
+    schema = SCHEMAS[entity]
+    with connect(shop.url, shop.user, shop.key) as pager:
+        rows = list(pager.list(entity, details=True, last=40))
+    assert rows
+    for row in rows:
+        assert row.keys() <= {*schema.columns, *schema.details}
+        assert {name for name, value in row.items() if not isinstance(value, str)} <= schema.nested
+
+
+def test_the_password_hash_is_dropped_unless_asked_for(shop: Shop) -> None:
+    """It is in the server's rows, and in ours only with a word."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        without, kept = list(pager.customers(last=99)), list(pager.customers(last=99, password_hash=True))
+    assert not any("password_hash" in row for row in without)
+    assert any("password_hash" in row for row in kept)
+    assert [{name: row[name] for name in row if name != "password_hash"} for row in kept] == without

@@ -1,0 +1,499 @@
+"""The formats of an output: what goes in comes out, whatever it is, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import needs_pyarrow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
+from magento_pager.cli import run
+from magento_pager.cli.dumps import FORMAT_NAMES
+from magento_pager.export.checkpoints import Checkpoint, Fingerprint
+from magento_pager.export.dumping import Dump
+from magento_pager.export.outputs import open_output
+from magento_pager.export.parquet import ROWS_IN_PART, arrow, parts
+from magento_pager.export.schema import OTHER_COLUMNS, SCHEMAS
+from magento_pager.export.sinks import ENDINGS, FORMATS, Format, Layout, TextSink
+from magento_pager.export.sqlite import finished_tables
+from magento_pager.export.stored import stored
+from magento_pager.fake import Shop
+from magento_pager.walk.walking import Misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from magento_pager.walk.reading import Row
+
+LAST = 9_999
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+values = {
+    "integer": st.integers(-(1 << 63), (1 << 63) - 1).map(str),
+    "decimal": st.decimals(-(10**8), 10**8, places=4).map(lambda value: format(value, "f")),
+    "datetime": st.datetimes().map(lambda moment: moment.isoformat(" ", "seconds")),
+    "text": texts,
+}
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
+    """A list, and rows of it with values that fit, columns that are declared and such that are not, some absent."""
+    entity = draw(st.sampled_from(["orders", "customers", "products"]))
+    schema = SCHEMAS[entity]
+    columns = draw(st.lists(st.sampled_from([*schema.columns, "extra", "more, or less"]), max_size=8, unique=True))
+    rows = []
+    for number in draw(st.lists(st.integers(1, LAST), min_size=1, max_size=6, unique=True).map(sorted)):
+        row: Row = {schema.key: str(number)}
+        for name in columns:
+            if name in schema.nested:
+                row[name] = draw(st.lists(texts, max_size=3))
+            elif name != schema.key and draw(st.booleans()):
+                row[name] = draw(values[schema.kind(name)])
+        rows.append(row)
+    return entity, rows
+
+
+def page_of(rows: Sequence[Row], first: int, last: int, key: str = "order_id") -> Page:
+    """A page with these rows."""
+    stats = PageStats("range", "range", 1, 0, 0.1, by_ids=all(key in row for row in rows))
+    return Page(IdRange(first, last), tuple(rows), Cursor("list", last + 1, LAST), stats)
+
+
+def asked(layout: Layout) -> Checkpoint:
+    """The checkpoint of a dump that begins."""
+    fingerprint = Fingerprint("https://shop.example/", layout.schema.entity, 0, LAST, (), layout.name)
+    return Checkpoint(fingerprint, Cursor("list", 0, LAST))
+
+
+@contextmanager
+def dumping(path: Path, layout: Layout, **how: bool) -> Iterator[tuple[Dump, Any]]:
+    """A dump to an output, and the output."""
+    with closing(open_output(path, layout, **how)) as output:
+        checkpoint, sink = output.begin(asked(layout))
+        schema = layout.schema
+        dump = Dump(checkpoint, sink, keep=output.keep, id_field=schema.key, identity_field=schema.identity)
+        yield dump, output
+
+
+def dumped(path: Path, layout: Layout, rows: Sequence[Row], pages: int = 2, **how: bool) -> Checkpoint:
+    """A whole dump of rows, in so many pages; its last checkpoint."""
+    key = layout.schema.key
+    with dumping(path, layout, **how) as (dump, output):
+        size = -(-len(rows) // pages) or 1
+        ends = [-1, *(int(rows[at - 1].get(key, at)) for at in range(size, len(rows), size)), LAST]
+        for number, (before, last) in enumerate(pairwise(ends)):
+            dump.add(page_of(rows[number * size : (number + 1) * size], before + 1, last, key))
+        output.publish()
+        output.settle()
+        return dump.checkpoint
+
+
+WRITTEN: list[tuple[Format, bool, bool]] = [
+    ("ndjson", False, False),
+    ("ndjson", True, True),
+    ("csv", False, False),
+    ("csv", True, False),
+    ("csv", False, True),
+    ("parquet", False, True),
+    ("sqlite", False, True),
+]
+
+
+@pytest.mark.parametrize(("form", "packed", "typed"), WRITTEN)
+@settings(max_examples=50, deadline=None)
+@given(asked=lists())
+def test_what_goes_in_comes_out(
+    *, form: Format, packed: bool, typed: bool, asked: tuple[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Rows of any values, read back by `stored`, are those that went in: texts, or values where there are types."""
+    if form == "parquet":
+        needs_pyarrow()
+    entity, rows = asked
+    path = tmp_path_factory.mktemp("out") / "rows"
+    layout = Layout(SCHEMAS[entity], form, packed=packed, typed=typed, secret=True)
+    checkpoint = dumped(path, layout, rows)
+    found = stored(path, entity)
+    assert (found.format, checkpoint.misfits) == (form, ())
+    expected = [layout.schema.typed(row)[0] for row in rows] if typed else rows
+    expected = [{name: value for name, value in row.items() if value is not None} for row in expected]
+    if typed and not found.typed:  # nothing was there that would show it
+        assert not any(SCHEMAS[entity].kind(name) == "datetime" and row[name] for row in rows for name in row)
+        found = replace(found, layout=replace(found.layout, typed=True))
+    assert list(found) == expected
+
+
+@settings(deadline=None)
+@given(rows=st.lists(st.dictionaries(st.sampled_from(["status", "customer_note", "coupon_code", "new"]), texts)))
+def test_csv_is_what_others_read(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Python's own reader, strict, finds the header, the same cells, and undeclared columns as JSON in the last one."""
+    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    layout = Layout(SCHEMAS["orders"], "csv")
+    with path.open("wb") as file:
+        TextSink(file.fileno(), layout).write(rows)
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *found = csv.reader(file, strict=True)
+    assert tuple(header) == (*SCHEMAS["orders"].columns, OTHER_COLUMNS)
+    for row, cells in zip(rows, found, strict=True):
+        there = dict(zip(header, cells, strict=True))
+        assert json.loads(there.pop(OTHER_COLUMNS) or "{}") == {name: row[name] for name in row if name == "new"}
+        assert there == {name: row.get(name, "") for name in SCHEMAS["orders"].columns}
+
+
+def test_nothing_and_an_empty_text_differ_in_csv(tmp_path: Path) -> None:
+    """As PostgreSQL has it: nothing at all is NULL."""
+    layout = Layout(SCHEMAS["orders"], "csv", columns=("coupon_code", "order_id", "status"))
+    dumped(tmp_path / "rows.csv", layout, [{"order_id": "1", "coupon_code": "", "subtotal": "5"}])
+    assert (tmp_path / "rows.csv").read_bytes() == b'coupon_code,order_id,status\r\n"",1,\r\n'
+
+
+def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
+    """No binary fraction comes between, and moments are in UTC."""
+    row = {"order_id": "1", "tax_amount": "12345678901234567890.1200", "created_at": "2023-10-01 04:52:26"}
+    dumped(tmp_path / "rows", Layout(SCHEMAS["orders"], typed=True), [row])
+    wanted = b'{"order_id":1,"tax_amount":12345678901234567890.1200,"created_at":"2023-10-01T04:52:26Z"}\n'
+    assert (tmp_path / "rows").read_bytes() == wanted
+    assert next(iter(stored(tmp_path / "rows", "orders")))["tax_amount"] == Decimal(row["tax_amount"])
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+@pytest.mark.parametrize("packed", [False, True])
+@settings(deadline=None)
+@given(cuts=st.lists(st.integers(0, 30), max_size=4), stop=st.integers(0, 4), torn=st.binary(max_size=9))
+def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
+    *, form: Format, packed: bool, cuts: list[int], stop: int, torn: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """At the end of any page, with half a page behind it, files are byte-identical; the tail can be read alone."""
+    path = tmp_path_factory.mktemp("cut") / "rows"
+    layout = Layout(SCHEMAS["orders"], form, packed=packed)
+    rows = [{"order_id": str(number), "customer_note": 'a\r\n"b",' * (number % 3)} for number in range(30)]
+    pages = [rows[first:last] for first, last in pairwise([0, *sorted(cuts), 30])]
+    whole, again = path.with_name("whole"), path.with_name("again")
+    with whole.open("wb") as file:
+        sink = TextSink(file.fileno(), layout)
+        for page in pages:
+            sink.write(page)
+    descriptor = os.open(again, os.O_RDWR | os.O_CREAT)
+    try:
+        sink = TextSink(descriptor, layout)
+        for page in pages[:stop]:
+            sink.write(page)
+        os.write(descriptor, torn)
+        os.ftruncate(descriptor, sink.position)
+        os.lseek(descriptor, sink.position, os.SEEK_SET)
+        following = TextSink(descriptor, layout, sink.position)
+        for page in pages[stop:]:
+            following.write(page)
+    finally:
+        os.close(descriptor)
+    assert again.read_bytes() == whole.read_bytes()
+    with closing(open_output(path, layout)) as output:
+        again.replace(output.part)
+        assert [row["order_id"] for row in output.tail(sink.position)] == [
+            row["order_id"] for page in pages[stop:] for row in page
+        ]
+    if packed:
+        assert gzip.decompress(whole.read_bytes()).count(b"\n") >= len(rows)
+
+
+ORDER = {"order_id": "1", "created_at": "2023-10-01 04:52:26", "grand_total": "99.5000", "status": "new", "extra": "x"}
+
+
+def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
+    """Declared types in every part, whatever its rows have; undeclared columns as JSON in the last one."""
+    needs_pyarrow()
+    pq = arrow().parquet
+    layout = Layout(SCHEMAS["orders"], "parquet")
+    with dumping(tmp_path / "rows", layout) as (dump, output):
+        for number in range(3):
+            dump.add(page_of([{**ORDER, "order_id": str(number)}] if number else [], number, number))
+            output.flush()
+        dump.add(page_of([], 3, LAST))
+        output.publish()
+        output.settle()
+    files = sorted((tmp_path / "rows").iterdir())
+    assert [one.name for one in files] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    (schema,) = {str(pq.read_schema(one).remove_metadata()): pq.read_schema(one) for one in files}.values()
+    types = {name: str(schema.field(name).type) for name in ("order_id", "created_at", "grand_total", "status")}
+    assert types == {
+        "order_id": "int64",
+        "created_at": "timestamp[us, tz=UTC]",
+        "grand_total": "decimal128(38, 9)",
+        "status": "string",
+    }
+    table = pq.read_table(tmp_path / "rows")
+    assert table["order_id"].to_pylist() == [1, 2]
+    assert table[OTHER_COLUMNS].to_pylist() == ['{"extra":"x"}'] * 2
+
+
+def test_pages_wait_for_a_part_and_are_safe_when_it_is_written(tmp_path: Path) -> None:
+    """The checkpoint stays behind the rows that wait; a dump that ends early writes them first."""
+    needs_pyarrow()
+    layout = Layout(SCHEMAS["orders"], "parquet")
+    page = [{"order_id": str(number)} for number in range(100)]
+    with dumping(tmp_path / "rows", layout) as (dump, output):
+        dump.add(page_of(page[:50], 0, 49))
+        assert (output.saved, parts(output.part)) == (None, 0)
+        dump.add(page_of(page[50:], 50, 99))
+        output.flush()
+        assert output.saved == dump.checkpoint
+        assert (parts(output.part), output.saved.offset) == (1, 1)
+        dump.add(page_of([], 100, 199))
+        assert output.saved == dump.checkpoint, "an empty page costs nothing to be kept"
+        assert [row["order_id"] for row in output.tail(dump.checkpoint.offset_of(60))] == list(range(100))
+        dump.add(page_of([{"order_id": str(200 + number)} for number in range(ROWS_IN_PART)], 200, 9_900))
+        assert (output.saved, parts(output.part)) == (dump.checkpoint, 2), "a whole part is written at once"
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
+    """--overwrite is for dumps, not for what happens to have their name."""
+    needs_pyarrow()
+    folder = tmp_path / "rows.parquet"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="no folder of part files"):
+        open_output(folder, Layout(SCHEMAS["orders"], "parquet"), overwrite=True)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="no folder of part files"):
+        open_output(tmp_path / "file", Layout(SCHEMAS["orders"], "parquet"), overwrite=True)
+
+
+def sql(path: Path, text: str) -> list[Any]:
+    """What a database answers."""
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.execute(text))
+
+
+TABLE = Layout(SCHEMAS["orders"], "sqlite")
+
+
+def test_a_table_compares_amounts_as_numbers(tmp_path: Path) -> None:
+    """Text would put 99.5 above 100; moments are text that sorts, and SQLite's own functions read them."""
+    path = tmp_path / "shop.db"
+    rows = [{**ORDER, "order_id": str(number), "grand_total": f"{total}.5000"} for number, total in ((1, 99), (2, 100))]
+    dumped(path, TABLE, rows)
+    assert sql(path, "SELECT order_id FROM orders WHERE grand_total > 100 ORDER BY grand_total") == [(2,)]
+    assert sql(path, "SELECT sum(grand_total), min(datetime(created_at)) FROM orders") == [
+        (200.0, "2023-10-01 04:52:26")
+    ]
+    types = {name: kind for _, name, kind, *_ in sql(path, "PRAGMA table_info(orders)")}
+    assert [types[name] for name in ("order_id", "grand_total", "created_at", "extra")] == [
+        "INTEGER",
+        "DECIMAL",
+        "TEXT",
+        "TEXT",
+    ]
+
+
+def test_a_table_reports_what_it_cannot_keep_exactly(tmp_path: Path) -> None:
+    """A number of SQLite has 15 digits; one digit more is null, and named."""
+    amounts = {"1": "12345678901.2345", "2": "123456789012.3456"}
+    checkpoint = dumped(
+        tmp_path / "shop.db", TABLE, [{"order_id": number, "subtotal": text} for number, text in amounts.items()]
+    )
+    assert sql(tmp_path / "shop.db", "SELECT subtotal FROM orders") == [(12345678901.2345,), (None,)]
+    (misfits,) = checkpoint.misfits
+    assert misfits.first == (Misfit("2", "subtotal", "123456789012.3456"),)
+
+
+def test_lists_share_a_database(tmp_path: Path) -> None:
+    """A table each, and a state each; rows without an id are told apart by their number."""
+    path = tmp_path / "shop.db"
+    dumped(path, TABLE, [ORDER])
+    shipments = replace(TABLE, schema=SCHEMAS["shipments"])
+    dumped(path, shipments, [{"increment_id": "1-1", "total_qty": "2.0000"}, {"increment_id": "1-2"}])
+    assert finished_tables(path) == ["orders", "shipments"]
+    assert sql(path, "SELECT increment_id, total_qty FROM shipments") == [("1-1", 2), ("1-2", None)]
+    assert next(iter(stored(path, "orders")))["order_id"] == 1
+    assert next(iter(stored(path, "shipments")))["increment_id"] == "1-1"
+    with pytest.raises(ValueError, match="holds orders and shipments: name the list"):
+        stored(path)
+    with pytest.raises(ValueError, match="holds no finished customers"):
+        list(stored(path, "customers"))
+
+
+def test_a_finished_table_is_replaced_only_with_a_word(tmp_path: Path) -> None:
+    """And only once the first page of the new one is in it."""
+    path = tmp_path / "shop.db"
+    dumped(path, TABLE, [ORDER])
+    with pytest.raises(FileExistsError, match="has a table orders already"):
+        open_output(path, TABLE)
+    with dumping(path, TABLE, overwrite=True):
+        pass
+    assert sql(path, "SELECT status FROM orders") == [("new",)]
+    dumped(path, TABLE, [{"order_id": "2"}], overwrite=True)
+    assert sql(path, "SELECT order_id FROM orders") == [(2,)]
+    assert open_output(path, TABLE, resume=True).finished
+
+
+def test_rows_that_changed_are_put_into_a_finished_table(tmp_path: Path) -> None:
+    """Each replaces the row with its id as a whole, new columns come with it, and the dump's own state is kept."""
+    path = tmp_path / "shop.db"
+    with pytest.raises(ValueError, match="holds no finished orders: dump them first"):
+        open_output(path, TABLE, into_existing=True)
+    whole = dumped(path, TABLE, [{**ORDER, "order_id": str(number)} for number in (1, 2)])
+    with dumping(path, TABLE, into_existing=True) as (dump, _):
+        dump.add(page_of([{"order_id": "2", "status": "closed", "another": "y"}], 0, 5))
+        at = dump.checkpoint
+    assert finished_tables(path) == ["orders"], "it is still finished"
+    with pytest.raises(FileExistsError, match=r"orders increment .* is an unfinished dump"):
+        open_output(path, TABLE, into_existing=True)
+    with dumping(path, TABLE, into_existing=True, resume=True) as (dump, output):
+        assert dump.checkpoint == at
+        dump.add(page_of([{"order_id": "7", "status": "new"}], 6, LAST))
+        output.publish()
+        output.settle()
+    assert sql(path, "SELECT order_id, status, extra, another FROM orders") == [
+        (1, "new", "x", None),
+        (2, "closed", None, "y"),
+        (7, "new", None, None),
+    ]
+    assert [name for (name,) in sql(path, "SELECT name FROM magento_pager_dumps")] == ["orders"]
+    with closing(open_output(path, replace(TABLE), resume=True, overwrite=False)) as output:
+        assert (output.saved, output.finished) == (None, True)
+    assert whole.complete
+
+
+def test_rows_that_lose_their_id_are_refused(tmp_path: Path) -> None:
+    """A table by id takes none without; an empty one, or one by number, takes them."""
+    layout = replace(TABLE, schema=SCHEMAS["invoices"])
+    dumped(tmp_path / "a.db", layout, [{"invoice_id": "5", "increment_id": "i5"}])
+    with dumping(tmp_path / "a.db", layout, into_existing=True) as (dump, _):
+        dump.add(page_of([{"invoice_id": "6", "increment_id": "i6"}], 0, 6, "invoice_id"))
+        with pytest.raises(CheckpointMismatchError, match=r"told apart by invoice_id.* --overwrite"):
+            dump.add(page_of([{"increment_id": "i7"}], 7, 9, "invoice_id"))
+    dumped(tmp_path / "b.db", layout, [])
+    with dumping(tmp_path / "b.db", layout, into_existing=True) as (dump, _):
+        dump.add(page_of([{"increment_id": "i6"}], 0, 5, "invoice_id"))
+        dump.add(page_of([{"invoice_id": "7", "increment_id": "i7"}], 6, 9, "invoice_id"))
+    assert sql(tmp_path / "b.db", "SELECT increment_id, invoice_id FROM invoices") == [("i6", None), ("i7", 7)]
+
+
+def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    """Whatever words are given."""
+    (tmp_path / "shop.db").write_text("a letter" * 1000)
+    with pytest.raises(ValueError, match="no database of SQLite"):
+        open_output(tmp_path / "shop.db", TABLE, overwrite=True)
+    with pytest.raises(ValueError, match=r"into a finished table of SQLite, and not into csv\.gz"):
+        open_output(tmp_path / "x", Layout(SCHEMAS["orders"], "csv", packed=True), into_existing=True)
+
+
+def test_the_command_line_knows_all_formats() -> None:
+    """It names them itself, to start fast; and an ending stands for a format that there is."""
+    assert FORMAT_NAMES == FORMATS
+    assert set(ENDINGS.values()) < set(FORMATS)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    """A small shop with two values that do not fit."""
+    with Shop(orders=60) as running:
+        for number in (7, 44):
+            running.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
+        yield running
+
+
+def command(shop: Shop, *arguments: str) -> list[str]:
+    """A dump from that shop."""
+    return ["dump", *arguments, "--url", shop.url, "--user", shop.user, "--key", shop.key, "--last", "99"]
+
+
+def test_a_digest_knows_no_format(shop: Shop, tmp_path: Path) -> None:
+    """The report of the same rows is the same, whatever they are written as, with a password hash or without."""
+    digests = set()
+    needs_pyarrow()
+    for name in ("a.ndjson", "a.csv", "a.csv.gz", "a.parquet", "a.db", "b.ndjson", "c.ndjson"):
+        more = {"b.ndjson": ["--password-hash"], "c.ndjson": ["--columns", "email", "--typed"]}.get(name, [])
+        out = ["--out", str(tmp_path / name), "--report", str(tmp_path / "report")]
+        assert run(command(shop, "customers", *more, *out)) == 0
+        digests.add(json.loads((tmp_path / "report").read_text())["digest"])
+    assert len(digests) == 1
+    (first, *_) = stored(tmp_path / "b.ndjson")
+    assert "password_hash" in first
+    for name in ("a.ndjson", "a.csv", "a.parquet", "a.db"):
+        assert not any("password_hash" in row for row in stored(tmp_path / name))
+    assert "password_hash" not in {one[1] for one in sql(tmp_path / "a.db", "PRAGMA table_info(customers)")}
+
+
+def test_what_does_not_fit_is_reported(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """On standard error and in the report, with the ids; not where the text is written as it is."""
+    where = ["--out", str(tmp_path / "rows"), "--report", str(tmp_path / "report"), "--overwrite"]
+    assert run(command(shop, "orders", "--typed", *where)) == 0
+    words = (
+        "did not fit, null in the output: updated_at of 2 (id 7: '2023-13-01 00:00:00', id 44: '2023-13-01 00:00:00')"
+    )
+    assert words in capfd.readouterr().err.splitlines()
+    assert json.loads((tmp_path / "report").read_text())["misfits"] == [
+        {
+            "column": "updated_at",
+            "count": 2,
+            "first": [{"id": one, "value": "2023-13-01 00:00:00"} for one in ("7", "44")],
+        }
+    ]
+    assert run(command(shop, "orders", *where)) == 0
+    assert "did not fit" not in capfd.readouterr().err
+    assert json.loads((tmp_path / "report").read_text())["misfits"] == []
+
+
+def test_columns_are_chosen(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the order that is asked for, in every format; an unknown one is warned of and empty."""
+    needs_pyarrow()
+    for name in ("a.ndjson", "a.csv", "a.parquet", "a.db"):
+        assert (
+            run(command(shop, "orders", "--columns", "status, order_id,nonsense", "--out", str(tmp_path / name))) == 0
+        )
+        assert "warning: no orders are known to have the column nonsense" in capfd.readouterr().err
+        (first, *_) = stored(tmp_path / name, "orders")
+        assert list(first) == ["status", "order_id"]
+    assert run(command(shop, "orders", "--format", "csv", "--columns", "order_id")) == 0
+    assert capfd.readouterr().out.startswith("order_id\r\n3\r\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--format", "parquet", "--gzip", "--out", "x"], "gzip is for text"),
+        (["--format", "parquet"], "is no text that could go to standard output"),
+        (["--format", "sqlite"], "is no text that could go to standard output"),
+        (["--columns", "status,status"], "a column is named twice"),
+        (["--columns", "email,password_hash"], "password_hash is dropped unless it is asked for: add --password-hash"),
+        (["--columns", "status", "--out", "x.db"], "needs the column that its rows are told apart by: order_id"),
+        (
+            ["--columns", "status", "--out", "x", "--resume", "--lookback", "5"],
+            "--lookback tells rows apart by order_id",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_said(
+    arguments: list[str], words: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is asked or written."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["dump", "orders", *arguments]) == 2
+    assert words in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lists_are_known_by_their_columns(shop: Shop, tmp_path: Path) -> None:
+    """`stored` needs no name where the columns tell; where they do not, it says so."""
+    for entity in SCHEMAS:
+        for ending in ("ndjson", "csv", "ndjson.gz"):
+            out = tmp_path / f"{entity}.{ending}"
+            assert run(command(shop, entity, "--out", str(out))) == 0
+            assert (stored(out).entity, stored(out).typed) == (entity, False)
+    assert run(command(shop, "orders", "--columns", "status", "--out", str(tmp_path / "few"))) == 0
+    with pytest.raises(ValueError, match="do not tell which list"):
+        stored(tmp_path / "few")
+    assert {tuple(row) for row in stored(tmp_path / "few", "orders")} == {("status",)}

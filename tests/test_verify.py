@@ -1,0 +1,361 @@
+"""Verification: every difference between an output and the shop is found, and nothing else is called one."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import missing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory import Memory, honest
+
+from magento_pager import MAX_ID, IdRange, InList, Paginator, Prefix, Range
+from magento_pager.cli import run
+from magento_pager.export.schema import Schema
+from magento_pager.export.verification import Index, Origin, Tally, agreeing, differences, other_strategy, sampled
+from magento_pager.fake import Shop
+from magento_pager.walk.probing import ProbeReport, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from magento_pager import Condition
+    from magento_pager.walk.reading import Row
+
+SCHEMA = Schema("list", "id", {"id": "integer", "increment_id": "text"}, identity="increment_id")
+
+
+@pytest.fixture
+def dumped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Dumps a list of the shop; gives the arguments that verify it with its report."""
+    for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
+        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    monkeypatch.chdir(tmp_path)
+
+    def dump(entity: str = "orders", name: str = "rows.ndjson", *options: str) -> list[str]:
+        assert run(["dump", entity, "--out", name, "--report", "report.json", *options]) in {0, 3}
+        return ["verify", name, entity, "--report", "report.json"]
+
+    return dump
+
+
+def indexed(rows: list[Row]) -> Index:
+    """The index of some rows of a list in memory."""
+    return Index(rows, SCHEMA, typed=False)
+
+
+def found(source: Memory, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
+    """What differs between a list in memory and rows of an output."""
+    span = ranges or IdRange(0, MAX_ID)
+    paginator = Paginator(source, Range(), "id", "increment_id", "list", first=span.first, last=span.last)
+    with indexed(rows) as index:
+        return {(one.kind, one.key) for one in differences(paginator, index, Origin(), Tally())}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    both=st.sets(st.integers(0, 6_000), max_size=60),
+    shop_only=st.sets(st.integers(0, 6_000), max_size=60),
+    file_only=st.sets(st.integers(0, 6_000), max_size=60),
+    order=st.randoms(use_true_random=False),
+    with_ids=st.booleans(),
+)
+def test_the_differences_are_those_of_the_two_sets(
+    both: set[int], shop_only: set[int], file_only: set[int], order: Random, *, with_ids: bool
+) -> None:
+    """Missing, extra, changed and repeated rows are each named once, whatever the order of the output."""
+    source = Memory(both | shop_only, with_ids=with_ids)
+    rows = [source.row(number) for number in sorted(both | file_only)]
+    changed = {number for number in both if number % 5 == 0}
+    again = {number for number in both if number % 7 == 0}
+    for row in rows:
+        if int(row["increment_id"]) - 100_000_000 in changed:
+            row["status"] = "another"
+    rows += [source.row(number) | ({"status": "another"} if number in changed else {}) for number in again]
+    order.shuffle(rows)
+
+    def key(number: int) -> int | str:
+        return number if with_ids else f"{100_000_000 + number}"
+
+    assert found(source, rows) == (
+        {("missing", key(one)) for one in shop_only - both - file_only}
+        | {("extra", key(one)) for one in file_only - both - shop_only}
+        | {("changed", key(one)) for one in changed}
+        | {("repeated", key(one)) for one in again}
+    )
+
+
+def test_a_lie_of_the_dumps_own_strategy_shows() -> None:
+    """A server that loses rows of a range, but none of a list: the same question again would agree with the dump."""
+
+    def losing(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+        lossy = any(one.operator == "from" for one in conditions)
+        return [number for number in honest(conditions, ids) if not (lossy and number % 50 == 3)]
+
+    source = Memory(range(1, 1_000), losing)
+    dump = list(Paginator(source, Range(), "id", operation="list"))
+    assert len(dump) == 979
+    assert found(source, dump) == set()
+    paginator = Paginator(source, InList(), "id", operation="list")
+    with indexed(dump) as index:
+        lost = [one.key for one in differences(paginator, index, Origin(), Tally())]
+    assert lost == list(range(3, 1_000, 50))
+
+
+@given(
+    st.sets(st.integers(0, 100_000), min_size=1, max_size=300),
+    st.floats(0.01, 1),
+    st.integers(0, 5),
+    st.sampled_from([IdRange(0, MAX_ID), IdRange(0, 100_000), IdRange(0, 54_321)]),
+)
+def test_a_sample_is_what_it_says(ids: set[int], share: float, seed: int, span: IdRange) -> None:
+    """Its ranges are apart, in order, within what was dumped, as many as it says, and the end is always among them."""
+    ids = {number for number in ids if number in span} or {0}
+    source = Memory(ids)
+    with indexed(source.rows()) as index:
+        sample = sampled(index, share, span, seed)
+        assert sample == sampled(index, share, span, seed)
+    assert all(one.last < other.first for one, other in zip(sample.ranges, sample.ranges[1:], strict=False))
+    assert all(one in span for one in sample.ranges)
+    windows = [one for one in sample.ranges if one.first < sample.end]
+    holding = [one for one in windows if any(number in one for number in ids)]
+    assert (len(holding), len(windows) - len(holding)) == (sample.populated[0], sample.empty)
+    assert sample.populated[0] >= share * sample.populated[1]
+    assert sample.end > max(ids)
+    assert sample.end > span.last or sample.ranges[-1] == IdRange(sample.end, span.last)
+
+
+def test_another_strategy_is_another_mechanism() -> None:
+    """Where a range carried the dump, another spelling of a range is no second opinion, as long as there is one."""
+
+    def probed(*holding: str) -> ProbeReport:
+        trials = tuple(Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in holding)
+        return ProbeReport("list", holding[0] if holding else None, 3, 5, trials)
+
+    assert other_strategy(probed("range", "alias", "in-list"), frozenset({"range"})) == "in-list"
+    assert other_strategy(probed("range", "alias"), frozenset({"alias"})) == "prefix"
+    assert other_strategy(probed("in-list"), frozenset({"in-list"})) == "prefix"
+    assert other_strategy(probed("alias"), frozenset({"prefix"})) == "alias"
+    assert other_strategy(probed("alias"), frozenset({"prefix", "range"})) == "alias"
+    assert other_strategy(probed(), frozenset({"prefix"})) == "single-filter"
+
+
+def test_the_index_takes_little_memory() -> None:
+    """A million rows are held on disk: what is in memory does not grow with them."""
+
+    def peak(count: int) -> int:
+        rows = ({"id": str(number), "increment_id": str(number), "status": "x" * 200} for number in range(count))
+        tracemalloc.start()
+        with Index(rows, SCHEMA, typed=False) as index:
+            assert index.rows == count
+            size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    assert peak(30_000) < peak(3_000) + 200_000
+
+
+def test_digests_of_a_report_are_compared() -> None:
+    """Equal blocks are counted; one that differs is no agreement."""
+    source = Memory([5, 1_000_005, 1_000_006])
+    paginator = Paginator(source, Prefix(), "id", operation="list")
+    tally = Tally()
+    with indexed(source.rows()) as index:
+        assert not list(differences(paginator, index, Origin(), tally))
+    told = {one["first"]: one["digest"] for one in tally.digest.as_json()}
+    assert agreeing(Origin(digests=told), tally.digest) == 2
+    assert agreeing(Origin(digests=told | {0: "0" * 32}), tally.digest) is None
+
+
+@pytest.mark.parametrize("name", ["rows.ndjson", "rows.csv", "rows.csv.gz", "rows.sqlite", "rows.parquet"])
+@pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
+def test_every_format_verifies(
+    dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str], name: str, entity: str
+) -> None:
+    """Right behind a dump nothing differs, values of typed outputs are compared as such, and a change shows."""
+    if name.endswith(".parquet") and find_spec("pyarrow") is None:
+        missing("pyarrow is not installed")
+    verifying = dumped(entity, name)
+    assert run(verifying) == 0
+    out, err = capfd.readouterr()
+    assert out == ""
+    count = len(list(shop.database.ids(entity)))
+    assert f"compared {count} {entity} of the shop against the {count} of {name}" in err
+    assert "by in-list (dumped by range)" in err
+    began = json.loads(Path("report.json").read_text(encoding="utf-8"))["began"]
+    assert f"no differences: complete as of {began.replace('+00:00', 'Z')}\n" in err
+    assert "the digests of all 1 blocks" in err
+    if entity != "products":
+        number = sorted(shop.database.ids(entity))[7]
+        field = {"orders": "status", "shipments": "total_qty", "customers": "email"}[entity]
+        shop.database.update(entity, number, {field: "17"})
+        assert run(verifying) == 1
+        out, err = capfd.readouterr()
+        assert out.startswith("changed   ")
+        assert out.count("\n") == 1
+        assert "different: 1 changed" in err
+        assert "digests" not in err
+
+
+def test_what_changed_in_the_shop_is_told_apart(
+    dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Changes and new rows that are later than the dump do not make it incomplete; others do. Both end with 1."""
+    verifying = dumped()
+    ids = sorted(shop.database.ids("orders"))
+    shop.database.delete("orders", ids[3])
+    shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
+    assert run(verifying) == 1
+    out, err = capfd.readouterr()
+    assert out.splitlines() == [
+        f"extra     {ids[3]}  not in the shop; deleted meanwhile?",
+        f"changed   {ids[5]}  updated 2099-01-01 00:00:00, since the dump",
+    ]
+    assert "complete as of 20" in err
+    assert "since then the shop has changed: 1 extra, 1 changed (1 since then)" in err
+    shop.database.update("orders", ids[6], {"status": "holded"})
+    assert run(verifying) == 1
+    out, err = capfd.readouterr()
+    assert f"changed   {ids[6]}  updated 20" in out
+    assert "different: 1 extra, 2 changed (1 since then)" in err
+    assert "complete" not in err
+
+
+def test_rows_that_the_file_lost_or_has_twice(
+    dumped: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A line that was cut out is missing, one that was copied is repeated; where a line stands does not matter."""
+    verifying = dumped()
+    path = tmp_path / "rows.ndjson"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    ids = [json.loads(line)["order_id"] for line in lines]
+    path.write_text("".join([*lines[:4], *lines[5:50], *lines[51:], lines[50], lines[9]]), encoding="utf-8")
+    assert run(verifying) == 1
+    out, err = capfd.readouterr()
+    assert sorted(line.split()[:2] for line in out.splitlines()) == [["missing", ids[4]], ["repeated", ids[9]]]
+    assert "different: 1 repeated, 1 missing" in err
+
+
+def test_a_sample(dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """A sample asks for less, says what it was, is the same with the same seed, and all of it finds everything."""
+    verifying = dumped()
+    ids = sorted(shop.database.ids("orders"))
+    assert run([*verifying, "--sample", "5%", "--seed", "1"]) == 0
+    err = capfd.readouterr().err
+    assert "sample: " in err
+    assert "as far as the sample goes" in err
+    assert f"compared {len(ids)} " not in err
+    said = [line for line in err.splitlines() if line.startswith("sample: ")]
+    assert run([*verifying, "--sample", "0.05", "--seed", "1"]) == 0
+    assert said == [line for line in capfd.readouterr().err.splitlines() if line.startswith("sample: ")]
+    shop.database.update("orders", ids[50], {"status": "holded"})
+    new = shop.database.insert("orders", {"increment_id": "900000001", "status": "new", "store_id": 1})
+    assert run([*verifying, "--sample", "100%"]) == 1
+    out = capfd.readouterr().out
+    assert [line.split()[:2] for line in out.splitlines()] == [["changed", str(ids[50])], ["missing", str(new)]]
+    assert run([*verifying, "--sample", "1%"]) == 1, "the end is always asked for"
+    assert f"missing   {new}" in capfd.readouterr().out
+    assert run([*verifying, "--sample", "0%"]) == 2
+    assert "is no share" in capfd.readouterr().err
+
+
+def test_rows_without_ids_are_no_sample(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:
+    """Windows cannot be drawn where nobody knows the ids of rows; all of them can be compared."""
+    verifying = dumped("shipments")
+    assert run([*verifying, "--sample", "2%"]) == 2
+    assert "compare all, without a sample" in capfd.readouterr().err
+
+
+def test_the_report_says_what_was_dumped(
+    dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Bounds, conditions and columns of the dump are those of the comparison."""
+    ids = sorted(shop.database.ids("orders"))
+    bounds = ["--first", str(ids[10]), "--last", str(ids[150])]
+    verifying = dumped("orders", "rows.csv", *bounds, "--where", "store_id:eq:1", "--columns", "order_id,status")
+    assert run(verifying) == 0
+    err = capfd.readouterr().err
+    assert "not compared, as the file does not have them: " in err
+    assert run(verifying[:3]) == 1, "without the report all orders are expected"
+    out, err = capfd.readouterr()
+    assert "missing   " in out
+    assert "different: " in err
+    assert run([*verifying[:3], *bounds, "--where", "store_id:eq:1"]) == 0
+    assert "the file's own time" in capfd.readouterr().err
+
+
+def test_rows_that_cannot_be_told_apart(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:
+    """A file without the column of ids cannot be compared, and that is said."""
+    assert run(dumped("orders", "rows.csv", "--columns", "status,grand_total")) == 2
+    assert "has no column order_id" in capfd.readouterr().err
+
+
+def test_details_are_not_compared_and_that_is_said(
+    dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a list does not bring is named."""
+    verifying = dumped("orders", "rows.ndjson", "--details", "--last", "30")
+    assert run(verifying) == 0
+    assert "not compared, as lists do not bring them: billing_address" in capfd.readouterr().err
+
+
+def test_a_row_that_nobody_can_read_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dump left it out and named it; so does the comparison."""
+    monkeypatch.chdir(tmp_path)
+    with Shop(orders=60) as shop:
+        broken = sorted(shop.database.ids("orders"))[20]
+        shop.change(duplicate_address=[broken])
+        asking = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+        assert run(["dump", "--out", "rows.ndjson", "--report", "report.json", *asking]) == 3
+        assert run(["verify", "rows.ndjson", "--report", "report.json", *asking]) == 0
+        shop.change(duplicate_address=[])
+        assert run(["verify", "rows.ndjson", "--report", "report.json", *asking]) == 0
+        assert run(["verify", "rows.ndjson", *asking]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"complete": False}, "is not complete"),
+        ({"asked": {"since": "2024-01-01T00:00:00+00:00"}}, "holds only what changed since"),
+        ({"digests": None}, "that is no report of a dump"),
+    ],
+)
+def test_reports_that_cannot_be_gone_by(
+    dumped: Callable[..., list[str]],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    change: dict[str, object],
+    words: str,
+) -> None:
+    """A dump that is not whole cannot be compared with the whole, and another file is no report."""
+    verifying = dumped("customers")
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert run(verifying) == 2
+    assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("profile", ["1.4.1.1", "1.6.2.0", "1.7.0.2"])
+@pytest.mark.parametrize("entity", ["orders", "invoices", "customers"])
+def test_old_versions(
+    shop_of: Callable[[str, str], Shop],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    profile: str,
+    entity: str,
+) -> None:
+    """Whatever a version honours, there is a second way to ask, and it agrees."""
+    shop = shop_of(profile, "rpc")
+    asking = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+    out, report = str(tmp_path / "rows.ndjson"), str(tmp_path / "report.json")
+    assert run(["dump", entity, "--out", out, "--report", report, *asking]) == 0
+    assert run(["verify", out, entity, "--report", report, *asking]) == 0
+    by, dumped_by = capfd.readouterr().err.rpartition(", by ")[2].split(" calls")[0].split(" (dumped by ")
+    assert by not in dumped_by
