@@ -27,8 +27,8 @@ from lxml import etree
 from zeep.helpers import serialize_object
 
 from magento_pager.fake import Shop
-from magento_pager.shop.connection import reply_shape
 from magento_pager.shop.decoding import Forms, decode
+from magento_pager.shop.wsdl import reply_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -37,9 +37,10 @@ from zeep_oracle import ENCODING_SCHEMA, same_rows
 from magento_pager import Pager, connect
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.fake import Shop
-from magento_pager.shop.connection import Connection, ListSource, wsdl_candidates
+from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.operations import CREDITMEMOS, CUSTOMERS, OPERATIONS, ORDERS, PRODUCTS
 from magento_pager.shop.transport import HttpOptions
+from magento_pager.shop.wsdl import wsdl_candidates
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.windows import Goal

@@ -14,10 +14,10 @@ import zeep
 from lxml import etree
 from zeep.helpers import serialize_object
 
-from magento_pager.shop import connection
-from magento_pager.shop.connection import reply_shape
+from magento_pager.shop import wsdl
+from magento_pager.shop.wsdl import reply_shape
 
-ENCODING_SCHEMA = Path(connection.__file__).with_name("encoding.xsd").read_bytes()
+ENCODING_SCHEMA = Path(wsdl.__file__).with_name("encoding.xsd").read_bytes()
 
 
 class Oracle:

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -383,13 +383,13 @@ def test_single_records_are_written_byte_by_byte_as_php_writes_them(
     profile = PLAYED[version]
     operation = operations(profile)[name]
     asked = listing(INFOS[name][0], profile)
-    row = next(iter(database.select(profile, flavour, asked, [], [])))
-    key = dict(zip(asked.columns, row, strict=True))[INFOS[name][1]]
-    record = database.record(asked.name, str(key))
-    assert record is not None
-    heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), record)
-    theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
-    assert _undeclared(Encoder(profile, flavour).reply(operation, record)) == _undeclared(theirs)
+    for row in islice(database.select(profile, flavour, asked, [], []), 25):  # some without a shipping address
+        key = dict(zip(asked.columns, row, strict=True))[INFOS[name][1]]
+        record = database.record(asked.name, str(key))
+        assert record is not None
+        heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), record)
+        theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
+        assert _undeclared(Encoder(profile, flavour).reply(operation, record)) == _undeclared(theirs)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

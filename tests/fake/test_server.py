@@ -157,6 +157,16 @@ def test_a_request_for_another_host_is_sent_away() -> None:
         assert ask(shop, body=call(logged_in(shop)), Host="shop.example").fault == ""
 
 
+def test_a_shop_has_a_clock_of_its_own() -> None:
+    """It stands still where it is put, in every answer, and what is no time is refused."""
+    with Shop(orders=1, clock="2024-05-01 12:00:00") as shop:
+        assert ask(shop, "GET").headers["Date"] == "Wed, 01 May 2024 12:00:00 GMT"
+        shop.change(clock="2025-01-01 00:00:00")
+        assert ask(shop, "GET", f"{SOAP}?wsdl=1").headers["Date"] == "Wed, 01 Jan 2025 00:00:00 GMT"
+        with pytest.raises(ValueError, match="noon"):
+            shop.change(clock="noon")
+
+
 # Connections
 
 

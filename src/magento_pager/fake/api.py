@@ -47,6 +47,7 @@ PAGE_TYPE = "text/html; charset=UTF-8"
 MISSING_ARGUMENT = ("6", 'Required parameter is missing, for more details see "exception.log".')
 ACCESS_DENIED = ("2", "Access denied.")
 SESSION_EXPIRED = ("5", "Session expired. Try to relogin.")
+BROKEN = ("1", "Call to a member function getMethod() on bool")
 
 _RECORDS = {
     "salesOrderInfo": ("orders", "orderIncrementId"),
@@ -77,8 +78,14 @@ class Tables(Protocol):
         """The rows of a list that pass its filters; ShopFault or PhpFatal before the first."""
         ...
 
-    def record(self, list_name: str, key: str) -> Mapping[str, Value] | None:
-        """One record in full, by increment id or, for customers and products, by id; None when there is none."""
+    def record(self, list_name: str, key: str, *, by_id: bool = False) -> Mapping[str, Value] | None:
+        """One record in full, by increment id or, for customers and products, by id; None when there is none.
+
+        Args:
+            list_name: the list it is of.
+            key: which; of a product it may be the SKU.
+            by_id: it is a product's id, even if it is the SKU of another.
+        """
         ...
 
 
@@ -226,15 +233,26 @@ class Api:
         if list_name in settings.denied:
             raise ShopFault(*ACCESS_DENIED)
 
-    def record(self, list_name: str, key: str | None, settings: Settings) -> Mapping[str, Value]:
+    def record(
+        self, list_name: str, key: str | None, settings: Settings, identifier: str | None = None
+    ) -> Mapping[str, Value]:
         """One record in full.
 
+        Args:
+            list_name: the list it is of.
+            key: which.
+            settings: of the shop.
+            identifier: of a product: `id` or `sku`, whichever the key is; None: the SKU, or else the id.
+
         Raises:
-            ShopFault: there is none of that key.
+            ShopFault: there is none of that key, or it is broken.
         """
-        found = None if key is None else self.tables.record(list_name, key)
+        by_id = (identifier or "").lower() == "id"
+        found = None if key is None else self.tables.record(list_name, key, by_id=by_id)
         if found is None:
             raise ShopFault(*LISTINGS[list_name].missing_fault)
+        if list_name == "orders" and found["order_id"] in settings.broken_records:
+            raise ShopFault(*BROKEN)
         return spoiled(found, settings) if list_name == "orders" else found
 
     def addresses(self, customer: str | None) -> Sequence[Mapping[str, Value]]:
@@ -294,17 +312,22 @@ class Api:
             return self._list(listing(lists[operation.name], settings.profile), request, call, context)
         if settings.flavour == "wsi" and argument and request.texts[argument] is None:
             raise ShopFault(*MISSING_ARGUMENT)  # in RPC the method is called with a null instead
-        result = self._result(operation.name, name, request.texts.get(argument), settings)
+        result = self._result(operation.name, name, argument, request.texts, settings)
         self.take_time(1, context)
         return whole(200, REPLY_TYPE, context.encoder.reply(operation, result), replace(call, rows=1))
 
-    def _result(self, operation: str, list_name: str | None, key: str | None, settings: Settings) -> Value:
+    def _result(
+        self, operation: str, list_name: str | None, argument: str, texts: Mapping[str, str | None], settings: Settings
+    ) -> Value:
         """The result of an operation that is not a list."""
+        key = texts.get(argument)
         if operation == "customerAddressList":
             return self.addresses(key)
         if operation == "customerAddressInfo":
             return self.address(key)
-        return about(operation, settings.profile) if list_name is None else self.record(list_name, key, settings)
+        if list_name is None:
+            return about(operation, settings.profile)
+        return self.record(list_name, key, settings, texts.get("identifierType"))
 
     def _session(self, request: Request, settings: Settings) -> Value:
         """The result of an operation that needs no session."""

@@ -320,5 +320,7 @@ def _scalar(value: Value, kind: str, profile: Profile) -> str | None:
     if kind == "xsd:int":
         digits = re.match(r"\s*[-+]?\d+", str(value))
         return str(int(digits[0])) if digits else "0"
+    if kind == "xsd:double":  # at most 14 digits, as PHP is delivered
+        return f"{float(str(value)):.14G}"
     sent = legible(value, profile)
     return None if sent is None else escaped(str(sent))

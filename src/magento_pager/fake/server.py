@@ -127,7 +127,7 @@ def _without_php(asked: Asked, settings: Settings) -> Answer | None:
         return _page(HTTPStatus.FORBIDDEN, pages.FORBIDDEN)
     if settings.outage == "redirect":
         return _moved(f"https://{asked.host}{asked.path}")
-    if _SOAP.fullmatch(asked.path) or _XMLRPC.fullmatch(asked.path):
+    if _SOAP.fullmatch(asked.path) or (_XMLRPC.fullmatch(asked.path) and not settings.no_xmlrpc):
         return None
     if asked.path.removeprefix("/index.php") in {"", "/"}:
         return _page(HTTPStatus.OK, pages.STOREFRONT)
@@ -224,6 +224,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         self._answer(Context(settings, time.monotonic()), body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The `Date` of an answer: by the shop's own clock, where it has one."""
+        return super().date_time_string(self.server.shop.settings.now if timestamp is None else timestamp)
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the shop keeps its own log."""

@@ -6,7 +6,9 @@ sees it. Plain values only: each field is also an option of the command line. Wh
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from magento_pager.fake.profiles import LISTS
@@ -46,11 +48,15 @@ class Settings:
         duplicate_address: ids of orders with a second billing address: a list with one of them is a fault.
         invalid_utf8: ids of orders with a name that is not UTF-8.
         control_characters: ids of orders with a name that contains a control character.
+        broken_records: ids of orders that a list has, but whose record in full is a fault.
+        no_xmlrpc: nothing answers where XML-RPC should be.
         base_url: the address the shop believes it has, as `http://shop.example/`. A request for another host is
             answered as a live shop does: the WSDL redirects, a call is a fault. Empty: the host of each request.
+        clock: the time of day at which the shop's clock stands still, as `2024-05-01 12:00:00` in UTC: what its `Date`
+            headers say. Empty: the clock of this machine.
 
     Raises:
-        ValueError: a number below zero, or a word that is none of those above.
+        ValueError: a number below zero, a word that is none of those above, or a time that is none.
     """
 
     profile: Profile
@@ -71,7 +77,10 @@ class Settings:
     duplicate_address: frozenset[int] = frozenset()
     invalid_utf8: frozenset[int] = frozenset()
     control_characters: frozenset[int] = frozenset()
+    broken_records: frozenset[int] = frozenset()
+    no_xmlrpc: bool = False
     base_url: str = ""
+    clock: str = ""
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -85,3 +94,14 @@ class Settings:
         unknown = sorted(set(self.denied) - set(LISTS))
         if unknown:
             raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTS)}")
+        self.now  # noqa: B018  refuses what is no time
+
+    @property
+    def now(self) -> float:
+        """What time it is in the shop, in seconds since 1970.
+
+        >>> from magento_pager.fake.profiles import profile
+        >>> Settings(profile=profile("1.7.0.2"), clock="2024-05-01 12:00:00").now
+        1714564800.0
+        """
+        return datetime.fromisoformat(self.clock).replace(tzinfo=UTC).timestamp() if self.clock else time.time()

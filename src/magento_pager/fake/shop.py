@@ -43,7 +43,7 @@ class Knobs(TypedDict, total=False):
     """The knobs of a shop, each documented at `Settings`: a field there, an argument and an option elsewhere.
 
     >>> sorted(Knobs.__annotations__)[:3]
-    ['base_url', 'body_limit', 'control_characters']
+    ['base_url', 'body_limit', 'broken_records']
     """
 
     latency: float
@@ -62,7 +62,10 @@ class Knobs(TypedDict, total=False):
     duplicate_address: Collection[int]
     invalid_utf8: Collection[int]
     control_characters: Collection[int]
+    broken_records: Collection[int]
+    no_xmlrpc: bool
     base_url: str
+    clock: str
 
 
 class Shop:

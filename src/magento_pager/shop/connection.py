@@ -1,53 +1,36 @@
 """A shop behind its WSDL: both flavours, the session, and what its faults mean.
 
-What lives here: zeep (this is the only module that imports it), which reads the WSDL and builds every request; the
-login; and the words with which faults are passed on. It does not know which strategy asked, and it does not read rows:
-it tells `decoding` their shape as plain data, taken from the types zeep read.
+What lives here: the login, the calls, and the words with which faults are passed on. It does not know which strategy
+asked, and it does not read rows: it tells `decoding` their shape, which `wsdl` took from the types that zeep read.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
-import warnings
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-import zeep
-import zeep.exceptions
-import zeep.xsd
 from lxml import etree
 from tenacity import Retrying, retry_if_exception, stop_before_delay
-from zeep.wsdl.bindings import Soap11Binding
 
 from magento_pager.errors import MalformedReplyError, PagerError, RemoteError, TransportError
+from magento_pager.shop import xmlrpc
 from magento_pager.shop.decoding import (
-    Array,
-    Forms,
-    Leaf,
     ReplyFaultError,
-    ReplyShape,
-    Shape,
-    Struct,
     UnpromisedReplyError,
+    breaks_lines,
     decode,
+    decode_record,
     decode_small,
     plain,
 )
-from magento_pager.shop.failures import excerpt, fault_error, status_error
+from magento_pager.shop.failures import excerpt, fault_error, status_error, without_rows
 from magento_pager.shop.repairing import without_forbidden
-from magento_pager.shop.transport import (
-    HttpOptions,
-    HttpReply,
-    HttpSession,
-    bare,
-    check_secrecy,
-    redacted,
-)
+from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, redacted
+from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl_candidates
 from magento_pager.walk.reading import backoff
 
 if TYPE_CHECKING:
@@ -56,25 +39,17 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
     from tenacity import RetryCallState
 
-    from magento_pager.errors import Remedy
+    from magento_pager.shop.decoding import Shape
     from magento_pager.shop.operations import Operation
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.reading import Row
 
-ENCODING_SCHEMA = "http://schemas.xmlsoap.org/soap/encoding"
-WSDL_PATHS = ("api/v2_soap/?wsdl=1", "index.php/api/v2_soap/?wsdl=1")
 SESSION_EXPIRED = "5"
-ALL_STORES = "0"  # any other store may restrict products to its website
+LONGEST_RECORDS = 1 << 24
+"""Bytes of one reply with records in full: they are parsed as a whole, and a tree takes many times as much."""
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
-OK = 200
 NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
-
-_WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "again", "isolate": "stop"}
-"""What else may help a call that asks for no rows, of which none can be left out."""
-
-_WSDL_START = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
-)
+MULTI_CALL = "multiCall"
 
 T = TypeVar("T")
 
@@ -88,9 +63,10 @@ class Connection:
     threads.
 
     Attributes:
-        bytes_received: of all replies to lists so far, unpacked.
+        bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
         server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
+        tells_empty: the shop's SOAP tells an empty text from NULL, as it does from 1.8 on; known once logged in.
     """
 
     def __init__(self, url: str, user: str, key: str, options: HttpOptions | None = None) -> None:
@@ -113,10 +89,12 @@ class Connection:
         self._closed = False
         self._login = threading.Lock()
         self._reading = threading.Lock()
+        self._counting = threading.Lock()
         self._http = HttpSession(options or HttpOptions())
         self.bytes_received = 0
         self.characters_removed = 0
         self.server_date: str | None = None
+        self.tells_empty = False
         try:
             candidates = wsdl_candidates(url)
             self._wsdl = self._patiently(lambda: self._found(candidates))
@@ -203,6 +181,73 @@ class Connection:
             else:
                 return
 
+    def record(self, operation: str, key: str, *, right: str, repair: bool = False) -> Any:
+        """One record in full by SOAP, or what belongs to one, as `record_shape` says: texts, dicts and lists.
+
+        Args:
+            operation: one that takes a key: an increment id, or else an id.
+            key: which record.
+            right: what the API user's role must allow for it.
+            repair: take characters that XML forbids out of the reply before it is read.
+
+        Raises:
+            RemoteError: the call failed.
+        """
+
+        def send(wsdl: Wsdl, session: str) -> Any:
+            request = self._message(wsdl, operation, wsdl.about(operation, session, key))
+            with self._post(wsdl, operation, request) as reply:
+                return decode_record(self._whole(reply, operation, repair=repair), wsdl.record_shape(operation))
+
+        return self._mending(operation, right, send)
+
+    def record_shape(self, operation: str) -> Shape:
+        """What the WSDL promises of a record in full.
+
+        Raises:
+            RemoteError: it does not declare the operation.
+        """
+        return self._wsdl.record_shape(operation).value
+
+    def multi_call(
+        self, calls: Sequence[tuple[str, Sequence[str | None]]], *, right: str, repair: bool = False
+    ) -> list[Any]:
+        """What several calls answer that are made in one, by XML-RPC.
+
+        It goes on in the session of SOAP: the shop keeps one table of sessions for both, and up to 1.3.1 the second
+        login of a user ended the first.
+
+        Args:
+            calls: paths, such as "sales_order.info", each with its arguments.
+            right: what the API user's role must allow for them.
+            repair: take characters that XML forbids out of the reply before it is read.
+
+        Returns:
+            As many values, see `xmlrpc`; that of a call that failed is a dict with the keys isFault, faultCode and
+            faultMessage.
+
+        Raises:
+            RemoteError: all of it failed, or the shop has no XML-RPC beside its SOAP.
+        """
+        headers = {"Content-Type": "text/xml; charset=utf-8"}
+        arguments = [[path, list(given)] for path, given in calls]
+
+        def send(wsdl: Wsdl, session: str) -> Any:
+            address = xmlrpc.address_beside(wsdl.address)
+            if address is None:
+                raise RemoteError(f"{MULTI_CALL}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
+            body = xmlrpc.request(MULTI_CALL, session, arguments)
+            with self._posted(address, body, headers, MULTI_CALL) as reply:
+                return xmlrpc.value_of(self._whole(reply, MULTI_CALL, repair=repair), MULTI_CALL)
+
+        results = self._mending(MULTI_CALL, right, send)
+        if not isinstance(results, list) or len(results) != len(calls):
+            raise MalformedReplyError(f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered")
+        for result in results:
+            if isinstance(result, dict) and "faultMessage" in result:
+                result["faultMessage"] = self._redacted(str(result["faultMessage"]))
+        return results
+
     def close(self) -> None:
         """End the session and close all connections; nothing is sent afterwards."""
         with self._login:
@@ -242,6 +287,34 @@ class Connection:
             self._forget(session)
             return send(self._session())
 
+    def _mending(self, operation: str, right: str, send: Callable[[Wsdl, str], Any]) -> Any:
+        """What `send` gives; once more where the session had expired, or where the shop has another WSDL now."""
+        mended: set[str] = set()
+        while True:
+            session, wsdl = self._session(), self._wsdl
+            try:
+                return send(wsdl, session)
+            except ReplyFaultError as fault:
+                if not self._mended(fault, wsdl, session, mended):
+                    raise fault_error(fault.code, fault.text, operation, right) from None
+            except UnpromisedReplyError as error:
+                if not self._mended(error, wsdl, session, mended):
+                    raise
+
+    def _whole(self, reply: HttpReply, operation: str, *, repair: bool) -> bytes:
+        """The body of a reply with records in full."""
+        body = bytearray()
+        try:
+            for piece in without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces():
+                body += piece
+                if len(body) > LONGEST_RECORDS:
+                    raise MalformedReplyError(
+                        f"{operation}: the reply is longer than {LONGEST_RECORDS} bytes", remedy="split"
+                    )
+        finally:
+            self._received(reply.bytes)
+        return bytes(body)
+
     def _short(self, operation: str, **arguments: Any) -> Any:
         """The answer to a call, asked for once more where the shop has another WSDL now."""
         wsdl = self._wsdl
@@ -252,13 +325,15 @@ class Connection:
                 raise
         return self._ask(self._wsdl, operation, arguments)
 
-    def _ask(self, wsdl: _Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
+    def _ask(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
         request = self._message(wsdl, operation, arguments)
         with self._post(wsdl, operation, request, timeout) as reply:
-            return plain(_only_child(decode_small(reply.body(), operation), operation))
+            answer = decode_small(reply.body(), operation)
+        self.tells_empty = breaks_lines(answer)
+        return plain(_only_child(answer, operation))
 
     def _rows(
-        self, wsdl: _Wsdl, operation: Operation, conditions: Sequence[Condition], session: str, *, repair: bool
+        self, wsdl: Wsdl, operation: Operation, conditions: Sequence[Condition], session: str, *, repair: bool
     ) -> Generator[Row]:
         arguments = {"sessionId": session, "filters": wsdl.filters(operation.name, conditions)}
         for store in {"store", "storeView"} & wsdl.parts(operation.name).keys():
@@ -271,23 +346,34 @@ class Connection:
             try:
                 yield from decode(pieces, shape, forms)
             finally:
-                self.bytes_received += reply.bytes
+                self._received(reply.bytes)
+
+    def _received(self, count: int) -> None:
+        with self._counting:
+            self.bytes_received += count
 
     def _removed(self, count: int) -> None:
-        self.characters_removed += count
+        with self._counting:
+            self.characters_removed += count
 
     @contextmanager
-    def _post(
-        self, wsdl: _Wsdl, operation: str, request: Element, timeout: float | None = None
-    ) -> Generator[HttpReply]:
-        """Send a call. An answer that is no success is an error; nothing that is raised within shows a secret."""
+    def _post(self, wsdl: Wsdl, operation: str, request: Element, timeout: float | None = None) -> Generator[HttpReply]:
+        """Send a call by SOAP; see `_posted`."""
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
             "SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"',
         }
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
+        with self._posted(wsdl.address, body, headers, operation, timeout) as reply:
+            yield reply
+
+    @contextmanager
+    def _posted(
+        self, address: str, body: bytes, headers: dict[str, str], operation: str, timeout: float | None = None
+    ) -> Generator[HttpReply]:
+        """Send a call. An answer that is no success is an error; nothing that is raised within shows a secret."""
         try:
-            with self._http.post(wsdl.address, body, headers, operation, timeout) as reply:
+            with self._http.post(address, body, headers, operation, timeout) as reply:
                 self.server_date = reply.date
                 if reply.status != OK:
                     _refuse(reply, operation)
@@ -301,14 +387,11 @@ class Connection:
     def _redacted(self, text: str) -> str:
         return redacted(text, self._key, self._session_id or "", *self._http.options.secrets)
 
-    def _message(self, wsdl: _Wsdl, operation: str, arguments: dict[str, Any]) -> Element:
-        if not wsdl.has(operation):
-            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
+    def _message(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any]) -> Element:
         try:
-            message: Element = wsdl.client.create_message(wsdl.client.service, operation, **arguments)
-        except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
-            raise RemoteError(f"{operation}: no request fits this shop's WSDL: {self._redacted(str(error))}") from None
-        return message
+            return wsdl.message(operation, arguments)
+        except RemoteError as error:
+            raise RemoteError(self._redacted(str(error))) from None
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """What `attempt` gives; tried again, for as long as the options say, where it fails in a way that may pass."""
@@ -322,7 +405,7 @@ class Connection:
         return retrying(attempt)
 
     def _mended(
-        self, failure: ReplyFaultError | UnpromisedReplyError, wsdl: _Wsdl, session: str, mended: set[str]
+        self, failure: ReplyFaultError | UnpromisedReplyError, wsdl: Wsdl, session: str, mended: set[str]
     ) -> bool:
         """Whether the cause of a failure was found and is gone, so that the call may be built and sent again.
 
@@ -343,7 +426,7 @@ class Connection:
         mended.add(cause)
         return not again
 
-    def _renewed(self, wsdl: _Wsdl, failure: ReplyFaultError | UnpromisedReplyError) -> bool:
+    def _renewed(self, wsdl: Wsdl, failure: ReplyFaultError | UnpromisedReplyError) -> bool:
         """Whether the shop has another WSDL than the one a call was made by, as after an upgrade, and so it failed."""
         if isinstance(failure, ReplyFaultError) and NO_PROCEDURE not in failure.text:
             return False
@@ -360,7 +443,7 @@ class Connection:
                 self._wsdl = fresh
             return True
 
-    def _found(self, candidates: Sequence[str]) -> _Wsdl:
+    def _found(self, candidates: Sequence[str]) -> Wsdl:
         """The WSDL at the first address that answers with one."""
         for candidate in candidates[:-1]:
             try:
@@ -371,24 +454,11 @@ class Connection:
                 log.debug("no WSDL at %s: %s", bare(candidate), error)
         return self._load(candidates[-1])
 
-    def _load(self, address: str) -> _Wsdl:
+    def _load(self, address: str) -> Wsdl:
         """The WSDL at an address."""
-        loader = _WsdlLoader(self._http, address)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
-                client = zeep.Client(
-                    address,
-                    transport=loader,
-                    settings=zeep.Settings(strict=True, xml_huge_tree=False),
-                )
-        except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
-            raise MalformedReplyError(
-                f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), self._key)}"
-            ) from None
-        return _Wsdl(client, tuple(loader.documents))
+        return load(self._http, address, self._key)
 
-    def _check_address(self, wsdl: _Wsdl) -> None:
+    def _check_address(self, wsdl: Wsdl) -> None:
         """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
         asked, told = urlsplit(wsdl.location).hostname, urlsplit(wsdl.address).hostname
         if told != asked and told not in self._http.options.allow_hosts:
@@ -414,195 +484,14 @@ class ListSource:
     operation: Operation
     repair: bool = False
 
+    @property
+    def bytes_received(self) -> int:
+        """Of all replies to lists so far, unpacked; a plan reads it."""
+        return self.connection.bytes_received
+
     def fetch(self, query: Query) -> Generator[Row]:
         """The rows of one call."""
         return self.connection.rows(self.operation, query.conditions, repair=self.repair)
-
-
-class _Wsdl:
-    """A shop's WSDL as it was read, and what follows from it; all that is to be replaced when it changes.
-
-    Attributes:
-        client: zeep's.
-        documents: the WSDL's bytes, and those of all it refers to.
-        location: where it is.
-        binding: zeep's, of the operations.
-        address: where calls go.
-        flavour: "rpc" or "wsi".
-        namespace: its target namespace.
-    """
-
-    def __init__(self, client: Any, documents: tuple[bytes, ...]) -> None:
-        self.client = client
-        self.documents = documents
-        self.location: str = client.wsdl.location
-        self.binding, self.address = _soap_port(client)
-        styles = {operation.style for operation in self.binding.all().values()}
-        self.flavour = "rpc" if "rpc" in styles else "wsi"
-        self.namespace: str = self.binding.name.namespace
-        self._shapes: dict[str, tuple[ReplyShape, Forms]] = {}
-
-    def has(self, operation: str) -> bool:
-        """True where it declares the operation."""
-        return operation in self.binding.all()
-
-    def check_has(self, operation: Operation) -> None:
-        """Refuse a list that it does not declare."""
-        if not self.has(operation.name):
-            since = f"; the list came with Magento {operation.since}" if operation.since else ""
-            other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
-            raise RemoteError(f"{operation.name}: this shop's WSDL has no {operation.entity}{since}{other}")
-
-    def parts(self, operation: str) -> dict[str, Any]:
-        """The input parts of an operation and their zeep elements."""
-        return dict(self.binding.get(operation).input.body.type.elements)
-
-    def filters(self, operation: str, conditions: Sequence[Condition]) -> Any:
-        """The conditions as the WSDL's own types, whatever it calls them and however it nests them.
-
-        Read from the types and not assumed: 1.7.0.0 alone declares the operand as anyType (RPC) or as a list (WS-I).
-        """
-        try:
-            filters = self.parts(operation)["filters"].type
-            array = dict(filters.elements)["complex_filter"].type
-            item = _item_type(array)
-            pair = dict(item.elements)["value"].type
-            operand = dict(pair.elements)["value"].type
-            items = [
-                item(key=condition.field, value=pair(key=condition.operator, value=_operand(operand, condition.value)))
-                for condition in conditions
-            ]
-            return filters(complex_filter=_array_of(array, items))
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise MalformedReplyError(
-                f"{operation}: the shop's WSDL declares filters of an unknown form: {error!r}"
-            ) from None
-
-    def shape(self, operation: str) -> tuple[ReplyShape, Forms]:
-        """What the list's replies look like, and the forms of row met in them."""
-        if operation not in self._shapes:
-            self._shapes[operation] = reply_shape(self.binding.get(operation)), Forms()
-        return self._shapes[operation]
-
-
-def wsdl_candidates(url: str) -> list[str]:
-    """The addresses under which the WSDL may be found, likeliest first.
-
-    Raises:
-        ValueError: not an http address.
-
-    >>> wsdl_candidates("https://shop.example")
-    ['https://shop.example/api/v2_soap/?wsdl=1', 'https://shop.example/index.php/api/v2_soap/?wsdl=1']
-    >>> wsdl_candidates("https://shop.example/index.php/api/v2_soap/")
-    ['https://shop.example/index.php/api/v2_soap/?wsdl=1']
-    >>> wsdl_candidates("https://shop.example/api/v2_soap/index/wsdl/1")
-    ['https://shop.example/api/v2_soap/index/wsdl/1']
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"a shop's address begins with http:// or https:// and names a host, not {redacted(url)!r}")
-    if parts.username is not None:
-        raise ValueError(
-            "an address is no place for a password: give the web server's user and password as --basic-auth"
-        )
-    if re.search(r"(^|[/?&])wsdl\b", f"{parts.path}?{parts.query}"):
-        return [url]
-    if re.search(r"/api/(v2_soap|soap_wsi)(/index)?/?$", parts.path) or parts.path.endswith("api.php"):
-        return [f"{url}{'&' if parts.query else '?'}wsdl=1"]
-    return [urljoin(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/", path) for path in WSDL_PATHS]
-
-
-def check_rendered(request: Element, conditions: Sequence[Condition], operation: str) -> None:
-    """Refuse a request that does not say the whole query: zeep drops filters given in a shape it does not expect.
-
-    Raises:
-        RemoteError: a condition is missing, altered, or in another place.
-    """
-    said = [_condition_in(item) for filters in request.iter("complex_filter") for item in filters]
-    meant = [(condition.field, condition.operator, condition.value) for condition in conditions]
-    if said != meant or next(request.iter("filter"), None) is not None:
-        raise RemoteError(f"{operation}: the request would not carry the query: it says {said!r} for {meant!r}")
-
-
-def _condition_in(item: Element) -> tuple[str | None, ...]:
-    """What one element of a complex filter says: field, operator, value, and whatever else it holds."""
-    places = ["key", "value/key", "value/value/*" if len(item.findall("value/value/*")) else "value/value"]
-    more = [node.text for node in item.iter() if len(node) == 0][len(places) :]
-    return (*(item.findtext(place) for place in places), *more)
-
-
-def reply_shape(operation: Any) -> ReplyShape:
-    """What a list's replies look like, told from the types in the WSDL.
-
-    Args:
-        operation: as zeep read it.
-
-    Raises:
-        MalformedReplyError: it is no list of records.
-    """
-    body = operation.output.body
-    (result, element), *others = body.type.elements
-    if others or not isinstance(element.type, zeep.xsd.ComplexType):
-        raise MalformedReplyError(f"{operation.name}: the WSDL promises no list")
-    row = shape_of(_item_type(element.type), {})
-    if not isinstance(row, Struct):
-        raise MalformedReplyError(f"{operation.name}: the WSDL promises a list of values, not of records")
-    item = "item" if _is_encoded_array(element.type) else element.type.elements[0][0]
-    return ReplyShape(operation.name, body.qname.text, result, element.type.qname.text, item, row)
-
-
-def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
-    """What a zeep type looks like in a reply.
-
-    Args:
-        declared: the zeep type.
-        known: types already seen in this call, so that a type may hold itself.
-    """
-    if not isinstance(declared, zeep.xsd.ComplexType):
-        return Leaf(declared.qname.text, isinstance(declared, zeep.xsd.Integer))
-    if id(declared) in known:
-        return known[id(declared)]
-    if _is_encoded_array(declared):
-        return Array(declared.qname.text, shape_of(_item_type(declared), known))
-    fields: dict[str, Shape] = {}
-    elements = declared.elements
-    ordered = isinstance(declared._element, zeep.xsd.Sequence)  # noqa: SLF001  zeep names it nowhere else
-    shape = Struct(
-        declared.qname.text,
-        fields,
-        ordered,
-        required=frozenset(name for name, element in elements if ordered and not element.is_optional),
-        repeated=frozenset(name for name, element in elements if element.accepts_multiple),
-    )
-    known[id(declared)] = shape
-    fields.update((name, shape_of(element.type, known)) for name, element in elements)
-    return shape
-
-
-def _is_encoded_array(declared: Any) -> bool:
-    """True for a SOAP-encoded array (RPC); WS-I's arrays are records with one repeated element."""
-    return declared._array_type is not None  # noqa: SLF001  zeep names it nowhere else
-
-
-def _item_type(array: Any) -> Any:
-    """What an array holds, in either flavour."""
-    if _is_encoded_array(array):
-        return array._array_type.array_type  # noqa: SLF001  zeep names it nowhere else
-    return array.elements[0][1].type
-
-
-def _array_of(array: Any, items: list[Any]) -> Any:
-    if _is_encoded_array(array):
-        return array(items)
-    return array(**{array.elements[0][0]: items})
-
-
-def _operand(declared: Any, value: str) -> Any:
-    if isinstance(declared, zeep.xsd.ComplexType):
-        return _array_of(declared, [value])
-    if isinstance(declared, zeep.xsd.AnySimpleType):
-        return value
-    return zeep.xsd.AnyObject(zeep.xsd.String(), value)
 
 
 def _only_child(payload: Element, operation: str) -> Element:
@@ -613,17 +502,10 @@ def _only_child(payload: Element, operation: str) -> Element:
 
 def _refuse(reply: HttpReply, operation: str) -> NoReturn:
     """Raise what an answer that is no success means: the fault in it, or else its status."""
-    body = _said(reply)
+    body = reply.words()
     with suppress(MalformedReplyError):
         decode_small(body, operation)
     raise status_error(reply.status, operation, excerpt(body), reply.pause)
-
-
-def _said(reply: HttpReply) -> bytes:
-    """The body of an answer that is no success; nothing where it cannot be read, for its status says enough."""
-    with suppress(TransportError):
-        return reply.body()
-    return b""
 
 
 @contextmanager
@@ -632,54 +514,11 @@ def _without_rows(operation: str) -> Generator[None]:
     try:
         yield
     except ReplyFaultError as fault:
-        error = fault_error(fault.code, fault.text, operation)
-        error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
-        raise error from None
+        raise without_rows(fault_error(fault.code, fault.text, operation)) from None
     except RemoteError as error:
-        error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
-        raise
+        raise without_rows(error) from None
 
 
 def _announce(state: RetryCallState) -> None:
     failure = state.outcome.exception() if state.outcome else None
     log.warning("%s; trying again in %.0f s", failure, state.upcoming_sleep)
-
-
-def _soap_port(client: Any) -> tuple[Any, str]:
-    """The first SOAP binding of a WSDL, and where its calls go."""
-    for service in client.wsdl.services.values():
-        for port in service.ports.values():
-            address = port.binding_options.get("address")
-            if isinstance(port.binding, Soap11Binding) and urlsplit(address or "").hostname:
-                return port.binding, address
-    raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
-
-
-class _WsdlLoader:
-    """What zeep calls a transport: fetches documents of the shop itself, and has our own schema for a third host's."""
-
-    def __init__(self, http: HttpSession, address: str) -> None:
-        self._http = http
-        self._hosts = {urlsplit(address).hostname} | http.options.allow_hosts
-        self.documents: list[bytes] = []
-
-    def load(self, url: str) -> bytes:
-        """The document at an address; called by zeep for the WSDL and for all it refers to."""
-        if url.rstrip("/") == ENCODING_SCHEMA:
-            return resources.files(__package__).joinpath("encoding.xsd").read_bytes()
-        if urlsplit(url).scheme not in {"http", "https"} or urlsplit(url).hostname not in self._hosts:
-            raise MalformedReplyError(
-                f"the WSDL refers to {redacted(url)}, on another host; allow it with --allow-host if you trust it"
-            )
-        what = f"the WSDL at {bare(url)}"
-        with _without_rows(what), self._http.get(url, what) as reply:
-            if reply.status != OK:
-                raise status_error(reply.status, what, redacted(excerpt(_said(reply))), reply.pause)
-            body = reply.body()
-        if not _WSDL_START.match(body):
-            raise MalformedReplyError(
-                f"{bare(url)} answers with something else than a WSDL ({redacted(excerpt(body))!r}): check the shop's "
-                "address"
-            )
-        self.documents.append(body)
-        return body

@@ -43,7 +43,7 @@ MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
 _PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:(<\?xml\s[^>?]*\?>)|\s*<[A-Za-z])")
-_ENVELOPE_END = re.compile(rb"</([\w.-]+:)?Envelope\s*>")
+_REPLY_END = re.compile(rb"</([\w.-]+:)?(Envelope|methodResponse)\s*>")  # of SOAP and of XML-RPC
 _PHP_SPEAKS = re.compile(rb"\s*<br\s*/?>\s*<b>")  # how PHP begins a warning or an error that it shows
 _XML_CUT = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
@@ -150,25 +150,42 @@ class ReplyShape:
     row: Struct
 
 
+@dataclass(frozen=True, slots=True)
+class RecordShape:
+    """What the reply looks like that is one record in full, or the list of what belongs to one.
+
+    Attributes:
+        operation: for messages.
+        reply: the qualified tag of the element in the body.
+        result: the tag of the element in that.
+        value: what it holds.
+    """
+
+    operation: str
+    reply: str
+    result: str
+    value: Shape
+
+
 class Forms:
     """The forms of row met so far, to be kept from reply to reply: they are the same in all replies of a list.
 
     A form is a matter of bytes and means the same wherever prefixes stand for the same namespaces. Its length is the
-    number of forms.
+    number of forms. Several replies may be read at once.
     """
 
     def __init__(self) -> None:
-        self._namespaces: Mapping[str | None, str] = {}
-        self._known: dict[tuple[bytes, ...], _Form] = {}
+        self._known: tuple[Mapping[str | None, str], dict[tuple[bytes, ...], _Form]] = {}, {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known[1])
 
     def under(self, namespaces: Mapping[str | None, str]) -> dict[tuple[bytes, ...], _Form]:
         """Those that hold under these prefixes; a server that takes up others begins anew."""
-        if namespaces != self._namespaces:
-            self._namespaces, self._known = namespaces, {}
-        return self._known
+        known = self._known
+        if namespaces != known[0]:
+            known = self._known = namespaces, {}
+        return known[1]
 
 
 def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = None) -> Generator[Row]:
@@ -207,12 +224,41 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
     rows.check_end()
 
 
+def decode_record(body: bytes, shape: RecordShape) -> Any:
+    """The value of a reply that is no list of rows, as strictly as rows are read, and in the same form.
+
+    Raises:
+        ReplyFaultError: the reply is a SOAP fault.
+        MalformedReplyError: the reply is anything else than what was promised.
+    """
+    reply = decode_small(body, shape.operation)
+    values = _Values(shape.operation)
+    if [reply.tag, *(child.tag for child in reply)] != [shape.reply, shape.result]:
+        raise values.refusal(f"it does not hold one <{shape.result}> in <{shape.reply}>")
+    values.line_broken = breaks_lines(reply)
+    return values.value(reply[0], shape.value)
+
+
 def decode_small(body: bytes, operation: str) -> Element:
     """The element in the body of a short reply, such as that of `login`.
 
     Raises:
         ReplyFaultError: the reply is a SOAP fault.
         MalformedReplyError: the reply is no SOAP envelope.
+    """
+    return _payload(parsed_small(body, operation), operation)
+
+
+def breaks_lines(element: Element) -> bool:
+    """True where the server that sent an element writes a line break between all tags, and thus tells "" from NULL."""
+    return element.getroottree().getroot().text == "\n"
+
+
+def parsed_small(body: bytes, operation: str) -> Element:
+    """The root of a reply that is at hand as a whole, parsed with every guard.
+
+    Raises:
+        MalformedReplyError: it is no XML, or XML that no shop sends.
     """
     _check_markup(body[_prolog_end(body, operation) :], operation)
     parser = etree.XMLParser(**_PARSER_OPTIONS)
@@ -221,10 +267,9 @@ def decode_small(body: bytes, operation: str) -> Element:
     except etree.XMLSyntaxError as error:
         raise _malformed(operation, error, followed=_is_whole(body)) from None
     try:
-        root = parser.close()
+        return parser.close()
     except etree.XMLSyntaxError as error:
         raise _malformed(operation, error, whole=_is_whole(body)) from None
-    return _payload(root, operation)
 
 
 def plain(element: Element) -> Any:
@@ -238,10 +283,113 @@ def plain(element: Element) -> Any:
     return {child.tag: plain(child) for child in element}
 
 
-class _Rows:
+class _Values:
+    """Reads elements by their shape, strictly.
+
+    Attributes:
+        operation: for messages.
+        namespaces: in scope where values stand, where elements declare none of their own.
+        declares: elements may declare namespaces of their own.
+        line_broken: the server writes a line break between all tags.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        self.namespaces: Mapping[str | None, str] = {}
+        self.declares = True
+        self.line_broken = False
+
+    def value(self, element: Element, shape: Shape) -> Any:
+        """The value of an element as zeep reads it; None for NULL."""
+        announced = len(element) if isinstance(shape, Array) else None
+        if self._check_attributes(element, shape.type, announced=announced):
+            if len(element) or element.text is not None:
+                raise self.refusal(f"<{element.tag}> is nil and yet holds something")
+            return None
+        if isinstance(shape, Leaf):
+            return self._text(element, shape)
+        if len(element) == 0 and not element.attrib:
+            return None
+        if isinstance(shape, Struct):
+            return self._fields(element, shape)
+        values = (self.value(child, shape.item) for child in element)
+        return [value for value in values if value is not None]
+
+    def _text(self, element: Element, shape: Leaf) -> str | None:
+        if len(element):
+            raise self.refusal(f"<{element.tag}> holds markup where text was promised")
+        text = element.text
+        if text == "\n" and self.line_broken:
+            return ""
+        if shape.integer and text is not None:
+            self._check_integer(element.tag, text)
+        return text
+
+    def _fields(self, element: Element, shape: Struct) -> Row:
+        self._check_tags([child.tag for child in element], shape)
+        row: Row = {name: [] for name in shape.repeated}
+        for child in element:
+            value = self.value(child, shape.fields[child.tag])
+            if child.tag in shape.repeated:
+                row[child.tag].append(value)
+            elif value is not None:
+                row[child.tag] = value
+        return row
+
+    def _check_tags(self, tags: list[str], shape: Struct) -> None:
+        """Refuse fields that are not declared, doubled, missing, or out of order."""
+        for tag in tags:
+            if tag not in shape.fields:
+                raise self.refusal(f"a row holds <{tag}>, which the WSDL does not declare")
+        single = [tag for tag in tags if tag not in shape.repeated]
+        if len(set(single)) < len(single):
+            doubled = next(tag for tag in single if single.count(tag) > 1)
+            raise self.refusal(f"a row holds <{doubled}> twice")
+        for name in shape.required.difference(tags):
+            raise self.refusal(f"a row lacks <{name}>")
+        if shape.ordered:
+            order = {name: place for place, name in enumerate(shape.fields)}
+            if tags != sorted(tags, key=lambda tag: order[tag]):
+                raise self.refusal("the fields of a row are not in the order the WSDL declares")
+
+    def _check_attributes(self, element: Element, declared: str, *, announced: int | None) -> bool:
+        """Refuse an attribute that gives an element another meaning than declared; True where it says nil.
+
+        Args:
+            element: what bears the attributes.
+            declared: the qualified name of its type.
+            announced: how many values it holds, where it is an array and may say so.
+        """
+        nil = False
+        for name, value in cast("dict[str, str]", element.attrib).items():
+            if name == XSI_TYPE:
+                prefix, _, local = value.rpartition(":")
+                namespaces = element.nsmap if self.declares else self.namespaces
+                if f"{{{namespaces.get(prefix or None, '')}}}{local}" != declared:
+                    raise self.refusal(f"<{element.tag}> is typed {value!r}, not {declared}")
+            elif name == NIL and value in {"true", "1", "false", "0"}:
+                nil = value in {"true", "1"}
+            elif name == ARRAY_TYPE and announced is not None:
+                said = _ANNOUNCED.search(value)
+                if said and int(said[1]) != announced:
+                    raise self.refusal(f"<{element.tag}> announces {said[1]} rows and holds {announced}")
+            else:
+                raise self.refusal(f"<{element.tag}> has an attribute {name}")
+        return nil
+
+    def _check_integer(self, name: str, text: str) -> None:
+        if not _INTEGER.fullmatch(text) and not (text == "" and self.line_broken):
+            raise self.refusal(f"<{name}> is no number: {text[:50]!r}")
+
+    def refusal(self, reason: str) -> UnpromisedReplyError:
+        return UnpromisedReplyError(f"{self.operation}: the reply is not what the WSDL promises: {reason}")
+
+
+class _Rows(_Values):
     """Turns the bytes of one reply into rows, and knows at the end whether they were all."""
 
     def __init__(self, shape: ReplyShape, forms: Forms) -> None:
+        super().__init__(shape.operation)
         self._shape = shape
         self._memory = forms
         self._parser = etree.XMLPullParser(events=("end",), tag=shape.item, **_PARSER_OPTIONS)
@@ -252,9 +400,7 @@ class _Rows:
         self._result: Element | None = None  # what holds the rows; None before the first row
         self._last: Element | None = None  # the last row parsed; all before it were let go
         self._between_rows = False  # the next byte stands right behind a row
-        self._namespaces: Mapping[str | None, str] = {}  # in scope where rows stand
-        self._declares = False  # the row at hand may declare namespaces of its own
-        self._line_broken = False  # the server writes a line break between all tags
+        self.declares = False
         self._forms: dict[tuple[bytes, ...], _Form] = {}
         leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
         self._formal = len(leaves) == len(shape.row.fields)  # rows with nested fields have too many forms
@@ -271,7 +417,7 @@ class _Rows:
             return None
         row: Row = dict(zip(form.names, texts, strict=True))
         if "\n" in texts or "" in texts:
-            if self._line_broken:
+            if self.line_broken:
                 row = {name: "" if text == "\n" else text for name, text in row.items() if text}
             else:
                 row = {name: text for name, text in row.items() if text}
@@ -283,13 +429,13 @@ class _Rows:
     def parsed(self, segment: bytes) -> Iterator[Row]:
         """The rows that end in these bytes, after every check."""
         between_rows, self._between_rows = self._between_rows, False
-        self._declares = self._declares or b"xmlns" in segment
+        self.declares = self.declares or b"xmlns" in segment
         rows = [row for element in self._elements(segment) if (row := self._row(element)) is not None]
         self._idle = 0 if rows else self._idle + len(segment)
         if self._idle > LONGEST_ROW:
             raise self.too_long()
         if rows and self._last is not None:
-            self._declares = False
+            self.declares = False
             # The parser stands right behind the row that ended last if nothing followed it.
             self._between_rows = self._last.getnext() is None and self._last.tail is None
             if between_rows and len(rows) == 1 and self._formal and len(self._forms) < MOST_FORMS:
@@ -309,15 +455,15 @@ class _Rows:
             raise _malformed(self._shape.operation, error, whole=_is_whole(self._end)) from None
         reply = _payload(root, self._shape.operation)
         if reply.tag != self._shape.reply:
-            raise self._refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
+            raise self.refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
         if [child.tag for child in reply] != [self._shape.result]:
-            raise self._refusal(f"it does not hold one <{self._shape.result}>")
+            raise self.refusal(f"it does not hold one <{self._shape.result}>")
         if set(reply.attrib) - {f"{SOAP}encodingStyle"}:
-            raise self._refusal(f"<{reply.tag}> has an attribute {min(map(str, reply.attrib))}")
+            raise self.refusal(f"<{reply.tag}> has an attribute {min(map(str, reply.attrib))}")
         result = reply[0]
         stray = next((child for child in result if child is not self._last), None)
         if stray is not None:
-            raise self._refusal(f"<{stray.tag}> stands among the rows")
+            raise self.refusal(f"<{stray.tag}> stands among the rows")
         self._check_attributes(result, self._shape.type, announced=self._count)
 
     def _elements(self, segment: bytes) -> Iterator[Element]:
@@ -342,14 +488,14 @@ class _Rows:
             return None
         before = element.getprevious()
         if before is not self._last:
-            raise self._refusal("markup stands among the rows")
+            raise self.refusal("markup stands among the rows")
         if before is not None:
             parent.remove(before)
         self._last = element
         self._count += 1
-        row = self._value(element, self._shape.row)
+        row = self.value(element, self._shape.row)
         if row is None:
-            raise self._refusal("a row is empty")
+            raise self.refusal("a row is empty")
         return cast("Row", row)
 
     def _is_result(self, element: Element) -> bool:
@@ -359,92 +505,10 @@ class _Rows:
         if self._result is not None or [element.tag, *(part.tag for part in above)] != expected:
             return False
         self._result = element
-        self._namespaces = element.nsmap
-        self._forms = self._memory.under(self._namespaces)
-        self._line_broken = above[-1].text == "\n"
+        self.namespaces = element.nsmap
+        self._forms = self._memory.under(self.namespaces)
+        self.line_broken = above[-1].text == "\n"
         return True
-
-    def _value(self, element: Element, shape: Shape) -> Any:
-        """The value of an element as zeep reads it; None for NULL."""
-        announced = len(element) if isinstance(shape, Array) else None
-        if self._check_attributes(element, shape.type, announced=announced):
-            if len(element) or element.text is not None:
-                raise self._refusal(f"<{element.tag}> is nil and yet holds something")
-            return None
-        if isinstance(shape, Leaf):
-            return self._text(element, shape)
-        if len(element) == 0 and not element.attrib:
-            return None
-        if isinstance(shape, Struct):
-            return self._fields(element, shape)
-        values = (self._value(child, shape.item) for child in element)
-        return [value for value in values if value is not None]
-
-    def _text(self, element: Element, shape: Leaf) -> str | None:
-        if len(element):
-            raise self._refusal(f"<{element.tag}> holds markup where text was promised")
-        text = element.text
-        if text == "\n" and self._line_broken:
-            return ""
-        if shape.integer and text is not None:
-            self._check_integer(element.tag, text)
-        return text
-
-    def _fields(self, element: Element, shape: Struct) -> Row:
-        self._check_tags([child.tag for child in element], shape)
-        row: Row = {name: [] for name in shape.repeated}
-        for child in element:
-            value = self._value(child, shape.fields[child.tag])
-            if child.tag in shape.repeated:
-                row[child.tag].append(value)
-            elif value is not None:
-                row[child.tag] = value
-        return row
-
-    def _check_tags(self, tags: list[str], shape: Struct) -> None:
-        """Refuse fields that are not declared, doubled, missing, or out of order."""
-        for tag in tags:
-            if tag not in shape.fields:
-                raise self._refusal(f"a row holds <{tag}>, which the WSDL does not declare")
-        single = [tag for tag in tags if tag not in shape.repeated]
-        if len(set(single)) < len(single):
-            doubled = next(tag for tag in single if single.count(tag) > 1)
-            raise self._refusal(f"a row holds <{doubled}> twice")
-        for name in shape.required.difference(tags):
-            raise self._refusal(f"a row lacks <{name}>")
-        if shape.ordered:
-            order = {name: place for place, name in enumerate(shape.fields)}
-            if tags != sorted(tags, key=lambda tag: order[tag]):
-                raise self._refusal("the fields of a row are not in the order the WSDL declares")
-
-    def _check_attributes(self, element: Element, declared: str, *, announced: int | None) -> bool:
-        """Refuse an attribute that gives an element another meaning than declared; True where it says nil.
-
-        Args:
-            element: what bears the attributes.
-            declared: the qualified name of its type.
-            announced: how many values it holds, where it is an array and may say so.
-        """
-        nil = False
-        for name, value in cast("dict[str, str]", element.attrib).items():
-            if name == XSI_TYPE:
-                prefix, _, local = value.rpartition(":")
-                namespaces = element.nsmap if self._declares else self._namespaces
-                if f"{{{namespaces.get(prefix or None, '')}}}{local}" != declared:
-                    raise self._refusal(f"<{element.tag}> is typed {value!r}, not {declared}")
-            elif name == NIL and value in {"true", "1", "false", "0"}:
-                nil = value in {"true", "1"}
-            elif name == ARRAY_TYPE and announced is not None:
-                said = _ANNOUNCED.search(value)
-                if said and int(said[1]) != announced:
-                    raise self._refusal(f"<{element.tag}> announces {said[1]} rows and holds {announced}")
-            else:
-                raise self._refusal(f"<{element.tag}> has an attribute {name}")
-        return nil
-
-    def _check_integer(self, name: str, text: str) -> None:
-        if not _INTEGER.fullmatch(text) and not (text == "" and self._line_broken):
-            raise self._refusal(f"<{name}> is no number: {text[:50]!r}")
 
     def _learn(self, segment: bytes, element: Element) -> None:
         """Remember the form of a row that was parsed and passed every check."""
@@ -452,9 +516,6 @@ class _Rows:
         form = _Form.of(parts, [child.tag for child in element])
         if form:
             self._forms[tuple(parts[1::2])] = form
-
-    def _refusal(self, reason: str) -> UnpromisedReplyError:
-        return UnpromisedReplyError(f"{self._shape.operation}: the reply is not what the WSDL promises: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -573,8 +634,8 @@ def _check_markup(markup: bytes, operation: str) -> None:
 
 
 def _is_whole(end: bytes) -> bool:
-    """True where a reply's last bytes hold the end of its envelope."""
-    return _ENVELOPE_END.search(end) is not None
+    """True where a reply's last bytes hold its end."""
+    return _REPLY_END.search(end) is not None
 
 
 def _malformed(

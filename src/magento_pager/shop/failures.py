@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import FaultError, TransportError
 
 if TYPE_CHECKING:
-    from magento_pager.errors import Remedy
+    from magento_pager.errors import Remedy, RemoteError
 
 LONGEST_QUOTE = 300  # characters of a fault in a message: it may hold a whole SQL statement
 
@@ -184,6 +184,20 @@ def status_error(status: int, what: str, said: str, pause: float = 0.0) -> Trans
     return TransportError(
         f"{what}: HTTP {status}; {meaning.advice}.{quoted}", remedy=meaning.remedy, status=status, pause=pause
     )
+
+
+_WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "again", "isolate": "stop"}
+"""What else may help a call that asks for no rows, of which none can be left out."""
+
+
+def without_rows(error: RemoteError) -> RemoteError:
+    """The error of a call that asks for no rows, with a remedy that fits it.
+
+    >>> without_rows(status_error(500, "login", "")).remedy
+    'again'
+    """
+    error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
+    return error
 
 
 _PAGE = re.compile(

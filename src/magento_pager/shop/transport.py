@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,6 +33,7 @@ PIECE = 1 << 16  # bytes read at once
 SHORT = 1 << 23  # bytes of an answer that is no list, a WSDL or a page, are never more: none seen had half a million
 SHORTEST_SECRET = 8  # characters of a header
 
+OK = 200
 MOST_REDIRECTS = 5
 LONGEST_PAUSE = 300.0  # seconds that a server's Retry-After is heeded at most
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -155,6 +156,12 @@ class HttpReply:
         for piece in self.pieces(SHORT):
             body += piece
         return bytes(body)
+
+    def words(self) -> bytes:
+        """The body of an answer that is no success; nothing where it cannot be read, for its status says enough."""
+        with suppress(TransportError):
+            return self.body()
+        return b""
 
     def _read(self) -> bytes:
         """What has arrived, at most a piece: to wait for a whole one would let a dripping server outlast any limit."""

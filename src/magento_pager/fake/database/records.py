@@ -35,18 +35,19 @@ _ITEM_PRICE = 29_90
 """The price of the cheapest item, in cents."""
 
 
-def looked_up(name: str, key: str, find: Find) -> Record | None:
+def looked_up(name: str, key: str, find: Find, *, by_id: bool = False) -> Record | None:
     """Look one record up and give it in full; None if there is none.
 
     Args:
         name: the list it is of.
         key: its increment id; of a customer the id; of a product the SKU or the id.
         find: of the database.
+        by_id: the key is a product's id, even if it is the SKU of another.
     """
     listing, table, row = LISTINGS[name], TABLES[name], None
     if not listing.eav:
         row = find(table, {"increment_id": key})
-    elif name == "products":
+    elif name == "products" and not by_id:
         row = find(table, {"sku": key})
     if row is None and listing.eav:
         row = find(table, {"entity_id": int(number(key))})
@@ -98,10 +99,10 @@ def _money(cents: int) -> str:
     return f"{cents // 100}.{cents % 100:02}00"
 
 
-def _address(row: Mapping[str, Any] | None) -> Record | None:
-    """An address of an order; its own id has another name there."""
+def _address(row: Mapping[str, Any] | None) -> Record:
+    """An address of an order; its own id has another name there. Where there is none it is an empty record."""
     if row is None:
-        return None
+        return {}
     return {**{column: value for column, value in row.items() if column != "entity_id"}, "address_id": row["entity_id"]}
 
 
@@ -213,6 +214,22 @@ def _track(row: Mapping[str, Any]) -> Record:
     }
 
 
+def _tier_prices(row: Mapping[str, Any]) -> list[Record]:
+    """What every fifth product costs those who buy five. Of its fields the WSDL knows one."""
+    if row["entity_id"] % 5:
+        return []
+    return [
+        {
+            "price_id": row["entity_id"],
+            "website_id": 0,
+            "all_groups": 1,
+            "cust_group": 32000,
+            "price": "9.9900",
+            "price_qty": "5.0000",
+        },
+    ]
+
+
 def _product(row: Mapping[str, Any]) -> Record:
     """What a product has under other names."""
     categories, websites = (
@@ -225,5 +242,5 @@ def _product(row: Mapping[str, Any]) -> Record:
         "category_ids": categories,
         "websites": websites,
         "website_ids": websites,
-        "tier_price": [],
+        "tier_price": _tier_prices(row),
     }

@@ -333,14 +333,15 @@ class Database:
         query = plan(Asked(profile, flavour, listing, simple, complex, store))
         return self._rows(query, listing)
 
-    def record(self, name: str, key: str) -> Record | None:
+    def record(self, name: str, key: str, *, by_id: bool = False) -> Record | None:
         """One record in full; None if there is none.
 
         Args:
             name: the list it is of.
             key: its increment id; of a customer the id; of a product the SKU or the id.
+            by_id: the key is a product's id, even if it is the SKU of another.
         """
-        return looked_up(name, key, self._find)
+        return looked_up(name, key, self._find, by_id=by_id)
 
     def rows(self, table: Table) -> Iterator[Row]:
         """All rows of a table, in the order of `table.columns`."""

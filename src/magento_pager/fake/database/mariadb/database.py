@@ -279,18 +279,19 @@ class MariaDatabase:
         rows = _once(reply, names, listing) if listing.joined else reply
         return _as_listed(rows, names, asked, sql)
 
-    def record(self, name: str, key: str) -> Record | None:
+    def record(self, name: str, key: str, *, by_id: bool = False) -> Record | None:
         """One record in full; None if there is none.
 
         Args:
             name: the list it is of.
             key: its increment id; of a customer the id; of a product the SKU or the id.
+            by_id: the key is a product's id, even if it is the SKU of another.
 
         Raises:
             PhpFatal: the server cannot be reached.
         """
         try:
-            return looked_up(name, key, self._find)
+            return looked_up(name, key, self._find, by_id=by_id)
         except ConnectionError as error:
             raise fatal(str(error)) from None
 

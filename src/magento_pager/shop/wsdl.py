@@ -1,0 +1,338 @@
+"""A shop's WSDL as zeep reads it: where calls go, how each is said, and what its reply looks like.
+
+What lives here: zeep (this is the only module that imports it), and the shapes of replies as plain data, taken from the
+types zeep read. Nothing is called from here but the WSDL fetched; sessions and faults are the connection's matter.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import zeep
+import zeep.exceptions
+import zeep.xsd
+from lxml import etree
+from zeep.wsdl.bindings import Soap11Binding
+
+from magento_pager.errors import MalformedReplyError, RemoteError
+from magento_pager.shop.decoding import Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
+from magento_pager.shop.failures import excerpt, status_error, without_rows
+from magento_pager.shop.transport import OK, bare, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lxml.etree import _Element as Element
+
+    from magento_pager.shop.operations import Operation
+    from magento_pager.shop.transport import HttpSession
+    from magento_pager.walk.conditions import Condition
+
+ENCODING_SCHEMA = "http://schemas.xmlsoap.org/soap/encoding"
+WSDL_PATHS = ("api/v2_soap/?wsdl=1", "index.php/api/v2_soap/?wsdl=1")
+ALL_STORES = "0"  # any other store may restrict products to its website
+_ELSE = {"store": ALL_STORES, "storeView": ALL_STORES, "identifierType": "id", "productIdentifierType": "id"}
+"""Further arguments of operations for one record; a product's key could otherwise be taken for a SKU."""
+
+_WSDL_START = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
+)
+
+
+class Wsdl:
+    """A shop's WSDL as it was read, and what follows from it; all that is to be replaced when it changes.
+
+    Attributes:
+        client: zeep's.
+        documents: the WSDL's bytes, and those of all it refers to.
+        location: where it is.
+        binding: zeep's, of the operations.
+        address: where calls go.
+        flavour: "rpc" or "wsi".
+        namespace: its target namespace.
+    """
+
+    def __init__(self, client: Any, documents: tuple[bytes, ...]) -> None:
+        self.client = client
+        self.documents = documents
+        self.location: str = client.wsdl.location
+        self.binding, self.address = _soap_port(client)
+        styles = {operation.style for operation in self.binding.all().values()}
+        self.flavour = "rpc" if "rpc" in styles else "wsi"
+        self.namespace: str = self.binding.name.namespace
+        self._shapes: dict[str, tuple[ReplyShape, Forms]] = {}
+        self._records: dict[str, RecordShape] = {}
+
+    def has(self, operation: str) -> bool:
+        """True where it declares the operation."""
+        return operation in self.binding.all()
+
+    def check_has(self, operation: Operation) -> None:
+        """Refuse a list that it does not declare."""
+        if not self.has(operation.name):
+            since = f"; the list came with Magento {operation.since}" if operation.since else ""
+            other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
+            raise RemoteError(f"{operation.name}: this shop's WSDL has no {operation.entity}{since}{other}")
+
+    def parts(self, operation: str) -> dict[str, Any]:
+        """The input parts of an operation and their zeep elements."""
+        return dict(self.binding.get(operation).input.body.type.elements)
+
+    def filters(self, operation: str, conditions: Sequence[Condition]) -> Any:
+        """The conditions as the WSDL's own types, whatever it calls them and however it nests them.
+
+        Read from the types and not assumed: 1.7.0.0 alone declares the operand as anyType (RPC) or as a list (WS-I).
+        """
+        try:
+            filters = self.parts(operation)["filters"].type
+            array = dict(filters.elements)["complex_filter"].type
+            item = _item_type(array)
+            pair = dict(item.elements)["value"].type
+            operand = dict(pair.elements)["value"].type
+            items = [
+                item(key=condition.field, value=pair(key=condition.operator, value=_operand(operand, condition.value)))
+                for condition in conditions
+            ]
+            return filters(complex_filter=_array_of(array, items))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise MalformedReplyError(
+                f"{operation}: the shop's WSDL declares filters of an unknown form: {error!r}"
+            ) from None
+
+    def shape(self, operation: str) -> tuple[ReplyShape, Forms]:
+        """What the list's replies look like, and the forms of row met in them."""
+        if operation not in self._shapes:
+            self._shapes[operation] = reply_shape(self.binding.get(operation)), Forms()
+        return self._shapes[operation]
+
+    def record_shape(self, operation: str) -> RecordShape:
+        """What the reply of an operation for one record looks like."""
+        if not self.has(operation):
+            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
+        if operation not in self._records:
+            body = self.binding.get(operation).output.body
+            (result, element), *others = body.type.elements
+            if others or not isinstance(element.type, zeep.xsd.ComplexType):
+                raise MalformedReplyError(f"{operation}: the WSDL promises no record")
+            self._records[operation] = RecordShape(operation, body.qname.text, result, shape_of(element.type, {}))
+        return self._records[operation]
+
+    def about(self, operation: str, session: str, key: str) -> dict[str, Any]:
+        """The arguments that ask for one record: the session, its key, and whatever else the operation takes.
+
+        What they are called differs from version to version; what comes first does not.
+        """
+        if not self.has(operation):
+            return {}
+        first, second, *others = self.parts(operation)
+        more = {name: _ELSE.get(name, zeep.xsd.SkipValue) for name in others}
+        return {first: session, second: key, **more}
+
+    def message(self, operation: str, arguments: dict[str, Any]) -> Element:
+        """The request of a call.
+
+        Raises:
+            RemoteError: there is no such operation, or it does not take these arguments.
+        """
+        if not self.has(operation):
+            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
+        try:
+            message: Element = self.client.create_message(self.client.service, operation, **arguments)
+        except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
+            raise RemoteError(f"{operation}: no request fits this shop's WSDL: {error}") from None
+        return message
+
+
+def load(http: HttpSession, address: str, *secrets: str) -> Wsdl:
+    """The WSDL at an address.
+
+    Args:
+        http: fetches it, and what it refers to.
+        address: of the WSDL.
+        secrets: what no message may repeat.
+
+    Raises:
+        TransportError: it cannot be fetched.
+        MalformedReplyError: what is there is no WSDL of a Magento.
+    """
+    loader = _Loader(http, address)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
+            client = zeep.Client(
+                address,
+                transport=loader,
+                settings=zeep.Settings(strict=True, xml_huge_tree=False),
+            )
+    except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
+        raise MalformedReplyError(
+            f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), *secrets)}"
+        ) from None
+    return Wsdl(client, tuple(loader.documents))
+
+
+def wsdl_candidates(url: str) -> list[str]:
+    """The addresses under which the WSDL may be found, likeliest first.
+
+    Raises:
+        ValueError: not an http address.
+
+    >>> wsdl_candidates("https://shop.example")
+    ['https://shop.example/api/v2_soap/?wsdl=1', 'https://shop.example/index.php/api/v2_soap/?wsdl=1']
+    >>> wsdl_candidates("https://shop.example/index.php/api/v2_soap/")
+    ['https://shop.example/index.php/api/v2_soap/?wsdl=1']
+    >>> wsdl_candidates("https://shop.example/api/v2_soap/index/wsdl/1")
+    ['https://shop.example/api/v2_soap/index/wsdl/1']
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"a shop's address begins with http:// or https:// and names a host, not {redacted(url)!r}")
+    if parts.username is not None:
+        raise ValueError(
+            "an address is no place for a password: give the web server's user and password as --basic-auth"
+        )
+    if re.search(r"(^|[/?&])wsdl\b", f"{parts.path}?{parts.query}"):
+        return [url]
+    if re.search(r"/api/(v2_soap|soap_wsi)(/index)?/?$", parts.path) or parts.path.endswith("api.php"):
+        return [f"{url}{'&' if parts.query else '?'}wsdl=1"]
+    return [urljoin(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/", path) for path in WSDL_PATHS]
+
+
+def check_rendered(request: Element, conditions: Sequence[Condition], operation: str) -> None:
+    """Refuse a request that does not say the whole query: zeep drops filters given in a shape it does not expect.
+
+    Raises:
+        RemoteError: a condition is missing, altered, or in another place.
+    """
+    said = [_condition_in(item) for filters in request.iter("complex_filter") for item in filters]
+    meant = [(condition.field, condition.operator, condition.value) for condition in conditions]
+    if said != meant or next(request.iter("filter"), None) is not None:
+        raise RemoteError(f"{operation}: the request would not carry the query: it says {said!r} for {meant!r}")
+
+
+def _condition_in(item: Element) -> tuple[str | None, ...]:
+    """What one element of a complex filter says: field, operator, value, and whatever else it holds."""
+    places = ["key", "value/key", "value/value/*" if len(item.findall("value/value/*")) else "value/value"]
+    more = [node.text for node in item.iter() if len(node) == 0][len(places) :]
+    return (*(item.findtext(place) for place in places), *more)
+
+
+def reply_shape(operation: Any) -> ReplyShape:
+    """What a list's replies look like, told from the types in the WSDL.
+
+    Args:
+        operation: as zeep read it.
+
+    Raises:
+        MalformedReplyError: it is no list of records.
+    """
+    body = operation.output.body
+    (result, element), *others = body.type.elements
+    if others or not isinstance(element.type, zeep.xsd.ComplexType):
+        raise MalformedReplyError(f"{operation.name}: the WSDL promises no list")
+    row = shape_of(_item_type(element.type), {})
+    if not isinstance(row, Struct):
+        raise MalformedReplyError(f"{operation.name}: the WSDL promises a list of values, not of records")
+    item = "item" if _is_encoded_array(element.type) else element.type.elements[0][0]
+    return ReplyShape(operation.name, body.qname.text, result, element.type.qname.text, item, row)
+
+
+def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
+    """What a zeep type looks like in a reply.
+
+    Args:
+        declared: the zeep type.
+        known: types already seen in this call, so that a type may hold itself.
+    """
+    if not isinstance(declared, zeep.xsd.ComplexType):
+        return Leaf(declared.qname.text, isinstance(declared, zeep.xsd.Integer))
+    if id(declared) in known:
+        return known[id(declared)]
+    if _is_encoded_array(declared):
+        return Array(declared.qname.text, shape_of(_item_type(declared), known))
+    fields: dict[str, Shape] = {}
+    elements = declared.elements
+    ordered = isinstance(declared._element, zeep.xsd.Sequence)  # noqa: SLF001  zeep names it nowhere else
+    shape = Struct(
+        declared.qname.text,
+        fields,
+        ordered,
+        required=frozenset(name for name, element in elements if ordered and not element.is_optional),
+        repeated=frozenset(name for name, element in elements if element.accepts_multiple),
+    )
+    known[id(declared)] = shape
+    fields.update((name, shape_of(element.type, known)) for name, element in elements)
+    return shape
+
+
+def _is_encoded_array(declared: Any) -> bool:
+    """True for a SOAP-encoded array (RPC); WS-I's arrays are records with one repeated element."""
+    return declared._array_type is not None  # noqa: SLF001  zeep names it nowhere else
+
+
+def _item_type(array: Any) -> Any:
+    """What an array holds, in either flavour."""
+    if _is_encoded_array(array):
+        return array._array_type.array_type  # noqa: SLF001  zeep names it nowhere else
+    return array.elements[0][1].type
+
+
+def _array_of(array: Any, items: list[Any]) -> Any:
+    if _is_encoded_array(array):
+        return array(items)
+    return array(**{array.elements[0][0]: items})
+
+
+def _operand(declared: Any, value: str) -> Any:
+    if isinstance(declared, zeep.xsd.ComplexType):
+        return _array_of(declared, [value])
+    if isinstance(declared, zeep.xsd.AnySimpleType):
+        return value
+    return zeep.xsd.AnyObject(zeep.xsd.String(), value)
+
+
+def _soap_port(client: Any) -> tuple[Any, str]:
+    """The first SOAP binding of a WSDL, and where its calls go."""
+    for service in client.wsdl.services.values():
+        for port in service.ports.values():
+            address = port.binding_options.get("address")
+            if isinstance(port.binding, Soap11Binding) and urlsplit(address or "").hostname:
+                return port.binding, address
+    raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
+
+
+class _Loader:
+    """What zeep calls a transport: fetches documents of the shop itself, and has our own schema for a third host's."""
+
+    def __init__(self, http: HttpSession, address: str) -> None:
+        self._http = http
+        self._hosts = {urlsplit(address).hostname} | http.options.allow_hosts
+        self.documents: list[bytes] = []
+
+    def load(self, url: str) -> bytes:
+        """The document at an address; called by zeep for the WSDL and for all it refers to."""
+        if url.rstrip("/") == ENCODING_SCHEMA:
+            return resources.files(__package__).joinpath("encoding.xsd").read_bytes()
+        if urlsplit(url).scheme not in {"http", "https"} or urlsplit(url).hostname not in self._hosts:
+            raise MalformedReplyError(
+                f"the WSDL refers to {redacted(url)}, on another host; allow it with --allow-host if you trust it"
+            )
+        what = f"the WSDL at {bare(url)}"
+        try:
+            with self._http.get(url, what) as reply:
+                if reply.status != OK:
+                    raise status_error(reply.status, what, redacted(excerpt(reply.words())), reply.pause)
+                body = reply.body()
+        except RemoteError as error:
+            raise without_rows(error) from None
+        if not _WSDL_START.match(body):
+            raise MalformedReplyError(
+                f"{bare(url)} answers with something else than a WSDL ({redacted(excerpt(body))!r}): check the shop's "
+                "address"
+            )
+        self.documents.append(body)
+        return body

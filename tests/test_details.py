@@ -1,0 +1,800 @@
+"""Records in full: both ways give the same rows, and what breaks one record costs no other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
+
+import pytest
+import responses
+from conftest import SPOKEN
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+import magento_pager
+from magento_pager import FaultError, Goal, MalformedReplyError, PagerError, RemoteError
+from magento_pager.cli import run
+from magento_pager.fake import Shop, ShopFault
+from magento_pager.fake.api import faulty, whole
+from magento_pager.fake.profiles import profile
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
+from magento_pager.shop.details import MOST_AT_ONCE, PARTS, Details, fitted
+from magento_pager.shop.xmlrpc import address_beside, request, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from magento_pager import Page, Pager, Paginator
+    from magento_pager.fake.api import Answer, Context
+    from magento_pager.walk.reading import Row
+
+LISTS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
+SOME = 150  # ids
+MORTAL = Path(__file__).with_name("mortal.py")
+
+
+class Odd(Shop):
+    """A shop whose records in full, and whose XML-RPC, can be made odd.
+
+    Attributes:
+        lost: keys of records of which it says that there is none.
+        broken: keys of records that are a fault.
+        mangle: what becomes of the bytes of a reply of XML-RPC.
+        exchange: what becomes of a record of XML-RPC.
+        heard: methods called by XML-RPC.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.lost: set[str] = set()
+        self.broken: set[str] = set()
+        self.mangle: Callable[[bytes], bytes] = lambda body: body
+        self.exchange: Callable[[Any], Any] = lambda record: record
+        self.heard: list[int] = []
+
+    def soap(self, body: bytes, context: Context) -> Answer:
+        """Answer by SOAP."""
+        key = next((one.text for one in etree.fromstring(body).iter() if str(one.tag).endswith("IncrementId")), "")
+        if key in self.broken:
+            return faulty(ShopFault("1", f"SQLSTATE[42S22]: no such column in {key}"), context)
+        if key in self.lost:
+            return faulty(ShopFault("100", "Requested order not exists."), context)
+        return super().soap(body, context)
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer by XML-RPC."""
+        answer = super().xmlrpc(body, context)
+        calls: Any = xmlrpc.client.loads(body)[0][1]
+        self.heard.append(len(calls))
+        given = b"".join(answer.pieces)
+        try:
+            results: Any = xmlrpc.client.loads(given)[0][0]
+        except (xmlrpc.client.Fault, ExpatError):
+            return whole(answer.status, answer.content_type, given, answer.call)
+        for number, (_, (key, *_)) in enumerate(calls):
+            if key in self.broken:
+                results[number] = {"isFault": True, "faultCode": "1", "faultMessage": "Internal Error."}
+            elif key in self.lost:
+                results[number] = {"isFault": True, "faultCode": "100", "faultMessage": "Requested order not exists."}
+            else:
+                results[number] = self.exchange(results[number])
+        dumped = xmlrpc.client.dumps((results,), methodresponse=True, allow_none=True, encoding="UTF-8")
+        return whole(200, answer.content_type, self.mangle(dumped.replace("\r", "&#13;").encode()), answer.call)
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    """A shop that can be made odd."""
+    with Odd(orders=120) as running:
+        yield running
+
+
+@pytest.fixture
+def pager(odd: Odd) -> Iterator[Pager]:
+    """A pager for it."""
+    with magento_pager.connect(odd.url, odd.user, odd.key) as connected:
+        yield connected
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sleeps finds that the time has passed, and no time has."""
+    slept = 0.0
+    clock = time.monotonic
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept += seconds
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: clock() + slept)
+
+
+def in_full(pager: Pager, name: str = "orders", **options: Any) -> Paginator:
+    """A list with details, without patience."""
+    return pager.list(name, **{"details": True, "patience": 0.0, **options})
+
+
+def way_of(paginator: Paginator) -> str | None:
+    """By which way the records came."""
+    details = Details.of(paginator.stages)
+    assert details is not None
+    return details.way
+
+
+def why_of(paginator: Paginator) -> str:
+    """Why it was not the other one."""
+    details = Details.of(paginator.stages)
+    assert details is not None
+    return details.why
+
+
+def before_details(paginator: Paginator, act: Callable[[Page], None]) -> Paginator:
+    """The same, with something that happens between a page and its details."""
+
+    def stage(page: Page) -> Page:
+        act(page)
+        return page
+
+    return replace(paginator, stages=(stage, *paginator.stages))
+
+
+def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]]:
+    """The rows of a walk, and why others are not among them."""
+    rows: list[Row] = []
+    left_out: dict[int, str] = {}
+    for page in paginator.pages():
+        rows += page.rows
+        left_out |= {one.id: one.reason for one in page.quarantined}
+    return rows, left_out
+
+
+@pytest.mark.parametrize(("version", "flavour", "name"), LISTS)
+def test_both_ways_give_the_same_rows(
+    shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: str
+) -> None:
+    """On every version, in both flavours, for all lists: field by field, and more than the list has."""
+    shop = shop_of(version, flavour)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        plain = list(pager.list(name, last=SOME))
+        fast = in_full(pager, name, last=SOME)
+        by_xmlrpc = list(fast)
+        shop.change(no_xmlrpc=True)
+        try:
+            slow = in_full(pager, name, last=SOME)
+            by_soap = list(slow)
+        finally:
+            shop.change(no_xmlrpc=False)
+    assert (way_of(fast), why_of(fast)) == ("xml-rpc", "")
+    assert way_of(slow) == "soap"
+    assert by_xmlrpc == by_soap
+    assert len(plain) == len(by_soap) > 5
+    for row, more in zip(plain, by_soap, strict=True):
+        assert row.items() <= more.items()
+        assert len(more) > len(row)
+        assert all(value is not None for value in more.values())
+
+
+def test_an_order_in_full(shop_of: Callable[[str, str], Shop]) -> None:
+    """Items, addresses, payment and history, as texts; an order without anything to ship has no such address."""
+    shop = shop_of("20.0.20", "rpc")
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        orders = {order["order_id"]: order for order in in_full(pager, last=400)}
+        (customer,) = in_full(pager, "customers", first=7, last=7)
+        (product,) = in_full(pager, "products", first=15, last=15)
+        shipments = list(in_full(pager, "shipments", last=50))
+    order = orders["3"]
+    assert [item["order_id"] for item in order["items"]] == ["3"] * int(float(order["total_qty_ordered"]))
+    assert order["billing_address"]["street"].startswith("Street ")
+    assert order["payment"]["method"] == "checkmo"
+    assert [one["status"] for one in order["status_history"]] == [order["status"]]
+    for one in orders.values():
+        assert ("shipping_address" in one) == (one["is_virtual"] == "0")
+    assert {order["is_virtual"] for order in orders.values()} == {"0", "1"}
+    assert [one["is_default_billing"] for one in customer["addresses"]] == ["true", "false"]
+    assert product["tier_price"] == [{"price": "9.99"}]
+    assert all(shipment["shipment_id"] and shipment["tracks"] for shipment in shipments)
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_recorded_order(samples: Path, web: responses.RequestsMock, flavour: str) -> None:
+    """What a live server answered for one order comes out the same in both flavours."""
+    found = {}
+    for one in ("rpc", "wsi"):
+        address = f"http://127.0.0.1/{one}/api/v2_soap/?wsdl=1"
+        web.add(responses.GET, address, body=(samples / one / "wsdl.xml").read_bytes())
+        connection = Connection(address, "demo", "demo-key")
+        for name in ("login", "salesOrderInfo"):
+            web.add(responses.POST, connection.address, body=(samples / one / f"{name}.response.xml").read_bytes())
+        shape = connection.record_shape("salesOrderInfo")
+        found[one] = fitted(connection.record("salesOrderInfo", "100000057", right=""), shape)
+        web.reset()
+    order = found[flavour]
+    assert order == found["rpc"]
+    assert (order["order_id"], order["store_name"].splitlines()[1]) == ("100", "Madison Island")
+    assert [item["item_id"] for item in order["items"]] == ["240", "241"]
+    assert order["billing_address"]["city"] == "New York"
+    assert order["payment"]["payment_id"] == "92"
+    assert [one["comment"] for one in order["status_history"]] == ["created"]
+
+
+def without_xmlrpc(shop: Odd) -> None:
+    """Nothing is there."""
+    shop.change(no_xmlrpc=True)
+
+
+def without_the_method(shop: Odd) -> None:
+    """An XML-RPC server of something else."""
+    fault = xmlrpc.client.dumps(xmlrpc.client.Fault(620, "Method does not exist")).encode()
+    shop.mangle = lambda _: fault
+
+
+def without_the_path(shop: Odd) -> None:
+    """An API without orders."""
+    shop.exchange = lambda _: {"isFault": True, "faultCode": "3", "faultMessage": "Invalid api path."}
+
+
+def with_a_page(shop: Odd) -> None:
+    """A page of HTML, said to be a success."""
+    shop.mangle = lambda _: b"<!DOCTYPE html><title>Shop</title><p>Not here"
+
+
+def with_other_records(shop: Odd) -> None:
+    """A module changed what XML-RPC gives."""
+    shop.exchange = lambda record: {**record, "grand_total": "0.0000"}
+
+
+def with_less(shop: Odd) -> None:
+    """A module took something out."""
+    shop.exchange = lambda record: {name: value for name, value in record.items() if name != "items"}
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    ("turn", "why"),
+    [
+        (without_xmlrpc, "HTTP 404"),
+        (without_the_method, "fault 620"),
+        (without_the_path, "fault 3"),
+        (with_a_page, "a page of HTML"),
+        (with_other_records, "another record"),
+        (with_less, "another record"),
+    ],
+)
+def test_soap_where_xmlrpc_cannot_be_trusted(odd: Odd, pager: Pager, turn: Callable[[Odd], None], why: str) -> None:
+    """Whatever is wrong with XML-RPC, the rows are those of SOAP, and the reason is told."""
+    expected = list(in_full(pager, last=60))
+    turn(odd)
+    orders = in_full(pager, last=60)
+    assert list(orders) == expected
+    assert way_of(orders) == "soap"
+    assert why in why_of(orders)
+
+
+def test_the_ways_are_compared_once_a_walk(odd: Odd, pager: Pager) -> None:
+    """Page after page goes the same way, and only the first record is asked for by both."""
+    orders = in_full(pager, window=10, last=100)
+    assert way_of(orders) is None
+    odd.clear_log()
+    rows = list(orders)
+    calls = [call.operation for call in odd.log]
+    assert calls.count("salesOrderInfo") == 1
+    assert sum(odd.heard) == len(rows) + 1
+
+
+def test_nothing_is_asked_where_there_is_nothing(odd: Odd, pager: Pager) -> None:
+    """Empty pages cost no call more."""
+    odd.clear_log()
+    orders = in_full(pager, first=50_000, last=60_000)
+    assert list(orders) == []
+    assert way_of(orders) is None
+    assert {call.operation for call in odd.log} == {"salesOrderList"}
+
+
+@pytest.mark.parametrize("without", [False, True])
+@pytest.mark.parametrize("pick", [slice(60, 61), slice(0, 1), slice(-1, None), slice(5, None, 17), slice(50, 53)])
+def test_a_broken_record_is_left_out_and_named(odd: Odd, pager: Pager, pick: slice, *, without: bool) -> None:
+    """By both ways, in the words that only SOAP has; all others come."""
+    ids = sorted(odd.database.ids("orders"))
+    odd.change(no_xmlrpc=without, broken_records=ids[pick])
+    rows, left_out = everything_left_out(in_full(pager))
+    assert [int(row["order_id"]) for row in rows] == [number for number in ids if number not in ids[pick]]
+    assert left_out == dict.fromkeys(ids[pick], "Call to a member function getMethod() on bool")
+
+
+def test_a_broken_record_is_asked_for_again_before_it_is_left_out(odd: Odd, pager: Pager) -> None:
+    """What XML-RPC failed at, SOAP gives."""
+    keys = [row["increment_id"] for row in pager.orders(last=100)]
+    sick = {keys[20], keys[40]}
+    fault = {"isFault": True, "faultCode": "1", "faultMessage": "Internal Error."}
+    odd.exchange = lambda record: fault if record["increment_id"] in sick else record
+    rows, left_out = everything_left_out(in_full(pager, last=100))
+    assert [row["increment_id"] for row in rows] == keys
+    assert left_out == {}
+
+
+def test_a_broken_shipment_is_named_by_its_id(odd: Odd, pager: Pager) -> None:
+    """Although the rows of that list carry none."""
+    keys = [row["increment_id"] for row in pager.shipments()]
+    number = int(keys[20][1:])  # behind the digit of the store
+    odd.broken = {keys[20]}
+    rows, left_out = everything_left_out(in_full(pager, "shipments"))
+    assert [row["increment_id"] for row in rows] == [key for key in keys if key != keys[20]]
+    assert left_out == {number: f"SQLSTATE[42S22]: no such column in {keys[20]}"}
+
+
+def test_the_only_order_of_a_shop_is_broken(odd: Odd, pager: Pager) -> None:
+    """Nobody can tell whether the server is sick or the row: it is not left out."""
+    for number in sorted(odd.database.ids("orders"))[1:]:
+        odd.database.delete("orders", number)
+    odd.change(broken_records=list(odd.database.ids("orders")))
+    with pytest.raises(FaultError, match="getMethod"):
+        list(in_full(pager))
+
+
+def test_the_only_order_of_a_page_is_broken(odd: Odd, pager: Pager) -> None:
+    """Others, which were not met on this walk, show that the server is well."""
+    last = max(odd.database.ids("orders"))
+    odd.change(broken_records=[last])
+    assert everything_left_out(in_full(pager, first=last)) == (
+        [],
+        {last: "Call to a member function getMethod() on bool"},
+    )
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *, without: bool) -> None:
+    """Where one record after the other fails the walk ends, and goes on from there when the server is well."""
+    ids = sorted(odd.database.ids("orders"))
+    odd.change(no_xmlrpc=without)
+    expected = list(in_full(pager))
+    orders = in_full(pager, window=20)
+    pages: list[Page] = []
+
+    def fall_ill(page: Page) -> None:
+        if page.window.first == 40:
+            odd.change(broken_records=ids)
+
+    with pytest.raises(RemoteError, match="the server is unwell") as caught:
+        pages += before_details(orders, fall_ill).pages()
+    assert caught.value.cursor is not None
+    assert caught.value.cursor.next_id == 40
+    odd.change(broken_records=())
+    rest = orders.pages(resume=caught.value.cursor)
+    before = [row for row in expected if int(row["order_id"]) < 40]
+    assert [*before, *(row for page in rest for row in page.rows)] == expected
+
+
+@pytest.mark.parametrize("without", [False, True])
+@pytest.mark.parametrize("name", ["orders", "shipments", "customers", "products"])
+def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: str, *, without: bool) -> None:
+    """A row whose record is gone when it is asked for is left out, and nobody is to blame."""
+    odd.change(no_xmlrpc=without)
+    ids = sorted(odd.database.ids(name))
+    expected = list(in_full(pager, name))
+    gone = ids[::7]
+
+    def delete(_: Page) -> None:
+        for number in gone:
+            odd.database.delete(name, number)
+
+    rows, left_out = everything_left_out(before_details(in_full(pager, name, window=1000), delete))
+    assert rows == [row for row in expected if int(row[f"{name[:-1]}_id"]) not in gone]
+    assert left_out == {}
+
+
+def test_a_row_that_the_list_has_is_not_believed_to_be_deleted(odd: Odd, pager: Pager) -> None:
+    """Where the shop says that there is no such order, and lists it all the same, it is named."""
+    keys = {row["order_id"]: row["increment_id"] for row in pager.orders(last=100)}
+    odd.lost = {keys["8"], keys["30"]}
+    rows, left_out = everything_left_out(in_full(pager, last=100))
+    assert len(rows) == len(keys) - 2
+    assert left_out == dict.fromkeys([8, 30], "Requested order not exists.")
+
+
+def test_a_record_of_another_order_is_refused(odd: Odd, pager: Pager) -> None:
+    """The key of what came is what was asked for, or the record is none."""
+    keys = [row["increment_id"] for row in pager.orders(last=100)]
+    other = {keys[5]: keys[6], keys[6]: keys[5]}
+    odd.exchange = lambda record: {**record, "increment_id": other.get(record["increment_id"], record["increment_id"])}
+    rows, left_out = everything_left_out(in_full(pager, last=100))
+    assert [row["increment_id"] for row in rows] == keys
+    assert [row["items"][0]["order_id"] for row in rows] == [row["order_id"] for row in rows]
+    assert left_out == {}
+
+
+def test_a_product_is_not_mixed_up_with_one_of_such_a_sku(odd: Odd, pager: Pager) -> None:
+    """A product is asked for by its id, even where that is the SKU of another."""
+    odd.database.update("products", 4, {"sku": "3"})
+    for without in (False, True):
+        odd.change(no_xmlrpc=without)
+        products = {one["product_id"]: one for one in in_full(pager, "products", last=6)}
+        assert products["3"]["url_key"] == "product-3"
+        assert products["4"]["url_key"] == "product-4"
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_a_session_that_expires_amid_details(odd: Odd, pager: Pager, *, without: bool) -> None:
+    """Both ways log in again, once, and lose nothing."""
+    odd.change(no_xmlrpc=without)
+    expected = list(in_full(pager, last=60))
+    odd.clear_log()
+    orders = before_details(in_full(pager, window=20, last=60), lambda _: odd.sessions.end_all())
+    assert list(orders) == expected
+    assert 3 <= sum(call.operation == "login" for call in odd.log) <= 4
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_an_upgrade_amid_details(odd: Odd, pager: Pager, *, without: bool) -> None:
+    """A shop that speaks another namespace and another flavour all at once costs no row."""
+    odd.change(no_xmlrpc=without)
+    expected = list(in_full(pager, last=60))
+    odd.set_profile("1.8.1.0")
+    with magento_pager.connect(odd.url, odd.user, odd.key) as old:
+
+        def upgrade(page: Page) -> None:
+            if page.window.first == 20:
+                odd.set_profile("20.0.20", flavour="wsi")
+
+        assert list(before_details(in_full(old, window=20, last=60), upgrade)) == expected
+
+
+@pytest.mark.parametrize("without", [False, True])
+def test_a_right_that_is_missing_ends_the_walk(odd: Odd, pager: Pager, *, without: bool) -> None:
+    """No row is left out for it: the error names the right, and where to go on."""
+    odd.change(no_xmlrpc=without)
+
+    def deny(page: Page) -> None:
+        odd.change(denied=["customers"] if page.window.first == 20 else [])
+
+    customers = before_details(in_full(pager, "customers", window=10), deny)
+    with pytest.raises(FaultError, match="Customers/Addresses/Retrieve address info") as caught:
+        list(customers)
+    assert caught.value.code == "2"
+    assert caught.value.cursor is not None
+    assert caught.value.cursor.next_id == 20
+
+
+def test_replies_that_are_cut_short_are_asked_for_in_parts(odd: Odd, pager: Pager) -> None:
+    """A reply that is too long for the server comes in smaller ones, down to single records by SOAP."""
+    expected = list(in_full(pager))
+    odd.heard.clear()
+    odd.mangle = lambda body: body[: len(body) // 2] if len(body) > 200_000 else body
+    orders = in_full(pager)
+    assert list(orders) == expected
+    assert way_of(orders) == "xml-rpc"
+    after = odd.heard[odd.heard.index(max(odd.heard)) :]
+    assert sum(after) < 3 * sum(odd.heard), "it does not begin with as much again each time"
+    odd.mangle = lambda body: body[: len(body) // 2] if b"100000050" in body or len(body) > 30_000 else body
+    assert list(in_full(pager)) == expected
+
+
+def test_replies_are_never_longer_than_what_memory_takes(
+    odd: Odd, pager: Pager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply beyond the bound is not read to its end, and is asked for in parts."""
+    expected = list(in_full(pager))
+    monkeypatch.setattr("magento_pager.shop.connection.LONGEST_RECORDS", 300_000)
+    odd.heard.clear()
+    assert list(in_full(pager)) == expected
+    assert odd.heard[-1] <= 15
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.5])
+def test_batches_aim_at_a_time(seconds: float) -> None:
+    """As many records in a call as fit into the time that a call should take, and never more than the bound."""
+    with Odd(orders=150, latency_per_row=0.01) as odd, magento_pager.connect(odd.url, odd.user, odd.key) as pager:
+        assert len(list(in_full(pager, last=400, goal=Goal(seconds=seconds)))) > 120
+        later = odd.heard[2:]  # the first is compared with SOAP's, the second finds out how fast the server is
+        assert seconds / 0.01 / 10 <= max(later) <= seconds / 0.01
+
+
+def test_batches_are_bounded(shop_of: Callable[[str, str], Shop]) -> None:
+    """However fast the server is."""
+    shop = shop_of("20.0.20", "rpc")
+    shop.clear_log()
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        assert len(list(in_full(pager, last=1500, goal=Goal(seconds=60.0)))) > 800
+    assert MOST_AT_ONCE / 2 < max(call.rows for call in shop.log if call.operation == "multiCall") <= MOST_AT_ONCE
+
+
+def test_what_details_cost_is_counted(odd: Odd, pager: Pager) -> None:
+    """The calls of a page are those of its window and those of its details; so are the bytes."""
+    odd.clear_log()
+    pages = list(in_full(pager, window=50).pages())
+    assert sum(page.stats.calls for page in pages) == sum(call.operation != "login" for call in odd.log)
+    assert pager.connection.bytes_received == sum(call.bytes for call in odd.log)
+
+
+def test_characters_that_xml_forbids(odd: Odd) -> None:
+    """Before 1.9.3 they break the record as they break the list: left out, or repaired where that is allowed."""
+    ids = sorted(odd.database.ids("orders"))[:30]
+    odd.set_profile("1.8.1.0")
+    bad = {ids[4], ids[11]}
+    with magento_pager.connect(odd.url, odd.user, odd.key) as pager:
+        expected = list(in_full(pager, last=ids[-1], repair=True))
+        orders = before_details(in_full(pager, last=ids[-1], repair=True), lambda _: odd.change(control_characters=bad))
+        pages = list(orders.pages())
+        rows = [row for page in pages for row in page.rows]
+        assert [row["order_id"] for row in rows] == [row["order_id"] for row in expected]
+        assert {number for page in pages for number in page.repaired} == bad
+        assert rows[4]["billing_address"]["firstname"] == "AB"
+        odd.change(control_characters=())
+        orders = before_details(in_full(pager, last=ids[-1]), lambda _: odd.change(control_characters=bad))
+        rows, left_out = everything_left_out(orders)
+        assert set(left_out) == bad
+        assert rows == [row for row in expected if int(row["order_id"]) not in bad]
+
+
+FORGED = {
+    "an entity": b'<!DOCTYPE r [<!ENTITY a "x">]><methodResponse><params><param><value>&a;</value></param></params>'
+    b"</methodResponse>",
+    "a comment": b"<methodResponse><!-- --><params><param><value/></param></params></methodResponse>",
+    "another document": b"<rss/>",
+    "a request": request("login", "me"),
+    "nothing": b"",
+    "a page": b"<html><body>Hello",
+    "two parameters": b"<methodResponse><params>%b</params></methodResponse>" % (b"<param><value/></param>" * 2),
+    "depth": b"<methodResponse><params><param>" + b"<value><array><data>" * 5000,
+    "text": b"<methodResponse><params>x<param><value/></param></params></methodResponse>",
+    "an attribute": b"<methodResponse><params><param><value a='1'/></param></params></methodResponse>",
+    "a wordless fault": b"<methodResponse><fault><value>no</value></fault></methodResponse>",
+    "half": b"<methodResponse><params><param><value><string>Hello",
+    "more": b"<methodResponse><params><param><value/></param></params></methodResponse><more/>",
+    "another encoding": b"<?xml version='1.0' encoding='UTF-7'?><methodResponse/>",
+    "a file": b'<?xml-stylesheet href="file:///etc/passwd"?><methodResponse/>',
+}
+FORGED |= {
+    f"value: {value.decode()}": b"<methodResponse><params><param><value>%b</value></param></params></methodResponse>"
+    % value
+    for value in (
+        b"<int>many</int>",
+        b"<boolean>2</boolean>",
+        b"<base64>aGk=</base64>",
+        b"<nil>x</nil>",
+        b"<string><b/></string>",
+        b"x<string/>",
+        b"<string/>x",
+        b"<array>x<data/></array>",
+        b"<array><data><value/>x</data></array>",
+        b"<struct><member>x<name>a</name><value/></member></struct>",
+        b"<struct><member><name>a</name>x<value/></member></struct>",
+        b"<struct><member><name a='>'>a</name><value/></member></struct>",
+        b"<string\nxmlns='x'>a</string>",
+        b"<string/><string/>",
+        b"<array/>",
+        b"<array><data><int>1</int></data></array>",
+        b"<struct><value/></struct>",
+        b"<struct><member><name>a</name></member></struct>",
+        b"<struct><member><name>a</name><value/></member><member><name>a</name><value/></member></struct>",
+    )
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_what_is_no_xmlrpc_is_refused(forged: bytes) -> None:
+    """Nothing that the format does not have is taken for a value."""
+    with pytest.raises(MalformedReplyError):
+        value_of(forged, "multiCall")
+
+
+def test_a_fault_of_xmlrpc() -> None:
+    """It has the server's code and words."""
+    with pytest.raises(ReplyFaultError) as caught:
+        value_of(xmlrpc.client.dumps(xmlrpc.client.Fault(5, "Session expired."), encoding="UTF-8").encode(), "x")
+    assert (caught.value.code, caught.value.text) == ("5", "Session expired.")
+
+
+PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"))
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31 - 1) | PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def texts(value: Any) -> Any:
+    """A value with its numbers as texts."""
+    if isinstance(value, dict):
+        return {name: texts(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [texts(one) for one in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@given(VALUES)
+def test_values_are_those_of_pythons_own_writer(value: Any) -> None:
+    """What another implementation writes is read as it was, but for numbers, which stay texts."""
+    written = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True, encoding="UTF-8")
+    assert value_of(written.encode(), "any") == texts(value)
+
+
+ARGUMENTS: st.SearchStrategy[Any] = st.recursive(
+    st.none() | PLAIN, lambda inner: st.lists(inner, max_size=3), max_leaves=8
+)
+
+
+@given(st.lists(ARGUMENTS, max_size=4))
+def test_requests_are_read_by_pythons_own_reader(arguments: list[Any]) -> None:
+    """Another implementation understands what we write."""
+    read, method = xmlrpc.client.loads(request("multiCall", *arguments))
+    assert (list(read), method) == (arguments, "multiCall")
+
+
+SOUND = xmlrpc.client.dumps(([{"a": "1", "b": [None, True]}],), methodresponse=True, allow_none=True).encode()
+
+
+@given(st.data())
+def test_no_bytes_do_worse_than_be_refused(data: st.DataObject) -> None:
+    """A reply that was tampered with is a value, a fault or a refusal, never anything else."""
+    start = data.draw(st.integers(0, len(SOUND)))
+    end = data.draw(st.integers(start, len(SOUND)))
+    middle = data.draw(
+        st.binary(max_size=8) | st.sampled_from([b"<", b"</value>", b"<value>", b"<![CDATA[x]]>", b"&#1;"])
+    )
+    with suppress(ReplyFaultError, MalformedReplyError):
+        value_of(SOUND[:start] + middle + SOUND[end:], "any")
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("name", ["an entity", "depth", "two parameters", "half"])
+def test_forged_replies_cost_no_row(odd: Odd, pager: Pager, name: str) -> None:
+    """An attacker in the way of XML-RPC is met at the first record: SOAP takes over."""
+    expected = list(in_full(pager, last=30))
+    odd.mangle = lambda _: FORGED[name]
+    orders = in_full(pager, last=30)
+    assert list(orders) == expected
+    assert way_of(orders) == "soap"
+
+
+def test_forged_replies_later_end_the_walk(odd: Odd, pager: Pager) -> None:
+    """One that comes amid the walk is an error with the place to go on from."""
+    orders = in_full(pager, window=20)
+
+    def forge(page: Page) -> None:
+        if page.window.first == 40:
+            odd.mangle = lambda _: FORGED["an entity"]
+
+    with pytest.raises(MalformedReplyError, match="DOCTYPE") as caught:
+        list(before_details(orders, forge))
+    assert caught.value.cursor is not None
+    assert caught.value.cursor.next_id == 40
+
+
+def test_a_page_whose_details_fail_is_still_to_come(odd: Odd, pager: Pager) -> None:
+    """Whatever call fails, no page is delivered in part, and all of it comes on resume."""
+    expected = list(in_full(pager))
+    for fails_at in (2, 4, 7):
+
+        def fail(body: bytes, *, at: int = fails_at) -> bytes:
+            return b"<rss/>" if len(odd.heard) == at else body
+
+        odd.heard.clear()
+        odd.mangle = fail
+        orders = in_full(pager, window=30)
+        rows: list[Row] = []
+        cursor = None
+        try:
+            for page in orders.pages():
+                rows += page.rows
+        except PagerError as error:
+            cursor = error.cursor
+        if len(rows) < len(expected):
+            odd.mangle = lambda body: body
+            rows += [row for page in orders.pages(resume=cursor) for row in page.rows]
+        assert rows == expected, fails_at
+
+
+_XSD = "{http://www.w3.org/2001/XMLSchema}"
+LEAVES = st.sampled_from([Leaf(f"{_XSD}string"), Leaf(f"{_XSD}int", integer=True), Leaf(f"{_XSD}boolean")])
+LEAVES |= st.just(Leaf(f"{_XSD}double"))
+SHAPES: st.SearchStrategy[Any] = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.builds(Array, st.just("list"), inner)
+        | st.builds(
+            lambda fields: Struct("record", fields, ordered=False),
+            st.dictionaries(st.sampled_from("abcd"), inner, min_size=1, max_size=3),
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(VALUES, SHAPES, st.booleans())
+def test_what_fits_is_not_changed_again(value: Any, shape: Any, tells_empty: bool) -> None:  # noqa: FBT001  hypothesis
+    """A value that has the form is left alone, and it has no NULL anywhere."""
+    try:
+        once = fitted(value, shape, tells_empty=tells_empty)
+    except MalformedReplyError:
+        return
+    assert fitted(once, shape, tells_empty=tells_empty) == once
+    assert "null" not in json.dumps(once, default=str) or once is None or "null" in str(value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v2_soap", "/api/v2_soap/", "/api/v2_soap/index/", "/index.php/de/api/soap_wsi/"]
+)
+def test_where_xmlrpc_is(path: str) -> None:
+    """Beside SOAP, with and without index.php and store codes."""
+    before = path.partition("/api/")[0]
+    assert address_beside(f"https://shop.example:8443{path}") == f"https://shop.example:8443{before}/api/xmlrpc/"
+
+
+def test_each_list_has_details(pager: Pager) -> None:
+    """And the WSDL declares them, on the newest version."""
+    for part in PARTS.values():
+        assert pager.connection.has(part.call)
+
+
+def test_the_command_says_how_records_came(odd: Odd, tmp_path: Path) -> None:
+    """Rows in full in the file; the way in the report; exit status 3 where a record is broken."""
+    out, report = tmp_path / "orders.ndjson", tmp_path / "report.json"
+    where = ["--url", odd.url, "--user", odd.user, "--key", odd.key]
+    command = ["dump", *where, "--details", "--out", str(out), "--report", str(report)]
+    odd.change(broken_records=[8])
+    assert run(command) == 3
+    rows = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert len(rows) == 119
+    assert all(row["items"] for row in rows)
+    said = json.loads(report.read_bytes())
+    assert said["details"] == {"way": "xml-rpc", "why": None}
+    assert [one["id"] for one in said["quarantined"]] == [8]
+    odd.change(broken_records=(), no_xmlrpc=True)
+    assert run([*command, "--overwrite"]) == 0
+    said = json.loads(report.read_bytes())
+    assert said["details"]["way"] == "soap"
+    assert "404" in said["details"]["why"]
+    assert run([*command[:-2], "--overwrite", "--report", str(report), "--last", "4"]) == 0
+    assert run(["dump", *where, "--out", str(out), "--overwrite", "--report", str(report)]) == 0
+    assert json.loads(report.read_bytes())["details"] is None
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_dump_with_details_is_not_gone_on_with_without(odd: Odd, tmp_path: Path) -> None:
+    """Half of its rows would be of another kind."""
+    out = tmp_path / "orders.ndjson"
+    command = ["dump", "--url", odd.url, "--user", odd.user, "--key", odd.key, "--out", str(out), "--window", "40"]
+    odd.change(broken_records=[number for number in odd.database.ids("orders") if number >= 40])
+    assert run([*command, "--details"]) == 1
+    assert run([*command, "--resume"]) == 2
+    odd.change(broken_records=())
+    assert run([*command, "--resume", "--details"]) == 0
+    assert len(out.read_bytes().splitlines()) == 120
+
+
+@pytest.mark.parametrize("moment", [0.25, 0.6])
+def test_a_dump_with_details_that_is_killed_is_gone_on_with(odd: Odd, tmp_path: Path, moment: float) -> None:
+    """Killed amid its steps and gone on with, it comes to the same bytes."""
+    where = ("--url", odd.url, "--user", odd.user, "--key", odd.key, "--details", "--window", "20")
+    with subprocess.Popen(  # noqa: S603  our own script
+        [sys.executable, str(MORTAL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def ask(out: Path, *more: str, die_at: int = 0) -> dict[str, Any]:
+            request = {"arguments": ["dump", *where, "--out", str(out), *more], "die_at": die_at}
+            process.stdin.write(json.dumps(request) + "\n")  # type: ignore[union-attr]  # it is there
+            process.stdin.flush()  # type: ignore[union-attr]
+            answer: dict[str, Any] = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            return answer
+
+        calm = ask(tmp_path / "calm")
+        assert calm["status"] == 0, calm
+        assert ask(tmp_path / "killed", die_at=int(calm["steps"] * moment))["status"] == -signal.SIGKILL
+        again = ask(tmp_path / "killed", "--resume")
+        assert again["status"] == 0, again
+        process.stdin.close()
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "calm").read_bytes()
