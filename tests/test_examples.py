@@ -7,10 +7,12 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import missing
 from examples.not_magento import NUMBERS, DocumentSource, documents, warehouse
 
 from magento_pager import Condition, IdRange, MalformedReplyError, Query, TransportError
@@ -27,12 +29,33 @@ PRINTED = {
         "1.7.0.2: 650 invoices, each once: True",
         "1.7.0.2: orders: salesOrderList: the strategy upper-case does not hold on this server:",
     ],
+    "dlt_pipeline.py": [
+        "first run: 300 orders, 300 of them different, 0 lost",
+        "second run: 301 orders, 301 of them different, 1 lost",
+        "rows asked for in the second run are fewer: True",
+    ],
+    "nightly_sqlite.py": [
+        "first night:  500 orders: ",
+        "second night: 3 orders: 41 canceled, 11 closed, 286 complete, 17 holded, 2 lost, 1 new, ",
+        "third night:  0 orders: ",
+        "verify, exit status 1: extra     6",
+    ],
     "not_magento.py": [
         "5750 documents, 1 to 9000249; all: True",
         "499 on the first page, 5251 after it",
     ],
+    "order_digest.py": ["25 new orders | #", "1 new orders | #"],
+    "parquet_duckdb_pandas.py": [
+        "2023-10-",
+        "2023-10-",
+        "best seller SKU-01001: 2 pieces",
+        "best seller SKU-01008: 2 pieces",
+        "pandas: 400 orders, ids are int64, the same turnover: True",
+    ],
 }
 """How each line begins that an example prints."""
+NEEDED = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("duckdb", "pandas", "pyarrow")}
+"""What an example needs beyond the package."""
 
 EVERYTHING = Query((Condition("DocNo", "from", "0"),), IdRange(0, 10**9))
 
@@ -40,6 +63,9 @@ EVERYTHING = Query((Condition("DocNo", "from", "0"),), IdRange(0, 10**9))
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.name)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     """It ends well, without a warning, and prints what it promises; an example without a promise here fails."""
+    for module in NEEDED.get(example.name, ()):
+        if find_spec(module) is None:
+            missing(f"{module} is not installed")
     ended = subprocess.run(  # noqa: S603  our own example
         [sys.executable, "-W", "error", str(example)], cwd=tmp_path, capture_output=True, text=True, check=False
     )

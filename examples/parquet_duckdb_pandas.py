@@ -1,0 +1,55 @@
+"""Orders with their items into Parquet, and from there into DuckDB and pandas. Needs duckdb, pandas and pyarrow.
+
+A dump to Parquet is a folder of part files, all with the same columns: ids are integers, amounts are decimals, moments
+are in UTC. What is nested, such as the items of an order, is a column of JSON text, which both can unfold.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import duckdb
+import pandas as pd
+
+from magento_pager.fake import Shop
+
+FOLDER = "orders.parquet"
+
+BY_DAY = f"""
+    SELECT strftime(make_timestamp(epoch_us(created_at)), '%Y-%m-%d') AS day, count(*) AS orders,
+        sum(base_grand_total) AS turnover
+    FROM '{FOLDER}/*.parquet' GROUP BY day ORDER BY day DESC LIMIT 2
+"""  # noqa: S608 - a name of ours
+"""A moment is made a plain timestamp by way of its microseconds: of time zones DuckDB knows only by an extension."""
+BEST_SELLERS = f"""
+    SELECT item ->> 'sku' AS sku, sum(CAST(item ->> 'qty_ordered' AS DECIMAL(12, 4))) AS pieces
+    FROM (SELECT unnest(CAST(items AS JSON[])) AS item FROM '{FOLDER}/*.parquet')
+    GROUP BY sku ORDER BY pieces DESC, sku LIMIT 2
+"""  # noqa: S608 - a name of ours
+
+
+def main() -> None:
+    """Dump, and ask both the same."""
+    with Shop(orders=400) as shop:
+        variables = {"MAGENTO_URL": shop.url, "MAGENTO_API_USER": shop.user, "MAGENTO_API_KEY": shop.key}
+        command = [sys.executable, "-m", "magento_pager", "dump", "orders", "--details", "--out", FOLDER]
+        subprocess.run(command, env=os.environ | variables, capture_output=True, check=True)  # noqa: S603
+
+    with duckdb.connect() as database:
+        days = database.sql(BY_DAY).fetchall()
+        for day, orders, turnover in days:
+            print(f"{day}: {orders} orders, {turnover:.2f}")
+        for sku, pieces in database.sql(BEST_SELLERS).fetchall():
+            print(f"best seller {sku}: {pieces:.0f} pieces")
+
+    frame = pd.read_parquet(FOLDER, columns=["order_id", "created_at", "base_grand_total"])
+    frame["day"] = frame["created_at"].dt.strftime("%Y-%m-%d")
+    totals = frame.groupby("day")["base_grand_total"].sum()
+    same = all(totals[day] == turnover for day, _, turnover in days)
+    print(f"pandas: {len(frame)} orders, ids are {frame['order_id'].dtype}, the same turnover: {same}")
+
+
+if __name__ == "__main__":
+    main()
