@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ def missing(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; a continuous-integration machine must have it")
     pytest.skip(reason)
+
+
+def needs_pyarrow() -> None:
+    """Skip or fail the test where Parquet is not to be had."""
+    if find_spec("pyarrow") is None:
+        missing("pyarrow is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from benchmarks.runs import measured, serving
 from conftest import missing
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("decode", "dump", "memory", "naive", "runs", "scale", "server_cost", "shop", "startup")
+MODULES = ("decode", "details", "dump", "memory", "naive", "runs", "scale", "server_cost", "shop", "startup")
 MEGABYTES = 100
 
 
@@ -80,6 +80,15 @@ def test_dump(flavour: str) -> None:
     for line in (free, live):
         assert line["calls"] > 1
         assert line["ours_s"] > 0 < line["curl_s"]
+
+
+def test_details() -> None:
+    """Many records in a call take fewer calls and less time than one, by which our own way is no slower than zeep's."""
+    many, single = lines_of("details", "40")
+    assert (many["orders"], single["orders"]) == (40, 40)
+    assert many["calls"] < 10
+    assert single["calls"] >= 40
+    assert many["ratio"] > single["ratio"] > 0
 
 
 def test_memory() -> None:

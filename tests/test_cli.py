@@ -17,8 +17,9 @@ import click
 import pytest
 
 import magento_pager
-from magento_pager.cli import STRATEGY_NAMES, cli, run
+from magento_pager.cli import COMMANDS, all_commands, cli, run
 from magento_pager.cli.ending import Stop, StoppedError, stoppable
+from magento_pager.cli.lists import STRATEGY_NAMES
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -146,6 +147,9 @@ MISTAKES = [
     (["dump", "--window", "0"], 2, "x>=1"),
     (["dump", "--demo", "--window", "5", "--rows-per-call", "9"], 2, "give one kind"),
     (["dump", "--seconds-per-call", "0"], 2, "x>0"),
+    (["dump", "--parallel", "0"], 2, "neither auto nor a number"),
+    (["dump", "--parallel", "many"], 2, "neither auto nor a number"),
+    (["dump", "--nice", "-1"], 2, "x>=0"),
     (["dump", "--strategy", "fastest"], 2, "'single-filter'"),
     (["dump", "--first", "10", "--last", "5"], 2, "above the last"),
     (["dump", "--where", "status"], 2, "FIELD:OP:VALUE"),
@@ -344,7 +348,7 @@ def test_the_strategies_offered_are_those_there_are() -> None:
 
 def commands() -> list[tuple[str, click.Command]]:
     """Every command."""
-    return [("", cli), *cli.commands.items()]
+    return [("", cli), *all_commands().items()]
 
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
@@ -358,3 +362,10 @@ def test_every_command_and_option_has_help(
             assert parameter.help, f"{name} {parameter.name}"
     assert run([*filter(None, [name]), "--help"]) == 0
     assert "Usage: magento-pager" in capfd.readouterr().out
+
+
+def test_the_table_of_commands_says_what_they_say() -> None:
+    """The group's help is written without importing any command, in the first sentence of each."""
+    for name, command in all_commands().items():
+        assert command.name == name
+        assert (command.help or "").partition("\n\n")[0].replace("\n", " ") == COMMANDS[name][1]

@@ -37,7 +37,7 @@ from docs._generate import GENERATED, with_part
 
 import magento_pager
 import magento_pager.fake
-from magento_pager.cli import cli
+from magento_pager.cli import all_commands
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def test_generated_parts_are_up_to_date(name: str) -> None:
 
 def every_parameter() -> Iterator[tuple[str, str]]:
     """Each command with each of its options."""
-    for name, command in cli.commands.items():
+    for name, command in all_commands().items():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 yield from ((name, spelling) for spelling in parameter.opts)

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
         TransportError,
     )
     from magento_pager.pager import STRATEGIES, Pager, connect
+    from magento_pager.shop.details import Details
+    from magento_pager.walk.changes import Changes
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.paginator import Paginator
+    from magento_pager.walk.planning import Plan
     from magento_pager.walk.probing import ProbeReport, Trial
     from magento_pager.walk.ranges import MAX_ID, IdRange
     from magento_pager.walk.reading import Source
     from magento_pager.walk.regexps import ids_regexp, range_regexp
     from magento_pager.walk.strategies import Alias, InList, Mapped, Prefix, Range, Regexp, SingleFilter, Strategy
+    from magento_pager.walk.surveying import Estimate
     from magento_pager.walk.walking import Cursor, Page, PageStats
     from magento_pager.walk.windows import Goal
 
@@ -35,9 +39,12 @@ __all__ = [
     "MAX_ID",
     "STRATEGIES",
     "Alias",
+    "Changes",
     "CheckpointMismatchError",
     "Condition",
     "Cursor",
+    "Details",
+    "Estimate",
     "FaultError",
     "FilterIgnoredError",
     "Goal",
@@ -51,6 +58,7 @@ __all__ = [
     "Pager",
     "PagerError",
     "Paginator",
+    "Plan",
     "Prefix",
     "ProbeReport",
     "Query",
@@ -79,6 +87,9 @@ _HOMES = (
     "walk.reading",
     "walk.walking",
     "walk.probing",
+    "walk.surveying",
+    "walk.planning",
+    "walk.changes",
     "walk.paginator",
     "pager",  # last, as it brings zeep
 )

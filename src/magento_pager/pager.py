@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
+from magento_pager.export.schema import SCHEMAS, typed_pages, without_secrets
 from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.details import Details
 from magento_pager.shop.operations import OPERATIONS, Operation
 from magento_pager.shop.transport import HttpOptions
+from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import Condition, checked_where
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
@@ -26,7 +29,9 @@ from magento_pager.walk.walking import DEFAULT_GOAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
+    from magento_pager.walk.paginator import Stage
     from magento_pager.walk.windows import Goal
 
 STRATEGIES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
@@ -45,8 +50,18 @@ class ListOptions(TypedDict, total=False):
             silently misread them.
         goal: rows and seconds that a call should bring, where `window` is None.
         patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
+        updated_since: only rows that were changed at that moment or later, an aware datetime. Rows that were deleted
+            are invisible to it, and so are those whose `updated_at` is NULL.
         repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
             characters, and name their ids; otherwise they are left out, and named.
+        details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
+            other lists. Takes more calls, which are made while no other is under way unless `parallel` says so.
+        lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
+        parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
+        nice: seconds to leave the shop alone after a call, for each second that the call took.
+        typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those, instead of
+            the server's text; what does not fit is None, and among the `misfits` of its page.
+        password_hash: rows of customers with that column, which else is dropped.
     """
 
     window: int | None
@@ -56,7 +71,14 @@ class ListOptions(TypedDict, total=False):
     where: Iterable[Condition | tuple[str, str, str]]
     goal: Goal
     patience: float
+    updated_since: datetime | None
     repair: bool
+    details: bool
+    lookahead: bool
+    parallel: int | Literal["auto"]
+    nice: float
+    typed: bool
+    password_hash: bool
 
 
 def connect(
@@ -167,15 +189,21 @@ class Pager:
         """The list of that name.
 
         Raises:
-            ValueError: an unknown entity or strategy, a window below 1, `first` above `last`, a refused condition.
+            ValueError: an unknown entity or strategy, a window below 1, `first` above `last`, a refused condition, a
+                time without a zone.
             TypeError: an object that is no strategy or no condition.
         """
         if entity not in OPERATIONS:
             raise ValueError(f"there is no list {entity!r}; the lists are {', '.join(OPERATIONS)}")
         operation = OPERATIONS[entity]
+        stages: list[Stage] = [self._details(operation, options)] if options.get("details") else []
+        stages += [] if options.get("password_hash") else [without_secrets]
+        stages += [typed_pages(SCHEMAS[entity])] if options.get("typed") else []
+        where, since = tuple(options.get("where", ())), options.get("updated_since")
+        asked = where if since is None else (*where, usual(since))
         conditions = (
             Condition(operation.spellings.get(condition.field, condition.field), condition.operator, condition.value)
-            for condition in checked_where(options.get("where", ()), (KEY, operation.id_field))
+            for condition in checked_where(asked, (KEY, operation.id_field))[: len(where)]
         )
         return Paginator(
             ListSource(self.connection, operation),
@@ -189,8 +217,23 @@ class Pager:
             last=options.get("last", MAX_ID),
             goal=options.get("goal", DEFAULT_GOAL),
             patience=options.get("patience", PATIENCE),
+            since=since,
             repairing=ListSource(self.connection, operation, repair=True) if options.get("repair") else None,
             candidates=candidates_for(operation),
+            lookahead=options.get("lookahead", not options.get("details")),
+            parallel=options.get("parallel", 1),
+            nice=options.get("nice", 0.0),
+            stages=tuple(stages),
+        )
+
+    def _details(self, operation: Operation, options: ListOptions) -> Details:
+        return Details(
+            self.connection,
+            operation,
+            goal=options.get("goal", DEFAULT_GOAL),
+            patience=options.get("patience", PATIENCE),
+            nice=options.get("nice", 0.0),
+            repair=options.get("repair", False),
         )
 
 

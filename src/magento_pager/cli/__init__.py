@@ -3,25 +3,74 @@
 Exit status: 0 done; 1 failed; 2 usage; 3 complete but with quarantined ids; 130 and 143 interrupted by Ctrl-C and
 SIGTERM; 141 the reader of our output went away.
 
-What a command needs is imported by that command, so that `--help` costs little more than Python itself.
+What a command needs is imported by that command, and the command itself when it is run, so that `--help` costs little
+more than Python and click.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import NoReturn
 
 import click
 
-from magento_pager.cli.dumps import STRATEGY_NAMES, dump
-from magento_pager.cli.ending import NoReaderError, StoppedError, as_usage_error, say, stoppable
-from magento_pager.cli.serving import serve
-from magento_pager.cli.shops import shop, shop_options
-
-__all__ = ["STRATEGY_NAMES", "cli", "main", "run"]
+from magento_pager.cli.ending import NoReaderError, StoppedError, say
 
 INTERRUPTED, NO_READER = 130, 141
+COMMANDS = {
+    "dump": ("dumps", "Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite."),
+    "plan": ("plan", "Say how many rows a list has, about, and what a dump of it would cost."),
+    "verify": (
+        "verify",
+        "Compare FILE, which `dump` made, with the shop, row by row, through another strategy than the dump's.",
+    ),
+    "doctor": ("doctor", "Say whether this shop can be paged, by which strategies, and what to do where not."),
+    "regexp": ("regexp", "Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."),
+    "serve": ("serving", "Run an embedded shop until Ctrl-C or SIGTERM."),
+}
+"""Each command's module and first sentence, which its own help repeats."""
+
+
+def imported(name: str) -> click.Command:
+    """A command out of the table."""
+    command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name)
+    return command
+
+
+def all_commands() -> dict[str, click.Command]:
+    """Every command by its name."""
+    return {name: imported(name) for name in COMMANDS}
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are run, or when their own help is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's
+        """Their names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
+        """The command of that name."""
+        return imported(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; an unknown one is refused with one that is like it."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            like = get_close_matches(name, COMMANDS, 1)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {like[0]!r}?" if like else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+        """The table, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
 
 def main() -> NoReturn:
@@ -52,53 +101,7 @@ def run(arguments: list[str]) -> int:
     return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="magento-pager")
 def cli() -> None:
     """Every row of a Magento 1.x or OpenMage shop, exactly once, through a SOAP API that has no paging."""
-
-
-@click.command()
-@shop_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def doctor(*, as_json: bool, **options: Any) -> None:
-    """Say whether this shop can be paged, by which strategies, and what to do where not.
-
-    Exit status 1 if a list that the shop has cannot be paged.
-    """
-    import json
-
-    from magento_pager.doctor import examine
-
-    with as_usage_error(), stoppable(), shop(options) as where:
-        diagnosis = examine(*where)
-    click.echo(json.dumps(diagnosis.as_json(), indent=2) if as_json else str(diagnosis))
-    if not diagnosis.healthy:
-        click.get_current_context().exit(1)
-
-
-@click.command()
-@click.argument("first", type=click.IntRange(min=0))
-@click.argument("last", type=click.IntRange(min=0))
-@click.option(
-    "--field",
-    default="entity_id",
-    show_default=True,
-    metavar="NAME",
-    help="The field it is for. Any but the integer keys of the six lists may hold text: the pattern is strict.",
-)
-@click.option("--strict", is_flag=True, help="Use [0-9] instead of . and [^...], as for a field of text.")
-@click.option("--explain", "explained", is_flag=True, help="Print the tree of digits and how it becomes the pattern.")
-def regexp(first: int, last: int, *, field: str, strict: bool, explained: bool) -> None:
-    """Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."""
-    from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.regexps import explain, range_regexp
-    from magento_pager.walk.strategies import INTEGER_KEYS
-
-    with as_usage_error():
-        IdRange(first, last)
-        click.echo((explain if explained else range_regexp)(first, last, strict=strict or field not in INTEGER_KEYS))
-
-
-for command in (dump, doctor, regexp, serve):
-    cli.add_command(command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,68 +10,80 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import NoReaderError, StoppedError, as_usage_error, said, say, stoppable
+from magento_pager.cli.increments import begun, named_late, remembered, server_time, time_options
+from magento_pager.cli.lists import asked, asking_options, width_options, widths
+from magento_pager.cli.progress import progress
 from magento_pager.cli.shops import connected, shop_options
 from magento_pager.shop.operations import OPERATIONS  # plain data, quick to import
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
+    from datetime import datetime
 
-    from magento_pager.export.checkpoints import Checkpoint
+    from magento_pager.export.checkpoints import Checkpoint, Fingerprint
     from magento_pager.export.dumping import Dump
-    from magento_pager.export.outputs import FileOutput
-    from magento_pager.pager import Pager
+    from magento_pager.export.increments import Run, State
+    from magento_pager.export.outputs import Output
+    from magento_pager.export.sinks import Layout
+    from magento_pager.pager import ListOptions, Pager
+    from magento_pager.shop.details import Details
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.walking import Page
 
-STRATEGY_NAMES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
+FORMAT_NAMES = ("ndjson", "csv", "parquet", "sqlite")
 QUARANTINED = 3
 SECRET = {"key", "basic_auth", "headers"}  # options that are never repeated
-PROGRESS_EVERY = 10.0  # seconds between two plain lines of progress
+
+
+def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
+    """A number of calls, or auto."""
+    if value == "auto":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 on")
+    return int(value)
 
 
 @click.command()
 @click.argument("entity", type=click.Choice(list(OPERATIONS)), default="orders")
 @shop_options
+@width_options
 @click.option(
-    "--window",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]",
-)
-@click.option(
-    "--rows-per-call",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Without --window: aim at so many rows a call.  [default: 2000]",
-)
-@click.option(
-    "--seconds-per-call",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Without --window: aim at calls that take no longer.  [default: 1]",
-)
-@click.option(
-    "--strategy",
-    type=click.Choice(STRATEGY_NAMES),
-    default="auto",
+    "--parallel",
+    callback=_parallel,
+    default="1",
     show_default=True,
-    help="How a window is put to the server.",
+    metavar="N|auto",
+    help="Calls under way at once; auto finds out how many bring the most rows.",
 )
 @click.option(
-    "--first", type=click.IntRange(min=0), default=0, show_default=True, metavar="ID", help="The first id, inclusive."
+    "--nice",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="R",
+    help="After each call, leave the shop alone for R times as long as it took.",
+)
+@asking_options
+@time_options
+@click.option(
+    "--out",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where the rows go: a file, a folder of Parquet, a database.  [default: standard output]",
 )
 @click.option(
-    "--last", type=click.IntRange(min=0), metavar="ID", help="The last id, inclusive.  [default: the last there can be]"
+    "--format",
+    type=click.Choice(FORMAT_NAMES),
+    help="How rows are written.  [default: what FILE ends with, .csv, .parquet, .sqlite or .db; else ndjson]",
+)
+@click.option("--gzip", is_flag=True, help="Pack text by gzip, as where FILE ends with .gz.")
+@click.option(
+    "--columns", metavar="NAME,NAME", help="The columns to write, in this order.  [default: all that are declared]"
 )
 @click.option(
-    "--where",
-    multiple=True,
-    metavar="FIELD:OP:VALUE",
-    help="A further condition, such as status:eq:complete; may be repeated, and all must hold.",
+    "--typed", is_flag=True, help="Numbers and moments instead of the server's text, as Parquet and SQLite have always."
 )
-@click.option(
-    "--out", type=click.Path(dir_okay=False), metavar="FILE", help="Where the rows go.  [default: standard output]"
-)
+@click.option("--password-hash", is_flag=True, help="Keep this column of customers, which else is dropped.")
 @click.option(
     "--resume", is_flag=True, help="Go on where the last dump to FILE was stopped; begin where there was none."
 )
@@ -90,20 +101,25 @@ PROGRESS_EVERY = 10.0  # seconds between two plain lines of progress
     type=click.Choice(["control-characters"]),
     help="Read rows that no XML can hold, without the characters that XML forbids.",
 )
+@click.option(
+    "--details", is_flag=True, help="Rows in full: the items of orders, addresses, payment, history, and so on."
+)
 @click.option("--report", type=click.Path(dir_okay=False), metavar="FILE", help="Where a JSON report goes.")
 def dump(entity: str, **options: Any) -> None:
-    """Write every row of a list as NDJSON, in order of id.
+    """Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite.
 
     The walk covers every id there can be, so it needs no first or last, and it ends by proof: nothing was left unasked.
 
-    With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe. Exit status 3
-    if every id was covered but some rows had to be left out; each is named.
+    With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe; SQLite keeps
+    both in the database. Exit status 3 if every id was covered but some rows had to be left out; each is named.
     """
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable())
         with as_usage_error():
-            output = stack.enter_context(_output(options))
-        account = _Account(entity, output, options)
+            layout = _layout(entity, options)
+            state = stack.enter_context(remembered(options, layout))
+            output = None if named_late(options) else stack.enter_context(_output(layout, options))
+        account = _Account(layout, output, options)
         if output is not None and output.finished:
             account.found_finished()
             return
@@ -111,10 +127,17 @@ def dump(entity: str, **options: Any) -> None:
             with as_usage_error():
                 account.write_report()
                 pager = stack.enter_context(connected(options))
-                paginator = _paginator(pager, entity, options)
-                dumping = _dumping(pager, paginator, account.begun(pager, paginator), output)
+                run = begun(options, state, account.asked(pager), pager)
+                if named_late(options):
+                    output = stack.enter_context(_output(layout, options, run))
+                account.takes(run, output, state)
+                if output is not None and output.finished:
+                    account.found_finished()
+                    return
+                paginator = _paginator(pager, entity, options, run.since)
+                dumping = _dumping(pager, paginator, account.begun(pager, paginator), output, layout)
                 late = _late(paginator, dumping, output, options["lookback"])
-            with _progress(entity, dumping) as shown:
+            with progress(entity, dumping, paginator) as shown:
                 for page, known in late:
                     with stop.held():
                         account.checkpoint = dumping.add_late(page, known)
@@ -123,37 +146,60 @@ def dump(entity: str, **options: Any) -> None:
                     with stop.held():
                         account.checkpoint = dumping.add(page)
                     shown(page)
+                    del page  # or its rows take memory while the next ones come
             with stop.held(forget=True):
                 account.finish()
 
 
-def _paginator(pager: Pager, entity: str, options: dict[str, Any]) -> Paginator:
-    from magento_pager.walk.conditions import Condition
-    from magento_pager.walk.ranges import MAX_ID
-    from magento_pager.walk.windows import Goal
+def _paginator(pager: Pager, entity: str, options: dict[str, Any], since: datetime | None) -> Paginator:
+    more: ListOptions = {
+        "repair": options["repair"] is not None,
+        "details": options["details"],
+        "updated_since": since,
+        "password_hash": options["password_hash"],
+        "parallel": options["parallel"],
+        "nice": options["nice"],
+    }
+    return pager.list(entity, **(widths(options) | asked(options) | more))
 
-    goals = {"rows": options["rows_per_call"], "seconds": options["seconds_per_call"]}
-    goals = {name: value for name, value in goals.items() if value is not None}
-    if options["window"] and goals:
-        raise ValueError("--window fixes the width, and --rows-per-call and --seconds-per-call adapt it: give one kind")
-    return pager.list(
-        entity,
-        window=options["window"],
-        goal=Goal(**goals),
-        strategy=options["strategy"],
-        first=options["first"],
-        last=MAX_ID if options["last"] is None else options["last"],
-        where=[Condition.parse(text) for text in options["where"]],
-        repair=options["repair"] is not None,
+
+def _layout(entity: str, options: dict[str, Any]) -> Layout:
+    """What is asked of the output."""
+    from magento_pager.export.outputs import format_of
+    from magento_pager.export.schema import SCHEMAS
+    from magento_pager.export.sinks import Layout
+
+    ending, packed = format_of(options["out"] or "")
+    layout = Layout(
+        SCHEMAS[entity],
+        options["format"] or ending,
+        packed=options["gzip"] or packed,
+        columns=tuple(one.strip() for one in options["columns"].split(",")) if options["columns"] else (),
+        typed=options["typed"],
+        details=options["details"],
+        secret=options["password_hash"],
     )
+    if layout.format in {"parquet", "sqlite"} and not options["out"]:
+        raise ValueError(f"{layout.format} is no text that could go to standard output: give --out")
+    if layout.columns and options["lookback"] and layout.schema.key not in layout.columns:
+        raise ValueError(f"--lookback tells rows apart by {layout.schema.key}: name it in --columns")
+    for one in layout.unknown:
+        say(f"warning: no {entity} are known to have the column {one}; it is empty unless this shop sends it")
+    return layout
 
 
 @contextmanager
-def _output(options: dict[str, Any]) -> Iterator[FileOutput | None]:
-    """The files of a dump, looked at and not yet touched; None for standard output."""
+def _output(layout: Layout, options: dict[str, Any], run: Run | None = None) -> Iterator[Output | None]:
+    """Where the rows go, looked at and not yet touched; None for standard output.
+
+    Args:
+        layout: what is asked for.
+        options: of the command.
+        run: where they go depends on it; None where it does not.
+    """
     from pathlib import Path
 
-    from magento_pager.export.outputs import FileOutput
+    from magento_pager.export.outputs import open_output
 
     for name, needed in (("overwrite", "out"), ("resume", "out"), ("lookback", "resume")):
         if options[name] and not options[needed]:
@@ -163,21 +209,23 @@ def _output(options: dict[str, Any]) -> Iterator[FileOutput | None]:
             raise ValueError("standard output is closed: give --out")
         yield None
         return
-    output = FileOutput(options["out"], resume=options["resume"], overwrite=options["overwrite"])
-    if options["report"] and Path(options["report"]).absolute() in {
-        one.absolute() for one in (output.path, output.part, output.mark)
-    }:
+    path, resume = (run.out or "", run.again) if run else (options["out"], options["resume"])
+    since = run.since if run else options["since"]
+    # Into the table that a run before this one made; or that somebody else did, if it is there.
+    adding = layout.format == "sqlite" and since is not None and (bool(options["state"]) or Path(path).exists())
+    output = open_output(path, layout, resume=resume, overwrite=options["overwrite"], into_existing=adding)
+    if options["report"] and Path(options["report"]).absolute() in {one.absolute() for one in output.names}:
         raise ValueError(f"--report is the name of a file of the dump: {options['report']}")
     with closing(output):
         yield output
 
 
-def _dumping(pager: Pager, paginator: Paginator, start: Checkpoint, output: FileOutput | None) -> Dump:
+def _dumping(pager: Pager, paginator: Paginator, start: Checkpoint, output: Output | None, layout: Layout) -> Dump:
     """What takes the pages: a file, from where its checkpoint stands, or standard output."""
     from magento_pager.export.dumping import Dump
-    from magento_pager.export.sinks import NdjsonSink
+    from magento_pager.export.sinks import TextSink
 
-    checkpoint, sink = output.begin(start) if output else (start, NdjsonSink(sys.stdout.fileno()))
+    checkpoint, sink = output.begin(start) if output else (start, TextSink(sys.stdout.fileno(), layout))
     return Dump(
         checkpoint,
         sink,
@@ -189,7 +237,7 @@ def _dumping(pager: Pager, paginator: Paginator, start: Checkpoint, output: File
 
 
 def _late(
-    paginator: Paginator, dumping: Dump, output: FileOutput | None, lookback: int | None
+    paginator: Paginator, dumping: Dump, output: Output | None, lookback: int | None
 ) -> Iterator[tuple[Page, set[str]]]:
     """The pages of the ids to look back on, each with what the file holds of them already."""
     from dataclasses import replace
@@ -208,26 +256,71 @@ class _Account:
         checkpoint: what is safe.
     """
 
-    def __init__(self, entity: str, output: FileOutput | None, options: dict[str, Any]) -> None:
-        self._entity = entity
+    def __init__(self, layout: Layout, output: Output | None, options: dict[str, Any]) -> None:
+        self._layout = layout
+        self._entity = layout.schema.entity
         self._output = output
         self._options = options
+        self._state: State | None = None
+        self._since = ""
+        self._details: Details | None = None
         self.checkpoint = (output and output.saved) or self._start("", "", *self._bounds)
+
+    def takes(self, run: Run, output: Output | None, state: State | None) -> None:
+        """Know since when rows are wanted, and where they go."""
+        from magento_pager.export.increments import iso
+
+        self._output = output
+        self._state = state
+        self._since = iso(run.since) if run.since else ""
+        self.checkpoint = (output and output.saved) or self.checkpoint
+        if state is not None:
+            state.begin()
+        else:  # whoever goes on must ask for the same, whatever time it is then
+            given = click.get_current_context().params
+            given |= {"since": self._since or None, "out": run.out if named_late(self._options) else given["out"]}
+
+    def asked(self, pager: Pager) -> Fingerprint:
+        """What is asked for, at whatever time."""
+        return self._start(self._shop(pager), "", *self._bounds).fingerprint
 
     def begun(self, pager: Pager, paginator: Paginator) -> Checkpoint:
         """The checkpoint of a dump that begins."""
+        from dataclasses import replace
+
+        from magento_pager.shop.details import Details
+
+        self._details = Details.of(paginator.stages)
+        start = self._start(self._shop(pager), paginator.operation, paginator.first, paginator.last)
+        with suppress(ValueError):  # a shop that does not say what time it is
+            return replace(start, began=server_time(pager.connection.server_date).isoformat())
+        return start
+
+    def _shop(self, pager: Pager) -> str:
         from magento_pager.shop.transport import bare
 
         demo = f"the demo {self._options['profile'] or ''} {self._options['flavour'] or ''}"
-        shop = demo.strip() if self._options["demo"] else bare(pager.connection.address)
-        return self._start(shop, paginator.operation, paginator.first, paginator.last)
+        return demo.strip() if self._options["demo"] else bare(pager.connection.address)
 
     def _start(self, shop: str, operation: str, first: int, last: int) -> Checkpoint:
         from magento_pager.export.checkpoints import Checkpoint, Fingerprint
         from magento_pager.walk.walking import Cursor
 
         where = tuple(sorted(self._options["where"]))
-        return Checkpoint(Fingerprint(shop, self._entity, first, last, where), Cursor(operation, first, last))
+        asked = Fingerprint(
+            shop,
+            self._entity,
+            first,
+            last,
+            where,
+            self._layout.name,
+            self._layout.columns,
+            self._layout.has_values,
+            self._layout.secret,
+            details=self._layout.details,
+            since=self._since,
+        )
+        return Checkpoint(asked, Cursor(operation, first, last))
 
     @property
     def _bounds(self) -> tuple[int, int]:
@@ -245,7 +338,9 @@ class _Account:
 
         if self._options["report"]:
             path = Path(self._options["report"])
-            text = json.dumps(Report(self.checkpoint, complete=complete, error=error).as_json(), indent=2) + "\n"
+            details = None if self._details is None else self._details.as_json()
+            report = Report(self.checkpoint, complete=complete, error=error, details=details)
+            text = json.dumps(report.as_json(), indent=2) + "\n"
             if path.exists() and not path.is_file():
                 path.write_text(text, encoding="utf-8")  # a pipe, or a terminal
             else:
@@ -253,9 +348,12 @@ class _Account:
 
     def found_finished(self) -> None:
         """Nothing is left to be dumped; after a kill behind the renaming, the rest of what follows it."""
-        say(f"{self._options['out']} is complete already; nothing to do (--overwrite dumps anew)")
-        if self._output is not None and self._output.saved:
+        assert self._output is not None  # noqa: S101  that is what was found
+        say(f"{self._output.path} is complete already; nothing to do (--overwrite dumps anew)")
+        if self._output.saved:
             self.finish()
+        elif self._state is not None:
+            self._state.complete()
 
     def finish(self) -> None:
         """Give the file its name, write the report, and say how it went; exit status 3 if rows are left out."""
@@ -265,16 +363,21 @@ class _Account:
             self.write_report(complete=True)
             if self._output is not None:
                 self._output.settle()
+            if self._state is not None:
+                self._state.complete()
         counters, left_out = self.checkpoint.counters, self.checkpoint.quarantined
         for one in left_out:
             say(f"left out: id {one.id} of {self._entity}: {' '.join(one.reason.split())}")
         if self.checkpoint.repaired:
             say(f"repaired, characters that XML forbids taken out: ids {', '.join(map(str, self.checkpoint.repaired))}")
+        for misfits in self.checkpoint.misfits:
+            say(f"did not fit, null in the output: {misfits}")
         say(
             f"{counters.rows} {self._entity} in {counters.calls} calls ({counters.empty_calls} empty), "
             f"{counters.seconds:.1f} s; complete: every id from {self.checkpoint.fingerprint.first} to "
             f"{self.checkpoint.fingerprint.last} was covered (verified: {counters.verified})"
             + (f", but {len(left_out)} left out, see above" if left_out else "")
+            + (f"; {self.checkpoint.changes}" if self.checkpoint.changes else "")
         )
         if left_out:
             click.get_current_context().exit(QUARANTINED)
@@ -290,6 +393,10 @@ class _Account:
             raise
         except BaseException as error:
             words = said(error)
+            if self._output is not None:
+                with suppress(OSError):  # the disk may be what stopped the dump
+                    self._output.flush()
+                self.checkpoint = self._output.saved or self.checkpoint
             with suppress(OSError):  # what stopped the dump matters more than a report that cannot be had
                 self.write_report(error=words)
             if isinstance(error, BrokenPipeError) and self._output is None:
@@ -317,51 +424,20 @@ class _Account:
 
 
 def _resuming_command() -> str:
-    """The command line again, with --resume, and without what nobody may read."""
+    """The command line again, with --resume where it is needed, and without what nobody may read."""
     import shlex
 
     context = click.get_current_context()
+    by_itself = context.params.get("state") is not None
     words = ["magento-pager", str(context.info_name)]
     for parameter in context.command.params:
         name = str(parameter.name)
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or name in {"overwrite", "resume"}:
+        if not given or (name in {"overwrite", "resume"} and not by_itself):
             continue
         value = context.params[name]
         for one in value if parameter.multiple else [value]:
             secret = name in SECRET or (name in {"url", "proxy"} and "@" in str(one))
             words += [] if isinstance(parameter, click.Argument) else [parameter.opts[0]]
             words += [] if one is True else ["..." if secret else str(one)]
-    return shlex.join([*words, "--resume"])
-
-
-@contextmanager
-def _progress(entity: str, dumping: Dump) -> Generator[Callable[[Page], None]]:
-    """A live line on a terminal; else a plain one every so often."""
-    if not sys.stderr.isatty():
-        said = time.monotonic()
-
-        def plainly(page: Page) -> None:
-            nonlocal said
-            if time.monotonic() - said >= PROGRESS_EVERY:
-                said = time.monotonic()
-                counters = dumping.checkpoint.counters
-                say(f"{counters.rows} {entity}, {counters.calls} calls, at id {page.cursor.next_id}")
-
-        yield plainly
-        return
-
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"{entity} ...")
-
-        def lively(page: Page) -> None:
-            counters = dumping.checkpoint.counters
-            rate = counters.rows / counters.seconds if counters.seconds else 0
-            text = f"{counters.rows:,} {entity}  {rate:,.0f}/s  {counters.calls} calls  at id {page.cursor.next_id:,}"
-            progress.update(task, description=text)
-
-        yield lively
+    return shlex.join(words if by_itself else [*words, "--resume"])

@@ -101,7 +101,12 @@ from magento_pager.shop.operations import OPERATIONS  # plain data, quick to imp
 @click.option(
     "--control-characters", multiple=True, type=int, metavar="ID", help="An order with a control character in a name."
 )
+@click.option(
+    "--broken-records", multiple=True, type=int, metavar="ID", help="An order whose record in full is a fault."
+)
+@click.option("--no-xmlrpc", is_flag=True, help="Nothing answers where XML-RPC should be.")
 @click.option("--base-url", default="", metavar="URL", help="The address the shop believes it has.")
+@click.option("--clock", default="", metavar="TIME", help="Where the shop's clock stands still, in UTC.")
 @click.option("--control", is_flag=True, help="Read commands from standard input, a JSON object on each line.")
 def serve(*, control: bool, **options: Any) -> None:
     """Run an embedded shop until Ctrl-C or SIGTERM.

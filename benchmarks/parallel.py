@@ -1,0 +1,100 @@
+"""Orders a second with 1, 2, 4, 8 and `auto` calls under way, on shops with so many workers.
+
+    python -m benchmarks.parallel [--orders N] [--workers N...] [--parallel N|auto...]
+
+Each embedded shop has so many PHP workers, and a call costs it what it costs a live one: 40 ms and 0.24 ms an order.
+A JSON line for each pair; `ratio` of `auto` is the best fixed number's rate over its own, so 1 would be perfect, and
+`client` is the part of the time that our process was busy: near 1, our own core is the limit and no longer the shop.
+
+The last figure is of a shop as it is delivered: each call needs a second worker for the WSDL, and there are two in all.
+Asked four times at once, it starves; `ratio` is the time of that dump over one that asks one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.runs import CALL, ROW, Run, Served, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+AUTO = "auto"
+WORKERS = (1, 2, 4, 8)
+STARVED = 2
+"""Workers of the shop that starves."""
+
+
+def dumped(shop: Served, orders: int, folder: Path, parallel: str) -> Run:
+    """A dump with so many calls under way, all rows asserted."""
+    out = folder / "orders.ndjson"
+    run = shop.dump(out, "--parallel", parallel)
+    with out.open("rb") as lines:
+        assert sum(1 for _ in lines) == orders, "rows are missing"
+    return run
+
+
+def side_by_side(orders: int, workers: int, calls: Sequence[str], folder: Path) -> Iterator[dict[str, object]]:
+    """Each number of calls with one number of workers; the best fixed one, and `auto` beside it, last."""
+    rates: dict[str, float] = {}
+    with serving(orders) as shop:
+        shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": workers})
+        for parallel in calls:
+            run = dumped(shop, orders, folder, parallel)
+            rates[parallel] = orders / run.wall
+            line: dict[str, object] = {
+                "figure": "orders a second",
+                "workers": workers,
+                "parallel": parallel,
+                "orders": orders,
+                "orders_per_s": round(rates[parallel]),
+                "client": round(run.cpu / run.wall, 2),
+                "peak_mb": round(run.peak / 1e6, 1),
+            }
+            fixed = {name: rate for name, rate in rates.items() if name != AUTO}
+            if parallel == AUTO and fixed:
+                best = max(fixed, key=fixed.__getitem__)
+                line |= {"best_fixed": int(best), "ratio": round(fixed[best] / rates[AUTO], 3)}
+            yield line
+
+
+def starved(orders: int, folder: Path) -> dict[str, object]:
+    """A shop whose calls block each other, asked four at once and one at a time."""
+    with serving(orders) as shop:
+        # A live PHP waits for a minute; a second shows the same.
+        shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": STARVED, "socket_timeout": 1.0})
+        shop.obey(knobs={"wsdl_cache": False})
+        alone, four = (dumped(shop, orders, folder, parallel) for parallel in ("1", "4"))
+    return {
+        "figure": "a pool that starves",
+        "workers": STARVED,
+        "orders": orders,
+        "one_at_a_time_s": round(alone.wall, 2),
+        "four_at_once_s": round(four.wall, 2),
+        "ratio": round(four.wall / alone.wall, 2),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parallel")
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
+    parser.add_argument("--parallel", nargs="*", default=["1", "2", "4", "8", AUTO])
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for workers in given.workers:
+            for line in side_by_side(given.orders, workers, given.parallel, folder):
+                print(json.dumps({"benchmark": "parallel", **line}), flush=True)
+        print(json.dumps({"benchmark": "parallel", **starved(min(given.orders, 20_000), folder)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

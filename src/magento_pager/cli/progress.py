@@ -1,0 +1,163 @@
+"""How far a dump is: a live line on a terminal, else a plain line every so often.
+
+How much is left is estimated once, when a dump has lasted some seconds: at most 10 small calls, beside the walk's own
+and in no report. A short dump pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from magento_pager.cli.ending import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from magento_pager.export.dumping import Dump
+    from magento_pager.walk.paginator import Paginator
+    from magento_pager.walk.surveying import Survey
+    from magento_pager.walk.walking import Page
+
+PLAIN_EVERY = 10.0  # seconds between two plain lines
+ESTIMATED_AFTER = 5.0  # seconds of this run
+ESTIMATING = 10  # calls
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a dump is.
+
+    Attributes:
+        entity: the list.
+        rows: in the output, of all runs.
+        calls: that were made for them.
+        retries: calls that were made again.
+        window: of the last page, inclusive; None before the first.
+        rate: rows a second, in this run.
+        covered: of the ids up to the highest that is known of, the share that is behind; None where that is unknown.
+        of: rows there are, about; None where that is unknown.
+
+    >>> print(Standing("orders", 12_000, 31, 2, "18000-19999", 412.3, 0.12, 98_213))
+    12,000 of about 98,000 orders, 12% of ids, 412/s, about 3 min 29 s left, ids 18000-19999, 31 calls, 2 retries
+    >>> print(Standing("orders", 12_000, 31, 0, "18000-19999", 412.3))
+    12,000 orders, 412/s, ids 18000-19999, 31 calls
+    """
+
+    entity: str
+    rows: int = 0
+    calls: int = 0
+    retries: int = 0
+    window: str | None = None
+    rate: float = 0.0
+    covered: float | None = None
+    of: int | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go, about: by rows, or by ids where there are more rows than were thought; None if unknown."""
+        if self.of is None or not self.covered or not self.rate:
+            return None
+        by_ids = self.rows / self.covered - self.rows
+        return (self.of - self.rows if self.of > self.rows else by_ids) / self.rate
+
+    def __str__(self) -> str:
+        from magento_pager.walk.planning import duration
+        from magento_pager.walk.surveying import rounded
+
+        of = f" of about {rounded(self.of):,}" if self.of else ""
+        parts = [
+            f"{self.rows:,}{of} {self.entity}",
+            "" if self.covered is None else f"{self.covered:.0%} of ids",
+            f"{self.rate:,.0f}/s",
+            "" if self.left is None else f"about {duration(self.left)} left",
+            f"ids {self.window}" if self.window else "",
+            f"{self.calls:,} calls",
+            f"{self.retries:,} retries" if self.retries else "",
+        ]
+        return ", ".join(filter(None, parts))
+
+
+@contextmanager
+def progress(entity: str, dumping: Dump, paginator: Paginator) -> Generator[Callable[[Page], None]]:
+    """What is told of each page that is safe.
+
+    Args:
+        entity: the list.
+        dumping: knows what is safe.
+        paginator: of the whole list; asks what is left.
+    """
+    watch = _Watch(entity, dumping, paginator)
+    with _shown_live(entity) if sys.stderr.isatty() else _said() as show:
+        yield lambda page: show(watch.after(page))
+
+
+class _Watch:
+    """What is known of a dump that goes on."""
+
+    def __init__(self, entity: str, dumping: Dump, paginator: Paginator) -> None:
+        self._standing = Standing(entity, dumping.checkpoint.counters.rows)
+        self._dumping = dumping
+        self._paginator = paginator
+        self._before = dumping.checkpoint.counters.rows
+        self._began = time.monotonic()
+        self._survey: Survey | None = None
+        self._asked = False
+
+    def after(self, page: Page) -> Standing:
+        """Where it stands once a page is safe."""
+        counters, seconds = self._dumping.checkpoint.counters, time.monotonic() - self._began
+        if seconds >= ESTIMATED_AFTER and not self._asked:
+            self._ask()
+        highest = self._survey.highest if self._survey else -1
+        first = self._paginator.first
+        behind = self._dumping.checkpoint.cursor.next_id - first
+        return self._stand(
+            rows=counters.rows,
+            calls=counters.calls,
+            retries=self._standing.retries + page.stats.retries,
+            window=str(page.window),
+            rate=(counters.rows - self._before) / seconds if seconds else 0.0,
+            covered=min(1.0, behind / (highest - first + 1)) if highest >= first else None,
+        )
+
+    def _ask(self) -> None:
+        from magento_pager.errors import PagerError
+
+        self._asked = True
+        with suppress(PagerError):  # what ails the shop shows where rows are asked for
+            self._survey = self._paginator.survey(ESTIMATING)
+            self._stand(of=self._survey.rows.about)
+
+    def _stand(self, **known: object) -> Standing:
+        self._standing = replace(self._standing, **known)  # type: ignore[arg-type]  # its own fields
+        return self._standing
+
+
+@contextmanager
+def _said() -> Generator[Callable[[Standing], None]]:
+    """Plain lines, for a log."""
+    last = time.monotonic()
+
+    def show(standing: Standing) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_EVERY:
+            last = time.monotonic()
+            say(str(standing))
+
+    yield show
+
+
+@contextmanager
+def _shown_live(entity: str) -> Generator[Callable[[Standing], None]]:
+    """One line that changes, for a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as live:
+        task = live.add_task(f"{entity} ...")
+        yield lambda standing: live.update(task, description=str(standing))
