@@ -18,7 +18,8 @@ from benchmarks.fidelity import increment_ids
 
 import magento_pager
 from magento_pager import FilterIgnoredError, NoStrategyError, RemoteError
-from magento_pager.cli import cli
+from magento_pager.cli import all_commands, cli
+from magento_pager.export.schema import SCHEMAS
 from magento_pager.fake import PROFILES, Shop
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ WIDE = 1_000  # columns, so that no usage line is broken
 def cli_reference() -> str:
     """Every command with its arguments and options, in the words of `--help`."""
     parts = []
-    for name, command in cli.commands.items():
+    for name, command in all_commands().items():
         # With the group's own settings, as when it is run: a command keeps the help option it was first asked for.
         settings = {**cli.context_settings, "max_content_width": WIDE, "terminal_width": WIDE}
         context = click.Context(command, info_name=f"magento-pager {name}", **settings)
@@ -162,8 +163,24 @@ def _code(text: str) -> str:
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
+def columns() -> str:
+    """The columns of each list by their kinds, details apart."""
+    parts = []
+    for name, schema in SCHEMAS.items():
+        rows = []
+        for kind in ("integer", "decimal", "datetime", "text"):
+            cells = (
+                ", ".join(f"`{one}`{'*' * (one in schema.nested)}" for one, its in columns.items() if its == kind)
+                for columns in (schema.columns, schema.details)
+            )
+            rows.append([kind, *cells])
+        parts += [f"## {name.capitalize()}", "", _table(["kind", "columns", "details"], rows), ""]
+    return "\n".join(parts).rstrip().replace("`*", "`\\*")
+
+
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
     "cli": ("reference/cli.md", cli_reference),
+    "columns": ("reference/columns.md", columns),
     "filters": ("reference/filters.md", filters_by_version),
     "strategies": ("reference/strategies.md", strategies_by_version),
 }
