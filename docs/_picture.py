@@ -22,8 +22,8 @@ from rich.text import Text
 PICTURE = Path(__file__).parent / "terminal.svg"
 COMMANDS = (
     "magento-pager plan orders --demo",
-    "magento-pager dump orders --demo --out orders.parquet",
-    "magento-pager verify orders.parquet orders --demo",
+    "magento-pager dump orders --demo --out orders.parquet --report orders.json",
+    "magento-pager verify orders.parquet --demo --report orders.json",
 )
 WIDTH = 112
 

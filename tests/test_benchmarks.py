@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,20 @@ from benchmarks.runs import measured, serving
 from conftest import missing
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("decode", "details", "dump", "memory", "naive", "runs", "scale", "server_cost", "shop", "startup")
+MODULES = (
+    "decode",
+    "details",
+    "dump",
+    "fleet",
+    "memory",
+    "naive",
+    "parallel",
+    "runs",
+    "scale",
+    "server_cost",
+    "shop",
+    "startup",
+)
 MEGABYTES = 100
 
 
@@ -71,7 +85,9 @@ def test_dump(flavour: str) -> None:
     """Beside the naive loop the rows are the same and cost less CPU; curl gets the same replies."""
     if shutil.which("curl") is None:
         missing("curl is not installed")
-    naive, text, digest, free, live = lines_of("dump", "--flavour", flavour, "--orders", "300", "--beside-curl", "60")
+    naive, text, digest, free, live = lines_of(
+        "dump", "fleet", "--flavour", flavour, "--orders", "300", "--beside-curl", "60"
+    )
     assert naive["identical"]
     assert naive["naive_us_per_row"] > naive["us_per_row"]
     assert text["json_us"] > text["ours_us"] > 0 < digest["ours_us"]
@@ -91,12 +107,30 @@ def test_details() -> None:
     assert many["ratio"] > single["ratio"] > 0
 
 
+def test_fleet() -> None:
+    """The loop and Spark bring the same number of rows, and both take their time."""
+    if find_spec("pyspark") is None or find_spec("pyarrow") is None or shutil.which("java") is None:
+        missing("pyspark, pyarrow or Java is not installed")
+    (line,) = lines_of("fleet", "3", "30", "2")
+    assert (line["shops"], line["orders"], line["tasks"]) == (3, 30, 2)
+    assert line["loop_shops_per_minute"] > 0 < line["spark_shops_per_minute"]
+
+
 def test_memory() -> None:
     """Each size has its peak, and the last line compares the first with the last."""
     small, large, growth = lines_of("memory", "60", "30", "--window", "100")
     assert (small["orders"], large["orders"]) == (30, 60)
     assert small["page_rows"] <= large["page_rows"] <= 100
     assert growth["growth_mb"] == pytest.approx(large["peak_mb"] - small["peak_mb"], abs=0.11)
+
+
+def test_parallel() -> None:
+    """Each number of calls has its rate, `auto` beside the best of the others, and a pool that starves is survived."""
+    one, auto, starved = lines_of("parallel", "--orders", "100", "--workers", "2", "--parallel", "1", "auto")
+    assert (one["parallel"], auto["parallel"]) == ("1", "auto")
+    assert auto["best_fixed"] == 1
+    assert auto["ratio"] == pytest.approx(one["orders_per_s"] / auto["orders_per_s"], rel=0.05)
+    assert starved["four_at_once_s"] > 0 < starved["one_at_a_time_s"]
 
 
 def test_scale() -> None:

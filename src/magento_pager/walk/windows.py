@@ -71,7 +71,7 @@ class Pace:
         share: the part of the goal, or of the user's width, that the server can bear; below 1 after a reply was too
             large for it.
         failed: the share at which that was; it is come back to slowly.
-        density: rows per id where rows are, a weighted average; None before the first row.
+        density: rows per id where rows are, as far as that can be relied on; None before the first row.
         seconds_per_row: a weighted average over windows with rows; None before the first.
 
     >>> pace = Pace.start(Goal(rows=2000))
@@ -150,7 +150,7 @@ class Pace:
         """The pace once `window` was answered with so many rows in so many seconds."""
         if rows == 0:
             return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
-        density = _averaged(self.density, rows / len(window))
+        density = _crowded(self.density, rows / len(window))
         per_row = _averaged(self.seconds_per_row, seconds / rows)
         pace = replace(self._relieved(window), density=density, seconds_per_row=per_row)
         if pace.own:
@@ -374,6 +374,19 @@ def _places(power_of_ten: int) -> int:
 def _places_below(width: int) -> int:
     """The exponent of the greatest power of ten below `width`, which is at least 2."""
     return len(str(width - 1)) - 1
+
+
+def _crowded(before: float | None, now: float) -> float:
+    """Rows per id to reckon with: what the last window had, or a little less than before where that was half a gap.
+
+    What is a thirtieth of it is no gap any more, but another stretch.
+
+    >>> _crowded(0.8, 0.9), _crowded(0.8, 0.2), _crowded(0.8, 0.0)
+    (0.9, 0.65, 0.4)
+    """
+    if before is None or now > before:
+        return now
+    return (3 * before + now) / 4 if now * 30 > before else (before + now) / 2
 
 
 def _averaged(before: float | None, now: float) -> float:
