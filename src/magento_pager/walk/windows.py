@@ -150,7 +150,8 @@ class Pace:
         """The pace once `window` was answered with so many rows in so many seconds."""
         if rows == 0:
             return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
-        density = _crowded(self.density, rows / len(window))
+        settled = self.density is not None and 2 * len(window) * self.density >= self.rows  # as wide as it should be
+        density = _crowded(self.density, rows / len(window), settled=settled)
         per_row = _averaged(self.seconds_per_row, seconds / rows)
         pace = replace(self._relieved(window), density=density, seconds_per_row=per_row)
         if pace.own:
@@ -376,17 +377,15 @@ def _places_below(width: int) -> int:
     return len(str(width - 1)) - 1
 
 
-def _crowded(before: float | None, now: float) -> float:
-    """Rows per id to reckon with: what the last window had, or a little less than before where that was half a gap.
+def _crowded(before: float | None, now: float, *, settled: bool) -> float:
+    """Rows per id to reckon with: more at once; less only by and by once it is settled, as it may have been a gap.
 
-    What is a thirtieth of it is no gap any more, but another stretch.
-
-    >>> _crowded(0.8, 0.9), _crowded(0.8, 0.2), _crowded(0.8, 0.0)
-    (0.9, 0.65, 0.4)
+    >>> _crowded(0.8, 0.9, settled=True), _crowded(0.8, 0.2, settled=True), _crowded(0.8, 0.2, settled=False)
+    (0.9, 0.65, 0.5)
     """
     if before is None or now > before:
         return now
-    return (3 * before + now) / 4 if now * 30 > before else (before + now) / 2
+    return (3 * before + now) / 4 if settled else (before + now) / 2
 
 
 def _averaged(before: float | None, now: float) -> float:
