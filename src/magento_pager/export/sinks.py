@@ -237,7 +237,7 @@ def line(row: Row) -> bytes:
     >>> line({"order_id": 3, "tax_amount": Decimal("0.5000"), "customer_firstname": "Łukasz"}).decode()
     '{"order_id":3,"tax_amount":0.5000,"customer_firstname":"Łukasz"}\n'
     """
-    return orjson.dumps(row, _number, orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(row, _number, orjson.OPT_UTC_Z) + b"\n"  # its own OPT_APPEND_NEWLINE takes twice as long
 
 
 def json_text(value: Any) -> str:
