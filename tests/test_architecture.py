@@ -23,6 +23,7 @@ WALK_ORDER = [
     "changes",
     "surveying",
     "planning",
+    "partitions",
     "paginator",
 ]
 
@@ -93,6 +94,14 @@ def test_only_the_wsdl_imports_zeep(path: Path) -> None:
     """One module knows zeep."""
     if name_of(path) != "shop.wsdl":
         assert not any(one == "zeep" or one.startswith("zeep.") for one in imports(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_fleet_imports_spark(path: Path) -> None:
+    """An extra that takes hundreds of megabytes is one folder's affair, and nothing imports that folder."""
+    if room(name_of(path)) != "spark":
+        tops = {".".join(one.split(".")[:2]) for one in imports(path)}
+        assert not any(one.split(".")[0] == "pyspark" or one == "magento_pager.spark" for one in tops)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -34,6 +34,10 @@ PRINTED = {
         "second run: 301 orders, 301 of them different, 1 lost",
         "rows asked for in the second run are fewer: True",
     ],
+    "fleet.py": [
+        *(f"shop {shop}, ids {ids} orders" for shop in range(3) for ids in ("0 to 209: 192", "210 to 4294967295: 208")),
+        "6 partitions of 3 shops",
+    ],
     "nightly_sqlite.py": [
         "first night:  500 orders: ",
         "second night: 3 orders: 41 canceled, 11 closed, 286 complete, 17 holded, 2 lost, 1 new, ",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
 from magento_pager.walk.ahead import Ahead, Tuner
 from magento_pager.walk.changes import find_changes, usual
+from magento_pager.walk.partitions import shares
 from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.probing import (
     HOLDS_EVERYWHERE,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.windows import Goal
 
+SURVEYED = 24  # calls at most, to cut a list into even parts
 Stage: TypeAlias = Callable[[Page], Page]
 """What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is."""
 
@@ -193,6 +195,31 @@ class Paginator:
         strategy, known, _ = self._chosen(Cursor(self.operation, self.first, self.last), reader)
         for one in ranges:
             yield from self._walk_with(strategy, reader).pages(Cursor(self.operation, one.first, one.last), known)
+
+    def partitions(self, n: int) -> tuple[Cursor, ...]:
+        """Cut the list for several readers: cursors that cover every id exactly once, of about as many rows each.
+
+        A partition is a cursor, which is where its walk begins and ends: it is fit for JSON and for pickle, and another
+        process or machine reads it with a paginator of its own that asks for the same: `pages(resume=partition)`. A
+        page's cursor goes on with the same partition. Together the partitions bring the rows of one walk.
+
+        Args:
+            n: partitions at most, at least 1; there are fewer where there are few rows. To cut the list takes up to 24
+                small calls, and none where `n` is 1. The parts are less even where rows carry no ids.
+
+        Raises:
+            ValueError: `n` is below 1.
+            RemoteError: a call failed.
+        """
+        if n < 1:
+            raise ValueError(f"a list is cut into 1 partition or more, not {n}")
+        span = IdRange(self.first, self.last)
+        if n == 1:
+            return (Cursor(self.operation, span.first, span.last),)
+        where = self.where if self.since is None else (*self.where, usual(self.since))
+        reader = replace(self._reader, where=where, turn=Turnstile(1, self.nice).call)
+        parts = shares(survey(reader, span, SURVEYED, prove=False), span, n)
+        return tuple(Cursor(self.operation, one.first, one.last) for one in parts)
 
     def _finished(self, cursor: Cursor) -> Iterator[Page]:
         """The pages of the walk, after all stages; where one fails, its page is still to come."""

@@ -1,0 +1,234 @@
+"""The data source: what Spark calls, and the options it is given.
+
+What lives here: options, and the classes whose methods Spark knows by name. An instance is pickled and goes to other
+machines, so it holds names and references alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+
+from magento_pager.export.schema import SCHEMAS
+from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl, filled
+from magento_pager.spark.failures import FailureFolder
+from magento_pager.spark.filters import Wanted
+from magento_pager.spark.reading import Behaviour, ShopPart, planned, read
+from magento_pager.spark.shops import FleetShop, read_shops
+from magento_pager.spark.streaming import FleetStream, Schedule
+from magento_pager.walk.changes import text_of
+from magento_pager.walk.reading import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+    from pyspark.sql.datasource import Filter
+    from pyspark.sql.types import StructType
+
+SHOP_ERRORS = "shop_errors"
+OPTIONS = (
+    "entity",
+    "shops",
+    "onShopError",
+    "shopErrors",
+    "updatedSince",
+    "patience",
+    "repair",
+    "late",
+    "every",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options ask for.
+
+    Attributes:
+        wanted: which rows.
+        shops: of which shops.
+        behaviour: what to do when one fails.
+        schedule: of a stream.
+    """
+
+    wanted: Wanted
+    shops: tuple[FleetShop, ...]
+    behaviour: Behaviour
+    schedule: Schedule
+
+
+class MagentoDataSource(DataSource):
+    """Lists of many shops as one DataFrame: `spark.dataSource.register(MagentoDataSource)`, then the format `magento`.
+
+    The first column is `shop`, the name of the row's shop; the others are those of a dump as Parquet. No shop is asked
+    by more tasks at once than its `parallel` allows, which is 1 unless the file of shops says otherwise.
+
+    Options, all texts:
+
+    - `entity`: orders, invoices, shipments, creditmemos, customers or products; or `shop_errors`, for what is missing.
+    - `shops`: path of the file of shops, see the guide; not for `shop_errors`.
+    - `onShopError`: `fail` (unless given) or `skip`, which goes on without a shop that fails, and notes it.
+    - `shopErrors`: the folder where failures are noted, that all executors and the driver see; needed by `skip` and by
+      the entity `shop_errors`.
+    - `updatedSince`: only rows changed then or later: a time with a zone, such as `2024-05-01T10:00:00Z`.
+    - `patience`: seconds for which a call to a shop is made again before the shop counts as failing; 300 unless given.
+    - `repair`: `true` reads rows in which control characters break the XML, without those characters.
+    - `late`: for streams, seconds after which a change is taken to be committed; 600 unless given.
+    - `every`: for streams, seconds between two looks at the shops, at least; 600 unless given.
+    """
+
+    @classmethod
+    def name(cls) -> str:
+        """The name of the format."""
+        return "magento"
+
+    def schema(self) -> str:
+        """The columns of the list.
+
+        Raises:
+            ValueError: an option that cannot be right.
+        """
+        return ddl(self._columns)
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        """What reads the list once."""
+        if self._entity == SHOP_ERRORS:
+            return FailuresReader(self._failures, self._chosen(schema))
+        # Spark refuses a reader that takes filters unless its setting is on. Only where it is, it loads this module.
+        taking = "pyspark.sql.worker.data_source_pushdown_filters" in sys.modules
+        return (FilteringReader if taking else FleetReader)(self._asked, self._chosen(schema))
+
+    def streamReader(self, schema: StructType) -> FleetStream:  # noqa: N802  Spark's name
+        """What reads changes as they come.
+
+        Raises:
+            ValueError: what a stream cannot do.
+        """
+        if self._entity == SHOP_ERRORS:
+            raise ValueError(f"{SHOP_ERRORS} is no stream; read it with spark.read")
+        if self._asked.wanted.since is not None:
+            raise ValueError("updatedSince is not for streams, which know since when; leave it away")
+        return FleetStream(
+            self._asked.wanted, self._asked.shops, self._asked.behaviour, self._asked.schedule, self._chosen(schema)
+        )
+
+    @property
+    def _entity(self) -> str:
+        entity = self.options.get("entity", "")
+        if entity not in SCHEMAS and entity != SHOP_ERRORS:
+            raise ValueError(f"the option entity is one of {', '.join(SCHEMAS)} and {SHOP_ERRORS}, not {entity!r}")
+        return entity
+
+    @property
+    def _columns(self) -> pa.Schema:
+        return ERRORS if self._entity == SHOP_ERRORS else columns_of(self._asked.wanted.entity)
+
+    def _chosen(self, schema: StructType) -> pa.Schema:
+        return chosen({one.name: one.dataType.simpleString() for one in schema.fields}, self._columns)
+
+    @property
+    def _failures(self) -> FailureFolder:
+        if not self.options.get("shopErrors"):
+            raise ValueError("give the option shopErrors, the folder where failures are noted")
+        return FailureFolder(self.options["shopErrors"])
+
+    @property
+    def _asked(self) -> Asked:
+        return asked(self._entity, self.options)
+
+
+def asked(entity: str, options: Mapping[str, str]) -> Asked:
+    """What options ask for. Their names may be in any case.
+
+    Raises:
+        ValueError: one that cannot be right.
+        OSError: the file of shops cannot be read.
+    """
+    given = {name.lower(): value for name, value in options.items()}
+    by_lower = {name.lower(): name for name in OPTIONS}
+    if unknown := sorted(given.keys() - by_lower.keys()):
+        raise ValueError(f"there is no option {unknown[0]!r}; the options are {', '.join(OPTIONS)}")
+    on_error = given.get("onshoperror", "fail")
+    if on_error not in {"fail", "skip"}:
+        raise ValueError(f"the option onShopError is fail or skip, not {on_error!r}")
+    folder = FailureFolder(given["shoperrors"]) if given.get("shoperrors") else None
+    if on_error == "skip" and folder is None:
+        raise ValueError("nothing is skipped silently: with onShopError=skip give the option shopErrors, a folder")
+    if "shops" not in given:
+        raise ValueError("give the option shops, the path of the file of shops")
+    since = datetime.fromisoformat(given["updatedsince"]) if "updatedsince" in given else None
+    if since is not None:
+        text_of(since)  # refuses a time without a zone
+    return Asked(
+        Wanted(entity, since=since),
+        read_shops(given["shops"]),
+        Behaviour(
+            _seconds("patience", given, PATIENCE),
+            given.get("repair", "false").lower() == "true",
+            cast("Literal['fail', 'skip']", on_error),
+            folder,
+        ),
+        Schedule(timedelta(seconds=_seconds("late", given, 600)), timedelta(seconds=_seconds("every", given, 600))),
+    )
+
+
+def _seconds(name: str, given: Mapping[str, str], default: float) -> float:
+    """Seconds that an option says.
+
+    >>> _seconds("late", {}, 600), _seconds("late", {"late": "90"}, 600)
+    (600, 90.0)
+    """
+    try:
+        seconds = float(given.get(name, default))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"the option {name} is seconds, 0 or more, not {given[name]!r}")
+    return seconds if name in given else default
+
+
+class FleetReader(DataSourceReader):
+    """A list of all shops, once."""
+
+    def __init__(self, asked: Asked, columns: pa.Schema) -> None:
+        self.wanted = asked.wanted
+        self._shops = asked.shops
+        self._behaviour = asked.behaviour
+        self._columns = columns
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_shops": ()}  # it goes to each task, which is told of its own shop by its partition
+
+    def partitions(self) -> Sequence[InputPartition]:
+        """As many for each shop as tasks may ask it at once."""
+        return planned(self._shops, self.wanted, self._behaviour)
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition."""
+        if isinstance(partition, ShopPart):  # for no partition at all, Spark makes up one
+            yield from read(partition, self.wanted, self._behaviour, self._columns)
+
+
+class FilteringReader(FleetReader):
+    """The same, asking shops for fewer rows where filters allow it."""
+
+    def pushFilters(self, filters: list[Filter]) -> Iterable[Filter]:  # noqa: N802  Spark's name
+        """Take what can be taken. Spark applies all of them again, as a shop may send too much."""
+        self.wanted = self.wanted.narrowed(filters)
+        return filters
+
+
+class FailuresReader(DataSourceReader):
+    """What is missing of lists that were read with `onShopError=skip`."""
+
+    def __init__(self, failures: FailureFolder, columns: pa.Schema) -> None:
+        self._failures = failures
+        self._columns = columns
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:  # noqa: ARG002  there is only one
+        """All of them."""
+        yield filled(list(self._failures.read()), self._columns)

@@ -1,0 +1,131 @@
+"""Partitions: every id in exactly one of them, about as many rows in each, and the rows of one walk in all of them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magento_pager import MAX_ID, Cursor, IdRange, connect
+from magento_pager.fake import Shop
+from magento_pager.walk.partitions import shares
+from magento_pager.walk.surveying import Stratum, Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from magento_pager import Paginator
+
+CUT = [(version, entity) for version in ("1.4.1.1", "1.7.0.2", "20.0.20") for entity in ("orders", "shipments")]
+
+
+def texts(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Rows in a form that can be sorted and compared."""
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def rows_of(paginator: Paginator, partition: Cursor) -> list[dict[str, Any]]:
+    """The rows of a partition."""
+    return [row for page in paginator.pages(partition) for row in page.rows]
+
+
+@st.composite
+def surveys(draw: st.DrawFn) -> Survey:
+    """Surveys as they may come, of rows with ids and without, and of none."""
+    edges = sorted(draw(st.sets(st.integers(1, MAX_ID), max_size=8)) | {0, MAX_ID + 1})
+    ranges = [IdRange(first, after - 1) for first, after in pairwise(edges)]
+    strata = tuple(Stratum(one, len(one), draw(st.integers(0, min(len(one), 1_000)))) for one in ranges)
+    met = sorted(draw(st.lists(st.integers(0, MAX_ID), min_size=2, max_size=2)))
+    first, last = met if draw(st.booleans()) else (None, None)
+    return Survey(strata, 0, first, last, proved=False, surprised=False, calls=1)
+
+
+@given(surveys(), st.integers(0, MAX_ID), st.integers(0, MAX_ID), st.integers(1, 50))
+def test_every_id_lies_in_exactly_one_share(seen: Survey, one: int, other: int, count: int) -> None:
+    """Whatever a survey saw, the shares follow each other without gap from the first id to the last."""
+    span = IdRange(min(one, other), max(one, other))
+    parts = shares(seen, span, count)
+    assert 1 <= len(parts) <= count
+    assert (parts[0].first, parts[-1].last) == (span.first, span.last)
+    assert all(after.first == before.last + 1 for before, after in pairwise(parts))
+
+
+@given(st.integers(1, 20), st.integers(100, 100_000))
+def test_rows_that_lie_evenly_are_cut_evenly(count: int, rows: int) -> None:
+    """Of a dense list no share is a tenth above its part, up to the roundness of its cuts."""
+    seen = Survey((Stratum(IdRange(1, rows), rows, rows),), rows, 1, rows, proved=True, surprised=False, calls=1)
+    parts = shares(seen, IdRange(1, rows), count)
+    assert max(len(part) for part in parts) <= rows / count * 1.1 + 1
+
+
+@pytest.mark.parametrize(("version", "entity"), CUT)
+def test_the_rows_of_all_partitions_are_those_of_one_walk(
+    version: str, entity: str, shop_of: Callable[[str, str], Shop]
+) -> None:
+    """Read by other connections from what pickle carries, with ids in the rows or without, none twice and none lost."""
+    shop = shop_of(version, "rpc")
+    with connect(shop.url, shop.user, shop.key) as pager:
+        parts = pickle.dumps(pager.list(entity).partitions(4))
+        whole = texts(pager.list(entity))
+    with connect(shop.url, shop.user, shop.key) as pager:
+        found = [rows_of(pager.list(entity), part) for part in pickle.loads(parts)]  # noqa: S301  our own, from above
+    assert texts(row for rows in found for row in rows) == whole
+    assert len(found) == 4
+    assert max(map(len, found)) < 1.5 * len(whole) / 4
+
+
+def test_conditions_and_times_hold_in_every_partition(shop_of: Callable[[str, str], Shop]) -> None:
+    """Partitions of a part of a list are cut by what is in that part, and bring no other row."""
+    shop = shop_of("20.0.20", "rpc")
+    with connect(shop.url, shop.user, shop.key) as pager:
+        whole = sorted(row["updated_at"] for row in pager.orders())
+        since = datetime.fromisoformat(whole[len(whole) // 2]).replace(tzinfo=UTC)
+        orders = pager.orders(updated_since=since, where=[("status", "eq", "complete")], first=100, last=3_000)
+        parts = orders.partitions(3)
+        found = [row for part in parts for row in rows_of(orders, part)]
+        assert (parts[0].next_id, parts[-1].last_id) == (100, 3_000)
+        assert texts(found) == texts(orders)
+        assert {row["status"] for row in found} == {"complete"}
+
+
+def test_one_partition_costs_no_call(shop: Shop) -> None:
+    """A list that is not cut is not looked at."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        shop.clear_log()
+        assert pager.orders(first=5).partitions(1) == (Cursor("salesOrderList", 5, MAX_ID),)
+        assert not shop.log
+        assert len(pager.orders().partitions(3)) == 3
+        assert len(shop.log) <= 24
+
+
+def test_a_partition_is_gone_on_with(shop: Shop) -> None:
+    """The cursor of a page, through JSON, brings the rest of its partition and no more."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        orders = pager.orders(window=20)
+        part = orders.partitions(2)[0]
+        pages = orders.pages(part)
+        first = next(page for page in pages if page.rows)
+        pages.close()  # type: ignore[attr-defined]  # it is a generator
+        rest = rows_of(orders, Cursor(**json.loads(json.dumps(asdict(first.cursor)))))
+        assert texts([*first.rows, *rest]) == texts(rows_of(orders, part))
+        assert rest
+
+
+def test_an_empty_list_is_one_partition() -> None:
+    """Where no row was met there is nothing to share out."""
+    with Shop(orders=0) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        (part,) = pager.orders().partitions(8)
+        assert rows_of(pager.orders(), part) == []
+
+
+def test_no_partitions_at_all_are_refused(shop: Shop) -> None:
+    """Fewer than one is a mistake."""
+    with connect(shop.url, shop.user, shop.key) as pager, pytest.raises(ValueError, match="1 partition or more"):
+        pager.orders().partitions(0)
