@@ -750,3 +750,14 @@ def test_every_profile_answers_a_window_of_orders() -> None:
                 body = call(logged_in(shop), 10, 40, flavour).replace(b"urn:OpenMage", profile.namespace.encode())
                 wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 40]
                 assert ask(shop, body=body).ids == wanted
+
+
+def test_what_a_call_takes_is_the_time_of_its_worker() -> None:
+    """Two calls at once of one worker take twice as long as one: waiting for a place is no work."""
+    with Shop(orders=5, workers=1, wsdl_cache=True, latency=0.05) as shop:
+        session = logged_in(shop)
+        began = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            replies = list(pool.map(lambda _: ask(shop, body=call(session, 0, 99)), range(2)))
+        assert time.monotonic() - began >= 0.1
+        assert all(reply.status == 200 for reply in replies)
