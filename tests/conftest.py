@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,3 +79,17 @@ def shop() -> Iterator[Shop]:
     """An embedded shop of its own, to be changed by the test."""
     with Shop(orders=200) as running:
         yield running
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sleeps finds that the time has passed, and no time has."""
+    slept = 0.0
+    clock = time.monotonic
+
+    def sleep(seconds: float) -> None:
+        nonlocal slept
+        slept += seconds
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("time.monotonic", lambda: clock() + slept)

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from contextlib import suppress
 from dataclasses import replace
@@ -105,20 +104,6 @@ def pager(odd: Odd) -> Iterator[Pager]:
     """A pager for it."""
     with magento_pager.connect(odd.url, odd.user, odd.key) as connected:
         yield connected
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sleeps finds that the time has passed, and no time has."""
-    slept = 0.0
-    clock = time.monotonic
-
-    def sleep(seconds: float) -> None:
-        nonlocal slept
-        slept += seconds
-
-    monkeypatch.setattr("time.sleep", sleep)
-    monkeypatch.setattr("time.monotonic", lambda: clock() + slept)
 
 
 def in_full(pager: Pager, name: str = "orders", **options: Any) -> Paginator:

@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import logging
-import time
 import traceback
 import xmlrpc.client
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from magento_pager.fake.settings import Outage
+
+pytestmark = pytest.mark.usefixtures("hurried")
 
 KEY, BASIC, PROXY, HEADER, URL = (f"planted-{name}-5f1c" for name in ("key", "basic", "proxy", "header", "url"))
 IN_HEADERS = tuple(base64.b64encode(f"me:{one}".encode()).decode() for one in (BASIC, PROXY))
@@ -157,20 +158,6 @@ def stage(shop: Shop, tmp_path: Path) -> Iterator[Stage]:
     relay = Relay(shop)
     with serving(relay) as url:
         yield Stage(shop, tmp_path, urljoin(url, "/"), relay)
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sleeps finds that the time has passed, and no time has."""
-    slept = 0.0
-    clock = time.monotonic
-
-    def sleep(seconds: float) -> None:
-        nonlocal slept
-        slept += seconds
-
-    monkeypatch.setattr("time.sleep", sleep)
-    monkeypatch.setattr("time.monotonic", lambda: clock() + slept)
 
 
 @pytest.fixture(autouse=True)
