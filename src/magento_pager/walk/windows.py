@@ -380,8 +380,8 @@ def _places_below(width: int) -> int:
 def _crowded(before: float | None, now: float, *, settled: bool) -> float:
     """Rows per id to reckon with: more at once; less only by and by once it is settled, as it may have been a gap.
 
-    >>> _crowded(0.8, 0.9, settled=True), _crowded(0.8, 0.2, settled=True), _crowded(0.8, 0.2, settled=False)
-    (0.9, 0.65, 0.5)
+    >>> _crowded(0.5, 0.75, settled=True), _crowded(0.5, 0.25, settled=True), _crowded(0.5, 0.25, settled=False)
+    (0.75, 0.4375, 0.375)
     """
     if before is None or now > before:
         return now
