@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from magento_pager.cli.shops import with_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -78,9 +80,7 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "[default: 10m]",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(options, command)
 
 
 @contextmanager
@@ -149,13 +149,12 @@ def server_time(date: str | None) -> datetime:
     >>> server_time("Wed, 01 May 2024 10:00:00 GMT").isoformat()
     '2024-05-01T10:00:00+00:00'
     """
-    from email.utils import parsedate_to_datetime
+    from magento_pager.shop.transport import http_time
 
-    try:
-        said = parsedate_to_datetime(date or "")
-    except ValueError:
+    said = http_time(date)
+    if said is None:
         raise ValueError(
             "the shop does not say what time it is there (no Date header): give --since a time, such as "
             "2024-05-01T10:00:00Z, and --out a name without one"
-        ) from None
-    return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+        )
+    return said.astimezone(UTC)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from magento_pager.cli.shops import with_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,7 +38,7 @@ def width_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Without --window: aim at calls that take no longer.  [default: 1]",
         ),
     ]
-    return _with(options, command)
+    return with_options(options, command)
 
 
 def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +72,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A further condition, such as status:eq:complete; may be repeated, and all must hold.",
         ),
     ]
-    return _with(options, command)
+    return with_options(options, command)
 
 
 def widths(options: dict[str, Any]) -> ListOptions:
@@ -103,9 +105,3 @@ def asked(options: dict[str, Any]) -> ListOptions:
         "last": MAX_ID if options["last"] is None else options["last"],
         "where": [Condition.parse(text) for text in options["where"]],
     }
-
-
-def _with(options: list[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
-    return command

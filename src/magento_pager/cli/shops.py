@@ -85,6 +85,11 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Another host that the WSDL may send calls to; may be repeated.",
         ),
     ]
+    return with_options(options, command)
+
+
+def with_options(options: list[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with some options, in this order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -26,7 +26,7 @@ from magento_pager.export.schema import FRACTION_DIGITS, WHOLE_DIGITS
 from magento_pager.export.sinks import BATCH, plain, restored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -112,7 +112,7 @@ class ParquetSink:
             self._writer = self._arrow.parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
         for start in range(0, len(rows), BATCH):
             values = list(self._layout.values(rows[start : start + BATCH], misfits))
-            self._batches.append(self._batch(values))
+            self._batches.append(filled(values, self._schema))
             self._in_memory += len(values)
             if self._in_memory >= ROWS_IN_GROUP:
                 self._pack()
@@ -133,15 +133,6 @@ class ParquetSink:
         if self._batches:
             self._writer.write_table(self._arrow.Table.from_batches(self._batches))
         self._batches, self._in_memory = [], 0
-
-    def _batch(self, rows: Sequence[Row]) -> pa.RecordBatch:
-        text = self._arrow.string()
-        columns = [
-            self._arrow.array([_fit(row.get(one.name), text=one.type == text) for row in rows], one.type)
-            for one in self._schema
-        ]
-        found: pa.RecordBatch = self._arrow.RecordBatch.from_arrays(columns, schema=self._schema)
-        return found
 
 
 class FolderBody:
@@ -194,8 +185,18 @@ class FolderBody:
         return read_parts(path, self._layout, max(0, offset - 1))
 
 
+def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
+    """Values as a batch: a column that is not in a row is null, and lists and records are text where text is wanted."""
+    text = arrow().string()
+    arrays = [
+        arrow().array([_fit(row.get(one.name), text=one.type == text) for row in values], one.type) for one in columns
+    ]
+    found: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
+    return found
+
+
 def _fit(value: Any, *, text: bool) -> Any:
-    """A value for a column: lists and records are text there."""
+    """A value for a column: lists and records are text in one of text."""
     return plain(value) if text and value is not None and not isinstance(value, str) else value
 
 

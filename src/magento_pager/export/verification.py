@@ -21,7 +21,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from math import ceil
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 import orjson
 
 from magento_pager.export.digests import Digest
+from magento_pager.walk.changes import text_of
 from magento_pager.walk.ranges import IdRange
 
 if TYPE_CHECKING:
@@ -434,7 +435,7 @@ def agreeing(origin: Origin, digest: Digest) -> int | None:
 def _differences(
     paginator: Paginator, index: Index, origin: Origin, tally: Tally, sample: Sample | None
 ) -> Iterator[Difference]:
-    began = origin.began.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if origin.began else None
+    began = text_of(origin.began) if origin.began else None
     for key in index.repeated():
         yield Difference("repeated", key)
     for page in paginator.pages() if sample is None else paginator.parts(sample.ranges):

@@ -306,11 +306,11 @@ def retry_after(value: str | None, date: str | None) -> float:
         return 0.0
     if re.fullmatch(r"\s*[0-9]+\s*", value):
         return min(float(value), LONGEST_PAUSE)
-    until, now = _time(value), _time(date) or datetime.now(UTC)
+    until, now = http_time(value), http_time(date) or datetime.now(UTC)
     return min(max((until - now).total_seconds(), 0.0), LONGEST_PAUSE) if until else 0.0
 
 
-def _time(date: str | None) -> datetime | None:
+def http_time(date: str | None) -> datetime | None:
     """A time as HTTP writes it; None where it is none."""
     try:
         time_said = parsedate_to_datetime(date or "")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from magento_pager.export.parquet import arrow_schema
+from magento_pager.export.parquet import arrow_schema, filled
 from magento_pager.export.schema import SCHEMAS
-from magento_pager.export.sinks import Layout, plain
+from magento_pager.export.sinks import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,19 +101,4 @@ def batch(shop: str, rows: Sequence[Row], layout: Layout, columns: pa.Schema, mi
         misfits: takes the values that do not fit, which are null.
     """
     values = [{**row, SHOP: shop} for row in layout.values(rows, misfits)]
-    found: pa.RecordBatch = filled(values, columns)
-    return found
-
-
-def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
-    """Values as a batch; a column that is not in a row is null."""
-    arrays = [
-        pa.array([_fit(row.get(one.name), text=one.type == _TEXT) for row in values], one.type) for one in columns
-    ]
-    found: pa.RecordBatch = pa.RecordBatch.from_arrays(arrays, schema=columns)
-    return found
-
-
-def _fit(value: Any, *, text: bool) -> Any:
-    """A value for a column: lists and records are text there."""
-    return plain(value) if text and value is not None and not isinstance(value, str) else value
+    return filled(values, columns)

@@ -10,7 +10,6 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 
 from pyspark import TaskContext
@@ -18,6 +17,7 @@ from pyspark.sql.datasource import InputPartition
 
 from magento_pager.errors import PagerError
 from magento_pager.shop.operations import OPERATIONS
+from magento_pager.shop.transport import http_time
 from magento_pager.spark.columns import batch, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
 from magento_pager.walk.changes import FIELD, moment_of
@@ -210,8 +210,7 @@ def _check_clock(pager: Pager, until: datetime) -> None:
     Raises:
         PagerError: its clock says that it may still change rows at times before `until`.
     """
-    said = pager.connection.server_date
-    now = parsedate_to_datetime(said) if said else None
+    now = http_time(pager.connection.server_date)
     if now is not None and now.astimezone(UTC) < until:
         raise PagerError(
             f"its clock is at {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, before {until:%H:%M:%S}, up to which "

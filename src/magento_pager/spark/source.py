@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
+from magento_pager.export.parquet import filled
 from magento_pager.export.schema import SCHEMAS
-from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl, filled
+from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl
 from magento_pager.spark.failures import FailureFolder
 from magento_pager.spark.filters import Wanted
 from magento_pager.spark.reading import Behaviour, ShopPart, planned, read

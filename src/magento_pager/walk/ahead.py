@@ -103,11 +103,9 @@ class Tuner:
             kept = now >= rate * (1 + HALF / limit)
         else:
             kept = now >= rate * (1 - HALF / limit)
+        self._patience = ROUNDS if kept else min(2 * self._patience, LONGEST)
         if not kept:
             self.limit = limit
-            self._patience = min(2 * self._patience, LONGEST) if not self._doubling else self._patience
-        else:
-            self._patience = ROUNDS
 
 
 class Job:
@@ -117,7 +115,6 @@ class Job:
         window: the ids asked for.
         strategy: that asks.
         limit: calls that might be under way when it began.
-        answered: True once a row arrived, or the end.
         done: True once it ended.
         rows_came: True once a row arrived.
     """
@@ -126,10 +123,15 @@ class Job:
         self.window = window
         self.strategy = strategy
         self.limit = limit
-        self.answered = self.done = self.rows_came = False
+        self.done = self.rows_came = False
         self._abandoned = False
         self._reply: Reply | None = None
         self._error: BaseException | None = None
+
+    @property
+    def answered(self) -> bool:
+        """True once a row arrived, or the end."""
+        return self.rows_came or self.done
 
     def result(self) -> Reply:
         """What came of it, once: its rows are not kept; its error, if one did."""
@@ -152,7 +154,7 @@ class Job:
                 raise _AbandonedError
             if not self.rows_came:
                 with told:
-                    self.rows_came = self.answered = True
+                    self.rows_came = True
                     told.notify_all()
 
         @contextmanager
@@ -167,7 +169,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001  - it is raised where the window's turn comes
             self._error = error
         with told:
-            self.answered = self.done = True
+            self.done = True
             told.notify_all()
 
 

@@ -142,9 +142,8 @@ class Paginator:
                 "which strategy holds is decided by asking the server: name one to see its queries offline"
             )
         windows = IdRange(self.first, self.last).tile(self._walk_with(strategy, self._reader).pace.width)
-        where = self.where if self.since is None else (*self.where, usual(self.since))
         return (
-            replace(query, conditions=query.conditions + where)
+            replace(query, conditions=query.conditions + self._sent)
             for window in windows
             for query in strategy.queries(window, None)
         )
@@ -168,8 +167,7 @@ class Paginator:
             NoStrategyError: the strategy does not hold on this server, or none does.
             RemoteError: a call failed.
         """
-        where = self.where if self.since is None else (*self.where, usual(self.since))
-        reader = replace(self._reader, where=where, turn=Turnstile(1, self.nice).call)
+        reader = replace(self._reader, where=self._sent, turn=Turnstile(1, self.nice).call)
         chosen = self._chosen(Cursor(self.operation, self.first, self.last), reader)
         return plan(reader, chosen, IdRange(self.first, self.last), self.goal, self.window)
 
@@ -216,8 +214,7 @@ class Paginator:
         span = IdRange(self.first, self.last)
         if n == 1:
             return (Cursor(self.operation, span.first, span.last),)
-        where = self.where if self.since is None else (*self.where, usual(self.since))
-        reader = replace(self._reader, where=where, turn=Turnstile(1, self.nice).call)
+        reader = replace(self._reader, where=self._sent, turn=Turnstile(1, self.nice).call)
         parts = shares(survey(reader, span, SURVEYED, prove=False), span, n)
         return tuple(Cursor(self.operation, one.first, one.last) for one in parts)
 
@@ -337,6 +334,11 @@ class Paginator:
             return walk
         tuner = Tuner() if self.parallel == "auto" else None
         return replace(walk, ahead=lambda reader: Ahead(reader, turnstile, tuner))
+
+    @property
+    def _sent(self) -> tuple[Condition, ...]:
+        """The user's conditions and, as most servers take it, the one on time, where it is not tried before."""
+        return self.where if self.since is None else (*self.where, usual(self.since))
 
     @property
     def _reader(self) -> Reader:

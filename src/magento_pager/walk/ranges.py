@@ -7,6 +7,7 @@ base-ten twin of `ipaddress.summarize_address_range`. This module knows no filte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -99,6 +100,15 @@ class IdRange:
         ['100-109', '110-119', '120-129', '130-139', '140-149']
         """
         return self.tile(10 ** max(0, len(str(len(self) - 1)) - 1))
+
+    def prefix(self) -> str:
+        """The digits that all ids begin with; they are all of one length.
+
+        >>> IdRange(1200, 1234).prefix(), IdRange(1999, 4000).prefix(), IdRange(77, 77).prefix()
+        ('12', '', '77')
+        """
+        pairs = zip(str(self.first), str(self.last), strict=True)
+        return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def blocks(self) -> Iterator[IdRange]:
         """Cover the range, in order, with the fewest decimal blocks.

@@ -418,7 +418,8 @@ class _Surveyor:
                 return [Stratum(within, len(within), round(len(tokens) * len(within) / len(block)))]
             inside = sum(number in within for number in numbers) if numbers else len(tokens)
             return [Stratum(within, len(within), inside)]
-        prefix, free = _prefix(block)
+        prefix = block.prefix()
+        free = len(str(block.first)) - len(prefix)
         fixed, tokens = self._some_of_each(block, prefix, free)
         self._note(set(tokens))
         width = 10 ** (free - 2)
@@ -486,24 +487,9 @@ def _around(ids: IdRange) -> IdRange:
     >>> str(_around(IdRange(1200, 1234))), str(_around(IdRange(1999, 4000))), str(_around(IdRange(77, 77)))
     ('1200-1299', '1000-9999', '77-77')
     """
-    first, last = str(ids.first), str(ids.last)
-    shared = next((place for place, (one, other) in enumerate(zip(first, last, strict=True)) if one != other), None)
-    if shared is None:
-        return ids
-    rest = len(first) - shared
-    low = int(first[:shared] + "0" * rest) if shared else 10 ** (rest - 1)
-    return IdRange(low, min(int(first[:shared] + "9" * rest), MAX_ID))
-
-
-def _prefix(block: IdRange) -> tuple[str, int]:
-    """The fixed digits of a block of ids of one length, and how many are free.
-
-    >>> _prefix(IdRange(120_000, 129_999)), _prefix(IdRange(10_000, 99_999))
-    (('12', 4), ('', 5))
-    """
-    first, last = str(block.first), str(block.last)
-    shared = next((place for place, (one, other) in enumerate(zip(first, last, strict=True)) if one != other), 0)
-    return first[:shared], len(first) - shared
+    shared, digits = ids.prefix(), len(str(ids.first))
+    low = int(shared.ljust(digits, "0")) if shared else 10 ** (digits - 1)
+    return IdRange(low, min(int(shared.ljust(digits, "9")), MAX_ID))
 
 
 def rounded(number: int, *, up: bool | None = None) -> int:

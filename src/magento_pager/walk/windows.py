@@ -356,15 +356,14 @@ def before(met: int, spacing: int, key: str = KEY) -> list[Sounding]:
 
 
 def _sounding(window: IdRange, spacing: int, run: int, key: str, seed: str) -> Sounding:
-    first, last = str(window.first), str(window.last)
-    shared = next((place for place, pair in enumerate(zip(first, last, strict=True)) if pair[0] != pair[1]), len(first))
+    shared, digits = window.prefix(), len(str(window.first))
     spread, free = _places(spacing), _places(run)
     # Fixed digits differ from sounding to sounding, and are the same when a walk is resumed: bytes must not depend on
     # how often it was interrupted.
     random = Random(seed)  # noqa: S311  no secret: an even spread
     fixed = "".join(str(random.randrange(10)) for _ in range(spread - free))
-    pattern = first[:shared] + "_" * (len(first) - shared - spread) + fixed + "_" * free
-    block = IdRange(int(first[:shared].ljust(len(first), "0")), int(first[:shared].ljust(len(first), "9")))
+    pattern = shared + "_" * (digits - len(shared) - spread) + fixed + "_" * free
+    block = IdRange(int(shared.ljust(digits, "0")), int(shared.ljust(digits, "9")))
     return Sounding(Query((Condition(key, "like", pattern),), block), spacing, run)
 
 
