@@ -17,8 +17,8 @@ import zeep
 import magento_pager
 from benchmarks.naive import Offline
 from benchmarks.runs import serving
+from magento_pager.lists import ORDERS
 from magento_pager.shop.details import Details
-from magento_pager.shop.operations import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

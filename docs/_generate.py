@@ -19,8 +19,8 @@ from benchmarks.fidelity import increment_ids
 import magento_pager
 from magento_pager import FilterIgnoredError, NoStrategyError, RemoteError
 from magento_pager.cli import all_commands, cli
-from magento_pager.export.schema import SCHEMAS
 from magento_pager.fake import PROFILES, Shop
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent
 RULES = DOCS.parent / "tests" / "fake" / "filter_rules.toml"
-LISTS = ("orders", "invoices", "shipments", "creditmemos", "customers", "products")
 ORDERS, LAST_ID = 100, 150
 WIDE = 1_000  # columns, so that no usage line is broken
 
@@ -166,7 +165,7 @@ def _code(text: str) -> str:
 def columns() -> str:
     """The columns of each list by their kinds, details apart."""
     parts = []
-    for name, schema in SCHEMAS.items():
+    for name, schema in LISTS.items():
         rows = []
         for kind in ("integer", "decimal", "datetime", "text"):
             cells = (

@@ -30,8 +30,8 @@ from magento_pager.export.checkpoints import (
 from magento_pager.export.digests import WITHOUT_IDS, Digest
 from magento_pager.export.dumping import Dump
 from magento_pager.export.report import Report
-from magento_pager.export.schema import SCHEMAS
 from magento_pager.export.sinks import Layout, TextSink, read_text
+from magento_pager.lists import LISTS
 from magento_pager.walk.walking import Misfit, Quarantined
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.reading import Row
 
-NDJSON = Layout(SCHEMAS["orders"])
+NDJSON = Layout(LISTS["orders"])
 ASKED = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))
 START = Checkpoint(ASKED, Cursor("salesOrderList", 0, 999))
 

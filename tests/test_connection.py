@@ -37,8 +37,8 @@ from zeep_oracle import ENCODING_SCHEMA, same_rows
 from magento_pager import Pager, connect
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.fake import Shop
+from magento_pager.lists import CREDITMEMOS, CUSTOMERS, LISTS, ORDERS, PRODUCTS
 from magento_pager.shop.connection import Connection, ListSource
-from magento_pager.shop.operations import CREDITMEMOS, CUSTOMERS, OPERATIONS, ORDERS, PRODUCTS
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.shop.wsdl import wsdl_candidates
 from magento_pager.walk.conditions import Condition, Query
@@ -284,18 +284,18 @@ def test_an_unknown_call(shop: Shop) -> None:
 # Lists
 
 
-@pytest.mark.parametrize("entity", OPERATIONS)
+@pytest.mark.parametrize("entity", LISTS)
 @pytest.mark.parametrize(("profile", "flavour"), SPOKEN)
 def test_rows_are_those_of_zeep(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
     """For every version, flavour and list of the embedded shop, zeep by itself gets the same rows."""
-    shop, operation = shop_of(profile, flavour), OPERATIONS[entity]
+    shop, operation = shop_of(profile, flavour), LISTS[entity]
     with connection_to(shop) as connection:
-        if not connection.has(operation.name):
+        if not connection.has(operation.operation):
             with pytest.raises(RemoteError, match="has no"):
                 list(connection.rows(operation, SOME))
             return
         ours = list(connection.rows(operation, SOME))
-    theirs, body = zeep_alone(shop, operation.name)
+    theirs, body = zeep_alone(shop, operation.operation)
     assert len(ours) > 10
     assert same_rows(ours, theirs, body)
 
@@ -514,13 +514,13 @@ OTHERS: list[tuple[str, Flavour]] = [("1.7.0.2", "rpc"), ("1.8.1.0", "wsi"), ("2
 @pytest.mark.parametrize("entity", ["orders", "customers"])
 def test_a_shop_that_becomes_another_version(shop: Shop, entity: str) -> None:
     """Namespace and flavour may change between two calls: the WSDL is read anew, once, and the call is made again."""
-    operation = OPERATIONS[entity]
+    operation = LISTS[entity]
     with connection_to(shop) as connection:
-        ids = {row[operation.id_field] for row in connection.rows(operation, ALL)}
+        ids = {row[operation.key] for row in connection.rows(operation, ALL)}
         for profile, flavour in OTHERS:
             shop.set_profile(profile, flavour=flavour)
             shop.clear_log()
-            assert {row[operation.id_field] for row in connection.rows(operation, ALL)} == ids
+            assert {row[operation.key] for row in connection.rows(operation, ALL)} == ids
             assert (connection.flavour, connection.namespace) == (
                 flavour,
                 "urn:OpenMage" if profile == "20.0.20" else "urn:Magento",
@@ -550,7 +550,7 @@ def test_a_walk_through_upgrades(shop: Shop, entity: str, *, lookahead: bool) ->
 
     With lookahead a call is under way when the shop changes; to change twice during one call is more than shops do.
     """
-    operation = OPERATIONS[entity]
+    operation = LISTS[entity]
     changes = [("1.7.0.2", "rpc"), ("20.0.20", "wsi"), ("1.7.0.2", "wsi"), ("20.0.20", "rpc")]
     if lookahead:
         changes = [("1.7.0.2", "wsi")]
@@ -562,7 +562,7 @@ def test_a_walk_through_upgrades(shop: Shop, entity: str, *, lookahead: bool) ->
                 profile, flavour = changes.pop(0)
                 shop.set_profile(profile, flavour=flavour)  # type: ignore[arg-type]  # a literal
         assert not changes
-    key = operation.identity_field or operation.id_field
+    key = operation.identity or operation.key
     with connection_to(shop) as connection:
         expected = sorted(row[key] for row in connection.rows(operation, ALL))
     assert sorted(row[key] for row in met) == expected

@@ -26,9 +26,10 @@ from magento_pager.cli import run
 from magento_pager.fake import Shop, ShopFault
 from magento_pager.fake.api import faulty, whole
 from magento_pager.fake.profiles import profile
+from magento_pager.lists import LISTS
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
-from magento_pager.shop.details import MOST_AT_ONCE, PARTS, Details, fitted
+from magento_pager.shop.details import MOST_AT_ONCE, Details, fitted
 from magento_pager.shop.xmlrpc import address_beside, request, value_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.api import Answer, Context
     from magento_pager.walk.reading import Row
 
-LISTS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
+CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
 SOME = 150  # ids
 MORTAL = Path(__file__).with_name("mortal.py")
 
@@ -145,7 +146,7 @@ def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]
     return rows, left_out
 
 
-@pytest.mark.parametrize(("version", "flavour", "name"), LISTS)
+@pytest.mark.parametrize(("version", "flavour", "name"), CELLS)
 def test_both_ways_give_the_same_rows(
     shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: str
 ) -> None:
@@ -719,8 +720,9 @@ def test_where_xmlrpc_is(path: str) -> None:
 
 def test_each_list_has_details(pager: Pager) -> None:
     """And the WSDL declares them, on the newest version."""
-    for part in PARTS.values():
-        assert pager.connection.has(part.call)
+    for spec in LISTS.values():
+        assert spec.record
+        assert pager.connection.has(spec.record.soap)
 
 
 def test_the_command_says_how_records_came(odd: Odd, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ from test_failures import (
 )
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.failures import BY_CODE, BY_STATUS, BY_WORDS, fault_error, status_error
-from magento_pager.shop.operations import ORDERS
 from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:

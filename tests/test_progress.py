@@ -18,8 +18,8 @@ from magento_pager.cli import progress, run
 from magento_pager.cli.progress import Standing
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
-from magento_pager.export.schema import SCHEMAS
 from magento_pager.export.sinks import Layout, TextSink
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +121,7 @@ def test_retries_are_counted(
     paginator = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29)
     start = Checkpoint(Fingerprint("", "orders", 0, 29), Cursor("list", 0, 29))
     with (tmp_path / "rows").open("wb") as file:
-        sink = TextSink(file.fileno(), Layout(SCHEMAS["orders"]))
+        sink = TextSink(file.fileno(), Layout(LISTS["orders"]))
         dumping = Dump(start, sink, keep=lambda _: None, id_field="id", identity_field=None, received=lambda: 0)
         with progress.progress("orders", dumping, paginator) as shown:
             for page, retries in zip(paginator.pages(), (0, 2, 1), strict=True):

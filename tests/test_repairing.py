@@ -14,9 +14,9 @@ from test_decoding import ROWS, SHAPES, cut, rendered, some_rows
 
 from magento_pager.errors import MalformedReplyError
 from magento_pager.fake import Shop
+from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.decoding import decode
-from magento_pager.shop.operations import ORDERS
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import IdRange

@@ -20,9 +20,9 @@ from test_faults import failures, outcome_of
 from zeep_oracle import Oracle, same_rows
 
 from magento_pager.errors import RemoteError
+from magento_pager.lists import LISTS, ORDERS, ListSpec
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import decode
-from magento_pager.shop.operations import OPERATIONS, ORDERS, Operation
 from magento_pager.walk.conditions import Condition
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
-BY_NAME = {operation.name: operation for operation in OPERATIONS.values()}
+BY_NAME = {operation.operation: operation for operation in LISTS.values()}
 SESSION = "0123456789abcdef0123456789abcdef"
 
 ROWS = {  # recordings of a list's rows that are not named after the list
@@ -65,13 +65,13 @@ def recorded(suffix: str) -> list[str]:
     return names or ["rpc/none"]
 
 
-def list_of(name: str) -> Operation | None:
+def list_of(name: str) -> ListSpec | None:
     """The list whose rows a recorded reply holds."""
     return ROWS.get(name) or (None if outcome_of(name) else BY_NAME.get(re.split(r"[/_]", name)[1]))
 
 
 REPLIES = recorded(".response.xml")
-LISTS = [name for name in REPLIES if list_of(name)] or REPLIES
+RECORDED = [name for name in REPLIES if list_of(name)] or REPLIES
 REQUESTS = [name for name in recorded(".request.xml") if name.partition("/")[2] not in NEVER_OURS]
 
 
@@ -142,23 +142,23 @@ def test_every_recorded_reply_has_its_place(samples: Path) -> None:
     """No recording is overlooked: each is a list's rows, a known failure, or the reply of a short call."""
     del samples
     short = {f"{flavour}/{name}" for flavour in ("rpc", "wsi") for name in SHORT}
-    assert set(REPLIES) == {*LISTS, *failures(), *short}
-    assert len(LISTS) > 30
+    assert set(REPLIES) == {*RECORDED, *failures(), *short}
+    assert len(RECORDED) > 30
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", RECORDED)
 def test_a_list_decodes_to_what_zeep_gives(samples: Path, name: str) -> None:
     """Rows are those of zeep, in order, whatever the sizes of the pieces they arrive in."""
     del samples
     operation, body, oracle = list_of(name), reply(name), oracle_of(wsdl_for(name))
     assert operation
-    theirs = oracle.rows(operation.name, body)
+    theirs = oracle.rows(operation.operation, body)
     sizes = [1, 7, 1 << 16, len(body)] if len(body) < 1 << 17 else [4093, 1 << 16, len(body)]
     for size in sizes:
         pieces = (body[start : start + size] for start in range(0, len(body), size))
-        ours = list(decode(pieces, oracle.shape(operation.name)))
+        ours = list(decode(pieces, oracle.shape(operation.operation)))
         assert same_rows(ours, theirs, body), f"in pieces of {size}"
-    assert len(theirs) == body.count(f"<{operation.id_field}".encode()) or operation.entity == "shipments"
+    assert len(theirs) == body.count(f"<{operation.key}".encode()) or operation.name == "shipments"
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
@@ -181,7 +181,7 @@ def test_the_ragged_pieces_of_a_long_reply(samples: Path, flavour: str) -> None:
     assert rows == list(decode([body], shape))
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", RECORDED)
 def test_a_list_arrives_whole_through_a_connection(samples: Path, web: responses.RequestsMock, name: str) -> None:
     """The same over HTTP, asked for by our own request."""
     del samples
@@ -190,7 +190,7 @@ def test_a_list_arrives_whole_through_a_connection(samples: Path, web: responses
     connection = connected(web, name)
     answer(web, connection, body, status(name))
     rows = list(connection.rows(operation, [Condition("entity_id", "gteq", "1")]))
-    assert same_rows(rows, oracle_of(wsdl_for(name)).rows(operation.name, body), body)
+    assert same_rows(rows, oracle_of(wsdl_for(name)).rows(operation.operation, body), body)
     assert connection.bytes_received == len(body)
 
 

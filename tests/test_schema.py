@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magento_pager import connect
-from magento_pager.export.schema import FRACTION_DIGITS, INTEGERS, SCHEMAS, WHOLE_DIGITS, Kind, value_of
+from magento_pager.export.values import FRACTION_DIGITS, INTEGERS, WHOLE_DIGITS, typed_row, value_of
 from magento_pager.fake import PROFILES, Shop
 from magento_pager.fake.lists import listing
-from magento_pager.shop.operations import OPERATIONS
+from magento_pager.lists import LISTS, Kind
+from magento_pager.walk.reading import row_label
 from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ REFUSED: list[tuple[Kind, str]] = [
 ]
 
 
-@pytest.mark.parametrize("entity", list(SCHEMAS))
+@pytest.mark.parametrize("entity", list(LISTS))
 def test_every_column_of_every_version_is_declared(entity: str) -> None:
     """What the WSDLs declare for a list, of all versions together, is declared here: as a column or as a detail."""
-    schema, operation = SCHEMAS[entity], OPERATIONS[entity]
-    assert (schema.key, schema.identity) == (operation.id_field, operation.identity_field)
+    schema = LISTS[entity]
     declared = {*schema.columns, *schema.details}
     for profile in PROFILES.values():
         if entity in profile.lists:
@@ -69,7 +69,7 @@ def test_what_only_looks_like_a_number_stays_text() -> None:
         "customers": ("increment_id", "confirmation", "dob", "taxvat"),
         "products": ("sku", "set"),
     }.items():
-        assert {SCHEMAS[entity].kind(one) for one in columns} == {"text"}
+        assert {LISTS[entity].kind(one) for one in columns} == {"text"}
 
 
 @given(st.integers(INTEGERS.start, INTEGERS.stop - 1))
@@ -103,7 +103,7 @@ def test_every_moment_fits(moment: datetime) -> None:
 def test_what_does_not_fit_is_null_and_named(kind: Kind, text: str) -> None:
     """The row is there, its other values too, and the report says what was sent."""
     column = {"integer": "store_id", "decimal": "tax_amount", "datetime": "created_at"}[kind]
-    row, misfits = SCHEMAS["orders"].typed({"order_id": "5", column: text, "status": "new"})
+    row, misfits = typed_row(LISTS["orders"], {"order_id": "5", column: text, "status": "new"})
     assert row == {"order_id": 5, column: None, "status": "new"}
     assert misfits == (Misfit("5", column, text),)
 
@@ -111,22 +111,22 @@ def test_what_does_not_fit_is_null_and_named(kind: Kind, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "0000-00-00 00:00:00", "0000-00-00 00:00:00.000000"])
 def test_where_there_is_nothing_nothing_is_lost(text: str) -> None:
     """No text and no date are null, and no misfits."""
-    assert SCHEMAS["orders"].typed({"created_at": text}) == ({"created_at": None}, ())
+    assert typed_row(LISTS["orders"], {"created_at": text}) == ({"created_at": None}, ())
 
 
 def test_a_list_where_a_number_belongs_is_a_misfit() -> None:
     """What is nested stays as it is where text is expected, and is reported elsewhere."""
-    row, misfits = SCHEMAS["orders"].typed({"order_id": "5", "store_id": ["1"], "extras": ["2"]})
+    row, misfits = typed_row(LISTS["orders"], {"order_id": "5", "store_id": ["1"], "extras": ["2"]})
     assert row == {"order_id": 5, "store_id": None, "extras": ["2"]}
     assert misfits == (Misfit("5", "store_id", '["1"]'),)
 
 
 @given(
-    st.sampled_from(list(SCHEMAS)).flatmap(
+    st.sampled_from(list(LISTS)).flatmap(
         lambda entity: st.tuples(
             st.just(entity),
             st.dictionaries(
-                st.sampled_from([*SCHEMAS[entity].columns, "undeclared"]),
+                st.sampled_from([*LISTS[entity].columns, "undeclared"]),
                 st.one_of(st.text(), st.sampled_from(["7", "0.5000", "2023-01-01 00:00:00"])),
             ),
         )
@@ -135,13 +135,13 @@ def test_a_list_where_a_number_belongs_is_a_misfit() -> None:
 def test_no_value_is_lost_silently(asked: tuple[str, dict[str, str]]) -> None:
     """Each value of any row is in the typed one, or was nothing, or is reported."""
     entity, row = asked
-    typed, misfits = SCHEMAS[entity].typed(row)
+    typed, misfits = typed_row(LISTS[entity], row)
     assert typed.keys() == row.keys()
     for name, value in typed.items():
         reported = [one for one in misfits if one.column == name]
         if value is None:
             assert row[name] in {"", "0000-00-00 00:00:00"} or reported == [
-                Misfit(SCHEMAS[entity].known_by(row), name, row[name])
+                Misfit(row_label(row, LISTS[entity].key, LISTS[entity].identity), name, row[name])
             ]
         else:
             assert not reported
@@ -163,7 +163,7 @@ def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
         pages = list(pager.orders(typed=True, last=99).pages())
         rows: list[dict[str, Any]] = [row for page in pages for row in page.rows]
         plain = list(pager.orders(last=99))
-    assert [SCHEMAS["orders"].typed(row)[0] for row in plain] == rows
+    assert [typed_row(LISTS["orders"], row)[0] for row in plain] == rows
     kinds = {type(row[name]) for row in rows for name in ("order_id", "store_id")}
     assert kinds == {int}
     assert {type(row["grand_total"]) for row in rows} == {Decimal}
@@ -172,10 +172,10 @@ def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
     assert all(isinstance(value, str) for row in plain for value in row.values())
 
 
-@pytest.mark.parametrize("entity", list(SCHEMAS))
+@pytest.mark.parametrize("entity", list(LISTS))
 def test_every_column_of_a_record_in_full_is_declared(entity: str, shop: Shop) -> None:
     """So tables have them from the beginning, and lists and records are known as such."""
-    schema = SCHEMAS[entity]
+    schema = LISTS[entity]
     with connect(shop.url, shop.user, shop.key) as pager:
         rows = list(pager.list(entity, details=True, last=40))
     assert rows

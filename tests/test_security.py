@@ -23,8 +23,8 @@ from test_decoding import ROWS, rendered
 from wsdls import wsdl
 
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
+from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection
-from magento_pager.shop.operations import ORDERS
 from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:

@@ -25,11 +25,12 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
 from magento_pager.export.outputs import open_output
 from magento_pager.export.parquet import ROWS_IN_PART, arrow, parts
-from magento_pager.export.schema import OTHER_COLUMNS, SCHEMAS
 from magento_pager.export.sinks import ENDINGS, FORMATS, Format, Layout, TextSink
 from magento_pager.export.sqlite import finished_tables
 from magento_pager.export.stored import stored
+from magento_pager.export.values import OTHER_COLUMNS, typed_row
 from magento_pager.fake import Shop
+from magento_pager.lists import LISTS
 from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ values = {
 def lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
     """A list, and rows of it with values that fit, columns that are declared and such that are not, some absent."""
     entity = draw(st.sampled_from(["orders", "customers", "products"]))
-    schema = SCHEMAS[entity]
+    schema = LISTS[entity]
     columns = draw(st.lists(st.sampled_from([*schema.columns, "extra", "more, or less"]), max_size=8, unique=True))
     rows = []
     for number in draw(st.lists(st.integers(1, LAST), min_size=1, max_size=6, unique=True).map(sorted)):
@@ -74,7 +75,7 @@ def page_of(rows: Sequence[Row], first: int, last: int, key: str = "order_id") -
 
 def asked(layout: Layout) -> Checkpoint:
     """The checkpoint of a dump that begins."""
-    fingerprint = Fingerprint("https://shop.example/", layout.schema.entity, 0, LAST, (), layout.name)
+    fingerprint = Fingerprint("https://shop.example/", layout.schema.name, 0, LAST, (), layout.name)
     return Checkpoint(fingerprint, Cursor("list", 0, LAST))
 
 
@@ -123,14 +124,14 @@ def test_what_goes_in_comes_out(
         needs_pyarrow()
     entity, rows = asked
     path = tmp_path_factory.mktemp("out") / "rows"
-    layout = Layout(SCHEMAS[entity], form, packed=packed, typed=typed, secret=True)
+    layout = Layout(LISTS[entity], form, packed=packed, typed=typed, secret=True)
     checkpoint = dumped(path, layout, rows)
     found = stored(path, entity)
     assert (found.format, checkpoint.misfits) == (form, ())
-    expected = [layout.schema.typed(row)[0] for row in rows] if typed else rows
+    expected = [typed_row(layout.schema, row)[0] for row in rows] if typed else rows
     expected = [{name: value for name, value in row.items() if value is not None} for row in expected]
     if typed and not found.typed:  # nothing was there that would show it
-        assert not any(SCHEMAS[entity].kind(name) == "datetime" and row[name] for row in rows for name in row)
+        assert not any(LISTS[entity].kind(name) == "datetime" and row[name] for row in rows for name in row)
         found = replace(found, layout=replace(found.layout, typed=True))
     assert list(found) == expected
 
@@ -140,21 +141,21 @@ def test_what_goes_in_comes_out(
 def test_csv_is_what_others_read(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Python's own reader, strict, finds the header, the same cells, and undeclared columns as JSON in the last one."""
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
-    layout = Layout(SCHEMAS["orders"], "csv")
+    layout = Layout(LISTS["orders"], "csv")
     with path.open("wb") as file:
         TextSink(file.fileno(), layout).write(rows)
     with path.open(encoding="utf-8", newline="") as file:
         header, *found = csv.reader(file, strict=True)
-    assert tuple(header) == (*SCHEMAS["orders"].columns, OTHER_COLUMNS)
+    assert tuple(header) == (*LISTS["orders"].columns, OTHER_COLUMNS)
     for row, cells in zip(rows, found, strict=True):
         there = dict(zip(header, cells, strict=True))
         assert json.loads(there.pop(OTHER_COLUMNS) or "{}") == {name: row[name] for name in row if name == "new"}
-        assert there == {name: row.get(name, "") for name in SCHEMAS["orders"].columns}
+        assert there == {name: row.get(name, "") for name in LISTS["orders"].columns}
 
 
 def test_nothing_and_an_empty_text_differ_in_csv(tmp_path: Path) -> None:
     """As PostgreSQL has it: nothing at all is NULL."""
-    layout = Layout(SCHEMAS["orders"], "csv", columns=("coupon_code", "order_id", "status"))
+    layout = Layout(LISTS["orders"], "csv", columns=("coupon_code", "order_id", "status"))
     dumped(tmp_path / "rows.csv", layout, [{"order_id": "1", "coupon_code": "", "subtotal": "5"}])
     assert (tmp_path / "rows.csv").read_bytes() == b'coupon_code,order_id,status\r\n"",1,\r\n'
 
@@ -162,7 +163,7 @@ def test_nothing_and_an_empty_text_differ_in_csv(tmp_path: Path) -> None:
 def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
     """No binary fraction comes between, and moments are in UTC."""
     row = {"order_id": "1", "tax_amount": "12345678901234567890.1200", "created_at": "2023-10-01 04:52:26"}
-    dumped(tmp_path / "rows", Layout(SCHEMAS["orders"], typed=True), [row])
+    dumped(tmp_path / "rows", Layout(LISTS["orders"], typed=True), [row])
     wanted = b'{"order_id":1,"tax_amount":12345678901234567890.1200,"created_at":"2023-10-01T04:52:26Z"}\n'
     assert (tmp_path / "rows").read_bytes() == wanted
     assert next(iter(stored(tmp_path / "rows", "orders")))["tax_amount"] == Decimal(row["tax_amount"])
@@ -177,7 +178,7 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
 ) -> None:
     """At the end of any page, with half a page behind it, files are byte-identical; the tail can be read alone."""
     path = tmp_path_factory.mktemp("cut") / "rows"
-    layout = Layout(SCHEMAS["orders"], form, packed=packed)
+    layout = Layout(LISTS["orders"], form, packed=packed)
     rows = [{"order_id": str(number), "customer_note": 'a\r\n"b",' * (number % 3)} for number in range(30)]
     pages = [rows[first:last] for first, last in pairwise([0, *sorted(cuts), 30])]
     whole, again = path.with_name("whole"), path.with_name("again")
@@ -215,7 +216,7 @@ def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
     """Declared types in every part, whatever its rows have; undeclared columns as JSON in the last one."""
     needs_pyarrow()
     pq = arrow().parquet
-    layout = Layout(SCHEMAS["orders"], "parquet")
+    layout = Layout(LISTS["orders"], "parquet")
     with dumping(tmp_path / "rows", layout) as (dump, output):
         for number in range(3):
             dump.add(page_of([{**ORDER, "order_id": str(number)}] if number else [], number, number))
@@ -241,7 +242,7 @@ def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
 def test_pages_wait_for_a_part_and_are_safe_when_it_is_written(tmp_path: Path) -> None:
     """The checkpoint stays behind the rows that wait; a dump that ends early writes them first."""
     needs_pyarrow()
-    layout = Layout(SCHEMAS["orders"], "parquet")
+    layout = Layout(LISTS["orders"], "parquet")
     page = [{"order_id": str(number)} for number in range(100)]
     with dumping(tmp_path / "rows", layout) as (dump, output):
         dump.add(page_of(page[:50], 0, 49))
@@ -264,10 +265,10 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="no folder of part files"):
-        open_output(folder, Layout(SCHEMAS["orders"], "parquet"), overwrite=True)
+        open_output(folder, Layout(LISTS["orders"], "parquet"), overwrite=True)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match="no folder of part files"):
-        open_output(tmp_path / "file", Layout(SCHEMAS["orders"], "parquet"), overwrite=True)
+        open_output(tmp_path / "file", Layout(LISTS["orders"], "parquet"), overwrite=True)
 
 
 def sql(path: Path, text: str) -> list[Any]:
@@ -276,7 +277,7 @@ def sql(path: Path, text: str) -> list[Any]:
         return list(connection.execute(text))
 
 
-TABLE = Layout(SCHEMAS["orders"], "sqlite")
+TABLE = Layout(LISTS["orders"], "sqlite")
 
 
 def test_a_table_compares_amounts_as_numbers(tmp_path: Path) -> None:
@@ -312,7 +313,7 @@ def test_lists_share_a_database(tmp_path: Path) -> None:
     """A table each, and a state each; rows without an id are told apart by their number."""
     path = tmp_path / "shop.db"
     dumped(path, TABLE, [ORDER])
-    shipments = replace(TABLE, schema=SCHEMAS["shipments"])
+    shipments = replace(TABLE, schema=LISTS["shipments"])
     dumped(path, shipments, [{"increment_id": "1-1", "total_qty": "2.0000"}, {"increment_id": "1-2"}])
     assert finished_tables(path) == ["orders", "shipments"]
     assert sql(path, "SELECT increment_id, total_qty FROM shipments") == [("1-1", 2), ("1-2", None)]
@@ -368,7 +369,7 @@ def test_rows_that_changed_are_put_into_a_finished_table(tmp_path: Path) -> None
 
 def test_rows_that_lose_their_id_are_refused(tmp_path: Path) -> None:
     """A table by id takes none without; an empty one, or one by number, takes them."""
-    layout = replace(TABLE, schema=SCHEMAS["invoices"])
+    layout = replace(TABLE, schema=LISTS["invoices"])
     dumped(tmp_path / "a.db", layout, [{"invoice_id": "5", "increment_id": "i5"}])
     with dumping(tmp_path / "a.db", layout, into_existing=True) as (dump, _):
         dump.add(page_of([{"invoice_id": "6", "increment_id": "i6"}], 0, 6, "invoice_id"))
@@ -387,7 +388,7 @@ def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no database of SQLite"):
         open_output(tmp_path / "shop.db", TABLE, overwrite=True)
     with pytest.raises(ValueError, match=r"into a finished table of SQLite, and not into csv\.gz"):
-        open_output(tmp_path / "x", Layout(SCHEMAS["orders"], "csv", packed=True), into_existing=True)
+        open_output(tmp_path / "x", Layout(LISTS["orders"], "csv", packed=True), into_existing=True)
 
 
 def test_the_command_line_knows_all_formats() -> None:
@@ -488,7 +489,7 @@ def test_what_does_not_go_together_is_said(
 
 def test_the_lists_are_known_by_their_columns(shop: Shop, tmp_path: Path) -> None:
     """`stored` needs no name where the columns tell; where they do not, it says so."""
-    for entity in SCHEMAS:
+    for entity in LISTS:
         for ending in ("ndjson", "csv", "ndjson.gz"):
             out = tmp_path / f"{entity}.{ending}"
             assert run(command(shop, entity, "--out", str(out))) == 0

@@ -16,9 +16,9 @@ from memory import Memory, honest
 
 from magento_pager import MAX_ID, IdRange, InList, Paginator, Prefix, Range
 from magento_pager.cli import run
-from magento_pager.export.schema import Schema
 from magento_pager.export.verification import Index, Origin, Tally, agreeing, differences, other_strategy, sampled
 from magento_pager.fake import Shop
+from magento_pager.lists import ListSpec, columns
 from magento_pager.walk.probing import ProbeReport, Trial
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from magento_pager import Condition
     from magento_pager.walk.reading import Row
 
-SCHEMA = Schema("list", "id", {"id": "integer", "increment_id": "text"}, identity="increment_id")
+SCHEMA = ListSpec("list", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from zeep.exceptions import XMLParseError
 from zeep_oracle import ENCODING_SCHEMA, Oracle, same_rows
 
 from magento_pager.errors import MalformedReplyError, RemoteError
+from magento_pager.lists import CREDITMEMOS, ORDERS
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import decode
-from magento_pager.shop.operations import CREDITMEMOS, ORDERS
 from magento_pager.shop.wsdl import check_rendered
 from magento_pager.walk.conditions import Condition
 

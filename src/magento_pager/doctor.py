@@ -14,9 +14,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, NoStrategyError, PagerError
+from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager
 from magento_pager.shop.connection import Connection
-from magento_pager.shop.operations import OPERATIONS, Operation
 
 if TYPE_CHECKING:
     from magento_pager.shop.transport import HttpOptions
@@ -136,26 +136,26 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
             login_seconds=round(time.monotonic() - began, 3),
             clock_difference=_clock_difference(connection.server_date),
         )
-        lists = tuple(_examined(pager, operation) for operation in OPERATIONS.values())
+        lists = tuple(_examined(pager, spec) for spec in LISTS.values())
         return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
 
 
-def _examined(pager: Pager, operation: Operation) -> ListFinding:
-    if not pager.connection.has(operation.name):
-        since = f"the list came with Magento {operation.since}" if operation.since else "the WSDL does not declare it"
-        return ListFinding(operation.entity, "absent", advice=since)
+def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
+    if not pager.connection.has(spec.operation):
+        since = f"the list came with Magento {spec.since}" if spec.since else "the WSDL does not declare it"
+        return ListFinding(spec.name, "absent", advice=since)
     try:
-        report = pager.list(operation.entity).probe(exhaustive=True)
+        report = pager.list(spec.name).probe(exhaustive=True)
     except NoStrategyError as error:
-        return ListFinding(operation.entity, "trouble", advice=str(error), probe=error.report)
+        return ListFinding(spec.name, "trouble", advice=str(error), probe=error.report)
     except FaultError as error:
         state: State = "denied" if error.code == ACCESS_DENIED else "trouble"
-        return ListFinding(operation.entity, state, advice=str(error))
+        return ListFinding(spec.name, state, advice=str(error))
     except PagerError as error:
-        return ListFinding(operation.entity, "trouble", advice=str(error))
+        return ListFinding(spec.name, "trouble", advice=str(error))
     seconds = [trial.seconds for trial in report.trials]
     mean = round(sum(seconds) / len(seconds), 3) if seconds else None
-    return ListFinding(operation.entity, "pageable", report.chosen or "prefix", mean, probe=report)
+    return ListFinding(spec.name, "pageable", report.chosen or "prefix", mean, probe=report)
 
 
 def _clock_difference(date: str | None) -> float | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
 
-from magento_pager.export.schema import SCHEMAS, typed_pages, without_secrets
+from magento_pager.export.values import typed_pages, without_secrets
+from magento_pager.lists import ListSpec, list_spec
 from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.details import Details
-from magento_pager.shop.operations import OPERATIONS, Operation
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import Condition, checked_where
@@ -193,24 +193,22 @@ class Pager:
                 time without a zone.
             TypeError: an object that is no strategy or no condition.
         """
-        if entity not in OPERATIONS:
-            raise ValueError(f"there is no list {entity!r}; the lists are {', '.join(OPERATIONS)}")
-        operation = OPERATIONS[entity]
-        stages: list[Stage] = [self._details(operation, options)] if options.get("details") else []
+        spec = list_spec(entity)
+        stages: list[Stage] = [self._details(spec, options)] if options.get("details") else []
         stages += [] if options.get("password_hash") else [without_secrets]
-        stages += [typed_pages(SCHEMAS[entity])] if options.get("typed") else []
+        stages += [typed_pages(spec)] if options.get("typed") else []
         where, since = tuple(options.get("where", ())), options.get("updated_since")
         asked = where if since is None else (*where, usual(since))
         conditions = (
-            Condition(operation.spellings.get(condition.field, condition.field), condition.operator, condition.value)
-            for condition in checked_where(asked, (KEY, operation.id_field))[: len(where)]
+            Condition(spec.spellings.get(condition.field, condition.field), condition.operator, condition.value)
+            for condition in checked_where(asked, (KEY, spec.key))[: len(where)]
         )
         return Paginator(
-            ListSource(self.connection, operation),
-            strategy_for(options.get("strategy", "auto"), operation),
-            id_field=operation.id_field,
-            identity_field=operation.identity_field,
-            operation=operation.name,
+            ListSource(self.connection, spec),
+            strategy_for(options.get("strategy", "auto"), spec),
+            id_field=spec.key,
+            identity_field=spec.identity,
+            operation=spec.operation,
             where=tuple(conditions),
             window=options.get("window"),
             first=options.get("first", 0),
@@ -218,18 +216,18 @@ class Pager:
             goal=options.get("goal", DEFAULT_GOAL),
             patience=options.get("patience", PATIENCE),
             since=since,
-            repairing=ListSource(self.connection, operation, repair=True) if options.get("repair") else None,
-            candidates=candidates_for(operation),
+            repairing=ListSource(self.connection, spec, repair=True) if options.get("repair") else None,
+            candidates=candidates_for(spec),
             lookahead=options.get("lookahead", not options.get("details")),
             parallel=options.get("parallel", 1),
             nice=options.get("nice", 0.0),
             stages=tuple(stages),
         )
 
-    def _details(self, operation: Operation, options: ListOptions) -> Details:
+    def _details(self, spec: ListSpec, options: ListOptions) -> Details:
         return Details(
             self.connection,
-            operation,
+            spec,
             goal=options.get("goal", DEFAULT_GOAL),
             patience=options.get("patience", PATIENCE),
             nice=options.get("nice", 0.0),
@@ -237,16 +235,17 @@ class Pager:
         )
 
 
-def candidates_for(operation: Operation) -> tuple[Strategy, ...]:
+def candidates_for(spec: ListSpec) -> tuple[Strategy, ...]:
     """The strategies for a list, in order of preference: key ranges first, then scans.
 
-    >>> [strategy.name for strategy in candidates_for(OPERATIONS["customers"])]
+    >>> from magento_pager.lists import LISTS
+    >>> [strategy.name for strategy in candidates_for(LISTS["customers"])]
     ['range', 'alias', 'mapped', 'in-list', 'prefix', 'regexp', 'single-filter']
     """
-    return (Range(), Alias(), Mapped(operation.id_field), InList(), Prefix(), Regexp(), SingleFilter())
+    return (Range(), Alias(), Mapped(spec.key), InList(), Prefix(), Regexp(), SingleFilter())
 
 
-def strategy_for(strategy: str | Strategy, operation: Operation) -> Strategy | None:
+def strategy_for(strategy: str | Strategy, spec: ListSpec) -> Strategy | None:
     """The strategy of that name for a list, None for "auto"; an object of the user's own is taken as it is.
 
     Raises:
@@ -254,7 +253,7 @@ def strategy_for(strategy: str | Strategy, operation: Operation) -> Strategy | N
     """
     if not isinstance(strategy, str):
         return strategy
-    by_name = {known.name: known for known in candidates_for(operation)}
+    by_name = {known.name: known for known in candidates_for(spec)}
     if strategy not in STRATEGIES:
         raise ValueError(f"there is no strategy {strategy!r}; the strategies are {', '.join(STRATEGIES)}")
     return by_name.get(strategy)

@@ -14,7 +14,7 @@ from magento_pager.cli.increments import begun, named_late, remembered, server_t
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.progress import progress
 from magento_pager.cli.shops import connected, shop_options
-from magento_pager.shop.operations import OPERATIONS  # plain data, quick to import
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -45,7 +45,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
 
 
 @click.command()
-@click.argument("entity", type=click.Choice(list(OPERATIONS)), default="orders")
+@click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
 @shop_options
 @width_options
 @click.option(
@@ -166,12 +166,11 @@ def _paginator(pager: Pager, entity: str, options: dict[str, Any], since: dateti
 def _layout(entity: str, options: dict[str, Any]) -> Layout:
     """What is asked of the output."""
     from magento_pager.export.outputs import format_of
-    from magento_pager.export.schema import SCHEMAS
     from magento_pager.export.sinks import Layout
 
     ending, packed = format_of(options["out"] or "")
     layout = Layout(
-        SCHEMAS[entity],
+        LISTS[entity],
         options["format"] or ending,
         packed=options["gzip"] or packed,
         columns=tuple(one.strip() for one in options["columns"].split(",")) if options["columns"] else (),
@@ -258,7 +257,7 @@ class _Account:
 
     def __init__(self, layout: Layout, output: Output | None, options: dict[str, Any]) -> None:
         self._layout = layout
-        self._entity = layout.schema.entity
+        self._entity = layout.schema.name
         self._output = output
         self._options = options
         self._state: State | None = None

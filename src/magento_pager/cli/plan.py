@@ -10,7 +10,7 @@ import click
 from magento_pager.cli.ending import as_usage_error, stoppable
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.shops import connected, shop_options
-from magento_pager.shop.operations import OPERATIONS
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from magento_pager.walk.paginator import Paginator
@@ -19,7 +19,7 @@ QUERIES = 10
 
 
 @click.command()
-@click.argument("entity", type=click.Choice(list(OPERATIONS)), default="orders")
+@click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
 @shop_options
 @width_options
 @asking_options

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from magento_pager.cli.ending import StoppedError, as_usage_error, stoppable
-from magento_pager.shop.operations import OPERATIONS  # plain data, quick to import
+from magento_pager.lists import LISTS
 
 
 @click.command()
@@ -87,7 +87,7 @@ from magento_pager.shop.operations import OPERATIONS  # plain data, quick to imp
 @click.option(
     "--denied",
     multiple=True,
-    type=click.Choice(list(OPERATIONS)),
+    type=click.Choice(list(LISTS)),
     help="A list the API user has no right to; may be repeated.",
 )
 @click.option(

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from magento_pager.cli.ending import as_usage_error, say, stoppable
 from magento_pager.cli.lists import asked, asking_options
 from magento_pager.cli.shops import connected, shop_options
-from magento_pager.shop.operations import OPERATIONS
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def share(_context: click.Context, _parameter: click.Parameter, text: str | None
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path(exists=True))
-@click.argument("entity", type=click.Choice(list(OPERATIONS)), required=False)
+@click.argument("entity", type=click.Choice(list(LISTS)), required=False)
 @shop_options
 @asking_options
 @click.option("--sample", callback=share, metavar="SHARE", help="Compare only so much of it, such as 2%.")

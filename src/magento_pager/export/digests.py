@@ -22,7 +22,7 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.export.schema import SECRET
+from magento_pager.export.values import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -9,6 +9,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from magento_pager.walk.reading import row_label
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
@@ -83,7 +85,7 @@ class Dump:
 
     def known_by(self, row: Row) -> str:
         """What no other row of the list has: its id, or its identity where rows carry no id."""
-        return str(row[self._id_field if self._id_field in row else self._identity_field or self._id_field])
+        return row_label(row, self._id_field, self._identity_field)
 
     def _made(self, checkpoint: Checkpoint) -> Checkpoint:
         counters = replace(

@@ -22,8 +22,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.export.checkpoints import replace_file, sync_folder
-from magento_pager.export.schema import FRACTION_DIGITS, WHOLE_DIGITS
 from magento_pager.export.sinks import BATCH, plain, restored
+from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from magento_pager.export.schema import Kind
     from magento_pager.export.sinks import Layout, Sink
+    from magento_pager.lists import Kind
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
 

@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import orjson
 
 from magento_pager.export.checkpoints import write_all
-from magento_pager.export.schema import OTHER_COLUMNS, SECRET
+from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
+from magento_pager.walk.reading import row_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from magento_pager.export.schema import Schema
+    from magento_pager.lists import ListSpec
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
 
@@ -77,7 +78,7 @@ class Layout:
         ValueError: what does not go together.
     """
 
-    schema: Schema
+    schema: ListSpec
     format: Format = "ndjson"
     packed: bool = False
     columns: tuple[str, ...] = ()
@@ -105,8 +106,8 @@ class Layout:
     def name(self) -> str:
         """The format, as in a fingerprint.
 
-        >>> from magento_pager.export.schema import SCHEMAS
-        >>> Layout(SCHEMAS["orders"], "csv", packed=True).name
+        >>> from magento_pager.lists import LISTS
+        >>> Layout(LISTS["orders"], "csv", packed=True).name
         'csv.gz'
         """
         return self.format + ".gz" * self.packed
@@ -130,6 +131,10 @@ class Layout:
         """The columns of a format that fixes them before the first row."""
         return self.columns or (*self.declared, OTHER_COLUMNS)
 
+    def label(self, row: Row) -> str:
+        """Return what a row is called: its id, or its identity where it carries no id."""
+        return row_label(row, self.schema.key, self.schema.identity)
+
     def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
         """Rows as they are to be written: the columns that are asked for, and typed where that is.
 
@@ -147,7 +152,7 @@ class Layout:
             elif self.columns:
                 picked = {name: row[name] for name in self.columns if name in row}
             if self.has_values:
-                picked, found = self.schema.typed(picked, self.schema.known_by(row))
+                picked, found = typed_row(self.schema, picked, self.label(row))
                 misfits += found
             yield picked
 

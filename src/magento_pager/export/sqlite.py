@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.schema import Kind
     from magento_pager.export.sinks import Layout
+    from magento_pager.lists import Kind
     from magento_pager.walk.reading import Row
 
 DUMPS = "magento_pager_dumps"
@@ -80,7 +80,7 @@ class TableSink:
         if not self._connection.in_transaction:
             self._connection.execute("BEGIN IMMEDIATE")
         if self._anew:
-            self._connection.execute(f"DROP TABLE IF EXISTS {named(self._layout.schema.entity)}")
+            self._connection.execute(f"DROP TABLE IF EXISTS {named(self._layout.schema.name)}")
             self._anew = False
         for start in range(0, len(rows), BATCH):
             values = list(self._layout.values(rows[start : start + BATCH], misfits))
@@ -94,18 +94,18 @@ class TableSink:
 
     def make_table(self) -> None:
         """Make an empty table, where no row was met."""
-        if not columns_of(self._connection, self._layout.schema.entity):
+        if not columns_of(self._connection, self._layout.schema.name):
             self._create(self._layout.schema.key)
 
     def _prepare(self, rows: Sequence[Row]) -> None:
         """Have a table with all columns of these rows."""
-        schema, table = self._layout.schema, named(self._layout.schema.entity)
+        schema, table = self._layout.schema, named(self._layout.schema.name)
         if not self._columns:
             self._columns = dict.fromkeys(self._table_for(rows[0]))
-            (self._key,) = keys_of(self._connection, schema.entity)
+            (self._key,) = keys_of(self._connection, schema.name)
         if any(self._key not in row for row in rows):  # SQLite would make up an id
             raise CheckpointMismatchError(
-                f"the rows in {schema.entity} are told apart by {self._key}, which new ones do not carry: begin anew "
+                f"the rows in {schema.name} are told apart by {self._key}, which new ones do not carry: begin anew "
                 "with --overwrite"
             )
         new = {name: None for row in rows for name in row if name not in self._columns}
@@ -122,14 +122,14 @@ class TableSink:
 
     def _table_for(self, row: Row) -> list[str]:
         """The columns of the table: the one that there is, or a new one that can hold this row."""
-        schema, table = self._layout.schema, named(self._layout.schema.entity)
-        there = columns_of(self._connection, schema.entity)
+        schema, table = self._layout.schema, named(self._layout.schema.name)
+        there = columns_of(self._connection, schema.name)
         if there and self._connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
             self._connection.execute(f"DROP TABLE {table}")  # it was made before anybody knew whether rows carry ids
             there = []
         if not there:
             self._create(schema.key if schema.key in row else schema.identity or schema.key)
-        return columns_of(self._connection, schema.entity)
+        return columns_of(self._connection, schema.name)
 
     def _create(self, key: str) -> None:
         schema = self._layout.schema
@@ -137,7 +137,7 @@ class TableSink:
             f"{named(name)} {TYPES[schema.kind(name)]}{' NOT NULL PRIMARY KEY' * (name == key)}"
             for name in dict.fromkeys((*self._layout.declared, key))
         ]
-        self._connection.execute(f"CREATE TABLE {named(schema.entity)} ({', '.join(definitions)})")
+        self._connection.execute(f"CREATE TABLE {named(schema.name)} ({', '.join(definitions)})")
 
     def _bound(self, row: Row, misfits: list[Misfit]) -> list[Any]:
         """The values for the statement."""
@@ -145,7 +145,7 @@ class TableSink:
         for name in self._columns:
             value = row.get(name)
             if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
-                misfits.append(Misfit(self._layout.schema.known_by(row), name, plain(value)))
+                misfits.append(Misfit(self._layout.label(row), name, plain(value)))
                 value = None
             bound.append(value if value is None or isinstance(value, str | int) else plain(value))
         return bound
@@ -181,7 +181,7 @@ class SqliteOutput:
     ) -> None:
         self.path = self.part = Path(path)
         self._layout = layout
-        self._entity = layout.schema.entity
+        self._entity = layout.schema.name
         self._name = f"{self._entity} increment" if into_existing else self._entity
         self._resume = resume
         self._overwrite = overwrite
@@ -382,7 +382,7 @@ def read_table(path: Path, layout: Layout) -> Iterator[Row]:
     Raises:
         ValueError: there is no finished table of that list.
     """
-    entity = layout.schema.entity
+    entity = layout.schema.name
     if entity not in finished_tables(path):
         raise ValueError(f"{path} holds no finished {entity}")
     with closing(connected(path)) as connection:

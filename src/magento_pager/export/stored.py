@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magento_pager.export import parquet, sqlite
-from magento_pager.export.schema import SCHEMAS
 from magento_pager.export.sinks import Layout, csv_cells, read_text
+from magento_pager.lists import LISTS, list_spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -32,7 +32,7 @@ LOOKED_AT = 100
 class Stored:
     """A finished output. Iterate it for its rows, in the order in which they lie there, as often as you like.
 
-    Rows are as `Schema.typed` makes them where the output is typed, but that a Decimal may have lost or gained zeros at
+    Rows are as `typed_row` makes them where the output is typed, but that a Decimal may have lost or gained zeros at
     its end, and as the server sent them where it is not. What is null is an absent key in both.
 
     Attributes:
@@ -46,7 +46,7 @@ class Stored:
     @property
     def entity(self) -> str:
         """The list that the rows are of."""
-        return self.layout.schema.entity
+        return self.layout.schema.name
 
     @property
     def format(self) -> Format:
@@ -78,16 +78,16 @@ def stored(path: str | Path, entity: str | None = None) -> Stored:
         ValueError: it is none of ours, or which list it is of cannot be seen.
     """
     path = Path(path)
-    if entity is not None and entity not in SCHEMAS:
-        raise ValueError(f"there is no list {entity!r}; the lists are {', '.join(SCHEMAS)}")
+    if entity is not None:
+        list_spec(entity)
     if path.is_dir():
         if not (path / PARQUET_FOLDER).exists():
             raise ValueError(f"{path} is a folder without {PARQUET_FOLDER}")
-        return Stored(path, Layout(SCHEMAS[entity or _entity_of(parquet.columns_of(path), path)], "parquet"))
+        return Stored(path, Layout(LISTS[entity or _entity_of(parquet.columns_of(path), path)], "parquet"))
     with path.open("rb") as file:
         start = file.read(len(SQLITE))
     if start == SQLITE:
-        return Stored(path, Layout(SCHEMAS[entity or _only(sqlite.finished_tables(path), path)], "sqlite"))
+        return Stored(path, Layout(LISTS[entity or _only(sqlite.finished_tables(path), path)], "sqlite"))
     return _text(path, entity, packed=start.startswith(GZIP))
 
 
@@ -99,11 +99,11 @@ def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
     columns: Collection[str] = ()
     if is_csv:
         columns = [str(one) for one in next(csv_cells([first.decode()]))]
-    anything = Layout(SCHEMAS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
+    anything = Layout(LISTS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
     found = list(islice(read_text(path, anything), LOOKED_AT))
     if entity is None:
         entity = _entity_of(columns or {name for row in found for name in row}, path)
-    layout = replace(anything, schema=SCHEMAS[entity])
+    layout = replace(anything, schema=LISTS[entity])
     return Stored(path, replace(layout, typed=_typed(found, layout)))
 
 
@@ -117,23 +117,10 @@ def _typed(rows: Iterable[Row], layout: Layout) -> bool:
     )
 
 
-TELLING = (
-    ("creditmemo_id", "creditmemos"),
-    ("invoice_id", "invoices"),
-    ("shipment_id", "shipments"),
-    ("total_qty", "shipments"),  # whose rows may carry no id
-    ("base_grand_total", "orders"),
-    ("order_id", "invoices"),  # whose rows carry no id, and little else, up to 1.7.0.0
-    ("customer_id", "customers"),
-    ("product_id", "products"),
-)
-"""Columns and the lists they tell of; the first one that is there decides."""
-
-
 def _entity_of(columns: Collection[str], path: Path) -> str:
-    for column, entity in TELLING:
-        if column in columns:
-            return entity
+    ranks = {rank: name for name, spec in LISTS.items() for column, rank in spec.marks.items() if column in columns}
+    if ranks:
+        return ranks[max(ranks)]
     raise ValueError(f"the columns of {path} do not tell which list it is of: name it")
 
 

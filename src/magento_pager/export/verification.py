@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 import orjson
 
 from magento_pager.export.digests import Digest
+from magento_pager.export.values import typed_row
 from magento_pager.walk.changes import text_of
 from magento_pager.walk.ranges import IdRange
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from magento_pager.export.schema import Schema
+    from magento_pager.lists import ListSpec
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.reading import Row
@@ -177,7 +178,7 @@ class Index:
         columns: those that any row has.
     """
 
-    def __init__(self, rows: Iterable[Row], schema: Schema, *, typed: bool) -> None:
+    def __init__(self, rows: Iterable[Row], schema: ListSpec, *, typed: bool) -> None:
         """Read an output once.
 
         Args:
@@ -229,7 +230,7 @@ class Index:
         if key in row and (self.by_ids or identity not in row):
             return int(row[key])
         if identity is None or identity not in row:
-            raise ValueError(f"a row of {self._schema.entity} has no column {key}: without it nobody knows which it is")
+            raise ValueError(f"a row of {self._schema.name} has no column {key}: without it nobody knows which it is")
         return str(row[identity])
 
     def digest_of(self, row: Row) -> bytes:
@@ -240,7 +241,7 @@ class Index:
     def digest_of_sent(self, row: Row) -> bytes:
         """The digest of a row as the server sent it, of the columns that the output has."""
         if self._typed:
-            row, _ = self._schema.typed(row)
+            row, _ = typed_row(self._schema, row)
         return self.digest_of({name: row[name] for name in row.keys() & self.columns})
 
     def not_compared(self, row: Row) -> set[str]:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
     from tenacity import RetryCallState
 
+    from magento_pager.lists import ListSpec
     from magento_pager.shop.decoding import Shape
-    from magento_pager.shop.operations import Operation
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.reading import Row
 
@@ -141,7 +141,7 @@ class Connection:
         """
         return self._in_session(operation, lambda session: self._short(operation, sessionId=session, **arguments))
 
-    def rows(self, operation: Operation, conditions: Sequence[Condition], *, repair: bool = False) -> Generator[Row]:
+    def rows(self, spec: ListSpec, conditions: Sequence[Condition], *, repair: bool = False) -> Generator[Row]:
         """The rows of a list that satisfy all conditions, as they arrive.
 
         The request is built and sent once more, before any row was given, where the session had expired, and where the
@@ -149,7 +149,7 @@ class Connection:
         rows, the error's `remedy` is "again".
 
         Args:
-            operation: the list.
+            spec: the list.
             conditions: at least one: without any the shop would send its whole table.
             repair: take characters that XML forbids out of the reply before it is read.
 
@@ -158,20 +158,20 @@ class Connection:
             RemoteError: the call failed; rows delivered before are not all there were.
         """
         if not conditions:
-            raise ValueError(f"{operation.name}: without a condition the shop would send its whole table at once")
+            raise ValueError(f"{spec.operation}: without a condition the shop would send its whole table at once")
         mended: set[str] = set()
         while True:
-            self._wsdl.check_has(operation)
+            self._wsdl.check_has(spec)
             session, wsdl, begun = self._session(), self._wsdl, False
             try:
-                with closing(self._rows(wsdl, operation, conditions, session, repair=repair)) as rows:
+                with closing(self._rows(wsdl, spec, conditions, session, repair=repair)) as rows:
                     for row in rows:
                         begun = True
                         yield row
             except ReplyFaultError as fault:
                 # A fault comes instead of rows, never after some: the request may be rebuilt and sent again.
                 if not self._mended(fault, wsdl, session, mended):
-                    raise fault_error(fault.code, fault.text, operation.name, operation.right) from None
+                    raise fault_error(fault.code, fault.text, spec.operation, spec.right) from None
             except UnpromisedReplyError as error:
                 if not self._mended(error, wsdl, session, mended):
                     raise
@@ -333,15 +333,15 @@ class Connection:
         return plain(_only_child(answer, operation))
 
     def _rows(
-        self, wsdl: Wsdl, operation: Operation, conditions: Sequence[Condition], session: str, *, repair: bool
+        self, wsdl: Wsdl, spec: ListSpec, conditions: Sequence[Condition], session: str, *, repair: bool
     ) -> Generator[Row]:
-        arguments = {"sessionId": session, "filters": wsdl.filters(operation.name, conditions)}
-        for store in {"store", "storeView"} & wsdl.parts(operation.name).keys():
+        arguments = {"sessionId": session, "filters": wsdl.filters(spec.operation, conditions)}
+        for store in {"store", "storeView"} & wsdl.parts(spec.operation).keys():
             arguments[store] = ALL_STORES
-        request = self._message(wsdl, operation.name, arguments)
-        check_rendered(request, conditions, operation.name)
-        shape, forms = wsdl.shape(operation.name)
-        with self._post(wsdl, operation.name, request) as reply:
+        request = self._message(wsdl, spec.operation, arguments)
+        check_rendered(request, conditions, spec.operation)
+        shape, forms = wsdl.shape(spec.operation)
+        with self._post(wsdl, spec.operation, request) as reply:
             pieces = without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
             try:
                 yield from decode(pieces, shape, forms)
@@ -475,13 +475,13 @@ class ListSource:
 
     Attributes:
         connection: to the shop.
-        operation: the list.
+        spec: the list.
         repair: take characters that XML forbids out of replies before they are read, as strictly as ever; what that
             was is counted by the connection's `characters_removed`.
     """
 
     connection: Connection
-    operation: Operation
+    spec: ListSpec
     repair: bool = False
 
     @property
@@ -491,7 +491,7 @@ class ListSource:
 
     def fetch(self, query: Query) -> Generator[Row]:
         """The rows of one call."""
-        return self.connection.rows(self.operation, query.conditions, repair=self.repair)
+        return self.connection.rows(self.spec, query.conditions, repair=self.repair)
 
 
 def _only_child(payload: Element, operation: str) -> Element:

@@ -49,9 +49,9 @@ from magento_pager.walk.windows import Goal, Pace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from magento_pager.lists import ListSpec, RecordCall
     from magento_pager.shop.connection import Connection
     from magento_pager.shop.decoding import Shape
-    from magento_pager.shop.operations import Operation
     from magento_pager.walk.reading import Row
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
@@ -67,73 +67,6 @@ _WHOLE = re.compile(r"\s*[+-]?[0-9]+")
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What belongs to the rows of a list, and who gives it.
-
-    Attributes:
-        call: the operation of SOAP.
-        path: the same in XML-RPC.
-        key: the field of a row that says which.
-        gone: the code of the fault that says that there is none.
-        right: what the API user's role must allow.
-        more: arguments of XML-RPC that follow the key.
-        into: the field of the row that takes it, where it is a list; None where it is a record whose fields are those
-            of the row.
-    """
-
-    call: str
-    path: str
-    key: str
-    gone: str
-    right: str
-    more: tuple[str | None, ...] = ()
-    into: str | None = None
-
-
-PARTS: Mapping[str, Part] = {
-    "orders": Part("salesOrderInfo", "sales_order.info", "increment_id", "100", "Sales/Order/Retrieve orders info"),
-    "invoices": Part(
-        "salesOrderInvoiceInfo",
-        "sales_order_invoice.info",
-        "increment_id",
-        "100",
-        "Sales/Order/Order invoice/Retrieve invoice info",
-    ),
-    "shipments": Part(
-        "salesOrderShipmentInfo",
-        "sales_order_shipment.info",
-        "increment_id",
-        "100",
-        "Sales/Order/Order shipments/Retrieve shipment info",
-    ),
-    "creditmemos": Part(
-        "salesOrderCreditmemoInfo",
-        "sales_order_creditmemo.info",
-        "increment_id",
-        "100",
-        "Sales/Order/Order credit memo/Retrieve credit memo info",
-    ),
-    # The record of a customer has no more fields than the row; its addresses are a list of their own.
-    "customers": Part(
-        "customerAddressList",
-        "customer_address.list",
-        "customer_id",
-        "101",
-        "Customers/Addresses/Retrieve address info",
-        into="addresses",
-    ),
-    "products": Part(
-        "catalogProductInfo",
-        "catalog_product.info",
-        "product_id",
-        "101",
-        "Catalog/Product/Retrieve products data",
-        more=("0", None, "id"),  # of no store, all attributes, and by id: it could be the SKU of another product
-    ),
-}
-"""What belongs to the rows of each list. Source: the WSDLs and `api.xml` of every version from 1.3.0 to 20.18.0."""
 
 Found: TypeAlias = "dict[str, Any] | list[Any]"
 """A record, or the list that belongs to one, in the form that the WSDL promises."""
@@ -222,13 +155,13 @@ class _Soap:
     """One record by one call."""
 
     connection: Connection
-    part: Part
+    part: RecordCall
     name: str = "soap"
 
     def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
         (key,) = keys
         try:
-            value = self.connection.record(self.part.call, key, right=self.part.right, repair=repair)
+            value = self.connection.record(self.part.soap, key, right=self.part.right, repair=repair)
         except FaultError as fault:
             if fault.remedy == "again" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
                 raise
@@ -241,11 +174,11 @@ class _XmlRpc:
     """Many records by one call."""
 
     connection: Connection
-    part: Part
+    part: RecordCall
     name: str = "xml-rpc"
 
     def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        calls = [(self.part.path, (key, *self.part.more)) for key in keys]
+        calls = [(self.part.xmlrpc, (key, *self.part.arguments)) for key in keys]
         results = self.connection.multi_call(calls, right=self.part.right, repair=repair)
         return [self._answer(key, result) for key, result in zip(keys, results, strict=True)]
 
@@ -253,21 +186,21 @@ class _XmlRpc:
         if not isinstance(result, dict) or not result.get("isFault"):
             return _checked(result, key, self.part, self.connection)
         code, text = (str(result.get(name) or "") for name in ("faultCode", "faultMessage"))
-        fault = fault_error(code, text, self.part.path, self.part.right)
+        fault = fault_error(code, text, self.part.xmlrpc, self.part.right)
         if fault.remedy == "again" or code in OF_ALL_RECORDS:
             raise fault
         return fault
 
 
-def _checked(value: Any, key: str, part: Part, connection: Connection) -> Found:
+def _checked(value: Any, key: str, part: RecordCall, connection: Connection) -> Found:
     """A value in its form; an error where it is not what was asked for."""
-    shape = connection.record_shape(part.call)
+    shape = connection.record_shape(part.soap)
     found: Found | None = fitted(value, shape, tells_empty=connection.tells_empty)
     if found is None or isinstance(found, list) != (part.into is not None):
-        raise MalformedReplyError(f"{part.call}: the record of {part.key} {key} is empty", remedy="isolate")
+        raise MalformedReplyError(f"{part.soap}: the record of {part.key} {key} is empty", remedy="isolate")
     if isinstance(found, dict) and found.get(part.key) != key:
         raise MalformedReplyError(
-            f"{part.call}: asked for {part.key} {key}, the shop answered with {found.get(part.key)}", remedy="isolate"
+            f"{part.soap}: asked for {part.key} {key}, the shop answered with {found.get(part.key)}", remedy="isolate"
         )
     return found
 
@@ -283,7 +216,7 @@ class Details:
     def __init__(
         self,
         connection: Connection,
-        operation: Operation,
+        spec: ListSpec,
         *,
         goal: Goal = DEFAULT_GOAL,
         patience: float = PATIENCE,
@@ -294,7 +227,7 @@ class Details:
 
         Args:
             connection: to the shop.
-            operation: the list that is walked.
+            spec: the list that is walked; it has records.
             goal: records and seconds that a call should bring; of records, never more than `MOST_AT_ONCE`.
             patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
             nice: seconds to leave the server alone after a call, for each second that the call took.
@@ -302,12 +235,14 @@ class Details:
         """
         self.way: str | None = None
         self.why = ""
-        self._part = PARTS[operation.entity]
+        if spec.record is None:
+            raise ValueError(f"{spec.name} have no records in full: leave details away")
+        self._part = spec.record
         self._reader = Reader(
-            ListSource(connection, operation, repair=True),  # it only looks for rows, and delivers none
-            operation.id_field,
-            operation.identity_field,
-            operation.name,
+            ListSource(connection, spec, repair=True),  # it only looks for rows, and delivers none
+            spec.key,
+            spec.identity,
+            spec.operation,
             patience=patience,
         )
         self._soap, self._xmlrpc = _Soap(connection, self._part), _XmlRpc(connection, self._part)
@@ -330,7 +265,7 @@ class Details:
         return {"way": self.way, "why": self.why or None}
 
     def __repr__(self) -> str:
-        return f"<Details by {self._part.call}, way: {self.way}>"
+        return f"<Details by {self._part.soap}, way: {self.way}>"
 
     def __call__(self, page: Page) -> Page:
         """The page with its records in full; rows that were deleted meanwhile, and those that cannot be read, left out.
@@ -408,7 +343,7 @@ class Details:
 
     def _choose(self, way: _Way, why: str) -> _Way:
         self._chosen, self.way, self.why = way, way.name, why
-        log.info("%s: records in full by %s%s", self._part.call, way.name, why and f": {why}")
+        log.info("%s: records in full by %s%s", self._part.soap, way.name, why and f": {why}")
         return way
 
     def _batch(self, way: _Way, keys: Sequence[str], *, insist: int = 0) -> list[Answer]:
@@ -457,7 +392,7 @@ class Details:
         return count
 
     def _gone(self, error: RemoteError) -> bool:
-        return isinstance(error, FaultError) and error.code == self._part.gone
+        return isinstance(error, FaultError) and error.code == self._part.missing
 
     def _mended(self, row: Row, error: RemoteError) -> Found | None:
         """A record that is readable without the characters that XML forbids, where that may be done."""
@@ -526,6 +461,6 @@ class Details:
 
     def _unwell(self, reason: str) -> RemoteError:
         return RemoteError(
-            f"{self._part.call}: too many records cannot be read ({reason}): the server is unwell; resume when it is "
+            f"{self._part.soap}: too many records cannot be read ({reason}): the server is unwell; resume when it is "
             "not"
         )

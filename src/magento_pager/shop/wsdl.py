@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element as Element
 
-    from magento_pager.shop.operations import Operation
+    from magento_pager.lists import ListSpec
     from magento_pager.shop.transport import HttpSession
     from magento_pager.walk.conditions import Condition
 
@@ -71,12 +71,12 @@ class Wsdl:
         """True where it declares the operation."""
         return operation in self.binding.all()
 
-    def check_has(self, operation: Operation) -> None:
+    def check_has(self, spec: ListSpec) -> None:
         """Refuse a list that it does not declare."""
-        if not self.has(operation.name):
-            since = f"; the list came with Magento {operation.since}" if operation.since else ""
+        if not self.has(spec.operation):
+            since = f"; the list came with Magento {spec.since}" if spec.since else ""
             other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
-            raise RemoteError(f"{operation.name}: this shop's WSDL has no {operation.entity}{since}{other}")
+            raise RemoteError(f"{spec.operation}: this shop's WSDL has no {spec.name}{since}{other}")
 
     def parts(self, operation: str) -> dict[str, Any]:
         """The input parts of an operation and their zeep elements."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from magento_pager.export.parquet import arrow_schema, filled
-from magento_pager.export.schema import SCHEMAS
 from magento_pager.export.sinks import Layout
+from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ ERRORS = pa.schema(_ERRORS)
 
 def layout_of(entity: str) -> Layout:
     """How the rows of a list are typed."""
-    return Layout(SCHEMAS[entity], "parquet")
+    return Layout(LISTS[entity], "parquet")
 
 
 def columns_of(entity: str) -> pa.Schema:

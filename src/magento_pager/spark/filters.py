@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import EqualTo, Filter, GreaterThan, GreaterThanOrEqual, In, LessThan, LessThanOrEqual
 
-from magento_pager.export.schema import SCHEMAS
+from magento_pager.lists import LISTS
 from magento_pager.spark.columns import SHOP
 from magento_pager.walk.changes import FIELD, text_of
 from magento_pager.walk.conditions import Condition, checked_where
@@ -23,19 +23,6 @@ from magento_pager.walk.strategies import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-PUSHED = {
-    "orders": frozenset({"increment_id", "store_id", "status", "state", "created_at"}),
-    "invoices": frozenset({"increment_id", "store_id", "order_id", "state", "created_at"}),
-    "shipments": frozenset({"increment_id", "store_id", "order_id", "created_at"}),
-    "creditmemos": frozenset({"increment_id", "store_id", "order_id", "state", "created_at"}),
-    "customers": frozenset({"store_id", "website_id", "group_id", "email", "created_at"}),
-    "products": frozenset({"sku"}),
-}
-"""Simple columns that a shop compares. Rows of invoices and shipments may lack some: then Spark finds null there, as
-it would have without the shop's help."""
-SAY_WHEN = frozenset({"orders", "customers", "creditmemos"})
-"""Lists whose rows say when they were changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +61,11 @@ class Wanted:
             values = _values(one)
             if path == (SHOP,) and values:
                 wanted = _with_shops(wanted, frozenset(map(str, values)))
-            elif path == (SCHEMAS[self.entity].key,):
+            elif path == (LISTS[self.entity].key,):
                 wanted = _with_ids(wanted, one, value, values)
             elif path == (FIELD,) and isinstance(one, GreaterThan | GreaterThanOrEqual):
                 wanted = _with_time(wanted, value)
-            elif len(path) == 1 and path[0] in PUSHED[self.entity]:
+            elif len(path) == 1 and path[0] in LISTS[self.entity].comparable:
                 wanted = _with_column(wanted, _condition(one, path[0], value, values))
         return wanted
 
@@ -103,7 +90,7 @@ def _with_ids(wanted: Wanted, one: Filter, value: Any, values: list[Any] | None)
 
 
 def _with_time(wanted: Wanted, moment: Any) -> Wanted:
-    fit = wanted.entity in SAY_WHEN and isinstance(moment, datetime) and moment.utcoffset() is not None
+    fit = LISTS[wanted.entity].reports_changes and isinstance(moment, datetime) and moment.utcoffset() is not None
     return replace(wanted, since=moment) if fit and (wanted.since is None or moment > wanted.since) else wanted
 
 
@@ -111,7 +98,7 @@ def _with_column(wanted: Wanted, condition: Condition | None) -> Wanted:
     if condition is None:
         return wanted
     try:
-        return replace(wanted, where=checked_where([*wanted.where, condition], (KEY, SCHEMAS[wanted.entity].key)))
+        return replace(wanted, where=checked_where([*wanted.where, condition], (KEY, LISTS[wanted.entity].key)))
     except ValueError:  # a second condition on one column, or a value that some server misreads
         return wanted
 

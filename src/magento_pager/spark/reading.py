@@ -16,7 +16,7 @@ from pyspark import TaskContext
 from pyspark.sql.datasource import InputPartition
 
 from magento_pager.errors import PagerError
-from magento_pager.shop.operations import OPERATIONS
+from magento_pager.lists import LISTS
 from magento_pager.shop.transport import http_time
 from magento_pager.spark.columns import batch, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
@@ -94,7 +94,7 @@ def planned(shops: Sequence[FleetShop], wanted: Wanted, behaviour: Behaviour) ->
 
 
 def _parts(shop: FleetShop, wanted: Wanted, behaviour: Behaviour) -> list[ShopPart]:
-    whole = Cursor(OPERATIONS[wanted.entity].name, wanted.first, wanted.last)
+    whole = Cursor(LISTS[wanted.entity].operation, wanted.first, wanted.last)
     cursors: Sequence[Cursor] = (whole,)
     if shop.parallel > 1:
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from magento_pager.export.parquet import filled
-from magento_pager.export.schema import SCHEMAS
+from magento_pager.lists import LISTS
 from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl
 from magento_pager.spark.failures import FailureFolder
 from magento_pager.spark.filters import Wanted
@@ -120,8 +120,8 @@ class MagentoDataSource(DataSource):
     @property
     def _entity(self) -> str:
         entity = self.options.get("entity", "")
-        if entity not in SCHEMAS and entity != SHOP_ERRORS:
-            raise ValueError(f"the option entity is one of {', '.join(SCHEMAS)} and {SHOP_ERRORS}, not {entity!r}")
+        if entity not in LISTS and entity != SHOP_ERRORS:
+            raise ValueError(f"the option entity is one of {', '.join(LISTS)} and {SHOP_ERRORS}, not {entity!r}")
         return entity
 
     @property

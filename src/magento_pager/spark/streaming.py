@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
-from magento_pager.shop.operations import OPERATIONS
-from magento_pager.spark.filters import SAY_WHEN
+from magento_pager.lists import LISTS
 from magento_pager.spark.reading import ShopPart, read
 from magento_pager.walk.walking import Cursor
 
@@ -84,7 +83,7 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
         columns: pa.Schema,
     ) -> None:
         """Raise ValueError where no stream can be exact."""
-        if wanted.entity not in SAY_WHEN:
+        if not LISTS[wanted.entity].reports_changes:
             raise ValueError(
                 f"rows of {wanted.entity} do not say when they were changed, so a stream could not tell which it has "
                 "brought already; read them with spark.read and the option updatedSince"
@@ -120,7 +119,7 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[InputPartition]:
         """One for each shop of which there is more to read."""
         by_name = {one.name: one for one in self._shops}
-        whole = Cursor(OPERATIONS[self._wanted.entity].name, self._wanted.first, self._wanted.last)
+        whole = Cursor(LISTS[self._wanted.entity].operation, self._wanted.first, self._wanted.last)
         found = []
         for name, until in end.items():
             if name in by_name and until != start.get(name):

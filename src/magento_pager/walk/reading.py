@@ -43,6 +43,17 @@ Token: TypeAlias = int | str
 """What a row is known by: its id, or its identity in lists whose rows carry no id."""
 
 
+def row_label(row: Row, id_field: str, identity_field: str | None = None) -> str:
+    """Return what tells a row from all others of its list, as text: its id, or its identity where it carries no id.
+
+    >>> row_label({"order_id": "7", "increment_id": "100000014"}, "order_id")
+    '7'
+    >>> row_label({"increment_id": "100000014"}, "shipment_id", "increment_id")
+    '100000014'
+    """
+    return str(row.get(id_field, row.get(identity_field or id_field, "?")))
+
+
 class Source(Protocol):
     """The seam to the network. Any list that takes conditions can be one."""
 

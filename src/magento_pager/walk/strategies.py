@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from magento_pager.lists import LISTS
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.regexps import ids_regexp
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 KEY = "entity_id"
 """The filter field of the key: accepted by all six lists in every version, whatever the rows call it."""
 
-INTEGER_KEYS = frozenset(
-    {KEY, "main_table.entity_id"}
-    | {f"{record}_id" for record in ("order", "invoice", "shipment", "creditmemo", "customer", "product")}
-)
-"""What filters may call the key of the six lists; any other field may hold text, in which `.` is not always a digit."""
+INTEGER_KEYS = frozenset({KEY, "main_table.entity_id"} | {spec.key for spec in LISTS.values()})
+"""What filters may call the key of the lists; any other field may hold text, in which `.` is not always a digit."""
 
 
 @runtime_checkable

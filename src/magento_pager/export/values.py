@@ -1,0 +1,132 @@
+"""Values: what the texts of a row stand for, by the kinds that `lists` declares for its columns.
+
+One conversion, from the server's text to a value. It does not know what takes the values.
+
+Where there is nothing, nothing can be lost: an empty text, and the zero date that MySQL has for no date, are null in a
+column of another kind than text. Every other value that does not fit is null too, and it is reported: a `Misfit`.
+
+The server sends text alone, and a column that is not declared is text, whatever is in it. What is no text at all, but a
+list or a record (the items of an order), is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from magento_pager.walk.reading import row_label
+from magento_pager.walk.walking import Misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from magento_pager.lists import Kind, ListSpec
+    from magento_pager.walk.reading import Row
+    from magento_pager.walk.walking import Page
+
+OTHER_COLUMNS = "other_columns"
+"""Where formats with fixed columns put those that are not declared: one JSON object, the last column."""
+SECRET = "password_hash"  # noqa: S105  a name
+"""The column that is dropped unless it is asked for."""
+
+WHOLE_DIGITS, FRACTION_DIGITS = 29, 9
+INTEGERS = range(-(1 << 63), 1 << 63)
+
+_INTEGER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
+_DECIMAL = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
+_DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
+_NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
+
+
+def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, tuple[Misfit, ...]]:
+    """Return a row with values instead of texts, and what did not fit, which is None in it.
+
+    Args:
+        spec: the list it is of.
+        row: as the server sent it.
+        label: what to call it, where its id is not among its columns.
+
+    >>> from magento_pager.lists import LISTS
+    >>> row = {"order_id": "7", "tax_amount": "0.5000", "total_due": "n/a", "status": "new", "total_paid": ""}
+    >>> typed_row(LISTS["orders"], row)
+    ({'order_id': 7, 'tax_amount': Decimal('0.5000'), 'total_due': None, 'status': 'new', 'total_paid': None}, \
+(Misfit(id='7', column='total_due', value='n/a'),))
+    """
+    values: Row = {}
+    misfits: list[Misfit] = []
+    for column, value in row.items():
+        kind = spec.kind(column)
+        if kind == "text" or value is None:
+            values[column] = value
+            continue
+        try:
+            values[column] = value_of(value, kind)
+        except ValueError:
+            values[column] = None
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            misfits.append(Misfit(label or row_label(row, spec.key, spec.identity), column, text))
+    return values, tuple(misfits)
+
+
+def value_of(text: Any, kind: Kind) -> Any:
+    """The value that a text stands for; None where it stands for nothing.
+
+    Raises:
+        ValueError: it does not fit.
+
+    >>> value_of("2023-10-01 04:52:26", "datetime")
+    datetime.datetime(2023, 10, 1, 4, 52, 26, tzinfo=datetime.timezone.utc)
+    >>> value_of("-750.7600", "decimal"), value_of("0012", "integer"), value_of("0000-00-00 00:00:00", "datetime")
+    (Decimal('-750.7600'), 12, None)
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is no text")  # noqa: TRY004  what does not fit is a ValueError, whatever it is
+    return _VALUES[kind](text) if text else None
+
+
+def _integer(text: str) -> int:
+    found = _INTEGER.fullmatch(text)
+    if found and len(text) < 64 and (value := int(found[1])) in INTEGERS:  # noqa: PLR2004  longer is no such number
+        return value
+    raise ValueError(f"{text} is no integer of 64 bits")
+
+
+def _decimal(text: str) -> Decimal:
+    if _DECIMAL.fullmatch(text):
+        return Decimal(text)
+    raise ValueError(f"{text} is no decimal of {WHOLE_DIGITS} and {FRACTION_DIGITS} digits")
+
+
+def _datetime(text: str) -> datetime | None:
+    if _DATETIME.fullmatch(text):
+        return None if _NO_DATE.fullmatch(text) else datetime.fromisoformat(text).replace(tzinfo=UTC)
+    raise ValueError(f"{text} is no moment")
+
+
+_VALUES: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
+    {"integer": _integer, "decimal": _decimal, "datetime": _datetime, "text": str}
+)
+
+
+def typed_pages(spec: ListSpec) -> Callable[[Page], Page]:
+    """What types the rows of a page, for `Paginator.stages`."""
+
+    def typed(page: Page) -> Page:
+        found = [typed_row(spec, row) for row in page.rows]
+        misfits = (misfit for _, more in found for misfit in more)
+        return replace(page, rows=tuple(row for row, _ in found), misfits=(*page.misfits, *misfits))
+
+    return typed
+
+
+def without_secrets(page: Page) -> Page:
+    """A page whose rows have no `password_hash`, for `Paginator.stages`."""
+    if not any(SECRET in row for row in page.rows):
+        return page
+    rows = ({name: value for name, value in row.items() if name != SECRET} for row in page.rows)
+    return replace(page, rows=tuple(rows))
