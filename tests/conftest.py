@@ -1,4 +1,4 @@
-"""What the tests share: where the recordings are, and an embedded shop for each version and flavour."""
+"""What the tests share: their tiers, where the recordings are, and an embedded shop for each version and flavour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
@@ -15,7 +15,7 @@ import responses
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -30,6 +30,46 @@ SPOKEN = [
     ("20.0.20", "wsi"),
 ]
 """Every version and flavour the embedded shop plays as delivered."""
+
+
+SLOW = pytest.mark.slow
+"""The wide version of what another test, or another parameter of the same one, covers in the quick tier."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `slow` what the quick tier leaves out of a test marked `sampled`."""
+    tests: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Function]] = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if isinstance(item, pytest.Function) and "sampled" in marks and "slow" not in marks:
+            tests.setdefault((item.parent, item.originalname), []).append(item)
+    for cases in tests.values():
+        spread = sample([case.callspec.params for case in cases])
+        for number, case in enumerate(cases):
+            if number not in spread:
+                case.add_marker(SLOW)
+
+
+def sample(cases: Sequence[Mapping[str, object]]) -> set[int]:
+    """Return the numbers of a few cases in which each value of each parameter occurs; the same ones every time.
+
+    >>> sorted(sample([{"version": version, "flavour": flavour} for version in "678" for flavour in "rw"]))
+    [0, 3, 4]
+    """
+    values = [{(name, repr(value)) for name, value in case.items()} for case in cases]
+    missed = set().union(*values)
+    found = set()
+    while missed:
+        best = max(range(len(cases)), key=lambda number: len(values[number] & missed))
+        found.add(best)
+        missed -= values[best]
+    return found
+
+
+def slow_after(count: int, values: Iterable[Any]) -> list[Any]:
+    """Return these values as parameters: the first ones for the quick tier, the others marked `slow`."""
+    return [value if number < count else pytest.param(value, marks=SLOW) for number, value in enumerate(values)]
 
 
 def missing(reason: str) -> None:

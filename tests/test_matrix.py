@@ -52,7 +52,8 @@ def test_the_matrix_is_whole() -> None:
     assert len(CELLS) == 47
 
 
-@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS, ids="-".join)
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_auto_delivers_exactly_the_table(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str
 ) -> None:
@@ -67,8 +68,9 @@ def test_auto_delivers_exactly_the_table(
         assert rows == list(map(str, sorted(shop.database.ids(entity))))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
-@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS, ids="-".join)
+@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_a_strategy_by_name_is_exact_or_names_the_one_to_use(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str, strategy: str
 ) -> None:
