@@ -84,13 +84,13 @@ def outcomes_on(version: str, flavour: Flavour) -> Mapping[tuple[str, str], str]
     Raises:
         AssertionError: a walk ended without an error and yet with other rows than the shop has.
     """
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     with (
         Shop(profile=version, flavour=flavour, orders=ORDERS) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
     ):
         by_number = increment_ids(cast("Database", shop.database))
-        for name in LISTS:
+        for name in (spec.name for spec in LISTS.values()):
             truth = [one for one in shop.database.ids(name) if one <= LAST_ID]
             for strategy in magento_pager.STRATEGIES:
                 paginator = pager.list(name, strategy=strategy, window=20, last=LAST_ID)

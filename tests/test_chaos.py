@@ -14,6 +14,8 @@ from magento_pager.fake import Shop
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from magento_pager import ListName
+
 WITHOUT_IDS = ("shipments", "invoices")  # invoices up to 1.7.0.0
 TIMEOUT = 0.5  # seconds: what a fault that is waited out costs here
 
@@ -30,7 +32,7 @@ class Place(NamedTuple):
     """A list of a shop of some version and size."""
 
     profile: str
-    entity: str
+    entity: ListName
     orders: int
     window: int | None
 

@@ -19,7 +19,6 @@ import pytest
 import magento_pager
 from magento_pager.cli import COMMANDS, all_commands, cli, run
 from magento_pager.cli.ending import Stop, StoppedError, stoppable
-from magento_pager.cli.lists import STRATEGY_NAMES
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -339,11 +338,6 @@ def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:
         assert dumping.stderr is not None
         assert dumping.stderr.read() == ""
         dumping.stderr.close()
-
-
-def test_the_strategies_offered_are_those_there_are() -> None:
-    """Their names stand in the command line too, which must not import them for --help."""
-    assert STRATEGY_NAMES == magento_pager.STRATEGIES
 
 
 def commands() -> list[tuple[str, click.Command]]:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     import responses
 
+    from magento_pager import ListName
+
 
 # Finding the shop
 
@@ -545,7 +547,7 @@ def test_a_shop_that_becomes_another_version_before_the_login(shop: Shop, profil
 
 @pytest.mark.parametrize("lookahead", [False, True])
 @pytest.mark.parametrize("entity", ["orders", "customers", "shipments"])
-def test_a_walk_through_upgrades(shop: Shop, entity: str, *, lookahead: bool) -> None:
+def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: bool) -> None:
     """`auto` goes on with what the shop now honours, in its new namespace and flavour: each row comes once.
 
     With lookahead a call is under way when the shop changes; to change twice during one call is more than shops do.

@@ -35,7 +35,7 @@ from magento_pager.shop.xmlrpc import address_beside, request, value_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from magento_pager import Page, Pager, Paginator
+    from magento_pager import ListName, Page, Pager, Paginator
     from magento_pager.fake.api import Answer, Context
     from magento_pager.walk.reading import Row
 
@@ -107,7 +107,7 @@ def pager(odd: Odd) -> Iterator[Pager]:
         yield connected
 
 
-def in_full(pager: Pager, name: str = "orders", **options: Any) -> Paginator:
+def in_full(pager: Pager, name: ListName = "orders", **options: Any) -> Paginator:
     """A list with details, without patience."""
     return pager.list(name, **{"details": True, "patience": 0.0, **options})
 
@@ -148,7 +148,7 @@ def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]
 
 @pytest.mark.parametrize(("version", "flavour", "name"), CELLS)
 def test_both_ways_give_the_same_rows(
-    shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: str
+    shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: ListName
 ) -> None:
     """On every version, in both flavours, for all lists: field by field, and more than the list has."""
     shop = shop_of(version, flavour)
@@ -364,7 +364,7 @@ def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *
 
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("name", ["orders", "shipments", "customers", "products"])
-def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: str, *, without: bool) -> None:
+def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName, *, without: bool) -> None:
     """A row whose record is gone when it is asked for is left out, and nobody is to blame."""
     odd.change(no_xmlrpc=without)
     ids = sorted(odd.database.ids(name))

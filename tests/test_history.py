@@ -21,7 +21,7 @@ from magento_pager.fake import Shop
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from magento_pager import Paginator, Query
+    from magento_pager import ListName, Paginator, Query, StrategyName
     from magento_pager.walk.reading import Row, Source
 
 
@@ -110,7 +110,7 @@ def the_contract_holds(history: History, ids: list[int]) -> None:
 
 
 SMALL = Goal(rows=40)  # so that a small list takes many windows
-WALKS = [
+WALKS: list[tuple[str, ListName, StrategyName, int | None]] = [
     ("20.0.20", "orders", "auto", None),
     ("20.0.20", "orders", "auto", 1),
     ("20.0.20", "orders", "in-list", 7),
@@ -127,7 +127,7 @@ WALKS = [
 ]
 
 
-def walk(profile: str, entity: str, strategy: str, window: int | None, seed: int) -> History:
+def walk(profile: str, entity: ListName, strategy: StrategyName, window: int | None, seed: int) -> History:
     """Walk a list that changes, and hold the contract against its history."""
     with Shop(profile=profile, orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         calm = pager.list(entity, strategy=strategy, window=window, goal=SMALL)
@@ -138,7 +138,9 @@ def walk(profile: str, entity: str, strategy: str, window: int | None, seed: int
 
 
 @pytest.mark.parametrize(("profile", "entity", "strategy", "window"), WALKS)
-def test_rows_that_come_and_go_during_a_walk(profile: str, entity: str, strategy: str, window: int | None) -> None:
+def test_rows_that_come_and_go_during_a_walk(
+    profile: str, entity: ListName, strategy: StrategyName, window: int | None
+) -> None:
     """Whatever is inserted, deleted or committed late, before the walk's position or behind it, the contract holds."""
     done: Counter[str] = Counter()
     for seed in range(2):
@@ -149,7 +151,7 @@ def test_rows_that_come_and_go_during_a_walk(profile: str, entity: str, strategy
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(100, 140))
 @pytest.mark.parametrize(("profile", "entity", "strategy", "window"), WALKS)
-def test_more_histories(profile: str, entity: str, strategy: str, window: int | None, seed: int) -> None:
+def test_more_histories(profile: str, entity: ListName, strategy: StrategyName, window: int | None, seed: int) -> None:
     """The same with more seeds."""
     walk(profile, entity, strategy, window, seed)
 
@@ -172,7 +174,7 @@ def test_the_contract_holds_across_resumes(window: int | None) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["in-list", "regexp"])
-def test_a_canary_that_is_deleted(strategy: str) -> None:
+def test_a_canary_that_is_deleted(strategy: StrategyName) -> None:
     """The row that must come back is gone: the walk finds out that the server is honest, and takes another."""
     with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         plan, history = watched(shop, pager.orders(strategy=strategy, window=20), "orders", 1, 0.0)

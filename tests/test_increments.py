@@ -36,7 +36,7 @@ from magento_pager.fake.tables import TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from magento_pager import Query
+    from magento_pager import ListName, Query
     from magento_pager.fake import Database
     from magento_pager.fake.api import Call
     from magento_pager.walk.conditions import Condition
@@ -73,7 +73,7 @@ def changed_last(shop: Shop, entity: str, number: int) -> tuple[datetime, set[in
 
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS, ids="-".join)
 def test_exactly_what_changed_comes_from_every_list_of_every_version(
-    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
     """None, too few to judge a strategy on, and many; with evidence for the condition."""
     shop = shop_of(profile, flavour)
@@ -96,7 +96,7 @@ def test_exactly_what_changed_comes_from_every_list_of_every_version(
     ids="-".join,
 )
 def test_with_a_strategy_by_name_the_same_or_a_refusal(
-    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
     """Two rows are too few to judge it on; the walk itself then shows whether it holds. A canary is among them."""
     shop = shop_of(profile, flavour)
@@ -154,7 +154,7 @@ LIES: dict[str, Callable[[Condition], Condition | None]] = {
 @pytest.mark.parametrize("entity", ["orders", "products", "shipments"])
 @pytest.mark.parametrize("lie", LIES)
 def test_a_server_that_does_not_understand_is_found_out(
-    shop_of: Callable[[str, str], Shop], lie: str, entity: str
+    shop_of: Callable[[str, str], Shop], lie: str, entity: ListName
 ) -> None:
     """No row comes, and the error says what to do; only where rows do not say when may a shift go unseen."""
     shop = shop_of("20.0.20", "rpc")
@@ -171,7 +171,7 @@ def test_a_server_that_does_not_understand_is_found_out(
 
 
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
-def test_the_next_spelling_is_taken_where_one_is_refused(shop_of: Callable[[str, str], Shop], entity: str) -> None:
+def test_the_next_spelling_is_taken_where_one_is_refused(shop_of: Callable[[str, str], Shop], entity: ListName) -> None:
     """An extension that joins a table with a column of that name does not end it."""
     shop = shop_of("1.7.0.2", "rpc")
     since, expected = changed_last(shop, entity, 40)

@@ -16,6 +16,7 @@ from magento_pager import STRATEGIES, PagerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from magento_pager import ListName, StrategyName
     from magento_pager.fake import Shop
 
 FLAT = ("orders", "invoices", "shipments", "creditmemos")
@@ -55,7 +56,7 @@ def test_the_matrix_is_whole() -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_auto_delivers_exactly_the_table(
-    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
     """Zero rows missing, zero twice, and the strategy is the first that holds there."""
     shop = shop_of(profile, flavour)
@@ -72,7 +73,7 @@ def test_auto_delivers_exactly_the_table(
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_a_strategy_by_name_is_exact_or_names_the_one_to_use(
-    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str, strategy: str
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
 ) -> None:
     """Never a silent wrong answer, never a complete walk over missing rows."""
     shop = shop_of(profile, flavour)

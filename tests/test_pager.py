@@ -14,6 +14,8 @@ from magento_pager.fake import Shop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from magento_pager import ListName, StrategyName
+
 ENTITIES = ["orders", "invoices", "shipments", "creditmemos", "customers", "products"]
 NEW = [("20.0.20", "rpc"), ("20.0.20", "wsi"), ("1.7.0.2", "rpc"), ("1.7.0.2", "wsi")]
 
@@ -43,7 +45,7 @@ def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: s
 @pytest.mark.parametrize("entity", ["orders", "customers"])
 @pytest.mark.parametrize(("profile", "flavour"), NEW)
 def test_a_strategy_by_name_is_exact_or_says_so(
-    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str, strategy: str
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
 ) -> None:
     """A strategy that the server does not honour ends with a clear error; it never delivers a wrong table."""
     shop = shop_of(profile, flavour)
@@ -128,9 +130,9 @@ def test_unknown_names_are_refused_with_the_known_ones(shop_of: Callable[[str, s
     shop = shop_of("20.0.20", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         with pytest.raises(ValueError, match="the strategies are auto, range"):
-            pager.orders(strategy="fastest")
+            pager.orders(strategy="fastest")  # type: ignore[arg-type]  # the point
         with pytest.raises(ValueError, match="the lists are orders, invoices"):
-            pager.list("quotes")
+            pager.list("quotes")  # type: ignore[arg-type]  # the point
 
 
 def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> None:

@@ -21,7 +21,7 @@ from magento_pager.walk.surveying import Stratum, Survey
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from magento_pager import Paginator
+    from magento_pager import ListName, Paginator
 
 CUT = [(version, entity) for version in ("1.4.1.1", "1.7.0.2", "20.0.20") for entity in ("orders", "shipments")]
 
@@ -67,7 +67,7 @@ def test_rows_that_lie_evenly_are_cut_evenly(count: int, rows: int) -> None:
 
 @pytest.mark.parametrize(("version", "entity"), CUT)
 def test_the_rows_of_all_partitions_are_those_of_one_walk(
-    version: str, entity: str, shop_of: Callable[[str, str], Shop]
+    version: str, entity: ListName, shop_of: Callable[[str, str], Shop]
 ) -> None:
     """Read by other connections from what pickle carries, with ids in the rows or without, none twice and none lost."""
     shop = shop_of(version, "rpc")

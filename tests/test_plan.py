@@ -33,7 +33,7 @@ from magento_pager.walk.surveying import MOST_ROWS
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from magento_pager import Query, Strategy
+    from magento_pager import ListName, Query, Strategy
     from magento_pager.fake import Shop
     from magento_pager.walk.reading import Row
 
@@ -189,7 +189,7 @@ def test_bytes_are_those_of_the_rows() -> None:
     ("profile", "flavour", "entity"),
     [("20.0.20", "rpc", "orders"), ("20.0.20", "wsi", "customers"), ("1.7.0.2", "rpc", "shipments")],
 )
-def test_a_shop(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
+def test_a_shop(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName) -> None:
     """A plan over the wire has calls, bytes and time, and leaves nothing half-read."""
     shop = shop_of(profile, flavour)
     with connect(shop.url, shop.user, shop.key) as pager:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Unpack
 
-    from magento_pager import Pager
+    from magento_pager import ListName, Pager, StrategyName
     from magento_pager.fake import Knobs
     from magento_pager.fake.settings import MemoryFailure
 
@@ -179,7 +179,7 @@ def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Calla
 
 @pytest.mark.parametrize("orders", [1, 2, 3, 15])
 @pytest.mark.parametrize("strategy", ["auto", "prefix", "single-filter"])
-def test_a_table_of_poisoned_rows_only(orders: int, strategy: str) -> None:
+def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> None:
     """No row answers for the server's health, so it ends with an error, and nothing is said to be complete."""
     with Shop(orders=orders) as shop:
         shop.change(duplicate_address=list(shop.database.ids("orders")))
@@ -201,7 +201,7 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: str) -> None:
         ("1.7.0.2", "customers", 10),
     ],
 )
-def test_lists_without_ids_and_lists_of_other_tables(profile: str, entity: str, window: int | None) -> None:
+def test_lists_without_ids_and_lists_of_other_tables(profile: str, entity: ListName, window: int | None) -> None:
     """A poisoned row is named by its id also where rows carry none."""
     with Shop(profile=profile, orders=200) as shop, ChaosProxy(shop) as proxy:
         ids = sorted(shop.database.ids(entity))
@@ -222,8 +222,8 @@ class Narrow(NamedTuple):
     """A list, and a server that takes only some rows of it in one reply."""
 
     profile: str
-    entity: str
-    strategy: str
+    entity: ListName
+    strategy: StrategyName
     orders: int
     rows: int
     failure: MemoryFailure

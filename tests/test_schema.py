@@ -21,6 +21,9 @@ from magento_pager.walk.walking import Misfit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from magento_pager import ListName
+
+
 REFUSED: list[tuple[Kind, str]] = [
     ("integer", "12a"),
     ("integer", "1.5"),
@@ -173,7 +176,7 @@ def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("entity", list(LISTS))
-def test_every_column_of_a_record_in_full_is_declared(entity: str, shop: Shop) -> None:
+def test_every_column_of_a_record_in_full_is_declared(entity: ListName, shop: Shop) -> None:
     """So tables have them from the beginning, and lists and records are known as such."""
     schema = LISTS[entity]
     with connect(shop.url, shop.user, shop.key) as pager:

@@ -15,19 +15,19 @@ import magento_pager
 from magento_pager import FaultError
 
 if TYPE_CHECKING:
-    from magento_pager import Pager
+    from magento_pager import ListName, Pager, StrategyName
     from magento_pager.fake import Shop
 
-LISTS = ("orders", "invoices", "shipments", "customers", "products")
+LISTS: tuple[ListName, ...] = ("orders", "invoices", "shipments", "customers", "products")
 
 
-def all_of(pager: Pager, entity: str, window: int) -> list[int]:
+def all_of(pager: Pager, entity: ListName, window: int) -> list[int]:
     """The ids of a list, walked with this pager."""
     return sorted(id_of(row) for row in pager.list(entity, window=window))
 
 
 @pytest.mark.parametrize("strategy", ["range", "prefix"])
-def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: str) -> None:
+def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: StrategyName) -> None:
     """One more login, the request is sent again in the new session, and the window is delivered once."""
     with ChaosProxy(shop) as proxy, magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
         # A window over 130 ids takes several calls of `prefix`; each second of all calls finds no session.

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from magento_pager import ListName
     from magento_pager.fake.api import Context
 
 KEY = "the-key-that-nobody-may-see"
@@ -178,7 +179,7 @@ def in_order(rows: Any) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["shop"], row.get("increment_id", ""), row.get("customer_id", 0)))
 
 
-def expected(shops: Sequence[Shop], entity: str = "orders") -> list[dict[str, Any]]:
+def expected(shops: Sequence[Shop], entity: ListName = "orders") -> list[dict[str, Any]]:
     """What the pager brings of these shops, nulls left out."""
     found = []
     for number, shop in enumerate(shops):
@@ -211,7 +212,7 @@ def test_twenty_shops_of_several_versions(spark: SparkSession, fleet: Callable[.
 
 
 @pytest.mark.parametrize("entity", ["shipments", "customers"])
-def test_other_lists(spark: SparkSession, fleet: Callable[..., Any], entity: str) -> None:
+def test_other_lists(spark: SparkSession, fleet: Callable[..., Any], entity: ListName) -> None:
     """Lists whose rows carry no ids, and those that are no sales."""
     shops, path = fleet(3)
     assert rows_of(loaded(spark, path, entity)) == expected(shops, entity)
@@ -532,7 +533,7 @@ def test_no_filter_keeps_back_a_row_that_is_wanted(
 def test_columns_that_are_pushed_are_understood(version: str) -> None:
     """On every version and list, a condition on such a column brings the rows that have the value, and no fault."""
     with Shop(profile=version, orders=120) as shop, connect(shop.url, shop.user, shop.key) as pager:
-        for entity, columns in ((name, spec.comparable) for name, spec in LISTS.items()):
+        for entity, columns in ((spec.name, spec.comparable) for spec in LISTS.values()):
             if (entity, version) == ("creditmemos", "1.4.1.1"):
                 continue  # Magento has the list since 1.6.1
             rows = list(pager.list(entity))
@@ -554,6 +555,10 @@ def test_columns_that_are_pushed_are_understood(version: str) -> None:
         ({"onShopError": "stop"}, "fail or skip"),
         ({"onShopError": "skip"}, "nothing is skipped silently"),
         ({"shop": "shops.json"}, "no option 'shop'"),
+        ({"entity": "shop_errors", "shopErors": "folder"}, "no option 'shoperors'"),
+        ({"sinse": "2024-05-01T10:00:00Z"}, "no option 'sinse'"),
+        ({"repair": "yes"}, "true or false, not 'yes'"),
+        ({"updatedSince": "yesterday"}, "a time with a zone, such as 2024-05-01T10:00:00Z, not 'yesterday'"),
         ({"patience": "soon"}, "patience is seconds"),
         ({"late": "-1"}, "late is seconds"),
         ({"updatedSince": "2024-05-01"}, "in no time zone"),

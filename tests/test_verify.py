@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from magento_pager import Condition
     from magento_pager.walk.reading import Row
 
-SCHEMA = ListSpec("list", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")
+SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")
 
 
 @pytest.fixture

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
         RemoteError,
         TransportError,
     )
-    from magento_pager.pager import STRATEGIES, Pager, connect
+    from magento_pager.lists import ListName
+    from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.walk.changes import Changes
     from magento_pager.walk.conditions import Condition, Query
+    from magento_pager.walk.names import STRATEGIES, StrategyName
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.planning import Plan
     from magento_pager.walk.probing import ProbeReport, Trial
@@ -50,6 +52,7 @@ __all__ = [
     "Goal",
     "IdRange",
     "InList",
+    "ListName",
     "MalformedReplyError",
     "Mapped",
     "NoStrategyError",
@@ -68,6 +71,7 @@ __all__ = [
     "SingleFilter",
     "Source",
     "Strategy",
+    "StrategyName",
     "TransportError",
     "Trial",
     "connect",
@@ -79,6 +83,8 @@ __version__ = "0.1.0"
 
 _HOMES = (
     "errors",
+    "lists",
+    "walk.names",
     "walk.ranges",
     "walk.regexps",
     "walk.conditions",

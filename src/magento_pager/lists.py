@@ -82,7 +82,7 @@ class ListSpec:
             the highest rank decides.
     """
 
-    name: str
+    name: ListName
     operation: str
     key: str
     right: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
 
 from magento_pager.export.values import typed_pages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
@@ -11,6 +12,7 @@ from magento_pager.shop.details import Details
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import Condition, checked_where
+from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.reading import PATIENCE
@@ -28,57 +30,15 @@ from magento_pager.walk.strategies import (
 from magento_pager.walk.walking import DEFAULT_GOAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
+    from magento_pager.lists import ListName
+    from magento_pager.walk.names import StrategyName
     from magento_pager.walk.paginator import Stage
     from magento_pager.walk.windows import Goal
 
-STRATEGIES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
-"""The names a strategy may be chosen by."""
-
-
-class ListOptions(TypedDict, total=False):
-    """What every list method takes, all of it by name and optional.
-
-    Attributes:
-        window: ids in each window with rows, at least 1; None to aim at `goal`.
-        strategy: a name out of `STRATEGIES`, or an object of your own with a name and a method `queries`.
-        first: the first id to cover, inclusive.
-        last: the last id to cover, inclusive; by default the last there can be.
-        where: further conditions, (field, operator, value), all of which must hold; refused where some server would
-            silently misread them.
-        goal: rows and seconds that a call should bring, where `window` is None.
-        patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
-        updated_since: only rows that were changed at that moment or later, an aware datetime. Rows that were deleted
-            are invisible to it, and so are those whose `updated_at` is NULL.
-        repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
-            characters, and name their ids; otherwise they are left out, and named.
-        details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
-            other lists. Takes more calls, which are made while no other is under way unless `parallel` says so.
-        lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
-        parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
-        nice: seconds to leave the shop alone after a call, for each second that the call took.
-        typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those, instead of
-            the server's text; what does not fit is None, and among the `misfits` of its page.
-        password_hash: rows of customers with that column, which else is dropped.
-    """
-
-    window: int | None
-    strategy: str | Strategy
-    first: int
-    last: int
-    where: Iterable[Condition | tuple[str, str, str]]
-    goal: Goal
-    patience: float
-    updated_since: datetime | None
-    repair: bool
-    details: bool
-    lookahead: bool
-    parallel: int | Literal["auto"]
-    nice: float
-    typed: bool
-    password_hash: bool
+P = ParamSpec("P")
 
 
 def connect(
@@ -138,11 +98,25 @@ def connect(
     return Pager(connection)
 
 
+def _options_of(
+    listing: Callable[Concatenate[Any, ListName, P], Paginator],
+) -> Callable[[Callable[..., Paginator]], Callable[Concatenate[Pager, P], Paginator]]:
+    """Give a method the signature of `listing` without the name of the list, so that it is written once."""
+    shown = signature(listing)
+    itself, _entity, *options = shown.parameters.values()
+
+    def with_signature(method: Callable[..., Paginator]) -> Callable[Concatenate[Pager, P], Paginator]:
+        method.__signature__ = shown.replace(parameters=[itself, *options])  # type: ignore[attr-defined]  # inspect's
+        return cast("Callable[Concatenate[Pager, P], Paginator]", method)
+
+    return with_signature
+
+
 class Pager:
     """The lists of one shop. A context manager: leaving it ends the session.
 
-    Each method gives a `Paginator` for one list; iterate it for rows, `.pages()` for pages, `.queries()` for what would
-    be asked. They share the arguments of `ListOptions`.
+    Each method returns a `Paginator` for one list; iterate it for rows, `.pages()` for pages, `.queries()` for what
+    would be asked. All take the options of `list`; an unknown option is a TypeError.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -161,78 +135,127 @@ class Pager:
         """End the session."""
         self.connection.close()
 
-    def orders(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every order."""
-        return self.list("orders", **options)
+    def list(
+        self,
+        entity: ListName,
+        *,
+        window: int | None = None,
+        strategy: StrategyName | Strategy = "auto",
+        first: int = 0,
+        last: int = MAX_ID,
+        where: Iterable[Condition | tuple[str, str, str]] = (),
+        goal: Goal = DEFAULT_GOAL,
+        patience: float = PATIENCE,
+        updated_since: datetime | None = None,
+        repair: bool = False,
+        details: bool = False,
+        lookahead: bool | None = None,
+        parallel: int | Literal["auto"] = 1,
+        nice: float = 0.0,
+        typed: bool = False,
+        password_hash: bool = False,
+    ) -> Paginator:
+        """Return the list of that name.
 
-    def invoices(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every invoice. Up to Magento 1.7.0.0 their rows carry no id."""
-        return self.list("invoices", **options)
-
-    def shipments(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every shipment. Their rows carry no id."""
-        return self.list("shipments", **options)
-
-    def creditmemos(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every credit memo. Magento has the list since 1.6.1."""
-        return self.list("creditmemos", **options)
-
-    def customers(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every customer."""
-        return self.list("customers", **options)
-
-    def products(self, **options: Unpack[ListOptions]) -> Paginator:
-        """Every product, of all websites."""
-        return self.list("products", **options)
-
-    def list(self, entity: str, **options: Unpack[ListOptions]) -> Paginator:
-        """The list of that name.
+        Args:
+            entity: orders, invoices, shipments, creditmemos, customers or products.
+            window: ids in each window with rows, at least 1; None to aim at `goal`.
+            strategy: a name out of `STRATEGIES`, or an object of your own with a name and a method `queries`.
+            first: the first id to cover, inclusive.
+            last: the last id to cover, inclusive; by default the last there can be.
+            where: further conditions, (field, operator, value), all of which must hold; refused where some server
+                would silently misread them.
+            goal: rows and seconds that a call should bring, where `window` is None.
+            patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
+            updated_since: only rows that were changed at that time or later, an aware datetime. Rows that were deleted
+                are invisible to it, and so are those whose `updated_at` is NULL.
+            repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
+                characters, and name their ids; otherwise they are skipped, and named.
+            details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
+                other lists. Takes more calls, which are made while no other is under way unless `parallel` says so.
+            lookahead: ask for the next window while a page is decoded and used; still one call under way at a time. By
+                default True, and False with `details`.
+            parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
+            nice: seconds to leave the shop alone after a call, for each second that the call took.
+            typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those,
+                instead of the server's text; what does not fit is None, and among the `misfits` of its page.
+            password_hash: rows of customers with that column, which else is dropped.
 
         Raises:
             ValueError: an unknown entity or strategy, a window below 1, `first` above `last`, a refused condition, a
                 time without a zone.
-            TypeError: an object that is no strategy or no condition.
+            TypeError: an unknown option, or an object that is no strategy, no condition or no datetime.
         """
         spec = list_spec(entity)
-        stages: list[Stage] = [self._details(spec, options)] if options.get("details") else []
-        stages += [] if options.get("password_hash") else [without_secrets]
-        stages += [typed_pages(spec)] if options.get("typed") else []
-        where, since = tuple(options.get("where", ())), options.get("updated_since")
-        asked = where if since is None else (*where, usual(since))
-        conditions = (
-            Condition(spec.spellings.get(condition.field, condition.field), condition.operator, condition.value)
-            for condition in checked_where(asked, (KEY, spec.key))[: len(where)]
-        )
+        stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
+        if details:
+            in_full = Details(self.connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
+            stages = (in_full, *stages)
+        if typed:
+            stages = (*stages, typed_pages(spec))
         return Paginator(
             ListSource(self.connection, spec),
-            strategy_for(options.get("strategy", "auto"), spec),
+            strategy_for(strategy, spec),
             id_field=spec.key,
             identity_field=spec.identity,
             operation=spec.operation,
-            where=tuple(conditions),
-            window=options.get("window"),
-            first=options.get("first", 0),
-            last=options.get("last", MAX_ID),
-            goal=options.get("goal", DEFAULT_GOAL),
-            patience=options.get("patience", PATIENCE),
-            since=since,
-            repairing=ListSource(self.connection, spec, repair=True) if options.get("repair") else None,
+            where=_checked(tuple(where), updated_since, spec),
+            window=window,
+            first=first,
+            last=last,
+            goal=goal,
+            patience=patience,
+            since=updated_since,
+            repairing=ListSource(self.connection, spec, repair=True) if repair else None,
             candidates=candidates_for(spec),
-            lookahead=options.get("lookahead", not options.get("details")),
-            parallel=options.get("parallel", 1),
-            nice=options.get("nice", 0.0),
-            stages=tuple(stages),
+            lookahead=not details if lookahead is None else lookahead,
+            parallel=parallel,
+            nice=nice,
+            stages=stages,
         )
 
-    def _details(self, spec: ListSpec, options: ListOptions) -> Details:
-        return Details(
-            self.connection,
-            spec,
-            goal=options.get("goal", DEFAULT_GOAL),
-            patience=options.get("patience", PATIENCE),
-            nice=options.get("nice", 0.0),
-            repair=options.get("repair", False),
-        )
+    _shortcut = _options_of(list)  # noqa: A003  the method above
+
+    @_shortcut
+    def orders(self, **options: Any) -> Paginator:
+        """Return every order."""
+        return self.list("orders", **options)
+
+    @_shortcut
+    def invoices(self, **options: Any) -> Paginator:
+        """Return every invoice. Up to Magento 1.7.0.0 their rows carry no id."""
+        return self.list("invoices", **options)
+
+    @_shortcut
+    def shipments(self, **options: Any) -> Paginator:
+        """Return every shipment. Their rows carry no id."""
+        return self.list("shipments", **options)
+
+    @_shortcut
+    def creditmemos(self, **options: Any) -> Paginator:
+        """Return every credit memo. Magento has the list since 1.6.1."""
+        return self.list("creditmemos", **options)
+
+    @_shortcut
+    def customers(self, **options: Any) -> Paginator:
+        """Return every customer."""
+        return self.list("customers", **options)
+
+    @_shortcut
+    def products(self, **options: Any) -> Paginator:
+        """Return every product, of all websites."""
+        return self.list("products", **options)
+
+
+def _checked(
+    where: tuple[Condition | tuple[str, str, str], ...], since: datetime | None, spec: ListSpec
+) -> tuple[Condition, ...]:
+    """The user's own conditions as the server spells them; none may be on the column that `since` needs."""
+    asked = where if since is None else (*where, usual(since))
+    return tuple(
+        Condition(spec.spellings.get(one.field, one.field), one.operator, one.value)
+        for one in checked_where(asked, (KEY, spec.key))[: len(where)]
+    )
 
 
 def candidates_for(spec: ListSpec) -> tuple[Strategy, ...]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from benchmarks.fidelity import SAMPLES, answer, increment_ids, read_lines, recorded_shop
@@ -19,7 +19,7 @@ from random_filters import random_filters
 from test_filters import DOCUMENT, ask, cases
 
 import magento_pager
-from magento_pager import STRATEGIES, PagerError
+from magento_pager import STRATEGIES, ListName, PagerError
 from magento_pager.fake import Database, MariaDatabase, PhpFatal, Shop, ShopFault
 from magento_pager.fake.data import Rows, read_rows
 from magento_pager.fake.database.mariadb.selects import statement
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from mariadb_server import MariaDb
 
+    from magento_pager import StrategyName
     from magento_pager.fake.profiles import Profile
 
 NEWEST = profile("20.0.20")
@@ -485,7 +486,9 @@ def test_auto_delivers_exactly_the_table(
     """Every list of every version and flavour: zero rows missing, zero twice."""
     shop, increments = shop_as(version, flavour), increment_ids(seeded)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        for name in profile(version).lists:
+        for name in get_args(ListName):
+            if name not in profile(version).lists:
+                continue
             paginator = pager.list(name)
             if name in profile(version).missing_ids:
                 found = [increments[name][row["increment_id"]] for row in paginator]
@@ -497,14 +500,16 @@ def test_auto_delivers_exactly_the_table(
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN, ids="-".join)
 def test_a_strategy_by_name_is_exact_or_says_so(
-    shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str, strategy: str
+    shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str, strategy: StrategyName
 ) -> None:
     """On each list: exactly the rows up to the last id, or an error; never a silent wrong answer."""
     shop = shop_as(version, flavour)
     last = 200
     exact = []
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        for entity in profile(version).lists:
+        for entity in get_args(ListName):
+            if entity not in profile(version).lists:
+                continue
             try:
                 found = list(pager.list(entity, strategy=strategy, last=last))
             except PagerError:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from magento_pager.export.increments import Run, State
     from magento_pager.export.outputs import Output
     from magento_pager.export.sinks import Layout
-    from magento_pager.pager import ListOptions, Pager
+    from magento_pager.lists import ListName
+    from magento_pager.pager import Pager
     from magento_pager.shop.details import Details
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.walking import Page
@@ -105,7 +106,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
     "--details", is_flag=True, help="Rows in full: the items of orders, addresses, payment, history, and so on."
 )
 @click.option("--report", type=click.Path(dir_okay=False), metavar="FILE", help="Where a JSON report goes.")
-def dump(entity: str, **options: Any) -> None:
+def dump(entity: ListName, **options: Any) -> None:
     """Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite.
 
     The walk covers every id there can be, so it needs no first or last, and it ends by proof: nothing was left unasked.
@@ -151,8 +152,8 @@ def dump(entity: str, **options: Any) -> None:
                 account.finish()
 
 
-def _paginator(pager: Pager, entity: str, options: dict[str, Any], since: datetime | None) -> Paginator:
-    more: ListOptions = {
+def _paginator(pager: Pager, entity: ListName, options: dict[str, Any], since: datetime | None) -> Paginator:
+    more = {
         "repair": options["repair"] is not None,
         "details": options["details"],
         "updated_since": since,
@@ -163,7 +164,7 @@ def _paginator(pager: Pager, entity: str, options: dict[str, Any], since: dateti
     return pager.list(entity, **(widths(options) | asked(options) | more))
 
 
-def _layout(entity: str, options: dict[str, Any]) -> Layout:
+def _layout(entity: ListName, options: dict[str, Any]) -> Layout:
     """What is asked of the output."""
     from magento_pager.export.outputs import format_of
     from magento_pager.export.sinks import Layout

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magento_pager.cli.shops import with_options
+from magento_pager.walk.names import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from magento_pager.pager import ListOptions
-
-STRATEGY_NAMES = ("auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter")
 
 
 def width_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +43,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--strategy",
-            type=click.Choice(STRATEGY_NAMES),
+            type=click.Choice(STRATEGIES),
             default="auto",
             show_default=True,
             help="How a window is put to the server.",
@@ -75,7 +72,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(options, command)
 
 
-def widths(options: dict[str, Any]) -> ListOptions:
+def widths(options: dict[str, Any]) -> dict[str, Any]:
     """What `width_options` say, for `Pager.list`.
 
     Raises:
@@ -90,7 +87,7 @@ def widths(options: dict[str, Any]) -> ListOptions:
     return {"window": options["window"], "goal": Goal(**goals)}
 
 
-def asked(options: dict[str, Any]) -> ListOptions:
+def asked(options: dict[str, Any]) -> dict[str, Any]:
     """What `asking_options` say, for `Pager.list`.
 
     Raises:

@@ -13,6 +13,7 @@ from magento_pager.cli.shops import connected, shop_options
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
+    from magento_pager.lists import ListName
     from magento_pager.walk.paginator import Paginator
 
 QUERIES = 10
@@ -34,7 +35,7 @@ QUERIES = 10
     help="With --offline: how many of them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def plan(entity: str, *, offline: bool, count: int, as_json: bool, **options: Any) -> None:
+def plan(entity: ListName, *, offline: bool, count: int, as_json: bool, **options: Any) -> None:
     """Say how many rows a list has, about, and what a dump of it would cost.
 
     Makes at most 60 calls, most of them small, and reads at most 1,000 rows of any. The number of rows is sampled and
@@ -52,7 +53,7 @@ def plan(entity: str, *, offline: bool, count: int, as_json: bool, **options: An
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else str(found))
 
 
-def _offline(entity: str, options: dict[str, Any]) -> Paginator:
+def _offline(entity: ListName, options: dict[str, Any]) -> Paginator:
     """The paginator of a shop that is not there."""
     from magento_pager.pager import Pager
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from magento_pager.export.stored import Stored
     from magento_pager.export.verification import Index, Origin, Sample, Tally
+    from magento_pager.lists import ListName
     from magento_pager.pager import Pager
     from magento_pager.walk.paginator import Paginator
 
@@ -56,7 +57,7 @@ def share(_context: click.Context, _parameter: click.Parameter, text: str | None
     metavar="FILE",
     help="The report of the dump: says how rows were asked for, which, and since when.",
 )
-def verify(path: str, entity: str | None, **options: Any) -> None:
+def verify(path: str, entity: ListName | None, **options: Any) -> None:
     """Compare FILE, which `dump` made, with the shop, row by row, through another strategy than the dump's.
 
     Prints each difference: rows that are missing, extra or changed. Exit status 1 if there are any.
@@ -87,7 +88,7 @@ def verify(path: str, entity: str | None, **options: Any) -> None:
         click.get_current_context().exit(DIFFERENT)
 
 
-def _stored(path: str, entity: str | None) -> Stored:
+def _stored(path: str, entity: ListName | None) -> Stored:
     from magento_pager.export.stored import stored
 
     return stored(path, entity)
@@ -114,7 +115,7 @@ def _origin(path: Path, options: dict[str, Any]) -> Origin:
     return origin
 
 
-def _paginator(pager: Pager, entity: str, origin: Origin, options: dict[str, Any]) -> tuple[Paginator, str]:
+def _paginator(pager: Pager, entity: ListName, origin: Origin, options: dict[str, Any]) -> tuple[Paginator, str]:
     """What asks the shop, and how that differs from how the dump asked, in words."""
     from dataclasses import replace
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from magento_pager.export.sinks import Format
+    from magento_pager.lists import ListName
     from magento_pager.walk.reading import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
@@ -44,7 +45,7 @@ class Stored:
     layout: Layout
 
     @property
-    def entity(self) -> str:
+    def entity(self) -> ListName:
         """The list that the rows are of."""
         return self.layout.schema.name
 

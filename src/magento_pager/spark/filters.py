@@ -24,6 +24,8 @@ from magento_pager.walk.strategies import KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from magento_pager.lists import ListName
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -38,7 +40,7 @@ class Wanted:
         shops: names of the only shops that are wanted; None for all.
     """
 
-    entity: str
+    entity: ListName
     first: int = 0
     last: int = MAX_ID
     since: datetime | None = None

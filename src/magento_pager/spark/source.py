@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pyspark.sql.datasource import Filter
     from pyspark.sql.types import StructType
 
+    from magento_pager.lists import ListName
+
 SHOP_ERRORS = "shop_errors"
 OPTIONS = (
     "entity",
@@ -119,6 +121,7 @@ class MagentoDataSource(DataSource):
 
     @property
     def _entity(self) -> str:
+        _check_names(self.options)
         entity = self.options.get("entity", "")
         if entity not in LISTS and entity != SHOP_ERRORS:
             raise ValueError(f"the option entity is one of {', '.join(LISTS)} and {SHOP_ERRORS}, not {entity!r}")
@@ -139,20 +142,18 @@ class MagentoDataSource(DataSource):
 
     @property
     def _asked(self) -> Asked:
-        return asked(self._entity, self.options)
+        return asked(cast("ListName", self._entity), self.options)
 
 
-def asked(entity: str, options: Mapping[str, str]) -> Asked:
+def asked(entity: ListName, options: Mapping[str, str]) -> Asked:
     """What options ask for. Their names may be in any case.
 
     Raises:
         ValueError: one that cannot be right.
         OSError: the file of shops cannot be read.
     """
+    _check_names(options)
     given = {name.lower(): value for name, value in options.items()}
-    by_lower = {name.lower(): name for name in OPTIONS}
-    if unknown := sorted(given.keys() - by_lower.keys()):
-        raise ValueError(f"there is no option {unknown[0]!r}; the options are {', '.join(OPTIONS)}")
     on_error = given.get("onshoperror", "fail")
     if on_error not in {"fail", "skip"}:
         raise ValueError(f"the option onShopError is fail or skip, not {on_error!r}")
@@ -161,20 +162,39 @@ def asked(entity: str, options: Mapping[str, str]) -> Asked:
         raise ValueError("nothing is skipped silently: with onShopError=skip give the option shopErrors, a folder")
     if "shops" not in given:
         raise ValueError("give the option shops, the path of the file of shops")
-    since = datetime.fromisoformat(given["updatedsince"]) if "updatedsince" in given else None
-    if since is not None:
-        text_of(since)  # refuses a time without a zone
+    repair = given.get("repair", "false").lower()
+    if repair not in {"true", "false"}:
+        raise ValueError(f"the option repair is true or false, not {given['repair']!r}")
     return Asked(
-        Wanted(entity, since=since),
+        Wanted(entity, since=_since(given)),
         read_shops(given["shops"]),
         Behaviour(
             _seconds("patience", given, PATIENCE),
-            given.get("repair", "false").lower() == "true",
+            repair == "true",
             cast("Literal['fail', 'skip']", on_error),
             folder,
         ),
         Schedule(timedelta(seconds=_seconds("late", given, 600)), timedelta(seconds=_seconds("every", given, 600))),
     )
+
+
+def _check_names(options: Mapping[str, str]) -> None:
+    """Refuse an option that would be ignored."""
+    if unknown := sorted({name.lower() for name in options} - {name.lower() for name in OPTIONS}):
+        raise ValueError(f"there is no option {unknown[0]!r}; the options are {', '.join(OPTIONS)}")
+
+
+def _since(given: Mapping[str, str]) -> datetime | None:
+    """The time that the option `updatedSince` says."""
+    if "updatedsince" not in given:
+        return None
+    try:
+        since = datetime.fromisoformat(given["updatedsince"])
+    except ValueError:
+        form = "a time with a zone, such as 2024-05-01T10:00:00Z"
+        raise ValueError(f"the option updatedSince is {form}, not {given['updatedsince']!r}") from None
+    text_of(since)  # refuses a time without a zone
+    return since
 
 
 def _seconds(name: str, given: Mapping[str, str], default: float) -> float:

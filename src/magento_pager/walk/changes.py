@@ -83,7 +83,8 @@ def text_of(moment: datetime) -> str:
     """A moment as servers write and compare it: in UTC, to the second, which is rounded down.
 
     Raises:
-        ValueError: it does not say in which time zone it is.
+        ValueError: it does not say in which time zone it is, or is beyond all calendars in UTC.
+        TypeError: it is no datetime.
 
     >>> text_of(datetime.fromisoformat("2024-05-01T12:00:00.9+02:00"))
     '2024-05-01 10:00:00'
@@ -92,10 +93,18 @@ def text_of(moment: datetime) -> str:
     ...
     ValueError: 2024-05-01T00:00:00 is in no time zone, and shops keep UTC: say 2024-05-01T00:00:00Z, or which one it is
     """
+    given: object = moment
+    if not isinstance(given, datetime):
+        raise TypeError(
+            f"a time is an aware datetime, such as datetime(2024, 5, 1, tzinfo=timezone.utc), not {given!r}"
+        )
     if moment.utcoffset() is None:
         said = moment.isoformat()
         raise ValueError(f"{said} is in no time zone, and shops keep UTC: say {said}Z, or which one it is")
-    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(" ")
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(" ")
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is no time that UTC has") from None
 
 
 def usual(since: datetime) -> Condition:

@@ -1,0 +1,11 @@
+"""The names of the strategies, as a type and as values: plain data, quick to import."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+StrategyName: TypeAlias = Literal["auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"]
+"""A name by which a strategy may be chosen."""
+
+STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+"""The names by which a strategy may be chosen."""
