@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import operator as operators
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import magento_pager
-from magento_pager import FilterIgnoredError, Goal, IdRange, NoStrategyError, Query, Range, RemoteError
+from magento_pager import FilterIgnoredError, Goal, IdRange, NoStrategyError, Pager, Query, Range, RemoteError
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -249,3 +250,42 @@ def test_windows_follow_the_speed_of_the_server() -> None:
     fast, slow, again = (sorted(sizes[3:])[3] for sizes in rows.values())
     assert slow * 4 < fast
     assert slow * 4 < again
+
+
+DATES = [
+    ("orders", "created_at"),
+    ("orders", "updated_at"),
+    ("orders", "customer_dob"),
+    ("invoices", "order_created_at"),
+    ("shipments", "main_table.created_at"),
+    ("creditmemos", "updated_at"),
+    ("customers", "dob"),
+    ("customers", "CREATED_AT"),
+    ("products", "created_at"),
+    ("products", "special_from_date"),
+]
+
+
+@pytest.mark.parametrize(("entity", "field"), DATES)
+def test_a_date_column_wants_a_whole_date(entity: ListName, field: str) -> None:
+    """Of each list, before any shop is asked; what is sent is the beginning of the day."""
+    nobody: Any = None
+    with pytest.raises(ValueError, match=r"whole date, such as 2024-01-05"):
+        Pager(nobody).list(entity, where=[(field, "gteq", "2024-01")])
+    paginator = Pager(nobody).list(entity, strategy="range", where=[(field, "to", "2024-01-05")])
+    assert str(next(paginator.queries())).endswith(f"and {field} to '2024-01-05 00:00:00'")
+
+
+@pytest.mark.parametrize(("profile", "flavour"), [*NEW, ("1.4.1.1", "rpc")])
+@pytest.mark.parametrize("operator", ["gt", "gteq", "lt", "lteq", "from", "to", "eq", "neq"])
+def test_a_date_alone_is_its_midnight_on_every_version(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, operator: str
+) -> None:
+    """The rows are those that Python finds by comparing texts."""
+    shop = shop_of(profile, flavour)
+    compare = {"gteq": "ge", "from": "ge", "lteq": "le", "to": "le", "neq": "ne"}.get(operator, operator)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        rows = list(pager.orders(last=4000))
+        day = rows[len(rows) // 2]["created_at"][:10]
+        expected = [row for row in rows if getattr(operators, compare)(row["created_at"], f"{day} 00:00:00")]
+        assert list(pager.orders(last=4000, where=[("created_at", operator, day)])) == expected

@@ -30,6 +30,12 @@ ListName: TypeAlias = Literal["orders", "invoices", "shipments", "creditmemos", 
 """What users call the lists, in the library and on the command line."""
 Kind: TypeAlias = Literal["integer", "decimal", "datetime", "text"]
 """What a column holds."""
+DAYS = frozenset(
+    {"dob", "customer_dob"}
+    | {f"{name}_{end}_date" for name in ("special", "news") for end in ("from", "to")}
+    | {"custom_design_from", "custom_design_to"}
+)
+"""Columns and attributes of Magento's own that hold days, and are text in rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,15 @@ class ListSpec:
     def details(self) -> Mapping[str, Kind]:
         """The columns that only a record in full has, each with its kind."""
         return self.record.columns if self.record else {}
+
+    @property
+    def dates(self) -> frozenset[str]:
+        """The columns that a filter compares as dates: timestamps, and days, which rows hold as text.
+
+        >>> sorted(LISTS["customers"].dates & {"created_at", "dob", "email"})
+        ['created_at', 'dob']
+        """
+        return DAYS.union(name for name, kind in (*self.columns.items(), *self.details.items()) if kind == "datetime")
 
     def kind(self, column: str) -> Kind:
         """Return what a column holds; a column that is not declared holds text.

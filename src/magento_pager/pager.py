@@ -254,7 +254,7 @@ def _checked(
     asked = where if since is None else (*where, usual(since))
     return tuple(
         Condition(spec.spellings.get(one.field, one.field), one.operator, one.value)
-        for one in checked_where(asked, (KEY, spec.key))[: len(where)]
+        for one in checked_where(asked, (KEY, spec.key), spec.dates)[: len(where)]
     )
 
 

@@ -100,7 +100,8 @@ def _with_column(wanted: Wanted, condition: Condition | None) -> Wanted:
     if condition is None:
         return wanted
     try:
-        return replace(wanted, where=checked_where([*wanted.where, condition], (KEY, LISTS[wanted.entity].key)))
+        spec = LISTS[wanted.entity]
+        return replace(wanted, where=checked_where([*wanted.where, condition], (KEY, spec.key), spec.dates))
     except ValueError:  # a second condition on one column, or a value that some server misreads
         return wanted
 

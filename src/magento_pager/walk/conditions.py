@@ -9,7 +9,8 @@ means `=`, a second condition on a field is lost, a `?` in a value is replaced, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ OPERATORS = (
 """The operators a server knows. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
 
 _SPELT_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
+_LISTS = frozenset({"in", "nin", "finset"})  # their values are cut at commas
+_NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare a text, or nothing
+_TIME = "%Y-%m-%d %H:%M:%S"
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
@@ -82,13 +86,17 @@ class Query:
 
 
 def checked_where(
-    where: Iterable[Condition | tuple[str, str, str]], key_names: Collection[str] = ("entity_id",)
+    where: Iterable[Condition | tuple[str, str, str]],
+    key_names: Collection[str] = ("entity_id",),
+    dates: Collection[str] = (),
 ) -> tuple[Condition, ...]:
-    """A user's own conditions, once none of them can be misread by a server.
+    """Return a user's own conditions, once none of them can be misread by a server.
 
     Args:
         where: conditions, or (field, operator, value) triples. All must hold.
         key_names: the names of the key, which the walk needs for itself.
+        dates: columns that hold dates or times. What they are compared with is a whole date, to which 00:00:00 is
+            added, or a date and a time.
 
     Raises:
         ValueError: a condition that some server would silently misread; the message says which and what to do.
@@ -96,6 +104,8 @@ def checked_where(
 
     >>> checked_where([("status", "eq", "complete")])
     (Condition(field='status', operator='eq', value='complete'),)
+    >>> checked_where([("created_at", "gteq", "2024-01-05")], dates=["created_at"])
+    (Condition(field='created_at', operator='gteq', value='2024-01-05 00:00:00'),)
     >>> checked_where([("status", "equals", "complete")])
     Traceback (most recent call last):
     ...
@@ -108,7 +118,7 @@ are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, nu
         if reason := _refusal(condition, seen, {_column(name) for name in key_names}):
             raise ValueError(f"where {condition}: {reason}")
         seen.add(_column(condition.field))
-    return conditions
+    return tuple(_with_times(one) if _column(one.field) in dates else one for one in conditions)
 
 
 def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
@@ -140,6 +150,44 @@ def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
     if operator == "like":
         return have.isascii() and want.isascii() and "\\" not in want and not _like(want).fullmatch(have)
     return operator == "null"
+
+
+def full_time(text: str) -> str | None:
+    """Return a date or a time as columns hold it, with the time of day; None where it is no whole one.
+
+    >>> full_time("2024-02-29"), full_time("2023-02-29"), full_time("2024-01")
+    ('2024-02-29 00:00:00', None, None)
+    """
+    full = _moment(text) or ""
+    try:
+        datetime.strptime(full, _TIME)  # noqa: DTZ007  columns are in UTC
+    except ValueError:
+        return None
+    return full
+
+
+def _with_times(condition: Condition) -> Condition:
+    """Return a condition on a date column with the time of day in its value."""
+    if condition.operator in _NO_TIME:
+        return condition
+    values = condition.value.split(",") if condition.operator in _LISTS else [condition.value]
+    times = list(map(full_time, values))
+    if None in times:
+        raise ValueError(
+            f"where {condition}: {condition.field} is compared with a whole date, such as 2024-01-05, which means "
+            "00:00:00 of that day, or a date and a time in UTC, such as 2024-01-05 10:30:00; databases read other text "
+            f"as another date, or as none{_hint(condition.value)}"
+        )
+    return replace(condition, value=",".join(filter(None, times)))
+
+
+def _hint(value: str) -> str:
+    """What a time with a zone is in UTC."""
+    try:
+        time = datetime.fromisoformat(value)
+        return f". Did you mean {time.astimezone(UTC):{_TIME}}?" if time.utcoffset() is not None else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _as_condition(given: object) -> Condition:
@@ -196,9 +244,9 @@ def _order(have: str, want: str, *, text: bool) -> int | None:
     >>> _order("abc", "abd", text=False), _order("10.0000", "10abc", text=True)
     (None, None)
     """
-    readings: tuple[Callable[[str], Any], ...] = (_number, _moment)
-    for reading in readings:
-        left, right = reading(have), reading(want)
+    readings: tuple[tuple[Callable[[str], Any], Callable[[str], Any]], ...] = ((_number, _number), (_moment, full_time))
+    for of_column, of_operand in readings:
+        left, right = of_column(have), of_operand(want)
         if left is not None and right is not None:
             return int(left > right) - int(left < right)
         if left is not None:
