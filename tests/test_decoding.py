@@ -20,15 +20,20 @@ from magento_pager.shop.decoding import (
     Array,
     Forms,
     Leaf,
+    RecordShape,
     ReplyFaultError,
     ReplyShape,
     Struct,
+    UnpromisedReplyError,
     decode,
+    decode_record,
     decode_small,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from magento_pager.shop.decoding import Shape
 
 ORACLES: dict[Flavour, Oracle] = {"rpc": Oracle(wsdl("rpc")), "wsi": Oracle(wsdl("wsi"))}
 SHAPES: dict[Flavour, ReplyShape] = {flavour: oracle.shape("salesOrderList") for flavour, oracle in ORACLES.items()}
@@ -125,10 +130,8 @@ def test_texts_come_out_as_they_went_in(
 ) -> None:
     """Whatever a shop's texts hold, and however the reply is cut, rows are what was rendered and what zeep gives."""
     body = rendered(flavour, ({name: escape(text) for name, text in row.items()} for row in rows), broken=broken)
-    if broken:  # the server cannot tell an empty text from none but by the line break, nor that from a real one
-        expected = [{name: "" if text == "\n" else text for name, text in row.items()} for row in rows]
-    else:
-        expected = [{name: text for name, text in row.items() if text} for row in rows]
+    # From 1.8 on a server writes an empty text as a line break, which cannot be told from a real one.
+    expected = [{name: "" if broken and text == "\n" else text for name, text in row.items()} for row in rows]
     ours = decoded(flavour, body, size)
     assert ours == expected
     assert same_rows(ours, ORACLES[flavour].rows("salesOrderList", body), body)
@@ -203,6 +206,56 @@ def test_null_is_an_absent_key() -> None:
     assert decoded("rpc", body) == [{"order_id": "7"}]
 
 
+@pytest.mark.parametrize("size", [1, 1 << 16])
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_an_empty_text_is_no_null(flavour: Flavour, size: int) -> None:
+    """Up to 1.7 an empty text is an empty element, in rows that are parsed and in rows that are recognised."""
+    rows = [row | {"customer_note": "" if place % 2 else "said"} for place, row in enumerate(ROWS)]
+    rows += [{"order_id": "6", "customer_note": ""}, {"order_id": "7", "status": "", "customer_note": ""}]
+    body = rendered(flavour, rows, broken=False)
+    forms = Forms()
+    assert list(decode(cut(body, size), SHAPES[flavour], forms)) == rows
+    assert list(decode(cut(body, size), SHAPES[flavour], forms)) == rows
+
+
+def test_an_empty_text_is_null_where_wsi_requires_the_field() -> None:
+    """There a server up to 1.7 sends the same for both; one from 1.8 on sends a line break."""
+    fields = dict.fromkeys(("product_id", "name", "note"), STRING)
+    row = Struct("{urn:Magento}catalogProductEntity", fields, ordered=True, required=frozenset({"product_id", "name"}))
+    shape = replace(PRODUCTS["wsi"], row=row)
+    sent = [
+        f"<complexObjectArray><product_id>{number}</product_id><name></name><note></note></complexObjectArray>"
+        for number in range(1, 5)
+    ]
+    body = product_reply(*sent)
+    assert list(decode([body], shape)) == [{"product_id": str(number), "note": ""} for number in range(1, 5)]
+    body = body.replace(b"\n", b" ").replace(b"><", b">\n<")
+    assert list(decode([body], shape)) == [
+        {"product_id": str(number), "name": "", "note": ""} for number in range(1, 5)
+    ]
+
+
+def test_forms_do_not_outlive_an_upgrade() -> None:
+    """The same empty element is an empty text up to 1.7, and in WS-I it is NULL from 1.8 on."""
+    forms = Forms()
+    row = "<complexObjectArray><order_id>7</order_id><status></status></complexObjectArray>"
+    old = rendered("wsi", [], broken=False).replace(b"<result>", b"<result>" + row.encode() * 4)
+    new = old.replace(b"<SOAP-ENV:Body>", b"\n<SOAP-ENV:Body>")
+    for body, expected in ((old, {"status": ""}), (new, {}), (old, {"status": ""})):
+        assert list(decode([body], SHAPES["wsi"], forms)) == [{"order_id": "7"} | expected] * 4
+
+
+def test_a_form_is_no_form_where_a_field_is_nil() -> None:
+    """A field that is nil must stay empty, also in a row that is but for that like one read before."""
+    nil = '<status xsi:nil="true">%s</status>'
+    row = f'<item><order_id xsi:type="xsd:string">7</order_id>{nil}</item>'
+    body = rendered("rpc", [], broken=False).replace(b"Entity[0]", b"Entity[4]")
+    head, _, tail = body.partition(b"</result>")
+    rows = "".join(row % ("x" if place == 3 else "") for place in range(4)).encode()
+    with pytest.raises(MalformedReplyError, match="is nil and yet holds something"):
+        list(decode([head + rows + b"</result>" + tail], SHAPES["rpc"]))
+
+
 def test_forms_are_as_many_as_there_are() -> None:
     """More forms of row than are remembered, each twice, are read all the same."""
     names = [f"field_{number}" for number in range(12)]
@@ -259,9 +312,7 @@ def test_a_form_is_no_form_without_end_tags() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1 << 16])
-@pytest.mark.parametrize(
-    "before", [b"<junk>", b'<item xsi:type="ns1:salesOrderListEntity"/>\n<junk>\n<item>nothing</item>']
-)
+@pytest.mark.parametrize("before", [b"<junk>", b"<item><status/></item>\n<junk>\n<item>nothing</item>"])
 def test_look_alikes_are_not_recognised(before: bytes, size: int) -> None:
     """What looks like a row of a known form is none inside of something else, not even before that is refused."""
     end = b"</item>"
@@ -499,11 +550,151 @@ def test_a_row_that_is_none_is_refused(row: str, message: str | None, size: int)
             list(decode(cut(body, size), PRODUCTS["wsi"]))
 
 
-def test_a_list_in_a_row_that_miscounts_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("x[2]", "<category_ids> announces 2 rows and holds 1"),
+        ("x[]", "<category_ids> does not say how many rows it holds"),
+        ("x", "<category_ids> does not say how many rows it holds"),
+        ("", "<category_ids> does not say how many rows it holds"),
+    ],
+)
+def test_a_list_in_a_row_that_miscounts_is_refused(kind: str, message: str) -> None:
     """A list inside a row announces its length, too."""
-    ids = '<category_ids SOAP-ENC:arrayType="x[2]"><item>3</item></category_ids>'
-    with pytest.raises(MalformedReplyError, match="<category_ids> announces 2 rows and holds 1"):
+    ids = f'<category_ids SOAP-ENC:arrayType="{kind}"><item>3</item></category_ids>'
+    with pytest.raises(MalformedReplyError, match=message):
         list(decode([product_reply(f"<item><product_id>1</product_id>{ids}</item>")], PRODUCTS["rpc"]))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("size", [3, 1 << 16])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_row_without_fields_is_refused(count: int, size: int, *, broken: bool) -> None:
+    """Nothing is no row, neither where it is parsed nor, from the third on, where its form is known."""
+    body = rendered("rpc", [*ROWS[:2], *[{}] * count], broken=broken)
+    with pytest.raises(MalformedReplyError, match="a row is empty"):
+        list(decode(cut(body, size), SHAPES["rpc"]))
+
+
+LOST = "the bug of Magento 1.9.3.0, .* update the shop to 1.9.3.1 or later, or patch"
+TYPED = 'xsi:type="n:ArrayOfString"'
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_list_in_a_row_that_was_lost_is_refused(place: int) -> None:
+    """Magento 1.9.3.0 sends the text "Array" for a list in a row, and PHP a list without a length: it is not empty."""
+    empty = f'<category_ids SOAP-ENC:arrayType="xsd:string[0]" {TYPED}/>'
+    lists = [f"<category_ids {TYPED}/>" if number == place else empty for number in range(4)]
+    rows = [f"<item><product_id>{number}</product_id>{one}</item>" for number, one in enumerate(lists)]
+    body = product_reply(*rows).replace(
+        b'<n:catalogProductListResponse xmlns:n="urn:Magento">', b"<n:catalogProductListResponse>"
+    )
+    body = body.replace(
+        b"<e:Envelope", b'<e:Envelope xmlns:n="urn:Magento" xmlns:xsd="http://www.w3.org/2001/XMLSchema"'
+    )
+    with pytest.raises(MalformedReplyError, match=f"<category_ids> came without a length: {LOST}") as caught:
+        list(decode([body], PRODUCTS["rpc"]))
+    assert caught.value.remedy == "stop"
+    assert not isinstance(caught.value, UnpromisedReplyError)  # another WSDL would not help
+    good = body.replace(f"<category_ids {TYPED}/>".encode(), empty.encode())
+    assert [row["category_ids"] for row in decode([good], PRODUCTS["rpc"])] == [[]] * 4
+
+
+EMPTY_ITEM = '<item xsi:type="n:Item"/>'
+
+
+def record_reply(content: str) -> bytes:
+    """A reply to salesOrderInfo."""
+    return f"""<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:n="urn:Magento"
+          xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/" xmlns:xsd="http://www.w3.org/2001/XMLSchema"
+          xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body>
+        <n:reply><result>{content}</result></n:reply></e:Body></e:Envelope>""".encode()
+
+
+def order_shape(flavour: Flavour) -> RecordShape:
+    """An order with items and a payment."""
+    item, payment = (
+        Struct(f"{{urn:Magento}}{name}", {"name": STRING}, ordered=flavour == "wsi") for name in ("Item", "Payment")
+    )
+    items: Shape = Array("{urn:Magento}Items", item)
+    if flavour == "wsi":
+        several = frozenset({"complexObjectArray"})
+        items = Struct("{urn:Magento}Items", {"complexObjectArray": item}, ordered=True, repeated=several)
+    fields = {"items": items, "payment": payment}
+    order = Struct("{urn:Magento}Order", fields, ordered=flavour == "wsi")
+    return RecordShape("salesOrderInfo", "{urn:Magento}reply", "result", order)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "items"),
+    [
+        (
+            "rpc",
+            f'<items SOAP-ENC:arrayType="n:Item[2]" xsi:type="n:Items">{EMPTY_ITEM * 2}</items>',
+        ),
+        ("rpc", '<items SOAP-ENC:arrayType="n:Item[1]" xsi:type="n:Items">\n<item xsi:type="n:Item"></item>\n</items>'),
+        ("rpc", '<items SOAP-ENC:arrayType="n:Item[1]" xsi:type="n:Items"><item/></items>'),
+        ("rpc", '<items xsi:type="n:Items"/>'),
+        ("rpc", '<items xsi:type="n:Items">Array</items>'),
+        ("wsi", "<items><complexObjectArray/><complexObjectArray/></items>"),
+        ("wsi", "<items>\n<complexObjectArray/>\n</items>"),
+        ("wsi", "<items><complexObjectArray><name>a</name></complexObjectArray><complexObjectArray/></items>"),
+    ],
+)
+def test_a_list_in_a_record_that_was_lost_is_refused(flavour: Flavour, items: str) -> None:
+    """In records Magento 1.9.3.0 sends as many texts "Array" as there were items, and PHP an empty item for each."""
+    with pytest.raises(MalformedReplyError, match=LOST) as caught:
+        decode_record(record_reply(items), order_shape(flavour))
+    assert caught.value.remedy == "stop"
+
+
+@pytest.mark.parametrize(
+    ("flavour", "content", "expected"),
+    [
+        ("rpc", '<items SOAP-ENC:arrayType="n:Item[0]" xsi:type="n:Items"/>', {"items": []}),
+        ("rpc", '<items xsi:nil="true" xsi:type="n:Items"/>', {}),
+        ("rpc", '<payment xsi:type="n:Payment"/>', {"payment": {}}),
+        ("wsi", "<items/>", {}),
+        ("wsi", "<payment/>", {}),
+    ],
+)
+def test_a_record_may_lack_its_parts(flavour: Flavour, content: str, expected: dict[str, Any]) -> None:
+    """A list that is really empty says so, and an order may have no payment."""
+    assert decode_record(record_reply(content), order_shape(flavour)) == expected
+
+
+@pytest.mark.parametrize("count", [0, 5])
+@pytest.mark.parametrize(
+    "announced",
+    [
+        "",
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[-{}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[+{}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[{},{}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[][{}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[{}][{}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[ {} ]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[{}"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity{}"',
+        'SOAP-ENC:arrayType="[{}]"',
+        'SOAP-ENC:arrayType="{}"',
+        'SOAP-ENC:arrayType=""',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[\N{FULLWIDTH DIGIT FIVE}]"',
+        'SOAP-ENC:arrayType="ns1:salesOrderListEntity[%s{}]"' % ("0" * 5000),
+        'SOAP-ENC:arrayType="ns1:salesOrderInvoiceEntity[{}]"',
+        'SOAP-ENC:arrayType="xsd:string[{}]"',
+        'SOAP-ENC:arrayType="salesOrderListEntity[{}]"',
+        'xsi:nil="true"',
+    ],
+)
+def test_a_list_must_say_how_many_rows_it_holds(announced: str, count: int) -> None:
+    """In RPC; otherwise rows could be missing, or all of them, and nobody would know."""
+    body = rendered("rpc", ROWS[:count]).decode()
+    head, _, tail = body.partition(f'SOAP-ENC:arrayType="ns1:salesOrderListEntity[{count}]"')
+    assert tail
+    with pytest.raises(MalformedReplyError, match=r"does not say how many|holds '|is nil"):
+        decoded("rpc", (head + announced.replace("{}", str(count)) + tail).encode())
 
 
 DOCUMENT = {

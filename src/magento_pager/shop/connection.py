@@ -66,7 +66,7 @@ class Connection:
         bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
         server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
-        tells_empty: the shop's SOAP tells an empty text from NULL, as it does from 1.8 on; known once logged in.
+        tells_empty: the shop's SOAP writes an empty text as a line break, as it does from 1.8 on; known once logged in.
     """
 
     def __init__(self, url: str, user: str, key: str, options: HttpOptions | None = None) -> None:

@@ -4,8 +4,9 @@ What lives here: reading a reply as it arrives, and refusing every reply that is
 The shape of the reply is told as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
 
 A row comes out equal to what zeep gives for the same bytes, with three exceptions: numbers and booleans stay the
-server's text; a NULL (absent, nil or empty element) is an absent key; and a text of one line break is an empty text
-where the server writes a line break between all tags, as it does from 1.8 on (an empty element becomes a broken one).
+server's text; a NULL, which the server leaves out or marks as nil, is an absent key; and an empty text is `""`, where
+zeep has None or a line break. Up to 1.7 it is an empty element, as is a NULL in a required field of WS-I, which stays
+absent. From 1.8 on the server writes a line break between all tags, so that an empty text becomes one.
 
 Rows repeat: they differ in which columns are NULL and in what the columns say, and in nothing else. So every *form* of
 row (all its bytes but the texts) is parsed and checked once, in full. A later row that is the same form, byte for
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import Meaning, excerpt, is_page, meaning_of_words
+from magento_pager.shop.failures import Meaning, excerpt, is_page, lost_list, meaning_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ SOAP_12 = "{http://www.w3.org/2003/05/soap-envelope}"  # seen in one fault: what
 ARRAY_TYPE = "{http://schemas.xmlsoap.org/soap/encoding/}arrayType"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+TRUE = frozenset({"true", "1"})
 
 LONGEST_ROW = 1 << 22
 """Bytes that may come without the end of a row among them: the bound on memory, which a tree takes many times over."""
@@ -47,7 +49,7 @@ _REPLY_END = re.compile(rb"</([\w.-]+:)?(Envelope|methodResponse)\s*>")  # of SO
 _PHP_SPEAKS = re.compile(rb"\s*<br\s*/?>\s*<b>")  # how PHP begins a warning or an error that it shows
 _XML_CUT = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
-_ANNOUNCED = re.compile(r"\[([0-9]+)\]$")
+_ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
 _REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "#13": "\r"}  # those that PHP writes
 _REFERENCE = re.compile("&(amp|lt|gt|#13);")
@@ -140,6 +142,7 @@ class ReplyShape:
         type: the qualified name of that element's type.
         item: the tag of a row.
         row: the fields of a row.
+        counted: True where the element that holds the rows must say how many they are (RPC).
     """
 
     operation: str
@@ -148,6 +151,7 @@ class ReplyShape:
     type: str
     item: str
     row: Struct
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +174,22 @@ class RecordShape:
 class Forms:
     """The forms of row met so far, to be kept from reply to reply: they are the same in all replies of a list.
 
-    A form is a matter of bytes and means the same wherever prefixes stand for the same namespaces. Its length is the
-    number of forms. Several replies may be read at once.
+    A form is a matter of bytes and means the same wherever prefixes stand for the same namespaces and the server writes
+    line breaks between tags, or does not. Its length is the number of forms. Several replies may be read at once.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[Mapping[str | None, str], dict[tuple[bytes, ...], _Form]] = {}, {}
+        self._known: tuple[Mapping[str | None, str], bool, dict[tuple[bytes, ...], _Form]] = {}, False, {}
 
     def __len__(self) -> int:
-        return len(self._known[1])
+        return len(self._known[2])
 
-    def under(self, namespaces: Mapping[str | None, str]) -> dict[tuple[bytes, ...], _Form]:
-        """Those that hold under these prefixes; a server that takes up others begins anew."""
+    def under(self, namespaces: Mapping[str | None, str], *, line_broken: bool) -> dict[tuple[bytes, ...], _Form]:
+        """Return the forms that hold under these prefixes; a server that changes its ways begins anew."""
         known = self._known
-        if namespaces != known[0]:
-            known = self._known = namespaces, {}
-        return known[1]
+        if (namespaces, line_broken) != known[:2]:
+            known = self._known = namespaces, line_broken, {}
+        return known[2]
 
 
 def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = None) -> Generator[Row]:
@@ -299,40 +303,64 @@ class _Values:
         self.declares = True
         self.line_broken = False
 
-    def value(self, element: Element, shape: Shape) -> Any:
-        """The value of an element as zeep reads it; None for NULL."""
-        announced = len(element) if isinstance(shape, Array) else None
-        if self._check_attributes(element, shape.type, announced=announced):
+    def value(self, element: Element, shape: Shape, *, optional: bool = False) -> Any:
+        """Return the value of an element; None for NULL.
+
+        Args:
+            element: what was sent.
+            shape: what was promised.
+            optional: the element would have been left out if it were NULL.
+        """
+        if self._check_attributes(element, shape.type, array=isinstance(shape, Array)):
             if len(element) or element.text is not None:
                 raise self.refusal(f"<{element.tag}> is nil and yet holds something")
             return None
         if isinstance(shape, Leaf):
-            return self._text(element, shape)
+            return self._text(element, shape, optional=optional)
         if len(element) == 0 and not element.attrib:
             return None
         if isinstance(shape, Struct):
             return self._fields(element, shape)
-        values = (self.value(child, shape.item) for child in element)
+        if element.attrib:
+            if len(element) == 0 and ARRAY_TYPE not in element.attrib:
+                raise lost_list(self.operation, f"<{element.tag}> came without a length")
+            self._check_length(element, len(element))
+        values = (self._item(child, shape.item) for child in element)
         return [value for value in values if value is not None]
 
-    def _text(self, element: Element, shape: Leaf) -> str | None:
+    def _item(self, element: Element, shape: Shape) -> Any:
+        """The value of what stands in an array: never a record without any field."""
+        value = self.value(element, shape)
+        if isinstance(shape, Struct) and not shape.repeated and len(element) == 0 and element.get(NIL) not in TRUE:
+            raise lost_list(self.operation, f"a list holds an empty <{element.tag}>")
+        return value
+
+    def _text(self, element: Element, shape: Leaf, *, optional: bool) -> str | None:
         if len(element):
             raise self.refusal(f"<{element.tag}> holds markup where text was promised")
         text = element.text
+        if text is None:
+            return None if self._is_null(element, shape, optional=optional) else ""
         if text == "\n" and self.line_broken:
             return ""
-        if shape.integer and text is not None:
+        if shape.integer:
             self._check_integer(element.tag, text)
         return text
+
+    def _is_null(self, element: Element, shape: Leaf, *, optional: bool) -> bool:
+        """Return True where an element that is empty is NULL, not an empty text."""
+        return shape.integer or (XSI_TYPE not in element.attrib and (self.line_broken or not optional))
 
     def _fields(self, element: Element, shape: Struct) -> Row:
         self._check_tags([child.tag for child in element], shape)
         row: Row = {name: [] for name in shape.repeated}
         for child in element:
-            value = self.value(child, shape.fields[child.tag])
             if child.tag in shape.repeated:
-                row[child.tag].append(value)
-            elif value is not None:
+                row[child.tag].append(self._item(child, shape.fields[child.tag]))
+                continue
+            optional = shape.ordered and child.tag not in shape.required
+            value = self.value(child, shape.fields[child.tag], optional=optional)
+            if value is not None:
                 row[child.tag] = value
         return row
 
@@ -352,30 +380,40 @@ class _Values:
             if tags != sorted(tags, key=lambda tag: order[tag]):
                 raise self.refusal("the fields of a row are not in the order the WSDL declares")
 
-    def _check_attributes(self, element: Element, declared: str, *, announced: int | None) -> bool:
+    def _check_attributes(self, element: Element, declared: str, *, array: bool = False) -> bool:
         """Refuse an attribute that gives an element another meaning than declared; True where it says nil.
 
         Args:
             element: what bears the attributes.
             declared: the qualified name of its type.
-            announced: how many values it holds, where it is an array and may say so.
+            array: it may say how many values it holds, see `_check_length`.
         """
         nil = False
         for name, value in cast("dict[str, str]", element.attrib).items():
             if name == XSI_TYPE:
-                prefix, _, local = value.rpartition(":")
-                namespaces = element.nsmap if self.declares else self.namespaces
-                if f"{{{namespaces.get(prefix or None, '')}}}{local}" != declared:
+                if self._qualified(element, value) != declared:
                     raise self.refusal(f"<{element.tag}> is typed {value!r}, not {declared}")
-            elif name == NIL and value in {"true", "1", "false", "0"}:
-                nil = value in {"true", "1"}
-            elif name == ARRAY_TYPE and announced is not None:
-                said = _ANNOUNCED.search(value)
-                if said and int(said[1]) != announced:
-                    raise self.refusal(f"<{element.tag}> announces {said[1]} rows and holds {announced}")
-            else:
+            elif name == NIL and value in TRUE | {"false", "0"}:
+                nil = value in TRUE
+            elif name != ARRAY_TYPE or not array:
                 raise self.refusal(f"<{element.tag}> has an attribute {name}")
         return nil
+
+    def _check_length(self, element: Element, held: int) -> str:
+        """Refuse an array of RPC that does not say how many values it holds; return what it calls their type."""
+        text = element.get(ARRAY_TYPE)
+        announced = _ARRAY_TYPE.fullmatch(text or "")
+        if not announced:
+            raise self.refusal(f"<{element.tag}> does not say how many rows it holds (its arrayType is {text!r})")
+        if int(announced[2]) != held:
+            raise self.refusal(f"<{element.tag}> announces {announced[2]} rows and holds {held}")
+        return self._qualified(element, announced[1])
+
+    def _qualified(self, element: Element, name: str) -> str:
+        """The qualified name of what an attribute calls by a prefix."""
+        prefix, _, local = name.rpartition(":")
+        namespaces = element.nsmap if self.declares else self.namespaces
+        return f"{{{namespaces.get(prefix or None, '')}}}{local}"
 
     def _check_integer(self, name: str, text: str) -> None:
         if not _INTEGER.fullmatch(text) and not (text == "" and self.line_broken):
@@ -416,11 +454,12 @@ class _Rows(_Values):
         if form is None or texts is None:
             return None
         row: Row = dict(zip(form.names, texts, strict=True))
-        if "\n" in texts or "" in texts:
-            if self.line_broken:
-                row = {name: "" if text == "\n" else text for name, text in row.items() if text}
-            else:
-                row = {name: text for name, text in row.items() if text}
+        if "" in texts:
+            for name in form.nulls:
+                if row[name] == "":
+                    del row[name]
+        if self.line_broken and "\n" in texts:
+            row = {name: "" if text == "\n" else text for name, text in row.items()}
         for name in self._integers & row.keys():
             self._check_integer(name, row[name])
         self._count += 1
@@ -464,7 +503,11 @@ class _Rows(_Values):
         stray = next((child for child in result if child is not self._last), None)
         if stray is not None:
             raise self.refusal(f"<{stray.tag}> stands among the rows")
-        self._check_attributes(result, self._shape.type, announced=self._count)
+        if self._check_attributes(result, self._shape.type, array=True):
+            raise self.refusal(f"<{result.tag}> is nil")
+        counted = self._shape.counted or ARRAY_TYPE in result.attrib
+        if counted and self._check_length(result, self._count) != self._shape.row.type:
+            raise self.refusal(f"<{result.tag}> holds {result.get(ARRAY_TYPE)!r}, not {self._shape.row.type}")
 
     def _elements(self, segment: bytes) -> Iterator[Element]:
         """Feed the parser: the elements with the tag of a row that end in these bytes."""
@@ -494,7 +537,7 @@ class _Rows(_Values):
         self._last = element
         self._count += 1
         row = self.value(element, self._shape.row)
-        if row is None:
+        if row is None or len(element) == 0:
             raise self.refusal("a row is empty")
         return cast("Row", row)
 
@@ -506,14 +549,23 @@ class _Rows(_Values):
             return False
         self._result = element
         self.namespaces = element.nsmap
-        self._forms = self._memory.under(self.namespaces)
         self.line_broken = above[-1].text == "\n"
+        self._forms = self._memory.under(self.namespaces, line_broken=self.line_broken)
         return True
 
     def _learn(self, segment: bytes, element: Element) -> None:
         """Remember the form of a row that was parsed and passed every check."""
+        if any(NIL in field.attrib for field in element):  # which must stay empty
+            return
         parts = segment.split(b">")
-        form = _Form.of(parts, [child.tag for child in element])
+        row = self._shape.row
+        leaves = cast("Mapping[str, Leaf]", row.fields)
+        nulls = [
+            field.tag
+            for field in element
+            if self._is_null(field, leaves[field.tag], optional=row.ordered and field.tag not in row.required)
+        ]
+        form = _Form.of(parts, [field.tag for field in element], nulls)
         if form:
             self._forms[tuple(parts[1::2])] = form
 
@@ -524,16 +576,18 @@ class _Form:
 
     Attributes:
         names: of the fields, in order.
+        nulls: those that are NULL where they are empty, and not empty texts.
         markup: what stands before, between and behind their texts, with a place for each text.
         ends: the length of each field's end tag, less its last byte.
     """
 
     names: tuple[str, ...]
+    nulls: Sequence[str]
     markup: Sequence[bytes]
     ends: Sequence[int]
 
     @classmethod
-    def of(cls, parts: Sequence[bytes], names: Sequence[str]) -> _Form | None:
+    def of(cls, parts: Sequence[bytes], names: Sequence[str], nulls: Sequence[str]) -> _Form | None:
         """The form of a row, from its bytes split at each ">" and its fields' names; None where it has none.
 
         Where no tag is that of an empty element, a field takes two ">". If there are no more of them than so many
@@ -546,7 +600,7 @@ class _Form:
         for end, start in zip(ends, parts[3::2], strict=True):
             markup += [b"", end + b">" + start + b">"]
         markup[-1] = markup[-1][:-1]  # the last is followed by the end tag of the row, not by a start tag
-        return cls(tuple(names), markup, [len(end) for end in ends])
+        return cls(tuple(names), nulls, markup, [len(end) for end in ends])
 
     def texts(self, segment: bytes, parts: Sequence[bytes]) -> list[str] | None:
         """The texts of a row; None unless it is of this form and its texts are plain.

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.connection import ListSource
 from magento_pager.shop.decoding import Array, Leaf, Struct
-from magento_pager.shop.failures import fault_error
+from magento_pager.shop.failures import fault_error, lost_list
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader
@@ -63,7 +63,8 @@ OF_ALL_RECORDS = frozenset({"2", "3", "4", "5", "6", "WSDL", "Sender", "env:Vers
 """Codes of faults that are no matter of one record: the session, a right, the call itself."""
 
 _XSD = "{http://www.w3.org/2001/XMLSchema}"
-_WHOLE = re.compile(r"\s*[+-]?[0-9]+")
+_WHOLE = re.compile(r"\s*([+-]?)0*([0-9]*)", re.ASCII)
+_MOST = (1 << 63) - 1  # PHP's greatest int, where it stops counting
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,11 @@ def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
     Args:
         value: as decoded from SOAP or XML-RPC.
         promised: what the WSDL says of it.
-        tells_empty: this server's SOAP tells an empty text from NULL; before 1.8 both are an absent key.
+        tells_empty: this server's SOAP writes an empty text as a line break, as from 1.8 on; before that it is an
+            absent key, as a NULL is, in the fields that WS-I requires.
 
     Raises:
-        MalformedReplyError: a record is promised, and the value is something else.
+        MalformedReplyError: a record or a list is promised, and the value is something else.
 
     >>> number, text = Leaf(f"{_XSD}int", integer=True), Leaf(f"{_XSD}string")
     >>> address = Struct("address", {"city": text, "region_id": number, "fax": text}, ordered=False)
@@ -108,19 +110,29 @@ def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
     if value == []:
         value = {}  # which PHP cannot tell apart
     if not isinstance(value, Mapping):
-        raise MalformedReplyError(f"a {type(value).__name__} came instead of a record", remedy="isolate")
+        raise _misfit(value, "record")
     fields = {name: fitted(value.get(name), field, tells_empty=tells_empty) for name, field in promised.fields.items()}
-    return {name: one for name, one in fields.items() if one is not None} or None
+    blank = () if tells_empty else promised.required  # where SOAP sends an empty text as it sends NULL
+    return {name: one for name, one in fields.items() if one is not None and (one != "" or name not in blank)} or None
 
 
 def _fitted_list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:
     """The members of a list; PHP's lists are maps, and come with their keys where those are not 0, 1, 2 and so on."""
-    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    if not isinstance(value, Mapping | list | None):
+        raise _misfit(value, "list")
+    values = value.values() if isinstance(value, Mapping) else value or ()
     parts = (fitted(one, item, tells_empty=tells_empty) for one in values)
     return [part for part in parts if part is not None]
 
 
-def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str | None:
+def _misfit(value: Any, promised: str) -> MalformedReplyError:
+    """What a single value means where a list or a record is promised."""
+    if value == "Array":  # which is what PHP makes of one
+        return lost_list("XML-RPC", f"the text 'Array' came instead of a {promised}")
+    return MalformedReplyError(f"a {type(value).__name__} came instead of a {promised}", remedy="isolate")
+
+
+def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:
     """A single value as PHP writes it for SOAP, whatever it was for XML-RPC."""
     if promised.type == f"{_XSD}boolean":
         return "false" if not value or (isinstance(value, str) and value in {"0", "false"}) else "true"
@@ -128,15 +140,13 @@ def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str | None:
         value = "1" if value else ""
     text = value if isinstance(value, str) else "Array"  # which is what PHP makes of one
     if promised.integer:
-        found = _WHOLE.match(text)
-        return str(int(found[0])) if found else "0"
+        sign, digits = _WHOLE.match(text).groups()  # type: ignore[union-attr]  # it matches any text
+        return str(max(-_MOST - 1, min(_MOST, int(f"{sign}{digits[:20] or 0}"))))
     if promised.type == f"{_XSD}double":
         with suppress(ValueError):
             return f"{float(text):.14G}"
         return "0"
-    if tells_empty:
-        return "" if text == "\n" else text
-    return text or None
+    return "" if tells_empty and text == "\n" else text
 
 
 class _Way(Protocol):

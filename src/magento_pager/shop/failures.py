@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magento_pager.errors import FaultError, TransportError
+from magento_pager.errors import FaultError, MalformedReplyError, TransportError
 
 if TYPE_CHECKING:
     from magento_pager.errors import Remedy, RemoteError
@@ -183,6 +183,26 @@ def status_error(status: int, what: str, said: str, pause: float = 0.0) -> Trans
     quoted = f" It said: {said}" if said else ""
     return TransportError(
         f"{what}: HTTP {status}; {meaning.advice}.{quoted}", remedy=meaning.remedy, status=status, pause=pause
+    )
+
+
+def lost_list(operation: str, evidence: str) -> MalformedReplyError:
+    """Return the error for what Magento 1.9.3.0 makes of an array inside an array: the text "Array".
+
+    PHP then writes that text as a list without a length, or as a record without a field.
+
+    Args:
+        operation: what was called.
+        evidence: what came.
+
+    >>> print(lost_list("catalogProductList", "<category_ids> came as no list"))  # doctest: +ELLIPSIS
+    catalogProductList: <category_ids> came as no list: the bug of Magento 1.9.3.0, ... update the shop to 1.9.3.1...
+    """
+    return MalformedReplyError(
+        f"{operation}: {evidence}: the bug of Magento 1.9.3.0, which turns every list inside a reply into the text "
+        "'Array': update the shop to 1.9.3.1 or later, or patch processingMethodResult in "
+        "app/code/core/Mage/Api/Model/Server/Handler/Abstract.php as 1.9.3.1 has it",
+        remedy="stop",
     )
 
 

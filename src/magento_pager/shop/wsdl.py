@@ -237,8 +237,9 @@ def reply_shape(operation: Any) -> ReplyShape:
     row = shape_of(_item_type(element.type), {})
     if not isinstance(row, Struct):
         raise MalformedReplyError(f"{operation.name}: the WSDL promises a list of values, not of records")
-    item = "item" if _is_encoded_array(element.type) else element.type.elements[0][0]
-    return ReplyShape(operation.name, body.qname.text, result, element.type.qname.text, item, row)
+    counted = _is_encoded_array(element.type)
+    item = "item" if counted else element.type.elements[0][0]
+    return ReplyShape(operation.name, body.qname.text, result, element.type.qname.text, item, row, counted)
 
 
 def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
