@@ -26,7 +26,7 @@ from magento_pager.cli import run
 from magento_pager.fake import Shop, ShopFault
 from magento_pager.fake.api import faulty, whole
 from magento_pager.fake.profiles import profile
-from magento_pager.lists import LISTS
+from magento_pager.lists import LISTS, ListName
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
 from magento_pager.shop.details import MOST_AT_ONCE, Details, fitted
@@ -707,6 +707,72 @@ def test_what_fits_is_not_changed_again(value: Any, shape: Any, tells_empty: boo
         return
     assert fitted(once, shape, tells_empty=tells_empty) == once
     assert "null" not in json.dumps(once, default=str) or once is None or "null" in str(value)
+
+
+_TEXT = Leaf(f"{_XSD}string")
+_ITEM = Struct("item", {"sku": _TEXT}, ordered=False)
+_ITEMS = Struct("items", {"complexObjectArray": _ITEM}, ordered=True, repeated=frozenset({"complexObjectArray"}))
+
+
+@pytest.mark.parametrize("value", ["Array", ["Array", "Array"], {"1": "Array"}, [{"sku": "a"}, "Array"]])
+@pytest.mark.parametrize("promised", [Array("items", _ITEM), _ITEMS])
+def test_a_list_that_was_lost_is_not_empty(promised: Array | Struct, value: Any) -> None:
+    """By XML-RPC Magento 1.9.3.0 sends the text "Array" for a list, or for each of its items."""
+    with pytest.raises(MalformedReplyError, match=r"text 'Array' .* bug of Magento 1\.9\.3\.0") as caught:
+        fitted({"items": value}, Struct("order", {"items": promised}, ordered=False))
+    assert caught.value.remedy == "stop"
+
+
+@pytest.mark.parametrize("value", ["", "7,9", False, "array"])
+@pytest.mark.parametrize("promised", [Array("items", _ITEM), Array("ids", _TEXT), _ITEMS])
+def test_a_value_is_no_list(promised: Array | Struct, value: Any) -> None:
+    """Anything else in the place of a list costs the record; only NULL is a list without members."""
+    with pytest.raises(MalformedReplyError, match="came instead of a list") as caught:
+        fitted(value, promised)
+    assert caught.value.remedy == "isolate"
+    assert fitted(None, promised) == []
+
+
+def test_the_text_array_is_a_text_like_any_other() -> None:
+    """Where a text is promised: it is what PHP makes of an array there, and a product may be called so."""
+    assert fitted({"sku": "Array"}, _ITEM) == {"sku": "Array"}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("036", "36"),
+        ("-7 of 9", "-7"),
+        ("none", "0"),
+        ("9" * 5000, "9223372036854775807"),
+        ("-" + "9" * 99, "-9223372036854775808"),
+    ],
+)
+def test_a_number_is_cut_as_by_php(text: str, number: str) -> None:
+    """XML-RPC gives the text where SOAP gives PHP's int, which has 64 bits."""
+    assert fitted(text, Leaf(f"{_XSD}int", integer=True)) == number
+
+
+@pytest.mark.parametrize("way", ["soap", "xml-rpc"])
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+@pytest.mark.parametrize("name", ["orders", "invoices", "shipments", "creditmemos"])
+def test_a_shop_that_loses_lists_is_named(flavour: str, name: ListName, way: str) -> None:
+    """Magento 1.9.3.0 sends no items: the walk ends, and says what is wrong with the shop, also amid records."""
+    with (
+        Shop(profile="1.8.1.0", flavour=flavour, orders=600, no_xmlrpc=way == "soap") as shop,  # type: ignore[arg-type]  # a literal
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        records = in_full(pager, name, window=20)
+
+        def lose(page: Page) -> None:
+            shop.change(nested_arrays_lost=page.window.first >= 20)
+
+        rows: list[Row] = []
+        with pytest.raises(MalformedReplyError, match=r"bug of Magento 1\.9\.3\.0") as caught:
+            rows += before_details(records, lose)
+        assert way_of(records) == way
+        assert caught.value.cursor is not None
+        assert caught.value.cursor.next_id == 20
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ from magento_pager.lists import LISTS
 @click.option(
     "--broken-records", multiple=True, type=int, metavar="ID", help="An order whose record in full is a fault."
 )
+@click.option(
+    "--nested-arrays-lost", is_flag=True, help='As 1.9.3.0: an array inside an array becomes the text "Array".'
+)
 @click.option("--no-xmlrpc", is_flag=True, help="Nothing answers where XML-RPC should be.")
 @click.option("--base-url", default="", metavar="URL", help="The address the shop believes it has.")
 @click.option("--clock", default="", metavar="TIME", help="Where the shop's clock stands still, in UTC.")

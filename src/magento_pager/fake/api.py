@@ -17,7 +17,7 @@ from magento_pager.fake.addresses import addresses, owner
 from magento_pager.fake.data import STORE_VIEWS
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.poison import poisoned, spoiled
+from magento_pager.fake.poison import poisoned, shallow, spoiled
 from magento_pager.fake.replies import Encoder
 from magento_pager.fake.requests import read_request
 from magento_pager.fake.schema import ARRAYS
@@ -313,6 +313,8 @@ class Api:
         if settings.flavour == "wsi" and argument and request.texts[argument] is None:
             raise ShopFault(*MISSING_ARGUMENT)  # in RPC the method is called with a null instead
         result = self._result(operation.name, name, argument, request.texts, settings)
+        if settings.nested_arrays_lost:
+            result = shallow(result)
         self.take_time(1, context)
         return whole(200, REPLY_TYPE, context.encoder.reply(operation, result), replace(call, rows=1))
 

@@ -23,6 +23,9 @@ INVALID_UTF8 = b"Bj\xf6rn"
 CONTROL_CHARACTER = "A\x01B"
 """A name with a character that XML forbids."""
 
+TOO_DEEP = 2
+"""How many arrays an array may not be in on 1.9.3.0: the result, and one of its members."""
+
 _NAMES = frozenset({"billing_firstname", "shipping_firstname", "customer_firstname", "firstname"})
 """The columns of an order that hold the name."""
 
@@ -34,6 +37,8 @@ def poisoned(rows: Iterable[Row], listing: Listing, settings: Settings) -> Itera
         ShopFault: while iterating, at an order that two billing addresses make appear twice.
     """
     marked = settings.duplicate_address | settings.invalid_utf8 | settings.control_characters
+    if settings.nested_arrays_lost:
+        rows = ([shallow(value, TOO_DEEP) for value in row] for row in rows)
     return _poisoned(rows, listing, settings) if marked and listing.name == "orders" else rows
 
 
@@ -41,6 +46,25 @@ def spoiled(record: Mapping[str, Value], settings: Settings) -> Mapping[str, Val
     """The full record of an order with what the settings put into it, its addresses included."""
     name = _name(int(str(record["order_id"])), settings)
     return record if name is None else {field: _spoiled(field, value, name) for field, value in record.items()}
+
+
+def shallow(value: Value, depth: int = 0) -> Value:
+    """Return a result with the text "Array" for each array inside an array of it, as 1.9.3.0 lets it out.
+
+    Args:
+        value: the result, or a part of it.
+        depth: how many arrays that part is in: 0 for the result itself.
+
+    >>> shallow({"order_id": 3, "items": [{"sku": "a"}, {"sku": "b"}], "payment": {"method": "checkmo", "more": []}})
+    {'order_id': 3, 'items': ['Array', 'Array'], 'payment': {'method': 'checkmo', 'more': 'Array'}}
+    """
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if depth == TOO_DEEP:
+        return "Array"
+    if isinstance(value, Mapping):
+        return {name: shallow(one, depth + 1) for name, one in value.items()}
+    return [shallow(one, depth + 1) for one in value]
 
 
 def _spoiled(field: str, value: Value, name: str | bytes) -> Value:

@@ -287,6 +287,8 @@ class Encoder:
         if isinstance(value, Mapping):
             parts = [self._element(one, value.get(one.name), known) for one in known[field.type]]
             return self._closed(self._tag(field.name, field.type), field.name, "".join(parts))
+        if value is not None and (field.type in ARRAYS or field.type in known):
+            return f"{self._tag(field.name, field.type)}/>"  # PHP finds no member in a scalar, and counts none
         text = None if value is None else _scalar(value, field.type, self.profile)
         if text is not None:
             return f"{self._tag(field.name, field.type)}>{text}</{field.name}>"

@@ -49,6 +49,8 @@ class Settings:
         invalid_utf8: ids of orders with a name that is not UTF-8.
         control_characters: ids of orders with a name that contains a control character.
         broken_records: ids of orders that a list has, but whose record in full is a fault.
+        nested_arrays_lost: the bug of 1.9.3.0: each array inside an array of a result leaves the shop as the text
+            "Array", such as the items of an order, or the ids of categories in a list of products.
         no_xmlrpc: nothing answers where XML-RPC should be.
         base_url: the address the shop believes it has, as `http://shop.example/`. A request for another host is
             answered as a live shop does: the WSDL redirects, a call is a fault. Empty: the host of each request.
@@ -78,6 +80,7 @@ class Settings:
     invalid_utf8: frozenset[int] = frozenset()
     control_characters: frozenset[int] = frozenset()
     broken_records: frozenset[int] = frozenset()
+    nested_arrays_lost: bool = False
     no_xmlrpc: bool = False
     base_url: str = ""
     clock: str = ""

@@ -63,6 +63,7 @@ class Knobs(TypedDict, total=False):
     invalid_utf8: Collection[int]
     control_characters: Collection[int]
     broken_records: Collection[int]
+    nested_arrays_lost: bool
     no_xmlrpc: bool
     base_url: str
     clock: str

@@ -16,7 +16,7 @@ from xml.parsers.expat import ExpatError
 from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, whole
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.poison import poisoned
+from magento_pager.fake.poison import poisoned, shallow
 from magento_pager.fake.profiles import Parser
 from magento_pager.fake.replies import legible
 from magento_pager.fake.tables import TABLES
@@ -69,6 +69,8 @@ class XmlRpc:
             method, arguments = _read(body)
             call = Call(method)
             result, rows = self._called(method, arguments, context.settings)
+            if context.settings.nested_arrays_lost:
+                result = shallow(result)
             self.api.take_time(rows, context)
             call = replace(call, rows=rows)
             text = _dumped((result,))
