@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import cells
 from benchmarks.runs import measured, serving
 from conftest import missing
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
+    "cells",
     "decode",
     "details",
     "dump",
@@ -78,6 +80,81 @@ def test_a_shop_elsewhere_obeys(tmp_path: Path) -> None:
         assert shop.calls() == []
         with pytest.raises(RuntimeError, match="no command"):
             shop.obey(dance=True)
+
+
+def test_a_cell_is_recorded_whole_and_after_stops(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows, calls by kind and the checkpoint are recorded, of a dump that is resumed after each page as well."""
+    wanted = [cells.Cell("20.0.20", "wsi", "creditmemos", variant) for variant in ("sqlite", "resume ndjson")]
+    plain, resumed = cells.recorded_shop(wanted).values()
+    assert (plain["exit"], resumed["exit"]) == (0, 0)
+    assert (plain["report"]["rows"], resumed["report"]["rows"]) == (50, 48)
+    assert (plain["largest"], plain["calls"]["salesOrderCreditmemoList rows"]) == (48, 2)
+    assert (plain["calls"]["login"], resumed["calls"]["login"] > 1) == (1, True)
+    assert plain["checkpoint"]["content.cursor.next_id"] == 2**32 > resumed["checkpoint"]["content.cursor.next_id"]
+    assert "20.0.20 wsi: 2 cells" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_cells_of_one_checkout_are_the_same_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A quick recording has a cell of each variant that did what it is for, and a second one is no different."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for path in (before, after):
+        assert cells.main(["record", str(path), "--quick"]) == 0
+    recording = json.loads(before.read_text())
+    by_variant = {name.split(" ", 3)[3]: cell for name, cell in recording.items()}
+    assert by_variant.keys() == set(cells.VARIANTS)
+    for variant, cell in by_variant.items():
+        if variant.startswith("by ") and cell["exit"] == 1:  # no list of every version can be walked by each
+            assert cell["report"]["error"], variant
+            continue
+        assert cell["exit"] == 3 * ("poison" in variant), variant
+        assert len(cell["output"]) == 1, variant
+        assert cell["calls"]["login"] > 4 * ("resume" in variant), variant
+        assert any(kind.endswith(" rows") for kind in cell["calls"]), variant
+        assert bool(cell["checkpoint"]) is ("resume" in variant or "sqlite" in variant), variant
+    assert recording == json.loads(after.read_text())
+    assert cells.main(["compare", str(before), str(after)]) == 0
+    printed = capsys.readouterr().out
+    assert "differing: none\nnew keys: none\n" in printed
+    assert "(1.000)" in printed
+    assert "more calls" not in printed
+
+
+def test_cells_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other bytes, statuses and report values fail, new keys and checkpoints do not, and more calls are named."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    cell = {
+        "exit": 0,
+        "output": {"out.csv": "a:1"},
+        "report": {"rows": 1},
+        "checkpoint": {"offset": 1},
+        "calls": {"login": 1, "salesOrderList rows": 1},
+        "largest": 1,
+    }
+
+    def compared(status: int, *ignored: str, **changed: Any) -> str:
+        before.write_text(json.dumps({"one": cell, "other": cell}))
+        after.write_text(json.dumps({"one": cell, "other": cell | changed, "more": cell}))
+        assert cells.main(["compare", str(before), str(after), *ignored]) == status
+        return capsys.readouterr().out
+
+    assert "2 cells in both, 0 only before, 1 only after\n" in compared(0)
+    assert "differs: other: exit 0 -> 3\n" in compared(1, exit=3)
+    assert "differs: other: output {'out.csv': 'a:1'} -> {'out.csv': 'b:1'}\n" in compared(1, output={"out.csv": "b:1"})
+    assert "differs: other: output " in compared(1, output={"out.csv": "a:1", "out.csv.part": "a:1"})
+    assert "differs: other: report.rows 1 -> 2\n" in compared(1, report={"rows": 2})
+    assert "differing: none" in compared(0, "--ignore", "report.rows", report={"rows": 2})
+    assert "new keys: report.late in 1 cells" in compared(0, report={"rows": 1, "late": 0})
+    assert "differing: checkpoint.offset in 1 cells" in compared(0, checkpoint={"offset": 2})
+    fewer = compared(0, calls={"login": 1})
+    assert "calls of auto, all: 4 -> 3 (0.750)" in fewer
+    assert "calls of auto, rows: 2 -> 1 (0.500)" in fewer
+    assert "more calls" not in fewer
+    more = compared(0, calls={"login": 1, "salesOrderList checks": 2}, largest=7)
+    assert "more calls: other: 2 -> 3\n" in more
+    assert "largest reply after: 7 rows, other\n" in more
+    after.write_text("{}")
+    assert cells.main(["compare", str(before), str(after)]) == 1
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
