@@ -31,7 +31,7 @@ from magento_pager.errors import CheckpointMismatchError, FaultError
 from magento_pager.export.checkpoints import Fingerprint
 from magento_pager.export.increments import State, held
 from magento_pager.fake import Shop
-from magento_pager.fake.tables import TABLES
+from magento_pager.fake.lists import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -56,8 +56,8 @@ def text(moment: datetime) -> str:
 
 def stamps(shop: Shop, entity: str) -> list[tuple[str, int]]:
     """When each row was changed, and its id, the last change first."""
-    at = list(TABLES[entity].columns).index("updated_at")
-    rows = zip(cast("Database", shop.database).rows(TABLES[entity]), shop.database.ids(entity), strict=True)
+    at = list(LISTINGS[entity].table.columns).index("updated_at")
+    rows = zip(cast("Database", shop.database).rows(LISTINGS[entity].table), shop.database.ids(entity), strict=True)
     return sorted(((str(row[at]), number) for row, number in rows), reverse=True)
 
 

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magento_pager.fake.lists import listing
+from magento_pager.fake.lists import LISTINGS, listing
 from magento_pager.fake.profiles import PROFILES
-from magento_pager.fake.tables import ADDRESS, TABLES
+from magento_pager.fake.tables import ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,10 @@ class Filters:
 def random_filters(seed: int, count: int, database: Database) -> Iterator[Filters]:
     """So many list calls; their values are mostly out of the rows of a shop, as they are or bent a little."""
     drawn = random.Random(seed)  # noqa: S311 -- the same each time
-    cells = {table.name: list(zip(*database.rows(table), strict=True)) for table in (*TABLES.values(), ADDRESS)}
+    cells = {
+        table.name: list(zip(*database.rows(table), strict=True))
+        for table in (*(one.table for one in LISTINGS.values()), ADDRESS)
+    }
 
     def condition(name: str) -> tuple[str, str, str]:
         field = drawn.choice(FIELDS[name].split())
@@ -95,11 +98,11 @@ def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tup
     column = {"set": "attribute_set_id", "type": "type_id"}.get(column, column)
     places = [
         (table.name, list(table.columns).index(one))
-        for table in (TABLES[name], ADDRESS)
+        for table in (LISTINGS[name].table, ADDRESS)
         for one in (column, column.removeprefix("billing_").removeprefix("shipping_"))
         if one in table.columns
     ]
-    table, place = drawn.choice(places[:1] * 3 + [(TABLES[name].name, 0)])
+    table, place = drawn.choice(places[:1] * 3 + [(LISTINGS[name].table.name, 0)])
     return str(drawn.choice(cells[table][place]))
 
 

@@ -33,8 +33,8 @@ from magento_pager.fake.wsdl import wsdl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from magento_pager.fake.declarations import Operation
     from magento_pager.fake.profiles import Flavour
-    from magento_pager.fake.schema import Operation
 
 FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
 PLAYED = {name: PROFILES[name] for name in ("20.0.20", "1.7.0.2")}

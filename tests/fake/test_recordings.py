@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from magento_pager.fake.lists import Field
+    from magento_pager.fake.declarations import Field
     from magento_pager.fake.profiles import Flavour, Profile
 
 FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")

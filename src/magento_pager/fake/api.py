@@ -49,16 +49,7 @@ ACCESS_DENIED = ("2", "Access denied.")
 SESSION_EXPIRED = ("5", "Session expired. Try to relogin.")
 BROKEN = ("1", "Call to a member function getMethod() on bool")
 
-_RECORDS = {
-    "salesOrderInfo": ("orders", "orderIncrementId"),
-    "salesOrderInvoiceInfo": ("invoices", "invoiceIncrementId"),
-    "salesOrderShipmentInfo": ("shipments", "shipmentIncrementId"),
-    "salesOrderCreditmemoInfo": ("creditmemos", "creditmemoIncrementId"),
-    "customerCustomerInfo": ("customers", "customerId"),
-    "customerAddressList": ("customers", "customerId"),
-    "customerAddressInfo": ("customers", "addressId"),
-    "catalogProductInfo": ("products", "productId"),
-}
+_DETAILS = {one.name: (name, one.inputs[1].name) for name, listed in LISTINGS.items() for one in listed.details}
 """The operations that give a record or what belongs to it: of which list, and the argument that names it."""
 
 
@@ -305,7 +296,7 @@ class Api:
             self.take_time(0, context)
             return whole(200, REPLY_TYPE, context.encoder.reply(operation, result), call)
         lists = {listing(name, settings.profile).operation: name for name in settings.profile.lists}
-        name, argument = _RECORDS.get(operation.name, (lists.get(operation.name), ""))
+        name, argument = _DETAILS.get(operation.name, (lists.get(operation.name), ""))
         self.admit(request.texts["sessionId"], settings)
         self.permit(name, settings)
         if operation.name in lists:
@@ -381,8 +372,9 @@ def _narrow(asked: Listing) -> Listing:
     >>> _narrow(LISTINGS["orders"]).columns, _narrow(LISTINGS["products"]).columns
     (('order_id',), ('product_id', 'category_ids', 'website_ids'))
     """
-    kept = {asked.key_field, *(field.name for field in asked.fields if field.type in ARRAYS)}
-    return replace(asked, columns=tuple(column for column in asked.columns if column in kept))
+    return replace(
+        asked, fields=tuple(one for one in asked.fields if one.name == asked.key_field or one.type in ARRAYS)
+    )
 
 
 def _conditions(filters: Filters) -> tuple[tuple[str, str, str], ...]:

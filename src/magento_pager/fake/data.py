@@ -11,10 +11,11 @@ of several lines, orders of guests, orders without anything to ship.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from magento_pager.fake.tables import TABLES
+from magento_pager.fake.lists import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +34,18 @@ class Recipe:
             of them; `parent`, the id of an order; the tables `person` and `view`, a customer's name and a store view;
             and `o`, the order of that id.
         defaults: columns and the value that all rows have; the columns in neither are NULL.
-        drawn: which of `DRAWN` the values use.
+        share: how many rows there are for how many orders, if nothing else is said.
     """
 
     values: Mapping[str, str]
     defaults: Mapping[str, Cell] = field(default_factory=dict)
-    drawn: tuple[str, ...] = ()
+    share: tuple[int, int] = (1, 1)
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Which of `DRAWN` the values use."""
+        words = set(re.findall(r"\w+", " ".join(self.values.values())))
+        return tuple(name for name in DRAWN if name in words)
 
 
 PEOPLE: Sequence[tuple[str, str | None]] = (
@@ -173,7 +180,6 @@ _ORDERS = Recipe(
         "email_sent": 1,
         "paypal_ipn_customer_notified": 0,
     },
-    drawn=("created", "goods", "total"),
 )
 
 _ADDRESS_VALUES = {
@@ -205,6 +211,11 @@ ADDRESSES: Sequence[tuple[Recipe, str]] = (
 )
 """The addresses of orders, and which orders have such a one."""
 
+_DATED = {
+    "entity_id": "id",
+    "created_at": "created",
+    "updated_at": "datetime(created, '+' || (b * 37) || ' seconds')",
+}
 _DOCUMENT = {
     "entity_id": "id",
     "order_id": "parent",
@@ -248,20 +259,18 @@ _CUSTOMERS = Recipe(
         "disable_auto_group_change": 0,
         "created_in": "Default Store View",
     },
-    drawn=("created",),
+    share=(3, 10),
 )
 
 _PRODUCTS = Recipe(
     values={
-        "entity_id": "id",
+        **_DATED,
         "type_id": "CASE WHEN a % 10 < 8 THEN 'simple' WHEN a % 10 < 9 THEN 'configurable' ELSE 'virtual' END",
         "sku": "printf('SKU-%05d', id)",
         "name": "CASE WHEN c % 97 <> 0 THEN 'Product ' || id || ' Größe ' || person.first END",
         "price": "goods",
         "weight": f"{_ITEMS} || '.0000'",
         "url_key": "'product-' || id",
-        "created_at": "created",
-        "updated_at": "datetime(created, '+' || (b * 37) || ' seconds')",
         "category_ids": "CASE WHEN b % 3 = 0 THEN '' WHEN b % 3 = 1 THEN 2 + a % 30 ELSE 2 + a % 9 || ',' || 20 END",
         "website_ids": "CASE WHEN c % 40 = 0 THEN '' ELSE '1' END",
     },
@@ -277,7 +286,7 @@ _PRODUCTS = Recipe(
         "short_description": "Nothing",
         "options_container": "container1",
     },
-    drawn=("created", "goods"),
+    share=(3, 20),
 )
 
 RECIPES: Mapping[str, Recipe] = {
@@ -285,16 +294,16 @@ RECIPES: Mapping[str, Recipe] = {
     "invoices": Recipe(
         {**_DOCUMENT, **_AMOUNTS, "total_qty": f"{_ITEMS} || '.0000'"},
         {**_RATES, **_CURRENCIES, "state": 2, "tax_amount": "0.0000", "base_tax_amount": "0.0000"},
-        ("created", "goods", "total"),
+        share=(13, 20),
     ),
     "shipments": Recipe(
         {**_DOCUMENT, "total_qty": f"{_ITEMS} || '.0000'", "customer_id": "o.customer_id"},
-        drawn=("created",),
+        share=(1, 2),
     ),
     "creditmemos": Recipe(
         {**_DOCUMENT, **_AMOUNTS, "invoice_id": "CASE WHEN a % 2 THEN 1 + b END"},
         {**_RATES, **_CURRENCIES, "state": 2, "adjustment": "0.0000", "base_adjustment": "0.0000"},
-        ("created", "goods", "total"),
+        share=(1, 20),
     ),
     "customers": _CUSTOMERS,
     "products": _PRODUCTS,
@@ -352,23 +361,13 @@ def ids(count: int) -> Iterator[int]:
         yield at
 
 
-SHARES: Mapping[str, tuple[int, int]] = {
-    "invoices": (13, 20),
-    "shipments": (1, 2),
-    "creditmemos": (1, 20),
-    "customers": (3, 10),
-    "products": (3, 20),
-}
-"""How many rows a list has for so many orders, if nothing else is said."""
-
-
 def sizes(orders: int) -> dict[str, int]:
     """The rows of each list in a shop of so many orders.
 
     >>> sizes(2000)
     {'orders': 2000, 'invoices': 1300, 'shipments': 1000, 'creditmemos': 100, 'customers': 600, 'products': 300}
     """
-    return {"orders": orders, **{name: orders * times // of for name, (times, of) in SHARES.items()}}
+    return {name: orders * recipe.share[0] // recipe.share[1] for name, recipe in RECIPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,16 +402,16 @@ def read_rows(path: Path) -> dict[str, Rows]:
 
 def _rows(where: str, name: str, one: object) -> Rows:
     """One list of such a file."""
-    if name not in TABLES:
-        raise ValueError(f"{where}: no such list; the lists are {', '.join(TABLES)}")
+    if name not in LISTINGS:
+        raise ValueError(f"{where}: no such list; the lists are {', '.join(LISTINGS)}")
     if not isinstance(one, dict) or not isinstance(one.get("columns"), list) or not isinstance(one.get("rows"), list):
         raise ValueError(f"{where}: columns and rows are expected")  # noqa: TRY004 -- a value of the file, not a type
-    columns = tuple(map(str, one["columns"]))
+    table, columns = LISTINGS[name].table, tuple(map(str, one["columns"]))
     if "entity_id" not in columns:
         raise ValueError(f"{where}: the column entity_id is missing")
     for column in columns:
-        if column not in TABLES[name].columns:
-            raise ValueError(f"{where}: {TABLES[name].name} has no column {column!r}")
+        if column not in table.columns:
+            raise ValueError(f"{where}: {table.name} has no column {column!r}")
     for number, row in enumerate(one["rows"]):
         if not isinstance(row, list) or len(row) != len(columns):
             raise ValueError(f"{where}: row {number} has not {len(columns)} values")

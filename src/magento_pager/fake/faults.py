@@ -29,6 +29,11 @@ class ShopFault(Exception):  # noqa: N818 -- "fault" is what SOAP calls it
         self.status = status
 
 
+def same_id(order: object) -> ShopFault:
+    """Return the fault of a list with an order that comes twice: a collection refuses a second row of the same id."""
+    return ShopFault("1", f'Item (Mage_Sales_Model_Order) with the same id "{order}" already exist')
+
+
 class PhpFatal(Exception):  # noqa: N818 -- "fatal" is what PHP calls it
     """PHP died: what the client gets is not SOAP.
 

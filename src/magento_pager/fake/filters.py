@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.profiles import Builder, Parser
-from magento_pager.fake.tables import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from magento_pager.fake.lists import Listing
     from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.tables import Attributes
 
 Simple: TypeAlias = "Sequence[tuple[str, str]]"
 """The entries of `filter`, in the order sent: field and value."""
@@ -63,8 +63,8 @@ def conditions(profile: Profile, flavour: Flavour, listing: Listing, simple: Sim
     where: list[str] = []
     joined: dict[str, str] = {}
     for field, condition in parsed(profile, flavour, listing, simple, complex_):
-        if listing.eav:
-            column = _attribute(profile, listing, field, joined)
+        if listing.attributes:
+            column = _attribute(profile, listing, listing.attributes, field, joined)
             sql = _built(profile, column, condition)
             replaced = profile.replaces_marks_eav
         else:
@@ -103,7 +103,7 @@ def parsed(
         broken = chain(((operator, value) for _, operator, value in complex_), (("", "") for _ in simple))
         return [(aliases.get(field, field), value) for field, value in broken]
     triples = [(field, operator, _split(profile, operator, value)) for field, operator, value in complex_]
-    return _PARSERS[profile.parsers[listing.name]](simple, triples, aliases)
+    return _PARSERS[profile.parsers.get(listing.name, profile.parser)](simple, triples, aliases)
 
 
 _Triples: TypeAlias = "Sequence[tuple[str, str, Value]]"
@@ -192,9 +192,8 @@ def quoted_name(name: str) -> str:
     return ".".join("`" + part.replace("`", "``") + "`" for part in name.split("."))
 
 
-def _attribute(profile: Profile, listing: Listing, field: str, joined: dict[str, str]) -> str:
+def _attribute(profile: Profile, listing: Listing, known: Attributes, field: str, joined: dict[str, str]) -> str:
     """The SQL name of an attribute of customers or products; one that has its own table is added to `joined`."""
-    known = ATTRIBUTES[listing.name]
     code = field.lower()
     if field in known.exact or code in known.static:
         return quoted_name(f"e.{field}")

@@ -1,87 +1,97 @@
-"""The six lists: what they are called, what their rows hold, how they fail. Data, no behaviour.
+"""The lists: what they are called, which table is behind them, what their rows hold, how they fail. Data.
 
-Field names and their order are those of the WSDL; which of them a server fills is from the recorded replies and from
-the SELECT of each list. Nothing here depends on rows or on SQL.
+Field names and their order are those of the WSDL. A server fills those that the table behind the list has; what else
+could be said of a list follows from what is said here: operations, types, paths, columns. Rows are made up in `data`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from magento_pager.fake import tables
+from magento_pager.fake.declarations import Field, Operation, operation, optional_fields, read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from magento_pager.fake.profiles import Profile
+    from magento_pager.fake.tables import Attributes, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One element of a row type.
-
-    Attributes:
-        name: the element.
-        type: `xsd:string`, `xsd:int`, `xsd:boolean`, or the name of a type of the WSDL itself, without a prefix.
-        required: declared without `minOccurs="0"`: a NULL is sent as nil instead of being left out.
-    """
-
-    name: str
-    type: str = "xsd:string"
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One list operation.
+    """One list.
 
     Attributes:
         name: as on the command line.
-        operation: the SOAP operation.
-        resource: the resource of XML-RPC; its list method is `resource.list`.
+        operation: the SOAP operation, which ends in `List`.
         table: the table behind `main_table` (or `e`, on EAV lists).
-        model: the PHP class of one row, as it appears in faults.
-        aliases: filter names that stand for a column.
-        key_field: the field of a row that carries `entity_id`.
-        eav: customers and products: fields are attributes, aliases of tables do not work.
-        joined: orders: two address tables are joined, so that bare column names can be ambiguous.
-        row_type: the WSDL type of a row.
-        array_type: the WSDL type of the whole list.
         fields: the declared fields of a row, in order.
-        columns: the names of those that a server fills, in declared order: the shape of the tuples of `select`.
+        since: the first version that has the list and its details.
+        row_type: the WSDL type of a row; if not given, that of a `salesCouponList` is `salesCouponEntity`.
+        resource: the resource of XML-RPC; if not given, that of a `salesCouponList` is `sales_coupon`.
+        key_field: the field of a row that carries `entity_id`; if not given, that of `coupons` is `coupon_id`.
+        inputs: the arguments of the operation.
         rpc_result: the part of an RPC reply that holds the list; in WS-I it is always `result`.
-        filter_fault: the code of an invalid field name caught by the API.
+        details: the operations that give one record, or what belongs to it; the second argument of each names it.
+        selected: the columns that the shop selects; empty: all of the table.
+        renamed: fields, and filter names, that stand for a column of another name, besides the key.
+        joined: orders: two address tables are joined, so that bare column names can be ambiguous; the fields that come
+            from them, and the SQL of each.
+        attributes: customers and products: what counts as a field of an EAV list, where aliases of tables do not work.
+        filter_fault: the code of an invalid attribute name caught by the API.
         sql_fault: the code of a database error.
         missing_fault: (code, text) when a record asked for by id does not exist.
     """
 
     name: str
     operation: str
-    resource: str
-    table: str
-    model: str
-    aliases: Mapping[str, str]
-    key_field: str
-    eav: bool
-    joined: bool
-    row_type: str
-    array_type: str
+    table: Table
     fields: tuple[Field, ...]
-    columns: tuple[str, ...]
-    rpc_result: str
-    filter_fault: str
-    sql_fault: str
-    missing_fault: tuple[str, str]
+    since: tuple[int, ...] = ()
+    row_type: str = ""
+    resource: str = ""
+    key_field: str = ""
+    inputs: tuple[Field, ...] = read_fields("sessionId filters:filters?")
+    rpc_result: str = "result"
+    details: tuple[Operation, ...] = ()
+    selected: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    joined: Mapping[str, str] = field(default_factory=dict)
+    attributes: Attributes | None = None
+    filter_fault: str = "101"
+    sql_fault: str = "1"
+    missing_fault: tuple[str, str] = ("100", "Requested record not exists.")
 
+    def __post_init__(self) -> None:
+        stem = self.operation.removesuffix("List")
+        resource = "".join(f"_{one.lower()}" if one.isupper() else one for one in stem)
+        usual = {"row_type": f"{stem}Entity", "resource": resource, "key_field": f"{self.name.removesuffix('s')}_id"}
+        for name, value in usual.items():
+            object.__setattr__(self, name, getattr(self, name) or value)
 
-def _strings(names: str) -> tuple[Field, ...]:
-    """Optional text fields from their names, separated by blanks."""
-    return tuple(Field(name) for name in names.split())
+    @property
+    def eav(self) -> bool:
+        """Whether fields are attributes: of customers and products."""
+        return self.attributes is not None
 
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The fields, and filter names, that stand for a column of another name."""
+        return {self.key_field: "entity_id", **self.renamed}
 
-def _filled(fields: tuple[Field, ...], absent: str) -> tuple[str, ...]:
-    """The names of all fields but those that no server fills."""
-    return tuple(field.name for field in fields if field.name not in absent.split())
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields that a server fills, in declared order: the shape of the tuples of `select`."""
+        filled = {*(self.selected or self.table.columns), *self.aliases, *self.joined}
+        return tuple(one.name for one in self.fields if one.name in filled)
+
+    @property
+    def call(self) -> Operation:
+        """The list operation as the WSDL declares it."""
+        return Operation(self.operation, self.inputs, Field(self.rpc_result, f"{self.row_type}Array", required=True))
 
 
 _ORDER_FIELDS_FIRST = """
@@ -126,50 +136,73 @@ reward_points_balance_to_refund reward_salesrule_points
 """
 """Declared, but columns of the commercial edition: no row has them."""
 
-_ORDER_FIELDS_RENAMED = """
-forced_do_shipment_with_invoice payment_authorization_expiration base_shipping_hidden_tax_amount
-"""
-"""Declared, but the columns got shorter names in 1.6: no row has them."""
+_OLD_ORDER_FIELDS_FIRST = "increment_id parent_id store_id created_at updated_at is_active"
+OLD_ORDER_FIELDS = optional_fields(" ".join(dict.fromkeys((_OLD_ORDER_FIELDS_FIRST + _ORDER_FIELDS_FIRST).split())))
+"""Of the one record type of orders in old versions; newer ones still use it for the single record."""
 
-_ORDER_FIELDS_ADDRESS = "firstname lastname telephone postcode"
 
-_ORDER_FIELDS = _strings(
-    _ORDER_FIELDS_FIRST + _ORDER_FIELDS_LATER + _ORDER_FIELDS_ENTERPRISE + _ORDER_FIELDS_ADDRESS,
-)
+_NEW_CUSTOMER_FIELDS = {"middlename", "prefix", "suffix", "dob", "taxvat", "confirmation"}
 
-_INVOICE_FIELDS = (
-    *_strings("""
+_LISTINGS = (
+    Listing(
+        name="orders",
+        operation="salesOrderList",
+        table=tables.ORDER,
+        fields=optional_fields(
+            f"{_ORDER_FIELDS_FIRST}{_ORDER_FIELDS_LATER}{_ORDER_FIELDS_ENTERPRISE}firstname lastname telephone postcode"
+        ),
+        row_type="salesOrderListEntity",
+        inputs=read_fields("sessionId filters:filters"),
+        details=(operation("salesOrderInfo", "sessionId orderIncrementId", "result:salesOrderEntity"),),
+        joined=tables.ORDER_COLUMNS,
+        missing_fault=("100", "Requested order not exists."),
+    ),
+    Listing(
+        name="invoices",
+        operation="salesOrderInvoiceList",
+        table=tables.INVOICE,
+        fields=optional_fields("""
 increment_id parent_id store_id created_at updated_at is_active global_currency_code base_currency_code
 store_currency_code order_currency_code store_to_base_rate store_to_order_rate base_to_global_rate base_to_order_rate
 subtotal base_subtotal base_grand_total discount_amount base_discount_amount shipping_amount base_shipping_amount
 tax_amount base_tax_amount billing_address_id billing_firstname billing_lastname order_id order_increment_id
-order_created_at state grand_total invoice_id
+order_created_at state grand_total invoice_id items:salesOrderInvoiceItemEntityArray
+comments:salesOrderInvoiceCommentEntityArray
 """),
-    Field("items", "salesOrderInvoiceItemEntityArray"),
-    Field("comments", "salesOrderInvoiceCommentEntityArray"),
-)
-
-_SHIPMENT_FIELDS = (
-    *_strings("""
+        details=(operation("salesOrderInvoiceInfo", "sessionId invoiceIncrementId", "result:salesOrderInvoiceEntity"),),
+        selected=(
+            "entity_id",
+            "order_id",
+            "increment_id",
+            "created_at",
+            "state",
+            "grand_total",
+            "order_currency_code",
+        ),
+        missing_fault=("100", "Requested invoice does not exist."),
+    ),
+    Listing(
+        name="shipments",
+        operation="salesOrderShipmentList",
+        table=tables.SHIPMENT,
+        fields=optional_fields("""
 increment_id parent_id store_id created_at updated_at is_active shipping_address_id shipping_firstname
 shipping_lastname order_id order_increment_id order_created_at total_qty shipment_id
+items:salesOrderShipmentItemEntityArray tracks:salesOrderShipmentTrackEntityArray
+comments:salesOrderShipmentCommentEntityArray
 """),
-    Field("items", "salesOrderShipmentItemEntityArray"),
-    Field("tracks", "salesOrderShipmentTrackEntityArray"),
-    Field("comments", "salesOrderShipmentCommentEntityArray"),
-)
-
-_CREDITMEMO_ENTERPRISE = """
-base_customer_balance_amount customer_balance_amount bs_customer_bal_total_refunded customer_bal_total_refunded
-base_gift_cards_amount gift_cards_amount gw_base_price gw_price gw_items_base_price gw_items_price gw_card_base_price
-gw_card_price gw_base_tax_amount gw_tax_amount gw_items_base_tax_amount gw_items_tax_amount gw_card_base_tax_amount
-gw_card_tax_amount base_reward_currency_amount reward_currency_amount reward_points_balance
-reward_points_balance_refund
-"""
-
-_CREDITMEMO_FIELDS = (
-    *_strings(
-        """
+        details=(
+            operation("salesOrderShipmentInfo", "sessionId shipmentIncrementId", "result:salesOrderShipmentEntity"),
+        ),
+        selected=("increment_id", "created_at", "total_qty"),
+        missing_fault=("100", "Requested shipment not exists."),
+    ),
+    Listing(
+        name="creditmemos",
+        operation="salesOrderCreditmemoList",
+        table=tables.CREDITMEMO,
+        # Those after base_shipping_incl_tax and before creditmemo_id are of the commercial edition: no row has them.
+        fields=optional_fields("""
 updated_at created_at increment_id transaction_id global_currency_code base_currency_code order_currency_code
 store_currency_code cybersource_token invoice_id billing_address_id shipping_address_id state creditmemo_status
 email_sent order_id tax_amount shipping_tax_amount base_tax_amount base_adjustment_positive base_grand_total
@@ -178,164 +211,73 @@ base_shipping_amount adjustment_negative subtotal_incl_tax shipping_amount base_
 base_adjustment_negative grand_total base_discount_amount base_to_order_rate store_to_order_rate
 base_shipping_tax_amount adjustment_positive store_id hidden_tax_amount base_hidden_tax_amount
 shipping_hidden_tax_amount base_shipping_hidden_tax_amnt shipping_incl_tax base_shipping_incl_tax
-"""
-        + _CREDITMEMO_ENTERPRISE
-        + "creditmemo_id",
+base_customer_balance_amount customer_balance_amount bs_customer_bal_total_refunded customer_bal_total_refunded
+base_gift_cards_amount gift_cards_amount gw_base_price gw_price gw_items_base_price gw_items_price gw_card_base_price
+gw_card_price gw_base_tax_amount gw_tax_amount gw_items_base_tax_amount gw_items_tax_amount gw_card_base_tax_amount
+gw_card_tax_amount base_reward_currency_amount reward_currency_amount reward_points_balance
+reward_points_balance_refund creditmemo_id items:salesOrderCreditmemoItemEntityArray
+comments:salesOrderCreditmemoCommentEntityArray
+"""),
+        since=(1, 6, 1, 0),
+        details=(
+            operation(
+                "salesOrderCreditmemoInfo", "sessionId creditmemoIncrementId", "result:salesOrderCreditmemoEntity"
+            ),
+        ),
+        sql_fault="101",
+        missing_fault=("100", "Requested credit memo does not exist."),
     ),
-    Field("items", "salesOrderCreditmemoItemEntityArray"),
-    Field("comments", "salesOrderCreditmemoCommentEntityArray"),
-)
-
-_CUSTOMER_FIELDS = (
-    Field("customer_id", "xsd:int"),
-    *_strings("created_at updated_at increment_id"),
-    Field("store_id", "xsd:int"),
-    Field("website_id", "xsd:int"),
-    *_strings("created_in email firstname middlename lastname"),
-    Field("group_id", "xsd:int"),
-    *_strings("prefix suffix dob taxvat"),
-    Field("confirmation", "xsd:boolean"),
-    Field("password_hash"),
-)
-
-_PRODUCT_FIELDS = (
-    *(Field(name, required=True) for name in ("product_id", "sku", "name", "set", "type")),
-    Field("category_ids", "ArrayOfString", required=True),
-    Field("website_ids", "ArrayOfString", required=True),
-)
-
-_ORDERS = Listing(
-    name="orders",
-    operation="salesOrderList",
-    resource="sales_order",
-    table="sales_flat_order",
-    model="Mage_Sales_Model_Order",
-    aliases=MappingProxyType({"order_id": "entity_id"}),
-    key_field="order_id",
-    eav=False,
-    joined=True,
-    row_type="salesOrderListEntity",
-    array_type="salesOrderListEntityArray",
-    fields=_ORDER_FIELDS,
-    columns=_filled(_ORDER_FIELDS, _ORDER_FIELDS_ENTERPRISE + _ORDER_FIELDS_RENAMED),
-    rpc_result="result",
-    filter_fault="101",
-    sql_fault="1",
-    missing_fault=("100", "Requested order not exists."),
-)
-
-_INVOICES = replace(
-    _ORDERS,
-    name="invoices",
-    operation="salesOrderInvoiceList",
-    resource="sales_order_invoice",
-    table="sales_flat_invoice",
-    model="Mage_Sales_Model_Order_Invoice",
-    aliases=MappingProxyType({"invoice_id": "entity_id"}),
-    key_field="invoice_id",
-    joined=False,
-    row_type="salesOrderInvoiceEntity",
-    array_type="salesOrderInvoiceEntityArray",
-    fields=_INVOICE_FIELDS,
-    columns=(
-        "increment_id",
-        "created_at",
-        "order_currency_code",
-        "order_id",
-        "state",
-        "grand_total",
-        "invoice_id",
+    Listing(
+        name="customers",
+        operation="customerCustomerList",
+        table=tables.CUSTOMER,
+        fields=optional_fields("""
+customer_id:int created_at updated_at increment_id store_id:int website_id:int created_in email firstname middlename
+lastname group_id:int prefix suffix dob taxvat confirmation:boolean password_hash
+"""),
+        resource="customer",
+        inputs=read_fields("sessionId filters:filters"),
+        rpc_result="storeView",
+        details=(
+            operation(
+                "customerCustomerInfo",
+                "sessionId customerId:int attributes:ArrayOfString?",
+                "customerInfo:customerCustomerEntity",
+            ),
+            operation("customerAddressList", "sessionId customerId:int", "result:customerAddressEntityArray"),
+            operation("customerAddressInfo", "sessionId addressId:int", "info:customerAddressEntityItem"),
+        ),
+        attributes=tables.CUSTOMER_ATTRIBUTES,
+        missing_fault=("102", "Customer not exists."),
     ),
-    filter_fault="0",
-    missing_fault=("100", "Requested invoice does not exist."),
+    Listing(
+        name="products",
+        operation="catalogProductList",
+        table=tables.PRODUCT,
+        fields=read_fields("product_id sku name set type category_ids:ArrayOfString website_ids:ArrayOfString"),
+        inputs=read_fields("sessionId filters:filters storeView?"),
+        rpc_result="storeView",
+        details=(
+            operation(
+                "catalogProductInfo",
+                "sessionId productId storeView? attributes:catalogProductRequestAttributes? identifierType?",
+                "info:catalogProductReturnEntity",
+            ),
+        ),
+        selected=("sku", "name", "category_ids", "website_ids"),
+        renamed={"set": "attribute_set_id", "type": "type_id"},
+        attributes=tables.PRODUCT_ATTRIBUTES,
+        filter_fault="0",
+        missing_fault=("101", "Product not exists."),
+    ),
 )
 
-_SHIPMENTS = replace(
-    _INVOICES,
-    name="shipments",
-    operation="salesOrderShipmentList",
-    resource="sales_order_shipment",
-    table="sales_flat_shipment",
-    model="Mage_Sales_Model_Order_Shipment",
-    aliases=MappingProxyType({"shipment_id": "entity_id"}),
-    key_field="shipment_id",
-    row_type="salesOrderShipmentEntity",
-    array_type="salesOrderShipmentEntityArray",
-    fields=_SHIPMENT_FIELDS,
-    columns=("increment_id", "created_at", "total_qty", "shipment_id"),
-    filter_fault="101",
-    missing_fault=("100", "Requested shipment not exists."),
-)
-
-_CREDITMEMOS = replace(
-    _INVOICES,
-    name="creditmemos",
-    operation="salesOrderCreditmemoList",
-    resource="sales_order_creditmemo",
-    table="sales_flat_creditmemo",
-    model="Mage_Sales_Model_Order_Creditmemo",
-    aliases=MappingProxyType({"creditmemo_id": "entity_id"}),
-    key_field="creditmemo_id",
-    row_type="salesOrderCreditmemoEntity",
-    array_type="salesOrderCreditmemoEntityArray",
-    fields=_CREDITMEMO_FIELDS,
-    columns=_filled(_CREDITMEMO_FIELDS, _CREDITMEMO_ENTERPRISE + "items comments"),
-    filter_fault="101",
-    sql_fault="101",
-    missing_fault=("100", "Requested credit memo does not exist."),
-)
-
-_CUSTOMERS = replace(
-    _ORDERS,
-    name="customers",
-    operation="customerCustomerList",
-    resource="customer",
-    table="customer_entity",
-    model="Mage_Customer_Model_Customer",
-    aliases=MappingProxyType({"customer_id": "entity_id"}),
-    key_field="customer_id",
-    eav=True,
-    joined=False,
-    row_type="customerCustomerEntity",
-    array_type="customerCustomerEntityArray",
-    fields=_CUSTOMER_FIELDS,
-    columns=_filled(_CUSTOMER_FIELDS, ""),
-    rpc_result="storeView",
-    filter_fault="101",
-    missing_fault=("102", "Customer not exists."),
-)
-
-_PRODUCTS = replace(
-    _CUSTOMERS,
-    name="products",
-    operation="catalogProductList",
-    resource="catalog_product",
-    table="catalog_product_entity",
-    model="Mage_Catalog_Model_Product",
-    aliases=MappingProxyType({"product_id": "entity_id", "set": "attribute_set_id", "type": "type_id"}),
-    key_field="product_id",
-    row_type="catalogProductEntity",
-    array_type="catalogProductEntityArray",
-    fields=_PRODUCT_FIELDS,
-    columns=_filled(_PRODUCT_FIELDS, ""),
-    filter_fault="0",
-    missing_fault=("101", "Product not exists."),
-)
-
-LISTINGS: Mapping[str, Listing] = MappingProxyType(
-    {one.name: one for one in (_ORDERS, _INVOICES, _SHIPMENTS, _CREDITMEMOS, _CUSTOMERS, _PRODUCTS)},
-)
+LISTINGS: Mapping[str, Listing] = MappingProxyType({listing.name: listing for listing in _LISTINGS})
 """The lists of the newest version, by name."""
-
-_OLD_CUSTOMER_FIELDS = tuple(
-    one
-    for one in _CUSTOMER_FIELDS
-    if one.name not in {"middlename", "prefix", "suffix", "dob", "taxvat", "confirmation"}
-)
 
 
 def listing(name: str, profile: Profile) -> Listing:
-    """The list as that version declares it.
+    """Return the list as that version declares it.
 
     Up to 1.5.0.1 orders have another row type, with fewer fields, and up to 1.4.1 customers have 12 fields.
 
@@ -354,15 +296,7 @@ def listing(name: str, profile: Profile) -> Listing:
         raise ValueError(f"{profile.name} has no list {name!r}: it has {', '.join(profile.lists)}")
     newest = LISTINGS[name]
     if name == "orders" and profile.version < (1, 5, 1, 0):
-        declared = _strings("increment_id parent_id store_id created_at updated_at is_active")
-        declared += tuple(one for one in _strings(_ORDER_FIELDS_FIRST) if one not in declared)
-        return replace(
-            newest,
-            row_type="salesOrderEntity",
-            array_type="salesOrderEntityArray",
-            fields=declared,
-            columns=_filled(declared, "parent_id is_active"),
-        )
+        return replace(newest, row_type="salesOrderEntity", fields=OLD_ORDER_FIELDS)
     if name == "customers" and profile.version < (1, 4, 2, 0):
-        return replace(newest, fields=_OLD_CUSTOMER_FIELDS, columns=_filled(_OLD_CUSTOMER_FIELDS, ""))
+        return replace(newest, fields=tuple(one for one in newest.fields if one.name not in _NEW_CUSTOMER_FIELDS))
     return newest

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from magento_pager.fake.faults import ShopFault
+from magento_pager.fake.faults import same_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,7 +88,7 @@ def _poisoned(rows: Iterable[Row], listing: Listing, settings: Settings) -> Iter
     for row in rows:
         order = int(str(row[key]))
         if order in settings.duplicate_address:
-            raise ShopFault("1", f'Item ({listing.model}) with the same id "{order}" already exist')
+            raise same_id(order)
         name = _name(order, settings)
         if name is None:
             yield row

@@ -15,15 +15,12 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from magento_pager.fake.lists import LISTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Flavour: TypeAlias = Literal["rpc", "wsi"]
-
-LISTS = ("orders", "invoices", "shipments", "creditmemos", "customers", "products")
-"""The six lists, named as on the command line."""
-
-_SALES = ("orders", "invoices", "shipments", "creditmemos")
 
 
 class Parser(Enum):
@@ -105,8 +102,8 @@ class Profile:
         magento_version: what `magentoInfo` answers; None where that operation does not exist (before 1.7.0.0).
         namespace: the target namespace of the WSDL.
         flavours: what the shop can be configured to speak.
-        lists: the lists that exist: no credit memos before 1.6.1.0.
-        parsers: how each of them reads filters.
+        parser: how lists read filters.
+        parsers: the lists that read them otherwise.
         builder: how conditions on one field become SQL.
         operators: the words that are operators; the others mean equality.
         splits_lists: `in`, `nin`, `finset` of a complex filter are split at commas (from 1.7.0.1).
@@ -135,7 +132,7 @@ class Profile:
     magento_version: str | None
     namespace: str
     flavours: tuple[Flavour, ...]
-    lists: tuple[str, ...]
+    parser: Parser
     parsers: Mapping[str, Parser]
     builder: Builder
     operators: tuple[str, ...]
@@ -159,10 +156,10 @@ class Profile:
     long_session_ids: bool = False
     php5: bool = False
 
-
-def _all(parser: Parser, lists: tuple[str, ...] = LISTS) -> Mapping[str, Parser]:
-    """The same parser for each list."""
-    return MappingProxyType(dict.fromkeys(lists, parser))
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists that the version has: no credit memos before 1.6.1.0."""
+        return tuple(name for name, listing in LISTINGS.items() if self.version >= listing.since)
 
 
 _NEWEST = Profile(
@@ -171,8 +168,8 @@ _NEWEST = Profile(
     magento_version="1.9.4.5",
     namespace="urn:OpenMage",
     flavours=("rpc", "wsi"),
-    lists=LISTS,
-    parsers=_all(Parser.MERGED),
+    parser=Parser.MERGED,
+    parsers=MappingProxyType({}),
     builder=Builder.FIRST_SENT,
     operators=OPERATORS,
     splits_lists=True,
@@ -211,7 +208,7 @@ _1702 = replace(
     name="1.7.0.2",
     version=(1, 7, 0, 2),
     magento_version="1.7.0.2",
-    parsers=_all(Parser.MAPPED),
+    parser=Parser.MAPPED,
     echoes_sql=False,
     newline_for_empty=False,
     breaks_between_tags=False,
@@ -223,13 +220,9 @@ _1620 = replace(
     version=(1, 6, 2, 0),
     magento_version=None,
     flavours=("rpc",),
+    parser=Parser.LAST,
     parsers=MappingProxyType(
-        {
-            **_all(Parser.LAST),
-            "orders": Parser.EACH,
-            "invoices": Parser.EACH,
-            "creditmemos": Parser.CREDITMEMO,
-        },
+        {"orders": Parser.EACH, "invoices": Parser.EACH, "creditmemos": Parser.CREDITMEMO},
     ),
     splits_lists=False,
     unmapped=frozenset({"invoices"}),
@@ -242,8 +235,7 @@ _1411 = replace(
     _1620,
     name="1.4.1.1",
     version=(1, 4, 1, 1),
-    lists=tuple(name for name in LISTS if name != "creditmemos"),
-    parsers=_all(Parser.LAST, tuple(name for name in LISTS if name != "creditmemos")),
+    parsers=MappingProxyType({}),
     builder=Builder.FIXED_ORDER,
     operators=OLD_OPERATORS,
     unmapped=frozenset(),

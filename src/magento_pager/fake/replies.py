@@ -14,16 +14,16 @@ from html import escape
 from itertools import compress
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
+from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import ShopFault
-from magento_pager.fake.lists import Field
 from magento_pager.fake.schema import ARRAYS, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from magento_pager.fake.declarations import Operation
     from magento_pager.fake.lists import Listing
     from magento_pager.fake.profiles import Flavour, Profile
-    from magento_pager.fake.schema import Operation
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _NAMESPACES = {

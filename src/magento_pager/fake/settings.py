@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from magento_pager.fake.profiles import LISTS
+from magento_pager.fake.lists import LISTINGS
 
 if TYPE_CHECKING:
     from magento_pager.fake.profiles import Flavour, Profile
@@ -94,9 +94,9 @@ class Settings:
             raise ValueError(f"no outage {self.outage!r}: choose one of {', '.join(filter(None, get_args(Outage)))}")
         if self.memory_failure not in get_args(MemoryFailure):
             raise ValueError(f"memory_failure is {' or '.join(get_args(MemoryFailure))}, not {self.memory_failure!r}")
-        unknown = sorted(set(self.denied) - set(LISTS))
+        unknown = sorted(set(self.denied) - set(LISTINGS))
         if unknown:
-            raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTS)}")
+            raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTINGS)}")
         self.now  # noqa: B018  refuses what is no time
 
     @property

@@ -47,8 +47,8 @@ class Table:
     indexed: frozenset[str]
 
 
-def _table(name: str, indexed: str, *, ints: str, decimals: str = "", times: str = "", texts: str = "") -> Table:
-    """A table from the names of its columns, kind by kind."""
+def table(name: str, indexed: str, *, ints: str, decimals: str = "", times: str = "", texts: str = "") -> Table:
+    """Return a table from the names of its columns, kind by kind, separated by blanks."""
     kinds = ((Kind.INT, ints), (Kind.DECIMAL, decimals), (Kind.TIME, times), (Kind.TEXT, texts))
     columns = {one: Column(one, kind) for kind, names in kinds for one in names.split()}
     return Table(name, MappingProxyType(columns), frozenset(indexed.split()))
@@ -61,7 +61,7 @@ base_shipping_incl_tax
 _RATES = "store_to_base_rate store_to_order_rate base_to_global_rate base_to_order_rate"
 _CURRENCIES = "global_currency_code base_currency_code store_currency_code order_currency_code"
 
-ORDER = _table(
+ORDER = table(
     "sales_flat_order",
     "status state store_id customer_id increment_id created_at updated_at ext_order_id quote_id",
     ints="""
@@ -98,7 +98,7 @@ store_name x_forwarded_for customer_note coupon_rule_name
     + _CURRENCIES,
 )
 
-ADDRESS = _table(
+ADDRESS = table(
     "sales_flat_order_address",
     "parent_id",
     ints="""
@@ -110,7 +110,7 @@ company vat_id vat_request_id vat_request_date
 """,
 )
 
-INVOICE = _table(
+INVOICE = table(
     "sales_flat_invoice",
     "store_id grand_total order_id state increment_id created_at",
     ints="entity_id store_id billing_address_id is_used_for_refund order_id email_sent can_void_flag state "
@@ -126,7 +126,7 @@ base_subtotal discount_amount base_total_refunded
     texts="transaction_id increment_id discount_description " + _CURRENCIES,
 )
 
-SHIPMENT = _table(
+SHIPMENT = table(
     "sales_flat_shipment",
     "store_id total_qty increment_id order_id created_at updated_at",
     ints="entity_id store_id email_sent order_id customer_id shipping_address_id billing_address_id shipment_status",
@@ -135,7 +135,7 @@ SHIPMENT = _table(
     texts="increment_id packages shipping_label",
 )
 
-CREDITMEMO = _table(
+CREDITMEMO = table(
     "sales_flat_creditmemo",
     "store_id order_id creditmemo_status increment_id state created_at updated_at",
     ints="entity_id store_id order_id email_sent creditmemo_status state shipping_address_id billing_address_id "
@@ -152,7 +152,7 @@ shipping_tax_amount tax_amount
     texts="cybersource_token transaction_id increment_id discount_description " + _CURRENCIES,
 )
 
-CUSTOMER = _table(
+CUSTOMER = table(
     "customer_entity",
     "store_id website_id email",
     ints="entity_id entity_type_id attribute_set_id website_id group_id store_id is_active disable_auto_group_change "
@@ -162,7 +162,7 @@ CUSTOMER = _table(
     "rp_token",
 )
 
-PRODUCT = _table(
+PRODUCT = table(
     "catalog_product_entity",
     "attribute_set_id sku",
     ints="entity_id entity_type_id attribute_set_id has_options required_options status visibility tax_class_id "
@@ -176,20 +176,18 @@ country_of_manufacture category_ids website_ids
 """,
 )
 
-TABLES: Mapping[str, Table] = MappingProxyType(
+_KINDS = ("billing", "shipping")
+ORDER_JOINS: Mapping[str, str] = MappingProxyType({f"{kind}_o_a": kind for kind in _KINDS})
+"""The two tables joined to orders, by alias: the type of address each one takes."""
+ORDER_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
-        "orders": ORDER,
-        "invoices": INVOICE,
-        "shipments": SHIPMENT,
-        "creditmemos": CREDITMEMO,
-        "customers": CUSTOMER,
-        "products": PRODUCT,
+        **{f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in _KINDS for name in ("firstname", "lastname")},
+        **{f"{kind}_name": f"{kind}_o_a.firstname || ' ' || {kind}_o_a.lastname" for kind in _KINDS},
+        # Selected for both addresses under one name: the later one, shipping, is what arrives.
+        **{name: f"shipping_o_a.{name}" for name in ("firstname", "lastname", "telephone", "postcode")},
     },
 )
-"""The main table of each list."""
-
-ORDER_JOINS: Mapping[str, str] = MappingProxyType({"billing_o_a": "billing", "shipping_o_a": "shipping"})
-"""The two tables joined to orders, by alias: the type of address each one takes."""
+"""The fields of an order that come from those tables, and the SQL of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,31 +205,27 @@ class Attributes:
     joined: frozenset[str]
 
 
-def _attributes(exact: str, static: str, joined: str) -> Attributes:
-    """Attributes from their names, separated by blanks."""
+def attributes(exact: str, static: str, joined: str) -> Attributes:
+    """Return attributes from their names, separated by blanks."""
     return Attributes(frozenset(exact.split()), frozenset(static.split()), frozenset(joined.split()))
 
 
-ATTRIBUTES: Mapping[str, Attributes] = MappingProxyType(
-    {
-        "customers": _attributes(
-            exact="entity_id entity_type_id attribute_set_id increment_id",
-            static="website_id store_id email group_id created_at updated_at disable_auto_group_change",
-            joined="""
+CUSTOMER_ATTRIBUTES = attributes(
+    exact="entity_id entity_type_id attribute_set_id increment_id",
+    static="website_id store_id email group_id created_at updated_at disable_auto_group_change",
+    joined="""
 created_in prefix firstname middlename lastname suffix dob password_hash default_billing default_shipping taxvat
 confirmation gender rp_token rp_token_created_at
 """,
-        ),
-        "products": _attributes(
-            exact="entity_id entity_type_id attribute_set_id type_id",
-            static="sku created_at updated_at has_options required_options category_ids",
-            joined="""
+)
+
+PRODUCT_ATTRIBUTES = attributes(
+    exact="entity_id entity_type_id attribute_set_id type_id",
+    static="sku created_at updated_at has_options required_options category_ids",
+    joined="""
 name description short_description price special_price special_from_date special_to_date cost weight manufacturer
 meta_title meta_keyword meta_description image small_image thumbnail color news_from_date news_to_date status
 url_key url_path visibility custom_design custom_layout_update page_layout options_container tax_class_id
 gift_message_available country_of_manufacture msrp is_recurring
 """,
-        ),
-    },
 )
-"""The attributes of the two EAV lists."""

@@ -16,9 +16,8 @@ from magento_pager.fake.schema import ARRAYS, operations, records
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from magento_pager.fake.lists import Field
+    from magento_pager.fake.declarations import Field, Operation
     from magento_pager.fake.profiles import Flavour, Profile
-    from magento_pager.fake.schema import Operation
 
 WSDL = "http://schemas.xmlsoap.org/wsdl/"
 SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"

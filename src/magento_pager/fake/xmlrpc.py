@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
 from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, whole
+from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS, listing
 from magento_pager.fake.poison import poisoned, shallow
 from magento_pager.fake.profiles import Parser
 from magento_pager.fake.replies import legible
-from magento_pager.fake.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,6 @@ _LISTS = {
     for name in (one.resource, one.resource.removeprefix("sales_").removeprefix("catalog_"))
 }
 """The lists by the resource they belong to, under its full and its short name."""
-_SELECTED = frozenset({"invoices", "shipments", "products"})
-"""The lists of which the shop selects few columns; the others give all they have."""
 _ABOUT = {
     "core_magento.info": "magentoInfo",
     "magento.info": "magentoInfo",
@@ -124,7 +122,7 @@ class XmlRpc:
         name = _LISTS.get(resource)
         if name is None or name not in profile.lists:
             raise ShopFault(*INVALID_PATH)
-        if method not in {"list", "info"}:
+        if method != "list" and (method != "info" or not LISTINGS[name].details):
             raise ShopFault(*NOT_CALLABLE)
         self.api.permit(name, settings)
         if method == "info":
@@ -137,11 +135,11 @@ class XmlRpc:
         """The rows of a list, each with all of its columns, NULLs included."""
         profile = settings.profile
         asked = listing(name, profile)
-        if name not in _SELECTED:
-            more = (one for one in TABLES[name].columns if one not in {"entity_id", *asked.columns})
-            asked = replace(asked, columns=(*asked.columns, *more))
+        if not asked.selected:  # the shop gives all that the table has
+            more = (one for one in asked.table.columns if one not in {"entity_id", *asked.columns})
+            asked = replace(asked, fields=(*asked.fields, *map(Field, more)))
         simple, complex_ = _conditions(filters)
-        plainly = replace(profile, parsers=dict.fromkeys(profile.lists, Parser.MERGED), splits_lists=True)
+        plainly = replace(profile, parser=Parser.MERGED, parsers={}, splits_lists=True)
         rows = self.api.tables.select(plainly, "rpc", asked, simple, complex_, store=store)
         for row in poisoned(rows, asked, settings):
             yield dict(zip(asked.columns, row, strict=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magento_pager.fake.tables import ADDRESS, TABLES, Kind
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import ADDRESS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
     ...
     ValueError: sales_flat_invoice has no column 'billing_city'
     """
-    table = TABLES[name]
+    table = LISTINGS[name].table
     own: dict[str, Cell] = {}
     addresses: dict[tuple[str, str], Cell] = {}
     for column, value in changes.items():
@@ -61,7 +62,8 @@ def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
 def stored(column: Column, value: Cell) -> Cell:
     """A value as MySQL would keep it: amounts have four decimals.
 
-    >>> stored(TABLES["orders"].columns["grand_total"], 7.5), stored(TABLES["orders"].columns["store_id"], 7)
+    >>> from magento_pager.fake.tables import ORDER
+    >>> stored(ORDER.columns["grand_total"], 7.5), stored(ORDER.columns["store_id"], 7)
     ('7.5000', 7)
     """
     return f"{value:.4f}" if column.kind is Kind.DECIMAL and isinstance(value, int | float) else value

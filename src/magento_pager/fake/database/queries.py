@@ -13,7 +13,7 @@ from magento_pager.fake.data import STORE_VIEWS
 from magento_pager.fake.database.reading import Scope, SqlError, read
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.filters import conditions
-from magento_pager.fake.tables import ADDRESS, ORDER_JOINS, TABLES
+from magento_pager.fake.tables import ADDRESS, ORDER_JOINS
 
 if TYPE_CHECKING:
     from magento_pager.fake.filters import Complex, Conditions, Simple
@@ -113,7 +113,7 @@ def _driver(listing: Listing, bounded: tuple[str, ...]) -> str:
     alias = _alias(listing)
     if f"{alias}.entity_id" in bounded:
         return ""
-    indexed = {f"{alias}.{column}" for column in TABLES[listing.name].indexed}
+    indexed = {f"{alias}.{column}" for column in listing.table.indexed}
     return next((column for column in bounded if column in indexed), "")
 
 
@@ -124,7 +124,7 @@ def _alias(listing: Listing) -> str:
 
 def _scope(listing: Listing, made: Conditions) -> Scope:
     """The tables that the WHERE clause can name, and the attributes that are kept as columns here."""
-    table = TABLES[listing.name]
+    table = listing.table
     if listing.eav:
         renamed = {(alias, "value"): ("e", code) for alias, code in made.joined.items()}
         return Scope({"e": table, **dict.fromkeys(made.joined, table)}, renamed)
@@ -139,28 +139,15 @@ def _tables(listing: Listing) -> str:
         f" AND {joined}.address_type = '{kind}'"
         for joined, kind in (ORDER_JOINS.items() if listing.joined else ())
     )
-    return f"FROM {TABLES[listing.name].name} AS {_alias(listing)}{joins}"
-
-
-_ORDER_COLUMNS = {
-    **{
-        f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in ("billing", "shipping") for name in ("firstname", "lastname")
-    },
-    **{f"{kind}_name": f"{kind}_o_a.firstname || ' ' || {kind}_o_a.lastname" for kind in ("billing", "shipping")},
-    # Selected for both addresses under one name: the later one, shipping, is what arrives.
-    **{name: f"shipping_o_a.{name}" for name in ("firstname", "lastname", "telephone", "postcode")},
-}
-PRODUCT_COLUMNS = {"set": "attribute_set_id", "type": "type_id"}
-"""The fields of a product that have another name than their column."""
+    return f"FROM {listing.table.name} AS {_alias(listing)}{joins}"
 
 
 def _columns(profile: Profile, listing: Listing) -> str:
     """What is selected."""
     alias = _alias(listing)
-    key = "NULL" if listing.name in profile.missing_ids else f"{alias}.entity_id"
-    special = {**(_ORDER_COLUMNS if listing.joined else {}), listing.key_field: key}
-    if listing.name == "products":
-        special |= {field: f"e.{column}" for field, column in PRODUCT_COLUMNS.items()}
+    special = {**listing.joined, **{field: f"{alias}.{column}" for field, column in listing.aliases.items()}}
+    if listing.name in profile.missing_ids:
+        special[listing.key_field] = "NULL"
     return ", ".join(special.get(column, f"{alias}.{column}") for column in listing.columns)
 
 
@@ -198,24 +185,13 @@ def refusal(asked: Asked, error: str, statement: str) -> ShopFault | PhpFatal:
 
 # --- MySQL's text ----------------------------------------------------------------------------------------------------
 
-_INVOICE_COLUMNS = (
-    "entity_id",
-    "order_id",
-    "increment_id",
-    "created_at",
-    "state",
-    "grand_total",
-    "order_currency_code",
-)
-_SHIPMENT_COLUMNS = ("increment_id", "created_at", "total_qty")
 _ADDRESS_COLUMNS = ("firstname", "middlename", "lastname", "telephone", "postcode")
 
 
 def mysql_select(listing: Listing) -> str:
     """The SELECT of a sales list up to its WHERE clause."""
-    chosen = {"invoices": _INVOICE_COLUMNS, "shipments": _SHIPMENT_COLUMNS}.get(listing.name)
-    columns = ", ".join(f"`main_table`.`{one}`" for one in chosen) if chosen else "`main_table`.*"
-    head = f"FROM `{listing.table}` AS `main_table`"
+    columns = ", ".join(f"`main_table`.`{one}`" for one in listing.selected) or "`main_table`.*"
+    head = f"FROM `{listing.table.name}` AS `main_table`"
     if not listing.joined:
         return f"SELECT {columns} {head}"
     columns += "".join(f", `{alias}`.`{one}`" for alias in ORDER_JOINS for one in _ADDRESS_COLUMNS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.fake.database.values import number
 from magento_pager.fake.lists import LISTINGS
-from magento_pager.fake.tables import ADDRESS, ORDER, TABLES
+from magento_pager.fake.tables import ADDRESS, ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,23 +40,20 @@ def looked_up(name: str, key: str, find: Find, *, by_id: bool = False) -> Record
 
     Args:
         name: the list it is of.
-        key: its increment id; of a customer the id; of a product the SKU or the id.
+        key: its increment id; of a product the SKU or the id; of customers, and where there is neither, the id.
         find: of the database.
         by_id: the key is a product's id, even if it is the SKU of another.
     """
-    listing, table, row = LISTINGS[name], TABLES[name], None
-    if not listing.eav:
-        row = find(table, {"increment_id": key})
-    elif name == "products" and not by_id:
-        row = find(table, {"sku": key})
-    if row is None and listing.eav:
+    listing, table = LISTINGS[name], LISTINGS[name].table
+    code = {"customers": "", "products": "" if by_id else "sku"}.get(name, "increment_id")
+    row = find(table, {code: key}) if code in table.columns else None
+    if row is None and (code == "sku" or code not in table.columns):
         row = find(table, {"entity_id": int(number(key))})
     if row is None:
         return None
-    if listing.eav:
-        return _record(listing, row, {}, {})
     if name != "orders":
-        return _record(listing, row, find(ORDER, {"entity_id": row["order_id"]}) or {}, {})
+        order = find(ORDER, {"entity_id": row["order_id"]}) if "order_id" in row else None
+        return _record(listing, row, order or {}, {})
     addresses: dict[str, Record] = {}
     for kind in ("billing", "shipping"):
         found = find(ADDRESS, {"parent_id": row["entity_id"], "address_type": kind})
@@ -72,17 +69,17 @@ def _record(
     Args:
         listing: its list.
         row: the row of its table, all columns.
-        order: the order it belongs to; of an order itself, its own row. Empty for customers and products.
+        order: the order it belongs to; of an order itself, its own row. Empty where there is none.
         addresses: the order's addresses by their type.
     """
     found = {column: value for column, value in row.items() if column != "entity_id"}
     found[listing.key_field] = row["entity_id"]
     if listing.name == "orders":
         return {**found, **_order(row, addresses)}
-    if listing.name == "customers":
-        return found
     if listing.name == "products":
         return {**found, **_product(row)}
+    if "order_id" not in row:
+        return found
     bought = {"order_increment_id": order.get("increment_id"), "order_created_at": order.get("created_at")}
     parts = {"items": _document_items(row, order), "comments": _comments(row)}
     if listing.name == "shipments":

@@ -23,8 +23,9 @@ from magento_pager.fake.database import reading
 from magento_pager.fake.database.changes import checked, stored
 from magento_pager.fake.database.queries import Asked, plan
 from magento_pager.fake.database.records import looked_up
-from magento_pager.fake.faults import ShopFault
-from magento_pager.fake.tables import ADDRESS, ORDER, TABLES, Kind, Table
+from magento_pager.fake.faults import same_id
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import ADDRESS, ORDER, Kind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,8 +77,8 @@ class Database:
         self._duplicated: set[int] = set()
         self._closed = False
         self._counts: dict[str, int] = {}
-        for name, table in TABLES.items():
-            self._create(table, data.RECIPES[name])
+        for name, listing in LISTINGS.items():
+            self._create(listing.table, data.RECIPES[name])
         self._create(ADDRESS, data.ADDRESSES[0][0])
         self._writer.execute("CREATE TABLE person (number INTEGER PRIMARY KEY, first, last)")
         self._writer.executemany("INSERT INTO person VALUES (?, ?, ?)", _numbered(data.PEOPLE))
@@ -140,7 +141,7 @@ class Database:
         Raises:
             ValueError: an id comes twice, or is none.
         """
-        table, recipe = TABLES[name], data.RECIPES[name]
+        table, recipe = LISTINGS[name].table, data.RECIPES[name]
         orders, expected = iter(parents), expected or (len(ids) if isinstance(ids, Sized) else 0)
         pairs = ((one, next(orders, one)) for one in ids)
         with self._lock, self._transaction(name):
@@ -176,7 +177,7 @@ class Database:
         for name, given in lists.items():
             key = given.columns.index("entity_id")
             self.load(name, (int(str(row[key])) for row in given.rows))
-            table = TABLES[name]
+            table = LISTINGS[name].table
             columns = [table.columns[column] for column in given.columns]
             with self._lock, self._transaction(name):
                 assigned = ", ".join(f"{column} = ?" for column in given.columns)
@@ -260,7 +261,7 @@ class Database:
             if name == "orders":
                 self._duplicated.discard(entity_id)
                 self._writer.execute(f"DELETE FROM {ADDRESS.name} WHERE parent_id = ?", (entity_id,))
-            sql = f"DELETE FROM {TABLES[name].name} WHERE entity_id = ?"
+            sql = f"DELETE FROM {LISTINGS[name].table.name} WHERE entity_id = ?"
             return self._writer.execute(sql, (entity_id,)).rowcount > 0
 
     def duplicate_address(self, order: int, kind: str = "billing") -> None:
@@ -282,11 +283,11 @@ class Database:
             sql = f"UPDATE {ADDRESS.name} SET {column} = ? WHERE parent_id = ? AND address_type = ?"
             self._writer.execute(sql, (value, entity_id, kind))
         assigned = ", ".join(f"{column} = ?" for column in asked.own) or "entity_id = entity_id"
-        sql = f"UPDATE {TABLES[name].name} SET {assigned} WHERE entity_id = ?"
+        sql = f"UPDATE {LISTINGS[name].table.name} SET {assigned} WHERE entity_id = ?"
         return self._writer.execute(sql, (*asked.own.values(), entity_id)).rowcount > 0
 
     def _next_id(self, name: str) -> int:
-        sql = f"SELECT coalesce(max(entity_id), 0) + 1 FROM {TABLES[name].name}"
+        sql = f"SELECT coalesce(max(entity_id), 0) + 1 FROM {LISTINGS[name].table.name}"
         return int(self._writer.execute(sql).fetchone()[0])
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -299,11 +300,11 @@ class Database:
             return self._counts[name]
 
     def _count(self, name: str) -> int:
-        return int(self._writer.execute(f"SELECT count(*) FROM {TABLES[name].name}").fetchone()[0])
+        return int(self._writer.execute(f"SELECT count(*) FROM {LISTINGS[name].table.name}").fetchone()[0])
 
     def ids(self, name: str) -> Iterator[int]:
         """The ids of a list, in order."""
-        sql = f"SELECT entity_id FROM {TABLES[name].name} ORDER BY entity_id"
+        sql = f"SELECT entity_id FROM {LISTINGS[name].table.name} ORDER BY entity_id"
         return (int(str(row[0])) for row in self._stream(sql))
 
     def select(
@@ -359,18 +360,18 @@ class Database:
     def _rows(self, query: Query, listing: Listing) -> Iterator[Row]:
         """The rows of a query that is known to be sound, apart from orders with two addresses of a kind."""
         if listing.joined and self._duplicated:
-            self._refuse_duplicates(query, listing)
+            self._refuse_duplicates(query)
         rows = self._stream(query.select() + self._order(query, listing))
         if listing.name != "products":
             return rows
         return ((*row[:-2], members(row[-2]), members(row[-1])) for row in rows)
 
-    def _refuse_duplicates(self, query: Query, listing: Listing) -> None:
+    def _refuse_duplicates(self, query: Query) -> None:
         """A collection refuses a second row of the same id: an order with two addresses of a kind spoils its page."""
         suspects = f"{query.key} IN ({', '.join(map(str, self._duplicated))})"
         sql = f"{query.select(query.key, suspects)} GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
         for (entity_id,) in self._stream(sql):
-            raise ShopFault("1", f'Item ({listing.model}) with the same id "{entity_id!r}" already exist')
+            raise same_id(entity_id)
 
     def _order(self, query: Query, listing: Listing) -> str:
         """ORDER BY for the order in which MySQL's choice of an index gives the rows; nothing asks for one.
@@ -380,9 +381,9 @@ class Database:
         if not query.driver:
             return ""
         few = self.count(listing.name) // _SELECTIVE
-        column = TABLES[listing.name].columns[query.driver.partition(".")[2]]
+        column = listing.table.columns[query.driver.partition(".")[2]]
         if column.kind is Kind.TIME and few > _WORTH_AN_INDEX:
-            self._index(TABLES[listing.name], column.name)
+            self._index(listing.table, column.name)
         sql = f"SELECT count(*) FROM ({query.select('1')} LIMIT {few + 1})"
         ((found,),) = self._stream(sql)
         return f" ORDER BY {query.driver}, {query.key}" if int(str(found)) <= few else ""

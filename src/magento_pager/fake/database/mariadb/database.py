@@ -21,10 +21,11 @@ from magento_pager.fake.database.changes import checked
 from magento_pager.fake.database.mariadb.schema import ATTRIBUTES_OF, creations, own_columns
 from magento_pager.fake.database.mariadb.selects import statement, whole
 from magento_pager.fake.database.mariadb.server import InvalidRowError, RefusedError, Server
-from magento_pager.fake.database.queries import PRODUCT_COLUMNS, Asked, fatal, refusal
+from magento_pager.fake.database.queries import Asked, fatal, refusal
 from magento_pager.fake.database.records import looked_up
-from magento_pager.fake.faults import ShopFault
-from magento_pager.fake.tables import ADDRESS, ORDER, TABLES, Table
+from magento_pager.fake.faults import same_id
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import ADDRESS, ORDER, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,7 +121,7 @@ class MariaDatabase:
         """
         with sqlite.Database() as maker:
             maker.populate(orders)
-            self._copy(maker, TABLES)
+            self._copy(maker, LISTINGS)
 
     def fill(self, lists: Mapping[str, Rows]) -> None:
         """Add rows that are given; columns that are not given are made up.
@@ -161,7 +162,7 @@ class MariaDatabase:
         """Copy lists as they were made, each of them whole or not at all."""
         for name in names:
             with self._changing(name) as cursor:
-                for table in (ORDER, ADDRESS) if name == "orders" else (TABLES[name],):
+                for table in (ORDER, ADDRESS) if name == "orders" else (LISTINGS[name].table,):
                     _insert(cursor, table, maker.rows(table))
 
     # --- changing ----------------------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ class MariaDatabase:
         Raises:
             ValueError: there is no such column, or a value does not fit it.
         """
-        table, asked = TABLES[name], checked(name, changes)
+        table, asked = LISTINGS[name].table, checked(name, changes)
         attributes = ATTRIBUTES_OF[table.name]
         own = {column: _storable(value) for column, value in asked.own.items() if column not in attributes}
         with self._changing(name) as cursor:
@@ -213,7 +214,7 @@ class MariaDatabase:
     def delete(self, name: str, entity_id: int) -> bool:
         """Delete one row, and what belongs to it alone; whether there was such a row."""
         with self._changing(name) as cursor:
-            return cursor.execute(f"DELETE FROM {TABLES[name].name} WHERE entity_id = %s", (entity_id,)) > 0
+            return cursor.execute(f"DELETE FROM {LISTINGS[name].table.name} WHERE entity_id = %s", (entity_id,)) > 0
 
     def duplicate_address(self, order: int, kind: str = "billing") -> None:
         """Give an order a second address of that kind: every list that returns the order fails from now on."""
@@ -239,19 +240,19 @@ class MariaDatabase:
             raise ValueError(f"{name}: {error}") from None
 
     def _next_id(self, name: str) -> int:
-        ((number,),) = self._asked(f"SELECT coalesce(max(entity_id), 0) + 1 FROM {TABLES[name].name}")
+        ((number,),) = self._asked(f"SELECT coalesce(max(entity_id), 0) + 1 FROM {LISTINGS[name].table.name}")
         return int(number)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
         """How many rows a list has."""
-        ((number,),) = self._asked(f"SELECT count(*) FROM {TABLES[name].name}")
+        ((number,),) = self._asked(f"SELECT count(*) FROM {LISTINGS[name].table.name}")
         return int(number)
 
     def ids(self, name: str) -> Iterator[int]:
         """The ids of a list, in order."""
-        sql = f"SELECT entity_id FROM {TABLES[name].name} ORDER BY entity_id"
+        sql = f"SELECT entity_id FROM {LISTINGS[name].table.name} ORDER BY entity_id"
         return (int(number) for (number,) in self._asked(sql))
 
     def select(
@@ -276,7 +277,7 @@ class MariaDatabase:
         reply = self._server.reading(sql)
         with _refused(asked, sql):
             names = next(reply)
-        rows = _once(reply, names, listing) if listing.joined else reply
+        rows = _once(reply, names) if listing.joined else reply
         return _as_listed(rows, names, asked, sql)
 
     def record(self, name: str, key: str, *, by_id: bool = False) -> Record | None:
@@ -351,7 +352,7 @@ def _storable(value: Cell | tuple[str, ...]) -> Any:
     return _BEYOND_UTF8.sub("????", value) if isinstance(value, str) else value
 
 
-def _once(rows: Iterable[Sequence[Any]], names: Sequence[str], listing: Listing) -> Iterator[Sequence[Any]]:
+def _once(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> Iterator[Sequence[Any]]:
     """The rows, as far as a collection of PHP takes them: an order that comes again spoils the reply.
 
     Raises:
@@ -361,7 +362,7 @@ def _once(rows: Iterable[Sequence[Any]], names: Sequence[str], listing: Listing)
     seen: set[int] = set()
     for row in rows:
         if row[key] in seen:
-            raise ShopFault("1", f'Item ({listing.model}) with the same id "{row[key]}" already exist')
+            raise same_id(row[key])
         seen.add(row[key])
         yield row
 
@@ -369,7 +370,7 @@ def _once(rows: Iterable[Sequence[Any]], names: Sequence[str], listing: Listing)
 def _as_listed(rows: Iterable[Sequence[Any]], names: Sequence[str], asked: Asked, sql: str) -> Iterator[Row]:
     """The columns that the list shows, in its order. Of several with one name the last counts, as in PHP."""
     listing, places = asked.listing, {name: place for place, name in enumerate(names)}
-    sources = {listing.key_field: "entity_id", **(PRODUCT_COLUMNS if listing.name == "products" else {})}
+    sources = dict(listing.aliases)
     if listing.name in asked.profile.missing_ids:
         del sources[listing.key_field]
     nothing = len(names)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from magento_pager.fake.tables import ADDRESS, ATTRIBUTES, TABLES, Column, Kind, Table
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import ADDRESS, Column, Kind, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,10 +100,9 @@ class Attribute:
 def _attributes() -> Iterator[tuple[str, Attribute]]:
     """The attributes with the tables of their entities, numbered across entities."""
     number = 0
-    for name, known in ATTRIBUTES.items():
-        table = TABLES[name]
-        scope = "`store_id` = 0" if name == "products" else ""
-        for code in sorted(known.joined):
+    for name, listing in LISTINGS.items():
+        table, scope = listing.table, "`store_id` = 0" if name == "products" else ""
+        for code in sorted(listing.attributes.joined) if listing.attributes else ():
             number += 1
             yield table.name, Attribute(code, number, f"{table.name}_{_backend(table.columns[code])}", scope)
 
@@ -121,7 +121,7 @@ def _backend(column: Column) -> str:
 ATTRIBUTES_OF: Mapping[str, Mapping[str, Attribute]] = MappingProxyType(
     {
         table.name: {one.code: one for of, one in _attributes() if of == table.name}
-        for table in (*TABLES.values(), ADDRESS)
+        for table in (*(listing.table for listing in LISTINGS.values()), ADDRESS)
     },
 )
 """By table, the attributes that lie in value tables; those of sales have none."""
@@ -130,7 +130,8 @@ ATTRIBUTES_OF: Mapping[str, Mapping[str, Attribute]] = MappingProxyType(
 def own_columns(table: Table) -> tuple[str, ...]:
     """The columns that a table really has: those that are not attributes.
 
-    >>> own_columns(TABLES["customers"])[:3], "firstname" in own_columns(TABLES["customers"])
+    >>> from magento_pager.fake.tables import CUSTOMER
+    >>> own_columns(CUSTOMER)[:3], "firstname" in own_columns(CUSTOMER)
     (('entity_id', 'entity_type_id', 'attribute_set_id'), False)
     """
     return tuple(column for column in table.columns if column not in ATTRIBUTES_OF[table.name])
@@ -139,7 +140,8 @@ def own_columns(table: Table) -> tuple[str, ...]:
 def column_type(table: Table, name: str) -> str:
     """The type of a column.
 
-    >>> [column_type(TABLES["orders"], name) for name in ("entity_id", "state", "grand_total", "created_at")]
+    >>> from magento_pager.fake.tables import ORDER
+    >>> [column_type(ORDER, name) for name in ("entity_id", "state", "grand_total", "created_at")]
     ['INT UNSIGNED NOT NULL AUTO_INCREMENT', 'VARCHAR(32)', 'DECIMAL(12,4)', 'TIMESTAMP NULL']
     """
     kind = table.columns[name].kind
@@ -157,7 +159,8 @@ def creations() -> dict[str, str]:
     (['sales_flat_order', 'sales_flat_order_address'], True)
     """
     found: dict[str, str] = {}
-    for name, table in TABLES.items():
+    for name, listing in LISTINGS.items():
+        table = listing.table
         unique = ("increment_id",) if "increment_id" in table.indexed else ()
         found[table.name] = _creation(table, unique)
         if name == "orders":

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from magento_pager.fake.database.mariadb.schema import ATTRIBUTES_OF
 from magento_pager.fake.database.queries import Asked, mysql_select, website_of
 from magento_pager.fake.filters import conditions
-from magento_pager.fake.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,10 +43,9 @@ def statement(asked: Asked) -> str:
     elif website := website_of(asked):
         where.append(f"FIND_IN_SET('{website}', `e`.`website_ids`)")
     if listing.eav:
-        table = TABLES[listing.name]
-        attributes = ATTRIBUTES_OF[table.name]
+        attributes = ATTRIBUTES_OF[listing.table.name]
         joins = [attributes[code].joined("INNER", alias) for alias, code in made.joined.items()]
-        select = whole(table, attributes.keys() & set(listing.columns), joins)
+        select = whole(listing.table, attributes.keys() & set(listing.columns), joins)
     else:
         select = mysql_select(listing)
     return f"{select} WHERE {' AND '.join(where)}" if where else select
@@ -61,7 +59,8 @@ def whole(table: Table, codes: Iterable[str] | None = None, joins: Iterable[str]
         codes: which attributes; None: all.
         joins: further joins.
 
-    >>> whole(TABLES["invoices"])
+    >>> from magento_pager.fake.tables import INVOICE
+    >>> whole(INVOICE)
     'SELECT `e`.* FROM `sales_flat_invoice` AS `e`'
     """
     attributes = ATTRIBUTES_OF[table.name]

@@ -1,0 +1,359 @@
+"""A list that no Magento has, added to a copy of the embedded shop as docs/contributing.md says.
+
+The copy runs in a process of its own, by `serve`, and is asked over HTTP: what works there is all of the shop, and not
+what this test reaches into.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import xmlrpc.client
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import pytest
+import requests
+from clients import client, envelope, filters
+from conftest import SLOW, SPOKEN
+from lxml import etree
+from mariadb_server import running_mariadb
+
+import magento_pager
+from magento_pager.fake.profiles import PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from magento_pager.fake.profiles import Flavour
+
+PACKAGE = Path(magento_pager.__file__).parent
+LISTING = '''
+    Listing(
+        name="coupons",
+        operation="salesCouponList",
+        table=tables.table(
+            "sales_coupon",
+            "code updated_at",
+            ints="entity_id rule_id usage_limit times_used is_primary",
+            decimals="discount_amount",
+            times="created_at updated_at",
+            texts="code description",
+        ),
+        fields=optional_fields("""
+coupon_id:int code rule_id times_used is_primary discount_amount created_at updated_at description gift_message
+"""),
+    ),
+'''
+RECIPE = """
+    "coupons": Recipe(
+        {**_DATED, "code": "'SAVE' || id", "discount_amount": "goods", "times_used": "a % 9"}, {"rule_id": 1}, (1, 4)
+    ),
+"""
+LATER = """
+        since=(1, 7, 0, 0),
+        details=(operation("salesCouponInfo", "sessionId couponId:int", "result:salesCouponEntity"),),
+"""
+ROWS = {
+    "orders": {"columns": ["entity_id"], "rows": [[7], [8]]},
+    "coupons": {
+        "columns": ["entity_id", "code", "times_used", "discount_amount", "updated_at"],
+        "rows": [
+            [3, "A", 0, "5.0000", "2024-03-01 08:00:00"],
+            [5, "B<&", 1, "7.5000", "2024-03-02 00:00:00"],
+            [10, "C", 1, None, "2024-03-03 10:00:00"],
+            [12, "d", 4, "5.0000", "2024-03-04 10:30:00"],
+            [103, "ä", 9, "100.0000", "2024-04-01 00:00:00"],
+        ],
+    },
+}
+FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
+ASKED: list[tuple[list[tuple[str, str, str]], list[int] | str]] = [
+    ([], [3, 5, 10, 12, 103]),
+    ([("coupon_id", "", "10")], [10]),
+    ([("entity_id", "gteq", "12")], [12, 103]),
+    ([("code", "", "D")], [12]),
+    ([("code", "like", "%<&%")], [5]),
+    ([("times_used", "", "1"), ("coupon_id", "lt", "6")], [5]),
+    ([("updated_at", "from", "2024-03-03 00:00:00"), ("coupon_id", "lteq", "12")], [10, 12]),
+    ([("discount_amount", "null", "1")], [10]),
+    ([("discount_amount", "gt", "6")], [5, 103]),
+    ([("coupon", "", "1")], "1"),
+]
+"""Conditions, as field, operator and value, and the ids or the fault that every version answers."""
+BOTH_NAMES = [("coupon_id", "gteq", "5"), ("entity_id", "lt", "12")]
+"""Two conditions on one column under two names: up to 1.6.2.0 both hold, later the one on the row's field wins."""
+ONE_NAME = [("coupon_id", "gteq", "5"), ("coupon_id", "lt", "12")]
+"""Two conditions on one name, of which one is lost: the first up to 1.7.0.2, the second from 1.8.1.0."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A shop in another process.
+
+    Attributes:
+        url: where SOAP calls go.
+        user: the name of its API user.
+        key: the key of that user.
+        commands: its standard input.
+        answers: its standard output.
+    """
+
+    url: str
+    user: str
+    key: str
+    commands: IO[str]
+    answers: IO[str]
+
+    def tell(self, **command: Any) -> Any:
+        """Have it changed while it runs."""
+        self.commands.write(json.dumps(command) + "\n")
+        self.commands.flush()
+        return json.loads(self.answers.readline())["ok"]
+
+    def xmlrpc(self, path: str, *arguments: Any) -> Any:
+        """Call by path, after a login."""
+        transport = xmlrpc.client.Transport()
+        url = self.url.replace("v2_soap", "xmlrpc")
+        with closing(transport), xmlrpc.client.ServerProxy(url, transport, allow_none=True) as proxy:
+            return proxy.call(proxy.login(self.user, self.key), path, list(arguments))
+
+
+@dataclass(frozen=True)
+class Soap:
+    """A client that writes its requests by hand.
+
+    Attributes:
+        shop: whom it asks.
+        version: what the shop plays.
+        flavour: `rpc` or `wsi`.
+    """
+
+    shop: Served
+    version: str
+    flavour: Flavour
+
+    @property
+    def item(self) -> str:
+        """The element of one item of an array."""
+        return "item" if self.flavour == "rpc" else "complexObjectArray"
+
+    def call(self, operation: str, **arguments: str) -> etree._Element | str:
+        """Call an operation: the element of its result, or the code of its fault."""
+        name = operation
+        if self.flavour == "wsi":
+            name += "Param" if operation == "login" else "RequestParam"
+        inner = "".join(f"<{key}>{value}</{key}>" for key, value in arguments.items())
+        body = envelope(f"<n:{name}>{inner}</n:{name}>", PROFILES[self.version].namespace)
+        reply = etree.fromstring(requests.post(self.shop.url, body, timeout=30).content)
+        fault = reply.findtext(".//faultcode")
+        return fault if fault is not None else reply[0][0][0]
+
+    def result(self, operation: str, **arguments: str) -> etree._Element:
+        """Call an operation that ends in no fault."""
+        found = self.call(operation, **arguments)
+        assert not isinstance(found, str), found
+        return found
+
+    def login(self) -> str:
+        """The id of a new session."""
+        return str(self.result("login", username=self.shop.user, apiKey=self.shop.key).text)
+
+    def listed(self, *conditions: tuple[str, str, str]) -> etree._Element | str:
+        """Call the seventh list; a condition without an operator is a simple filter."""
+        simple = "".join(
+            f"<{self.item}>{_pair(field, value)}</{self.item}>" for field, op, value in conditions if not op
+        )
+        complex_ = "".join(
+            f"<{self.item}><key>{field}</key><value>{_pair(op, value)}</value></{self.item}>"
+            for field, op, value in conditions
+            if op
+        )
+        given = f"<filter>{simple}</filter><complex_filter>{complex_}</complex_filter>"
+        return self.call("salesCouponList", sessionId=self.login(), filters=given)
+
+    def coupons(self, *conditions: tuple[str, str, str]) -> list[dict[str, str]]:
+        """The rows of the seventh list."""
+        found = self.listed(*conditions)
+        assert not isinstance(found, str), found
+        assert {row.tag for row in found} <= {self.item}
+        return [{field.tag: field.text or "" for field in row} for row in found]
+
+    def ids(self, *conditions: tuple[str, str, str]) -> list[int] | str:
+        """The ids of those rows, sorted, or the code of a fault."""
+        found = self.listed(*conditions)
+        return found if isinstance(found, str) else sorted(int(row.findtext("coupon_id") or 0) for row in found)
+
+
+def _pair(key: str, value: str) -> str:
+    return f"<key>{key}</key><value>{escape(value)}</value>"
+
+
+def with_coupons(folder: Path, more: str = "") -> Path:
+    """Copy the sources and add the list where the others are: a `Listing`, and a `Recipe`."""
+    copy = folder / "src"
+    shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    listing = LISTING.removesuffix("    ),\n") + more.lstrip("\n") + "    ),\n"
+    for name, end, lines in (
+        ("lists.py", ")\n\nLISTINGS: ", listing),
+        ("data.py", '}\n"""The recipe of each list\'s own table."""', RECIPE),
+    ):
+        path = copy / "magento_pager" / "fake" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(end) == 1
+        path.write_text(text.replace(end, lines.lstrip("\n") + end), encoding="utf-8")
+    return copy
+
+
+@contextmanager
+def served(sources: Path, *options: str) -> Iterator[Served]:
+    """A shop of these sources, run by the command line."""
+    command = [sys.executable, "-m", "magento_pager", "serve", "--control", *options]
+    environment = {**os.environ, "PYTHONPATH": str(sources)}
+    with subprocess.Popen(  # noqa: S603 -- our own
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield Served(**json.loads(process.stdout.readline()), commands=process.stdin, answers=process.stdout)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy with the seventh list."""
+    return with_coupons(tmp_path_factory.mktemp("seventh"))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of rows."""
+    path = tmp_path_factory.mktemp("rows") / "rows.json"
+    path.write_text(json.dumps(ROWS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shop(sources: Path, rows: Path) -> Iterator[Served]:
+    """A shop with the rows of the file, that the tests leave as it was."""
+    with served(sources, "--rows", str(rows)) as one:
+        yield one
+
+
+def test_it_takes_twenty_lines() -> None:
+    """All that the embedded shop is told of a list fits on one screen."""
+    assert len([line for line in f"{LISTING}{RECIPE}".splitlines() if line]) <= 20
+
+
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN)
+def test_every_version_answers_it(shop: Served, version: str, flavour: Flavour) -> None:
+    """The right rows for each filter, with what the table has of the declared fields."""
+    shop.tell(profile=[version, flavour])
+    soap = Soap(shop, version, flavour)
+    assert [soap.ids(*conditions) for conditions, _ in ASKED] == [answer for _, answer in ASKED]
+    assert soap.ids(*BOTH_NAMES) == ([5, 10] if version < "1.7" else [5, 10, 12, 103])
+    assert soap.ids(*ONE_NAME) == ([3, 5, 10] if version < "1.8" else [5, 10, 12, 103])
+    (first,) = soap.coupons(("coupon_id", "", "3"))
+    assert list(first) == ["coupon_id", "code", "rule_id", "times_used", "discount_amount", "created_at", "updated_at"]
+    assert (first["code"], first["rule_id"], first["updated_at"]) == ("A", "1", "2024-03-01 08:00:00")
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN)
+def test_the_wsdl_declares_it(shop: Served, version: str, flavour: Flavour) -> None:
+    """A client that knows nothing but the WSDL reads the rows, typed as declared."""
+    shop.tell(profile=[version, flavour])
+    one = client(cast("Any", SimpleNamespace(url=shop.url)))
+    session = one.service.login(shop.user, shop.key)
+    found = one.service.salesCouponList(session, filters(one, complex_=[("coupon_id", "from", "12")]))
+    assert [(coupon["coupon_id"], coupon["code"], coupon["gift_message"]) for coupon in found] == [
+        (12, "d", None),
+        (103, "ä", None),
+    ]
+
+
+@pytest.mark.parametrize("path", ["sales_coupon", "coupon"])
+def test_xmlrpc_has_its_path(shop: Served, path: str) -> None:
+    """Nested filters are exact, each row has all columns of the table, and there is no record to be had."""
+    shop.tell(profile="20.0.20")
+    coupons = shop.xmlrpc(f"{path}.list", {"coupon_id": {"from": 5, "to": 12}, "times_used": 1})
+    assert [coupon["coupon_id"] for coupon in coupons] == [5, 10]
+    assert coupons[1].items() >= {"code": "C", "discount_amount": None, "usage_limit": None}.items()
+    with pytest.raises(xmlrpc.client.Fault, match="not callable"):
+        shop.xmlrpc(f"{path}.info", 5)
+
+
+def test_knobs_work_on_it(shop: Served) -> None:
+    """Its right can be taken away, and too many of its rows exhaust the memory."""
+    shop.tell(profile=["20.0.20", "rpc"])
+    soap = Soap(shop, "20.0.20", "rpc")
+    shop.tell(knobs={"denied": ["coupons"]})
+    assert soap.ids() == "2"
+    shop.tell(knobs={"denied": [], "memory_limit_rows": 4})
+    assert soap.ids() == "SOAP-ENV:Server"
+    assert soap.ids(("coupon_id", "lt", "100")) == [3, 5, 10, 12]
+    shop.tell(knobs={"memory_limit_rows": 0})
+    assert soap.ids() == [3, 5, 10, 12, 103]
+
+
+def test_rows_are_made_up_and_change(sources: Path) -> None:
+    """A shop of so many orders has its share of them, whose rows are inserted, updated and deleted like any other."""
+    with served(sources, "--orders", "400") as shop:
+        soap = Soap(shop, "20.0.20", "rpc")
+        made = soap.coupons()
+        assert len(made) == 100
+        assert {coupon["rule_id"] for coupon in made} == {"1"}
+        assert all(coupon["code"] == f"SAVE{coupon['coupon_id']}" for coupon in made)
+        assert all("2023" < coupon["created_at"] <= coupon["updated_at"] for coupon in made)
+        new = shop.tell(insert=["coupons", {"code": "MINE", "discount_amount": 5}])
+        assert new == max(int(coupon["coupon_id"]) for coupon in made) + 1
+        (coupon,) = soap.coupons(("code", "", "MINE"))
+        assert (coupon["coupon_id"], coupon["discount_amount"], coupon["rule_id"]) == (str(new), "5.0000", "1")
+        assert shop.tell(update=["coupons", new, {"updated_at": "2040-01-01 00:00:00"}]) is True
+        assert soap.ids(("updated_at", "gteq", "2040-01-01")) == [new]
+        assert shop.tell(delete=["coupons", new]) is True
+        assert soap.ids(("code", "", "MINE")) == []
+
+
+def test_a_version_that_brought_it_and_its_details(tmp_path: Path, rows: Path) -> None:
+    """With two more lines older versions do not have it, and newer ones give single records, under the same right."""
+    with served(with_coupons(tmp_path, LATER), "--rows", str(rows), "--profile", "1.6.2.0") as shop:
+        assert Soap(shop, "1.6.2.0", "rpc").ids() == "SOAP-ENV:Server"
+        with pytest.raises(xmlrpc.client.Fault, match="Invalid api path"):
+            shop.xmlrpc("sales_coupon.list")
+        for flavour in FLAVOURS:
+            shop.tell(profile=["1.7.0.2", flavour])
+            soap = Soap(shop, "1.7.0.2", flavour)
+            record = soap.result("salesCouponInfo", sessionId=soap.login(), couponId="12")
+            assert (record.findtext("coupon_id"), record.findtext("code")) == ("12", "d")
+            assert soap.call("salesCouponInfo", sessionId=soap.login(), couponId="13") == "100"
+            assert soap.ids() == [3, 5, 10, 12, 103]
+        assert shop.xmlrpc("sales_coupon.info", "12")["code"] == "d"
+        shop.tell(knobs={"denied": ["coupons"]})
+        assert soap.call("salesCouponInfo", sessionId=soap.login(), couponId="12") == "2"
+
+
+@SLOW
+def test_mariadb_has_its_table(sources: Path, rows: Path) -> None:
+    """On a real database the answers are the same, and rows are made up and change there too."""
+    with running_mariadb() as mariadb:
+        with served(sources, "--rows", str(rows), "--database", mariadb.url()) as shop:
+            soap = Soap(shop, "20.0.20", "rpc")
+            assert [soap.ids(*conditions) for conditions, _ in ASKED] == [answer for _, answer in ASKED]
+            assert len(soap.coupons()[0]) == 7
+            assert shop.tell(insert=["coupons", {"code": "MINE"}]) == 104
+            assert shop.tell(update=["coupons", 104, {"times_used": 77}]) is True
+            assert soap.ids(("times_used", "", "77")) == [104]
+            assert shop.tell(delete=["coupons", 104]) is True
+            assert soap.ids(("times_used", "", "77")) == []
+        with served(sources, "--orders", "40", "--database", mariadb.url()) as shop:
+            assert len(Soap(shop, "20.0.20", "rpc").coupons()) == 10
