@@ -355,13 +355,13 @@ class _Values:
         self._check_tags([child.tag for child in element], shape)
         row: Row = {name: [] for name in shape.repeated}
         for child in element:
-            if child.tag in shape.repeated:
-                row[child.tag].append(self._item(child, shape.fields[child.tag]))
+            name = child.tag
+            if name in shape.repeated:
+                row[name].append(self._item(child, shape.fields[name]))
                 continue
-            optional = shape.ordered and child.tag not in shape.required
-            value = self.value(child, shape.fields[child.tag], optional=optional)
+            value = self.value(child, shape.fields[name], optional=shape.ordered and name not in shape.required)
             if value is not None:
-                row[child.tag] = value
+                row[name] = value
         return row
 
     def _check_tags(self, tags: list[str], shape: Struct) -> None:
@@ -401,13 +401,14 @@ class _Values:
 
     def _check_length(self, element: Element, held: int) -> str:
         """Refuse an array of RPC that does not say how many values it holds; return what it calls their type."""
-        text = element.get(ARRAY_TYPE)
-        announced = _ARRAY_TYPE.fullmatch(text or "")
+        text = element.get(ARRAY_TYPE, "")
+        announced = _ARRAY_TYPE.fullmatch(text)
         if not announced:
             raise self.refusal(f"<{element.tag}> does not say how many rows it holds (its arrayType is {text!r})")
-        if int(announced[2]) != held:
-            raise self.refusal(f"<{element.tag}> announces {announced[2]} rows and holds {held}")
-        return self._qualified(element, announced[1])
+        kind, count = announced.groups()
+        if int(count) != held:
+            raise self.refusal(f"<{element.tag}> announces {count} rows and holds {held}")
+        return kind
 
     def _qualified(self, element: Element, name: str) -> str:
         """The qualified name of what an attribute calls by a prefix."""
@@ -505,9 +506,10 @@ class _Rows(_Values):
             raise self.refusal(f"<{stray.tag}> stands among the rows")
         if self._check_attributes(result, self._shape.type, array=True):
             raise self.refusal(f"<{result.tag}> is nil")
-        counted = self._shape.counted or ARRAY_TYPE in result.attrib
-        if counted and self._check_length(result, self._count) != self._shape.row.type:
-            raise self.refusal(f"<{result.tag}> holds {result.get(ARRAY_TYPE)!r}, not {self._shape.row.type}")
+        if self._shape.counted or ARRAY_TYPE in result.attrib:
+            kind = self._check_length(result, self._count)
+            if self._qualified(result, kind) != self._shape.row.type:
+                raise self.refusal(f"<{result.tag}> holds {kind}, not {self._shape.row.type}")
 
     def _elements(self, segment: bytes) -> Iterator[Element]:
         """Feed the parser: the elements with the tag of a row that end in these bytes."""
@@ -555,19 +557,20 @@ class _Rows(_Values):
 
     def _learn(self, segment: bytes, element: Element) -> None:
         """Remember the form of a row that was parsed and passed every check."""
-        if any(NIL in field.attrib for field in element):  # which must stay empty
-            return
         parts = segment.split(b">")
+        tags = tuple(parts[1::2])
+        if any(b"nil" in tag for tag in tags):  # such a field must stay empty
+            return
         row = self._shape.row
         leaves = cast("Mapping[str, Leaf]", row.fields)
-        nulls = [
-            field.tag
-            for field in element
-            if self._is_null(field, leaves[field.tag], optional=row.ordered and field.tag not in row.required)
-        ]
-        form = _Form.of(parts, [field.tag for field in element], nulls)
+        names, nulls = [], []
+        for field in element:
+            names.append(field.tag)
+            if self._is_null(field, leaves[names[-1]], optional=row.ordered and names[-1] not in row.required):
+                nulls.append(names[-1])
+        form = _Form.of(parts, names, nulls)
         if form:
-            self._forms[tuple(parts[1::2])] = form
+            self._forms[tags] = form
 
 
 @dataclass(frozen=True, slots=True)
