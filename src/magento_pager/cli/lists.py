@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class IdType(click.IntRange):
+    """An id in plain digits: `int` takes more, such as "3_6", and a slip would ask for other rows."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read an id as it was typed."""
+        number: int = super().convert(value, param, ctx)
+        if str(value) != str(number):
+            self.fail(f"{value!r} is no id in plain digits; do you mean {number}?", param, ctx)
+        return number
+
+
 def width_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how wide windows are."""
     options = [
@@ -50,7 +63,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--first",
-            type=click.IntRange(min=0),
+            type=IdType(min=0),
             default=0,
             show_default=True,
             metavar="ID",
@@ -58,7 +71,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--last",
-            type=click.IntRange(min=0),
+            type=IdType(min=0),
             metavar="ID",
             help="The last id, inclusive.  [default: the last there can be]",
         ),

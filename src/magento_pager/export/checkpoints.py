@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.digests import Block, Digest
 from magento_pager.walk.changes import Changes
-from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.ranges import IdRange, read_id
 from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class Checkpoint:
 
     def _with(self, page: Page, rows: Sequence[Row], id_field: str, offset: int) -> Checkpoint:
         """Everything but the position. What the page says of its window replaces what was said of it before."""
-        ids = {int(row[id_field]) for row in rows} if page.stats.by_ids else set()
+        ids = {read_id(row[id_field]) for row in rows} if page.stats.by_ids else set()
         elsewhere = [one for one in self.quarantined if one.id not in page.window]
         repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
         return replace(
@@ -419,7 +419,7 @@ def _highest(page: Page, rows: Sequence[Row], id_field: str) -> int:
     """The highest id among rows, or of their window where they carry none; -1 where there are none."""
     if not rows:
         return -1
-    return max(int(row[id_field]) for row in rows) if page.stats.by_ids else page.window.last
+    return max(read_id(row[id_field]) for row in rows) if page.stats.by_ids else page.window.last
 
 
 def _shown(value: object) -> str:

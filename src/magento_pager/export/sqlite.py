@@ -28,6 +28,7 @@ from urllib.parse import quote
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.checkpoints import decoded, encoded, locked, refuse_changes
 from magento_pager.export.sinks import BATCH, plain, restored
+from magento_pager.walk.ranges import read_id
 from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class TableSink:
             values = list(self._layout.values(rows[start : start + BATCH], misfits))
             self._prepare(values)
             self._connection.executemany(self._insert, [self._bound(row, misfits) for row in values])
-        self.position = max(self.position, *(int(row.get(self._layout.schema.key, -1)) + 1 for row in rows), 0)
+        key = self._layout.schema.key
+        self.position = max(0, self.position, *(read_id(row[key]) + 1 for row in rows if key in row))
         return misfits
 
     def sync(self) -> None:

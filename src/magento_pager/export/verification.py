@@ -33,7 +33,7 @@ import orjson
 from magento_pager.export.digests import Digest
 from magento_pager.export.values import typed_row
 from magento_pager.walk.changes import text_of
-from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.ranges import IdRange, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -129,7 +129,7 @@ class Origin:
             return cls(
                 frozenset(report["strategy"].split(" + ")) - {""},
                 datetime.fromisoformat(began) if began else None,
-                frozenset(int(one["id"]) for one in report["quarantined"]),
+                frozenset(read_id(one["id"]) for one in report["quarantined"]),
                 bool(report.get("repaired")),
                 {one["first"]: str(one["digest"]) for one in report["digests"]},
                 report.get("asked") or {},
@@ -224,11 +224,11 @@ class Index:
         """What a row is known by: as the output's are, where it can be.
 
         Raises:
-            ValueError: it has neither an id nor an identity.
+            ValueError: it has neither an id nor an identity, or an id that is none.
         """
         key, identity = self._schema.key, self._schema.identity
         if key in row and (self.by_ids or identity not in row):
-            return int(row[key])
+            return read_id(row[key])
         if identity is None or identity not in row:
             raise ValueError(f"a row of {self._schema.name} has no column {key}: without it nobody knows which it is")
         return str(row[identity])

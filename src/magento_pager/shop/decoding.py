@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element as Element
 
+    from magento_pager.errors import Remedy
     from magento_pager.walk.reading import Row
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -418,10 +419,12 @@ class _Values:
 
     def _check_integer(self, name: str, text: str) -> None:
         if not _INTEGER.fullmatch(text) and not (text == "" and self.line_broken):
-            raise self.refusal(f"<{name}> is no number: {text[:50]!r}")
+            raise self.refusal(f"<{name}> is no number: {text[:50]!r}", remedy="isolate")
 
-    def refusal(self, reason: str) -> UnpromisedReplyError:
-        return UnpromisedReplyError(f"{self.operation}: the reply is not what the WSDL promises: {reason}")
+    def refusal(self, reason: str, *, remedy: Remedy = "stop") -> UnpromisedReplyError:
+        """Return the error for a reply that differs from the WSDL, or for a single row of it that may be skipped."""
+        message = f"{self.operation}: the reply is not what the WSDL promises: {reason}"
+        return UnpromisedReplyError(message, remedy=remedy)
 
 
 class _Rows(_Values):
@@ -540,7 +543,7 @@ class _Rows(_Values):
         self._count += 1
         row = self.value(element, self._shape.row)
         if row is None or len(element) == 0:
-            raise self.refusal("a row is empty")
+            raise self.refusal("a row is empty", remedy="isolate")
         return cast("Row", row)
 
     def _is_result(self, element: Element) -> bool:

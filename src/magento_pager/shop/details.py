@@ -314,9 +314,15 @@ class Details:
         return replace(page, rows=tuple(rows), stats=stats, quarantined=named, repaired=tuple(sorted(repaired)))
 
     def _joined(self, row: Row, found: Found) -> Row:
-        """A row with what it lacks."""
+        """A row with what it lacks.
+
+        Raises:
+            MalformedReplyError: it lacked its id, and the record has one that is none.
+        """
         more = found if isinstance(found, dict) else {str(self._part.into): found}
-        return row | {name: value for name, value in more.items() if name not in row}
+        joined = row | {name: value for name, value in more.items() if name not in row}
+        self._reader.token(joined)
+        return joined
 
     def _answers(self, rows: Sequence[Row]) -> list[Answer]:
         """What came for each row."""

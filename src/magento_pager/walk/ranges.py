@@ -17,6 +17,33 @@ MAX_ID = 4_294_967_295
 """The greatest id there can be: every key is INT UNSIGNED in every version."""
 
 
+def read_id(value: object) -> int:
+    """Return the id that a row carries: in digits, without a zero in front, and at most `MAX_ID`.
+
+    The database writes an id in one way only. What `int` would take besides was altered on its way: "3_6" was perhaps
+    36, or 306, or two ids.
+
+    Args:
+        value: a text, or an int from a source that has numbers.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> read_id("36"), read_id("0"), read_id(36)
+    (36, 0, 36)
+    >>> read_id("3_6")
+    Traceback (most recent call last):
+    ...
+    ValueError: '3_6' is no id
+    """
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and (text[0] != "0" or text == "0"):
+        number = int(text)
+        if number <= MAX_ID:
+            return number
+    raise ValueError(f"{value!r} is no id")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class IdRange:
     """The ids from `first` to `last`, both included.

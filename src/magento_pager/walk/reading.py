@@ -19,6 +19,7 @@ from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_ex
 
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
+from magento_pager.walk.ranges import read_id
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.turns import Turnstile
 
@@ -197,10 +198,14 @@ class Reader:
         if number is None and self.identity_field is not None and isinstance(row.get(self.identity_field), str):
             return str(row[self.identity_field])
         try:
-            return int(number or "")
+            return read_id(number)
         except ValueError:
+            text = number[:50] if isinstance(number, str) else ""
+            odd = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))  # a number, but not as it is stored
             raise MalformedReplyError(
-                f"{self.operation}: a row came with {self.id_field}={number!r}, which is no id; is this the right list?"
+                f"{self.operation}: a row came with {self.id_field}={text or number!r}, which is no id; is this the "
+                "right list?",
+                remedy="isolate" if odd else "stop",
             ) from None
 
     def persistently(
