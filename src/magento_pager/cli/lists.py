@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 class IdType(click.IntRange):
     """An id in plain digits: `int` takes more, such as "3_6", and a slip would ask for other rows."""
 
-    name = "id"
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read an id as it was typed."""
         number: int = super().convert(value, param, ctx)
