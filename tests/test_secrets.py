@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import html
 import http.client
 import json
 import logging
+import re
 import traceback
 import xmlrpc.client
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urljoin, urlsplit
+from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from loopback import Request, reply, serving
+from scripted import SOME, logged_in
+from wsdls import wsdl
 
 import magento_pager
 from magento_pager import PagerError
 from magento_pager.cli import run
 from magento_pager.fake import Shop
 from magento_pager.fake.sessions import Sessions
+from magento_pager.lists import ORDERS
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:
     import socket
@@ -340,3 +349,210 @@ def test_no_object_and_no_error_of_the_library_shows_a_secret(stage: Stage) -> N
     for secret in stage.secrets():
         for text in shown:
             assert secret not in text, text
+
+
+# A server that repeats what it was told in any form, in any place of its answer
+
+ODD_KEY, ODD_PASSWORD, ODD_HEADER = (f"p&ss 'w<o>rd\\ +%41/\u00fc{one}xyz" for one in ("key-1", "basic-2", "h-3"))
+ODD_SESSION, ODD_PROXY = "feedface,cafebabe-12 session", "px&ss%w<o>rd-5"
+ODD_HEADER = ODD_HEADER.replace("\u00fc", "u")  # a header is ASCII
+ODD = {
+    ODD_KEY,
+    ODD_PASSWORD,
+    ODD_HEADER,
+    ODD_SESSION,
+    f"me:{ODD_PASSWORD}",
+    base64.b64encode(f"me:{ODD_PASSWORD}".encode("latin-1")).decode(),
+}
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "for an address": lambda one: quote(one, safe=""),
+    "for a form": quote_plus,
+    "all in percent": lambda one: "".join(f"%{byte:02x}" for byte in one.encode()),
+    "for HTML": html.escape,
+    "for XML": escape,
+    "in numbers": lambda one: "".join(f"&#{ord(character)};" for character in one),
+    "in hexadecimal numbers": lambda one: "".join(f"&#x{ord(character):X};" for character in one),
+    "as JSON": json.dumps,
+    "as PHP's JSON": lambda one: json.dumps(one).replace("/", "\\/"),
+    "as Python": repr,
+    "all in backslashes": lambda one: "".join(f"\\u{ord(character):04x}" for character in one),
+    "an address in an address": lambda one: quote(quote(one, safe=""), safe=""),
+    "an address in HTML": lambda one: html.escape(f"?key={quote_plus(one)}&x=1"),
+    "HTML in JSON": lambda one: json.dumps(html.escape(one)),
+    "HTML in HTML": lambda one: html.escape(html.escape(one)),
+    "broken into lines": lambda one: "\r\n ".join(one[start : start + 5] for start in range(0, len(one), 5)),
+    "its beginning": lambda one: f"#0 login('me', '{one[:15]}...')",
+    "its end": lambda one: f"...{one[-12:]}",
+    "at the end of a quote": lambda one: f"{'x' * (119 - len(one))} {one}",
+    "in Latin-1": lambda one: one.encode().decode("latin-1"),
+    "in an address's password": lambda one: f"http://me:{quote(one, safe='')}@shop.example/",
+}
+ENVELOPE = '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
+FAULT = ENVELOPE.format("<e:Fault><faultcode>{}</faultcode><faultstring>{}</faultstring></e:Fault>")
+XML_FAULT = "<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>1</int></value></member>"
+PLACES: dict[str, Callable[[str], bytes]] = {
+    "a page that fails": lambda words: reply(f"<p>{words}</p>".encode(), status="500 Error"),
+    "a page that refuses": lambda words: reply(f"<title>No {words}</title>".encode(), status="401 Unauthorized"),
+    "a page": lambda words: reply(f"<html><body>Sorry, {words}</body></html>".encode()),
+    "plain words": lambda words: reply(f"Notice: {words}".encode()),
+    "a fault": lambda words: reply(FAULT.format("1", escape(words)).encode()),
+    "a fault that fails": lambda words: reply(FAULT.format("1", escape(words)).encode(), status="500 Error"),
+    "the code of a fault": lambda words: reply(FAULT.format(escape(words), "No").encode()),
+    "a reply": lambda words: reply(ENVELOPE.format(escape(words)).encode()),
+    "an attribute": lambda words: reply(ENVELOPE.format(f"<a b={quoteattr(words)}/>").encode()),
+    "a comment": lambda words: reply(ENVELOPE.format(f"<!-- {words.replace('-', '')} -->").encode()),
+    "broken XML": lambda words: reply(f"<?xml version='1.0'?><definitions a='{words}".encode()),
+    "a reason": lambda words: reply(b"", status=f"503 {one_line(words)}"),
+    "no status": lambda words: one_line(words).encode() + b"\r\n\r\n",
+    "no header": lambda words: reply(b"", one_line(words), f"X: {one_line(words)}", status="404 Not Found"),
+    "a length": lambda words: b"HTTP/1.1 200 OK\r\nContent-Length: " + one_line(words).encode() + b"\r\n\r\n",
+    "the size of a chunk": lambda words: (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + one_line(words).encode() + b"\r\n\r\n"
+    ),
+    "a pause": lambda words: reply(b"", f"Retry-After: {one_line(words)}", status="503 Error"),
+    "a redirect": lambda words: reply(b"", f"Location: /{one_line(words)}", status="302 Found"),
+    "a redirect elsewhere": lambda words: reply(
+        b"", f"Location: http://shop.example/{one_line(words)}?{one_line(words)}", status="302 Found"
+    ),
+    "a redirect to a user": lambda words: reply(
+        b"", f"Location: http://me:{quote(words, safe='')}@shop.example/", status="302 Found"
+    ),
+    "an import": lambda words: reply(
+        f"<definitions xmlns='http://schemas.xmlsoap.org/wsdl/'><import location={quoteattr(words)}/>".encode()
+        + b"</definitions>"
+    ),
+    "an import from elsewhere": lambda words: reply(
+        "<definitions xmlns='http://schemas.xmlsoap.org/wsdl/'>"
+        f"<import location={quoteattr(f'http://shop.example/{words}')}/></definitions>".encode()
+    ),
+}
+
+
+def one_line(words: str) -> str:
+    """Words that fit into a header."""
+    return " ".join(words.split())
+
+
+def unescaped(code: re.Match[str]) -> str:
+    """The character that a backslash and a number stand for."""
+    return chr(int(code[1], 16))
+
+
+def parts_shown(text: str) -> list[str]:
+    """Parts of secrets that a text shows, in whatever form; ten characters in a row are one."""
+    seen = [text]
+    for undo in (
+        unquote,
+        html.unescape,
+        lambda one: re.sub(r"\\\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), one),
+    ):
+        seen += [undo(one) for one in seen]
+    dense = "\n".join("".join(one.split()).replace("+", "") for one in seen)
+    wholes = ["".join(secret.split()).replace("+", "") for secret in (*ODD, ODD_PROXY)]
+    parts = {whole[start : start + 10] for whole in wholes for start in range(len(whole) - 9)}
+    return [part for part in parts if part in dense]
+
+
+class Echo:
+    """A shop that at one stage answers with secrets, of those it was told until then.
+
+    Attributes:
+        stage: "wsdl", "login", "list" or "multiCall".
+        place: where in its answer they stand.
+        form: how they are written.
+    """
+
+    def __init__(self, stage: str, place: str) -> None:
+        self.stage = stage
+        self.place = place
+        self.form: Callable[[str], str] = str
+
+    def __call__(self, connection: socket.socket, request: Request) -> None:
+        """Answer a request."""
+        host, port = connection.getsockname()
+        other = next((one for one in ("login", "multiCall") if one.encode() in request.body), "list")
+        asked = "wsdl" if request.head.startswith(b"GET") else other
+        if asked == self.stage:
+            told = ODD if asked in {"list", "multiCall"} else ODD - {ODD_SESSION}
+            connection.sendall(PLACES[self.place](" ".join(map(self.form, sorted(told)))))
+        elif asked == "wsdl":
+            connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
+        else:
+            connection.sendall(reply(logged_in("rpc", ODD_SESSION)))
+
+
+def quoted(ask: Callable[[], object]) -> str:
+    """All that a program shows of what came of a question: of its value, or of its error."""
+    try:
+        return repr(ask())
+    except (PagerError, ValueError) as error:
+        assert "\n" not in str(error)  # noqa: PT017  it need not fail
+        return "\n".join([repr(error), str(vars(error)), *traceback.format_exception(error)])
+
+
+ODD_OPTIONS = HttpOptions(timeout=20, basic_auth=("me", ODD_PASSWORD), headers={"X-Pass": ODD_HEADER})
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("stage", ["list", "multiCall"])
+@pytest.mark.parametrize("place", PLACES)
+def test_no_echo_of_a_call_is_passed_on(
+    stage: str, place: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Every secret, in every form, in every place of an answer: no error, log line or output shows a part of it."""
+    echo = Echo(stage, place)
+    with serving(echo) as url, contextlib.closing(Connection(url, "me", ODD_KEY, ODD_OPTIONS)) as connection:
+        for name, echo.form in FORMS.items():
+            if stage == "list":
+                shown = quoted(lambda: list(connection.rows(ORDERS, SOME)))
+            else:
+                shown = quoted(lambda: connection.multi_call([("a.b", ["1"])], right="x"))
+            shown += "\n".join([caplog.text, *capfd.readouterr()])
+            assert not parts_shown(shown), (name, shown)
+            caplog.clear()
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("stage", ["wsdl", "login"])
+@pytest.mark.parametrize("place", PLACES)
+def test_no_echo_at_the_beginning_is_passed_on(
+    stage: str, place: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same for the WSDL and the login."""
+    echo = Echo(stage, place)
+    with serving(echo) as url:
+        for name in ("as it is", "for HTML", "at the end of a quote", "its beginning"):
+            echo.form = FORMS[name]
+
+            def ask() -> None:
+                with contextlib.closing(Connection(url, "me", ODD_KEY, ODD_OPTIONS)) as connection:
+                    connection.login()
+
+            shown = "\n".join([quoted(ask), caplog.text, *capfd.readouterr()])
+            assert not parts_shown(shown), (name, shown)
+            caplog.clear()
+
+
+def test_a_proxy_that_repeats_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given as an option or by the environment."""
+    heads: list[bytes] = []
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        heads.append(request.head)
+        words = html.escape(request.head.decode() + ODD_PROXY)
+        connection.sendall(reply(f"<p>{words[words.index('Proxy') :]}".encode(), status="407 Who are you?"))
+
+    encoded = base64.b64encode(f"me:{ODD_PROXY}".encode()).decode()
+    with serving(answer) as url:
+        proxy = f"http://me:{quote(ODD_PROXY, safe='')}@{urlsplit(url).netloc}/"
+        for by_option in (True, False):
+            if not by_option:
+                monkeypatch.setenv("HTTP_PROXY", proxy)
+                monkeypatch.setenv("http_proxy", proxy)
+            options = HttpOptions(proxy=proxy if by_option else None, insecure_http=True)
+            with pytest.raises(PagerError, match="HTTP 407") as caught:
+                Connection("http://shop.example/", "me", ODD_KEY, options)
+            assert encoded not in str(caught.value)
+            assert not parts_shown(str(caught.value))
+    assert all(encoded in one.decode() for one in heads)

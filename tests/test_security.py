@@ -11,7 +11,7 @@ import zlib
 from collections import deque
 from contextlib import closing, contextmanager
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -211,6 +211,49 @@ def test_an_attack_ends_and_takes_no_memory(stage: str, kind: str) -> None:
         error, growth = grown(url)
     assert isinstance(error, MalformedReplyError | TransportError)
     assert growth < attack.most, f"{growth:,} bytes for: {error}"
+
+
+@pytest.mark.parametrize("asked", [b"GET", b"POST"])
+def test_the_body_of_a_redirect_is_not_read(asked: bytes) -> None:
+    """A redirect says all in its head, and what follows may have no end."""
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        if not request.head.startswith(asked):
+            host, port = connection.getsockname()
+            connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
+            return
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: close\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(bytes(1_000_000))
+
+    with serving(answer) as url:
+        error, growth = grown(url)
+    assert isinstance(error, TransportError)
+    assert growth < MOST, f"{growth:,} bytes for: {error}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '<import namespace="urn:more" location="?more={}"/>',
+        '<types><x:schema><x:import namespace="urn:more{0}" schemaLocation="?more={0}"/></x:schema></types>',
+        '<types><x:schema><x:include schemaLocation="?more={}"/></x:schema></types>',
+    ],
+)
+def test_documents_that_lead_to_ever_more(more: str) -> None:
+    """They are given up before Python's stack is."""
+    numbers = count()
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        leads = more.format(next(numbers))
+        head = 'xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:x="http://www.w3.org/2001/XMLSchema"'
+        body = f"<definitions {head}>{leads}</definitions>"
+        if b"more=" in request.head and "x:schema" in more:
+            body = leads[len("<types>") : -len("</types>")].replace("<x:schema", f"<x:schema {head}", 1)
+        connection.sendall(reply(body.encode()))
+
+    with serving(answer) as url, pytest.raises(MalformedReplyError, match="refers to more than 20 documents"):
+        read(f"{url}?wsdl")
 
 
 def test_what_is_sound_passes() -> None:

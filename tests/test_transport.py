@@ -16,7 +16,8 @@ import trustme
 from loopback import Request, receive, reply, reset, serving
 
 from magento_pager.errors import TransportError
-from magento_pager.shop.transport import LONGEST_PAUSE, PIECE, SHORT, HttpOptions, HttpSession, redacted, retry_after
+from magento_pager.shop.redacting import redacted
+from magento_pager.shop.transport import LONGEST_PAUSE, PIECE, SHORT, HttpOptions, HttpSession, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ NO_HEADERS: dict[str, str] = {}
 
 def fetched(url: str, options: HttpOptions) -> bytes:
     """What the server answers to a call."""
-    session = HttpSession(options)
+    session = HttpSession(options, url)
     try:
         with session.post(url, b"<ask/>", NO_HEADERS, "someCall") as answer:
             return b"".join(answer.pieces())
@@ -244,7 +245,7 @@ def test_a_bomb() -> None:
     pieces: list[int] = []
     with (
         serving(lambda connection, _: connection.sendall(reply(bomb, "Content-Encoding: gzip"))) as url,
-        closing(HttpSession(options)) as session,
+        closing(HttpSession(options, url)) as session,
         session.post(url, b"", NO_HEADERS, "someCall") as answer,
         pytest.raises(TransportError, match="longer than"),
     ):
@@ -257,7 +258,7 @@ def test_a_page_of_any_length_is_not_read() -> None:
     """Where no list is expected, much less is allowed."""
     with (
         serving(lambda connection, _: connection.sendall(reply(bytes(SHORT + 1)))) as url,
-        closing(HttpSession(PATIENT)) as session,
+        closing(HttpSession(PATIENT, url)) as session,
         session.get(url, "the WSDL") as answer,
         pytest.raises(TransportError, match=f"longer than {SHORT} bytes") as caught,
     ):
@@ -277,12 +278,10 @@ def test_leaving_early_hangs_up() -> None:
         finally:
             over.set()
 
-    session = HttpSession(PATIENT)
-    with serving(answer) as url:
+    with serving(answer) as url, closing(HttpSession(PATIENT, url)) as session:
         with session.post(url, b"", NO_HEADERS, "someCall") as reading:
             assert next(iter(reading.pieces()))
         assert over.wait(ENOUGH)
-    session.close()
 
 
 def test_connections_are_kept_and_cookies_are_not() -> None:
@@ -298,12 +297,11 @@ def test_connections_are_kept_and_cookies_are_not() -> None:
             connection.sendall(reply(b"fine", "Set-Cookie: PHPSESSID=abc; path=/; domain=127.0.0.1", last=False))
             asked = receive(connection)
 
-    session = HttpSession(HttpOptions(timeout=ENOUGH, headers={"X-Shop": "mine"}))
-    with serving(answer) as url:
+    options = HttpOptions(timeout=ENOUGH, headers={"X-Shop": "mine"})
+    with serving(answer) as url, closing(HttpSession(options, url)) as session:
         for _ in range(3):
             with session.post(url, b"<ask/>", {"SOAPAction": '"x"'}, "someCall") as reading:
                 assert reading.body() == b"fine"
-        session.close()
     assert (len(heads), len(connections)) == (3, 1)
     for head in heads:
         assert b"cookie" not in head.lower()
@@ -321,20 +319,19 @@ def test_the_web_servers_own_password() -> None:
         heads.append(request.head)
         connection.sendall(reply(b"fine"))
 
-    session = HttpSession(HttpOptions(timeout=ENOUGH, basic_auth=("me", "pw")))
-    with serving(answer) as url:
+    options = HttpOptions(timeout=ENOUGH, basic_auth=("me", "pw"))
+    with serving(answer) as url, closing(HttpSession(options, url)) as session:
         with session.get(url, "the WSDL") as reading:
             reading.body()
         with session.post(url, b"", NO_HEADERS, "someCall") as reading:
             reading.body()
-    session.close()
     assert all(b"\r\nAuthorization: Basic bWU6cHc=" in head for head in heads)
     assert len(heads) == 2
 
 
 def test_nothing_is_sent_after_closing() -> None:
     """A closed session refuses, and opens no connection."""
-    session = HttpSession(PATIENT)
+    session = HttpSession(PATIENT, "http://127.0.0.1:9/")
     session.close()
     with pytest.raises(ValueError, match="is closed"), session.post("http://127.0.0.1:9/", b"", NO_HEADERS, "someCall"):
         pass
@@ -378,10 +375,12 @@ def test_a_redirect_of_a_document_is_followed() -> None:
             assert b"GET /there " in request.head
             connection.sendall(reply(b"found"))
 
-    session = HttpSession(PATIENT)
-    with serving(answer) as url, session.get(url, "the WSDL") as reading:
+    with (
+        serving(answer) as url,
+        closing(HttpSession(PATIENT, url)) as session,
+        session.get(url, "the WSDL") as reading,
+    ):
         assert reading.body() == b"found"
-    session.close()
 
 
 def test_a_redirect_to_another_host_is_refused() -> None:
@@ -392,14 +391,16 @@ def test_a_redirect_to_another_host_is_refused() -> None:
         def answer(connection: socket.socket, _: Request) -> None:
             connection.sendall(reply(b"", f"Location: {elsewhere}", status="302 Found"))
 
-        session, allowed = HttpSession(PATIENT), HttpSession(HttpOptions(allow_hosts=frozenset({"localhost"})))
-        with serving(answer) as url:
+        options = HttpOptions(allow_hosts=frozenset({"localhost"}))
+        with (
+            serving(answer) as url,
+            closing(HttpSession(PATIENT, url)) as session,
+            closing(HttpSession(options, url)) as allowed,
+        ):
             with pytest.raises(TransportError, match="redirects to http://localhost"), session.get(url, "the WSDL"):
                 pass
             with allowed.get(url, "the WSDL") as reading:
                 assert reading.body() == b"found"
-        session.close()
-        allowed.close()
 
 
 def test_a_circle_of_redirects_ends() -> None:
@@ -410,7 +411,7 @@ def test_a_circle_of_redirects_ends() -> None:
 
     with (
         serving(answer) as url,
-        closing(HttpSession(PATIENT)) as session,
+        closing(HttpSession(PATIENT, url)) as session,
         pytest.raises(TransportError, match="redirects in a circle"),
         session.get(url, "the WSDL"),
     ):
@@ -422,15 +423,18 @@ def test_a_circle_of_redirects_ends() -> None:
 
 def test_plain_http_to_another_machine_is_refused() -> None:
     """The key is not sent where anyone can read it, unless that is asked for."""
-    session = HttpSession(PATIENT)
     with (
+        closing(HttpSession(PATIENT, "http://shop.example/")) as session,
         pytest.raises(ValueError, match=r"http://shop.example/a is plain http: .*--insecure-http"),
         session.post("http://shop.example/a?b=c", b"", NO_HEADERS, "someCall"),
     ):
         pass
-    with pytest.raises(ValueError, match="plain http"), session.get("http://192.0.2.7/", "the WSDL"):
+    with (
+        closing(HttpSession(PATIENT, "http://192.0.2.7/")) as session,
+        pytest.raises(ValueError, match="plain http"),
+        session.get("http://192.0.2.7/", "the WSDL"),
+    ):
         pass
-    session.close()
 
 
 def test_a_document_is_not_fetched_over_plain_http_after_a_redirect() -> None:
@@ -443,7 +447,7 @@ def test_a_document_is_not_fetched_over_plain_http_after_a_redirect() -> None:
         connection.sendall(reply(b"", "Location: http://192.0.2.7/", status="302 Found"))
 
     with authority.cert_pem.tempfile() as path, serving(answer, server) as url:
-        session = HttpSession(HttpOptions(ca_bundle=path, allow_hosts=frozenset({"192.0.2.7"})))
+        session = HttpSession(HttpOptions(ca_bundle=path, allow_hosts=frozenset({"192.0.2.7"})), url)
         with pytest.raises(ValueError, match="plain http"), session.get(url, "the WSDL"):
             pass
         session.close()
@@ -534,7 +538,7 @@ def test_nothing_logs_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     options = HttpOptions(timeout=ENOUGH, headers={"X-Secret": "s3same"}, basic_auth=("me", "s3same"))
     with (
         serving(lambda connection, _: connection.sendall(reply(b"s3same"))) as url,
-        closing(HttpSession(options)) as session,
+        closing(HttpSession(options, url)) as session,
         session.post(url, b"<apiKey>s3same</apiKey>", NO_HEADERS, "someCall") as reading,
     ):
         reading.body()

@@ -123,9 +123,8 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
     except (PagerError, ValueError) as error:
         return Diagnosis(url, advice=(str(error),))
     with Pager(connection) as pager:
-        found = Diagnosis(
-            url, connection.address, connection.flavour, connection.namespace, round(time.monotonic() - began, 3)
-        )
+        address, namespace = map(connection.redacted, (connection.address, connection.namespace))
+        found = Diagnosis(url, address, connection.flavour, namespace, round(time.monotonic() - began, 3))
         began = time.monotonic()
         try:
             connection.login()

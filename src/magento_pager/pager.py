@@ -64,13 +64,15 @@ def connect(
         key: the API key.
         timeout: seconds one call may take in all, more than 0.
         wait: seconds to keep trying to reach the shop and log in, where a failure may pass.
-        headers: sent with every call.
-        basic_auth: user and password of the web server's own protection, not of the API.
+        headers: sent to the shop with every call and every request for a document.
+        basic_auth: user and password of the web server's own protection, not of the API; sent as `headers` are.
         ca_bundle: path of the certificates to trust, instead of the usual ones.
-        proxy: address of an HTTP proxy.
+        proxy: address of an HTTP proxy; by default that of the environment, `HTTP_PROXY` and so on.
         legacy_tls: also accept TLS 1.0 and the ciphers of its time.
         insecure_http: also send the key over plain http to a host that is not this machine.
-        allow_hosts: other hosts that the WSDL may send calls to.
+        allow_hosts: further hosts, each HOST (any port of it) or HOST:PORT. The key, `basic_auth` and `headers` are
+            bound to the scheme, host and port of `url`. The WSDL may send calls to these hosts as well, with all of
+            that; documents may come from them, and are asked for without it.
 
     Raises:
         ValueError: an argument that cannot be right.
@@ -123,7 +125,7 @@ class Pager:
         self.connection = connection
 
     def __repr__(self) -> str:
-        return f"<Pager of {self.connection.address}>"
+        return f"<Pager of {self.connection.redacted(self.connection.address)}>"
 
     def __enter__(self) -> Self:
         return self

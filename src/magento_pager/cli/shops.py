@@ -70,19 +70,24 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Keep trying so long to reach the shop and log in; for runs that nobody watches.",
         ),
         click.option(
-            "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Sent with every call; may be repeated."
+            "--header",
+            "headers",
+            multiple=True,
+            metavar="NAME:VALUE",
+            help="Sent to the shop with every request; may be repeated.",
         ),
         click.option("--basic-auth", metavar="USER:PASSWORD", help="For the web server's own protection."),
         click.option("--ca-bundle", type=click.Path(exists=True), metavar="FILE", help="The certificates to trust."),
-        click.option("--proxy", metavar="URL", help="An HTTP proxy."),
+        click.option("--proxy", metavar="URL", help="An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]"),
         click.option("--legacy-tls", is_flag=True, help="Also accept TLS 1.0 and the ciphers of its time."),
         click.option("--insecure-http", is_flag=True, help="Send the key over plain http to another machine."),
         click.option(
             "--allow-host",
             "allow_hosts",
             multiple=True,
-            metavar="HOST",
-            help="Another host that the WSDL may send calls to; may be repeated.",
+            metavar="HOST[:PORT]",
+            help="Another host, or another port, that the WSDL may send calls to, with the key, and that its documents "
+            "may come from; may be repeated.",
         ),
     ]
     return with_options(options, command)

@@ -11,7 +11,6 @@ import threading
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 from lxml import etree
 from tenacity import Retrying, retry_if_exception, stop_before_delay
@@ -27,9 +26,10 @@ from magento_pager.shop.decoding import (
     decode_small,
     plain,
 )
-from magento_pager.shop.failures import excerpt, fault_error, status_error, without_rows
+from magento_pager.shop.failures import BY_CODE, excerpt, fault_error, status_error, without_rows
+from magento_pager.shop.origins import origin
 from magento_pager.shop.repairing import without_forbidden
-from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, redacted
+from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy
 from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl_candidates
 from magento_pager.walk.reading import backoff
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.reading import Row
 
 SESSION_EXPIRED = "5"
+LONGEST_FAULT = 1 << 16  # characters of a fault that are kept
 LONGEST_RECORDS = 1 << 24
 """Bytes of one reply with records in full: they are parsed as a whole, and a tree takes many times as much."""
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
@@ -90,13 +91,13 @@ class Connection:
         self._login = threading.Lock()
         self._reading = threading.Lock()
         self._counting = threading.Lock()
-        self._http = HttpSession(options or HttpOptions())
+        candidates = wsdl_candidates(url)
+        self._http = HttpSession(options or HttpOptions(), candidates[0], key)
         self.bytes_received = 0
         self.characters_removed = 0
         self.server_date: str | None = None
         self.tells_empty = False
         try:
-            candidates = wsdl_candidates(url)
             self._wsdl = self._patiently(lambda: self._found(candidates))
             self._check_address(self._wsdl)
         except BaseException:
@@ -104,7 +105,7 @@ class Connection:
             raise
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.address}, {self.flavour}>"
+        return f"<Connection to {self.redacted(self.address)}, {self.flavour}>"
 
     @property
     def flavour(self) -> str:
@@ -124,6 +125,10 @@ class Connection:
     def has(self, operation: str) -> bool:
         """True where the shop's WSDL declares the operation."""
         return self._wsdl.has(operation)
+
+    def redacted(self, text: str) -> str:
+        """Return a text from outside without what nobody may read: the key, sessions, passwords, headers."""
+        return self._http.redacted(text)
 
     def login(self) -> None:
         """Begin a session, unless there is one.
@@ -244,8 +249,8 @@ class Connection:
         if not isinstance(results, list) or len(results) != len(calls):
             raise MalformedReplyError(f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered")
         for result in results:
-            if isinstance(result, dict) and "faultMessage" in result:
-                result["faultMessage"] = self._redacted(str(result["faultMessage"]))
+            for name in {"faultCode", "faultMessage"} & result.keys() if isinstance(result, dict) else ():
+                result[name] = self.redacted(str(result[name]))
         return results
 
     def close(self) -> None:
@@ -267,6 +272,7 @@ class Connection:
                     answer = self._short("login", username=self._user, apiKey=self._key)
                 if not isinstance(answer, str) or not answer.strip():
                     raise MalformedReplyError("login: the shop answered without a session id")
+                self._http.keep_secret(answer)
                 self._session_id = answer
             return self._session_id
 
@@ -376,22 +382,24 @@ class Connection:
             with self._http.post(address, body, headers, operation, timeout) as reply:
                 self.server_date = reply.date
                 if reply.status != OK:
-                    _refuse(reply, operation)
+                    self._refuse(reply, operation)
                 yield reply
         except ReplyFaultError as fault:
-            raise ReplyFaultError(fault.code, self._redacted(fault.text)) from None
-        except RemoteError as error:
-            error.args = (self._redacted(str(error)),)
-            raise
+            code = fault.code if fault.code in BY_CODE else self.redacted(fault.code)
+            raise ReplyFaultError(code, self.redacted(fault.text[:LONGEST_FAULT])) from None
 
-    def _redacted(self, text: str) -> str:
-        return redacted(text, self._key, self._session_id or "", *self._http.options.secrets)
+    def _refuse(self, reply: HttpReply, operation: str) -> NoReturn:
+        """Raise what an answer that is no success means: the fault in it, or else its status."""
+        body = reply.words()
+        with suppress(MalformedReplyError):
+            decode_small(body, operation)
+        raise status_error(reply.status, operation, excerpt(body, self.redacted), reply.pause)
 
     def _message(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any]) -> Element:
         try:
             return wsdl.message(operation, arguments)
         except RemoteError as error:
-            raise RemoteError(self._redacted(str(error))) from None
+            raise RemoteError(self.redacted(str(error))) from None
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """What `attempt` gives; tried again, for as long as the options say, where it fails in a way that may pass."""
@@ -439,7 +447,7 @@ class Connection:
                     self._check_address(fresh)
                 except ValueError as error:  # no longer a mistake of the caller's
                     raise RemoteError(str(error)) from None
-                log.info("the shop has another WSDL now: %s, %s", fresh.namespace, fresh.flavour)
+                log.info("the shop has another WSDL now: %s, %s", self.redacted(fresh.namespace), fresh.flavour)
                 self._wsdl = fresh
             return True
 
@@ -456,15 +464,18 @@ class Connection:
 
     def _load(self, address: str) -> Wsdl:
         """The WSDL at an address."""
-        return load(self._http, address, self._key)
+        return load(self._http, address)
 
     def _check_address(self, wsdl: Wsdl) -> None:
         """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
-        asked, told = urlsplit(wsdl.location).hostname, urlsplit(wsdl.address).hostname
-        if told != asked and told not in self._http.options.allow_hosts:
+        if not self._http.admits(wsdl.address):
+            asked, told = origin(wsdl.location), origin(wsdl.address)
+            shown = told if told.place == asked.place else told.place
             raise ValueError(
-                f"the WSDL of {asked} sends calls to {told}; connect to {told} itself, or allow it with "
-                f"allow_hosts=[{told!r}] (--allow-host {told})"
+                self.redacted(
+                    f"the WSDL of {asked.place} sends calls to {shown}; connect to {shown} itself, or allow it with "
+                    f"allow_hosts=[{told.place!r}] (--allow-host {told.place})"
+                )
             )
         check_secrecy(wsdl.address, self._http.options)
 
@@ -498,14 +509,6 @@ def _only_child(payload: Element, operation: str) -> Element:
     if len(payload) != 1:
         raise MalformedReplyError(f"{operation}: the reply has {len(payload)} parts instead of one")
     return payload[0]
-
-
-def _refuse(reply: HttpReply, operation: str) -> NoReturn:
-    """Raise what an answer that is no success means: the fault in it, or else its status."""
-    body = reply.words()
-    with suppress(MalformedReplyError):
-        decode_small(body, operation)
-    raise status_error(reply.status, operation, excerpt(body), reply.pause)
 
 
 @contextmanager

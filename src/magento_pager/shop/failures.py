@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import FaultError, MalformedReplyError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magento_pager.errors import Remedy, RemoteError
 
+LONGEST_WORDS = 2000  # characters of a page that are looked at
 LONGEST_QUOTE = 300  # characters of a fault in a message: it may hold a whole SQL statement
 
 
@@ -234,8 +237,12 @@ def is_page(body: bytes) -> bool:
     return _PAGE.match(body) is not None
 
 
-def excerpt(body: bytes) -> str:
+def excerpt(body: bytes, redact: Callable[[str], str] = str) -> str:
     """A page's title, or its first words.
+
+    Args:
+        body: the page.
+        redact: takes out what nobody may read, before the words are cut short and it could not be found any more.
 
     >>> excerpt(b"<html><title>503 Service Unavailable</title><p>Sorry")
     '503 Service Unavailable'
@@ -247,4 +254,4 @@ def excerpt(body: bytes) -> str:
     words = " ".join(
         re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", title[1] if title else text, flags=re.DOTALL).split()
     )
-    return words[:120]
+    return redact(words[:LONGEST_WORDS])[:120]

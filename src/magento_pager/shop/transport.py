@@ -1,6 +1,7 @@
 """HTTP with guards: one session, no cookies, a deadline and a byte cap on every call, no redirects of a POST.
 
-What lives here: everything about requests and TLS, and the reading of HTTP statuses. It knows no SOAP and no zeep.
+What lives here: everything about requests and TLS, the reading of HTTP statuses, and who is sent what is secret. It
+knows no SOAP and no zeep.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import re
 import ssl
 import threading
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,13 +20,16 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from magento_pager.errors import TransportError
+from magento_pager.errors import RemoteError, TransportError
+from magento_pager.shop.origins import allowed_host, origin
+from magento_pager.shop.redacting import redact_library_logs, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -37,6 +42,7 @@ OK = 200
 MOST_REDIRECTS = 5
 LONGEST_PAUSE = 300.0  # seconds that a server's Retry-After is heeded at most
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SESSIONS_KEPT = 8  # of those that ended, for a server that speaks of one later
 
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a reset, as seen from within TLS
 _NO_ADDRESS = (
@@ -54,13 +60,15 @@ class HttpOptions:
 
     Attributes:
         timeout: seconds one call may take in all, more than 0; only a server that drips its headers can take longer.
-        headers: sent with every call.
-        basic_auth: user and password of the web server's own protection, not of the API.
+        headers: sent to the shop with every call and every request for a document.
+        basic_auth: user and password of the web server's own protection, not of the API; sent as `headers` are.
         ca_bundle: path of the certificates to trust, instead of the usual ones.
-        proxy: address of an HTTP proxy.
+        proxy: address of an HTTP proxy; without it `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are heeded.
         legacy_tls: also accept TLS 1.0 and the ciphers of its time; only for hosts that know nothing newer.
         insecure_http: also send the key over plain http to a host that is not this machine.
-        allow_hosts: other hosts that the shop's WSDL may send calls to.
+        allow_hosts: further hosts, each HOST (any port of it) or HOST:PORT. The shop's WSDL may send calls there, which
+            then carry all that they carry to the shop, and documents may come from there, which are asked for without
+            `basic_auth` and `headers`.
         max_reply_bytes: a longer reply, unpacked, is refused.
         patience: seconds to go on trying to fetch the WSDL and to log in where that fails in a way that may pass, as
             when the shop is in maintenance; 0 to try once. Lists are not tried again here.
@@ -81,8 +89,10 @@ class HttpOptions:
     def secrets(self) -> tuple[str, ...]:
         """What is sent with calls and no message may repeat. Short headers are none, and would tear words apart."""
         found = [value for value in self.headers.values() if len(value) >= SHORTEST_SECRET]
-        if self.basic_auth is not None:
-            found += [self.basic_auth[1], b64encode(":".join(self.basic_auth).encode("latin-1", "replace")).decode()]
+        logins = [self.basic_auth or ("", ""), *map(_login_in_header, found)]
+        logins += map(_login_in_address, (self.proxy or "", *getproxies().values()))
+        for user, password in logins:
+            found += [password, _basic(user, password)] if password else []
         return tuple(found)
 
     def __post_init__(self) -> None:
@@ -97,6 +107,8 @@ class HttpOptions:
                 r"[!-~]([ -~]*[!-~])?", value
             ):
                 raise ValueError(f"the header {name!r} has a name or a value that HTTP does not allow")
+        for host in self.allow_hosts:
+            allowed_host(host)
 
 
 class HttpReply:
@@ -184,21 +196,73 @@ class HttpReply:
 class HttpSession:
     """One client of one shop. Safe to use from several threads, one call each."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    def __init__(self, options: HttpOptions, shop: str, *secrets: str) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            options: how the shop is reached.
+            shop: an address of the shop; what is secret is bound to its scheme, host and port.
+            secrets: what else no message may repeat.
+        """
         self.options = options
         self.closed = False
+        self._shop = origin(shop)
+        self._allowed = [allowed_host(host) for host in options.allow_hosts]
+        self._secrets = (*secrets, *options.secrets)
+        self._sessions: deque[str] = deque(maxlen=SESSIONS_KEPT)
+        redact_library_logs(self)
         self._session = requests.Session()
         # PHP locks a cookie's session for the length of a call: sent back, it would put all calls in a row.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update({"User-Agent": "magento-pager", "Accept-Encoding": "gzip", **options.headers})
-        self._session.auth = options.basic_auth
+        self._session.headers.update({"User-Agent": "magento-pager", "Accept-Encoding": "gzip"})
+        self._session.auth = self._authorized
         self._proxies = {"http": options.proxy, "https": options.proxy} if options.proxy else {}
         if options.legacy_tls:
             self._session.mount("https://", _LegacyTls())
 
+    def keep_secret(self, session: str) -> None:
+        """Let no message repeat a session id, one of those begun last."""
+        self._sessions.append(session)
+
+    def redacted(self, text: str) -> str:
+        """Return a text from outside without what nobody may read."""
+        return redacted(text, *self._secrets, *tuple(self._sessions))
+
+    def admits(self, url: str) -> bool:
+        """Return True for an address of the shop itself, or of a host that the user allows."""
+        try:
+            where = origin(url)
+        except ValueError:
+            return False
+        return self._shop.covers(where) or any(
+            where.host == host and port in {None, where.port} for host, port in self._allowed
+        )
+
+    def _authorized(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put what only the shop may see on a request: the one place where that is done, and where a call is let go.
+
+        requests calls its `auth` for each request, and then takes no password from ~/.netrc or an address.
+
+        Raises:
+            ValueError: it would go to neither the shop nor an allowed host, or readable by anyone.
+        """
+        url = str(request.url)
+        if not self.admits(url):
+            raise ValueError(
+                self.redacted(f"{bare(url)} is not at {self._shop}; if you trust it, allow it with --allow-host")
+            )
+        check_secrecy(url, self.options)
+        if request.method == "POST" or self._shop.covers(origin(url)):
+            for name, value in self.options.headers.items():
+                if name not in request.headers or name in self._session.headers:
+                    request.headers[name] = value
+            if self.options.basic_auth is not None:
+                request.headers["Authorization"] = f"Basic {_basic(*self.options.basic_auth)}"
+        return request
+
     @contextmanager
     def get(self, url: str, what: str) -> Generator[HttpReply]:
-        """Fetch a document; redirects are followed, but not to another host.
+        """Fetch a document; redirects are followed to the shop itself and to allowed hosts.
 
         Raises:
             TransportError: no answer, or a redirect that is not followed.
@@ -208,11 +272,13 @@ class HttpSession:
                 if reply.location is None:
                     yield reply
                     return
-                target = urljoin(url, reply.location)
-                if urlsplit(target).hostname not in {urlsplit(url).hostname} | self.options.allow_hosts:
+                target = _target(url, reply.location)
+                if not self.admits(target):
                     raise _redirected(what, target, reply.status)
                 url = target
-        raise TransportError(f"{what}: the server redirects in a circle, at last to {bare(url)}", remedy="stop")
+        raise TransportError(
+            self.redacted(f"{what}: the server redirects in a circle, at last to {bare(url)}"), remedy="stop"
+        )
 
     @contextmanager
     def post(
@@ -232,7 +298,7 @@ class HttpSession:
         """
         with self._exchange("POST", url, what, timeout, data=body, headers=headers) as reply:
             if reply.location is not None:
-                raise _redirected(what, urljoin(url, reply.location), reply.status)
+                raise _redirected(what, _target(url, reply.location), reply.status)
             yield reply
 
     def close(self) -> None:
@@ -244,29 +310,41 @@ class HttpSession:
     def _exchange(
         self, method: str, url: str, what: str, timeout: float | None = None, **arguments: Any
     ) -> Generator[HttpReply]:
-        check_secrecy(url, self.options)
+        """Send a request; no RemoteError that is raised from it or within shows a secret."""
         if self.closed:
             raise ValueError(f"{what}: the connection to the shop is closed")
         timeout = min(timeout or self.options.timeout, self.options.timeout)
         began = time.monotonic()
-        with _explained(what, began):
-            response = self._session.request(
-                method,
-                url,
-                stream=True,
-                timeout=(min(timeout, 15), timeout),
-                allow_redirects=False,
-                # Given with the call: what is set for the session yields to the environment.
-                proxies=self._proxies,
-                verify=self.options.ca_bundle or True,
-                **arguments,
+        with self._unrevealing(), _explained(what, began):
+            request = self._session.prepare_request(requests.Request(method, url, **arguments))
+            address = str(request.url)
+            # What is given comes before the environment, and that before what is set for the session.
+            ways: Any = self._session.merge_environment_settings(
+                address, dict(self._proxies), stream=True, verify=self.options.ca_bundle or True, cert=None
             )
+            # Not by the session's `send`, which reads the whole body of a redirect, whatever its length.
+            response = self._session.get_adapter(address).send(request, timeout=(min(timeout, 15), timeout), **ways)
         reply = HttpReply(response, began, timeout, self.options, what)
         try:
-            yield reply
+            with self._unrevealing():
+                yield reply
         finally:
             response.close()
-            log.debug("%s: HTTP %d, %d bytes, %.3f s", what, reply.status, reply.bytes, time.monotonic() - began)
+            log.debug(
+                "%s: HTTP %d, %d bytes, %.3f s",
+                self.redacted(what),
+                reply.status,
+                reply.bytes,
+                time.monotonic() - began,
+            )
+
+    @contextmanager
+    def _unrevealing(self) -> Generator[None]:
+        try:
+            yield
+        except RemoteError as error:
+            error.args = (self.redacted(str(error)),)
+            raise
 
 
 def check_secrecy(url: str, options: HttpOptions) -> None:
@@ -282,8 +360,8 @@ def check_secrecy(url: str, options: HttpOptions) -> None:
     ValueError: http://shop.example/api/v2_soap/ is plain http: the API key would travel readable by anyone; use \
 https, or allow it with insecure_http=True (--insecure-http)
     """
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not options.insecure_http and (parts.hostname or "") not in LOOPBACK:
+    where = origin(url)
+    if where.scheme == "http" and not options.insecure_http and where.host not in LOOPBACK:
         raise ValueError(
             f"{bare(url)} is plain http: the API key would travel readable by anyone; use https, or allow it with "
             "insecure_http=True (--insecure-http)"
@@ -405,18 +483,48 @@ def bare(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def redacted(text: str, *secrets: str) -> str:
-    """A text from outside without what nobody may read: passwords in addresses, session ids and hashes, and `secrets`.
+def _target(url: str, location: str) -> str:
+    """Where a redirect leads; as it says itself where it is no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
 
-    >>> redacted("http://me:pw@shop.example: no row with sessid = '0123456789abcdef0123456789abcdef'")
-    "http://***@shop.example: no row with sessid = '***'"
-    >>> redacted("Access denied for key s3same.", "s3same")
-    'Access denied for key ***.'
+
+def _basic(user: str, password: str) -> str:
+    """A login as HTTP sends it."""
+    pair = f"{user}:{password}"
+    try:
+        return b64encode(pair.encode("latin-1")).decode()
+    except UnicodeEncodeError:
+        return b64encode(pair.encode()).decode()
+
+
+def _login_in_header(value: str) -> tuple[str, str]:
+    """The user and password in the value of a header; empty texts where there are none.
+
+    >>> _login_in_header("Basic bWU6cHc="), _login_in_header("Bearer abc")
+    (('me', 'pw'), ('', ''))
     """
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    text = re.sub(r"(?<=//)[^/@\s]+(?=@)", "***", text)
-    return re.sub(r"\b[0-9a-fA-F]{32,}(:\w+)?\b", "***", text)
+    scheme, _, encoded = value.partition(" ")
+    login = ""
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            login = b64decode(encoded, validate=True).decode("latin-1")
+    user, _, password = login.partition(":")
+    return user, password
+
+
+def _login_in_address(proxy: str) -> tuple[str, str]:
+    """The user and password in the address of a proxy, as they are sent to it; empty texts where there are none.
+
+    >>> _login_in_address("http://me:p%40ss@127.0.0.1:3128"), _login_in_address("me:pw@proxy.example:3128")
+    (('me', 'p@ss'), ('me', 'pw'))
+    >>> _login_in_address("http://[::1]:3128/")
+    ('', '')
+    """
+    user, _, password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")
+    return unquote(user), unquote(password)
 
 
 def _redirected(what: str, target: str, status: int) -> TransportError:

@@ -10,7 +10,7 @@ import re
 import warnings
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import zeep
 import zeep.exceptions
@@ -21,7 +21,9 @@ from zeep.wsdl.bindings import Soap11Binding
 from magento_pager.errors import MalformedReplyError, RemoteError
 from magento_pager.shop.decoding import Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
 from magento_pager.shop.failures import excerpt, status_error, without_rows
-from magento_pager.shop.transport import OK, bare, redacted
+from magento_pager.shop.origins import origin
+from magento_pager.shop.redacting import redacted
+from magento_pager.shop.transport import OK, bare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.conditions import Condition
 
 ENCODING_SCHEMA = "http://schemas.xmlsoap.org/soap/encoding"
+MOST_DOCUMENTS = 20  # of one WSDL, which has one or two: those that lead to ever more would end in a RecursionError
 WSDL_PATHS = ("api/v2_soap/?wsdl=1", "index.php/api/v2_soap/?wsdl=1")
 ALL_STORES = "0"  # any other store may restrict products to its website
 _ELSE = {"store": ALL_STORES, "storeView": ALL_STORES, "identifierType": "id", "productIdentifierType": "id"}
@@ -147,19 +150,18 @@ class Wsdl:
         return message
 
 
-def load(http: HttpSession, address: str, *secrets: str) -> Wsdl:
+def load(http: HttpSession, address: str) -> Wsdl:
     """The WSDL at an address.
 
     Args:
         http: fetches it, and what it refers to.
         address: of the WSDL.
-        secrets: what no message may repeat.
 
     Raises:
         TransportError: it cannot be fetched.
         MalformedReplyError: what is there is no WSDL of a Magento.
     """
-    loader = _Loader(http, address)
+    loader = _Loader(http)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
@@ -170,7 +172,7 @@ def load(http: HttpSession, address: str, *secrets: str) -> Wsdl:
             )
     except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
         raise MalformedReplyError(
-            f"what {bare(address)} answers is no WSDL that can be used: {redacted(str(error), *secrets)}"
+            f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}"
         ) from None
     return Wsdl(client, tuple(loader.documents))
 
@@ -300,40 +302,52 @@ def _soap_port(client: Any) -> tuple[Any, str]:
     """The first SOAP binding of a WSDL, and where its calls go."""
     for service in client.wsdl.services.values():
         for port in service.ports.values():
-            address = port.binding_options.get("address")
-            if isinstance(port.binding, Soap11Binding) and urlsplit(address or "").hostname:
-                return port.binding, address
+            address = (port.binding_options.get("address") or "").strip()
+            if isinstance(port.binding, Soap11Binding) and _is_address(address):
+                parts = urlsplit(address)
+                # A password in it would be shown with the address; --basic-auth is what is sent.
+                return port.binding, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(origin(text))
+    except ValueError:
+        return False
 
 
 class _Loader:
     """What zeep calls a transport: fetches documents of the shop itself, and has our own schema for a third host's."""
 
-    def __init__(self, http: HttpSession, address: str) -> None:
+    def __init__(self, http: HttpSession) -> None:
         self._http = http
-        self._hosts = {urlsplit(address).hostname} | http.options.allow_hosts
         self.documents: list[bytes] = []
 
     def load(self, url: str) -> bytes:
         """The document at an address; called by zeep for the WSDL and for all it refers to."""
         if url.rstrip("/") == ENCODING_SCHEMA:
             return resources.files(__package__).joinpath("encoding.xsd").read_bytes()
-        if urlsplit(url).scheme not in {"http", "https"} or urlsplit(url).hostname not in self._hosts:
+        if not self._http.admits(url):
             raise MalformedReplyError(
-                f"the WSDL refers to {redacted(url)}, on another host; allow it with --allow-host if you trust it"
+                f"the WSDL refers to {self._http.redacted(url)}, on another host or port; allow it with --allow-host "
+                "if you trust it"
             )
-        what = f"the WSDL at {bare(url)}"
+        where = self._http.redacted(bare(url))
+        what = f"the WSDL at {where}"
+        if len(self.documents) == MOST_DOCUMENTS:
+            raise MalformedReplyError(f"{what} refers to more than {MOST_DOCUMENTS} documents")
         try:
             with self._http.get(url, what) as reply:
                 if reply.status != OK:
-                    raise status_error(reply.status, what, redacted(excerpt(reply.words())), reply.pause)
+                    raise status_error(reply.status, what, excerpt(reply.words(), self._http.redacted), reply.pause)
                 body = reply.body()
         except RemoteError as error:
             raise without_rows(error) from None
         if not _WSDL_START.match(body):
             raise MalformedReplyError(
-                f"{bare(url)} answers with something else than a WSDL ({redacted(excerpt(body))!r}): check the shop's "
-                "address"
+                f"{where} answers with something else than a WSDL ({excerpt(body, self._http.redacted)!r}): check the "
+                "shop's address"
             )
         self.documents.append(body)
         return body

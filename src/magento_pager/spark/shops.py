@@ -38,7 +38,7 @@ class FleetShop:
         ca_bundle: path of the certificates to trust, instead of the usual ones.
         legacy_tls: also accept TLS 1.0 and the ciphers of its time.
         insecure_http: also send the key over plain http to a host that is not this machine.
-        allow_hosts: other hosts that the WSDL may send calls to.
+        allow_hosts: further hosts, HOST or HOST:PORT, as for `connect`.
 
     Raises:
         ValueError: a value that cannot be right; it is not repeated where it may be secret.

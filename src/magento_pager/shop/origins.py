@@ -1,0 +1,95 @@
+"""Origins: the scheme, host and port of an address, to which what is secret is bound.
+
+What lives here: which addresses belong to one shop, and which hosts a user allows besides. Nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+from magento_pager.shop.redacting import redacted
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Where a connection goes.
+
+    Attributes:
+        scheme: "http" or "https".
+        host: in lower case, in ASCII, without a final dot; an IPv6 address in its short form.
+        port: the default one too.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def place(self) -> str:
+        """The host, and the port where it is not the scheme's own; as `--allow-host` takes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.place}"
+
+    def covers(self, other: Origin) -> bool:
+        """Return True where the other is the same, or the same host over https instead of http, on default ports.
+
+        >>> shop = origin("http://shop.example")
+        >>> shop.covers(origin("https://SHOP.example.:443/api")), shop.covers(origin("http://shop.example:8080"))
+        (True, False)
+        >>> origin("https://shop.example").covers(shop)
+        False
+        """
+        return other == self or (self, other) == (("http", self.host, 80), ("https", self.host, 443))
+
+
+def origin(url: str) -> Origin:
+    """Return where requests connects for an address.
+
+    It is read from what requests makes of the address: no spelling is read in one way here and in another there.
+
+    Raises:
+        ValueError: it is no address of http or https.
+
+    >>> origin("HTTPS://me:pw@B\u00fccher.example./a"), origin("http://[0::1]:8080")
+    (Origin(scheme='https', host='xn--bcher-kva.example', port=443), Origin(scheme='http', host='::1', port=8080))
+    """
+    request = requests.PreparedRequest()
+    try:
+        request.prepare_url(url, None)
+    except requests.exceptions.RequestException as error:  # some are no ValueErrors, and all are OSErrors
+        raise ValueError(f"an address that cannot be used: {redacted(str(error))}") from None
+    parts = urlsplit(str(request.url))
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"an address begins with http:// or https://, not {parts.scheme!r}")
+    host = parts.hostname.removesuffix(".")
+    if ":" in host:
+        host = str(ip_address(host))
+    return Origin(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port)
+
+
+def allowed_host(text: str) -> tuple[str, int | None]:
+    """Return the host and the port that a user allows; None for any port of it.
+
+    Raises:
+        ValueError: neither HOST nor HOST:PORT.
+
+    >>> allowed_host("API.shop.example"), allowed_host("api.shop.example:8443"), allowed_host("[::1]:8443")
+    (('api.shop.example', None), ('api.shop.example', 8443), ('::1', 8443))
+    """
+    if form := re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@\\\s]+)(:[0-9]+)?", text):
+        with suppress(ValueError):
+            found = origin(f"https://{text}")
+            return found.host, found.port if form[2] else None
+    raise ValueError(
+        f"an allowed host is HOST or HOST:PORT, such as api.shop.example or api.shop.example:8443, not {text!r}"
+    )
