@@ -104,4 +104,4 @@ def run(arguments: list[str]) -> int:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="magento-pager")
 def cli() -> None:
-    """Every row of a Magento 1.x or OpenMage shop, exactly once, through a SOAP API that has no paging."""
+    """Every row of a Magento 1.x / OpenMage list exactly once, with every id accounted for."""

@@ -109,7 +109,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
 def dump(entity: ListName, **options: Any) -> None:
     """Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite.
 
-    The walk covers every id there can be, so it needs no first or last, and it ends by proof: nothing was left unasked.
+    The walk needs no first or last: it ends when every id there can be was covered by an answered query.
 
     With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe; SQLite keeps
     both in the database. Exit status 3 if every id was covered but some rows had to be left out; each is named.

@@ -115,7 +115,7 @@ class Paginator:
             yield from page.rows
 
     def pages(self, resume: Cursor | None = None) -> Iterator[Page]:
-        """The pages of the walk, empty ones included: the last one's cursor is the proof that all ids were covered.
+        """The pages of the walk, empty ones included: the last one's cursor says that all ids were covered.
 
         Args:
             resume: the cursor of the last page that is safe, or of a `PagerError`.

@@ -41,7 +41,7 @@ class Plan:
         rows: how many there are.
         first_id: the lowest id that was met; None where rows carry none, or there are none.
         last_id: the highest, likewise.
-        proved: True where nothing is above it.
+        proved: True where a call for all that is above it brought nothing.
         density: rows per id where rows are.
         window: ids in each window with rows: the best width, or the user's own.
         calls: requests of the whole walk, about.
@@ -73,7 +73,7 @@ class Plan:
         if self.first_id is None:
             ids = "not in the rows" if self.rows.most else "none"
         else:
-            end = "" if self.proved else ", and none was met above; that was sampled, not proved"
+            end = "" if self.proved else ", and none was met above; that was sampled, not asked for"
             ids = f"{self.first_id:,} to {self.last_id:,}{end}"
         size = "" if self.bytes is None else f", {_size(self.bytes)}"
         lines = [
