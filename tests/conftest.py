@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import responses
@@ -16,6 +17,8 @@ from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from _pytest.mark import ParameterSet
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -32,10 +35,6 @@ SPOKEN = [
 """Every version and flavour the embedded shop plays as delivered."""
 
 
-SLOW = pytest.mark.slow
-"""The wide version of what another test, or another parameter of the same one, covers in the quick tier."""
-
-
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark `slow` what the quick tier leaves out of a test marked `sampled`."""
@@ -48,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         spread = sample([case.callspec.params for case in cases])
         for number, case in enumerate(cases):
             if number not in spread:
-                case.add_marker(SLOW)
+                case.add_marker(pytest.mark.slow)
 
 
 def sample(cases: Sequence[Mapping[str, object]]) -> set[int]:
@@ -67,12 +66,26 @@ def sample(cases: Sequence[Mapping[str, object]]) -> set[int]:
     return found
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line about all that was skipped: how many tests, and what each of them misses."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    if reasons:
+        counts = "; ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"skipped {counts}", yellow=True)
+
+
+def slow(value: Any) -> ParameterSet:
+    """Return a value, or a tuple of values, as parameters marked `slow`."""
+    return pytest.param(*value if type(value) is tuple else [value], marks=pytest.mark.slow)
+
+
 def slow_after(count: int, values: Iterable[Any]) -> list[Any]:
     """Return these values as parameters: the first ones for the quick tier, the others marked `slow`."""
-    return [value if number < count else pytest.param(value, marks=SLOW) for number, value in enumerate(values)]
+    return [value if number < count else slow(value) for number, value in enumerate(values)]
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Skip the test, or fail it on a continuous-integration machine, which must have everything."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; a continuous-integration machine must have it")
@@ -83,6 +96,12 @@ def needs_pyarrow() -> None:
     """Skip or fail the test where Parquet is not to be had."""
     if find_spec("pyarrow") is None:
         missing("pyarrow is not installed")
+
+
+def needs_pymysql() -> None:
+    """Skip or fail the test where no MariaDB can be reached from Python."""
+    if find_spec("pymysql") is None:
+        missing("PyMySQL is not installed")
 
 
 @pytest.fixture(scope="session")

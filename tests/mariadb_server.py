@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from conftest import missing
+from conftest import missing, needs_pymysql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +62,7 @@ def running_mariadb() -> Iterator[MariaDb]:
     for name, path in found.items():
         if path is None:
             missing(f"{name} is not installed")
-    try:
-        import pymysql  # noqa: F401, PLC0415
-    except ImportError:
-        missing("PyMySQL is not installed")
+    needs_pymysql()
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))  # short: the path of a socket has at most 107 characters
     try:
         socket, data = folder / "socket", folder / "data"

@@ -105,6 +105,7 @@ LAYOUTS = {
 STRATEGIES: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter()]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("window", [100, None])
 @pytest.mark.parametrize("parallel", [1, 3, "auto"])
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: one.name)

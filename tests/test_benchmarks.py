@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from benchmarks import cells
 from benchmarks.runs import measured, serving
-from conftest import missing
+from conftest import missing, needs_pymysql
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -39,7 +39,7 @@ MEGABYTES = 100
 def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
     """What a benchmark prints, run as a command."""
     if name == "server_cost":
-        pytest.importorskip("pymysql")
+        needs_pymysql()
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     assert run.returncode == 0, run.stderr
@@ -52,7 +52,7 @@ def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
 def test_examples_in_docstrings(name: str) -> None:
     """What a benchmark's docstrings show is what its functions do."""
     if name == "server_cost":
-        pytest.importorskip("pymysql")
+        needs_pymysql()
     assert doctest.testmod(importlib.import_module(f"benchmarks.{name}")).failed == 0
 
 
@@ -157,6 +157,7 @@ def test_cells_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cells.main(["compare", str(before), str(after)]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_dump(flavour: str) -> None:
     """Beside the naive loop the rows are the same and cost less CPU; curl gets the same replies."""
@@ -173,6 +174,7 @@ def test_dump(flavour: str) -> None:
         assert line["ours_s"] > 0 < line["curl_s"]
 
 
+@pytest.mark.slow
 def test_details() -> None:
     """Many records in a call take fewer calls and less time than one, by which our own way is no slower than zeep's."""
     many, single = lines_of("details", "40")
@@ -182,6 +184,7 @@ def test_details() -> None:
     assert many["ratio"] > single["ratio"] > 0
 
 
+@pytest.mark.slow
 def test_fleet() -> None:
     """The loop and Spark bring the same number of rows, and both take their time."""
     if find_spec("pyspark") is None or find_spec("pyarrow") is None or shutil.which("java") is None:
@@ -199,6 +202,7 @@ def test_memory() -> None:
     assert growth["growth_mb"] == pytest.approx(large["peak_mb"] - small["peak_mb"], abs=0.11)
 
 
+@pytest.mark.slow
 def test_parallel() -> None:
     """Each number of calls has its rate, `auto` beside the best of the others, and a pool that starves is survived."""
     one, auto, starved = lines_of("parallel", "--orders", "100", "--workers", "2", "--parallel", "1", "auto")
@@ -208,6 +212,7 @@ def test_parallel() -> None:
     assert starved["four_at_once_s"] > 0 < starved["one_at_a_time_s"]
 
 
+@pytest.mark.slow
 def test_scale() -> None:
     """Each size has its costs, each cost its straightness, and the first row comes some calls after the probe."""
     *dumps, calls, wall, cpu, first = lines_of("scale", "30", "60", "90")
@@ -217,6 +222,7 @@ def test_scale() -> None:
     assert first["page_rows"] > 0
 
 
+@pytest.mark.slow
 def test_server_cost() -> None:
     """Where a key range exists only the rows returned are read, and every order of the table where none exists."""
     if not all(shutil.which(one, path="/usr/sbin:/usr/bin:/bin") for one in ("mariadbd", "mariadb-install-db")):

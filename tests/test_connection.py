@@ -286,6 +286,7 @@ def test_an_unknown_call(shop: Shop) -> None:
 # Lists
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", LISTS)
 @pytest.mark.parametrize(("profile", "flavour"), SPOKEN)
 def test_rows_are_those_of_zeep(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:

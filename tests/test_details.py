@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 
 import pytest
 import responses
-from conftest import SPOKEN
+from conftest import SPOKEN, slow_after
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -146,6 +146,7 @@ def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]
     return rows, left_out
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("version", "flavour", "name"), CELLS)
 def test_both_ways_give_the_same_rows(
     shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: ListName
@@ -288,6 +289,7 @@ def test_nothing_is_asked_where_there_is_nothing(odd: Odd, pager: Pager) -> None
     assert {call.operation for call in odd.log} == {"salesOrderList"}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("pick", [slice(60, 61), slice(0, 1), slice(-1, None), slice(5, None, 17), slice(50, 53)])
 def test_a_broken_record_is_left_out_and_named(odd: Odd, pager: Pager, pick: slice, *, without: bool) -> None:
@@ -362,6 +364,7 @@ def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *
     assert [*before, *(row for page in rest for row in page.rows)] == expected
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("name", ["orders", "shipments", "customers", "products"])
 def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName, *, without: bool) -> None:
@@ -827,7 +830,7 @@ def test_a_dump_with_details_is_not_gone_on_with_without(odd: Odd, tmp_path: Pat
     assert len(out.read_bytes().splitlines()) == 120
 
 
-@pytest.mark.parametrize("moment", [0.25, 0.6])
+@pytest.mark.parametrize("moment", slow_after(1, [0.6, 0.25]))
 def test_a_dump_with_details_that_is_killed_is_gone_on_with(odd: Odd, tmp_path: Path, moment: float) -> None:
     """Killed amid its steps and gone on with, it comes to the same bytes."""
     where = ("--url", odd.url, "--user", odd.user, "--key", odd.key, "--details", "--window", "20")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import slow_after
 from walked import id_of
 
 import magento_pager
@@ -112,11 +113,11 @@ def the_contract_holds(history: History, ids: list[int]) -> None:
 SMALL = Goal(rows=40)  # so that a small list takes many windows
 WALKS: list[tuple[str, ListName, StrategyName, int | None]] = [
     ("20.0.20", "orders", "auto", None),
+    ("1.7.0.2", "customers", "auto", 20),
     ("20.0.20", "orders", "auto", 1),
     ("20.0.20", "orders", "in-list", 7),
     ("20.0.20", "orders", "prefix", 10),
     ("20.0.20", "orders", "single-filter", 100),
-    ("1.7.0.2", "customers", "auto", 20),
     ("1.6.2.0", "customers", "mapped", 50),
     ("1.6.2.0", "orders", "regexp", 100),
     ("1.4.1.1", "orders", "alias", None),
@@ -137,7 +138,7 @@ def walk(profile: str, entity: ListName, strategy: StrategyName, window: int | N
         return history
 
 
-@pytest.mark.parametrize(("profile", "entity", "strategy", "window"), WALKS)
+@pytest.mark.parametrize(("profile", "entity", "strategy", "window"), slow_after(2, WALKS))
 def test_rows_that_come_and_go_during_a_walk(
     profile: str, entity: ListName, strategy: StrategyName, window: int | None
 ) -> None:
@@ -156,7 +157,7 @@ def test_more_histories(profile: str, entity: ListName, strategy: StrategyName, 
     walk(profile, entity, strategy, window, seed)
 
 
-@pytest.mark.parametrize("window", [None, 10])
+@pytest.mark.parametrize("window", slow_after(1, [None, 10]))
 def test_the_contract_holds_across_resumes(window: int | None) -> None:
     """A walk that is given up and resumed after every third page, while rows come and go, is one walk."""
     with Shop(orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from conftest import slow_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_matrix import CELLS, delivered
@@ -71,7 +72,8 @@ def changed_last(shop: Shop, entity: str, number: int) -> tuple[datetime, set[in
 # --- how it is said ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS, ids="-".join)
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_exactly_what_changed_comes_from_every_list_of_every_version(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
@@ -90,10 +92,10 @@ def test_exactly_what_changed_comes_from_every_list_of_every_version(
             assert changes.verified == ("rows" if entity in SAYS else "probe")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("profile", "flavour", "entity"),
     [one for one in CELLS if one[1] == "rpc" and one[2] in {"orders", "shipments", "customers"}],
-    ids="-".join,
 )
 def test_with_a_strategy_by_name_the_same_or_a_refusal(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
@@ -151,6 +153,7 @@ LIES: dict[str, Callable[[Condition], Condition | None]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "products", "shipments"])
 @pytest.mark.parametrize("lie", LIES)
 def test_a_server_that_does_not_understand_is_found_out(
@@ -528,19 +531,22 @@ def test_a_run_that_was_stopped_is_gone_on_with(
         assert state.path == Path("state.json")
 
 
+@pytest.mark.parametrize("every", slow_after(1, [12, 4]))
 @pytest.mark.parametrize("name", ["shop.db", "orders-{time}.ndjson"])
 def test_killed_at_every_step_no_change_is_lost(
+    *,
     shop: Shop,
     tmp_path: Path,
     night: Callable[..., int],
     mortal: Callable[..., dict[str, Any]],  # noqa: F811  a fixture
     name: str,
+    every: int,
 ) -> None:
     """Whenever a night's run dies, the next one brings what that one should have."""
     where = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
     options = ("--last", "99", "--window", "50", "--strategy", "prefix")
     line = ("orders", "--state", str(tmp_path / "state.json"), "--out", str(tmp_path / name), *options)
-    for die_at in count(1, 4):
+    for die_at in count(1, every):
         for one in tmp_path.iterdir():
             one.unlink()
         changed = random.Random(die_at).sample(sorted(shop.database.ids("orders"))[:60], 5)  # noqa: S311  a game
@@ -658,7 +664,7 @@ HISTORIES = [
 ACTIONS = 1000
 
 
-@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), HISTORIES)
+@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(1, HISTORIES))
 def test_after_each_run_each_row_is_as_it_was_when_that_first_began(
     tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int
 ) -> None:

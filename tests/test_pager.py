@@ -26,6 +26,7 @@ def ids_of(shop: Shop, entity: str) -> list[int]:
     return sorted(shop.database.ids(entity))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", ENTITIES)
 @pytest.mark.parametrize(("profile", "flavour"), NEW)
 def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
@@ -42,6 +43,7 @@ def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: s
         assert [int(row[paginator.id_field]) for row in rows] == expected
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("strategy", ["range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"])
 @pytest.mark.parametrize("entity", ["orders", "customers"])
 @pytest.mark.parametrize(("profile", "flavour"), NEW)

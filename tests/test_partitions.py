@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import slow_after
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +66,7 @@ def test_rows_that_lie_evenly_are_cut_evenly(count: int, rows: int) -> None:
     assert max(len(part) for part in parts) <= rows / count * 1.1 + 1
 
 
-@pytest.mark.parametrize(("version", "entity"), CUT)
+@pytest.mark.parametrize(("version", "entity"), slow_after(2, CUT))
 def test_the_rows_of_all_partitions_are_those_of_one_walk(
     version: str, entity: ListName, shop_of: Callable[[str, str], Shop]
 ) -> None:

@@ -117,6 +117,7 @@ def test_what_no_sample_shows_is_told_by_a_wide_bar() -> None:
     assert found.rows.most > 3 * found.rows.about
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("strategy", [Range(), InList(), Prefix(), Regexp()], ids=lambda strategy: strategy.name)
 @pytest.mark.parametrize("layout", ["7 mod 10", "a far jump"])
 @pytest.mark.parametrize("window", [None, 1_000])

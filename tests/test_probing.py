@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import slow, slow_after
 from hypothesis import given
 from hypothesis import strategies as st
 from memory import Memory, Reading, honest, last_per_column, no_lists
@@ -138,6 +139,10 @@ LAYOUTS: dict[str, range | list[int]] = {
 }
 
 
+LARGE = [name for name in LAYOUTS if "million" in name]
+"""Seconds each, as they have a million rows and more."""
+
+
 def check_bounds(source: Memory, layout: str) -> None:
     """Exact rows, and a bound on everything: on the probe, on each reply, on the number of calls."""
     report = auto(source).probe()
@@ -156,7 +161,7 @@ def check_bounds(source: Memory, layout: str) -> None:
     assert len(source.asked) <= 3 * count / TARGET + 60, layout
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [slow(one) if one in LARGE else one for one in LAYOUTS])
 def test_no_reply_is_unbounded_and_calls_are_few(layout: str) -> None:
     """On each fixed layout the table comes exactly, in few calls, none of them large."""
     check_bounds(Memory(LAYOUTS[layout]), layout)
@@ -174,7 +179,7 @@ def random_layout(seed: int) -> tuple[list[int], Reading]:
     return sorted(ids), chance.choice([honest, spelt_once, eav])
 
 
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", slow_after(1, range(10)))
 def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
     """So it does on 200 seeded tables, one to three stretches anywhere with steps and holes."""
     for seed in range(20 * block, 20 * block + 20):
@@ -182,7 +187,7 @@ def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [*(set(LAYOUTS) - {"nothing"} - {name for name in LAYOUTS if "million" in name}), *range(20)]
+    "layout", [*(one for one in LAYOUTS if one not in {"nothing", *LARGE}), *slow_after(3, range(20))]
 )
 def test_rows_without_ids_cost_some_calls_more(layout: str | int) -> None:
     """Where nobody knows where the rows of a sounding are, stretches are found digit by digit."""

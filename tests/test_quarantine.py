@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from chaos_proxy import ChaosProxy
+from conftest import slow_after
 from scripted import fault
 from walked import Walked, walked
 
@@ -98,6 +99,7 @@ def only_these_are_left_out(found: Walked, bad: list[int], ids: list[int]) -> No
     assert found.ids == [number for number in ids if number not in bad]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("pick", PICKS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_whatever_the_strategy_only_poisoned_rows_are_left_out(
@@ -113,6 +115,7 @@ def test_whatever_the_strategy_only_poisoned_rows_are_left_out(
         assert re.search(WORDS["duplicate_address"].format(id=number), reason)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("knob", WORDS)
 @pytest.mark.parametrize(("profile", "window"), [("1.4.1.1", None), ("1.6.2.0", 7), ("1.7.0.2", 7), ("1.8.1.0", None)])
 def test_every_poison_of_every_version(
@@ -129,7 +132,7 @@ def test_every_poison_of_every_version(
         assert re.search(WORDS[knob].format(id=number), reason)
 
 
-@pytest.mark.parametrize("pick", PICKS)
+@pytest.mark.parametrize("pick", slow_after(1, reversed(PICKS)))
 def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], Place], pick: str) -> None:
     """All rows come, in order; those that were repaired, and no others, are named."""
     place = place_of("1.7.0.2")
@@ -177,6 +180,7 @@ def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Calla
     only_these_are_left_out(found, ids[40:59], ids)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("orders", [1, 2, 3, 15])
 @pytest.mark.parametrize("strategy", ["auto", "prefix", "single-filter"])
 def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> None:
@@ -191,6 +195,7 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> N
         assert (found.ids, found.quarantined) == ([], {})
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("profile", "entity", "window"),
     [
@@ -242,7 +247,7 @@ NARROW = [
 ]
 
 
-@pytest.mark.parametrize("given", NARROW, ids=lambda given: f"{given.entity} {given.strategy} {given.rows}")
+@pytest.mark.parametrize("given", slow_after(2, NARROW), ids=lambda one: f"{one.entity} {one.strategy} {one.rows}")
 def test_a_server_with_little_memory(given: Narrow) -> None:
     """Windows narrow to what it bears: all rows come, and the calls stay within a few times the fewest there can be."""
     profile, entity, strategy, orders, rows, failure, window = given

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.regexps import PEERS, Unavailable, exact, portable
+from conftest import slow_after
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ def windows(chooser: random.Random) -> tuple[int, int]:
 # --- exact -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("strict", slow_after(1, [True, False]))
 def test_a_million_ids_against_integer_comparison(strict: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     """On ranges to 10^10 and ids near and far, a pattern in Python's re agrees with comparing integers."""
     chooser = seeded(7)
@@ -218,14 +219,17 @@ def test_the_alphabet_is_portable(one: int, other: int, more: list[int], strict:
 
 @pytest.mark.parametrize(
     ("width", "strict", "most"),
-    [
-        (10, False, 20.6),
-        (100, False, 34.7),
-        (250, False, 40.7),
-        (1000, False, 51.5),
-        (10_000, False, 68.5),
-        (100, True, 41.6),
-    ],
+    slow_after(
+        2,
+        [
+            (100, False, 34.7),
+            (100, True, 41.6),
+            (10, False, 20.6),
+            (250, False, 40.7),
+            (1000, False, 51.5),
+            (10_000, False, 68.5),
+        ],
+    ),
 )
 def test_mean_length_of_windows(width: int, strict: bool, most: float) -> None:  # noqa: FBT001 - by name
     """Windows at random offsets below 10^8 take no more bytes on average than promised."""
@@ -240,7 +244,7 @@ def test_mean_length_of_aligned_windows() -> None:
     assert sum(len(range_regexp(one.first, one.last)) for one in blocks) / len(blocks) <= 7.9
 
 
-@pytest.mark.parametrize(("below", "most"), [(10**6, 161), (10**8, 171)])
+@pytest.mark.parametrize(("below", "most"), slow_after(1, [(10**6, 161), (10**8, 171)]))
 def test_mean_length_of_five_windows(below: int, most: float) -> None:
     """Five windows of 100 together are as short as promised: 161 bytes below 10^6, and two digits more each to 10^8."""
     chooser = seeded(11)

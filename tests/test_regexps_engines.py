@@ -16,9 +16,10 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import missing
 
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.regexps import ids_regexp, range_regexp
@@ -34,19 +35,12 @@ Summary = tuple[int, int]
 """How many ids match a pattern, and their sum."""
 
 
-def missing(what: str) -> NoReturn:
-    """Skip where an engine is missing; fail in CI, where all have to be there."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
-
-
 def installed(module: str) -> Any:
     """An engine that is a Python module."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        missing(module)
+        missing(f"the Python package {module} is not installed")
 
 
 @cache
@@ -120,7 +114,7 @@ def test_pcre2() -> None:
 
 def test_glibc(tmp_path: Path) -> None:
     """Glibc's extended regular expressions of glibc, by way of grep."""
-    grep = shutil.which("grep") or missing("grep")
+    grep = shutil.which("grep") or missing("grep is not installed")
     subjects = tmp_path / "ids"
     subjects.write_text("".join(f"{one}\n" for one in ids()))
 
@@ -134,8 +128,8 @@ def test_glibc(tmp_path: Path) -> None:
 
 def test_henry_spencer(tmp_path: Path) -> None:
     """LLVM's descendant of Henry Spencer's library, with which MySQL matched up to 5.7."""
-    compiler = shutil.which("c++") or missing("a C++ compiler")
-    config = shutil.which("llvm-config") or shutil.which("llvm-config-14") or missing("llvm-config")
+    compiler = shutil.which("c++") or missing("a C++ compiler is not installed")
+    config = shutil.which("llvm-config") or shutil.which("llvm-config-14") or missing("llvm-config is not installed")
     flags = run([config, "--cxxflags", "--ldflags", "--libs", "support", "--system-libs"]).split()
     run([compiler, str(LLVM_SOURCE), "-o", str(tmp_path / "matches"), *flags])
     (tmp_path / "ids").write_text("".join(f"{one}\n" for one in ids()))
@@ -148,8 +142,9 @@ def test_henry_spencer(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def mariadb() -> Iterator[list[str]]:
     """A MariaDB of our own in a temporary folder, reached on its socket only: the command of its client."""
-    server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or missing("mariadbd")
-    install, client = (shutil.which(name) or missing(name) for name in ("mariadb-install-db", "mariadb"))
+    names = ("mariadbd", "mariadb-install-db", "mariadb")
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    server, install, client = (shutil.which(name, path=path) or missing(f"{name} is not installed") for name in names)
     # The path of a socket must be short, so this is not pytest's folder.
     with tempfile.TemporaryDirectory(prefix="db") as folder:
         common = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.geteuid() == 0 else [])]

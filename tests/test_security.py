@@ -137,6 +137,7 @@ def memory(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", WITH_ENTITIES)
 def test_no_entity_is_read(stage: str, kind: str) -> None:
@@ -202,6 +203,7 @@ def attacks(stage: str) -> dict[str, Attack]:
     }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", attacks("list"))
 def test_an_attack_ends_and_takes_no_memory(stage: str, kind: str) -> None:

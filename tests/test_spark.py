@@ -60,6 +60,7 @@ if HERE:
     FAIL = Behaviour(0.0)
 
 pytestmark = [
+    pytest.mark.slow,  # a JVM alone takes longer than most other files
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
 ]
 

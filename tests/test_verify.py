@@ -173,6 +173,7 @@ def test_digests_of_a_report_are_compared() -> None:
     assert agreeing(Origin(digests=told | {0: "0" * 32}), tally.digest) is None
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["rows.ndjson", "rows.csv", "rows.csv.gz", "rows.sqlite", "rows.parquet"])
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
 def test_every_format_verifies(
@@ -342,6 +343,7 @@ def test_reports_that_cannot_be_gone_by(
     assert words in capfd.readouterr().err
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("profile", ["1.4.1.1", "1.6.2.0", "1.7.0.2"])
 @pytest.mark.parametrize("entity", ["orders", "invoices", "customers"])
 def test_old_versions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
 
     from magento_pager.fake.database.sqlite import Database
 
-needs_recordings = pytest.mark.skipif(
-    not SAMPLES.exists() and not os.environ.get("CI"),
-    reason="the recordings are kept beside the checkout, not in it",
-)
+needs_recordings = pytest.mark.usefixtures("samples")
 
 GROUPS = [
     (parser, flavour, name)

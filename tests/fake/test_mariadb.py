@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from benchmarks.fidelity import SAMPLES, answer, increment_ids, read_lines, recorded_shop
-from conftest import SPOKEN
+from conftest import SPOKEN, slow_after
 from mariadb_server import running_mariadb
 from random_filters import random_filters
 from test_filters import DOCUMENT, ask, cases
@@ -115,7 +115,7 @@ def test_every_rule(mariadb: MariaDb) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
 def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
     """What SQLite is made to say of a filter, MariaDB says: the same rows, or a fault with the same code and error."""
     real, emulated = both
@@ -479,7 +479,8 @@ def seeded() -> Iterator[Database]:
         yield database
 
 
-@pytest.mark.parametrize(("version", "flavour"), SPOKEN, ids="-".join)
+@pytest.mark.sampled
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN)
 def test_auto_delivers_exactly_the_table(
     shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str
 ) -> None:
@@ -497,8 +498,9 @@ def test_auto_delivers_exactly_the_table(
             assert sorted(found) == list(seeded.ids(name)), name
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
-@pytest.mark.parametrize(("version", "flavour"), SPOKEN, ids="-".join)
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN)
 def test_a_strategy_by_name_is_exact_or_says_so(
     shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str, strategy: StrategyName
 ) -> None:

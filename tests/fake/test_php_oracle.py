@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients import client, envelope, filters, message
+from conftest import missing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -106,9 +106,7 @@ def _installed() -> bool:
 def php(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[tuple[str, Flavour], Php]]:
     """PHP over the WSDL of each version and flavour."""
     if not _installed():
-        if os.environ.get("CI"):
-            pytest.fail("php with its soap extension is missing; CI must have it (Debian: php-cli php-soap)")
-        pytest.skip("php with its soap extension is not installed (Debian: php-cli php-soap)")
+        missing("php with its soap extension (Debian: php-cli php-soap) is not installed")
     folder = tmp_path_factory.mktemp("wsdl")
     found = {}
     for (name, profile), flavour in product(PLAYED.items(), FLAVOURS):
