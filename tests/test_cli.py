@@ -142,7 +142,7 @@ def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
 MISTAKES = [
     (["dmp"], 2, "Did you mean 'dump'?"),
     (["dump", "quotes"], 2, "'orders', 'invoices'"),
-    (["dump", "--widow", "5"], 2, "'--window'?"),
+    (["dump", "--widow", "5"], 2, "--window"),
     (["dump", "--window", "0"], 2, "x>=1"),
     (["dump", "--demo", "--window", "5", "--rows-per-call", "9"], 2, "give one kind"),
     (["dump", "--seconds-per-call", "0"], 2, "x>0"),

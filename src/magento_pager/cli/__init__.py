@@ -82,9 +82,6 @@ def run(arguments: list[str]) -> int:
     """Run one command and give its exit status."""
     try:
         ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return error.exit_code
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context and isinstance(error, click.UsageError) else ""
@@ -101,7 +98,16 @@ def run(arguments: list[str]) -> int:
     return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,  # with no_args_is_help, click 8.1 prints to stdout and exits with 0
+    subcommand_metavar="COMMAND [ARGS]...",
+)
 @click.version_option(package_name="magento-pager")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Every row of a Magento 1.x / OpenMage list exactly once, with every id accounted for."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
