@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import responses
+from hypothesis import settings
 
 from magento_pager.fake import Shop
 
@@ -33,6 +34,10 @@ SPOKEN = [
     ("20.0.20", "wsi"),
 ]
 """Every version and flavour the embedded shop plays as delivered."""
+
+
+settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+settings.load_profile("steady")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pytest
 import requests
 from clients import client, envelope, filters
-from conftest import SLOW, SPOKEN
+from conftest import SPOKEN
 from lxml import etree
 from mariadb_server import running_mariadb
 
@@ -342,7 +342,7 @@ def test_a_version_that_brought_it_and_its_details(tmp_path: Path, rows: Path) -
         assert soap.call("salesCouponInfo", sessionId=soap.login(), couponId="12") == "2"
 
 
-@SLOW
+@pytest.mark.slow
 def test_mariadb_has_its_table(sources: Path, rows: Path) -> None:
     """On a real database the answers are the same, and rows are made up and change there too."""
     with running_mariadb() as mariadb:
