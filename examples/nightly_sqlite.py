@@ -4,8 +4,9 @@ The line:
 
     17 3 * * *  magento-pager dump orders --out shop.sqlite --state shop.state --wait 300
 
-The first night brings every order, each later one those that changed since, put over the rows that are there. A run
-that was stopped is gone on with by the next; two at a time are refused. Below, three nights go by on an embedded shop.
+The first night brings every order, each later one those that changed since, put over the rows that are there; the
+newest one of the night before comes again. A run that was stopped is gone on with by the next; two at a time are
+refused. Below, three nights go by on an embedded shop.
 
 What was deleted changes nothing that could be asked for: `magento-pager verify` finds it.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -100,15 +101,14 @@ COMPARING = ["eq", "neq", "gt", "gteq", "lt", "lteq", "from", "to", "in", "nin",
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
-@pytest.mark.parametrize("operator", COMPARING)
-def test_a_date_column_is_compared_with_a_whole_date(operator: str, value: str) -> None:
+def test_a_date_column_is_compared_with_a_whole_date(value: str) -> None:
     """A database makes something of any text, mostly a date before all dates, and rows come or are missing silently."""
-    for field in ("created_at", "main_table.created_at", "Created_At"):
+    for field, operator in product(("created_at", "main_table.created_at", "Created_At"), COMPARING):
         with pytest.raises(
             ValueError, match=r"such as 2024-01-05, .* or a date and a time in UTC, such as 2024-01-05 "
         ):
             checked_where([(field, operator, value)], dates={"created_at"})
-    assert checked_where([("my_date", operator, value)], dates={"created_at"})
+    assert checked_where([("my_date", "eq", value)], dates={"created_at"})
 
 
 def test_a_time_with_a_zone_is_translated_for_the_user() -> None:

@@ -10,12 +10,13 @@ import sqlite3
 import threading
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
 
 import pytest
 from conftest import slow_after
@@ -30,9 +31,10 @@ from magento_pager import STRATEGIES, FilterIgnoredError, PagerError
 from magento_pager.cli import run
 from magento_pager.errors import CheckpointMismatchError, FaultError
 from magento_pager.export.checkpoints import Fingerprint
-from magento_pager.export.increments import State, held
+from magento_pager.export.increments import MARGIN, Newest, State, held, iso, next_start
 from magento_pager.fake import Shop
 from magento_pager.fake.lists import LISTINGS
+from magento_pager.walk.changes import LONG_AGO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -277,6 +279,7 @@ def test_a_time_without_a_zone_is_refused(shop: Shop) -> None:
 
 ASKED = Fingerprint("https://shop.example/", "orders", 0, 500)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+A_DAY, A_QUARTER = timedelta(days=1), timedelta(minutes=15)
 DEEDS = st.lists(st.tuples(st.integers(0, 5000), st.sampled_from(["complete", "die", "die unseen"])), max_size=8)
 
 
@@ -339,17 +342,106 @@ def test_one_state_holds_several_lists(tmp_path: Path) -> None:
             state.plan(replace(ASKED, where=("status:eq:new",)), NEVER)
 
 
-def test_a_clock_that_went_back_is_no_measure(tmp_path: Path) -> None:
-    """What was changed since then may have any time; but no clock goes back by seconds without a reason."""
+@pytest.mark.parametrize("sure", [False, True])
+def test_a_clock_that_went_back_is_no_measure(tmp_path: Path, *, sure: bool) -> None:
+    """What was changed since then may have any time, so everything is asked for; unless rows said when that was."""
     path = tmp_path / "state.json"
     with held(path) as state:
         state.plan(ASKED, NOON)
         state.begin()
-        state.complete()
+        state.complete(NOON, sure=sure)
     with held(path) as state:
         assert state.plan(ASKED, NOON - timedelta(minutes=5)).since == NOON - timedelta(minutes=10)
-        with pytest.raises(CheckpointMismatchError, match="there it is only 2024-05-01T11:45:00Z now"):
-            state.plan(ASKED, NOON - timedelta(minutes=15))
+        planned = state.plan(ASKED, NOON - timedelta(minutes=15))
+        assert state.went_back is not sure
+        assert planned.since == (NOON - timedelta(minutes=10) if sure else LONG_AGO)
+        state.begin()
+    with held(path) as state:
+        assert state.plan(ASKED, NOON).since == planned.since
+        assert state.last == (NOON if sure else LONG_AGO)
+
+
+def test_a_state_of_version_1_is_read(tmp_path: Path) -> None:
+    """As it was written before rows said when a run began: between two runs, and with one on its way."""
+    path = tmp_path / "state.json"
+    for begun in (None, {"begun": "2024-05-01T12:00:00Z", "since": "2024-04-30T11:50:00Z", "out": None}):
+        entry = {"asked": asdict(ASKED), "last": "2024-04-30T12:00:00Z", "begun": begun}
+        path.write_text(json.dumps({"kind": "magento-pager state", "version": 1, "lists": [entry]}))
+        with held(path) as state:
+            planned = state.plan(ASKED, NOON)
+            assert (planned.begun, planned.since) == (NOON, NOON - timedelta(days=1, minutes=10))
+            state.begin()
+            state.complete(next_start(planned, state.last, rows=5, newest=None))
+        with held(path) as state:
+            assert state.plan(ASKED, NOON + A_DAY).since == NOON - timedelta(days=1, minutes=10)
+
+
+@dataclass
+class Model:
+    """Ten rows that change as time goes by, dated by a clock that differs from the right time.
+
+    Attributes:
+        changes: what is still to come: when, and which row.
+        skew: how far that clock is ahead, in seconds.
+        now: the right time.
+        rows: of each row, the date and the number of its last change.
+    """
+
+    changes: list[tuple[int, int]]
+    skew: int
+    now: int = 0
+    rows: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = dict.fromkeys(range(10), (self.skew, 0))
+
+    def wait(self, seconds: int) -> None:
+        """Let time go by."""
+        self.now += seconds
+        while self.changes and self.changes[0][0] <= self.now:
+            when, row = self.changes.pop(0)
+            self.rows[row] = (when + self.skew, self.rows[row][1] + 1)
+
+
+def at(seconds: int) -> datetime:
+    """So long after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+SKEWS = st.sampled_from([0, 0, 0, 86_400, -86_400, 900, -900, 7200, 40_000, -3_000_000, 3_000_000])
+CHANGES = st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 8)), max_size=40).map(sorted)
+RUNS = st.lists(st.tuples(SKEWS, SKEWS, SKEWS, st.integers(0, 400), st.integers(0, 3000)), min_size=2, max_size=5)
+
+
+@given(changes=CHANGES, runs=RUNS, skew=st.sampled_from([0, -900, 900, 7200]), future=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_no_clock_can_lose_a_change(
+    changes: list[tuple[int, int]], runs: list[tuple[int, int, int, int, int]], skew: int, *, future: bool
+) -> None:
+    """Whatever `Date` says before and after the middle of a run, and our own clock: in the end each change was read."""
+    model, known = Model(changes, skew), dict.fromkeys(range(10), -1)
+    if future:
+        model.rows[9] = (10**9, 0)  # as an import leaves it
+    calm = (0, 0, 0, 0, 10_000)
+    with TemporaryDirectory() as folder, patch("time.monotonic", lambda: float(model.now)):
+        for before, after, ours, slow, pause in (*runs, calm, calm):
+            ahead = before
+            with held(Path(folder, "state.json")) as state:
+                planned = state.plan(ASKED, at(model.now + ahead), ours=at(model.now + ours), late=timedelta())
+                state.begin()
+                newest = Newest(planned.latest or NOON, lambda: at(model.now + ahead))  # noqa: B023  called in here
+                rows = 0
+                for row in range(10):
+                    model.wait(slow)
+                    ahead = after if row == 5 else ahead
+                    date, version = model.rows[row]
+                    if planned.since is None or at(date) >= planned.since:
+                        newest.add([{"updated_at": text(at(date))}])
+                        known[row], rows = version, rows + 1
+                start = next_start(planned, state.last, rows=rows, newest=newest.time)
+                state.complete(start, sure=newest.time is not None)
+            model.wait(pause)
+    assert known == {row: version for row, (_, version) in model.rows.items()}
 
 
 @pytest.mark.parametrize(
@@ -392,32 +484,37 @@ def column_of(path: Path, table: str, key: str, column: str) -> dict[Any, Any]:
         return dict(database.execute(f"SELECT {key}, {column} FROM {table}").fetchall())  # noqa: S608  our own names
 
 
-def test_a_nightly_line_is_one_command(shop: Shop, night: Callable[..., int], tmp_path: Path) -> None:
-    """The first night brings all rows; the next what is new or changed, by the shop's clock, into the same table."""
+def test_a_nightly_line_is_one_command(
+    shop: Shop, night: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The first night brings all rows; the next what changed since the newest of them, into the same table."""
     line = ("orders", "--state", "state.json", "--out", "shop.sqlite", "--report", "report.json")
     first, second, *_ = shop.database.ids("orders")
+    known = stamps(shop, "orders")
+    newest = datetime.fromisoformat(known[0][0]).replace(tzinfo=UTC)
     assert night(*line) == 0
     report = json.loads(Path("report.json").read_text())
     assert (report["rows"], report["updated_since"]) == (200, None)
     shop.change(clock=text(NOON + timedelta(days=1)))
     shop.database.update("orders", first, {"status": "holded", "updated_at": text(NOON - timedelta(minutes=9))})
-    shop.database.update("orders", second, {"status": "holded", "updated_at": text(NOON - timedelta(minutes=11))})
+    shop.database.update("orders", second, {"status": "holded", "updated_at": text(newest - timedelta(minutes=12))})
     new = shop.database.insert("orders", {"status": "pending", "updated_at": text(NOON + timedelta(hours=1))})
     assert night(*line) == 0
     report = json.loads(Path("report.json").read_text())
-    assert (report["rows"], report["complete"]) == (2, True)
-    assert report["updated_since"] == {
-        "time": "2024-05-01T11:50:00Z",
-        "condition": "updated_at gteq '2024-05-01 11:50:00'",
-        "verified": "rows",
-        "row": first,
-    }
+    assert report["complete"]
+    since = datetime.fromisoformat(report["updated_since"]["time"])
+    assert timedelta(minutes=10) <= newest - since < timedelta(minutes=11), "ten minutes, and what the run took"
+    assert report["rows"] == 2 + sum(stamp >= text(since) for stamp, _ in known)
+    assert report["updated_since"]["condition"] == f"updated_at gteq '{text(since)}'"
+    assert report["updated_since"]["verified"] == "rows"
     statuses = column_of(tmp_path / "shop.sqlite", "orders", "order_id", "status")
     assert (len(statuses), statuses[first], statuses[new]) == (201, "holded", "pending")
     assert statuses[second] != "holded", "that was committed more than ten minutes late"
     shop.change(clock=text(NOON + timedelta(days=2)))
     assert night(*line) == 0
-    assert json.loads(Path("report.json").read_text())["rows"] == 0
+    report = json.loads(Path("report.json").read_text())
+    assert (report["rows"], report["updated_since"]["time"][:13]) == (1, "2024-05-01T12")
+    assert capfd.readouterr().err.count("warning: the shop's clock says 2024-05-03T12:00:00Z, and that of this") == 1
 
 
 def test_each_run_has_a_file_of_its_own(shop: Shop, night: Callable[..., int], tmp_path: Path) -> None:
@@ -488,6 +585,50 @@ def test_overlapping_runs_are_refused(night: Callable[..., int], capfd: pytest.C
     assert "another run holds state.json.lock: it is still on its way" in capfd.readouterr().err
 
 
+@pytest.mark.sampled
+@pytest.mark.parametrize("entity", ["orders", "products", "shipments"])
+@pytest.mark.parametrize("ahead", [A_DAY, -A_DAY, timedelta(hours=-3), timedelta()])
+@pytest.mark.parametrize("wrong", ["first", "second"])
+def test_a_clock_that_is_wrong_for_one_run_loses_nothing(
+    shop: Shop, night: Callable[..., int], tmp_path: Path, *, entity: ListName, ahead: timedelta, wrong: str
+) -> None:
+    """What changed between that run and the next one, by the right clock, comes with one of the runs behind it."""
+    line = (entity, "--state", "state.json", "--out", "shop.sqlite")
+    column, key = {"orders": "store_name", "products": "name", "shipments": "total_qty"}[entity], f"{entity[:-1]}_id"
+    changed = sorted(shop.database.ids(entity))[:4]
+    if entity == "shipments":
+        key = "increment_id"
+    for number, one in enumerate(changed):
+        now = NOON + number * timedelta(hours=8)
+        skew = ahead if wrong == ("first", "second", "", "")[number] else timedelta()
+        shop.change(clock=text(now + skew))
+        assert night(*line) == 0
+        shop.database.update(entity, one, {column: str(7000 + number), "updated_at": text(now + timedelta(hours=1))})
+    shop.change(clock=text(NOON + timedelta(days=3)))
+    assert night(*line) == 0
+    found = column_of(tmp_path / "shop.sqlite", entity, key, column)
+    assert {str(7000 + number) for number in range(4)} <= {str(value).partition(".")[0] for value in found.values()}
+
+
+@pytest.mark.parametrize("entity", ["orders", "customers", "products"])
+def test_a_database_clock_behind_the_web_servers_loses_nothing(
+    shop: Shop, night: Callable[..., int], tmp_path: Path, entity: ListName
+) -> None:
+    """What is changed right after a run began is dated a quarter of an hour before that, by the other clock."""
+    line = (entity, "--state", "state.json", "--out", "shop.sqlite")
+    column = {"orders": "store_name", "customers": "firstname", "products": "name"}[entity]
+    first, second, *_ = sorted(shop.database.ids(entity))
+    for number, one in enumerate((first, second)):
+        now = NOON + number * A_DAY
+        shop.change(clock=text(now))
+        assert night(*line) == 0
+        shop.database.update(entity, one, {column: f"late {number}", "updated_at": text(now - A_QUARTER)})
+    shop.change(clock=text(NOON + 2 * A_DAY))
+    assert night(*line) == 0
+    found = column_of(tmp_path / "shop.sqlite", entity, f"{entity[:-1]}_id", column)
+    assert (found[first], found[second]) == ("late 0", "late 1")
+
+
 def test_a_table_that_is_gone_is_not_begun_with_changes(
     night: Callable[..., int], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -527,7 +668,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(
     assert len(rows) == len(set(rows)) == 200
     with held("state.json") as state:
         known = json.loads(Path("state.json").read_text())["lists"][0]
-        assert (known["last"], known["begun"]) == ("2024-05-01T12:00:00Z", None)
+        assert (known["last"], known["begun"]) == (iso(NOON - MARGIN), None), "as it was not read in one go"
         assert state.path == Path("state.json")
 
 
@@ -584,7 +725,9 @@ class Writers:
         entity: the list.
         column: holds the number of the last change of each row.
         chance: of what happens.
-        now: by the shop's clock.
+        now: the right time.
+        behind: how far the clock that dates changes is behind it.
+        ahead: how far the clock of the web server is ahead of it.
         latest: the number of the last change of each row that everybody sees.
         open: what was begun and is not committed: when, the row, the number, and whether it is a new row.
         done: what was done.
@@ -595,6 +738,8 @@ class Writers:
     column: str
     chance: random.Random
     now: datetime = NOON
+    behind: timedelta = timedelta()
+    ahead: timedelta = timedelta()
     latest: dict[int, int] = field(default_factory=dict)
     open: dict[int, tuple[datetime, int, bool]] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
@@ -607,7 +752,7 @@ class Writers:
     def act(self) -> None:
         """Do something, a little later: at most four minutes, so that nothing is committed ten minutes late."""
         self.now += timedelta(seconds=self.chance.randrange(240))
-        self.shop.change(clock=text(self.now))
+        self.shop.change(clock=text(self.now + self.ahead))
         kind = self.chance.choice(["insert", "update", "update", "late insert", "late update"])
         number = max(self.latest.keys() | self.open.keys()) + self.chance.randrange(1, 3)
         if "update" in kind:
@@ -621,7 +766,7 @@ class Writers:
     def commit(self, number: int) -> None:
         """Let everybody see it."""
         begun, version, new = self.open.pop(number)
-        row = {self.column: str(version), "updated_at": text(begun)}
+        row = {self.column: str(version), "updated_at": text(begun - self.behind)}
         if new:
             self.shop.database.insert(self.entity, {"entity_id": number, **row})
         else:
@@ -662,6 +807,7 @@ HISTORIES = [
     ("20.0.20", "shipments", "total_qty", "increment_id", 5),
 ]
 ACTIONS = 1000
+WRONG_CLOCKS = [timedelta(), timedelta(), A_DAY, -A_DAY, A_QUARTER, timedelta(hours=-3)]
 
 
 @pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(1, HISTORIES))
@@ -670,6 +816,24 @@ def test_after_each_run_each_row_is_as_it_was_when_that_first_began(
 ) -> None:
     """A thousand inserts, updates and late commits, between runs and during them; runs fail, and are run again."""
     live_through(tmp_path, profile, entity, column, key, seed)
+
+
+@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(1, HISTORIES))
+def test_the_same_with_clocks_that_differ(
+    tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int
+) -> None:
+    """Changes are dated by a clock that is behind, and that of the web server is wrong in some nights."""
+    live_through(tmp_path, profile, entity, column, key, seed, skewed=True)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("more", range(100, 2100, 100))
+@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), HISTORIES)
+def test_more_histories_with_clocks_that_differ(
+    tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int, more: int
+) -> None:
+    """The same with more seeds."""
+    live_through(tmp_path, profile, entity, column, key, seed + more, skewed=True)
 
 
 @pytest.mark.exhaustive
@@ -682,14 +846,16 @@ def test_more_histories(
     live_through(tmp_path, profile, entity, column, key, seed + more)
 
 
-def live_through(folder: Path, profile: str, entity: str, column: str, key: str, seed: int) -> None:  # noqa: PLR0917
+def live_through(  # noqa: PLR0917
+    folder: Path, profile: str, entity: str, column: str, key: str, seed: int, *, skewed: bool = False
+) -> None:
     """Dump a list that changes, night after night, and hold the table against what the list was."""
     chance = random.Random(seed)  # noqa: S311  a game
     statuses: Counter[int] = Counter()
     before: dict[int, int] = {}
     begun_anew = True
     with Busy(profile=profile, orders=120) as shop:
-        writers = Writers(shop, entity, column, chance)
+        writers = Writers(shop, entity, column, chance, behind=A_QUARTER if skewed else timedelta())
         where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
         files = ["--state", str(folder / "state.json"), "--out", str(folder / "shop.db")]
         line = ["dump", entity, *where, *files, "--last", "200000"]
@@ -698,6 +864,8 @@ def live_through(folder: Path, profile: str, entity: str, column: str, key: str,
                 writers.act()
             if begun_anew:
                 before = dict(writers.latest)
+            writers.ahead = chance.choice(WRONG_CLOCKS) if skewed else timedelta()
+            shop.change(clock=text(writers.now + writers.ahead))
             calm = begun_anew and writers.done.total() >= ACTIONS
             shop.disturb(None if calm else writers, outages=0.3 if number % 4 == 2 else 0.0)
             status = run(line)

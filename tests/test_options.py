@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from inspect import Parameter, signature
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,11 +23,11 @@ NOBODY: Any = None
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("wrong", ["updated_sinse", "Window", "since", "filters", "entity", "candidates", "key"])
-def test_an_unknown_option_is_refused(name: ListName, wrong: str) -> None:
+def test_an_unknown_option_is_refused(name: ListName) -> None:
     """It would be ignored otherwise, and the list come whole."""
     calls: list[tuple[Any, list[str]]] = [(Pager.list, [name]), (getattr(Pager, name), [])]
-    for method, arguments in calls:
+    misspelled = ("updated_sinse", "Window", "since", "filters", "entity", "candidates", "key")
+    for (method, arguments), wrong in product(calls, misspelled):
         with pytest.raises(TypeError, match=wrong):
             method(Pager(NOBODY), *arguments, **{wrong: None})
 

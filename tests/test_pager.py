@@ -278,6 +278,7 @@ def test_a_date_column_wants_a_whole_date(entity: ListName, field: str) -> None:
     assert str(next(paginator.queries())).endswith(f"and {field} to '2024-01-05 00:00:00'")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour"), [*NEW, ("1.4.1.1", "rpc")])
 @pytest.mark.parametrize("operator", ["gt", "gteq", "lt", "lteq", "from", "to", "eq", "neq"])
 def test_a_date_alone_is_its_midnight_on_every_version(

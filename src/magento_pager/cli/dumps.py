@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import NoReaderError, StoppedError, as_usage_error, said, say, stoppable
-from magento_pager.cli.increments import begun, named_late, remembered, server_time, time_options
+from magento_pager.cli.increments import begun, named_late, remembered, server_time, time_options, warn_of_clocks
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.progress import progress
 from magento_pager.cli.shops import connected, shop_options
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from magento_pager.export.checkpoints import Checkpoint, Fingerprint
     from magento_pager.export.dumping import Dump
-    from magento_pager.export.increments import Run, State
+    from magento_pager.export.increments import Newest, Run, State
     from magento_pager.export.outputs import Output
     from magento_pager.export.sinks import Layout
     from magento_pager.lists import ListName
@@ -131,19 +131,21 @@ def dump(entity: ListName, **options: Any) -> None:
                 run = begun(options, state, account.asked(pager), pager)
                 if named_late(options):
                     output = stack.enter_context(_output(layout, options, run))
-                account.takes(run, output, state)
+                account.takes(run, output, state, pager)
                 if output is not None and output.finished:
                     account.found_finished()
                     return
                 paginator = _paginator(pager, entity, options, run.since)
                 dumping = _dumping(pager, paginator, account.begun(pager, paginator), output, layout)
                 late = _late(paginator, dumping, output, options["lookback"])
+                warn_of_clocks(options, state, pager)
             with progress(entity, dumping, paginator) as shown:
                 for page, known in late:
                     with stop.held():
                         account.checkpoint = dumping.add_late(page, known)
                     shown(page)
                 for page in paginator.pages(dumping.checkpoint.cursor):
+                    account.receives(page)
                     with stop.held():
                         account.checkpoint = dumping.add(page)
                     shown(page)
@@ -262,23 +264,34 @@ class _Account:
         self._output = output
         self._options = options
         self._state: State | None = None
+        self._run: Run | None = None
+        self._newest: Newest | None = None
         self._since = ""
         self._details: Details | None = None
         self.checkpoint = (output and output.saved) or self._start("", "", *self._bounds)
 
-    def takes(self, run: Run, output: Output | None, state: State | None) -> None:
-        """Know since when rows are wanted, and where they go."""
-        from magento_pager.export.increments import iso
+    def takes(self, run: Run, output: Output | None, state: State | None, pager: Pager) -> None:
+        """Know since when rows are wanted, where they go, and where they come from."""
+        from magento_pager.export.increments import Newest, iso
+        from magento_pager.shop.transport import http_time
 
         self._output = output
         self._state = state
+        self._run = run
         self._since = iso(run.since) if run.since else ""
         self.checkpoint = (output and output.saved) or self.checkpoint
         if state is not None:
+            if not self.checkpoint.counters.pages:  # rows that are there already say nothing more
+                self._newest = Newest(run.latest or run.begun, lambda: http_time(pager.connection.server_date))
             state.begin()
         else:  # whoever goes on must ask for the same, whatever time it is then
             given = click.get_current_context().params
             given |= {"since": self._since or None, "out": run.out if named_late(self._options) else given["out"]}
+
+    def receives(self, page: Page) -> None:
+        """Look at the rows of a page when they come."""
+        if self._newest is not None:
+            self._newest.add(page.rows)
 
     def asked(self, pager: Pager) -> Fingerprint:
         """What is asked for, at whatever time."""
@@ -352,8 +365,8 @@ class _Account:
         say(f"{self._output.path} is complete already; nothing to do (--overwrite dumps anew)")
         if self._output.saved:
             self.finish()
-        elif self._state is not None:
-            self._state.complete()
+        else:
+            self._complete(rows=1)
 
     def finish(self) -> None:
         """Give the file its name, write the report, and say how it went; exit status 3 if rows are left out."""
@@ -363,8 +376,7 @@ class _Account:
             self.write_report(complete=True)
             if self._output is not None:
                 self._output.settle()
-            if self._state is not None:
-                self._state.complete()
+            self._complete(self.checkpoint.counters.rows)
         counters, left_out = self.checkpoint.counters, self.checkpoint.quarantined
         for one in left_out:
             say(f"left out: id {one.id} of {self._entity}: {' '.join(one.reason.split())}")
@@ -381,6 +393,15 @@ class _Account:
         )
         if left_out:
             click.get_current_context().exit(QUARANTINED)
+
+    def _complete(self, rows: int) -> None:
+        """Note in the state that so many rows are safe, or some."""
+        from magento_pager.export.increments import next_start
+
+        if self._state is not None and self._run is not None:
+            newest = self._newest.time if self._newest else None
+            start = next_start(self._run, self._state.last, rows=rows, newest=newest)
+            self._state.complete(start, sure=newest is not None)
 
     @contextmanager
     def told(self) -> Generator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from magento_pager.cli.ending import say
 from magento_pager.cli.shops import with_options
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from magento_pager.export.sinks import Layout
     from magento_pager.pager import Pager
 
+A_DAY = timedelta(days=1)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -127,17 +129,30 @@ def begun(options: dict[str, Any], state: State | None, asked: Fingerprint, page
         ValueError: the shop does not say what time it is there.
         CheckpointMismatchError: the state is of something else.
     """
-    from magento_pager.export.increments import LATE, Run, named
+    from magento_pager.export.increments import LATE, Run, earlier, named
 
     since: datetime | timedelta | None = options["since"]
+    ours = datetime.now(UTC)
     by_clock = named_late(options) or isinstance(since, timedelta)
-    now = server_time(pager.connection.server_date) if by_clock else datetime.now(UTC)
+    now = server_time(pager.connection.server_date) if by_clock else ours
     if state is not None:
         late = duration(options["late"]) if options["late"] else None
-        return state.plan(asked, now, late=LATE if late is None else late, out=options["out"])
-    if isinstance(since, timedelta):
-        since = now - since
+        return state.plan(asked, now, ours=ours, late=LATE if late is None else late, out=options["out"])
+    since = earlier(now, since) if isinstance(since, timedelta) else since
     return Run(now, since, named(options["out"], now), again=options["resume"])
+
+
+def warn_of_clocks(options: dict[str, Any], state: State | None, pager: Pager) -> None:
+    """Say so where the shop's clock, by which rows are asked for, is certainly wrong, or ours is."""
+    from magento_pager.export.increments import iso
+
+    if state is None and not isinstance(options["since"], timedelta):
+        return
+    now, ours = server_time(pager.connection.server_date), datetime.now(UTC)
+    if state is not None and state.went_back:
+        say(f"warning: the shop's clock is back at {iso(now)}, before the last run: all that changed is read again")
+    elif abs(now - ours) > A_DAY:
+        say(f"warning: the shop's clock says {iso(now)}, and that of this machine {iso(ours)}: set the wrong one right")
 
 
 def server_time(date: str | None) -> datetime:
@@ -157,4 +172,4 @@ def server_time(date: str | None) -> datetime:
             "the shop does not say what time it is there (no Date header): give --since a time, such as "
             "2024-05-01T10:00:00Z, and --out a name without one"
         )
-    return said.astimezone(UTC)
+    return said

@@ -9,11 +9,19 @@ A state file holds for each list of a shop:
     -----   -----   -------------------------   -------------------------------------------------------
     none    there   a first run on its way      all rows
     there   none    between two runs            what changed since `last`, and a little before
-    there   there   a later run on its way      the same as the one before, and goes on where that stopped
+    there   there   a later run on its way      the same as the one before, and resumes where that stopped
 
-`last` is when the last complete run *began*: what was changed while it went on may lie behind where it was. The little
-before is for transactions that were on their way then. A run that is begun again keeps its first beginning. `last`
-moves only once the output is safe: who is killed between the two reads the same changes again, and loses none.
+`last` is a time at which the last complete run had *not yet begun*: what was changed while it went on may lie behind
+where it was. The little before is for transactions that were on their way then. A run that is begun again keeps its
+first beginning. `last` moves only once the output is safe: who is killed between the two reads the same changes again,
+and loses none.
+
+Which time that is, no clock can be trusted to say: changes are dated by the clock of PHP or of the database, which may
+be behind that of the `Date` header, and either may be wrong for one run and right in the next. So it is the time of the
+newest change that was received, less the time from the beginning to its receipt (`Newest`): by the clock that dates
+changes, the run began then or later. Where rows do not say when they were changed, it is the earlier of the server's
+clock and ours, less two days. Where nothing was received, it stays as it was. An earlier time costs rows that come
+twice; a later one could cost a change.
 
 A run holds a lock on FILE.lock, which stays. The system lifts it when the process ends, however it ends.
 """
@@ -23,23 +31,32 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.checkpoints import Fingerprint, replace_file
+from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from magento_pager.walk.reading import Row
 
 KIND, VERSION = "magento-pager state", 1
 TIME = "{time}"
 """What in the name of an output stands for the time at which its run began."""
 LATE = timedelta(minutes=10)
 """How much before the last run is read once more: what was begun then may have been committed after it."""
+
+
+MARGIN = timedelta(days=2)
+"""How much earlier than clocks say a run may have begun, by the clock that dates changes, where no row says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +67,14 @@ class Run:
         begun: when it began, the first time, by the server's clock.
         since: rows that changed then or later are wanted; None for all.
         out: where they go; None for standard output.
+        latest: the earlier of the server's clock and ours when it began; None where an older version began it.
         again: True where it was begun before, with the same output, and was not completed.
     """
 
     begun: datetime
     since: datetime | None
     out: str | None
+    latest: datetime | None = None
     again: bool = False
 
 
@@ -65,13 +84,15 @@ class _Entry:
 
     Attributes:
         asked: what was asked for; `since` is not part of it.
-        last: when the last complete run began; None before there was one.
+        last: a time at which the last complete run had not yet begun; None before there was one.
         begun: the run on its way, or that was stopped; None where there is none.
+        sure: True where rows said so of `last`, and no clock.
     """
 
     asked: Fingerprint
     last: datetime | None = None
     begun: Run | None = None
+    sure: bool = False
 
 
 class State:
@@ -79,6 +100,8 @@ class State:
 
     Attributes:
         path: the file.
+        went_back: True where the server's clock is back behind the last run, so that all rows that say when they were
+            changed are read again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,20 +111,38 @@ class State:
             ValueError: it is no state file, or one that a newer version wrote.
         """
         self.path = path
+        self.went_back = False
         self._entries = _read(path)
         self._current: _Entry | None = None
 
-    def plan(self, asked: Fingerprint, now: datetime, *, late: timedelta = LATE, out: str | None = None) -> Run:
-        """The run to come, or the one to go on with. Nothing is written yet.
+    @property
+    def last(self) -> datetime | None:
+        """From when on the planned run asks, but for `late`; None where it asks for all rows."""
+        return self._current.last if self._current else None
+
+    def plan(
+        self,
+        asked: Fingerprint,
+        now: datetime,
+        *,
+        ours: datetime | None = None,
+        late: timedelta = LATE,
+        out: str | None = None,
+    ) -> Run:
+        """Return the run to come, or the one to resume. Nothing is written yet.
+
+        Where only a clock said when the last run began, and it is back behind that now, one of the two times is wrong,
+        and which cannot be known: then all rows that say when they were changed are read again.
 
         Args:
             asked: what is asked for.
             now: the time by the server's clock, before anything was read.
+            ours: the time by the clock of this machine; None for `now`.
             late: how much before the last run to read once more.
             out: where rows go, with `TIME` for the time at which the run began; None for standard output.
 
         Raises:
-            CheckpointMismatchError: what is remembered of this list is of something else, or of a time to come.
+            CheckpointMismatchError: what is remembered of this list is of something else.
         """
         asked = replace(asked, since="")
         entry = self._entry(asked)
@@ -112,13 +153,12 @@ class State:
                 differences=differences,
             )
         before = entry.begun
-        if before is None and entry.last is not None and now < entry.last - late:
-            raise CheckpointMismatchError(
-                f"{self.path}: the last run began at {iso(entry.last)} by the shop's clock, and there it is only "
-                f"{iso(now)} now, so no time tells what changed since; dump all rows, with another --state"
-            )
         if before is None:
-            run = Run(now.replace(microsecond=0), entry.last - late if entry.last else None, None)
+            self.went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
+            entry = replace(entry, last=LONG_AGO) if self.went_back else entry
+            now = now.replace(microsecond=0)
+            since = earlier(entry.last, late) if entry.last else None
+            run = Run(now, since, None, latest=min(now, ours or now))
         else:
             run = before
         path = named(out, run.begun)
@@ -135,14 +175,20 @@ class State:
         if self._current is not None:
             self._write(self._current)
 
-    def complete(self) -> None:
+    def complete(self, start: datetime | None = None, *, sure: bool = False) -> None:
         """Note that all rows of the run are safe where they go.
+
+        Args:
+            start: from when on the next run asks, see `next_start`; None for the beginning of this one.
+            sure: True where rows say that this one had not yet begun then.
 
         Raises:
             OSError: the file cannot be written; the next run is this one again.
         """
-        if self._current is not None and self._current.begun is not None:
-            self._write(replace(self._current, last=self._current.begun.begun, begun=None))
+        entry = self._current
+        if entry is not None and entry.begun is not None:
+            sure = sure or (entry.sure and start == entry.last)
+            self._write(replace(entry, last=start or entry.begun.begun, begun=None, sure=sure))
 
     def _entry(self, asked: Fingerprint) -> _Entry:
         known = (one for one in self._entries if (one.asked.shop, one.asked.entity) == (asked.shop, asked.entity))
@@ -154,6 +200,77 @@ class State:
         self._entries = (*others, entry)
         content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries))}
         replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
+
+
+class Newest:
+    """The newest change among the rows of a run, as if they had all been received when it began.
+
+    A row that is received some time after the beginning was changed by then at the latest. So the time of its change,
+    less that time, is not later than the beginning, by whatever clock the change is dated. Times to come, which imports
+    and wrong clocks leave, say nothing.
+
+    Attributes:
+        time: the latest such time; None where no row said one.
+    """
+
+    def __init__(self, latest: datetime, clock: Callable[[], datetime | None]) -> None:
+        """Begin.
+
+        Args:
+            latest: the time at which the run began, or a later one.
+            clock: says what time it is there; None where it does not say. It may jump.
+        """
+        self.time: datetime | None = None
+        self._latest = latest
+        self._clock = clock
+        self._date = clock()
+        self._forward = timedelta()
+        self._began = time.monotonic()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows that were just received."""
+        date = self._clock()
+        if date is not None and self._date is not None:
+            self._forward += max(date - self._date, timedelta())
+        self._date = date or self._date
+        passed = max(self._forward, timedelta(seconds=ceil(time.monotonic() - self._began)))
+        with suppress(OverflowError):  # a clock that jumped by thousands of years
+            limit = text_of(self._latest + passed)
+            times = (row.get(FIELD) for row in rows)
+            newest = moment_of(max((one for one in times if isinstance(one, str) and one <= limit), default=None))
+            if newest is not None:
+                self.time = max(newest - passed, self.time or LONG_AGO)
+
+
+def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime | None) -> datetime:
+    """Return from when on the next run asks: a time at which this one had not yet begun.
+
+    Args:
+        run: this one, complete.
+        last: from when on it asked; None where it asked for all rows.
+        rows: how many it brought.
+        newest: what `Newest` found, where it took every row; else None.
+
+    >>> noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    >>> for rows, newest in ((0, None), (5, None), (5, noon - timedelta(minutes=15))):
+    ...     print(next_start(Run(noon, None, None, latest=noon), None, rows=rows, newest=newest))
+    1970-01-02 00:00:00+00:00
+    2024-04-29 12:00:00+00:00
+    2024-05-01 11:45:00+00:00
+    """
+    before = last or LONG_AGO
+    if not rows:
+        return before
+    return max(before, newest or earlier(run.latest or run.begun, MARGIN))
+
+
+def earlier(time_said: datetime, length: timedelta) -> datetime:
+    """Return a time so much earlier, and none before there were shops.
+
+    >>> earlier(datetime(2024, 5, 1, tzinfo=UTC), timedelta(weeks=999_999)).isoformat()
+    '1970-01-02T00:00:00+00:00'
+    """
+    return time_said - min(length, max(time_said - LONG_AGO, timedelta()))
 
 
 @contextmanager
@@ -204,7 +321,7 @@ def _read(path: Path) -> tuple[_Entry, ...]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return ()
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     try:
         if (content["kind"], content["version"]) == (KIND, VERSION):
@@ -222,14 +339,23 @@ def _entry(content: dict[str, Any]) -> _Entry:
         name: tuple(value) if isinstance(value, list) else value for name, value in content["asked"].items()
     }
     begun = content["begun"]
-    run = Run(datetime.fromisoformat(begun["begun"]), _moment(begun["since"]), begun["out"]) if begun else None
-    return _Entry(Fingerprint(**asked), _moment(content["last"]), run)
+    run = None
+    if begun:
+        out = None if begun["out"] is None else str(begun["out"])
+        run = Run(_time(begun["begun"]), _moment(begun["since"]), out, _moment(begun.get("latest")))
+    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, bool(content.get("sure", False)))
 
 
 def _content(entry: _Entry) -> dict[str, Any]:
     begun = entry.begun and {name: value for name, value in asdict(entry.begun).items() if name != "again"}
-    return {"asked": asdict(entry.asked), "last": entry.last, "begun": begun}
+    return {"asked": asdict(entry.asked), "last": entry.last, "sure": entry.sure, "begun": begun}
 
 
 def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else _time(text)
+
+
+def _time(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    text_of(found)  # refuses a time without a zone
+    return found.astimezone(UTC)

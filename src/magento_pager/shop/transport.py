@@ -389,12 +389,16 @@ def retry_after(value: str | None, date: str | None) -> float:
 
 
 def http_time(date: str | None) -> datetime | None:
-    """A time as HTTP writes it; None where it is none."""
+    """Return a time as HTTP writes it, in UTC; None where it is none.
+
+    >>> http_time("Wed, 01 May 2024 12:00:00 +0200").isoformat(), http_time("Fri, 31 Dec 9999 23:59:59 -2300")
+    ('2024-05-01T10:00:00+00:00', None)
+    """
     try:
         time_said = parsedate_to_datetime(date or "")
-    except ValueError:
+        return (time_said if time_said.tzinfo else time_said.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):  # of a year, an offset or a part that no time has
         return None
-    return time_said if time_said.tzinfo else time_said.replace(tzinfo=UTC)
 
 
 @contextmanager
