@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import pytest
 
+from magento_pager import Diagnosis, ListFinding, connect, doctor
 from magento_pager.cli import run
-from magento_pager.doctor import examine
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def test_a_healthy_shop(
 ) -> None:
     """Each list is pageable, by the strategy that auto takes, and the server is named."""
     shop = shop_of(profile, flavour)
-    found = examine(shop.base_url, shop.user, shop.key)
+    found = doctor(shop.base_url, shop.user, shop.key)
     lists = {one.entity: one for one in found.lists}
     assert found.healthy
     assert found.flavour == flavour
@@ -44,7 +45,7 @@ def test_a_healthy_shop(
 def test_a_list_that_the_version_lacks_is_no_trouble(shop_of: Callable[[str, str], Shop]) -> None:
     """Before 1.6.1 there are no credit memos."""
     shop = shop_of("1.4.1.1", "rpc")
-    found = examine(shop.url, shop.user, shop.key)
+    found = doctor(shop.url, shop.user, shop.key)
     assert found.healthy
     assert {one.entity: one.state for one in found.lists}["creditmemos"] == "absent"
     assert "1.6.1" in str(found)
@@ -53,7 +54,7 @@ def test_a_list_that_the_version_lacks_is_no_trouble(shop_of: Callable[[str, str
 def test_a_missing_right_is_told_with_its_name() -> None:
     """A list the user may not read cannot be paged."""
     with Shop(orders=20, denied=["products"]) as shop:
-        found = examine(shop.url, shop.user, shop.key)
+        found = doctor(shop.url, shop.user, shop.key)
     assert not found.healthy
     assert {one.state for one in found.lists if one.entity == "products"} == {"denied"}
     assert "Retrieve products data" in str(found)
@@ -62,7 +63,7 @@ def test_a_missing_right_is_told_with_its_name() -> None:
 def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i() -> None:
     """WS-I on 1.5.1 to 1.6.2 breaks every filter."""
     with Shop(orders=20, profile="1.6.2.0", flavour="wsi", broken_wsi=True) as shop:
-        found = examine(shop.url, shop.user, shop.key)
+        found = doctor(shop.url, shop.user, shop.key)
     assert not found.healthy
     assert any("WS-I" in sentence for sentence in [*found.advice, *(one.advice for one in found.lists)])
 
@@ -79,9 +80,27 @@ def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i() -> None:
 def test_each_outage_has_a_sentence_that_says_what_to_do(outage: str, words: str) -> None:
     """What is wrong with the whole shop is told as such."""
     with Shop(orders=5, outage=outage) as shop:  # type: ignore[arg-type]  # a literal
-        found = examine(shop.url, shop.user, shop.key)
+        found = doctor(shop.url, shop.user, shop.key)
     assert not found.healthy
     assert words in str(found)
+
+
+def test_it_takes_what_connect_takes(shop_of: Callable[[str, str], Shop]) -> None:
+    """The same options by the same names; a wrong name is an error, and so is a value that cannot be right."""
+    assert signature(doctor).parameters == signature(connect).parameters
+    shop = shop_of("20.0.20", "rpc")
+    assert doctor(shop.url, shop.user, shop.key, timeout=9.0, wait=0.0, headers={"X-A": "b"}, allow_hosts=["a"]).healthy
+    with pytest.raises(TypeError, match="patient"):
+        doctor(shop.url, shop.user, shop.key, patient=3)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="timeout"):
+        doctor(shop.url, shop.user, shop.key, timeout=0.0)
+
+
+def test_long_names_of_lists_stand_apart() -> None:
+    """Whatever a list is called, its name does not run into its state."""
+    findings = (ListFinding("creditmemo_comments", "absent"), ListFinding("orders", "pageable"))
+    lines = str(Diagnosis("http://a", lists=findings)).splitlines()
+    assert [line.split() for line in lines[1:]] == [["creditmemo_comments", "absent"], ["orders", "pageable"]]
 
 
 def test_the_command(shop_of: Callable[[str, str], Shop], capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import missing
@@ -14,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import Memory, honest
 
-from magento_pager import MAX_ID, IdRange, InList, Paginator, Prefix, Range
+from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, verify
 from magento_pager.cli import run
-from magento_pager.export.verification import Index, Origin, Tally, agreeing, differences, other_strategy, sampled
+from magento_pager.export import verification
+from magento_pager.export.index import Index, sampled
+from magento_pager.export.verification import Origin, Tally, agreeing, differences, other_strategy
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
 from magento_pager.walk.probing import ProbeReport, Trial
@@ -48,6 +51,11 @@ def dumped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 def indexed(rows: list[Row]) -> Index:
     """The index of some rows of a list in memory."""
     return Index(rows, SCHEMA, typed=False)
+
+
+def without_calls(account: str) -> str:
+    """The lines of an account without the number of calls, which depends on how fast the shop was."""
+    return re.sub(r"\d+ calls", "calls", account)
 
 
 def found(source: Memory, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
@@ -202,6 +210,86 @@ def test_every_format_verifies(
         assert out.count("\n") == 1
         assert "different: 1 changed" in err
         assert "digests" not in err
+
+
+def test_the_library_verifies_as_the_command_does(
+    dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The same differences, counts and lines, whether the report is a file or what a dump returned."""
+    verifying = dumped()
+    ids = sorted(shop.database.ids("orders"))
+    shop.database.delete("orders", ids[3])
+    shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
+    capfd.readouterr()
+    assert run(verifying) == 1
+    out, err = capfd.readouterr()
+    found: list[Difference] = []
+    with connect(shop.url, shop.user, shop.key) as pager:
+        compared = verify(pager, "rows.ndjson", report="report.json", found=found.append)
+        again = verify(pager, Path("rows.ndjson"), "orders", report=json.loads(Path("report.json").read_text("utf-8")))
+    assert (compared.differences, compared.counts) == (again.differences, again.counts)
+    assert list(map(str, found)) == list(map(str, compared.differences)) == out.splitlines()
+    assert without_calls(str(compared)) == without_calls(str(again)) == without_calls(err.rstrip("\n"))
+    assert (compared.counts, compared.since) == ({"extra": 1, "changed": 1}, {"changed": 1})
+    assert (compared.rows, compared.held, compared.strategy) == (len(ids) - 1, len(ids), "in-list")
+    assert compared.complete
+    assert not compared.ok
+
+
+def test_the_library_takes_what_the_dump_was_asked_for(dumped: Callable[..., list[str]], shop: Shop) -> None:
+    """What is given goes before what the report says, which goes before everything."""
+    dumped("orders", "rows.ndjson", "--last", "900", "--where", "store_id:eq:1")
+    part: dict[str, Any] = {"where": [("store_id", "eq", "1")], "last": 900}
+    with connect(shop.url, shop.user, shop.key) as pager:
+        assert verify(pager, "rows.ndjson", report="report.json").ok
+        assert verify(pager, "rows.ndjson", report="report.json", sample=0.1, seed=3).ok
+        assert verify(pager, "rows.ndjson", **part, strategy="prefix").strategy == "prefix"
+        assert verify(pager, "rows.ndjson", **part, strategy=InList()).ok
+        assert verify(pager, "rows.ndjson", last=900).counts.keys() == {"missing"}
+        later = verify(pager, "rows.ndjson", report="report.json", first=200)
+        assert later.ok
+        assert later.rows < later.held
+        assert verify(pager, "rows.ndjson", report="report.json", where=()).counts.keys() == {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sample": 0.0}, "more than 0 and at most 1"),
+        ({"sample": 1.5}, "more than 0 and at most 1"),
+        ({"strategy": "magic"}, "there is no strategy"),
+        ({"name": "coupons"}, "there is no list"),
+        ({"report": {"strategy": "range"}}, "the report: that is no report of a dump"),
+        ({"report": "rows.ndjson"}, "rows.ndjson: "),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_sent(
+    dumped: Callable[..., list[str]], shop: Shop, options: dict[str, Any], words: str
+) -> None:
+    """An option that cannot be right is a ValueError, and no call is made for it."""
+    dumped()
+    with connect(shop.url, shop.user, shop.key) as pager:
+        shop.clear_log()
+        with pytest.raises(ValueError, match=words):
+            verify(pager, "rows.ndjson", **options)
+        assert not list(shop.log)
+
+
+def test_many_differences_do_not_fill_memory(
+    dumped: Callable[..., list[str]], shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first of them are held; all are counted, and given to the callback."""
+    dumped()
+    monkeypatch.setattr(verification, "KEPT", 7)
+    found: list[Difference] = []
+    with connect(shop.url, shop.user, shop.key) as pager:
+        compared = verify(pager, "rows.ndjson", last=20, found=found.append)
+    assert compared.counts == {}
+    Path("none.ndjson").write_text("")
+    with connect(shop.url, shop.user, shop.key) as pager:
+        compared = verify(pager, "none.ndjson", "orders", found=found.append)
+    assert len(found) == compared.counts["missing"] == len(list(shop.database.ids("orders")))
+    assert compared.differences == tuple(found[:7])
 
 
 def test_what_changed_in_the_shop_is_told_apart(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         RemoteError,
         TransportError,
     )
+    from magento_pager.examination import Diagnosis, ListFinding, doctor
+    from magento_pager.export.verification import Difference, Verification, verify
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
@@ -46,12 +48,15 @@ __all__ = [
     "Condition",
     "Cursor",
     "Details",
+    "Diagnosis",
+    "Difference",
     "Estimate",
     "FaultError",
     "FilterIgnoredError",
     "Goal",
     "IdRange",
     "InList",
+    "ListFinding",
     "ListName",
     "MalformedReplyError",
     "Mapped",
@@ -74,9 +79,12 @@ __all__ = [
     "StrategyName",
     "TransportError",
     "Trial",
+    "Verification",
     "connect",
+    "doctor",
     "ids_regexp",
     "range_regexp",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -97,7 +105,9 @@ _HOMES = (
     "walk.planning",
     "walk.changes",
     "walk.paginator",
-    "pager",  # last, as it brings zeep
+    "pager",  # the last but these, as it brings zeep
+    "examination",
+    "export.verification",
 )
 
 

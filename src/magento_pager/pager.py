@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
 from magento_pager.export.values import typed_pages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.windows import Goal
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def connect(
@@ -80,16 +81,16 @@ def connect(
         TransportError: the shop cannot be reached.
         MalformedReplyError: what answers there is no Magento.
     """
-    options = HttpOptions(
+    options = http_options(
         timeout=timeout,
-        patience=wait,
-        headers=dict(headers or {}),
+        wait=wait,
+        headers=headers,
         basic_auth=basic_auth,
         ca_bundle=ca_bundle,
         proxy=proxy,
         legacy_tls=legacy_tls,
         insecure_http=insecure_http,
-        allow_hosts=frozenset(allow_hosts),
+        allow_hosts=allow_hosts,
     )
     connection = Connection(url, user, key, options)
     try:
@@ -98,6 +99,25 @@ def connect(
         connection.close()
         raise
     return Pager(connection)
+
+
+def http_options(
+    *, wait: float = 0.0, headers: Mapping[str, str] | None = None, allow_hosts: Iterable[str] = (), **others: Any
+) -> HttpOptions:
+    """Return how a shop is reached, from the options of `connect`."""
+    return HttpOptions(patience=wait, headers=dict(headers or {}), allow_hosts=frozenset(allow_hosts), **others)
+
+
+def with_options_of(other: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Give a function the parameters of another one, so that these are written once."""
+    shown = signature(other)
+
+    def with_signature(function: Callable[..., R]) -> Callable[P, R]:
+        returned = signature(function).return_annotation
+        function.__signature__ = shown.replace(return_annotation=returned)  # type: ignore[attr-defined]  # inspect's
+        return cast("Callable[P, R]", function)
+
+    return with_signature
 
 
 def _options_of(

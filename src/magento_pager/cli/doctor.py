@@ -20,7 +20,7 @@ def doctor(*, as_json: bool, **options: Any) -> None:
     """
     import json
 
-    from magento_pager.doctor import examine
+    from magento_pager.examination import examine
 
     with as_usage_error(), stoppable(), shop(options) as where:
         diagnosis = examine(*where)

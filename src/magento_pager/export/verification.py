@@ -1,11 +1,9 @@
-"""Verification: does an output hold what the shop holds? Row by row, through other queries than those it came by.
+"""`verify`: does an output hold what the shop holds? Row by row, through other queries than those it came by.
 
-What lives here: the index of an output, the choice of what to ask, and the differences. It is told how the shop is
-asked (a `Paginator`) and never how that works.
+What lives here: what is taken from a dump's report, the choice of how to ask, the differences, and the account of them.
+It is told how the shop is asked (a `Paginator`) and never how that works.
 
-An output is indexed first: for each row its id and a digest of 16 bytes, in a temporary SQLite database on disk, so
-neither its order nor its size matters (rows that came late stand at its end). Then the pages of the shop come, and each
-is held against the index:
+An output is indexed first (`export/index.py`). Then the pages of the shop come, and each is held against the index:
 
 - *missing*: the shop has the row, the output has not.
 - *extra*: the output has it, the shop has not, or no longer: nobody can tell a deleted row from one that never was.
@@ -18,44 +16,42 @@ them and a list brings them; the others are named. Where the dump left a row out
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from hashlib import blake2b
-from math import ceil
-from random import Random
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
-
-import orjson
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from magento_pager.export.digests import Digest
-from magento_pager.export.values import typed_row
+from magento_pager.export.index import Index, sampled
+from magento_pager.export.report import Report
+from magento_pager.export.stored import Stored, stored
 from magento_pager.walk.changes import text_of
+from magento_pager.walk.conditions import Condition
 from magento_pager.walk.ranges import IdRange, read_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from magento_pager.lists import ListSpec
+    from magento_pager.export.index import Key, Sample
+    from magento_pager.lists import ListName
+    from magento_pager.pager import Pager
+    from magento_pager.walk.names import StrategyName
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.probing import ProbeReport
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.strategies import Strategy
     from magento_pager.walk.walking import Page
 
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
-Key: TypeAlias = int | str
-"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
 
 TWO_BOUNDS = ("range", "alias", "mapped")
 """Strategies that say the same thing in different words: to the server they are one."""
 PREFERRED = ("in-list", *TWO_BOUNDS, "prefix", "regexp")
-WIDTHS = (10_000, 1_000, 100, 10)  # ids in a window of a sample
-ENOUGH_WINDOWS = 50  # with rows, to draw a sample from
-FEWEST_EMPTY = 3  # windows without rows in a sample
-BATCH = 1_000
+KEPT = 1_000
+"""Differences that a `Verification` holds: with more, it would grow with the list."""
+NAMED = 5  # columns in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +100,7 @@ class Origin:
         digests: of its blocks of a million ids, by the first id of each; None for rows that carry no id.
         asked: what it was asked for, as in a `Fingerprint`; nothing where that is unknown.
         complete: False where the report says that it is not.
+        reported: True where a report says all this.
     """
 
     strategies: frozenset[str] = frozenset()
@@ -113,6 +110,29 @@ class Origin:
     digests: Mapping[int | None, str] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = True
+    reported: bool = False
+
+    @classmethod
+    def of(cls, report: str | Path | Report | Mapping[str, Any] | None, path: Path) -> Origin:
+        """Return what a report says of a dump that can be compared; without one, that it was made when its output was.
+
+        Raises:
+            ValueError: it is no report, or that of a dump which is not complete or brought only changes.
+        """
+        if report is None:
+            return cls(began=datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        named = str(report) if isinstance(report, str | Path) else "the report"
+        try:
+            if isinstance(report, str | Path):
+                report = json.loads(Path(report).read_text(encoding="utf-8"))
+            origin = cls.told(report.as_json() if isinstance(report, Report) else report)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"{named}: {error}") from None
+        if not origin.complete:
+            raise ValueError(f"{named} says that the dump is not complete: go on with it before it is compared")
+        if origin.asked.get("since"):
+            raise ValueError(f"{path} holds only what changed since {origin.asked['since']}: compare a whole dump")
+        return origin
 
     @classmethod
     def told(cls, report: Mapping[str, Any]) -> Origin:
@@ -134,6 +154,7 @@ class Origin:
                 {one["first"]: str(one["digest"]) for one in report["digests"]},
                 report.get("asked") or {},
                 bool(report.get("complete", True)),
+                reported=True,
             )
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError("that is no report of a dump") from None
@@ -169,215 +190,123 @@ class Tally:
         return self.found.total() - self.since.total() - self.found["extra"]
 
 
-class Index:
-    """What an output holds, on disk: the key and a digest of each row. A context manager; leaving it forgets all.
-
-    Attributes:
-        rows: of the output.
-        by_ids: True where they are known by ids.
-        columns: those that any row has.
-    """
-
-    def __init__(self, rows: Iterable[Row], schema: ListSpec, *, typed: bool) -> None:
-        """Read an output once.
-
-        Args:
-            rows: of the output, in any order.
-            schema: of their list.
-            typed: whether they are values rather than texts.
-
-        Raises:
-            ValueError: they have neither an id nor an identity.
-        """
-        self.rows = 0
-        self.by_ids = True
-        self.columns: set[str] = set()
-        self._schema = schema
-        self._typed = typed
-        # SQLite's own temporary file: it has no name, and is gone when it is closed.
-        self._database = sqlite3.connect("", isolation_level=None)
-        try:
-            self._read(rows)
-        except BaseException:
-            self._database.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._database.close()
-
-    @property
-    def first(self) -> Key | None:
-        """The lowest key; None where there is no row."""
-        return self._one("SELECT min(key) FROM output")
-
-    @property
-    def last(self) -> Key | None:
-        """The highest key; None where there is no row."""
-        return self._one("SELECT max(key) FROM output")
-
-    def key_of(self, row: Row) -> Key:
-        """What a row is known by: as the output's are, where it can be.
-
-        Raises:
-            ValueError: it has neither an id nor an identity, or an id that is none.
-        """
-        key, identity = self._schema.key, self._schema.identity
-        if key in row and (self.by_ids or identity not in row):
-            return read_id(row[key])
-        if identity is None or identity not in row:
-            raise ValueError(f"a row of {self._schema.name} has no column {key}: without it nobody knows which it is")
-        return str(row[identity])
-
-    def digest_of(self, row: Row) -> bytes:
-        """The digest of a row of the output, of what can be compared."""
-        content = {name: value for name, value in row.items() if value is not None and self._comparable(name)}
-        return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
-
-    def digest_of_sent(self, row: Row) -> bytes:
-        """The digest of a row as the server sent it, of the columns that the output has."""
-        if self._typed:
-            row, _ = typed_row(self._schema, row)
-        return self.digest_of({name: row[name] for name in row.keys() & self.columns})
-
-    def not_compared(self, row: Row) -> set[str]:
-        """The columns of the server's row that the output does not have."""
-        return row.keys() - self.columns
-
-    @property
-    def alone(self) -> list[str]:
-        """Columns of the output that are not compared, since a list does not bring them."""
-        return sorted(name for name in self.columns if not self._comparable(name))
-
-    def lookup(self, window: IdRange, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The digests of the output's rows in a window; of rows without ids those with the given keys."""
-        if self.by_ids:
-            within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
-            return dict(self._database.execute(within, (window.first, window.last)))
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
-        found = "SELECT key, digest FROM output WHERE key = ?"
-        return dict(pair for key in keys for pair in self._database.execute(found, (key,)))
-
-    def unseen(self) -> Iterator[Key]:
-        """The keys without ids that were never looked up."""
-        if not self.by_ids:
-            for (key,) in self._database.execute("SELECT key FROM output EXCEPT SELECT key FROM seen"):
-                yield key
-
-    def repeated(self) -> Iterator[Key]:
-        """The keys that the output has more than once."""
-        for (key,) in self._database.execute("SELECT DISTINCT key FROM again ORDER BY key"):
-            yield key
-
-    def populated(self, width: int) -> list[int]:
-        """The numbers of the windows of that width that hold rows of the output, in order."""
-        counted = "SELECT DISTINCT key / ? FROM output ORDER BY 1"
-        return [number for (number,) in self._database.execute(counted, (width,))]
-
-    def _read(self, rows: Iterable[Row]) -> None:
-        batch: list[tuple[Key, bytes]] = []
-        for row in rows:
-            if not self.rows:
-                self.by_ids = self._schema.key in row
-                kind = "INTEGER" if self.by_ids else "TEXT"
-                self._begin(kind)
-            self.rows += 1
-            self.columns.update(row)
-            batch.append((self.key_of(row), self.digest_of(row)))
-            if len(batch) == BATCH:
-                self._add(batch)
-        if not self.rows:
-            self._begin("INTEGER")
-        self._add(batch)
-
-    def _begin(self, kind: str) -> None:
-        self._database.execute("PRAGMA journal_mode = OFF")
-        for table in (f"output (key {kind} PRIMARY KEY, digest BLOB)", "again (key)", "seen (key TEXT PRIMARY KEY)"):
-            self._database.execute(f"CREATE TABLE {table}")
-
-    def _add(self, batch: list[tuple[Key, bytes]]) -> None:
-        self._database.execute("BEGIN")
-        for pair in batch:
-            if not self._database.execute("INSERT OR IGNORE INTO output VALUES (?, ?)", pair).rowcount:
-                self._database.execute("INSERT INTO again VALUES (?)", pair[:1])
-        self._database.execute("COMMIT")
-        batch.clear()
-
-    def _comparable(self, name: str) -> bool:
-        return name not in self._schema.details
-
-    def _one(self, query: str) -> Key | None:
-        found: tuple[Key | None] = self._database.execute(query).fetchone()
-        return found[0]
-
-
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Which ids to ask about, of all.
+class Verification:
+    """What a comparison of an output with the shop came to. Its text is an account of it, in lines.
 
     Attributes:
-        ranges: the ids, inclusive, in order.
-        populated: windows among them in which the output has rows, and how many there are in all.
-        empty: windows among them in which it has none.
-        width: of the windows, in ids.
-        end: the first id of the last range, from which on everything is asked for.
+        entity: the list.
+        rows: of the shop that were compared.
+        held: rows of the output.
+        calls: requests answered.
+        strategy: how the shop was asked.
+        counts: differences of each kind; only of those that there are.
+        since: those of them that came about after the dump began.
+        left_out: rows that the dump left out, and said so.
+        unread: rows that the shop cannot send.
+        differences: the first 1,000; `found` of `verify` is given all.
+        lines: the account: what was compared and what not, and in the last line what came of it.
     """
 
-    ranges: tuple[IdRange, ...]
-    populated: tuple[int, int]
-    empty: int
-    width: int
-    end: int
+    entity: ListName
+    rows: int
+    held: int
+    calls: int
+    strategy: str
+    counts: Mapping[Kind, int]
+    since: Mapping[Kind, int]
+    left_out: int
+    unread: int
+    differences: tuple[Difference, ...]
+    lines: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing differs."""
+        return not self.counts
+
+    @property
+    def complete(self) -> bool:
+        """True where the output was complete when the dump began: all that differs is later, or a deletion perhaps."""
+        return sum(self.counts.values()) == sum(self.since.values()) + self.counts.get("extra", 0)
 
     def __str__(self) -> str:
-        some, of = self.populated
-        return (
-            f"{some} of {of} windows of {self.width:,} ids that hold rows, {self.empty} of those that hold none, and "
-            f"all from id {self.end} on"
-        )
+        return "\n".join(self.lines)
 
 
-def sampled(index: Index, share: float, span: IdRange, seed: int) -> Sample:
-    """Draw windows of ids: a share of those in which the output has rows, and some in which it has none.
-
-    What is behind the output's last row is always asked for: that is where new rows come.
+def verify(
+    pager: Pager,
+    path: str | Path | Stored,
+    name: ListName | None = None,
+    *,
+    report: str | Path | Report | Mapping[str, Any] | Origin | None = None,
+    sample: float | None = None,
+    seed: int | None = None,
+    strategy: StrategyName | Strategy = "auto",
+    where: Iterable[Condition | tuple[str, str, str]] | None = None,
+    first: int | None = None,
+    last: int | None = None,
+    found: Callable[[Difference], object] | None = None,
+) -> Verification:
+    """Compare an output of a dump with the shop, row by row, through another strategy than the dump's.
 
     Args:
-        index: of the output.
-        share: more than 0, at most 1.
-        span: the ids that the dump covered, inclusive.
-        seed: the same one draws the same windows.
+        pager: of the shop.
+        path: the finished output: a file, or the folder of a Parquet dump.
+        name: the list it is of; None to see it from its columns, or from the one table that a SQLite file has.
+        report: of the dump: the path of its file, or what `dump` returned. It says by which strategies the rows came,
+            which were asked for, which were left out, and when the dump began; without it that is the output's time.
+        sample: compare so much of all windows of ids, more than 0 and at most 1; None for all rows.
+        seed: with `sample`, draw the same windows as another run did; None for others each time.
+        strategy: how the shop is asked; "auto" for one that the dump did not use and the server honours.
+        where: the conditions of the dump, where there is no report; None for those of the report, or for none.
+        first: the first id of the dump, inclusive; None for that of the report, or 0.
+        last: the last id of the dump, inclusive; None for that of the report, or the last there can be.
+        found: is called with each difference as it is found.
 
     Raises:
-        ValueError: the rows carry no id.
+        FileNotFoundError: there is no such output or report.
+        ValueError: the output is none of ours, its list cannot be seen, its rows cannot be told apart, the report is
+            none or of a dump that is not whole; or an option that cannot be right.
+        PagerError: the shop could not be asked to the end.
     """
-    if not index.by_ids:
-        raise ValueError("these rows carry no id, so none can be drawn from their ids: compare all, without a sample")
-    for width in WIDTHS:
-        windows = index.populated(width)
-        if len(windows) >= ENOUGH_WINDOWS:
-            break
-    random = Random(seed)  # noqa: S311  no secret: an even spread
-    chosen = set(random.sample(windows, min(len(windows), ceil(share * len(windows)))))
-    populated = set(windows)
-    top = max(int(index.last) if index.last is not None else -1, span.first - 1)
-    first, beyond = span.first // width, max(windows, default=span.first // width - 1) + 1
-    blank = (beyond - first) - len(windows)
-    wanted = min(blank, max(FEWEST_EMPTY, ceil(share * len(windows) / 2)))
-    empty: set[int] = set()
-    while len(empty) < wanted:
-        number = random.randrange(first, beyond)
-        if number not in populated:
-            empty.add(number)
-    ranges = [IdRange(number * width, min(number * width + width - 1, top)) for number in sorted(chosen | empty)]
-    if top < span.last:
-        ranges.append(IdRange(top + 1, span.last))
-    within = tuple(shared for one in ranges if (shared := one.intersection(span)))
-    return Sample(within, (len(chosen), len(windows)), len(empty), width, top + 1)
+    if sample is not None and not 0 < sample <= 1:
+        raise ValueError(f"a sample is more than 0 and at most 1 of all, not {sample}")
+    file = path if isinstance(path, Stored) else stored(path, name)
+    origin = report if isinstance(report, Origin) else Origin.of(report, file.path)
+    of_dump: dict[str, Any] = {part: origin.asked[part] for part in ("first", "last") if part in origin.asked}
+    of_dump["where"] = [Condition.parse(text) for text in origin.asked.get("where", ())]
+    given = {part: value for part, value in (("where", where), ("first", first), ("last", last)) if value is not None}
+    # The output may have password hashes.
+    paginator = pager.list(
+        file.entity, strategy=strategy, password_hash=True, repair=origin.repaired, **{**of_dump, **given}
+    )
+    paginator, how = _other_way(paginator, origin)
+    kept: list[Difference] = []
+    tally = Tally()
+    with Index(file, file.layout.schema, typed=file.typed) as index:
+        drawn = None
+        if sample is not None:
+            seed = SystemRandom().randrange(1 << 32) if seed is None else seed
+            drawn = sampled(index, sample, IdRange(paginator.first, paginator.last), seed)
+        for one in differences(paginator, index, origin, tally, drawn):
+            if len(kept) < KEPT:
+                kept.append(one)
+            if found is not None:
+                found(one)
+        return Verification(
+            file.entity,
+            tally.rows,
+            index.rows,
+            tally.calls,
+            how.partition(" ")[0],
+            dict(tally.found),
+            {kind: count for kind, count in tally.since.items() if count},
+            tally.left_out,
+            tally.unread,
+            tuple(kept),
+            (*_account(file, index, origin, tally, drawn, how=how), _verdict(origin, tally, drawn)),
+        )
 
 
 def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
@@ -477,8 +406,55 @@ def _dated(kind: Kind, key: Key, at: str | None, began: str | None) -> Differenc
     return Difference(kind, key, at, since=bool(at and began and at >= began))
 
 
-def _decimal(value: object) -> str:
-    """A decimal without what only looks different: zeros at its end."""
-    if isinstance(value, Decimal):
-        return str(value.normalize())
-    raise TypeError(f"{value!r} cannot be compared")
+def _other_way(paginator: Paginator, origin: Origin) -> tuple[Paginator, str]:
+    """The paginator with a strategy, one that a dump did not use where none is given; and which that is, in words."""
+    if paginator.strategy is not None:
+        return paginator, paginator.strategy.name
+    probed = paginator.probe(exhaustive=True)
+    used = origin.strategies or frozenset({probed.chosen or "prefix"})
+    name = other_strategy(probed, used)
+    by_name = {one.name: one for one in paginator.candidates}
+    dumped = " and ".join(sorted(used)) if origin.strategies else f"{probed.chosen or 'prefix'}, as a dump would be"
+    return replace(paginator, strategy=by_name[name]), f"{name} (dumped by {dumped})"
+
+
+def _account(
+    file: Stored, index: Index, origin: Origin, tally: Tally, sample: Sample | None, *, how: str
+) -> Iterator[str]:
+    """What was compared, and what was not."""
+    if sample is not None:
+        yield f"sample: {sample}"
+    if index.alone:
+        yield f"not compared, as lists do not bring them: {_named(index.alone)}"
+    if tally.not_compared:
+        yield f"not compared, as the file does not have them: {_named(sorted(tally.not_compared))}"
+    if tally.unread:
+        yield f"not compared, as the shop cannot send them: {tally.unread} rows"
+    if tally.left_out:
+        yield f"left out by the dump, as its report says: {tally.left_out} rows"
+    if sample is None and origin.digests and (blocks := agreeing(origin, tally.digest)) is not None:
+        yield f"the digests of all {blocks} blocks of a million ids are those of the dump's report"
+    ids = f", ids {index.first} to {index.last}" if index.by_ids and index.rows else ""
+    what = f"{tally.rows} {file.entity} of the shop against the {index.rows} of {file.path}{ids}, by {how}"
+    yield f"compared {what}, {tally.calls} calls"
+
+
+def _verdict(origin: Origin, tally: Tally, sample: Sample | None) -> str:
+    """The one line that matters."""
+    began = origin.began.isoformat(timespec="seconds").replace("+00:00", "Z") if origin.began else "its beginning"
+    of_file = "" if origin.reported and origin.began else " (the file's own time; give --report for the dump's)"
+    scope = "" if sample is None else ", as far as the sample goes"
+    counts = ", ".join(
+        f"{count} {kind}" + (f" ({tally.since[kind]} since then)" if tally.since[kind] else "")
+        for kind, count in tally.found.items()
+    )
+    if not counts:
+        return f"no differences: complete as of {began}{of_file}{scope}"
+    if tally.unexplained == 0:
+        return f"complete as of {began}{of_file}{scope}, and since then the shop has changed: {counts}"
+    return f"different: {counts}"
+
+
+def _named(columns: list[str]) -> str:
+    more = len(columns) - NAMED
+    return ", ".join(columns[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""The doctor: can this shop be paged, by which strategies, and if not, what to do about it?
+"""`doctor`: can this shop be paged, by which strategies, and if not, what to do about it?
 
 What lives here: one examination from the outside in (address, WSDL, login, then each list) and its report. It asks
 little: a probe for each list. Advice for a single failure is part of that failure's own message; what only shows when
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
-from magento_pager.pager import Pager
+from magento_pager.pager import Pager, connect, http_options, with_options_of
 from magento_pager.shop.connection import Connection
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Diagnosis:
     """What was found out about a shop.
 
     Attributes:
-        url: the address that was given.
+        url: the URL that was given.
         address: where calls go, or None where no WSDL could be read.
         flavour: "rpc" or "wsi", or None.
         namespace: the WSDL's, or None.
@@ -89,6 +89,7 @@ class Diagnosis:
         return values
 
     def __str__(self) -> str:
+        width = max((len(one.entity) for one in self.lists), default=0)
         lines = [f"shop      {self.url}"]
         if self.address:
             lines.append(f"calls to  {self.address} ({self.flavour}, {self.namespace})")
@@ -101,12 +102,28 @@ class Diagnosis:
         for one in self.lists:
             pace = f"{one.seconds_per_call:.2f} s a call" if one.seconds_per_call is not None else ""
             parts = [one.strategy or "", pace, one.probe.server if one.probe else "", one.advice]
-            lines.append(f"{one.entity:<12}{one.state:<10}{'; '.join(filter(None, parts))}")
+            lines.append(f"{one.entity:<{max(width + 1, 12)}}{one.state:<10}{'; '.join(filter(None, parts))}")
         return "\n".join([*lines, *(f"advice    {sentence}" for sentence in self.advice)])
 
 
+@with_options_of(connect)
+def doctor(url: str, user: str, key: str, **options: Any) -> Diagnosis:
+    """Examine a shop: whether each list can be paged, by which strategies, and what to do where not.
+
+    Makes a probe for each list, of at most a few dozen small calls. Takes the arguments of `connect`.
+
+    Returns:
+        What was found. A shop that cannot be reached, logged in to or read is a finding, not an error.
+
+    Raises:
+        ValueError: an option that cannot be right.
+        TypeError: an unknown option.
+    """
+    return examine(url, user, key, http_options(**options))
+
+
 def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -> Diagnosis:
-    """Examine a shop.
+    """Examine a shop as `doctor` does.
 
     Args:
         url: the shop's base address, its SOAP endpoint, or the address of its WSDL.

@@ -1,0 +1,253 @@
+"""The index of an output: the key and a digest of each row, on disk, and what of it to compare.
+
+What lives here: a temporary SQLite database of 16 bytes a row, so that neither the order nor the size of an output
+matters (rows that came late stand at its end), and the windows of a sample. How the shop is asked is not known here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2b
+from math import ceil
+from random import Random
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import orjson
+
+from magento_pager.export.values import typed_row
+from magento_pager.walk.ranges import IdRange, read_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from magento_pager.lists import ListSpec
+    from magento_pager.walk.reading import Row
+
+Key: TypeAlias = int | str
+"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
+
+WIDTHS = (10_000, 1_000, 100, 10)  # ids in a window of a sample
+ENOUGH_WINDOWS = 50  # with rows, to draw a sample from
+FEWEST_EMPTY = 3  # windows without rows in a sample
+BATCH = 1_000
+
+
+class Index:
+    """What an output holds, on disk: the key and a digest of each row. A context manager; leaving it forgets all.
+
+    Attributes:
+        rows: of the output.
+        by_ids: True where they are known by ids.
+        columns: those that any row has.
+    """
+
+    def __init__(self, rows: Iterable[Row], schema: ListSpec, *, typed: bool) -> None:
+        """Read an output once.
+
+        Args:
+            rows: of the output, in any order.
+            schema: of their list.
+            typed: whether they are values rather than texts.
+
+        Raises:
+            ValueError: they have neither an id nor an identity.
+        """
+        self.rows = 0
+        self.by_ids = True
+        self.columns: set[str] = set()
+        self._schema = schema
+        self._typed = typed
+        # SQLite's own temporary file: it has no name, and is gone when it is closed.
+        self._database = sqlite3.connect("", isolation_level=None)
+        try:
+            self._read(rows)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    @property
+    def first(self) -> Key | None:
+        """The lowest key; None where there is no row."""
+        return self._one("SELECT min(key) FROM output")
+
+    @property
+    def last(self) -> Key | None:
+        """The highest key; None where there is no row."""
+        return self._one("SELECT max(key) FROM output")
+
+    def key_of(self, row: Row) -> Key:
+        """What a row is known by: as the output's are, where it can be.
+
+        Raises:
+            ValueError: it has neither an id nor an identity, or an id that is none.
+        """
+        key, identity = self._schema.key, self._schema.identity
+        if key in row and (self.by_ids or identity not in row):
+            return read_id(row[key])
+        if identity is None or identity not in row:
+            raise ValueError(f"a row of {self._schema.name} has no column {key}: without it nobody knows which it is")
+        return str(row[identity])
+
+    def digest_of(self, row: Row) -> bytes:
+        """The digest of a row of the output, of what can be compared."""
+        content = {name: value for name, value in row.items() if value is not None and self._comparable(name)}
+        return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+    def digest_of_sent(self, row: Row) -> bytes:
+        """The digest of a row as the server sent it, of the columns that the output has."""
+        if self._typed:
+            row, _ = typed_row(self._schema, row)
+        return self.digest_of({name: row[name] for name in row.keys() & self.columns})
+
+    def not_compared(self, row: Row) -> set[str]:
+        """The columns of the server's row that the output does not have."""
+        return row.keys() - self.columns
+
+    @property
+    def alone(self) -> list[str]:
+        """Columns of the output that are not compared, since a list does not bring them."""
+        return sorted(name for name in self.columns if not self._comparable(name))
+
+    def lookup(self, window: IdRange, keys: Iterable[Key]) -> dict[Key, bytes]:
+        """The digests of the output's rows in a window; of rows without ids those with the given keys."""
+        if self.by_ids:
+            within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
+            return dict(self._database.execute(within, (window.first, window.last)))
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
+        found = "SELECT key, digest FROM output WHERE key = ?"
+        return dict(pair for key in keys for pair in self._database.execute(found, (key,)))
+
+    def unseen(self) -> Iterator[Key]:
+        """The keys without ids that were never looked up."""
+        if not self.by_ids:
+            for (key,) in self._database.execute("SELECT key FROM output EXCEPT SELECT key FROM seen"):
+                yield key
+
+    def repeated(self) -> Iterator[Key]:
+        """The keys that the output has more than once."""
+        for (key,) in self._database.execute("SELECT DISTINCT key FROM again ORDER BY key"):
+            yield key
+
+    def populated(self, width: int) -> list[int]:
+        """The numbers of the windows of that width that hold rows of the output, in order."""
+        counted = "SELECT DISTINCT key / ? FROM output ORDER BY 1"
+        return [number for (number,) in self._database.execute(counted, (width,))]
+
+    def _read(self, rows: Iterable[Row]) -> None:
+        batch: list[tuple[Key, bytes]] = []
+        for row in rows:
+            if not self.rows:
+                self.by_ids = self._schema.key in row
+                kind = "INTEGER" if self.by_ids else "TEXT"
+                self._begin(kind)
+            self.rows += 1
+            self.columns.update(row)
+            batch.append((self.key_of(row), self.digest_of(row)))
+            if len(batch) == BATCH:
+                self._add(batch)
+        if not self.rows:
+            self._begin("INTEGER")
+        self._add(batch)
+
+    def _begin(self, kind: str) -> None:
+        self._database.execute("PRAGMA journal_mode = OFF")
+        for table in (f"output (key {kind} PRIMARY KEY, digest BLOB)", "again (key)", "seen (key TEXT PRIMARY KEY)"):
+            self._database.execute(f"CREATE TABLE {table}")
+
+    def _add(self, batch: list[tuple[Key, bytes]]) -> None:
+        self._database.execute("BEGIN")
+        for pair in batch:
+            if not self._database.execute("INSERT OR IGNORE INTO output VALUES (?, ?)", pair).rowcount:
+                self._database.execute("INSERT INTO again VALUES (?)", pair[:1])
+        self._database.execute("COMMIT")
+        batch.clear()
+
+    def _comparable(self, name: str) -> bool:
+        return name not in self._schema.details
+
+    def _one(self, query: str) -> Key | None:
+        found: tuple[Key | None] = self._database.execute(query).fetchone()
+        return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which ids to ask about, of all.
+
+    Attributes:
+        ranges: the ids, inclusive, in order.
+        populated: windows among them in which the output has rows, and how many there are in all.
+        empty: windows among them in which it has none.
+        width: of the windows, in ids.
+        end: the first id of the last range, from which on everything is asked for.
+    """
+
+    ranges: tuple[IdRange, ...]
+    populated: tuple[int, int]
+    empty: int
+    width: int
+    end: int
+
+    def __str__(self) -> str:
+        some, of = self.populated
+        return (
+            f"{some} of {of} windows of {self.width:,} ids that hold rows, {self.empty} of those that hold none, and "
+            f"all from id {self.end} on"
+        )
+
+
+def sampled(index: Index, share: float, span: IdRange, seed: int) -> Sample:
+    """Draw windows of ids: a share of those in which the output has rows, and some in which it has none.
+
+    What is behind the output's last row is always asked for: that is where new rows come.
+
+    Args:
+        index: of the output.
+        share: more than 0, at most 1.
+        span: the ids that the dump covered, inclusive.
+        seed: the same one draws the same windows.
+
+    Raises:
+        ValueError: the rows carry no id.
+    """
+    if not index.by_ids:
+        raise ValueError("these rows carry no id, so none can be drawn from their ids: compare all, without a sample")
+    for width in WIDTHS:
+        windows = index.populated(width)
+        if len(windows) >= ENOUGH_WINDOWS:
+            break
+    random = Random(seed)  # noqa: S311  no secret: an even spread
+    chosen = set(random.sample(windows, min(len(windows), ceil(share * len(windows)))))
+    populated = set(windows)
+    top = max(int(index.last) if index.last is not None else -1, span.first - 1)
+    first, beyond = span.first // width, max(windows, default=span.first // width - 1) + 1
+    blank = (beyond - first) - len(windows)
+    wanted = min(blank, max(FEWEST_EMPTY, ceil(share * len(windows) / 2)))
+    empty: set[int] = set()
+    while len(empty) < wanted:
+        number = random.randrange(first, beyond)
+        if number not in populated:
+            empty.add(number)
+    ranges = [IdRange(number * width, min(number * width + width - 1, top)) for number in sorted(chosen | empty)]
+    if top < span.last:
+        ranges.append(IdRange(top + 1, span.last))
+    within = tuple(shared for one in ranges if (shared := one.intersection(span)))
+    return Sample(within, (len(chosen), len(windows)), len(empty), width, top + 1)
+
+
+def _decimal(value: object) -> str:
+    """A decimal without what only looks different: zeros at its end."""
+    if isinstance(value, Decimal):
+        return str(value.normalize())
+    raise TypeError(f"{value!r} cannot be compared")
