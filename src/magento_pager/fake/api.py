@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.fake.addresses import addresses, owner
+from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.data import STORE_VIEWS
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS, listing
@@ -225,7 +226,12 @@ class Api:
             raise ShopFault(*ACCESS_DENIED)
 
     def record(
-        self, list_name: str, key: str | None, settings: Settings, identifier: str | None = None
+        self,
+        list_name: str,
+        key: str | None,
+        settings: Settings,
+        identifier: str | None = None,
+        configurable: ConfigurableType | None = None,
     ) -> Mapping[str, Value]:
         """One record in full.
 
@@ -234,6 +240,7 @@ class Api:
             key: which.
             settings: of the shop.
             identifier: of a product: `id` or `sku`, whichever the key is; None: the SKU, or else the id.
+            configurable: what this request remembers of configurable products; None: nothing yet.
 
         Raises:
             ShopFault: there is none of that key, or it is broken.
@@ -244,6 +251,8 @@ class Api:
             raise ShopFault(*LISTINGS[list_name].missing_fault)
         if list_name == "orders" and found["order_id"] in settings.broken_records:
             raise ShopFault(*BROKEN)
+        if list_name == "products":
+            return (configurable or ConfigurableType()).shown(found)
         return spoiled(found, settings) if list_name == "orders" else found
 
     def addresses(self, customer: str | None) -> Sequence[Mapping[str, Value]]:

@@ -250,6 +250,8 @@ _CUSTOMERS = Recipe(
         "taxvat": "CASE WHEN c % 9 = 0 THEN 'DE' || (100000000 + a * 256 + b % 256) END",
         "confirmation": "CASE WHEN c % 13 = 0 THEN printf('%08x', a * 65536 + b) END",
         "password_hash": "printf('%08x%08x%08x%08x:Qx', a * 65536 + b, b * 65536 + c, c * 65536 + a, a * b)",
+        "default_billing": "CASE WHEN id % 4 THEN 2 * id END",  # as in `addresses`
+        "default_shipping": "CASE WHEN id % 4 THEN 2 * id END",
     },
     defaults={
         "entity_type_id": 1,
@@ -271,6 +273,8 @@ _PRODUCTS = Recipe(
         "price": "goods",
         "weight": f"{_ITEMS} || '.0000'",
         "url_key": "'product-' || id",
+        "color": "1 + a % 5",
+        "manufacturer": "1 + b % 5",
         "category_ids": "CASE WHEN b % 3 = 0 THEN '' WHEN b % 3 = 1 THEN 2 + a % 30 ELSE 2 + a % 9 || ',' || 20 END",
         "website_ids": "CASE WHEN c % 40 = 0 THEN '' ELSE '1' END",
     },

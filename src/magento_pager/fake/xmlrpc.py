@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
 from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, whole
+from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS, listing
@@ -93,21 +94,24 @@ class XmlRpc:
         if method not in {"call", "multiCall"}:
             raise ShopFault(*NO_METHOD)
         self.api.admit(session, settings)
+        configurable = ConfigurableType()
         if method == "call":
-            return self._by_path(str(_nth(arguments, 1)), _nth(arguments, 2), settings)
-        results = [self._element(one, settings) for one in _nth(arguments, 1) or ()]
+            return self._by_path(str(_nth(arguments, 1)), _nth(arguments, 2), settings, configurable)
+        results = [self._element(one, settings, configurable) for one in _nth(arguments, 1) or ()]
         return [result for result, _ in results], sum(rows for _, rows in results)
 
-    def _element(self, call: Any, settings: Settings) -> tuple[Any, int]:
+    def _element(self, call: Any, settings: Settings, configurable: ConfigurableType) -> tuple[Any, int]:
         """One element of a `multiCall`: a path, or a path and its arguments. Its fault stands among the results."""
         parts = [call] if isinstance(call, str) else call
         try:
-            return self._by_path(str(_nth(parts, 0)), _nth(parts, 1), settings)
+            return self._by_path(str(_nth(parts, 0)), _nth(parts, 1), settings, configurable)
         except ShopFault as fault:
             text = INTERNAL_ERROR if fault.code == "1" else fault.text  # only a single call tells what happened
             return {"isFault": True, "faultCode": fault.code, "faultMessage": text}, 0
 
-    def _by_path(self, path: str, arguments: Any, settings: Settings) -> tuple[Any, int]:
+    def _by_path(
+        self, path: str, arguments: Any, settings: Settings, configurable: ConfigurableType
+    ) -> tuple[Any, int]:
         """The result of `resource.method`; arguments that are no list stand for a list of one."""
         profile = settings.profile
         given = arguments if isinstance(arguments, list) else [arguments]
@@ -126,8 +130,10 @@ class XmlRpc:
             raise ShopFault(*NOT_CALLABLE)
         self.api.permit(name, settings)
         if method == "info":
-            identifier = _nth(given, 3)
-            return _sent(self.api.record(name, key, settings, identifier), profile), 1
+            found = self.api.record(name, key, settings, _nth(given, 3), configurable)
+            if name == "customers" and isinstance(store, list):  # the second argument: which attributes
+                found = {field: value for field, value in found.items() if field in {"customer_id", *store}}
+            return _sent(found, profile), 1
         rows = [_sent(one, profile) for one in self._entries(name, first, str(store or ""), settings)]
         return rows, len(rows)
 
