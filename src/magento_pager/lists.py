@@ -52,6 +52,9 @@ class RecordCall:
         arguments: what follows the key in XML-RPC.
         into: the field of the row that takes the answer, where that is a list; None where it is a record whose fields
             are added to those of the row.
+        echo: a method of XML-RPC whose answer names the record, where the call's own answer does not.
+        share: types of rows of which one `multiCall` may hold any number; of all others it may hold one. None: the
+            rows have no types, and any number will do.
     """
 
     soap: str
@@ -62,6 +65,8 @@ class RecordCall:
     columns: Mapping[str, Kind]
     arguments: tuple[str | None, ...] = ()
     into: str | None = None
+    echo: str | None = None
+    share: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +315,7 @@ CUSTOMERS = ListSpec(
         "Customers/Addresses/Retrieve address info",
         columns("addresses"),
         into="addresses",
+        echo="customer.info",
     ),
     nested=frozenset({"addresses"}),
     flat=False,
@@ -338,6 +344,7 @@ PRODUCTS = ListSpec(
             """
         ),
         arguments=("0", None, "id"),  # of no store, all attributes, and by id: it could be the SKU of another product
+        share=frozenset({"simple", "virtual", "downloadable", "grouped", "bundle"}),  # not: configurable, see `details`
     ),
     nested=frozenset({"category_ids", "website_ids", "categories", "websites", "tier_price", "additional_attributes"}),
     flat=False,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 SMALL_SET = 9
 """The id of an attribute set that an import made: it lacks what `_LACKING` names. All other sets have everything."""
 
-_LACKING = frozenset("special_price meta_title meta_keyword meta_description options_container weight".split())
-_FIXED = frozenset("product_id sku set type categories websites".split())
+_LACKING = frozenset(["special_price", "meta_title", "meta_keyword", "meta_description", "options_container", "weight"])
+_FIXED = frozenset(["product_id", "sku", "set", "type", "categories", "websites"])
 """What comes of every product, whatever its attributes."""
 
 

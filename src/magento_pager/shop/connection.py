@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from magento_pager.lists import ListSpec
     from magento_pager.shop.decoding import Shape
+    from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.reading import Row
 
@@ -215,7 +216,7 @@ class Connection:
         return self._wsdl.record_shape(operation).value
 
     def multi_call(
-        self, calls: Sequence[tuple[str, Sequence[str | None]]], *, right: str, repair: bool = False
+        self, calls: Sequence[tuple[str, Sequence[Argument]]], *, right: str, repair: bool = False
     ) -> list[Any]:
         """What several calls answer that are made in one, by XML-RPC.
 
@@ -247,7 +248,9 @@ class Connection:
 
         results = self._mending(MULTI_CALL, right, send)
         if not isinstance(results, list) or len(results) != len(calls):
-            raise MalformedReplyError(f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered")
+            raise MalformedReplyError(
+                f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered", remedy="isolate"
+            )
         for result in results:
             for name in {"faultCode", "faultMessage"} & result.keys() if isinstance(result, dict) else ():
                 result[name] = self.redacted(str(result[name]))
