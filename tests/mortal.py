@@ -8,6 +8,7 @@ Run as a script. It reads a request on each line of standard input and answers e
 - `die_after`: seconds after which the child is killed from outside; 0: it is not.
 - `file_limit`: bytes that a file may have; 0: as many as there is room for.
 - `rows_in_part`: rows after which a part of Parquet is whole; 0: as many as usual.
+- `text_in_member`: bytes of text in a member of gzip; 0: as many as usual.
 
 The answer holds `status`, the exit status or minus the number of the signal, `steps`, the number of steps begun, and
 `said`, what the child said on standard error.
@@ -32,7 +33,7 @@ from typing import Any
 import magento_pager.export.outputs
 import magento_pager.pager  # noqa: F401  imported once, before all children
 from magento_pager.cli import run
-from magento_pager.export import parquet
+from magento_pager.export import packed, parquet
 
 with suppress(ValueError):  # the tests of Parquet say that it is missing
     parquet.arrow()
@@ -84,6 +85,7 @@ def child(request: dict[str, Any], counter: mmap.mmap, said: int) -> None:
     if request.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
     parquet.ROWS_IN_PART = request.get("rows_in_part") or parquet.ROWS_IN_PART
+    packed.TEXT_IN_MEMBER = request.get("text_in_member") or packed.TEXT_IN_MEMBER
     count_steps(counter, request.get("die_at", 0))
     os._exit(run(request["arguments"]))
 

@@ -86,9 +86,13 @@ def test_what_is_saved_is_what_is_loaded(
         8,
         ((1, 2), (3, 4)),
         (Misfits("status", 12, (Misfit(shop, "status", shop),)),),
+        url=shop,
+        checksum=numbers[0],
+        length=numbers[1],
     )
     save(checkpoint, path)
     assert load(path) == checkpoint
+    assert load(path).checksum == checkpoint.checksum, "which is no part of what makes two equal"
     assert list(path.parent.iterdir()) == [path]
 
 

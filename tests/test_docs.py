@@ -39,6 +39,7 @@ from docs._generate import GENERATED, with_part
 import magento_pager
 import magento_pager.fake
 from magento_pager.cli import all_commands
+from magento_pager.export.stored import stored
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -170,6 +171,40 @@ def shell(command: str, shop: Shop) -> tuple[int, str]:
             running.terminate()
         printed, _ = running.communicate()
     return running.returncode, ready + printed
+
+
+def nightly_lines() -> Iterator[tuple[str, str]]:
+    """Each page with a recipe for every night, and the first command of that."""
+    for page in sorted(DOCS.rglob("*.md")):
+        _, heading, recipe = page.read_text(encoding="utf-8").partition("\n## Every night, one line\n")
+        if heading:
+            block = next(one for one in blocks(recipe) if "dump" in one.text)
+            yield name_of(page), next((command for command, _ in commands(block)), block.text.strip())
+
+
+@pytest.mark.parametrize(("page", "line"), list(nightly_lines()))
+def test_a_line_for_every_night_brings_what_changed_since_the_last(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the second night, and on the third, the output holds the rows as they are then."""
+    monkeypatch.chdir(tmp_path)
+    with Shop(orders=30, clock="2024-05-01 12:00:00") as shop:
+        for night in range(1, 4):
+            now = f"2024-05-0{night} 12:00:00"
+            shop.change(clock=now)
+            shop.database.update("orders", 3, {"status": f"night {night}", "updated_at": now})
+            shop.database.insert("orders", {"entity_id": 1000 + night, "increment_id": "new", "updated_at": now})
+            status, told = shell(line, shop)
+            assert status == 0, f"{page}: {told}"
+            (out,) = (path for path in tmp_path.iterdir() if path.name in {"orders.ndjson", "shop.sqlite"})
+            rows = {int(row["order_id"]): row for row in stored(out, "orders")}
+            assert (len(rows), rows[3]["status"]) == (30 + night, f"night {night}"), f"{page}: {line}"
+            assert rows[1000 + night]["increment_id"] == "new"
+
+
+def test_the_pages_have_lines_for_every_night() -> None:
+    """A heading that is worded otherwise would be found by no test."""
+    assert [page for page, _ in nightly_lines()] == ["docs/how-to/increments.md", "docs/how-to/resume.md"]
 
 
 def test_a_page_that_lies_is_found_out() -> None:

@@ -23,6 +23,7 @@ from conftest import needs_pyarrow, slow_after
 
 from magento_pager.cli import run
 from magento_pager.export.checkpoints import load, save
+from magento_pager.export.packed import members, tail_of
 from magento_pager.export.sqlite import finished_tables
 from magento_pager.export.stored import stored
 from magento_pager.fake import Shop
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("mortal.py")
 KILLED = -signal.SIGKILL
-STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 12
-STEPS_OF_OTHER_PAGES = {"csv.gz": 9, "parquet": 12, "db": 5}
+STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 14
+STEPS_OF_OTHER_PAGES = {"csv.gz": 16, "parquet": 12, "db": 5}
 PARTS, PARTS_TO_END = 12, 6  # what is killed at steps a part, a part + PARTS and so on
 COST = {"calls", "empty_calls", "bytes", "seconds", "began"}
 """What a report says of the price, which an interruption raises, and of the hour."""
@@ -80,6 +81,7 @@ class Files:
         self.part = folder / f"rows.{ending}.part"
         self.mark = folder / f"rows.{ending}.checkpoint"
         self.report_path = folder / "report.json"
+        self.finished = {self.out.name, self.mark.name, self.report_path.name} - {"rows.db.checkpoint"}
         self.folder = folder
         where = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
         self.command = ("dump", *arguments, *where, "--out", str(self.out), "--report", str(self.report_path))
@@ -139,19 +141,24 @@ def files_of(tmp_path: Path) -> Callable[..., Files]:
     return make
 
 
-def uninterrupted(files: Files) -> tuple[Any, dict[str, Any]]:
+SMALL = {"rows_in_part": 1, "text_in_member": 9_000}
+"""A part of Parquet for each page, and some members of gzip."""
+
+
+def uninterrupted(files: Files, mortal: Ask | None = None, **how: int) -> tuple[Any, dict[str, Any]]:
     """What a dump writes that nothing stops, and its report."""
-    assert run([*files.command]) == 0
+    assert (mortal(*files.command, **how)["status"] if mortal else run([*files.command])) == 0
     found = files.content(), files.report()
+    assert files.names() == files.finished
     files.clear()
     return found
 
 
-def started(files: Files, mortal: Ask, *, past: int = 30) -> dict[str, Any]:
+def started(files: Files, mortal: Ask, *, past: int = 30, **how: int) -> dict[str, Any]:
     """Begin a dump and kill it once it is past an id; what its checkpoint says."""
     for die_at in count(STEPS_TO_BEGIN, STEPS_OF_A_PAGE):
         files.clear()
-        assert mortal(*files.command, die_at=die_at, rows_in_part=1)["status"] == KILLED, "it was done before"
+        assert mortal(*files.command, die_at=die_at, rows_in_part=1, **how)["status"] == KILLED, "it was done before"
         saved = files.saved()
         if saved is not None and saved["cursor"]["next_id"] > past:
             return saved
@@ -185,14 +192,14 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
     """A dump that dies again and again, at each step of each page, ends with what one has that is left alone."""
     pages = 5 if ending == "ndjson" else 3  # the others take longer
     files = files_of(shop, *NARROW[entity], "--last", str(pages * 20 - 1), ending=ending)
-    expected = uninterrupted(files)
+    expected = uninterrupted(files, mortal, **SMALL)
     assert bool(expected[1]["misfits"]) == (entity == "orders" and ending in {"parquet", "db"})
     a_page = STEPS_OF_OTHER_PAGES.get(ending, STEPS_OF_A_PAGE)
     resumed: set[int] = set()
     for number in range(part, STEPS_TO_BEGIN + a_page, PARTS):
         # The first run dies at each step up to its first page; each other one page later, so that it gets somewhere.
         die_at, reached = number + 1, 0
-        while (ended := mortal(*files.command, "--resume", die_at=die_at, rows_in_part=1))["status"] == KILLED:
+        while (ended := mortal(*files.command, "--resume", die_at=die_at, **SMALL))["status"] == KILLED:
             saved = files.saved()
             before, reached = reached, saved["cursor"]["next_id"] if saved else 0
             resumed.add(reached)
@@ -200,7 +207,7 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
             die_at = STEPS_TO_BEGIN + a_page + number % a_page + 1 if reached > before else die_at + 3
         assert ended["status"] == 0, ended
         assert (files.content(), files.report()) == expected
-        assert files.names() == {files.out.name, files.report_path.name}
+        assert files.names() == files.finished
         files.clear()
     assert len(resumed - {0}) == pages, f"the checkpoint of each page was resumed from: {resumed}"
 
@@ -211,22 +218,22 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
 def test_killed_at_every_step_to_the_end_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
-    """The last page, the renaming, the report and the removal of the checkpoint: what has its name is whole."""
+    """The last page, the renaming, the report and the last word of the checkpoint: what has its name is whole."""
     files = files_of(shop, *NARROW[entity], ending=ending)
-    expected = uninterrupted(files)
-    steps = mortal(*files.command, rows_in_part=1)["steps"]
+    expected = uninterrupted(files, mortal, **SMALL)
+    steps = mortal(*files.command, **SMALL)["steps"]
     named: set[bool] = set()
     for die_at in range(steps - STEPS_TO_END + part, steps + 1, PARTS_TO_END):
         files.clear()
-        assert mortal(*files.command, die_at=die_at, rows_in_part=1)["status"] == KILLED
+        assert mortal(*files.command, die_at=die_at, **SMALL)["status"] == KILLED
         for again in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
-            ended = mortal(*files.command, "--resume", die_at=again, rows_in_part=1)
+            ended = mortal(*files.command, "--resume", die_at=again, **SMALL)
             named.add(files.whole())
             assert files.content() in (None, expected[0])
             if ended["status"] == 0:
                 break
         assert (files.content(), files.report()) == expected
-        assert files.names() == {files.out.name, files.report_path.name}
+        assert files.names() == files.finished
     assert named == {False, True} or part > 0, "the steps of the first part lie on both sides of the renaming"
 
 
@@ -240,17 +247,17 @@ def test_killed_at_random_moments_and_resumed_nothing_differs(
     chance = random.Random(5)  # noqa: S311  a game
     with Shop(orders=120, latency=0.005) as slow:
         files = files_of(slow, entity, "--window", "10", "--last", "150", ending=ending)
-        expected = uninterrupted(files)
-        killed = 0
-        while killed < kills:
-            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5), rows_in_part=1)
-            killed += ended["status"] == KILLED
+        expected = uninterrupted(files, mortal, **SMALL)
+        kills = 0
+        while kills < RANDOM_KILLS // 2:
+            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5), **SMALL)
+            kills += ended["status"] == KILLED
             if ended["status"] == 0:
                 assert (files.content(), files.report()) == expected
                 files.clear()
             else:
                 assert ended["status"] == KILLED, ended
-        assert run([*files.command, "--resume"]) == 0
+        assert mortal(*files.command, "--resume", **SMALL)["status"] == 0
         assert (files.content(), files.report()) == expected
 
 
@@ -276,7 +283,7 @@ def test_what_was_finished_is_replaced_by_what_is_whole(
             break
         assert run(both) == 0
         assert (files.content(), files.report()) == expected
-        assert files.names() == {files.out.name, files.report_path.name}
+        assert files.names() == files.finished
     assert die_at > 30
 
 
@@ -288,18 +295,165 @@ def test_resuming_what_never_began_begins(shop: Shop, files_of: Callable[..., Fi
     assert (files.out.read_bytes(), files.report()) == expected
 
 
+ENDINGS = ("ndjson", "csv", "csv.gz", "parquet", "db")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_resuming_what_is_finished_says_so(
+    ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is asked, nothing is touched but the report, which is the first one again."""
+    files = files_of(shop, "orders", "--last", "50", "--where", "store_id:neq:7", ending=ending)
+    assert run([*files.command]) == 0
+    expected = files.content(), files.report_path.read_bytes(), files.names()
+    files.report_path.unlink()
+    shop.clear_log()
+    capfd.readouterr()
+    for _ in range(2):
+        assert run([*files.command, "--resume"]) == 0
+        assert "is complete already; nothing to do" in capfd.readouterr().err
+        assert (files.content(), files.report_path.read_bytes(), files.names()) == expected
+    assert shop.log == ()
+
+
+def test_what_was_left_out_is_named_again(files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]) -> None:
+    """With the exit status of the first time."""
+    with Shop(orders=60, profile="1.8.1.0", duplicate_address={7}) as shop:
+        files = files_of(shop, "orders", "--last", "50")
+        assert run([*files.command]) == 3
+        report = files.report()
+        capfd.readouterr()
+        assert run([*files.command, "--resume"]) == 3
+        assert "left out: id 7 of orders" in capfd.readouterr().err
+        assert files.report() == report
+
+
+FINISHED_OTHERWISE = [
+    (("customers",), "entity was orders and is now customers"),
+    (("orders", "--last", "49"), "last was 50 and is now 49"),
+    (("orders", "--first", "1"), "first was 0 and is now 1"),
+    (("orders", "--where", "status:eq:new"), "where was nothing and is now status:eq:new"),
+    (("orders", "--columns", "order_id,status"), "columns was nothing and is now order_id and status"),
+    (("orders", "--password-hash"), "password_hash was False and is now True"),
+    (("orders", "--details"), "details was False and is now True"),
+    (("orders", "--since", "2024-05-01T10:00:00Z"), "since was  and is now 2024-05-01T10:00:00Z"),
+    (("orders", "--since", "2h"), "since was  and is now 20"),
+]
+UNPACKED = [(("orders", "--typed"), "typed was False and is now True")]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_finished_dump_of_something_else_is_refused(
+    ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each part of the question that differs is named, the shop included; nothing is touched, the report neither."""
+    files = files_of(shop, "orders", "--last", "50", ending=ending)
+    assert run([*files.command]) == 0
+    before = {path: path.read_bytes() for path in files.folder.rglob("*") if path.is_file()}
+    ends = files.command[4:]
+    cases = [*FINISHED_OTHERWISE, *(UNPACKED if ending[-2:] not in {"et", "db"} else [])]
+    others = {"parquet": "ndjson", "db": ""}
+    if other := others.get(ending, "parquet" if ending != "csv.gz" else "ndjson"):
+        cases.append((("orders", "--format", other), ""))
+    with Shop(orders=60) as elsewhere:
+        commands = [
+            (("dump", "--last", "50", *more, *ends), words)
+            for more, words in cases
+            if ending != "db" or more[0] == "orders"
+        ]
+        there = [one.replace(shop.url, elsewhere.url) for one in files.command]
+        commands.append((tuple(there), f"shop was {shop.url} and is now {elsewhere.url}"))
+        for command, words in commands:
+            capfd.readouterr()
+            if ending == "db" and "--since" in command:
+                continue  # what changed is put into the table
+            assert run([*command, "--resume"]) == 2, command
+            err = capfd.readouterr().err
+            assert words in err, command
+            assert {path: path.read_bytes() for path in files.folder.rglob("*") if path.is_file()} == before, command
+            assert "--overwrite" in err or "--format" in command
+    assert run([*files.command, "--resume"]) == 0
+
+
+def test_the_same_shop_by_another_address_is_asked_where_its_calls_go(
     shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is asked and nothing is touched."""
+    """What counts is the address in its WSDL; only where the address was given as before is it known without a call."""
     files = files_of(shop, "orders", "--last", "50")
-    files.out.write_bytes(b"rows\n")
-    shop.clear_log()
+    assert run([*files.command]) == 0
+    spelled = [one.replace(shop.url, f"{shop.url}?wsdl=1") for one in files.command]
+    assert run([*spelled, "--resume"]) == 0
+    longer = [one.replace(shop.url, f"{shop.url.rstrip('/')}/?wsdl=1") for one in files.command]
+    assert run([*longer, "--resume"]) == 0
+    assert capfd.readouterr().err.count("is complete already") == 2
+
+
+@pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
+def test_a_finished_file_that_nobody_knows_is_refused(
+    ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without its checkpoint, with one of another version, or with another length than it had."""
+    files = files_of(shop, "orders", "--last", "50", ending=ending)
+    assert run([*files.command]) == 0
+    kept = files.mark.read_bytes()
+    for data, words in (
+        (b"", f"no {files.mark.name} that says of which dump it is"),
+        (kept.replace(b'"version": 3', b'"version": 2'), "is a checkpoint of version 2"),
+        (kept[:-9], "is damaged or cut short"),
+        (kept, "when its dump was finished"),
+    ):
+        files.mark.write_bytes(data)
+        if not data:
+            files.mark.unlink()
+        if data == kept:
+            longer = files.out / "part-00000.parquet" if ending == "parquet" else files.out
+            longer.write_bytes(longer.read_bytes() + b"more")
+        capfd.readouterr()
+        assert run([*files.command, "--resume"]) == 2
+        err = capfd.readouterr().err
+        assert words in err
+        assert "--overwrite" in err
+    assert run([*files.command, "--resume", "--overwrite"]) == 0
     assert run([*files.command, "--resume"]) == 0
-    assert "is complete already" in capfd.readouterr().err
-    assert shop.log == ()
-    assert files.out.read_bytes() == b"rows\n"
-    assert files.names() == {files.out.name}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_finished_output_that_was_taken_away_is_dumped_again(
+    ending: str, shop: Shop, files_of: Callable[..., Files]
+) -> None:
+    """As a loader does that moves each night's file; a checkpoint that stayed is no reason to do nothing."""
+    files = files_of(shop, "orders", "--last", "50", ending=ending)
+    expected = uninterrupted(files)
+    assert run([*files.command]) == 0
+    for words in ([], ["--resume"]):
+        if ending == "db":
+            with closing(sqlite3.connect(files.out)) as database:
+                database.execute("DROP TABLE orders")
+        else:
+            shutil.rmtree(files.out) if ending == "parquet" else files.out.unlink()
+        assert run([*files.command, *words]) == 0
+        assert (files.content(), files.report()) == expected
+
+
+def test_what_replaces_a_finished_file_leaves_it_whole_until_its_first_page(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """Killed before that, the file and its checkpoint are still those of yesterday."""
+    files = files_of(shop, *NARROW["orders"])
+    yesterday = files_of(shop, "orders", "--last", "30")
+    asked = [one.replace(str(yesterday.folder), str(files.folder)) for one in yesterday.command]
+    for word in ("--overwrite", "--resume"):
+        for die_at in count(1, 2):
+            files.clear()
+            assert run(asked) == 0
+            old = files.out.read_bytes(), files.mark.read_bytes()
+            ended = mortal(*files.command, "--overwrite", word, die_at=die_at)
+            assert ended["status"] == KILLED
+            if files.mark.read_bytes() != old[1]:
+                break
+            assert files.out.read_bytes() == old[0]
+            assert run([*asked, "--resume"]) == 0
+        assert die_at > STEPS_TO_BEGIN
 
 
 def test_an_unfinished_dump_is_not_thrown_away_unasked(
@@ -323,7 +477,7 @@ def test_both_words_go_on_with_the_unfinished_and_replace_the_finished(
     """--resume --overwrite is for every night: the old file stays until the new one is whole."""
     files = files_of(shop, *NARROW["orders"])  # with a strategy that needs no rows for a probe
     expected = uninterrupted(files)
-    files.out.write_bytes(b"yesterday\n")
+    files.out.write_bytes(b"yesterday\n")  # of an older version, which left no checkpoint
     both = [*files.command, "--resume", "--overwrite"]
     assert mortal(*both, die_at=STEPS_TO_BEGIN + 2 * STEPS_OF_A_PAGE)["status"] == KILLED
     assert files.out.read_bytes() == b"yesterday\n"
@@ -365,8 +519,12 @@ DAMAGES: list[tuple[Callable[[Files], object], str]] = [
     (lambda files: files.mark.write_bytes(b""), "is damaged or cut short"),
     (lambda files: files.mark.write_text('{"rows": 5}'), "is no checkpoint of magento-pager"),
     (
-        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 2', '"version": 3', 1)),
-        "is a checkpoint of version 3",
+        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 3', '"version": 4', 1)),
+        "is a checkpoint of version 4",
+    ),
+    (
+        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 3', '"version": 2', 1)),
+        "is a checkpoint of version 2",
     ),
 ]
 
@@ -405,6 +563,112 @@ OTHERWISE = [
     (["orders", "--last", "99", "--typed"], "typed was False and is now True"),
     (["orders", "--last", "99", "--password-hash"], "password_hash was False and is now True"),
 ]
+
+
+def changed_in_place(path: Path, at: int) -> None:
+    """Change a byte, but not the length."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def counted(files: Files, offset: int) -> dict[Path, int]:
+    """How many bytes of each file count; what is behind them was written after the checkpoint."""
+    if files.part.is_dir():
+        return {path: path.stat().st_size for path in sorted(files.part.iterdir())[:offset]}
+    if files.part.name != "rows.csv.gz.part":
+        return {files.part: offset}
+    text = end = 0
+    for more, ended in members(files.part):
+        text, end = text + len(more), ended
+        if text >= offset:
+            break
+    return {files.part: end, tail_of(files.part): max(0, offset - text)}
+
+
+@pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
+def test_a_part_that_was_changed_in_place_is_refused(
+    ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One byte anywhere in what counts is enough; nothing is touched. What lies behind that is thrown away anyhow."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99", ending=ending)
+    expected = uninterrupted(files)
+    for how in ({}, {"text_in_member": 4000}):
+        files.clear()
+        saved = started(files, mortal, **how)
+        for path, counts in counted(files, saved["offset"]).items():
+            kept = path.read_bytes()
+            for at in {*range(0, counts, max(1, counts // 20)), *range(min(10, counts))}:
+                changed_in_place(path, at)
+                before = {one: one.read_bytes() for one in files.folder.rglob("*") if one.is_file()}
+                capfd.readouterr()
+                assert run([*files.command, "--resume"]) == 2, (path, at)
+                err = capfd.readouterr().err
+                assert "was changed since" in err or "has only" in err
+                assert "--overwrite" in err
+                assert {one: one.read_bytes() for one in files.folder.rglob("*") if one.is_file()} == before
+                path.write_bytes(kept)
+        assert run([*files.command, "--resume"]) == 0
+        assert (files.content(), files.report()) == expected or ending == "csv.gz"
+
+
+def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
+    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Rows that are gone, a table that is gone, a database that is damaged."""
+    files = files_of(shop, "orders", "--window", "25", "--last", "99", ending="db")
+    expected = uninterrupted(files)
+    started(files, mortal)
+    kept = files.out.read_bytes()
+    for statement, words in (
+        ("DELETE FROM orders WHERE order_id < 5", "rows, and their checkpoint counts"),
+        ("DROP TABLE orders", "have 0 rows, and their checkpoint counts"),
+        ("", "are damaged"),
+    ):
+        if statement:
+            with closing(sqlite3.connect(files.out)) as database, database:
+                database.execute(statement)
+        else:
+            data = bytearray(kept)
+            data[-9000:] = bytes(9000)
+            files.out.write_bytes(data)
+        capfd.readouterr()
+        assert run([*files.command, "--resume"]) == 2
+        err = capfd.readouterr().err
+        assert words in err
+        assert "--overwrite" in err
+        files.out.write_bytes(kept)
+    assert run([*files.command, "--resume"]) == 0
+    assert (files.content(), files.report()) == expected
+
+
+@pytest.mark.parametrize("ending", ["ndjson.gz", "csv.gz"])
+@pytest.mark.parametrize("width", [("--window", "15"), ("--rows-per-call", "10")], ids=["window", "automatic"])
+def test_packed_text_has_the_same_bytes_wherever_it_was_stopped(
+    width: tuple[str, str], ending: str, files_of: Callable[..., Files], mortal: Ask
+) -> None:
+    """Killed at every page, and gone on with in windows of other widths: members are of text and not of pages."""
+    with Shop(orders=100) as shop:
+        files = files_of(shop, "orders", "--last", "120", "--strategy", "prefix", ending=ending)
+        found = set()
+        for other in ("--window", "40"), ():  # what is written knows nothing of pages
+            files.clear()
+            assert mortal(*files.command, *other, text_in_member=20_000)["status"] == 0
+            found.add(files.content())
+        (expected,) = found
+        assert len(list(members(files.out))) > 3
+        files.clear()
+        reached, stops, die_at = 0, 0, STEPS_TO_BEGIN
+        while (ended := mortal(*files.command, *width, "--resume", die_at=die_at, text_in_member=20_000))[
+            "status"
+        ] == KILLED:
+            saved = files.saved()
+            before, reached = reached, saved["cursor"]["next_id"] if saved else 0
+            stops += reached > before
+            die_at = STEPS_TO_BEGIN + 10 if reached > before else die_at + 7
+        assert ended["status"] == 0, ended
+        assert files.content() == expected
+        assert stops > 3
 
 
 def test_another_question_is_no_continuation(

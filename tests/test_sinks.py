@@ -5,25 +5,27 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from conftest import needs_pyarrow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import magento_pager.export.packed
 from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
 from magento_pager.cli import run
 from magento_pager.cli.dumps import FORMAT_NAMES
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
 from magento_pager.export.outputs import open_output
+from magento_pager.export.packed import members
 from magento_pager.export.parquet import ROWS_IN_PART, arrow, parts
 from magento_pager.export.sinks import ENDINGS, FORMATS, Format, Layout, TextSink
 from magento_pager.export.sqlite import finished_tables
@@ -171,42 +173,54 @@ def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 @pytest.mark.parametrize("packed", [False, True])
-@settings(deadline=None)
-@given(cuts=st.lists(st.integers(0, 30), max_size=4), stop=st.integers(0, 4), torn=st.binary(max_size=9))
+@settings(max_examples=30, deadline=None)
+@given(
+    cuts=st.sets(st.integers(1, 29), max_size=4),
+    others=st.sets(st.integers(1, 29), max_size=4),
+    member=st.integers(1, 900),
+    torn=st.binary(max_size=9),
+)
 def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
-    *, form: Format, packed: bool, cuts: list[int], stop: int, torn: bytes, tmp_path_factory: pytest.TempPathFactory
+    *,
+    form: Format,
+    packed: bool,
+    cuts: set[int],
+    others: set[int],
+    member: int,
+    torn: bytes,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """At the end of any page, with half a page behind it, files are byte-identical; the tail can be read alone."""
-    path = tmp_path_factory.mktemp("cut") / "rows"
+    """At the end of any page, with half a page behind it, bytes are those of other pages; the tail is read alone."""
+    folder = tmp_path_factory.mktemp("cut")
     layout = Layout(LISTS["orders"], form, packed=packed)
     rows = [{"order_id": str(number), "customer_note": 'a\r\n"b",' * (number % 3)} for number in range(30)]
-    pages = [rows[first:last] for first, last in pairwise([0, *sorted(cuts), 30])]
-    whole, again = path.with_name("whole"), path.with_name("again")
-    with whole.open("wb") as file:
-        sink = TextSink(file.fileno(), layout)
-        for page in pages:
-            sink.write(page)
-    descriptor = os.open(again, os.O_RDWR | os.O_CREAT)
-    try:
-        sink = TextSink(descriptor, layout)
-        for page in pages[:stop]:
-            sink.write(page)
-        os.write(descriptor, torn)
-        os.ftruncate(descriptor, sink.position)
-        os.lseek(descriptor, sink.position, os.SEEK_SET)
-        following = TextSink(descriptor, layout, sink.position)
-        for page in pages[stop:]:
-            following.write(page)
-    finally:
-        os.close(descriptor)
-    assert again.read_bytes() == whole.read_bytes()
-    with closing(open_output(path, layout)) as output:
-        again.replace(output.part)
-        assert [row["order_id"] for row in output.tail(sink.position)] == [
-            row["order_id"] for page in pages[stop:] for row in page
-        ]
+
+    def pages(cuts: set[int]) -> list[Page]:
+        ends = pairwise([0, *sorted(cuts), 30])
+        return [page_of(rows[first:last], first, last - 1 if last < 30 else LAST) for first, last in ends]
+
+    with patch.object(magento_pager.export.packed, "TEXT_IN_MEMBER", member):
+        with dumping(folder / "whole", layout) as (dump, output):
+            for page in pages(others):
+                dump.add(page)
+            output.publish()
+        before = since = 0
+        for page in pages(cuts):
+            with dumping(folder / "again", layout, resume=True) as (dump, output):
+                assert list(output.tail(before)) == rows[since : page.window.first]
+                before, since = dump.checkpoint.offset, page.window.first
+                dump.add(page)
+            with output.part.open("ab") as file:
+                file.write(torn)
+        with dumping(folder / "again", layout, resume=True) as (_, output):
+            output.publish()
+    assert (folder / "again").read_bytes() == (folder / "whole").read_bytes()
+    assert list(stored(folder / "again", "orders")) == rows
+    assert {path.name for path in folder.iterdir()} == {"whole", "whole.checkpoint", "again", "again.checkpoint"}
     if packed:
-        assert gzip.decompress(whole.read_bytes()).count(b"\n") >= len(rows)
+        text = gzip.decompress((folder / "whole").read_bytes())
+        pieces = [text[at : at + member] for at in range(0, len(text), member)]
+        assert [found for found, _ in members(folder / "whole")] == pieces
 
 
 ORDER = {"order_id": "1", "created_at": "2023-10-01 04:52:26", "grand_total": "99.5000", "status": "new", "extra": "x"}
@@ -363,7 +377,7 @@ def test_rows_that_changed_are_put_into_a_finished_table(tmp_path: Path) -> None
     ]
     assert [name for (name,) in sql(path, "SELECT name FROM magento_pager_dumps")] == ["orders"]
     with closing(open_output(path, replace(TABLE), resume=True, overwrite=False)) as output:
-        assert (output.saved, output.finished) == (None, True)
+        assert (output.saved, output.finished) == (whole, True)
     assert whole.complete
 
 

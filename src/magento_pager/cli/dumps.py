@@ -18,7 +18,7 @@ from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from magento_pager.export.checkpoints import Checkpoint, Fingerprint
     from magento_pager.export.dumping import Dump
@@ -111,8 +111,9 @@ def dump(entity: ListName, **options: Any) -> None:
 
     The walk needs no first or last: it ends when every id there can be was covered by an answered query.
 
-    With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe; SQLite keeps
-    both in the database. Exit status 3 if every id was covered but some rows had to be left out; each is named.
+    With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe, and stays to
+    say of which dump FILE is; SQLite keeps both in the database. Exit status 3 if every id was covered but some rows
+    had to be left out; each is named.
     """
     with ExitStack() as stack:
         stop = stack.enter_context(stoppable())
@@ -121,19 +122,21 @@ def dump(entity: ListName, **options: Any) -> None:
             state = stack.enter_context(remembered(options, layout))
             output = None if named_late(options) else stack.enter_context(_output(layout, options))
         account = _Account(layout, output, options)
-        if output is not None and output.finished:
-            account.found_finished()
-            return
+        with as_usage_error():
+            if output is not None and output.finished and account.knows_all_that_was_asked:
+                account.found_finished(account.asked())
+                return
         with account.told():
             with as_usage_error():
-                account.write_report()
+                if output is None or not output.finished:
+                    account.write_report()
                 pager = stack.enter_context(connected(options))
-                run = begun(options, state, account.asked(pager), pager)
+                run = begun(options, state, account.asked(account.shop(pager)), pager)
                 if named_late(options):
                     output = stack.enter_context(_output(layout, options, run))
                 account.takes(run, output, state, pager)
                 if output is not None and output.finished:
-                    account.found_finished()
+                    account.found_finished(account.asked(account.shop(pager)))
                     return
                 paginator = _paginator(pager, entity, options, run.since)
                 dumping = _dumping(pager, paginator, account.begun(pager, paginator), output, layout)
@@ -266,19 +269,19 @@ class _Account:
         self._state: State | None = None
         self._run: Run | None = None
         self._newest: Newest | None = None
-        self._since = ""
+        self._since = _iso(options["since"])
         self._details: Details | None = None
-        self.checkpoint = (output and output.saved) or self._start("", "", *self._bounds)
+        self.checkpoint = (output and output.saved) or self._start("")
 
     def takes(self, run: Run, output: Output | None, state: State | None, pager: Pager) -> None:
         """Know since when rows are wanted, where they go, and where they come from."""
-        from magento_pager.export.increments import Newest, iso
+        from magento_pager.export.increments import Newest
         from magento_pager.shop.transport import http_time
 
         self._output = output
         self._state = state
         self._run = run
-        self._since = iso(run.since) if run.since else ""
+        self._since = _iso(run.since)
         self.checkpoint = (output and output.saved) or self.checkpoint
         if state is not None:
             if not self.checkpoint.counters.pages:  # rows that are there already say nothing more
@@ -293,9 +296,33 @@ class _Account:
         if self._newest is not None:
             self._newest.add(page.rows)
 
-    def asked(self, pager: Pager) -> Fingerprint:
-        """What is asked for, at whatever time."""
-        return self._start(self._shop(pager), "", *self._bounds).fingerprint
+    @property
+    def knows_all_that_was_asked(self) -> bool:
+        """True where a checkpoint can be compared without a call: the shop is given as it was, and so is a time."""
+        from datetime import timedelta
+
+        return self.checkpoint.url == self._url and not isinstance(self._options["since"], timedelta)
+
+    def asked(self, shop: str | None = None) -> Fingerprint:
+        """What is asked for.
+
+        Args:
+            shop: where calls go; None for the shop of the checkpoint.
+        """
+        from magento_pager.export.checkpoints import Fingerprint
+
+        return Fingerprint(
+            self.checkpoint.fingerprint.shop if shop is None else shop,
+            self._entity,
+            *self._bounds,
+            tuple(sorted(self._options["where"])),
+            self._layout.name,
+            self._layout.columns,
+            self._layout.has_values,
+            self._layout.secret,
+            details=self._layout.details,
+            since=self._since,
+        )
 
     def begun(self, pager: Pager, paginator: Paginator) -> Checkpoint:
         """The checkpoint of a dump that begins."""
@@ -304,36 +331,31 @@ class _Account:
         from magento_pager.shop.details import Details
 
         self._details = Details.of(paginator.stages)
-        start = self._start(self._shop(pager), paginator.operation, paginator.first, paginator.last)
+        start = replace(self._start(self.shop(pager), paginator.operation), url=self._url)
         with suppress(ValueError):  # a shop that does not say what time it is
             return replace(start, began=server_time(pager.connection.server_date).isoformat())
         return start
 
-    def _shop(self, pager: Pager) -> str:
+    def shop(self, pager: Pager) -> str:
+        """Where calls go."""
         from magento_pager.shop.transport import bare
 
-        demo = f"the demo {self._options['profile'] or ''} {self._options['flavour'] or ''}"
-        return demo.strip() if self._options["demo"] else bare(pager.connection.address)
+        return self._url if self._options["demo"] else bare(pager.connection.address)
 
-    def _start(self, shop: str, operation: str, first: int, last: int) -> Checkpoint:
-        from magento_pager.export.checkpoints import Checkpoint, Fingerprint
+    @property
+    def _url(self) -> str:
+        """The address that is given, without what nobody may read."""
+        from magento_pager.shop.transport import bare
+
+        if self._options["demo"]:
+            return f"the demo {self._options['profile'] or ''} {self._options['flavour'] or ''}".strip()
+        return bare(self._options["url"] or "")
+
+    def _start(self, shop: str, operation: str = "") -> Checkpoint:
+        from magento_pager.export.checkpoints import Checkpoint
         from magento_pager.walk.walking import Cursor
 
-        where = tuple(sorted(self._options["where"]))
-        asked = Fingerprint(
-            shop,
-            self._entity,
-            first,
-            last,
-            where,
-            self._layout.name,
-            self._layout.columns,
-            self._layout.has_values,
-            self._layout.secret,
-            details=self._layout.details,
-            since=self._since,
-        )
-        return Checkpoint(asked, Cursor(operation, first, last))
+        return Checkpoint(self.asked(shop), Cursor(operation, *self._bounds))
 
     @property
     def _bounds(self) -> tuple[int, int]:
@@ -359,14 +381,15 @@ class _Account:
             else:
                 replace_file(path, text.encode())
 
-    def found_finished(self) -> None:
-        """Nothing is left to be dumped; after a kill behind the renaming, the rest of what follows it."""
+    def found_finished(self, asked: Fingerprint) -> None:
+        """Nothing is left to be dumped, if the same is asked for: say again how it went."""
+        from magento_pager.export.checkpoints import refuse_another
+
         assert self._output is not None  # noqa: S101  that is what was found
+        advice = "choose another name, or replace it with --overwrite"
+        refuse_another(self._output.path, self.checkpoint, asked, advice)
         say(f"{self._output.path} is complete already; nothing to do (--overwrite dumps anew)")
-        if self._output.saved:
-            self.finish()
-        else:
-            self._complete(rows=1)
+        self.finish()
 
     def finish(self) -> None:
         """Give the file its name, write the report, and say how it went; exit status 3 if rows are left out."""
@@ -376,7 +399,7 @@ class _Account:
             self.write_report(complete=True)
             if self._output is not None:
                 self._output.settle()
-            self._complete(self.checkpoint.counters.rows)
+            self._complete()
         counters, left_out = self.checkpoint.counters, self.checkpoint.quarantined
         for one in left_out:
             say(f"left out: id {one.id} of {self._entity}: {' '.join(one.reason.split())}")
@@ -394,14 +417,16 @@ class _Account:
         if left_out:
             click.get_current_context().exit(QUARANTINED)
 
-    def _complete(self, rows: int) -> None:
-        """Note in the state that so many rows are safe, or some."""
+    def _complete(self) -> None:
+        """Note in the state that all rows are safe."""
         from magento_pager.export.increments import next_start
 
         if self._state is not None and self._run is not None:
             newest = self._newest.time if self._newest else None
-            start = next_start(self._run, self._state.last, rows=rows, newest=newest)
+            start = next_start(self._run, self._state.last, rows=self.checkpoint.counters.rows, newest=newest)
             self._state.complete(start, sure=newest is not None)
+            if self._output is not None:
+                self._output.forget()  # each run has a name of its own, and nobody asks for it again
 
     @contextmanager
     def told(self) -> Generator[None]:
@@ -418,8 +443,9 @@ class _Account:
                 with suppress(OSError):  # the disk may be what stopped the dump
                     self._output.flush()
                 self.checkpoint = self._output.saved or self.checkpoint
-            with suppress(OSError):  # what stopped the dump matters more than a report that cannot be had
-                self.write_report(error=words)
+            if self._output is None or self._output.begun or not self._output.finished:
+                with suppress(OSError):  # what stopped the dump matters more than a report that cannot be had
+                    self.write_report(error=words)
             if isinstance(error, BrokenPipeError) and self._output is None:
                 raise NoReaderError from None
             line = f"{words.rstrip('.')}{self._way_on}"
@@ -442,6 +468,15 @@ class _Account:
         if self._output.finished:
             return f"; {self._output.path} is complete all the same, the rest is done by: {_resuming_command()}"
         return f"; {rows} are safe in {self._output.part}, go on with: {_resuming_command()}"
+
+
+def _iso(since: datetime | timedelta | None) -> str:
+    """The time since when rows are wanted, as in a fingerprint; empty for all rows, and as long as it is not known."""
+    from datetime import datetime
+
+    from magento_pager.export.increments import iso
+
+    return iso(since) if isinstance(since, datetime) else ""
 
 
 def _resuming_command() -> str:

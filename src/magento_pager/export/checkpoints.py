@@ -4,7 +4,8 @@ What lives here: the value, what each page does to it, and its form as JSON. It 
 bytes of it count.
 
 A checkpoint is one frozen value, replaced as a whole: on disk there is the old one or the new one, never half of one.
-It holds no key, no session and no password; its `where` is what was asked for.
+It holds no key, no session and no password; its `where` is what was asked for. It stays beside a finished output, and
+says there of what dump that is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import errno
 import fcntl
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -24,14 +26,15 @@ from magento_pager.walk.ranges import IdRange, read_id
 from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Page
 
-KIND, VERSION = "magento-pager checkpoint", 2
+KIND, VERSION = "magento-pager checkpoint", 3
 MOST_MARKS = 64
+PIECE = 1 << 20  # bytes of a file that are read at a time
 NAMED_MISFITS = 10
 """Values of a column that are kept, of those that did not fit; the others are counted."""
 
@@ -166,6 +169,11 @@ class Checkpoint:
         misfits: values that did not fit their columns, by column.
         changes: how the server was told to send only what changed; None where all rows are wanted.
         began: when the first run began, by the server's clock, in ISO 8601; empty where it does not say.
+        url: the shop's address as it was given, without user, password and query: who gives it again means the same
+            shop, and need not ask that shop where its calls go.
+        checksum: CRC-32 of the bytes that count, against accidents and not against attackers; 0 in a database. No part
+            of what makes two checkpoints equal: it is known only once the bytes are safe.
+        length: bytes of the finished output on disk; None as long as it is not finished, and in a database.
     """
 
     fingerprint: Fingerprint
@@ -180,6 +188,9 @@ class Checkpoint:
     misfits: tuple[Misfits, ...] = ()
     changes: Changes | None = None
     began: str = ""
+    url: str = ""
+    checksum: int = field(default=0, compare=False)
+    length: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -252,13 +263,18 @@ class Checkpoint:
         )
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
+def save(checkpoint: Checkpoint, path: Path, *, safe: bool = True) -> None:
     """Replace the file of that name by this checkpoint, so that after a power cut it is the old one or the new one.
+
+    Args:
+        checkpoint: the new one.
+        path: of the file.
+        safe: no power cut from now on brings the old one back.
 
     Raises:
         OSError: it could not be written; the old one is still there.
     """
-    replace_file(path, encoded(checkpoint))
+    replace_file(path, encoded(checkpoint), safe=safe)
 
 
 def load(path: Path) -> Checkpoint:
@@ -301,8 +317,13 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     return _sealed(content)
 
 
-def replace_file(path: Path, data: bytes | memoryview) -> None:
+def replace_file(path: Path, data: bytes | memoryview, *, safe: bool = True) -> None:
     """Give a file new content, all of it or none: written beside it, made safe, and renamed.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        safe: make the renaming safe as well.
 
     Raises:
         OSError: that failed; the file is as it was.
@@ -319,31 +340,44 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path)
+    if safe:
+        sync_folder(path)
 
 
-def refuse_changes(
-    path: Path, before: Checkpoint | None, saved: Checkpoint | None, start: Checkpoint, *, finished: bool
-) -> None:
-    """Refuse what is not as it was before the lock, and a checkpoint of something else.
+def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | None, start: Checkpoint) -> None:
+    """Refuse what is not as it was before the lock, and a checkpoint of another dump.
 
     Args:
         path: the output.
-        before: the checkpoint that was there before the lock was held.
+        before: the checkpoint to resume from that was there before the lock was held.
         saved: the one that is there now.
         start: what is asked for.
-        finished: True where nothing is left to be done.
 
     Raises:
         BlockingIOError: another dump came between.
         CheckpointMismatchError: something else was asked for when the checkpoint was made.
     """
-    if finished or (before is None) is not (saved is None):
+    if before != saved:
         raise BlockingIOError(f"another dump has just been at {path}; try again")
-    if saved and (differences := saved.fingerprint.differences(start.fingerprint)):
+    if saved:
+        refuse_another(path, saved, start.fingerprint, "ask for the same again, or begin anew with --overwrite")
+
+
+def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
+    """Refuse a checkpoint of a dump that asked for something else.
+
+    Args:
+        path: the output.
+        saved: its checkpoint.
+        asked: what is asked for now.
+        advice: what to do, in words.
+
+    Raises:
+        CheckpointMismatchError: they differ.
+    """
+    if differences := saved.fingerprint.differences(asked):
         raise CheckpointMismatchError(
-            f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; ask for "
-            "the same again, or begin anew with --overwrite",
+            f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; {advice}",
             differences=differences,
         )
 
@@ -366,6 +400,33 @@ def locked(path: Path, descriptor: int) -> int:
         os.close(descriptor)
         raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another --out")
     return descriptor
+
+
+def checksum_of(pieces: Iterable[bytes | memoryview], most: int | None = None) -> tuple[int, int]:
+    """Return how many bytes there are, and their CRC-32.
+
+    Args:
+        pieces: the bytes, in order.
+        most: bytes after which to stop; None for all.
+
+    >>> checksum_of([b"some ", b"rows"]), checksum_of([b"some rows"]), checksum_of([b"some ", b"rows"], 4)
+    ((9, 2573217863), (9, 2573217863), (4, 3670968929))
+    """
+    length = checksum = 0
+    for piece in pieces:
+        counted = piece if most is None else piece[: most - length]
+        checksum = zlib.crc32(counted, checksum)
+        length += len(counted)
+        if length == most:
+            break
+    return length, checksum
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, a piece in memory at a time."""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -412,6 +473,9 @@ def _decoded(content: dict[str, Any]) -> Checkpoint:
         ),
         Changes(**content["changes"]) if content["changes"] else None,
         content["began"],
+        content["url"],
+        content["checksum"],
+        content["length"],
     )
 
 

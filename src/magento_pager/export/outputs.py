@@ -5,18 +5,23 @@ folder. What is in them is known elsewhere: the rows to the sinks, the checkpoin
 of it in itself, see `sqlite`.
 
 FILE.part takes the rows and FILE.checkpoint says how much of it counts. FILE itself appears in one step once all rows
-are in it and safe, so an unfinished output is never mistaken for a finished one. At whatever moment a process is
-killed, one of these is found:
+are in it and safe, so an unfinished output is never mistaken for a finished one. The checkpoint stays beside it, marked
+as finished: it says of which dump FILE is. At whatever moment a process is killed, one of these is found:
 
-    FILE.part   FILE.checkpoint   that is                     resuming
-    ---------   ---------------   -------------------------   -----------------------------------
-    none        none              not begun, or FILE is done  begins, or says that it is done
-    there       none              before the first page       begins
-    there       there             a walk on its way           cuts the part to the offset, goes on
-    none        of the end        behind the renaming         removes the checkpoint
+    FILE    FILE.part   FILE.checkpoint   that is                         resuming
+    -----   ---------   ---------------   -----------------------------   -----------------------------------
+    none    any         none              before the first page           begins
+    there   any         none              nobody knows of which dump      refuses
+    any     there       unfinished        a walk on its way               cuts the part to the offset, goes on
+    there   none        of the end        behind the renaming             does the rest
+    there   any         finished          done; a part is of a dump       says so, if the same is asked for and
+                                          before its first page           FILE has its length, or refuses
+    none    any         finished          done, and FILE taken away       begins
+
+With `overwrite` what is finished is replaced; its checkpoint holds until the first page of the new dump is safe.
 
 A folder takes the place of another in two steps, as no system does it in one: the old one is called FILE.part.old
-between them, and FILE is not there. Resuming does the rest.
+between them, and FILE is not there. Resuming does the rest. Packed text has FILE.part.tail, see `packed`.
 
 A dump holds a lock on its part. The system lifts it when the process ends, however it ends.
 """
@@ -24,20 +29,22 @@ A dump holds a lock on its part. The system lifts it when the process ends, howe
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.checkpoints import load, locked, refuse_changes, save, sync_folder
+from magento_pager.export.packed import PackedBody
 from magento_pager.export.parquet import FolderBody
-from magento_pager.export.sinks import ENDINGS, TextSink, read_text
+from magento_pager.export.sinks import ENDINGS, TextBody
 from magento_pager.export.sqlite import SqliteOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.sinks import Format, Layout, Sink
+    from magento_pager.export.sinks import FileSink, Format, Layout, Sink
     from magento_pager.walk.reading import Row
 
 
@@ -51,7 +58,7 @@ class Output(Protocol):
         path: what appears in the end.
         part: where rows go until then.
         saved: the checkpoint to go on from, which is safe; None to begin anew.
-        finished: True where nothing is left to be done but `settle`.
+        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
     """
 
     path: Path
@@ -100,7 +107,10 @@ class Output(Protocol):
         """Say that it is finished: all rows are in it."""
 
     def settle(self) -> None:
-        """Forget the checkpoint; the last step."""
+        """Mark the checkpoint as that of a finished dump; the last step."""
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a finished dump that something else remembers."""
 
     def close(self) -> None:
         """Let go of the part, and remove it where nothing in it counts."""
@@ -150,7 +160,7 @@ class Body(Protocol):
     """What is in a part, which is one file or a folder of them.
 
     Attributes:
-        unit: of its measure.
+        unit: of the sink's position.
     """
 
     unit: str
@@ -158,18 +168,24 @@ class Body(Protocol):
     def open(self, path: Path, create: int) -> int:
         """A descriptor of the part, to be locked."""
 
-    def measure(self, path: Path) -> int | None:
-        """How much there is, in the measure of the sink's position; None where there is nothing.
+    def length(self, path: Path) -> int | None:
+        """Its bytes on disk; None where there is nothing.
 
         Raises:
             ValueError: there is something else.
         """
 
-    def cut(self, path: Path, descriptor: int, offset: int) -> Sink:
-        """Throw away what is beyond an offset; the sink that goes on from there."""
+    def checksum(self, path: Path, offset: int | None = None) -> tuple[int, int]:
+        """How much there is, at most up to an offset, and the CRC-32 of that."""
 
-    def move(self, part: Path, path: Path, old: Path) -> None:
-        """Give a part its name; what has the name may be put aside for that, under another one."""
+    def cut(self, path: Path, descriptor: int, offset: int, checksum: int) -> FileSink:
+        """Throw away what is beyond an offset, whose `checksum` was asked for; the sink that goes on from there."""
+
+    def move(self, part: Path, path: Path) -> None:
+        """Give a part its name; what has the name may be put aside for that."""
+
+    def tidy(self, part: Path) -> None:
+        """Remove what is left beside a part that was given its name."""
 
     def remove(self, path: Path) -> None:
         """Remove a part, if it is there."""
@@ -178,41 +194,10 @@ class Body(Protocol):
         """The rows that were written from an offset on."""
 
 
-class TextBody:
-    """One file of text."""
-
-    unit = "bytes"
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-
-    def open(self, path: Path, create: int) -> int:
-        """Open the file."""
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | create, 0o666)
-
-    def measure(self, path: Path) -> int | None:
-        """Its bytes."""
-        if path.exists() and not path.is_file():
-            raise ValueError(f"{path} is no regular file; leave --out away and redirect standard output")
-        return path.stat().st_size if path.exists() else None
-
-    def cut(self, path: Path, descriptor: int, offset: int) -> Sink:  # noqa: ARG002  the descriptor is enough
-        """Truncate it."""
-        os.ftruncate(descriptor, offset)
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return TextSink(descriptor, self._layout, offset)
-
-    def move(self, part: Path, path: Path, old: Path) -> None:  # noqa: ARG002  no need to put anything aside
-        """Rename it, over what has the name."""
-        part.replace(path)
-
-    def remove(self, path: Path) -> None:
-        """Unlink it."""
-        path.unlink(missing_ok=True)
-
-    def read(self, path: Path, offset: int) -> Iterator[Row]:
-        """Its lines."""
-        return read_text(path, self._layout, offset)
+def _body(layout: Layout) -> Body:
+    if layout.format == "parquet":
+        return FolderBody(layout)
+    return PackedBody(layout) if layout.packed else TextBody(layout)
 
 
 class FileOutput:
@@ -235,19 +220,21 @@ class FileOutput:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.mark = self.path.with_name(self.path.name + ".checkpoint")
-        self._old = self.path.with_name(self.path.name + ".part.old")
-        self._body: Body = FolderBody(layout) if layout.format == "parquet" else TextBody(layout)
+        self._body = _body(layout)
         self._resume = resume
         self._overwrite = overwrite
         self._descriptor: int | None = None
-        self._sink: Sink | None = None
+        self._sink: FileSink | None = None
         self._latest: Checkpoint | None = None
         self.saved, self.finished = self._found()
+        if self.saved and not self.finished:
+            self._check(self.saved)
 
     @property
     def names(self) -> tuple[Path, ...]:
         """All names that are taken."""
-        return (self.path, self.part, self.mark, self._old)
+        beside = (self.part.with_name(self.part.name + ending) for ending in (".old", ".tail"))
+        return (self.path, self.part, self.mark, *beside)
 
     def begin(self, start: Checkpoint) -> tuple[Checkpoint, Sink]:
         """Take hold of the part, and cut it back to what counts."""
@@ -255,11 +242,12 @@ class FileOutput:
         self._descriptor = locked(self.part, self._body.open(self.part, 0 if before else os.O_CREAT))
         try:
             self.saved, self.finished = self._found()
-            refuse_changes(self.path, before, self.saved, start, finished=self.finished)
-            if self.saved is None:
+            refuse_changes(self.path, before, self.saved, start)
+            if self.saved is None and not self._is_of_a_finished_one():
                 self.mark.unlink(missing_ok=True)  # first: a checkpoint without its part would be refused
                 sync_folder(self.path)
-            self._sink = self._body.cut(self.part, self._descriptor, self.saved.offset if self.saved else 0)
+            counted = (self.saved.offset, self.saved.checksum) if self.saved else (0, 0)
+            self._sink = self._body.cut(self.part, self._descriptor, *counted)
         except BaseException:
             self.close()
             raise
@@ -285,26 +273,36 @@ class FileOutput:
             return
         if self.saved is None or latest.offset != self.saved.offset:
             self._sink.sync()
+        latest = replace(latest, checksum=self._sink.checksum)
         save(latest, self.mark)
-        self.saved = latest
+        self.saved = self._latest = latest
 
     def publish(self) -> None:
         """Give the file its name: all rows are in it."""
-        self._body.move(self.part, self.path, self._old)
+        if self._sink is None:
+            raise ValueError(f"{self.part} is not open")
+        self._sink.finish()
+        self._body.move(self.part, self.path)
         sync_folder(self.path)
-        self._body.remove(self._old)
+        self._body.tidy(self.part)
         self.finished = True
 
     def settle(self) -> None:
-        """Forget the checkpoint; the last step."""
-        self._body.remove(self._old)  # a kill may have left it
-        self.mark.unlink(missing_ok=True)  # another dump that resumed may have come first
+        """Mark the checkpoint as that of a finished dump; the last step."""
+        self._body.tidy(self.part)  # a kill may have left something
+        if self.saved and self.saved.length is None:
+            self.saved = replace(self.saved, length=self._body.length(self.path))
+            save(self.saved, self.mark, safe=False)  # the one before leads here again
+
+    def forget(self) -> None:
+        """Remove the checkpoint."""
+        self.mark.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the part file, and remove it where nothing in it counts."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            if self.saved is None:
+            if self.saved is None and (self._sink or not self._body.length(self.part)):
                 self._body.remove(self.part)
             os.close(descriptor)
 
@@ -313,26 +311,61 @@ class FileOutput:
         return self._body.read(self.part, offset)
 
     def _found(self) -> tuple[Checkpoint | None, bool]:
-        """The checkpoint to go on from, and whether nothing is left to be done."""
-        there, size = self._body.measure(self.path), self._body.measure(self.part)
-        if self.mark.exists() and self._resume:
-            saved = load(self.mark)
-            if saved.complete and not size and there == saved.offset:
-                return saved, True
-            if size is None or size < saved.offset:
-                found = "is missing" if size is None else f"has only {size} {self._body.unit}"
-                raise CheckpointMismatchError(
-                    f"{self.part} {found}, and its checkpoint counts {saved.offset}: rows are lost; put it back, or "
-                    "begin anew with --overwrite",
-                    differences=(f"{self.part} had {saved.offset} {self._body.unit} and now {found}",),
+        """The checkpoint to go on from, or of what is finished, and whether it is."""
+        there, length = self._body.length(self.path), self._body.length(self.part)
+        if self._overwrite and not self._resume:
+            return None, False
+        saved = load(self.mark) if self.mark.exists() else None
+        if saved and saved.length is None:  # unfinished
+            if not self._resume:
+                raise FileExistsError(
+                    f"{self.part} is an unfinished dump: go on with --resume, or throw it away with --overwrite"
                 )
+            renamed = saved.complete and not length and there is not None
+            if renamed and self._body.checksum(self.path) == (saved.offset, saved.checksum):
+                return saved, True
+            if length is None:
+                raise self._lost(saved, "is missing")
             return saved, False
-        if self.mark.exists() and not self._overwrite:
-            raise FileExistsError(
-                f"{self.part} is an unfinished dump: go on with --resume, or throw it away with --overwrite"
-            )
-        if there is not None and not self._overwrite:
-            if self._resume:
-                return None, True
+        if there is None or self._overwrite:
+            return None, False
+        if not self._resume:
             raise FileExistsError(f"{self.path} exists already; choose another name or allow it with --overwrite")
-        return None, False
+        if saved is None:
+            raise FileExistsError(
+                f"{self.path} is there, and no {self.mark.name} that says of which dump it is: choose another name, or "
+                "replace it with --overwrite"
+            )
+        if there != saved.length:
+            raise CheckpointMismatchError(
+                f"{self.path} has {there} bytes, and had {saved.length} when its dump was finished: choose another "
+                "name, or replace it with --overwrite",
+                differences=(f"{self.path} had {saved.length} bytes and now has {there}",),
+            )
+        return saved, True
+
+    def _check(self, saved: Checkpoint) -> None:
+        """Refuse a part that is not what its checkpoint counts, or no longer."""
+        count, checksum = self._body.checksum(self.part, saved.offset)
+        if count < saved.offset:
+            raise self._lost(saved, f"has only {count} {self._body.unit}")
+        if checksum != saved.checksum:
+            raise CheckpointMismatchError(
+                f"{self.part} was changed since its checkpoint was made: its checksum is wrong, so no row in it is "
+                "sure; put it back as it was, or begin anew with --overwrite",
+                differences=(f"{self.part} had the CRC-32 {saved.checksum:08x} and now has {checksum:08x}",),
+            )
+
+    def _lost(self, saved: Checkpoint, found: str) -> CheckpointMismatchError:
+        return CheckpointMismatchError(
+            f"{self.part} {found}, and its checkpoint counts {saved.offset}: rows are lost; put it back, or begin anew "
+            "with --overwrite",
+            differences=(f"{self.part} had {saved.offset} {self._body.unit} and now {found}",),
+        )
+
+    def _is_of_a_finished_one(self) -> bool:
+        """Whether the checkpoint is that of a finished output, which it describes until a page of a new one is safe."""
+        try:
+            return self.mark.exists() and load(self.mark).length is not None
+        except CheckpointMismatchError:
+            return False

@@ -18,10 +18,11 @@ import os
 import re
 import shutil
 import time
+import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.export.checkpoints import replace_file, sync_folder
+from magento_pager.export.checkpoints import checksum_of, pieces_of, replace_file, sync_folder
 from magento_pager.export.sinks import BATCH, plain, restored
 from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from magento_pager.export.sinks import Layout, Sink
+    from magento_pager.export.sinks import FileSink, Layout
     from magento_pager.lists import Kind
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
@@ -80,8 +81,9 @@ def parts(folder: Path) -> int:
 class ParquetSink:
     """Rows into part files. The position is the number of parts, the one that waits in memory included."""
 
-    def __init__(self, folder: Path, layout: Layout, position: int = 0) -> None:
-        """Go on with a folder that has so many parts."""
+    def __init__(self, folder: Path, layout: Layout, position: int = 0, checksum: int = 0) -> None:
+        """Go on with a folder that has so many parts, and with the CRC-32 of their bytes."""
+        self.checksum = checksum
         self._arrow = arrow()
         self._folder = folder
         self._layout = layout
@@ -124,9 +126,14 @@ class ParquetSink:
         if self._writer is not None:
             self._pack()
             self._writer.close()
-            replace_file(self._folder / part_name(self._written), self._stream.getbuffer())
+            data = self._stream.getbuffer()
+            replace_file(self._folder / part_name(self._written), data)
             self._written += 1
+            self.checksum = zlib.crc32(data, self.checksum)
             self._stream, self._writer, self._rows = BytesIO(), None, 0
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
 
     def _pack(self) -> None:
         """Make a row group of what is in memory."""
@@ -150,29 +157,39 @@ class FolderBody:
             path.mkdir(exist_ok=True)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def measure(self, path: Path) -> int | None:
-        """Its parts. A folder with anything else is not ours to replace."""
+    def length(self, path: Path) -> int | None:
+        """The bytes of its parts. A folder with anything else is not ours to replace."""
         if not path.exists():
             return None
         if not path.is_dir() or not all(PART.fullmatch(one.name) for one in path.iterdir()):
             raise ValueError(f"{path} is no folder of part files, which a dump as Parquet is; choose another --out")
-        return parts(path)
+        return sum(one.stat().st_size for one in path.iterdir())
 
-    def cut(self, path: Path, descriptor: int, offset: int) -> Sink:  # noqa: ARG002  the path is needed for names
+    def checksum(self, path: Path, offset: int | None = None) -> tuple[int, int]:
+        """How many parts there are, and the CRC-32 of their bytes, one part after the other."""
+        found = parts(path) if offset is None else min(offset, parts(path))
+        pieces = (piece for number in range(found) for piece in pieces_of(path / part_name(number)))
+        return found, checksum_of(pieces)[1]
+
+    def cut(self, path: Path, descriptor: int, offset: int, checksum: int) -> FileSink:  # noqa: ARG002  the path is needed for names
         """Remove later parts, and what was never finished."""
         counted = {part_name(number) for number in range(offset)}
         for one in sorted(path.iterdir()):
             if one.name not in counted:
                 one.unlink()
         sync_folder(path / part_name(0))
-        return ParquetSink(path, self._layout, offset)
+        return ParquetSink(path, self._layout, offset, checksum)
 
-    def move(self, part: Path, path: Path, old: Path) -> None:
+    def move(self, part: Path, path: Path) -> None:
         """Rename it, once what has the name is out of the way."""
-        self.remove(old)
+        self.tidy(part)
         if path.exists():
-            path.replace(old)
+            path.replace(_old(part))
         part.replace(path)
+
+    def tidy(self, part: Path) -> None:
+        """Remove what was put aside."""
+        self.remove(_old(part))
 
     def remove(self, path: Path) -> None:
         """Remove it with all that is in it."""
@@ -183,6 +200,11 @@ class FolderBody:
         """The rows of its parts."""
         # A position counts the part that waits, to which a later page was added.
         return read_parts(path, self._layout, max(0, offset - 1))
+
+
+def _old(part: Path) -> Path:
+    """What has the name is called that while a part takes its place."""
+    return part.with_name(part.name + ".old")
 
 
 def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:

@@ -1,15 +1,15 @@
 """Sinks, and the formats that are text: NDJSON and CSV, as they are or packed by gzip.
 
 What lives here: what a sink is, what is asked of an output, and how rows become text and text rows again. A sink does
-not know the output's names, nor when it is safe on a disk: that is `outputs`' work. Parquet and SQLite, which are no
-text, have modules of their own.
+not know the output's names, nor when it is safe on a disk: that is `outputs`' work. Packed files, Parquet and SQLite
+have modules of their own.
 
 - NDJSON: one object per line, in UTF-8. Typed, integers and decimals are numbers with all their digits and moments are
   texts as in RFC 3339, in UTC: `2023-10-01T04:52:26Z`.
 - CSV: RFC 4180, in UTF-8, with a header. Nothing at all is NULL and `""` is an empty text, as PostgreSQL has it. Lists
   and records are JSON. The columns are fixed before the first row, so those that are not declared go into the last one,
   `other_columns`, as a JSON object: nothing that a server sends is lost.
-- gzip: a member for each page, which is one stream to every reader, and can be cut back to the end of a page.
+- gzip: see `packed`; on standard output a member for each page, so that whoever reads has each page at once.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ import json
 import os
 import re
 import zlib
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from gzip import GzipFile
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import orjson
 
-from magento_pager.export.checkpoints import write_all
+from magento_pager.export.checkpoints import checksum_of, pieces_of, write_all
 from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
 from magento_pager.walk.reading import row_label
 
@@ -190,20 +188,37 @@ class Sink(Protocol):
         """
 
 
+class FileSink(Sink, Protocol):
+    """What takes rows for a file, or a folder of files."""
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the bytes up to the position, once they are safe."""
+
+    def finish(self) -> None:
+        """Write what ends the output, once all rows are taken and safe.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+
+
 class TextSink:
     """Rows as text, into an open file."""
 
     waiting = False
 
-    def __init__(self, descriptor: int, layout: Layout, position: int = 0) -> None:
+    def __init__(self, descriptor: int, layout: Layout, position: int = 0, checksum: int = 0) -> None:
         """Go on where a file stands.
 
         Args:
             descriptor: of the open file. Python's own layers would keep bytes back after a failure.
             layout: what is asked for.
             position: bytes that are in it.
+            checksum: their CRC-32.
         """
         self.position = position
+        self.checksum = checksum
         self._descriptor = descriptor
         self._layout = layout
         self._line = csv_lines(layout.header) if layout.format == "csv" else line
@@ -211,29 +226,83 @@ class TextSink:
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
         """Write the rows of one page; nothing is kept back."""
         misfits: list[Misfit] = []
-        written = 0
-        # An empty file is no gzip, and a CSV has a header even where there is no row.
-        if rows or self.position == 0:
-            packer = zlib.compressobj(wbits=31) if self._layout.packed else None  # with a header that knows no time
-            for data in self._texts(rows, misfits):
-                written += self._put(packer.compress(data) if packer else data)
-            written += self._put(packer.flush() if packer else b"")
-        self.position += written
+        position, checksum = self.position, self.checksum
+        texts = self._texts(rows, misfits)
+        for data in gzipped(texts) if self._layout.packed and (rows or not position) else texts:
+            write_all(self._descriptor, data)
+            position, checksum = position + len(data), zlib.crc32(data, checksum)
+        self.position, self.checksum = position, checksum
         return misfits
 
     def sync(self) -> None:
         """Make it safe."""
         os.fsync(self._descriptor)
 
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
     def _texts(self, rows: Sequence[Row], misfits: list[Misfit]) -> Iterator[bytes]:
-        if self.position == 0 and self._layout.format == "csv":
+        if self.position == 0 and self._layout.format == "csv":  # even where there is no row
             yield (",".join(map(cell, self._layout.header)) + LINE_END).encode()
         for start in range(0, len(rows), BATCH):
             yield b"".join(map(self._line, self._layout.values(rows[start : start + BATCH], misfits)))
 
-    def _put(self, data: bytes) -> int:
-        write_all(self._descriptor, data)
-        return len(data)
+
+class TextBody:
+    """One file of text."""
+
+    unit = "bytes"
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def open(self, path: Path, create: int) -> int:
+        """Open the file."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | create, 0o666)
+
+    def length(self, path: Path) -> int | None:
+        """Its bytes."""
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no regular file; leave --out away and redirect standard output")
+        return path.stat().st_size if path.exists() else None
+
+    def checksum(self, path: Path, offset: int | None = None) -> tuple[int, int]:
+        """How many bytes there are, and their CRC-32."""
+        return checksum_of(pieces_of(path), offset)
+
+    def cut(self, path: Path, descriptor: int, offset: int, checksum: int) -> TextSink:  # noqa: ARG002  the descriptor is enough
+        """Truncate it."""
+        os.ftruncate(descriptor, offset)
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return TextSink(descriptor, self._layout, offset, checksum)
+
+    def move(self, part: Path, path: Path) -> None:
+        """Rename it, over what has the name."""
+        part.replace(path)
+
+    def tidy(self, part: Path) -> None:
+        """Nothing is left."""
+
+    def remove(self, path: Path) -> None:
+        """Unlink it."""
+        path.unlink(missing_ok=True)
+
+    def read(self, path: Path, offset: int) -> Iterator[Row]:
+        """Its lines."""
+        return read_text(path, self._layout, offset)
+
+
+def gzipped(texts: Iterable[bytes]) -> Iterator[bytes]:
+    r"""Text as one member of gzip, with a header that knows no time.
+
+    >>> from gzip import decompress
+    >>> decompress(b"".join(gzipped([b"a row\n", b"another\n"])))
+    b'a row\nanother\n'
+    """
+    packer = zlib.compressobj(wbits=31)
+    for text in texts:
+        yield packer.compress(text)
+    yield packer.flush()
 
 
 def line(row: Row) -> bytes:
@@ -298,30 +367,38 @@ def _number(value: object) -> orjson.Fragment:
 
 
 def read_text(path: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
-    """The rows that a file holds from the end of a page on, as the server sent them or typed, as they were written.
-
-    What is null is left out, as where the server sent nothing.
+    """The rows that a file holds from the end of a page on; see `rows_in`.
 
     Args:
         path: the file.
         layout: how it was written.
-        start: bytes to leave out.
+        start: bytes of text to leave out.
     """
-    with ExitStack() as stack:
-        stream: Any = stack.enter_context(path.open("rb"))
+    with GzipFile(path) if layout.packed else path.open("rb") as stream:
         stream.seek(start)
-        if layout.packed:
-            stream = stack.enter_context(GzipFile(fileobj=stream))
-        if layout.format == "csv":
-            cells = csv_cells(stack.enter_context(TextIOWrapper(stream, "utf-8", newline="")))
-            header = [str(one) for one in next(cells, ())] if start == 0 else layout.header
-            rows: Iterator[Row] = (dict(zip(header, one, strict=True)) for one in cells)
-        elif layout.typed:
-            rows = (json.loads(one, parse_float=Decimal) for one in stream)
-        else:
-            rows = map(orjson.loads, stream)
-        for row in rows:
-            yield restored(row, layout)
+        yield from rows_in(stream, layout, headed=start == 0)
+
+
+def rows_in(lines: Iterable[bytes], layout: Layout, *, headed: bool) -> Iterator[Row]:
+    """The rows that lines hold, as the server sent them or typed, as they were written.
+
+    What is null is left out, as where the server sent nothing.
+
+    Args:
+        lines: each with its end.
+        layout: how they were written.
+        headed: the first line is the header, where the format has one.
+    """
+    if layout.format == "csv":
+        cells = csv_cells(line.decode() for line in lines)
+        header = [str(name) for name in next(cells, ())] if headed else layout.header
+        rows: Iterator[Row] = (dict(zip(header, values, strict=True)) for values in cells)
+    elif layout.typed:
+        rows = (json.loads(line, parse_float=Decimal) for line in lines)
+    else:
+        rows = map(orjson.loads, lines)
+    for row in rows:
+        yield restored(row, layout)
 
 
 def csv_cells(lines: Iterable[str]) -> Iterator[list[str | None]]:

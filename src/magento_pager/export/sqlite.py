@@ -164,12 +164,12 @@ class SqliteOutput:
         path: the database.
         part: the same; rows go nowhere else.
         saved: the checkpoint to go on from; None to begin anew.
-        finished: True where nothing is left to be done but `settle`.
+        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
 
     Raises:
         ValueError: what is there is no database; with `into_existing`, that holds no finished table of the list.
         FileExistsError: what is there may neither be gone on with nor be replaced.
-        CheckpointMismatchError: the checkpoint is damaged.
+        CheckpointMismatchError: the checkpoint or the database is damaged, or rows are missing in it.
     """
 
     def __init__(
@@ -192,6 +192,8 @@ class SqliteOutput:
         self._connection: sqlite3.Connection | None = None
         self._sink: TableSink | None = None
         self.saved, self.finished = self._found()
+        if self.saved and not self.finished:
+            self._check(self.saved)
 
     @property
     def names(self) -> tuple[Path, ...]:
@@ -209,7 +211,7 @@ class SqliteOutput:
         self._descriptor = locked(self.path, os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
         try:
             self.saved, self.finished = self._found()
-            refuse_changes(self.path, before, self.saved, start, finished=self.finished)
+            refuse_changes(self.path, before, self.saved, start)
             self._connection = connected(self.path)
             offset = self.saved.offset if self.saved else 0
             anew = self.saved is None and not self._into_existing
@@ -250,6 +252,9 @@ class SqliteOutput:
                 connection.execute(f"DELETE FROM {DUMPS} WHERE name = ?", (self._name,))  # noqa: S608  a constant
             else:
                 self._set("settled", self.saved)
+
+    def forget(self) -> None:
+        """Nothing is beside the database."""
 
     def close(self) -> None:
         """Let go of the database; a page that was not kept is not in it."""
@@ -304,22 +309,44 @@ class SqliteOutput:
             dumps = _dumps(connection)
             there = bool(columns_of(connection, self._entity))
         state, saved = dumps.get(self._name, ("", ""))
-        if self._into_existing and dumps.get(self._entity, ("unfinished", ""))[0] == "unfinished":
+        if self._into_existing and (not there or dumps.get(self._entity, ("unfinished", ""))[0] == "unfinished"):
             raise ValueError(f"{self.path} holds no finished {self._entity}: dump them first")
-        if self._resume and state in {"unfinished", "finished"}:
-            return decoded(saved.encode(), f"the checkpoint of {self._name} in {self.path}"), state == "finished"
-        if self._overwrite or not (state or there) or (self._into_existing and not state):
+        if state != "unfinished" and not there:
+            return None, False  # somebody dropped the table
+        if self._resume and (state in {"unfinished", "finished"} or (state == "settled" and not self._overwrite)):
+            return decoded(saved.encode(), f"the checkpoint of {self._name} in {self.path}"), state != "unfinished"
+        if self._overwrite or (self._into_existing and not state):
             return None, False
         if state == "unfinished":
             raise FileExistsError(
                 f"{self._name} in {self.path} is an unfinished dump: go on with --resume, or throw it away with "
                 "--overwrite"
             )
-        if self._resume and state == "settled":
-            return None, True
         raise FileExistsError(
             f"{self.path} has a table {self._entity} already; choose another name or replace it with --overwrite"
         )
+
+    def _check(self, saved: Checkpoint) -> None:
+        """Refuse a table that is damaged, or has other rows than its checkpoint counts."""
+        table, advice = named(self._entity), "put the database back as it was, or begin anew with --overwrite"
+        with as_os_error(self.path), closing(connected(self.path)) as connection:
+            keys = keys_of(connection, self._entity)
+            try:
+                (sound,) = connection.execute(f"PRAGMA quick_check({table})").fetchone() if keys else ("ok",)
+                count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] if keys else 0  # noqa: S608  quoted
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorname != "SQLITE_CORRUPT":
+                    raise
+                sound, count = str(error), 0
+        if sound != "ok":
+            raise CheckpointMismatchError(f"{self._entity} in {self.path} are damaged ({sound}): {advice}")
+        # Two rows with one number are one row of the table; an increment replaces rows.
+        if count != saved.counters.rows and keys in ([], [self._layout.schema.key]) and not self._into_existing:
+            raise CheckpointMismatchError(
+                f"{self._entity} in {self.path} have {count} rows, and their checkpoint counts {saved.counters.rows}: "
+                f"{advice}",
+                differences=(f"{self._entity} had {saved.counters.rows} rows and now have {count}",),
+            )
 
 
 def connected(path: Path) -> sqlite3.Connection:
