@@ -45,15 +45,14 @@ def members(path: Path) -> Iterator[tuple[bytes, int]]:
                 return
             unpacker, texts = zlib.decompressobj(wbits=31), []
             while not unpacker.eof:
+                if not data:
+                    return
                 try:
                     texts.append(unpacker.decompress(data))
                 except zlib.error:
                     return
-                end += len(data)
-                if not unpacker.eof and not (data := file.read(PIECE)):
-                    return
-            data = unpacker.unused_data
-            end -= len(data)
+                end += len(data) - len(unpacker.unused_data)
+                data = unpacker.unused_data or file.read(PIECE)
             yield b"".join(texts), end
 
 
