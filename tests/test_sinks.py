@@ -173,7 +173,7 @@ def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 @pytest.mark.parametrize("packed", [False, True])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     cuts=st.sets(st.integers(1, 29), max_size=4),
     others=st.sets(st.integers(1, 29), max_size=4),
