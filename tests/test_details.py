@@ -199,7 +199,7 @@ def test_a_recorded_order(samples: Path, web: responses.RequestsMock, flavour: s
     """What a live server answered for one order comes out the same in both flavours."""
     found = {}
     for one in ("rpc", "wsi"):
-        address = f"http://127.0.0.1/{one}/api/v2_soap/?wsdl=1"
+        address = f"http://127.0.0.1:8970/{one}/api/v2_soap/?wsdl=1"  # where it was recorded
         web.add(responses.GET, address, body=(samples / one / "wsdl.xml").read_bytes())
         connection = Connection(address, "demo", "demo-key")
         for name in ("login", "salesOrderInfo"):
