@@ -26,7 +26,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ListName: TypeAlias = Literal["orders", "invoices", "shipments", "creditmemos", "customers", "products"]
+ListName: TypeAlias = Literal[
+    "orders",
+    "invoices",
+    "shipments",
+    "creditmemos",
+    "customers",
+    "products",
+]
 """What users call the lists, in the library and on the command line."""
 Kind: TypeAlias = Literal["integer", "decimal", "datetime", "text"]
 """What a column holds."""
@@ -353,9 +360,15 @@ PRODUCTS = ListSpec(
     marks={"product_id": 1},
 )
 
-LISTS: dict[str, ListSpec] = {
-    spec.name: spec for spec in (ORDERS, INVOICES, SHIPMENTS, CREDITMEMOS, CUSTOMERS, PRODUCTS)
-}
+_SPECS: tuple[ListSpec, ...] = (
+    ORDERS,
+    INVOICES,
+    SHIPMENTS,
+    CREDITMEMOS,
+    CUSTOMERS,
+    PRODUCTS,
+)
+LISTS: dict[str, ListSpec] = {spec.name: spec for spec in _SPECS}
 """The lists by name."""
 
 

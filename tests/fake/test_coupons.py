@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import xmlrpc.client
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -25,38 +23,16 @@ from clients import client, envelope, filters
 from conftest import SPOKEN
 from lxml import etree
 from mariadb_server import running_mariadb
+from seventh import size, with_coupons
 
-import magento_pager
 from magento_pager.fake.profiles import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from magento_pager.fake.profiles import Flavour
 
-PACKAGE = Path(magento_pager.__file__).parent
-LISTING = '''
-    Listing(
-        name="coupons",
-        operation="salesCouponList",
-        table=tables.table(
-            "sales_coupon",
-            "code updated_at",
-            ints="entity_id rule_id usage_limit times_used is_primary",
-            decimals="discount_amount",
-            times="created_at updated_at",
-            texts="code description",
-        ),
-        fields=optional_fields("""
-coupon_id:int code rule_id times_used is_primary discount_amount created_at updated_at description gift_message
-"""),
-    ),
-'''
-RECIPE = """
-    "coupons": Recipe(
-        {**_DATED, "code": "'SAVE' || id", "discount_amount": "goods", "times_used": "a % 9"}, {"rule_id": 1}, (1, 4)
-    ),
-"""
 LATER = """
         since=(1, 7, 0, 0),
         details=(operation("salesCouponInfo", "sessionId couponId:int", "result:salesCouponEntity"),),
@@ -196,22 +172,6 @@ def _pair(key: str, value: str) -> str:
     return f"<key>{key}</key><value>{escape(value)}</value>"
 
 
-def with_coupons(folder: Path, more: str = "") -> Path:
-    """Copy the sources and add the list where the others are: a `Listing`, and a `Recipe`."""
-    copy = folder / "src"
-    shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
-    listing = LISTING.removesuffix("    ),\n") + more.lstrip("\n") + "    ),\n"
-    for name, end, lines in (
-        ("lists.py", ")\n\nLISTINGS: ", listing),
-        ("data.py", '}\n"""The recipe of each list\'s own table."""', RECIPE),
-    ):
-        path = copy / "magento_pager" / "fake" / name
-        text = path.read_text(encoding="utf-8")
-        assert text.count(end) == 1
-        path.write_text(text.replace(end, lines.lstrip("\n") + end), encoding="utf-8")
-    return copy
-
-
 @contextmanager
 def served(sources: Path, *options: str) -> Iterator[Served]:
     """A shop of these sources, run by the command line."""
@@ -251,7 +211,7 @@ def shop(sources: Path, rows: Path) -> Iterator[Served]:
 
 def test_it_takes_twenty_lines() -> None:
     """All that the embedded shop is told of a list fits on one screen."""
-    assert len([line for line in f"{LISTING}{RECIPE}".splitlines() if line]) <= 20
+    assert 0 < size(of="/fake/") <= 20
 
 
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
