@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from magento_pager import Condition
+    from magento_pager.fake.profiles import Flavour
     from magento_pager.walk.reading import Row
 
 SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")
@@ -377,6 +378,24 @@ def test_the_report_says_what_was_dumped(
     assert "different: " in err
     assert run([*verifying[:3], *bounds, "--where", "store_id:eq:1"]) == 0
     assert "the file's own time" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("before", "after"), [("rpc", "wsi"), ("wsi", "rpc")])
+@pytest.mark.parametrize("name", ["customers", "products"])
+def test_both_flavours_agree_about_empty_texts(
+    dumped: Callable[..., list[str]], shop: Shop, name: str, before: Flavour, after: Flavour
+) -> None:
+    """Up to 1.7 too, where WS-I sends the same for an empty name of a product and for none."""
+    first, second, *_ = shop.database.ids(name)
+    empty = "firstname" if name == "customers" else "name"
+    shop.database.update(name, first, {empty: ""})
+    shop.set_profile("1.7.0.2", flavour=before)
+    columns = ["--columns", f"{name[:-1]}_id,{empty}"]
+    verifying = dumped(name, "rows.ndjson", *columns)
+    shop.set_profile("1.7.0.2", flavour=after)
+    assert run(verifying) == 0
+    shop.database.update(name, second, {empty: ""})
+    assert run(verifying) == 1
 
 
 def test_rows_that_cannot_be_told_apart(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:

@@ -88,6 +88,7 @@ class ListSpec:
         columns: those of its rows, each with its kind, in the order of the WSDL. Others are text.
         record: the call that gives a row's record in full; None where there is none.
         nested: columns, of rows or of records, that are lists or records themselves.
+        required: columns of rows that WS-I requires: up to 1.7 it sends the same for an empty text and for NULL.
         flat: True for a sales list kept in one table since 1.4.1, where `main_table.entity_id` also names the key;
             False for customers and products, whose key has no second name from 1.7.0.1 on.
         identity: another column that no two rows share, for lists whose rows carry no id on some servers; else None.
@@ -107,6 +108,7 @@ class ListSpec:
     columns: Mapping[str, Kind]
     record: RecordCall | None = None
     nested: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
     flat: bool = True
     identity: str | None = None
     since: str | None = None
@@ -353,6 +355,7 @@ PRODUCTS = ListSpec(
         arguments=("0", None, "id"),  # of no store, all attributes, and by id: it could be the SKU of another product
         share=frozenset({"simple", "virtual", "downloadable", "grouped", "bundle"}),  # not: configurable, see `details`
     ),
+    required=frozenset({"product_id", "sku", "name", "set", "type", "category_ids", "website_ids"}),
     nested=frozenset({"category_ids", "website_ids", "categories", "websites", "tier_price", "additional_attributes"}),
     flat=False,
     spellings={"type": "type_id", "set": "attribute_set_id"},  # rows and filters call these two differently

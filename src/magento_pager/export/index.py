@@ -100,8 +100,15 @@ class Index:
         return str(row[identity])
 
     def digest_of(self, row: Row) -> bytes:
-        """The digest of a row of the output, of what can be compared."""
-        content = {name: value for name, value in row.items() if value is not None and self._comparable(name)}
+        """Return the digest of a row of the output, of what can be compared.
+
+        An empty text and nothing are one where a shop may send the same for both, so that both flavours agree.
+        """
+        content = {
+            name: value
+            for name, value in row.items()
+            if value is not None and self._comparable(name) and (value != "" or name not in self._schema.required)
+        }
         return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
     def digest_of_sent(self, row: Row) -> bytes:
