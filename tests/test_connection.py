@@ -370,6 +370,43 @@ def test_a_list_is_a_source(shop_of: Callable[[str, str], Shop]) -> None:
         assert "Connection to" in repr(source)
 
 
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_lists_of_products_that_are_lost(flavour: Flavour) -> None:
+    """Magento 1.9.3.0 sends no ids of categories and websites: in WS-I that looks as if there were none."""
+    with Shop(profile="1.8.1.0", flavour=flavour, orders=60, nested_arrays_lost=True) as shop:
+        with (
+            connect(shop.url, shop.user, shop.key) as pager,
+            pytest.raises(MalformedReplyError, match=r"bug of Magento 1\.9\.3\.0"),
+        ):
+            list(pager.products(patience=0.0))
+        shop.change(nested_arrays_lost=False)
+        shop.clear_log()
+        with connect(shop.url, shop.user, shop.key) as pager:
+            assert len(list(pager.products(patience=0.0))) == len(list(shop.database.ids("products")))
+        assert "catalogProductInfo" not in operations(shop)  # one list that came is enough
+
+
+def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Their records say the same; and where the shop gives none, a product without lists is no reason to stop."""
+    shop.set_profile("1.8.1.0", flavour="wsi")
+    for number in shop.database.ids("products"):
+        shop.database.update("products", number, {"category_ids": "", "website_ids": ""})
+    window = [Condition("entity_id", "lteq", "40")]
+    with closing(Connection(shop.url, shop.user, shop.key)) as connection:
+        rows = list(connection.rows(PRODUCTS, window))
+        assert rows
+        assert all(row.keys().isdisjoint({"category_ids", "website_ids"}) for row in rows)
+        assert operations(shop)[-1] == "catalogProductInfo"
+        shop.database.delete("products", int(rows[-1]["product_id"]))
+        asked = iter(connection.rows(PRODUCTS, window))
+        last = next(asked)
+        for last in asked:
+            if last["product_id"] == rows[-2]["product_id"]:
+                shop.database.delete("products", int(last["product_id"]))
+        assert last == rows[-2]
+    assert "cannot be told: catalogProductInfo: fault 101" in caplog.text
+
+
 def test_leaving_a_list_early(shop: Shop) -> None:
     """Who closes the generator of rows hangs up; the next call works."""
     with connection_to(shop) as connection:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from magento_pager import ListName, Page, Pager, Paginator
     from magento_pager.fake.api import Answer, Context
+    from magento_pager.fake.profiles import Flavour
     from magento_pager.walk.reading import Row
 
 CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
@@ -171,6 +172,25 @@ def test_both_ways_give_the_same_rows(
         assert row.items() <= more.items()
         assert len(more) > len(row)
         assert all(value is not None for value in more.values())
+
+
+@pytest.mark.parametrize(("version", "flavour"), SPOKEN)
+def test_an_empty_text_is_kept(tmp_path: Path, version: str, flavour: Flavour) -> None:
+    """In rows, in records in full by both ways, and in files, on every version: it is no NULL."""
+    with Shop(profile=version, flavour=flavour, orders=20) as shop:
+        empty, null, *_ = sorted(shop.database.ids("orders"))
+        for number, text in ((empty, ""), (null, None)):
+            shop.database.update("orders", number, {"customer_firstname": text})
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            found = [list(pager.orders(last=null)), list(in_full(pager, last=null))]
+            shop.change(no_xmlrpc=True)
+            found.append(list(in_full(pager, last=null)))
+        out = tmp_path / "rows.csv"
+        asking = ["--url", shop.url, "--user", shop.user, "--key", shop.key, "--columns", "order_id,customer_firstname"]
+        assert run(["dump", "--out", str(out), "--last", str(null), *asking]) == 0
+    for rows in found:
+        assert [row.get("customer_firstname") for row in rows] == ["", None]
+    assert out.read_text().splitlines()[1:] == [f'{empty},""', f"{null},"]
 
 
 def test_an_order_in_full(shop_of: Callable[[str, str], Shop]) -> None:

@@ -24,9 +24,10 @@ from magento_pager.shop.decoding import (
     decode,
     decode_record,
     decode_small,
+    is_list,
     plain,
 )
-from magento_pager.shop.failures import BY_CODE, excerpt, fault_error, status_error, without_rows
+from magento_pager.shop.failures import BY_CODE, LostListError, excerpt, fault_error, status_error, without_rows
 from magento_pager.shop.origins import origin
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy
@@ -34,7 +35,7 @@ from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl
 from magento_pager.walk.reading import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from lxml.etree import _Element as Element
     from tenacity import RetryCallState
@@ -98,6 +99,7 @@ class Connection:
         self.characters_removed = 0
         self.server_date: str | None = None
         self.tells_empty = False
+        self._lists_come = False  # a row came with a list inside it: lists are not lost
         try:
             self._wsdl = self._patiently(lambda: self._found(candidates))
             self._check_address(self._wsdl)
@@ -353,9 +355,38 @@ class Connection:
         with self._post(wsdl, spec.operation, request) as reply:
             pieces = without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
             try:
-                yield from decode(pieces, shape, forms)
+                rows = decode(pieces, shape, forms)
+                lists = [name for name in shape.row.required if is_list(shape.row.fields[name])]
+                yield from self._with_lists(rows, lists, spec) if lists and not self._lists_come else rows
             finally:
                 self._received(reply.bytes)
+
+    def _with_lists(self, rows: Iterable[Row], lists: Sequence[str], spec: ListSpec) -> Generator[Row]:
+        """Rows as they come; an error where the lists inside them were lost.
+
+        In WS-I a list of ids that Magento 1.9.3.0 lost looks like an empty one. Where no product of a reply has one,
+        the record of the last tells: in records that version keeps lists of ids.
+
+        Args:
+            rows: of one reply.
+            lists: the fields of a row that are lists, and required: those of products.
+            spec: the list.
+        """
+        row: Row | None = None
+        for row in rows:
+            self._lists_come = self._lists_come or any(row.get(name) for name in lists)
+            yield row
+        if row is None or self._lists_come or spec.record is None:
+            return
+        try:
+            record = self.record(spec.record.soap, row[spec.record.key], right=spec.record.right)
+        except LostListError:
+            raise
+        except RemoteError as error:
+            log.warning("%s: whether the lists in its rows are lost cannot be told: %s", spec.operation, error)
+            return
+        if any(record.get(name) for name in (*lists, "categories", "websites")):
+            raise LostListError(spec.operation, f"<{'> and <'.join(sorted(lists))}> came empty, but not in records")
 
     def _received(self, count: int) -> None:
         with self._counting:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import Meaning, excerpt, is_page, lost_list, meaning_of_words
+from magento_pager.shop.failures import LostListError, Meaning, excerpt, is_page, meaning_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -277,6 +277,11 @@ def parsed_small(body: bytes, operation: str) -> Element:
         raise _malformed(operation, error, whole=_is_whole(body)) from None
 
 
+def is_list(shape: Shape) -> bool:
+    """Return True for a list in either flavour: an array of RPC, or a record of one repeated field."""
+    return isinstance(shape, Array) or (isinstance(shape, Struct) and shape.repeated == shape.fields.keys())
+
+
 def plain(element: Element) -> Any:
     """A short reply's value: the text of an element, or its children by tag.
 
@@ -324,7 +329,7 @@ class _Values:
             return self._fields(element, shape)
         if element.attrib:
             if len(element) == 0 and ARRAY_TYPE not in element.attrib:
-                raise lost_list(self.operation, f"<{element.tag}> came without a length")
+                raise LostListError(self.operation, f"<{element.tag}> came without a length")
             self._check_length(element, len(element))
         values = (self._item(child, shape.item) for child in element)
         return [value for value in values if value is not None]
@@ -333,7 +338,7 @@ class _Values:
         """The value of what stands in an array: never a record without any field."""
         value = self.value(element, shape)
         if isinstance(shape, Struct) and not shape.repeated and len(element) == 0 and element.get(NIL) not in TRUE:
-            raise lost_list(self.operation, f"a list holds an empty <{element.tag}>")
+            raise LostListError(self.operation, f"a list holds an empty <{element.tag}>")
         return value
 
     def _text(self, element: Element, shape: Leaf, *, optional: bool) -> str | None:

@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.connection import ListSource
-from magento_pager.shop.decoding import Array, Leaf, Struct
-from magento_pager.shop.failures import fault_error, lost_list
+from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
+from magento_pager.shop.failures import LostListError, fault_error
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader
@@ -109,7 +109,7 @@ def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
     """
     if isinstance(promised, Array):
         return _fitted_list(value, promised.item, tells_empty=tells_empty)
-    if isinstance(promised, Struct) and promised.repeated == promised.fields.keys():  # how WS-I declares a list
+    if isinstance(promised, Struct) and is_list(promised):
         ((name, item),) = promised.fields.items()
         inner = value[name] if isinstance(value, Mapping) and value.keys() == {name} else value
         return _fitted_list(inner, item, tells_empty=tells_empty)
@@ -140,7 +140,7 @@ def _fitted_list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:
 def _misfit(value: Any, promised: str) -> MalformedReplyError:
     """What a single value means where a list or a record is promised."""
     if value == "Array":  # which is what PHP makes of one
-        return lost_list("XML-RPC", f"the text 'Array' came instead of a {promised}")
+        return LostListError("XML-RPC", f"the text 'Array' came instead of a {promised}")
     return MalformedReplyError(f"a {type(value).__name__} came instead of a {promised}", remedy="isolate")
 
 

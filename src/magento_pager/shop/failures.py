@@ -189,24 +189,28 @@ def status_error(status: int, what: str, said: str, pause: float = 0.0) -> Trans
     )
 
 
-def lost_list(operation: str, evidence: str) -> MalformedReplyError:
-    """Return the error for what Magento 1.9.3.0 makes of an array inside an array: the text "Array".
+class LostListError(MalformedReplyError):
+    """What Magento 1.9.3.0 makes of an array inside an array: the text "Array".
 
     PHP then writes that text as a list without a length, or as a record without a field.
 
-    Args:
-        operation: what was called.
-        evidence: what came.
-
-    >>> print(lost_list("catalogProductList", "<category_ids> came as no list"))  # doctest: +ELLIPSIS
-    catalogProductList: <category_ids> came as no list: the bug of Magento 1.9.3.0, ... update the shop to 1.9.3.1...
+    >>> print(LostListError("catalogProductList", "<category_ids> came without a length"))  # doctest: +ELLIPSIS
+    catalogProductList: <category_ids> came without a length: the bug of Magento 1.9.3.0, ... update the shop to ...
     """
-    return MalformedReplyError(
-        f"{operation}: {evidence}: the bug of Magento 1.9.3.0, which turns every list inside a reply into the text "
-        "'Array': update the shop to 1.9.3.1 or later, or patch processingMethodResult in "
-        "app/code/core/Mage/Api/Model/Server/Handler/Abstract.php as 1.9.3.1 has it",
-        remedy="stop",
-    )
+
+    def __init__(self, operation: str, evidence: str) -> None:
+        """Say what is wrong with the shop.
+
+        Args:
+            operation: what was called.
+            evidence: what came.
+        """
+        super().__init__(
+            f"{operation}: {evidence}: the bug of Magento 1.9.3.0, which turns every list inside a reply into the text "
+            "'Array': update the shop to 1.9.3.1 or later, or patch processingMethodResult in "
+            "app/code/core/Mage/Api/Model/Server/Handler/Abstract.php as 1.9.3.1 has it",
+            remedy="stop",
+        )
 
 
 _WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "again", "isolate": "stop"}
