@@ -433,6 +433,7 @@ def test_a_row_that_nobody_can_read_is_not_missing(tmp_path: Path, monkeypatch: 
         ({"complete": False}, "is not complete"),
         ({"asked": {"since": "2024-01-01T00:00:00+00:00"}}, "holds only what changed since"),
         ({"digests": None}, "that is no report of a dump"),
+        ({"asked": {"entity": "orders"}}, "of a dump of orders, and rows.ndjson holds customers"),
     ],
 )
 def test_reports_that_cannot_be_gone_by(

@@ -267,13 +267,17 @@ def verify(
     Raises:
         FileNotFoundError: there is no such output or report.
         ValueError: the output is none of ours, its list cannot be seen, its rows cannot be told apart, the report is
-            none or of a dump that is not whole; or an option that cannot be right.
+            none, of another list or of a dump that is not whole; or an option that cannot be right.
         PagerError: the shop could not be asked to the end.
     """
     if sample is not None and not 0 < sample <= 1:
         raise ValueError(f"a sample is more than 0 and at most 1 of all, not {sample}")
     file = path if isinstance(path, Stored) else stored(path, name)
     origin = report if isinstance(report, Origin) else Origin.of(report, file.path)
+    if (reported := origin.asked.get("entity", file.entity)) != file.entity:
+        raise ValueError(
+            f"the report is of a dump of {reported}, and {file.path} holds {file.entity}: give its own report"
+        )
     of_dump: dict[str, Any] = {part: origin.asked[part] for part in ("first", "last") if part in origin.asked}
     of_dump["where"] = [Condition.parse(text) for text in origin.asked.get("where", ())]
     given = {part: value for part, value in (("where", where), ("first", first), ("last", last)) if value is not None}
