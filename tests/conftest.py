@@ -40,6 +40,15 @@ settings.register_profile("steady", deadline=None)  # a busy machine is no failu
 settings.load_profile("steady")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return over how many processes a run is spread: whole tiers over the cores, at most four; chosen files over none.
+
+    Each process starts servers of its own, and a container may see more cores than it has.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.capture != "no"
+    return min(4, os.cpu_count() or 1) if whole else 0
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark `slow` what the quick tier leaves out of a test marked `sampled`."""

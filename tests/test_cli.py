@@ -140,6 +140,14 @@ def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
     assert "bot protection" in report["error"]
 
 
+def test_without_a_command_the_help_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """A script that forgot the command fails, whatever the version of click."""
+    assert run([]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: magento-pager [OPTIONS] COMMAND [ARGS]...")
+
+
 MISTAKES = [
     (["dmp"], 2, "Did you mean 'dump'?"),
     (["dump", "quotes"], 2, "'orders', 'invoices'"),

@@ -49,6 +49,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(?P<language>\w*)(?P<options>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDED = "--8<--"  # a file of the checkout, which other tests run
+FIRST_READ = (ROOT / "README.md", DOCS / "tutorial.md")
 INSTALLING = ("python3 -m venv", ".venv/bin/", "pip install")
 
 
@@ -111,7 +112,7 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", pages(), ids=name_of)
+@pytest.mark.parametrize("page", [one if one in FIRST_READ else slow(one) for one in pages()], ids=name_of)
 def test_what_a_page_shows_runs(
     page: Path, shop_of: Callable[[str, str], Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

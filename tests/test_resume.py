@@ -38,7 +38,9 @@ SCRIPT = Path(__file__).with_name("mortal.py")
 KILLED = -signal.SIGKILL
 STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 14
 STEPS_OF_OTHER_PAGES = {"csv.gz": 16, "parquet": 12, "db": 5}
-PARTS, PARTS_TO_END = 12, 6  # what is killed at steps a part, a part + PARTS and so on
+PARTS = 12
+EVERY_PART = sorted(range(PARTS), key=lambda part: part % 5)
+"""What is killed at steps a part, a part + PARTS and so on; the first few parts are far apart."""
 COST = {"calls", "empty_calls", "bytes", "seconds", "began"}
 """What a report says of the price, which an interruption raises, and of the hour."""
 
@@ -184,7 +186,7 @@ KILLED_FORMATS = [
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("part", slow_after(3, sorted(range(PARTS), key=lambda part: part % 5)))
+@pytest.mark.parametrize("part", slow_after(3, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_of_every_page_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
@@ -213,7 +215,7 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("part", range(PARTS_TO_END))
+@pytest.mark.parametrize("part", slow_after(3, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_to_the_end_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
@@ -223,7 +225,7 @@ def test_killed_at_every_step_to_the_end_nothing_differs(
     expected = uninterrupted(files, mortal, **SMALL)
     steps = mortal(*files.command, **SMALL)["steps"]
     named: set[bool] = set()
-    for die_at in range(steps - STEPS_TO_END + part, steps + 1, PARTS_TO_END):
+    for die_at in range(steps - STEPS_TO_END + part, steps + 1, PARTS):
         files.clear()
         assert mortal(*files.command, die_at=die_at, **SMALL)["status"] == KILLED
         for again in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
