@@ -89,6 +89,7 @@ def test_what_is_saved_is_what_is_loaded(
         url=shop,
         checksum=numbers[0],
         length=numbers[1],
+        details={"way": shop, "why": None},
     )
     save(checkpoint, path)
     assert load(path) == checkpoint

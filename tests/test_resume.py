@@ -318,6 +318,16 @@ def test_resuming_what_is_finished_says_so(
     assert shop.log == ()
 
 
+def test_the_report_says_again_how_records_in_full_came(shop: Shop, files_of: Callable[..., Files]) -> None:
+    """Though nothing is asked that would tell."""
+    files = files_of(shop, "orders", "--last", "10", "--details")
+    assert run([*files.command]) == 0
+    report = files.report()
+    assert report["details"]["way"] == "xml-rpc"
+    assert run([*files.command, "--resume"]) == 0
+    assert files.report() == report
+
+
 def test_what_was_left_out_is_named_again(files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]) -> None:
     """With the exit status of the first time."""
     with Shop(orders=60, profile="1.8.1.0", duplicate_address={7}) as shop:

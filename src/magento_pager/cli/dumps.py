@@ -17,7 +17,7 @@ from magento_pager.cli.shops import connected, shop_options
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from magento_pager.export.checkpoints import Checkpoint, Fingerprint
@@ -139,7 +139,7 @@ def dump(entity: ListName, **options: Any) -> None:
                     account.found_finished(account.asked(account.shop(pager)))
                     return
                 paginator = _paginator(pager, entity, options, run.since)
-                dumping = _dumping(pager, paginator, account.begun(pager, paginator), output, layout)
+                dumping = _dumping(pager, paginator, account, output, layout)
                 late = _late(paginator, dumping, output, options["lookback"])
                 warn_of_clocks(options, state, pager)
             with progress(entity, dumping, paginator) as shown:
@@ -225,11 +225,12 @@ def _output(layout: Layout, options: dict[str, Any], run: Run | None = None) -> 
         yield output
 
 
-def _dumping(pager: Pager, paginator: Paginator, start: Checkpoint, output: Output | None, layout: Layout) -> Dump:
+def _dumping(pager: Pager, paginator: Paginator, account: _Account, output: Output | None, layout: Layout) -> Dump:
     """What takes the pages: a file, from where its checkpoint stands, or standard output."""
     from magento_pager.export.dumping import Dump
     from magento_pager.export.sinks import TextSink
 
+    start = account.begun(pager, paginator)
     checkpoint, sink = output.begin(start) if output else (start, TextSink(sys.stdout.fileno(), layout))
     return Dump(
         checkpoint,
@@ -238,6 +239,7 @@ def _dumping(pager: Pager, paginator: Paginator, start: Checkpoint, output: Outp
         id_field=paginator.id_field,
         identity_field=paginator.identity_field,
         received=lambda: pager.connection.bytes_received,
+        details=account.details,
     )
 
 
@@ -295,6 +297,10 @@ class _Account:
         """Look at the rows of a page when they come."""
         if self._newest is not None:
             self._newest.add(page.rows)
+
+    def details(self) -> Mapping[str, str | None] | None:
+        """The way by which records in full come in this run, or came in the last one."""
+        return self._details.as_json() if self._details else self.checkpoint.details
 
     @property
     def knows_all_that_was_asked(self) -> bool:
@@ -373,8 +379,7 @@ class _Account:
 
         if self._options["report"]:
             path = Path(self._options["report"])
-            details = None if self._details is None else self._details.as_json()
-            report = Report(self.checkpoint, complete=complete, error=error, details=details)
+            report = Report(self.checkpoint, complete=complete, error=error, details=self.details())
             text = json.dumps(report.as_json(), indent=2) + "\n"
             if path.exists() and not path.is_file():
                 path.write_text(text, encoding="utf-8")  # a pipe, or a terminal

@@ -26,7 +26,7 @@ from magento_pager.walk.ranges import IdRange, read_id
 from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from magento_pager.walk.reading import Row
@@ -173,6 +173,7 @@ class Checkpoint:
             shop, and need not ask that shop where its calls go.
         checksum: CRC-32 of the bytes that count, against accidents and not against attackers; 0 in a database. No part
             of what makes two checkpoints equal: it is known only once the bytes are safe.
+        details: the way by which records in full came last, and why it is no faster one; None without them.
         length: bytes of the finished output on disk; None as long as it is not finished, and in a database.
     """
 
@@ -191,6 +192,7 @@ class Checkpoint:
     url: str = ""
     checksum: int = field(default=0, compare=False)
     length: int | None = None
+    details: Mapping[str, str | None] | None = None
 
     @property
     def complete(self) -> bool:
@@ -476,6 +478,7 @@ def _decoded(content: dict[str, Any]) -> Checkpoint:
         content["url"],
         content["checksum"],
         content["length"],
+        content["details"],
     )
 
 

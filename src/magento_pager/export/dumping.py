@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from magento_pager.walk.reading import row_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Mapping
 
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.sinks import Sink
@@ -35,6 +35,7 @@ class Dump:
         id_field: str,
         identity_field: str | None = None,
         received: Callable[[], int] = lambda: 0,
+        details: Callable[[], Mapping[str, str | None] | None] = lambda: None,
         keep: Callable[[Checkpoint], None] = lambda _: None,
     ) -> None:
         """Go on from a checkpoint.
@@ -45,6 +46,7 @@ class Dump:
             id_field: what rows call the key.
             identity_field: another field that no two rows share, where rows may carry no id.
             received: says how many bytes came from the server so far.
+            details: says by which way records in full come.
             keep: makes safe what the sink took, and the checkpoint.
         """
         self.checkpoint = start
@@ -52,6 +54,7 @@ class Dump:
         self._id_field = id_field
         self._identity_field = identity_field
         self._received = received
+        self._details = details
         self._keep = keep
         self._began = time.monotonic() - start.counters.seconds
         self._bytes_before = start.counters.bytes - received()
@@ -93,7 +96,7 @@ class Dump:
             bytes=self._bytes_before + self._received(),
             seconds=round(time.monotonic() - self._began, 3),
         )
-        checkpoint = replace(checkpoint, counters=counters)
+        checkpoint = replace(checkpoint, counters=counters, details=self._details())
         self._keep(checkpoint)
         self.checkpoint = checkpoint
         return checkpoint

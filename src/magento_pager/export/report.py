@@ -19,7 +19,7 @@ class Report:
         checkpoint: what is safe.
         complete: True once every id asked for was covered and the output has its name.
         error: what stopped the dump, or None.
-        details: the way by which records in full came in this run, and why it is no faster one; None without them.
+        details: the way by which records in full came last, and why it is no faster one; None without them.
     """
 
     checkpoint: Checkpoint
