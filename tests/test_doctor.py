@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,9 @@ from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from magento_pager.lists import ListName
 
 
 @pytest.mark.parametrize(
@@ -117,3 +121,92 @@ def test_the_command(shop_of: Callable[[str, str], Shop], capfd: pytest.CaptureF
     assert "wrong-key-of-mine" not in out
     assert run(["doctor", "--url", "http://shop.example", "--user", "a", "--key", "b"]) == 1
     assert "plain http" in capfd.readouterr().out
+
+
+SKIPPED = "have no increment_id: dump skips them by name and exits with status 3"
+STOPS = f"{SKIPPED}, or stops where 20 of them follow one another"
+DELIVERED = "have no increment_id: dump delivers them; with --details it skips them by name and exits with status 3"
+
+
+@dataclass
+class Numberless:
+    """A shop with rows that have no number, and what becomes of that.
+
+    Attributes:
+        name: the list.
+        count: of those rows.
+        advice: what `doctor` says, or how that begins.
+        status: that `dump` exits with.
+        version: of the shop.
+        flavour: of the shop.
+    """
+
+    name: ListName
+    count: int
+    advice: str
+    status: int
+    version: str = "20.0.20"
+    flavour: str = "rpc"
+
+
+NUMBERLESS = [
+    Numberless("shipments", 1, f"1 row(s) {SKIPPED}; give them", 3),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, flavour="wsi"),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.4.1.1"),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.7.0.2", flavour="wsi"),
+    Numberless("invoices", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.6.2.0"),
+    Numberless("shipments", 25, f"25 row(s) {STOPS}; give them", 1),
+    Numberless("shipments", 120, f"more than 100 rows {STOPS}; give them", 1),
+    Numberless("invoices", 2, f"2 row(s) {DELIVERED}; give them", 0),
+    Numberless("creditmemos", 2, "", 0),
+    Numberless("shipments", 0, "", 0),
+]
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("case", NUMBERLESS, ids=str)
+def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
+    """Where rows are told apart by it, dump does with those that have none what was said."""
+    name = case.name
+    with Shop(orders=600, profile=case.version, flavour=case.flavour) as shop:  # type: ignore[arg-type]  # a literal
+        ids = sorted(shop.database.ids(name))
+        numberless = ids[len(ids) // 3 :][: case.count]
+        for number in numberless:
+            shop.database.update(name, number, {"increment_id": None})
+        found = doctor(shop.url, shop.user, shop.key)
+        assert found.healthy
+        assert {one.entity: one.advice for one in found.lists}[name].startswith(case.advice)
+        assert case.advice or not any(one.advice for one in found.lists if one.state == "pageable")
+        out, report = tmp_path / "rows.ndjson", tmp_path / "report.json"
+        where = ["--url", shop.url, "--user", shop.user, "--key", shop.key, "--wait", "0"]
+        assert run(["dump", name, *where, "--out", str(out), "--report", str(report)]) == case.status
+        if case.status != 1:
+            skipped = [one["id"] for one in json.loads(report.read_bytes())["quarantined"]]
+            assert skipped == (numberless if case.status else [])
+            assert len(out.read_bytes().splitlines()) == len(ids) - len(skipped)
+        if DELIVERED in case.advice:
+            assert run(["dump", name, *where, "--details", "--out", str(out), "--overwrite"]) == 3
+
+
+@pytest.mark.parametrize("places", [[0], [1], [2], [-1], [-2, -1], [0, 1, 5, -1]])
+@pytest.mark.parametrize("options", [{}, {"strategy": "prefix"}, {"window": 50}])
+def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[str, Any]) -> None:
+    """Wherever they are, the first and the last row included."""
+    with Shop(orders=300) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        ids = sorted(shop.database.ids("shipments"))
+        numberless = sorted(ids[place] for place in places)
+        for number in numberless:
+            shop.database.update("shipments", number, {"increment_id": None})
+        pages = list(pager.shipments(patience=0.0, **options).pages())
+        assert [one.id for page in pages for one in page.quarantined] == numberless
+        assert sum(len(page.rows) for page in pages) == len(ids) - len(numberless)
+
+
+def test_a_filter_that_is_ignored_is_no_evidence() -> None:
+    """A shop that sends all rows when asked for those without a number says nothing of them."""
+    with Shop(orders=60) as shop:
+        answer = shop.soap
+        shop.soap = lambda body, context: answer(body.replace(b">null<", b">notnull<"), context)  # type: ignore[method-assign]
+        found = doctor(shop.url, shop.user, shop.key)
+    assert found.healthy
+    assert [one.advice for one in found.lists] == [""] * 6

@@ -1,22 +1,27 @@
 """`doctor`: can this shop be paged, by which strategies, and if not, what to do about it?
 
 What lives here: one examination from the outside in (address, WSDL, login, then each list) and its report. It asks
-little: a probe for each list. Advice for a single failure is part of that failure's own message; what only shows when
-everything is looked at together is said here.
+little: a probe for each list, and a call for rows that cannot be told apart. Advice for a single failure is part of
+that failure's own message; what only shows when everything is looked at together is said here.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
-from magento_pager.shop.connection import Connection
+from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.walking import MOST_IN_A_ROW
 
 if TYPE_CHECKING:
     from magento_pager.shop.transport import HttpOptions
@@ -26,6 +31,7 @@ State = Literal["pageable", "absent", "denied", "trouble"]
 
 ACCESS_DENIED = "2"
 LARGEST_CLOCK_DIFFERENCE = 60.0  # seconds
+COUNTED = 100  # rows without a number: who has more need not know how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,29 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
         return ListFinding(spec.name, "trouble", advice=str(error))
     seconds = [trial.seconds for trial in report.trials]
     mean = round(sum(seconds) / len(seconds), 3) if seconds else None
-    return ListFinding(spec.name, "pageable", report.chosen or "prefix", mean, probe=report)
+    advice = _about_rows_without_identity(pager, spec)
+    return ListFinding(spec.name, "pageable", report.chosen or "prefix", mean, advice, report)
+
+
+def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
+    """Say what a dump does with rows that lack the number they are told apart by; empty where there are none."""
+    if spec.identity is None:
+        return ""
+    query = Query((Condition(spec.identity, "null", "1"),), IdRange(0, MAX_ID))
+    try:
+        with closing(ListSource(pager.connection, spec).fetch(query)) as found:
+            rows = list(islice(found, COUNTED + 1))
+    except PagerError:
+        return ""
+    if not rows or any(spec.identity in row for row in rows):  # none, or the filter was ignored
+        return ""
+    count = f"more than {COUNTED} rows have" if len(rows) > COUNTED else f"{len(rows)} row(s) have"
+    fate = "dump skips them by name and exits with status 3"
+    if all(spec.key in row for row in rows):
+        fate = "dump delivers them; with --details it skips them by name and exits with status 3"
+    elif len(rows) >= MOST_IN_A_ROW:
+        fate += f", or stops where {MOST_IN_A_ROW} of them follow one another"
+    return f"{count} no {spec.identity}: {fate}; give them one in the shop's database"
 
 
 def _clock_difference(date: str | None) -> float | None:

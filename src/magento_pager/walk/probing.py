@@ -23,7 +23,7 @@ from magento_pager.walk.walking import Cursor, Walk
 from magento_pager.walk.windows import SPACINGS, before
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.reading import Row, Source
@@ -359,7 +359,7 @@ def _sightings(reader: Reader, counted: Counted) -> list[Sighting]:
                 seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
             if ground(seen):
                 return seen
-            met = {number for row in counted.met if isinstance(number := reader.token(row), int)}
+            met = set(_ids_of(counted.met, reader))
             if len(met) >= FEWEST:
                 return _around(reader, met)
             if finer(seen):
@@ -370,6 +370,14 @@ def _sightings(reader: Reader, counted: Counted) -> list[Sighting]:
             parts = blocks if len(blocks) > 1 else crowded.tenths()
             seen[place : place + 1] = [_all_of(part, reader) for part in parts]
     return seen
+
+
+def _ids_of(rows: Iterable[Row], reader: Reader) -> Iterator[int]:
+    """Yield the ids of the rows that carry one."""
+    for row in rows:
+        with suppress(MalformedReplyError):
+            if isinstance(number := reader.token(row), int):
+                yield number
 
 
 def _all_of(block: IdRange, reader: Reader) -> Sighting:

@@ -195,8 +195,14 @@ class Reader:
             MalformedReplyError: it has neither a usable id nor an identity.
         """
         number = row.get(self.id_field)
-        if number is None and self.identity_field is not None and isinstance(row.get(self.identity_field), str):
-            return str(row[self.identity_field])
+        if number is None and self.identity_field is not None:
+            if isinstance(identity := row.get(self.identity_field), str):
+                return identity
+            raise MalformedReplyError(
+                f"{self.operation}: a row came without {self.id_field} and without {self.identity_field}: it cannot be "
+                f"told from others; give it a number in the shop's database",
+                remedy="isolate",
+            )
         try:
             return read_id(number)
         except ValueError:

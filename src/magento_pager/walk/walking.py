@@ -439,10 +439,10 @@ class Walk:
         return _Answer(one, Reply((), 1, 1), prefix, quarantined=(Quarantined(number, reason),))
 
     def _check_well(self, number: int, error: RemoteError, state: _State) -> None:
-        """Raise unless a row that came before, or one that comes behind, can be read again."""
+        """Raise unless a row that came before, or any other, can be read again."""
         for _ in range(2):  # the row may have been deleted
             if state.good is None:
-                state.good = self._good_after(number)
+                state.good = self._good_beside(number)
             if state.good is None:
                 raise error
             where = state.good[1]
@@ -462,12 +462,13 @@ class Walk:
             state.good = None
         raise error
 
-    def _good_after(self, number: int) -> tuple[Reply, IdRange] | None:
-        """The first rows behind an id, where none came before it."""
+    def _good_beside(self, number: int) -> tuple[Reply, IdRange] | None:
+        """Return the first rows behind an id, else the first before it, where none came on this walk."""
         walk = replace(self, strategy=Prefix(self.reader.key), lenient=True, ahead=None)
-        for page in walk.pages(Cursor(self.reader.operation, number + 1, MAX_ID)):
-            if page.rows:
-                return Reply(tuple((self.reader.token(row), row) for row in page.rows), 1, 0), page.window
+        for first, last in ((number + 1, MAX_ID), (0, number - 1)):
+            for page in walk.pages(Cursor(self.reader.operation, first, last)):
+                if page.rows:
+                    return Reply(tuple((self.reader.token(row), row) for row in page.rows), 1, 0), page.window
         return None
 
     def _strategy_for(self, window: IdRange, state: _State) -> Strategy:
