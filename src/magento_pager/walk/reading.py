@@ -200,7 +200,7 @@ class Reader:
                 return identity
             raise MalformedReplyError(
                 f"{self.operation}: a row came without {self.id_field} and without {self.identity_field}: it cannot be "
-                f"told from others; give it a number in the shop's database",
+                "told from others; give it a number in the shop's database",
                 remedy="isolate",
             )
         try:
