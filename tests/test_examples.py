@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import missing
+from conftest import missing, slow
 from examples.not_magento import NUMBERS, DocumentSource, documents, warehouse
 
 from magento_pager import Condition, IdRange, MalformedReplyError, Query, TransportError
@@ -64,7 +64,11 @@ NEEDED = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("du
 EVERYTHING = Query((Condition("DocNo", "from", "0"),), IdRange(0, 10**9))
 
 
-@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example",
+    [slow(path) if path.name in NEEDED else path for path in sorted(EXAMPLES.glob("[!_]*.py"))],
+    ids=lambda path: path.name,
+)
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     """It ends well, without a warning, and prints what it promises; an example without a promise here fails."""
     for module in NEEDED.get(example.name, ()):

@@ -105,6 +105,7 @@ class Misspelling(Shop):
 SPELLINGS = ["0{}", "+{}", " {}", "{}.0", "1_{}"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("name", [name for name in get_args(ListName) if name != "shipments"])  # which carry no ids
 @pytest.mark.parametrize("spelling", [*SPELLINGS, None])
@@ -125,6 +126,7 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(name: ListName, flavour: Flavo
     assert re.search("which is no id|is no number", found.quarantined[odd])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("spelling", [*SPELLINGS, "0x{}", "{}e0", "", "none"])
 @pytest.mark.parametrize("place", [0, 20, -1])
 def test_an_odd_id_is_delivered_nowhere(place: int, spelling: str) -> None:

@@ -32,6 +32,7 @@ SCHEMA = "http://www.w3.org/2001/XMLSchema"
 WINDOW = [Condition("entity_id", "from", "100"), Condition("main_table.entity_id", "to", "199")]
 SAID = [("entity_id", "from", "100"), ("main_table.entity_id", "to", "199")]
 DICTS = [{"key": one.field, "value": {"key": one.operator, "value": one.value}} for one in WINDOW]
+NO_ROWS = '<result xmlns:c="http://schemas.xmlsoap.org/soap/encoding/" c:arrayType="n:salesOrderListEntity[0]"/>'
 VARIANTS: list[tuple[Flavour, Operand]] = [("rpc", "string"), ("rpc", "any"), ("wsi", "string"), ("wsi", "strings")]
 
 
@@ -57,7 +58,7 @@ def asked(
     if connection.flavour == "rpc":
         answers = [
             "<n:loginResponse><loginReturn>77</loginReturn></n:loginResponse>",
-            "<n:salesOrderListResponse><result/></n:salesOrderListResponse>",
+            f"<n:salesOrderListResponse>{NO_ROWS}</n:salesOrderListResponse>",
         ]
     else:
         answers = [
