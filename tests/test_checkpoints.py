@@ -24,11 +24,11 @@ from magento_pager.export.checkpoints import (
     Misfits,
     encoded,
     load,
-    replace_file,
     save,
 )
 from magento_pager.export.digests import WITHOUT_IDS, Digest
 from magento_pager.export.dumping import Dump
+from magento_pager.export.files import replace_file
 from magento_pager.export.report import Report
 from magento_pager.export.sinks import Layout, TextSink, read_text
 from magento_pager.lists import LISTS

@@ -14,6 +14,7 @@ from magento_pager.cli.increments import begun, named_late, remembered, server_t
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.progress import progress
 from magento_pager.cli.shops import connected, shop_options
+from magento_pager.export.formats import FORMATS, format_of
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.walking import Page
 
-FORMAT_NAMES = ("ndjson", "csv", "parquet", "sqlite")
 QUARANTINED = 3
 SECRET = {"key", "basic_auth", "headers"}  # options that are never repeated
 
@@ -74,7 +74,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
 )
 @click.option(
     "--format",
-    type=click.Choice(FORMAT_NAMES),
+    type=click.Choice(FORMATS),
     help="How rows are written.  [default: what FILE ends with, .csv, .parquet, .sqlite or .db; else ndjson]",
 )
 @click.option("--gzip", is_flag=True, help="Pack text by gzip, as where FILE ends with .gz.")
@@ -171,7 +171,6 @@ def _paginator(pager: Pager, entity: ListName, options: dict[str, Any], since: d
 
 def _layout(entity: ListName, options: dict[str, Any]) -> Layout:
     """What is asked of the output."""
-    from magento_pager.export.outputs import format_of
     from magento_pager.export.sinks import Layout
 
     ending, packed = format_of(options["out"] or "")
@@ -374,7 +373,7 @@ class _Account:
         import json
         from pathlib import Path
 
-        from magento_pager.export.checkpoints import replace_file
+        from magento_pager.export.files import replace_file
         from magento_pager.export.report import Report
 
         if self._options["report"]:

@@ -10,23 +10,20 @@ says there of what dump that is.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
-import zlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.digests import Block, Digest
+from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import Changes
 from magento_pager.walk.ranges import IdRange, read_id
 from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from magento_pager.walk.reading import Row
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
 KIND, VERSION = "magento-pager checkpoint", 3
 MOST_MARKS = 64
-PIECE = 1 << 20  # bytes of a file that are read at a time
 NAMED_MISFITS = 10
 """Values of a column that are kept, of those that did not fit; the others are counted."""
 
@@ -319,33 +315,6 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     return _sealed(content)
 
 
-def replace_file(path: Path, data: bytes | memoryview, *, safe: bool = True) -> None:
-    """Give a file new content, all of it or none: written beside it, made safe, and renamed.
-
-    Args:
-        path: of the file.
-        data: its new content.
-        safe: make the renaming safe as well.
-
-    Raises:
-        OSError: that failed; the file is as it was.
-    """
-    beside = path.with_name(path.name + ".new")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-    if safe:
-        sync_folder(path)
-
-
 def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | None, start: Checkpoint) -> None:
     """Refuse what is not as it was before the lock, and a checkpoint of another dump.
 
@@ -382,72 +351,6 @@ def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: st
             f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; {advice}",
             differences=differences,
         )
-
-
-def locked(path: Path, descriptor: int) -> int:
-    """The descriptor of a part, which is ours alone now.
-
-    Raises:
-        BlockingIOError: another dump has it.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Between opening and locking it may have been given its name, or removed.
-        alone = os.path.samestat(os.fstat(descriptor), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        alone = False
-    except OSError:
-        alone = True  # as far as can be known: a file system without locks
-    if not alone:
-        os.close(descriptor)
-        raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another --out")
-    return descriptor
-
-
-def checksum_of(pieces: Iterable[bytes | memoryview], most: int | None = None) -> tuple[int, int]:
-    """Return how many bytes there are, and their CRC-32.
-
-    Args:
-        pieces: the bytes, in order.
-        most: bytes after which to stop; None for all.
-
-    >>> checksum_of([b"some ", b"rows"]), checksum_of([b"some rows"]), checksum_of([b"some ", b"rows"], 4)
-    ((9, 2126180060), (9, 2126180060), (4, 4140751950))
-    """
-    length = checksum = 0
-    for piece in pieces:
-        counted = piece if most is None else piece[: most - length]
-        checksum = zlib.crc32(counted, checksum)
-        length += len(counted)
-        if length == most:
-            break
-    return length, checksum
-
-
-def pieces_of(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, a piece in memory at a time."""
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            yield piece
-
-
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write every byte, in as many steps as it takes."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a file's folder safe: a rename is not before that."""
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some network file systems know no such thing
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _sealed(content: Any) -> bytes:

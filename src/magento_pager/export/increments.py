@@ -28,9 +28,7 @@ A run holds a lock on FILE.lock, which stays. The system lifts it when the proce
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -40,7 +38,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError
-from magento_pager.export.checkpoints import Fingerprint, replace_file
+from magento_pager.export import files
+from magento_pager.export.checkpoints import Fingerprint
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ class State:
         others = (one for one in self._entries if (one.asked.shop, one.asked.entity) != key)
         self._entries = (*others, entry)
         content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries))}
-        replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
+        files.replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
 
 
 class Newest:
@@ -284,17 +283,9 @@ def held(path: str | Path) -> Iterator[State]:
     """
     path = Path(path)
     lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(
-                f"another run holds {lock}: it is still on its way; wait for it, or give each list a --state of its own"
-            ) from None
+    words = f"another run holds {lock}: it is still on its way; wait for it, or give each list a --state of its own"
+    with files.held(lock, words):
         yield State(path)
-    finally:
-        os.close(descriptor)
 
 
 def named(out: str | None, begun: datetime) -> str | None:

@@ -34,17 +34,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import CheckpointMismatchError
-from magento_pager.export.checkpoints import load, locked, refuse_changes, save, sync_folder
+from magento_pager.export.checkpoints import load, refuse_changes, save
+from magento_pager.export.files import locked, sync_folder
 from magento_pager.export.packed import PackedBody
 from magento_pager.export.parquet import FolderBody
-from magento_pager.export.sinks import ENDINGS, TextBody
+from magento_pager.export.sinks import TextBody
 from magento_pager.export.sqlite import SqliteOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.sinks import FileSink, Format, Layout, Sink
+    from magento_pager.export.sinks import FileSink, Layout, Sink
     from magento_pager.walk.reading import Row
 
 
@@ -117,18 +118,6 @@ class Output(Protocol):
 
     def tail(self, offset: int) -> Iterator[Row]:
         """The rows that were written from a position on."""
-
-
-def format_of(path: str | Path) -> tuple[Format, bool]:
-    """The format that the ending of a name stands for, and whether it is packed by gzip.
-
-    >>> format_of("orders.csv.gz"), format_of("orders.ndjson"), format_of("shop.db")
-    (('csv', True), ('ndjson', False), ('sqlite', False))
-    """
-    path = Path(path)
-    packed = path.suffix.lower() == ".gz"
-    ending = (path.with_suffix("") if packed else path).suffix.lower()
-    return ENDINGS.get(ending, "ndjson"), packed
 
 
 def open_output(

@@ -18,7 +18,7 @@ import zlib
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from magento_pager.export.checkpoints import PIECE, checksum_of, pieces_of, replace_file, write_all
+from magento_pager.export.files import PIECE, checksum_of, pieces_of, replace_file, write_all
 from magento_pager.export.sinks import TextBody, TextSink, gzipped, rows_in
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.export.checkpoints import checksum_of, pieces_of, replace_file, sync_folder
+from magento_pager.export.files import checksum_of, pieces_of, replace_file, sync_folder
 from magento_pager.export.sinks import BATCH, plain, restored
 from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS
 

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from gzip import GzipFile
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from magento_pager.export.checkpoints import checksum_of, pieces_of, write_all
+from magento_pager.export.files import checksum_of, pieces_of, write_all
+from magento_pager.export.formats import TYPED_ALWAYS, Format
 from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
 from magento_pager.walk.reading import row_label
 
@@ -37,19 +38,6 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListSpec
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
-
-Format: TypeAlias = Literal["ndjson", "csv", "parquet", "sqlite"]
-
-FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet", "sqlite")
-TYPED_ALWAYS = frozenset({"parquet", "sqlite"})
-ENDINGS: dict[str, Format] = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".sqlite": "sqlite",
-    ".sqlite3": "sqlite",
-    ".db": "sqlite",
-}
-"""The formats that the ending of a name stands for; every other stands for NDJSON."""
 
 BATCH = 256
 """Rows that are made into text at a time: the text of a whole page would take half as much memory as its rows."""

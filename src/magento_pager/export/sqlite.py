@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from magento_pager.errors import CheckpointMismatchError
-from magento_pager.export.checkpoints import decoded, encoded, locked, refuse_changes
+from magento_pager.export.checkpoints import decoded, encoded, refuse_changes
+from magento_pager.export.files import locked
 from magento_pager.export.sinks import BATCH, plain, restored
 from magento_pager.walk.ranges import read_id
 from magento_pager.walk.walking import Misfit

@@ -20,7 +20,7 @@ from magento_pager.lists import LISTS, list_spec
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from magento_pager.export.sinks import Format
+    from magento_pager.export.formats import Format
     from magento_pager.lists import ListName
     from magento_pager.walk.reading import Row
 

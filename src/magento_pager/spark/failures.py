@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from magento_pager.export.checkpoints import replace_file
+from magento_pager.export.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

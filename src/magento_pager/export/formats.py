@@ -1,0 +1,31 @@
+"""The names of the formats, and the endings that stand for them: plain data, quick to import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+Format: TypeAlias = Literal["ndjson", "csv", "parquet", "sqlite"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+TYPED_ALWAYS = frozenset({"parquet", "sqlite"})
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".db": "sqlite",
+}
+"""The formats that the ending of a name stands for; every other stands for NDJSON."""
+
+
+def format_of(path: str | Path) -> tuple[Format, bool]:
+    """The format that the ending of a name stands for, and whether it is packed by gzip.
+
+    >>> format_of("orders.csv.gz"), format_of("orders.ndjson"), format_of("shop.db")
+    (('csv', True), ('ndjson', False), ('sqlite', False))
+    """
+    path = Path(path)
+    packed = path.suffix.lower() == ".gz"
+    ending = (path.with_suffix("") if packed else path).suffix.lower()
+    return ENDINGS.get(ending, "ndjson"), packed
