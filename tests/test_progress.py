@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from memory import Memory
 
-from magento_pager import Cursor, Paginator, Range, TransportError
+from magento_pager import Paginator, Range, TransportError, dump
 from magento_pager.cli import progress, run
 from magento_pager.cli.progress import Standing
-from magento_pager.export.checkpoints import Checkpoint, Fingerprint
-from magento_pager.export.dumping import Dump
-from magento_pager.export.sinks import Layout, TextSink
-from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,14 +115,13 @@ def test_retries_are_counted(
     """The failures of all pages so far are said, as long as there are any."""
     monkeypatch.setattr(progress, "ESTIMATED_AFTER", 1e9)
     paginator = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29)
-    start = Checkpoint(Fingerprint("", "orders", 0, 29), Cursor("list", 0, 29))
-    with (tmp_path / "rows").open("wb") as file:
-        sink = TextSink(file.fileno(), Layout(LISTS["orders"]))
-        dumping = Dump(start, sink, keep=lambda _: None, id_field="id", identity_field=None, received=lambda: 0)
-        with progress.progress("orders", dumping, paginator) as shown:
-            for page, retries in zip(paginator.pages(), (0, 2, 1), strict=True):
-                dumping.add(page)
-                shown(replace(page, stats=replace(page.stats, retries=retries)))
+    pages = [
+        replace(page, stats=replace(page.stats, retries=retries))
+        for page, retries in zip(paginator.pages(), (0, 2, 1), strict=True)
+    ]
+    monkeypatch.setattr(Paginator, "pages", lambda *_: iter(pages))
+    with progress.progress("orders", paginator) as shown:
+        dump(paginator, tmp_path / "rows", progress=shown)
     ends = [line.partition(", ids ")[2].split(", ") for line in capfd.readouterr().err.splitlines()]
     assert [end[0] for end in ends] == ["0-9", "10-19", "20-29"]
     assert [end[2:] for end in ends] == [[], ["2 retries"], ["3 retries"]]

@@ -85,9 +85,9 @@ def asked(layout: Layout) -> Checkpoint:
 def dumping(path: Path, layout: Layout, **how: bool) -> Iterator[tuple[Dump, Any]]:
     """A dump to an output, and the output."""
     with closing(open_output(path, layout, **how)) as output:
-        checkpoint, sink = output.begin(asked(layout))
+        checkpoint = output.begin(asked(layout))
         schema = layout.schema
-        dump = Dump(checkpoint, sink, keep=output.keep, id_field=schema.key, identity_field=schema.identity)
+        dump = Dump(checkpoint, output, id_field=schema.key, identity_field=schema.identity)
         yield dump, output
 
 

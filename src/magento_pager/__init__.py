@@ -21,8 +21,11 @@ if TYPE_CHECKING:
         TransportError,
     )
     from magento_pager.examination import Diagnosis, ListFinding, doctor
+    from magento_pager.export.dumping import Progress, dump
+    from magento_pager.export.report import Report
+    from magento_pager.export.sinks import Output
     from magento_pager.export.verification import Difference, Verification, verify
-    from magento_pager.lists import ListName
+    from magento_pager.lists import LISTS, ListName, ListSpec
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.walk.changes import Changes
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.windows import Goal
 
 __all__ = [
+    "LISTS",
     "MAX_ID",
     "STRATEGIES",
     "Alias",
@@ -58,9 +62,11 @@ __all__ = [
     "InList",
     "ListFinding",
     "ListName",
+    "ListSpec",
     "MalformedReplyError",
     "Mapped",
     "NoStrategyError",
+    "Output",
     "Page",
     "PageStats",
     "Pager",
@@ -69,10 +75,12 @@ __all__ = [
     "Plan",
     "Prefix",
     "ProbeReport",
+    "Progress",
     "Query",
     "Range",
     "Regexp",
     "RemoteError",
+    "Report",
     "SingleFilter",
     "Source",
     "Strategy",
@@ -82,6 +90,7 @@ __all__ = [
     "Verification",
     "connect",
     "doctor",
+    "dump",
     "ids_regexp",
     "range_regexp",
     "verify",
@@ -105,6 +114,9 @@ _HOMES = (
     "walk.planning",
     "walk.changes",
     "walk.paginator",
+    "export.sinks",
+    "export.report",
+    "export.dumping",
     "pager",  # the last but these, as it brings zeep
     "examination",
     "export.verification",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from magento_pager.export.report import Report
     from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.walking import Cursor
@@ -31,9 +32,11 @@ class PagerError(Exception):
 
     Attributes:
         cursor: where to resume, `pages(resume=error.cursor)`; None where the walk had not begun.
+        dumped: the report of what is safe, where a dump was stopped; else None.
     """
 
     cursor: Cursor | None = None
+    dumped: Report | None = None
 
 
 class RemoteError(PagerError):
@@ -137,3 +140,12 @@ class CheckpointMismatchError(PagerError):
     def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.differences = tuple(differences)
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the output could not be written'}: {error.strerror}"
+    return str(error) or type(error).__name__

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
-from magento_pager.export.values import typed_pages, without_secrets
+from magento_pager.export.increments import clock_said, earlier, warn_of_clock
+from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
 from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.details import Details
@@ -168,7 +170,7 @@ class Pager:
         where: Iterable[Condition | tuple[str, str, str]] = (),
         goal: Goal = DEFAULT_GOAL,
         patience: float = PATIENCE,
-        updated_since: datetime | None = None,
+        updated_since: datetime | timedelta | None = None,
         repair: bool = False,
         details: bool = False,
         lookahead: bool | None = None,
@@ -189,8 +191,9 @@ class Pager:
                 would silently misread them.
             goal: rows and seconds that a call should bring, where `window` is None.
             patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
-            updated_since: only rows that were changed at that time or later, an aware datetime. Rows that were deleted
-                are invisible to it, and so are those whose `updated_at` is NULL.
+            updated_since: only rows that were changed at that time or later, an aware datetime, or how long ago that is
+                by the shop's clock, a timedelta. Rows that were deleted are invisible to it, and so are those whose
+                `updated_at` is NULL.
             repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
                 characters, and name their ids; otherwise they are skipped, and named.
             details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
@@ -208,20 +211,25 @@ class Pager:
                 time without a zone.
             TypeError: an unknown option, or an object that is no strategy, no condition or no datetime.
         """
-        spec = list_spec(entity)
+        spec, now = list_spec(entity), None
+        if isinstance(updated_since, timedelta):
+            now = clock_said(self.connection.clock)
+            updated_since = earlier(now, updated_since)
+        given = tuple(where)
+        sent = _checked(given, updated_since, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
             in_full = Details(self.connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
             stages = (in_full, *stages)
         if typed:
-            stages = (*stages, typed_pages(spec))
-        return Paginator(
+            stages = (*stages, TypedPages(spec))
+        paginator = Paginator(
             ListSource(self.connection, spec),
             strategy_for(strategy, spec),
             id_field=spec.key,
             identity_field=spec.identity,
             operation=spec.operation,
-            where=_checked(tuple(where), updated_since, spec),
+            where=sent,
             window=window,
             first=first,
             last=last,
@@ -234,7 +242,11 @@ class Pager:
             parallel=parallel,
             nice=nice,
             stages=stages,
+            asked=tuple(one if isinstance(one, Condition) else Condition(*one) for one in given),
         )
+        if now is not None:  # it is no mistake, and says so last
+            warn_of_clock(now)
+        return paginator
 
     _shortcut = _options_of(list)  # noqa: A003  the method above
 

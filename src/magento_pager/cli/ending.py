@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ class StoppedError(BaseException):
     """Ctrl-C or SIGTERM came. A KeyboardInterrupt would be taken by click, which prints an empty line."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+        super().__init__("interrupted")
         self.number = number
 
 
@@ -77,13 +78,18 @@ def as_usage_error() -> Generator[None]:
 
 def said(error: BaseException) -> str:
     """What an error says, in one line."""
-    if isinstance(error, StoppedError):
-        return "interrupted"
-    if isinstance(error, click.ClickException):
-        return error.format_message()
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the output could not be written'}: {error.strerror}"
-    return str(error) or type(error).__name__
+    from magento_pager.errors import words_of
+
+    return error.format_message() if isinstance(error, click.ClickException) else words_of(error)
+
+
+@contextmanager
+def warnings_said() -> Generator[None]:
+    """Print what the library warns of as a line on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        yield
 
 
 def say(text: str) -> None:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from magento_pager.cli.ending import say
 from magento_pager.cli.shops import with_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from magento_pager.export.checkpoints import Fingerprint
-    from magento_pager.export.increments import Run, State
-    from magento_pager.export.sinks import Layout
-    from magento_pager.pager import Pager
-
-A_DAY = timedelta(days=1)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -83,93 +74,3 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
     ]
     return with_options(options, command)
-
-
-@contextmanager
-def remembered(options: dict[str, Any], layout: Layout) -> Iterator[State | None]:
-    """The state file, for us alone; None where none is asked for.
-
-    Raises:
-        ValueError: options that do not go together, or no state file.
-        BlockingIOError: another run holds it.
-    """
-    from magento_pager.export.increments import TIME, held
-
-    if not options["state"]:
-        if options["late"] is not None:
-            raise ValueError("--late is for --state: give that as well, or an earlier --since")
-        yield None
-        return
-    for name, reason in (("since", "knows since when"), ("resume", "goes on by itself")):
-        if options[name]:
-            raise ValueError(f"--state {reason}: leave --{name} away")
-    out = options["out"] or TIME
-    if layout.format != "sqlite" and TIME not in out and not options["overwrite"]:
-        raise ValueError(
-            f"the next run would find {out}: give each a file of its own, such as --out orders-{TIME}.ndjson, or put "
-            "them all into a table, --out shop.sqlite (--overwrite keeps what the last run brought alone)"
-        )
-    if options["report"] and Path(options["report"]).absolute() == Path(options["state"]).absolute():
-        raise ValueError(f"--report is the name of the state: {options['report']}")
-    with held(options["state"]) as state:
-        yield state
-
-
-def named_late(options: dict[str, Any]) -> bool:
-    """True where the output's name, or what is in it already, depends on when the run began."""
-    from magento_pager.export.increments import TIME
-
-    return bool(options["state"]) or TIME in (options["out"] or "")
-
-
-def begun(options: dict[str, Any], state: State | None, asked: Fingerprint, pager: Pager) -> Run:
-    """The run: since when, and where its rows go, by the clock of the shop at its login.
-
-    Raises:
-        ValueError: the shop does not say what time it is there.
-        CheckpointMismatchError: the state is of something else.
-    """
-    from magento_pager.export.increments import LATE, Run, earlier, named
-
-    since: datetime | timedelta | None = options["since"]
-    ours = datetime.now(UTC)
-    by_clock = named_late(options) or isinstance(since, timedelta)
-    now = server_time(pager.connection.server_date) if by_clock else ours
-    if state is not None:
-        late = duration(options["late"]) if options["late"] else None
-        return state.plan(asked, now, ours=ours, late=LATE if late is None else late, out=options["out"])
-    since = earlier(now, since) if isinstance(since, timedelta) else since
-    return Run(now, since, named(options["out"], now), again=options["resume"])
-
-
-def warn_of_clocks(options: dict[str, Any], state: State | None, pager: Pager) -> None:
-    """Say so where the shop's clock, by which rows are asked for, is certainly wrong, or ours is."""
-    from magento_pager.export.increments import iso
-
-    if state is None and not isinstance(options["since"], timedelta):
-        return
-    now, ours = server_time(pager.connection.server_date), datetime.now(UTC)
-    if state is not None and state.went_back:
-        say(f"warning: the shop's clock is back at {iso(now)}, before the last run: all that changed is read again")
-    elif abs(now - ours) > A_DAY:
-        say(f"warning: the shop's clock says {iso(now)}, and that of this machine {iso(ours)}: set the wrong one right")
-
-
-def server_time(date: str | None) -> datetime:
-    """The time that a `Date` header says.
-
-    Raises:
-        ValueError: there is none.
-
-    >>> server_time("Wed, 01 May 2024 10:00:00 GMT").isoformat()
-    '2024-05-01T10:00:00+00:00'
-    """
-    from magento_pager.shop.transport import http_time
-
-    said = http_time(date)
-    if said is None:
-        raise ValueError(
-            "the shop does not say what time it is there (no Date header): give --since a time, such as "
-            "2024-05-01T10:00:00Z, and --out a name without one"
-        )
-    return said

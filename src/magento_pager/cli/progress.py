@@ -17,10 +17,9 @@ from magento_pager.cli.ending import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from magento_pager.export.dumping import Dump
+    from magento_pager.export.dumping import Progress
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.surveying import Survey
-    from magento_pager.walk.walking import Page
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines
 ESTIMATED_AFTER = 5.0  # seconds of this run
@@ -82,46 +81,42 @@ class Standing:
 
 
 @contextmanager
-def progress(entity: str, dumping: Dump, paginator: Paginator) -> Generator[Callable[[Page], None]]:
-    """What is told of each page that is safe.
+def progress(entity: str, paginator: Paginator) -> Generator[Callable[[Progress], None]]:
+    """What is told of each page that was taken.
 
     Args:
         entity: the list.
-        dumping: knows what is safe.
         paginator: of the whole list; asks what is left.
     """
-    watch = _Watch(entity, dumping, paginator)
+    watch = _Watch(entity, paginator)
     with _shown_live(entity) if sys.stderr.isatty() else _said() as show:
-        yield lambda page: show(watch.after(page))
+        yield lambda progress: show(watch.after(progress))
 
 
 class _Watch:
     """What is known of a dump that goes on."""
 
-    def __init__(self, entity: str, dumping: Dump, paginator: Paginator) -> None:
-        self._standing = Standing(entity, dumping.checkpoint.counters.rows)
-        self._dumping = dumping
+    def __init__(self, entity: str, paginator: Paginator) -> None:
+        self._standing = Standing(entity)
         self._paginator = paginator
-        self._before = dumping.checkpoint.counters.rows
         self._began = time.monotonic()
         self._survey: Survey | None = None
         self._asked = False
 
-    def after(self, page: Page) -> Standing:
-        """Where it stands once a page is safe."""
-        counters, seconds = self._dumping.checkpoint.counters, time.monotonic() - self._began
+    def after(self, progress: Progress) -> Standing:
+        """Where it stands after a page."""
+        seconds = time.monotonic() - self._began
         if seconds >= ESTIMATED_AFTER and not self._asked:
             self._ask()
         highest = self._survey.highest if self._survey else -1
         first = self._paginator.first
-        behind = self._dumping.checkpoint.cursor.next_id - first
         return self._stand(
-            rows=counters.rows,
-            calls=counters.calls,
-            retries=self._standing.retries + page.stats.retries,
-            window=str(page.window),
-            rate=(counters.rows - self._before) / seconds if seconds else 0.0,
-            covered=min(1.0, behind / (highest - first + 1)) if highest >= first else None,
+            rows=progress.rows,
+            calls=progress.calls,
+            retries=progress.retries,
+            window=str(progress.window),
+            rate=progress.fresh / seconds if seconds else 0.0,
+            covered=min(1.0, (progress.next_id - first) / (highest - first + 1)) if highest >= first else None,
         )
 
     def _ask(self) -> None:
@@ -155,9 +150,10 @@ def _said() -> Generator[Callable[[Standing], None]]:
 def _shown_live(entity: str) -> Generator[Callable[[Standing], None]]:
     """One line that changes, for a terminal."""
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Live
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as live:
+    with Live(*columns, console=Console(stderr=True), transient=True) as live:
         task = live.add_task(f"{entity} ...")
         yield lambda standing: live.update(task, description=str(standing))

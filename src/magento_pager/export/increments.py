@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,7 @@ LATE = timedelta(minutes=10)
 """How much before the last run is read once more: what was begun then may have been committed after it."""
 
 
+A_DAY = timedelta(days=1)
 MARGIN = timedelta(days=2)
 """How much earlier than clocks say a run may have begun, by the clock that dates changes, where no row says more."""
 
@@ -270,6 +272,28 @@ def earlier(time_said: datetime, length: timedelta) -> datetime:
     '1970-01-02T00:00:00+00:00'
     """
     return time_said - min(length, max(time_said - LONG_AGO, timedelta()))
+
+
+def clock_said(clock: datetime | None) -> datetime:
+    """The time by the shop's clock.
+
+    Raises:
+        ValueError: the shop does not say it.
+    """
+    if clock is None:
+        raise ValueError(
+            "the shop does not say what time it is there (no Date header): give --since a time, such as "
+            "2024-05-01T10:00:00Z, and --out a name without one"
+        )
+    return clock
+
+
+def warn_of_clock(now: datetime) -> None:
+    """Warn where the shop's clock, by which rows are asked for, is certainly wrong, or ours is."""
+    ours = datetime.now(UTC)
+    if abs(now - ours) > A_DAY:
+        words = f"the shop's clock says {iso(now)}, and that of this machine {iso(ours)}: set the wrong one right"
+        warnings.warn(words, stacklevel=2)
 
 
 @contextmanager

@@ -38,86 +38,16 @@ from magento_pager.export.checkpoints import load, refuse_changes, save
 from magento_pager.export.files import locked, sync_folder
 from magento_pager.export.packed import PackedBody
 from magento_pager.export.parquet import FolderBody
-from magento_pager.export.sinks import TextBody
+from magento_pager.export.sinks import Output, TextBody
 from magento_pager.export.sqlite import SqliteOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.sinks import FileSink, Layout, Sink
+    from magento_pager.export.sinks import FileSink, Layout
     from magento_pager.walk.reading import Row
-
-
-class Output(Protocol):
-    """Where a dump goes. Making one only looks at what is there; `begin` is the first to change anything.
-
-    In order: `begin`; for each page `keep`, once the sink took its rows; `publish` and, when all that follows a dump is
-    done too, `settle`. `close` comes last, whatever happened before. A dump that ends early calls `flush` before it.
-
-    Attributes:
-        path: what appears in the end.
-        part: where rows go until then.
-        saved: the checkpoint to go on from, which is safe; None to begin anew.
-        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
-    """
-
-    path: Path
-    part: Path
-    saved: Checkpoint | None
-    finished: bool
-
-    @property
-    def names(self) -> tuple[Path, ...]:
-        """All names that are taken."""
-
-    @property
-    def begun(self) -> bool:
-        """True while the part is ours."""
-
-    def begin(self, start: Checkpoint) -> tuple[Checkpoint, Sink]:
-        """Take hold of the part, and cut it back to what counts.
-
-        Args:
-            start: the checkpoint of a dump that has not begun.
-
-        Returns:
-            The checkpoint to go on from, which is `start` where there is none, and the sink that takes the rows.
-
-        Raises:
-            CheckpointMismatchError: something else was asked for when the checkpoint was made.
-            BlockingIOError: another dump is writing there.
-            OSError: it cannot be written.
-        """
-
-    def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written, and the checkpoint that counts it; or wait for more, where that costs less.
-
-        Raises:
-            OSError: the disk did not take it; the checkpoint that was safe holds.
-        """
-
-    def flush(self) -> None:
-        """Make safe what waits.
-
-        Raises:
-            OSError: see `keep`.
-        """
-
-    def publish(self) -> None:
-        """Say that it is finished: all rows are in it."""
-
-    def settle(self) -> None:
-        """Mark the checkpoint as that of a finished dump; the last step."""
-
-    def forget(self) -> None:
-        """Remove the checkpoint of a finished dump that something else remembers."""
-
-    def close(self) -> None:
-        """Let go of the part, and remove it where nothing in it counts."""
-
-    def tail(self, offset: int) -> Iterator[Row]:
-        """The rows that were written from a position on."""
+    from magento_pager.walk.walking import Misfit
 
 
 def open_output(
@@ -189,7 +119,7 @@ def _body(layout: Layout) -> Body:
     return PackedBody(layout) if layout.packed else TextBody(layout)
 
 
-class FileOutput:
+class FileOutput(Output):
     """A dump to a file or a folder. Making it only looks at what is there; `begin` is the first to change anything.
 
     Attributes:
@@ -206,8 +136,8 @@ class FileOutput:
     """
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
-        self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + ".part")
+        self.path: Path = Path(path)
+        self.part: Path = self.path.with_name(self.path.name + ".part")
         self.mark = self.path.with_name(self.path.name + ".checkpoint")
         self._body = _body(layout)
         self._resume = resume
@@ -225,7 +155,7 @@ class FileOutput:
         beside = (self.part.with_name(self.part.name + ending) for ending in (".old", ".tail"))
         return (self.path, self.part, self.mark, *beside)
 
-    def begin(self, start: Checkpoint) -> tuple[Checkpoint, Sink]:
+    def begin(self, start: Checkpoint) -> Checkpoint:
         """Take hold of the part, and cut it back to what counts."""
         before = self.saved
         self._descriptor = locked(self.part, self._body.open(self.part, 0 if before else os.O_CREAT))
@@ -240,12 +170,16 @@ class FileOutput:
         except BaseException:
             self.close()
             raise
-        return self.saved or start, self._sink
+        self.position = self._sink.position
+        return self.saved or start
 
-    @property
-    def begun(self) -> bool:
-        """True while the part is ours."""
-        return self._descriptor is not None
+    def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
+        """Take the rows of one page."""
+        if self._sink is None:
+            raise ValueError(f"{self.part} is not open")
+        misfits = self._sink.write(rows)
+        self.position = self._sink.position
+        return misfits
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Make safe what was written, and then the checkpoint that counts it; or wait for more."""

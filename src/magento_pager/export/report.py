@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
+    from magento_pager.walk.walking import Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,35 @@ class Report:
         complete: True once every id asked for was covered and the output has its name.
         error: what stopped the dump, or None.
         details: the way by which records in full came last, and why it is no faster one; None without them.
+        path: where the rows go; None where that is no file.
+        part: where the rows are that are safe, as long as there is something to go on with; else None.
+        published: True once the output has its name.
+        already: True where nothing was left to be done.
     """
 
     checkpoint: Checkpoint
     complete: bool = False
     error: str | None = None
     details: Mapping[str, str | None] | None = None
+    path: Path | None = None
+    part: Path | None = None
+    published: bool = False
+    already: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows in the output, of all runs."""
+        return self.checkpoint.counters.rows
+
+    @property
+    def calls(self) -> int:
+        """Calls that were made for them."""
+        return self.checkpoint.counters.calls
+
+    @property
+    def left_out(self) -> tuple[Quarantined, ...]:
+        """Rows that had to be left out, each with the reason."""
+        return self.checkpoint.quarantined
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON values."""

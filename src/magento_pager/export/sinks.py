@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.lists import ListSpec
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
@@ -143,23 +144,49 @@ class Layout:
             yield picked
 
 
-class Sink(Protocol):
-    """What takes rows."""
+class Output(Protocol):
+    """Where a dump goes. Any object with these attributes will do; a class that inherits needs only `write`.
+
+    In order: `begin`; for each page `write` and `keep`; `publish` and, when all that follows a dump is done too,
+    `settle`. `close` comes last, whatever happened before. A dump that ends early calls `flush` before it.
+
+    Attributes:
+        path: what appears in the end; None where that is no file.
+        part: where rows go until then.
+        saved: the checkpoint to go on from, which is safe; None to begin anew.
+        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
+        position: how much of the output there is so far, in the output's own measure.
+    """
+
+    path: Path | None = None
+    part: Path | None = None
+    saved: Checkpoint | None = None
+    finished: bool = False
+    position: int = 0
 
     @property
-    def position(self) -> int:
-        """How much of the output there is so far, in the output's own measure.
+    def names(self) -> tuple[Path, ...]:
+        """All names of files that are taken."""
+        return ()
 
-        One that is cut back to a position, and given to a new sink that begins there, goes on as if nothing had
-        happened.
+    def begin(self, start: Checkpoint) -> Checkpoint:
+        """Take hold of what was looked at before, and cut it back to what counts.
+
+        Args:
+            start: the checkpoint of a dump that has not begun.
+
+        Returns:
+            The checkpoint to go on from, which is `start` where there is none.
+
+        Raises:
+            CheckpointMismatchError: something else was asked for when the checkpoint was made.
+            BlockingIOError: another dump is writing there.
+            OSError: it cannot be written.
         """
-
-    @property
-    def waiting(self) -> bool:
-        """True while it would rather take more rows before it is made safe."""
+        return self.saved or start
 
     def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
-        """Take the rows of one page, all of them, as the server sent them.
+        """Take the rows of one page, all of them.
 
         Returns:
             The values that do not fit, where values are written.
@@ -168,16 +195,55 @@ class Sink(Protocol):
             OSError: some were not taken; the position is as it was.
         """
 
-    def sync(self) -> None:
-        """Make safe what was taken.
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Make safe what was written, and the checkpoint that counts it; or wait for more, where that costs less.
 
         Raises:
-            OSError: the disk did not take it.
+            OSError: the disk did not take it; the checkpoint that was safe holds.
         """
+        self.saved = checkpoint
+
+    def flush(self) -> None:
+        """Make safe what waits."""
+        return
+
+    def publish(self) -> None:
+        """Say that it is finished: all rows are in it."""
+        self.finished = True
+
+    def settle(self) -> None:
+        """Mark the checkpoint as that of a finished dump; the last step."""
+        return
+
+    def forget(self) -> None:
+        """Remove the checkpoint of a finished dump that something else remembers."""
+        return
+
+    def close(self) -> None:
+        """Let go of it, and remove what does not count."""
+        return
+
+    def tail(self, offset: int) -> Iterator[Row]:  # noqa: ARG002  for those that can be read back
+        """The rows that were written from a position on."""
+        return iter(())
 
 
-class FileSink(Sink, Protocol):
-    """What takes rows for a file, or a folder of files."""
+class FileSink(Protocol):
+    """What takes rows for a file, or a folder of files; see `Output`."""
+
+    @property
+    def position(self) -> int:
+        """How much there is so far."""
+
+    @property
+    def waiting(self) -> bool:
+        """True while it would rather take more rows before it is made safe."""
+
+    def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
+        """Take the rows of one page."""
+
+    def sync(self) -> None:
+        """Make safe what was taken."""
 
     @property
     def checksum(self) -> int:
@@ -191,7 +257,7 @@ class FileSink(Sink, Protocol):
         """
 
 
-class TextSink:
+class TextSink(Output):
     """Rows as text, into an open file."""
 
     waiting = False

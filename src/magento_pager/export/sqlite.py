@@ -28,7 +28,7 @@ from urllib.parse import quote
 from magento_pager.errors import CheckpointMismatchError
 from magento_pager.export.checkpoints import decoded, encoded, refuse_changes
 from magento_pager.export.files import locked
-from magento_pager.export.sinks import BATCH, plain, restored
+from magento_pager.export.sinks import BATCH, Output, plain, restored
 from magento_pager.walk.ranges import read_id
 from magento_pager.walk.walking import Misfit
 
@@ -50,8 +50,6 @@ TYPES: dict[Kind, str] = {"integer": "INTEGER", "decimal": "DECIMAL", "datetime"
 
 class TableSink:
     """Rows into a table, within a transaction that somebody else ends. The position is one above the highest id."""
-
-    waiting = False
 
     def __init__(
         self, connection: sqlite3.Connection, layout: Layout, position: int = 0, *, anew: bool = False
@@ -91,9 +89,6 @@ class TableSink:
         key = self._layout.schema.key
         self.position = max(0, self.position, *(read_id(row[key]) + 1 for row in rows if key in row))
         return misfits
-
-    def sync(self) -> None:
-        """Nothing is left to do: the transaction does it."""
 
     def make_table(self) -> None:
         """Make an empty table, where no row was met."""
@@ -154,7 +149,7 @@ class TableSink:
         return bound
 
 
-class SqliteOutput:
+class SqliteOutput(Output):
     """A list in a database. Making it only looks at what is there; `begin` and the first page change it.
 
     Rows that changed since are put into a finished table with `into_existing`: the table stays finished, the rows of
@@ -182,7 +177,8 @@ class SqliteOutput:
         overwrite: bool = False,
         into_existing: bool = False,
     ) -> None:
-        self.path = self.part = Path(path)
+        self.path: Path = Path(path)
+        self.part: Path = self.path
         self._layout = layout
         self._entity = layout.schema.name
         self._name = f"{self._entity} increment" if into_existing else self._entity
@@ -201,12 +197,7 @@ class SqliteOutput:
         """The files that are ours."""
         return (self.path, self.path.with_name(self.path.name + "-journal"))
 
-    @property
-    def begun(self) -> bool:
-        """True while the database is ours."""
-        return self._descriptor is not None
-
-    def begin(self, start: Checkpoint) -> tuple[Checkpoint, TableSink]:
+    def begin(self, start: Checkpoint) -> Checkpoint:
         """Take hold of the database. See `FileOutput.begin`."""
         before = self.saved
         self._descriptor = locked(self.path, os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
@@ -220,7 +211,16 @@ class SqliteOutput:
         except BaseException:
             self.close()
             raise
-        return self.saved or start, self._sink
+        self.position = self._sink.position
+        return self.saved or start
+
+    def write(self, rows: Sequence[Row]) -> list[Misfit]:
+        """Insert the rows of one page; those that are there already are replaced."""
+        if self._sink is None:
+            raise ValueError(f"{self.path} is not open")
+        misfits = self._sink.write(rows)
+        self.position = self._sink.position
+        return misfits
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """End the transaction of the page, with the checkpoint in it."""
@@ -231,9 +231,6 @@ class SqliteOutput:
             )
             self._set("unfinished", checkpoint)
         self.saved = checkpoint
-
-    def flush(self) -> None:
-        """Nothing waits."""
 
     def publish(self) -> None:
         """Say that the table is finished."""
@@ -253,9 +250,6 @@ class SqliteOutput:
                 connection.execute(f"DELETE FROM {DUMPS} WHERE name = ?", (self._name,))  # noqa: S608  a constant
             else:
                 self._set("settled", self.saved)
-
-    def forget(self) -> None:
-        """Nothing is beside the database."""
 
     def close(self) -> None:
         """Let go of the database; a page that was not kept is not in it."""

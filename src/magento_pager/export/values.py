@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -113,15 +113,17 @@ _VALUES: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
 )
 
 
-def typed_pages(spec: ListSpec) -> Callable[[Page], Page]:
-    """What types the rows of a page, for `Paginator.stages`."""
+@dataclass(frozen=True, slots=True)
+class TypedPages:
+    """What types the rows of a page of this list, for `Paginator.stages`."""
 
-    def typed(page: Page) -> Page:
-        found = [typed_row(spec, row) for row in page.rows]
+    spec: ListSpec
+
+    def __call__(self, page: Page) -> Page:
+        """The page with values in its rows."""
+        found = [typed_row(self.spec, row) for row in page.rows]
         misfits = (misfit for _, more in found for misfit in more)
         return replace(page, rows=tuple(row for row, _ in found), misfits=(*page.misfits, *misfits))
-
-    return typed
 
 
 def without_secrets(page: Page) -> Page:

@@ -30,12 +30,13 @@ from magento_pager.shop.decoding import (
 from magento_pager.shop.failures import BY_CODE, LostListError, excerpt, fault_error, status_error, without_rows
 from magento_pager.shop.origins import origin
 from magento_pager.shop.repairing import without_forbidden
-from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy
+from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, http_time
 from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl_candidates
 from magento_pager.walk.reading import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+    from datetime import datetime
 
     from lxml.etree import _Element as Element
     from tenacity import RetryCallState
@@ -66,6 +67,8 @@ class Connection:
     threads.
 
     Attributes:
+        url: the shop's address as it was given, without user, password and query.
+        alias: what checkpoints call the shop; empty for its addresses.
         bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
         server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
@@ -95,6 +98,8 @@ class Connection:
         self._counting = threading.Lock()
         candidates = wsdl_candidates(url)
         self._http = HttpSession(options or HttpOptions(), candidates[0], key)
+        self.url = bare(url)
+        self.alias = ""
         self.bytes_received = 0
         self.characters_removed = 0
         self.server_date: str | None = None
@@ -124,6 +129,11 @@ class Connection:
     def address(self) -> str:
         """Where calls go, as the WSDL says."""
         return self._wsdl.address
+
+    @property
+    def clock(self) -> datetime | None:
+        """The time that the last answer said it was there; None before the first, or where it said none."""
+        return http_time(self.server_date)
 
     def has(self, operation: str) -> bool:
         """True where the shop's WSDL declares the operation."""
@@ -533,6 +543,21 @@ class ListSource:
     def bytes_received(self) -> int:
         """Of all replies to lists so far, unpacked; a plan reads it."""
         return self.connection.bytes_received
+
+    @property
+    def shop(self) -> str:
+        """Where calls go, without user, password and query."""
+        return self.connection.alias or bare(self.connection.address)
+
+    @property
+    def url(self) -> str:
+        """The shop's address as it was given, likewise."""
+        return self.connection.alias or self.connection.url
+
+    @property
+    def clock(self) -> datetime | None:
+        """The time that the last answer said it was there; None where it said none."""
+        return self.connection.clock
 
     def fetch(self, query: Query) -> Generator[Row]:
         """The rows of one call."""

@@ -76,6 +76,7 @@ class Paginator:
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
         nice: seconds to leave the server alone after a call, for each second that the call took.
+        asked: the user's own conditions as they were given, which checkpoints compare; `where` is what is sent.
     """
 
     source: Source
@@ -97,6 +98,7 @@ class Paginator:
     lookahead: bool = False
     parallel: int | Literal["auto"] = 1
     nice: float = 0.0
+    asked: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)

@@ -1,0 +1,216 @@
+"""Dumps from the library: what the command line does, by one call."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from memory import Memory
+
+import magento_pager
+from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
+from magento_pager.cli import run
+from magento_pager.fake import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from magento_pager import Pager
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """A shop of two hundred orders."""
+    with Shop(orders=200) as shop:
+        yield shop
+
+
+@pytest.fixture
+def pager(shop: Shop) -> Iterator[Pager]:
+    """Logged in there."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        yield pager
+
+
+class Rows(Output):
+    """An output of one's own: rows in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> tuple[()]:
+        """Take the rows of a page."""
+        self.rows += rows
+        return ()
+
+
+class Plain:
+    """One that inherits nothing, and goes on with what was kept."""
+
+    path: Path | None = None
+    part: Path | None = None
+    names: tuple[Path, ...] = ()
+
+    def __init__(self, saved: Any = None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.saved = saved
+        self.finished = self.closed = False
+        self.position = 0
+
+    def begin(self, start: Any) -> Any:
+        """Go on with what was kept."""
+        return self.saved or start
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> tuple[()]:
+        """Take the rows of a page."""
+        self.rows += rows
+        return ()
+
+    def keep(self, checkpoint: Any) -> None:
+        """Note what is safe."""
+        self.saved = checkpoint
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    publish = settle = forget = flush
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def tail(self, offset: int) -> Iterator[dict[str, Any]]:
+        """Give all rows."""
+        return iter(self.rows[offset:])
+
+
+@pytest.mark.parametrize("name", ["orders.ndjson", "orders.csv.gz", "orders.parquet", "shop.sqlite"])
+def test_the_library_writes_what_the_command_line_writes(
+    shop: Shop, pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The same bytes of rows, and the same report but for the time it took; each page is told."""
+    told: list[Progress] = []
+    paginator = pager.orders(window=50, where=[("status", "neq", "x:y")])
+    report = dump(paginator, tmp_path / name, report=tmp_path / "report.json", progress=told.append)
+    for variable, value in (("URL", shop.url), ("API_USER", shop.user), ("API_KEY", shop.key)):
+        monkeypatch.setenv(f"MAGENTO_{variable}", value)
+    (tmp_path / "cli").mkdir()
+    other = ["--out", str(tmp_path / "cli" / name), "--report", str(tmp_path / "cli.json")]
+    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *other]) == 0
+    ours, theirs = (json.loads((tmp_path / one).read_text()) for one in ("report.json", "cli.json"))
+    for one in (ours, theirs):
+        del one["seconds"], one["began"], one["bytes"]
+    assert ours == theirs
+    assert ours["rows"] == report.rows == told[-1].rows > 0
+    assert (report.complete, report.published, report.path) == (True, True, tmp_path / name)
+    if name.startswith("orders.") and "parquet" not in name:
+        assert (tmp_path / name).read_bytes() == (tmp_path / "cli" / name).read_bytes()
+    assert dump(paginator, tmp_path / name, resume=True).already
+    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *other, "--resume"]) == 0
+
+
+def test_what_stops_a_dump_tells_what_is_safe(pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error carries the report, the report file has it, and resuming brings the rest, each row once."""
+    paginator = pager.orders(window=50)
+    whole = dump(paginator, tmp_path / "whole.ndjson")
+    pages = Paginator.pages
+
+    def two(self: Paginator, resume: Any = None) -> Iterator[Any]:
+        yield from islice(pages(self, resume), 2)
+        raise TransportError("no answer")
+
+    monkeypatch.setattr(Paginator, "pages", two)
+    with pytest.raises(TransportError) as stopped:
+        dump(paginator, tmp_path / "orders.ndjson", report=tmp_path / "report.json")
+    report = stopped.value.dumped
+    assert report is not None
+    assert (report.complete, report.error, report.part) == (False, "no answer", tmp_path / "orders.ndjson.part")
+    assert (tmp_path / "report.json").read_text() == json.dumps(report.as_json(), indent=2) + "\n"
+    assert 0 < report.rows < whole.rows
+    monkeypatch.undo()
+    with pytest.raises(FileExistsError, match="unfinished"):
+        dump(paginator, tmp_path / "orders.ndjson")
+    assert dump(paginator, tmp_path / "orders.ndjson", resume=True).rows == whole.rows
+    assert (tmp_path / "orders.ndjson").read_bytes() == (tmp_path / "whole.ndjson").read_bytes()
+
+
+def test_an_output_of_ones_own(pager: Pager) -> None:
+    """It gets every row, with the columns and values that are asked for."""
+    rows = Rows()
+    report = dump(pager.orders(window=50), rows, columns=("order_id", "grand_total"), typed=True)
+    assert [row["order_id"] for row in rows.rows] == [int(row["order_id"]) for row in pager.orders()]
+    assert {frozenset(row) for row in rows.rows} == {frozenset({"order_id", "grand_total"})}
+    assert (report.complete, report.rows, report.path) == (True, len(rows.rows), None)
+    typed = Rows()
+    assert str(dump(pager.orders(typed=True), typed).checkpoint.digest) == str(report.checkpoint.digest)
+    assert isinstance(typed.rows[0]["order_id"], int)
+
+
+def test_an_output_that_inherits_nothing_goes_on() -> None:
+    """Any object with these methods will do, and any list."""
+    paginator = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29)
+    first = Plain()
+    stop = RuntimeError("enough")
+
+    def stopping(_: Progress) -> None:
+        raise stop
+
+    with pytest.raises(RuntimeError, match="enough"):
+        dump(paginator, first, progress=stopping)
+    assert first.closed
+    rest = Plain(first.saved)
+    report = dump(paginator, rest)
+    assert [int(row["id"]) for row in first.rows + rest.rows] == list(range(30))
+    assert report.rows == 30
+
+
+def test_increments_with_a_state(shop: Shop, pager: Pager, tmp_path: Path) -> None:
+    """The first run brings all, the next one what changed, each into a file of its own, or into one table."""
+    into, state = tmp_path / "shop.sqlite", tmp_path / "state.json"
+    whole = dump(pager.orders(), into, state=state)
+    assert whole.rows == 200
+    next_one = dump(pager.orders(), into, state=state, late=timedelta())
+    assert next_one.rows < whole.rows
+    assert next_one.checkpoint.fingerprint.since
+    with pytest.raises(ValueError, match=r"give each a file of its own"):
+        dump(pager.orders(), tmp_path / "orders.ndjson", state=tmp_path / "other.json")
+    report = dump(pager.orders(), tmp_path / "orders-{time}.ndjson", state=tmp_path / "other.json")
+    assert report.path is not None
+    assert report.path.name.startswith("orders-2")
+    with pytest.raises(ValueError, match="leave --since away"):
+        dump(pager.orders(updated_since=timedelta(days=1)), tmp_path / "a.db", state=tmp_path / "third.json")
+    assert shop.log
+
+
+def test_a_column_that_nobody_knows_is_a_warning(pager: Pager, tmp_path: Path) -> None:
+    """It is empty unless the shop sends it."""
+    with pytest.warns(UserWarning, match="no orders are known to have the column sttaus"):
+        dump(pager.orders(last=5), tmp_path / "orders.csv", columns=("order_id", "sttaus"))
+
+
+def test_the_lists_are_public() -> None:
+    """Their columns and what they hold can be looked up."""
+    spec = magento_pager.LISTS["orders"]
+    assert isinstance(spec, magento_pager.ListSpec)
+    assert (spec.key, spec.kind("grand_total")) == ("order_id", "decimal")
+
+
+def test_a_list_that_cannot_be_paged_keeps_its_evidence(
+    pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stops a dump tells what is safe beside what it has to say itself."""
+    evidence = ProbeReport("salesOrderList", None, 0, 0, ())
+
+    def failing(*_: object, **__: object) -> None:
+        raise NoStrategyError("none holds", report=evidence)
+
+    monkeypatch.setattr(Paginator, "_chosen", failing)
+    with pytest.raises(NoStrategyError) as stopped:
+        dump(pager.orders(), tmp_path / "orders.ndjson")
+    assert stopped.value.report is evidence
+    assert stopped.value.dumped is not None
+    assert stopped.value.dumped.error == "none holds"
