@@ -6,13 +6,10 @@ are in UTC. What is nested, such as the items of an order, is a column of JSON t
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import duckdb
 import pandas as pd
 
+import magento_pager
 from magento_pager.fake import Shop
 
 FOLDER = "orders.parquet"
@@ -32,10 +29,8 @@ BEST_SELLERS = f"""
 
 def main() -> None:
     """Dump, and ask both the same."""
-    with Shop(orders=400) as shop:
-        variables = {"MAGENTO_URL": shop.url, "MAGENTO_API_USER": shop.user, "MAGENTO_API_KEY": shop.key}
-        command = [sys.executable, "-m", "magento_pager", "dump", "orders", "--details", "--out", FOLDER]
-        subprocess.run(command, env=os.environ | variables, capture_output=True, check=True)  # noqa: S603
+    with Shop(orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        magento_pager.dump(pager.orders(details=True), FOLDER)
 
     with duckdb.connect() as database:
         days = database.sql(BY_DAY).fetchall()

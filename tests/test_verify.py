@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import Memory, honest
 
-from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, verify
+from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, dump, verify
 from magento_pager.cli import run
 from magento_pager.export import verification
 from magento_pager.export.index import Index, sampled
@@ -235,6 +235,18 @@ def test_the_library_verifies_as_the_command_does(
     assert (compared.rows, compared.held, compared.strategy) == (len(ids) - 1, len(ids), "in-list")
     assert compared.complete
     assert not compared.ok
+
+
+def test_a_dump_is_verified_by_what_it_returned(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report need not go by way of a file."""
+    monkeypatch.chdir(tmp_path)
+    with connect(shop.url, shop.user, shop.key) as pager:
+        report = dump(pager.customers(last=300, where=[("group_id", "eq", "1")]), "rows.csv")
+        compared = verify(pager, "rows.csv", report=report)
+    assert compared.ok
+    assert 0 < compared.rows == report.rows
+    assert "(dumped by range)" in str(compared)
+    assert "the file's own time" not in str(compared)
 
 
 def test_the_library_takes_what_the_dump_was_asked_for(dumped: Callable[..., list[str]], shop: Shop) -> None:
