@@ -117,7 +117,7 @@ KNOBS: Mapping[str, Mapping[str, Any]] = {
     "salesOrderList_two_conditions": {"memory_limit_rows": 10},
 }
 """What a shop needs so that it answers a recorded request as the live one did that day."""
-STRANGERS = {"fault_unknown_session", "fault_session_after_endSession", "fault_session_timed_out"}
+STRANGERS = ("fault_unknown_session", "fault_session_after_endSession", "fault_session_timed_out")
 """Requests whose session is not open."""
 REQUESTS = [
     *(one.operation for one in LISTINGS.values()),
