@@ -34,7 +34,7 @@ from magento_pager.export.increments import (
 )
 from magento_pager.export.outputs import open_output
 from magento_pager.export.report import Report
-from magento_pager.export.sinks import Layout, Output, TextSink
+from magento_pager.export.sinks import Layout, Output, StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.changes import usual
@@ -484,7 +484,7 @@ class Task:
         if self.path is None:
             if sys.stdout is None:
                 raise ValueError("standard output is closed: give --out")
-            return TextSink(sys.stdout.fileno(), self._layout)
+            return StandardOutput(self._layout)
         # Into the table that a run before this one made; or that somebody else did, if it is there.
         increment = self.since is not None or (self._run is None and self._asked_since is not None)
         adding = self._layout.format == "sqlite" and increment and (bool(self._state) or Path(self.path).exists())

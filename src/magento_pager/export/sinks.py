@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -300,6 +301,25 @@ class TextSink(Output):
             yield (",".join(map(cell, self._layout.header)) + LINE_END).encode()
         for start in range(0, len(rows), BATCH):
             yield b"".join(map(self._line, self._layout.values(rows[start : start + BATCH], misfits)))
+
+
+class StandardOutput(TextSink):
+    """Rows as text, to standard output, which is looked up when the dump begins."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(-1, layout)
+
+    def begin(self, start: Checkpoint) -> Checkpoint:
+        """Find its descriptor.
+
+        Raises:
+            ValueError: it has none, as in a notebook.
+        """
+        try:
+            self._descriptor = sys.stdout.fileno()
+        except (OSError, ValueError):
+            raise ValueError("standard output is no file here, as in a notebook: give a path (--out)") from None
+        return super().begin(start)
 
 
 class TextBody:
