@@ -219,5 +219,5 @@ def test_a_list_that_cannot_be_paged_keeps_its_evidence(
 def test_standard_output_without_a_descriptor_is_named(pager: Pager, capsys: pytest.CaptureFixture[str]) -> None:
     """In a notebook rows cannot be written there: the message says what to do instead, and nothing is lost."""
     with pytest.raises(ValueError, match="standard output is no file here, as in a notebook: give a path"):
-        dump(pager.orders())
+        dump(pager.orders(), None)
     assert not capsys.readouterr().out

@@ -17,6 +17,7 @@ from magento_pager import (
     Alias,
     FaultError,
     FilterIgnoredError,
+    Goal,
     IdRange,
     InList,
     MalformedReplyError,
@@ -54,8 +55,9 @@ TARGET = 2000
 
 
 def auto(source: Memory, **options: object) -> Paginator:
-    """A walk that chooses its strategy."""
+    """A walk that chooses its strategy, and whose windows do not depend on how busy this machine is."""
     identity = None if source.with_ids else "increment_id"
+    options = {"goal": Goal(seconds=1e6), **options}
     return Paginator(source, None, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
 
 
