@@ -147,5 +147,14 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the output could not be written'}: {error.strerror}"
+        return f"{printable(str(error.filename or 'the output could not be written'))}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    r"""Return a text for one line of a terminal: names of files may hold anything.
+
+    >>> printable("two\nlines"), printable("Größe \x1b[31m")
+    ('two\\nlines', 'Größe \\x1b[31m')
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -11,7 +11,6 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
 from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.transport import http_time
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.walking import MOST_IN_A_ROW
@@ -208,12 +208,8 @@ def _clock_difference(date: str | None) -> float | None:
     >>> _clock_difference(None), _clock_difference("yesterday")
     (None, None)
     """
-    if date is None:
-        return None
-    try:
-        return round((parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
-    except ValueError:
-        return None
+    there = http_time(date)
+    return None if there is None else round((there - datetime.now(UTC)).total_seconds())
 
 
 def _advice(flavour: str, difference: float | None, findings: tuple[ListFinding, ...]) -> list[str]:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
 
 from magento_pager.cli.ending import NoReaderError, StoppedError, say
+from magento_pager.errors import printable
 
 INTERRUPTED, NO_READER = 130, 141
 COMMANDS = {
@@ -80,12 +82,17 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command and give its exit status."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know every character
     try:
+        _check(arguments)
         ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context and isinstance(error, click.UsageError) else ""
-        say(f"magento-pager: {error.format_message().rstrip('.')}{hint}")
+        message, hint = error.format_message().rstrip("."), ""
+        if isinstance(error, click.UsageError):
+            message, hint = printable(message), f" (see {context.command_path} --help)" if context else ""
+        say(f"magento-pager: {message}{hint}")
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
@@ -96,6 +103,17 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
+
+
+def _check(arguments: list[str]) -> None:
+    """Refuse what cannot be the name of a file, nor be sent: no shell lets it through."""
+    for argument in arguments:
+        try:
+            fit = b"\0" not in os.fsencode(argument)
+        except UnicodeEncodeError:
+            fit = False
+        if not fit:
+            raise click.UsageError(f"{argument!r} has a character that no file and no shop can be told")
 
 
 @click.group(

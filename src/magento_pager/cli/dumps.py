@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from magento_pager.cli.increments import duration, time_options
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.progress import progress
 from magento_pager.cli.shops import connected, shop_options
+from magento_pager.cli.values import Number, WholeNumber
 from magento_pager.export.formats import FORMATS
 from magento_pager.lists import LISTS
 
@@ -30,7 +32,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
     """A number of calls, or auto."""
     if value == "auto":
         return value
-    if not value.isdecimal() or int(value) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,8}", value):
         raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 on")
     return int(value)
 
@@ -49,7 +51,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
 )
 @click.option(
     "--nice",
-    type=click.FloatRange(min=0),
+    type=Number(),
     default=0.0,
     metavar="R",
     help="After each call, leave the shop alone for R times as long as it took.",
@@ -83,7 +85,7 @@ def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
 )
 @click.option(
     "--lookback",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     metavar="N",
     help="With --resume: read the last N ids once more, for rows that were committed late.",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from magento_pager.cli.shops import with_options
+from magento_pager.cli.values import InputFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,8 @@ def _since(_: click.Context, __: click.Parameter, value: str | None) -> datetime
         return None if value is None else ago
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         words = f"{value!r} is no time: write 2024-05-01T10:00:00Z, or how long ago it is, such as 2h or 3d"
         raise click.BadParameter(words) from None
     if moment.utcoffset() is None:
@@ -60,7 +62,7 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--state",
-            type=click.Path(dir_okay=False),
+            type=InputFile(exists=False),
             metavar="FILE",
             help="Only rows changed since the last run, which FILE remembers; all rows the first time. A run that was "
             "stopped is gone on with. In --out, {time} stands for the time at which the run began.",

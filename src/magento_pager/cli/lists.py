@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magento_pager.cli.shops import with_options
+from magento_pager.cli.values import Id, Number, WholeNumber
 from magento_pager.walk.names import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class IdType(click.IntRange):
-    """An id in plain digits: `int` takes more, such as "3_6", and a slip would ask for other rows."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read an id as it was typed."""
-        number: int = super().convert(value, param, ctx)
-        if str(value) != str(number):
-            self.fail(f"{value!r} is no id in plain digits; do you mean {number}?", param, ctx)
-        return number
 
 
 def width_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,19 +19,19 @@ def width_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--window",
-            type=click.IntRange(min=1),
+            type=WholeNumber(min=1),
             metavar="N",
             help="Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]",
         ),
         click.option(
             "--rows-per-call",
-            type=click.IntRange(min=1),
+            type=WholeNumber(min=1),
             metavar="N",
             help="Without --window: aim at so many rows a call.  [default: 2000]",
         ),
         click.option(
             "--seconds-per-call",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Number(min_open=True),
             metavar="SECONDS",
             help="Without --window: aim at calls that take no longer.  [default: 1]",
         ),
@@ -61,7 +51,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--first",
-            type=IdType(min=0),
+            type=Id(),
             default=0,
             show_default=True,
             metavar="ID",
@@ -69,7 +59,7 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--last",
-            type=IdType(min=0),
+            type=Id(),
             metavar="ID",
             help="The last id, inclusive.  [default: the last there can be]",
         ),

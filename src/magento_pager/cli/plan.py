@@ -10,6 +10,7 @@ import click
 from magento_pager.cli.ending import as_usage_error, stoppable
 from magento_pager.cli.lists import asked, asking_options, width_options, widths
 from magento_pager.cli.shops import connected, shop_options
+from magento_pager.cli.values import WholeNumber
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ QUERIES = 10
 @click.option(
     "--queries",
     "count",
-    type=click.IntRange(min=1),
+    type=WholeNumber(min=1),
     default=QUERIES,
     show_default=True,
     metavar="N",

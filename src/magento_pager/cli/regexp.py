@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from magento_pager.cli.ending import as_usage_error
-from magento_pager.cli.lists import IdType
+from magento_pager.cli.values import Id
 
 
 @click.command()
-@click.argument("first", type=IdType(min=0))
-@click.argument("last", type=IdType(min=0))
+@click.argument("first", type=Id(largest=None))
+@click.argument("last", type=Id(largest=None))
 @click.option(
     "--field",
     default="entity_id",

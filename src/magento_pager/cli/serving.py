@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from magento_pager.cli.ending import StoppedError, as_usage_error, stoppable
+from magento_pager.cli.values import Id, InputFile, Number, WholeNumber
 from magento_pager.lists import LISTS
 
 
@@ -19,15 +20,13 @@ from magento_pager.lists import LISTS
 )
 @click.option(
     "--orders",
-    type=click.IntRange(min=0),
+    type=WholeNumber(),
     default=2000,
     show_default=True,
     metavar="N",
     help="How many orders to make up; the other lists follow.",
 )
-@click.option(
-    "--rows", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Rows to serve instead, as JSON."
-)
+@click.option("--rows", type=InputFile(), metavar="FILE", help="Rows to serve instead, as JSON.")
 @click.option(
     "--database",
     default="",
@@ -35,16 +34,20 @@ from magento_pager.lists import LISTS
     help="Keep the tables in a MariaDB, as mysql://USER:PASSWORD@HOST:PORT/NAME; NAME must be empty or not exist.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, metavar="N", help="0 takes a free one."
+    "--port", type=WholeNumber(max=65535), default=0, show_default=True, metavar="N", help="0 takes a free one."
 )
 @click.option("--user", default="demo", show_default=True, metavar="NAME", help="The API user.")
 @click.option("--key", default="demo-key", show_default=True, metavar="KEY", help="The API key.")
 @click.option("--php5", is_flag=True, help="Play an old version as one on PHP 5.")
 @click.option("--broken-wsi", is_flag=True, help="Let 1.6.2.0 speak WS-I, in which it breaks every filter.")
-@click.option("--latency", type=float, default=0.0, metavar="SECONDS", help="What each call takes at least.")
-@click.option("--latency-per-row", type=float, default=0.0, metavar="SECONDS", help="What each row adds to that.")
+@click.option("--latency", type=Number(), default=0.0, metavar="SECONDS", help="What each call takes at least.")
+@click.option("--latency-per-row", type=Number(), default=0.0, metavar="SECONDS", help="What each row adds to that.")
 @click.option(
-    "--memory-limit-rows", type=int, default=0, metavar="N", help="A list with more rows exhausts PHP's memory."
+    "--memory-limit-rows",
+    type=WholeNumber(),
+    default=0,
+    metavar="N",
+    help="A list with more rows exhausts PHP's memory.",
 )
 @click.option(
     "--memory-failure",
@@ -54,13 +57,13 @@ from magento_pager.lists import LISTS
     help="What that looks like.",
 )
 @click.option(
-    "--max-execution-time", type=float, default=0.0, metavar="SECONDS", help="PHP gives a call up after so long."
+    "--max-execution-time", type=Number(), default=0.0, metavar="SECONDS", help="PHP gives a call up after so long."
 )
-@click.option("--workers", type=int, default=0, metavar="N", help="PHP workers; 0: as many as needed.")
+@click.option("--workers", type=WholeNumber(), default=0, metavar="N", help="PHP workers; 0: as many as needed.")
 @click.option("--wsdl-cache", is_flag=True, help="PHP keeps the WSDL; without, each call needs a second worker.")
 @click.option(
     "--socket-timeout",
-    type=float,
+    type=Number(),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -68,14 +71,19 @@ from magento_pager.lists import LISTS
 )
 @click.option(
     "--session-timeout",
-    type=float,
+    type=Number(),
     default=3600.0,
     show_default=True,
     metavar="SECONDS",
     help="A session expires after so long without a call.",
 )
 @click.option(
-    "--body-limit", type=int, default=1_048_576, show_default=True, metavar="BYTES", help="A longer request is refused."
+    "--body-limit",
+    type=WholeNumber(),
+    default=1_048_576,
+    show_default=True,
+    metavar="BYTES",
+    help="A longer request is refused.",
 )
 @click.option("--gzip", is_flag=True, help="Compress replies for clients that accept it.")
 @click.option(
@@ -93,16 +101,16 @@ from magento_pager.lists import LISTS
 @click.option(
     "--duplicate-address",
     multiple=True,
-    type=int,
+    type=Id(),
     metavar="ID",
     help="An order with two billing addresses: lists with it fault.",
 )
-@click.option("--invalid-utf8", multiple=True, type=int, metavar="ID", help="An order with a name that is not UTF-8.")
+@click.option("--invalid-utf8", multiple=True, type=Id(), metavar="ID", help="An order with a name that is not UTF-8.")
 @click.option(
-    "--control-characters", multiple=True, type=int, metavar="ID", help="An order with a control character in a name."
+    "--control-characters", multiple=True, type=Id(), metavar="ID", help="An order with a control character in a name."
 )
 @click.option(
-    "--broken-records", multiple=True, type=int, metavar="ID", help="An order whose record in full is a fault."
+    "--broken-records", multiple=True, type=Id(), metavar="ID", help="An order whose record in full is a fault."
 )
 @click.option(
     "--nested-arrays-lost", is_flag=True, help='As 1.9.3.0: an array inside an array becomes the text "Array".'

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import say
+from magento_pager.cli.values import InputFile, Number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--key-file",
-            type=click.Path(exists=True, dir_okay=False),
+            type=InputFile(),
             metavar="FILE",
             help="A file whose first line is the API key.",
         ),
@@ -55,7 +56,7 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--timeout",
-            type=float,
+            type=Number(),
             default=120.0,
             show_default=True,
             metavar="SECONDS",
@@ -63,7 +64,7 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--wait",
-            type=float,
+            type=Number(),
             default=0.0,
             show_default=True,
             metavar="SECONDS",
@@ -77,7 +78,7 @@ def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Sent to the shop with every request; may be repeated.",
         ),
         click.option("--basic-auth", metavar="USER:PASSWORD", help="For the web server's own protection."),
-        click.option("--ca-bundle", type=click.Path(exists=True), metavar="FILE", help="The certificates to trust."),
+        click.option("--ca-bundle", type=InputFile(dir_okay=True), metavar="FILE", help="The certificates to trust."),
         click.option("--proxy", metavar="URL", help="An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]"),
         click.option("--legacy-tls", is_flag=True, help="Also accept TLS 1.0 and the ciphers of its time."),
         click.option("--insecure-http", is_flag=True, help="Send the key over plain http to another machine."),

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from magento_pager.cli.ending import as_usage_error, say, stoppable
 from magento_pager.cli.lists import asked, asking_options
 from magento_pager.cli.shops import connected, shop_options
+from magento_pager.cli.values import InputFile, WholeNumber, plain_number
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
@@ -20,30 +21,28 @@ def share(_context: click.Context, _parameter: click.Parameter, text: str | None
     """A share of all, given as `2%` or `0.02`."""
     if text is None:
         return None
-    try:
-        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        found = 0.0
+    number = text.removesuffix("%")
+    found = float(number) / (100 if text.endswith("%") else 1) if plain_number(number) else 0.0
     if not 0 < found <= 1:
         raise click.BadParameter(f"{text!r} is no share such as 2% or 0.02")
     return found
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(exists=True))
+@click.argument("path", metavar="FILE", type=InputFile(dir_okay=True))
 @click.argument("entity", type=click.Choice(list(LISTS)), required=False)
 @shop_options
 @asking_options
 @click.option("--sample", callback=share, metavar="SHARE", help="Compare only so much of it, such as 2%.")
 @click.option(
     "--seed",
-    type=int,
+    type=WholeNumber(),
     metavar="N",
     help="With --sample: draw the same windows as another run did.  [default: others each time]",
 )
 @click.option(
     "--report",
-    type=click.Path(exists=True, dir_okay=False),
+    type=InputFile(),
     metavar="FILE",
     help="The report of the dump: says how rows were asked for, which, and since when.",
 )

@@ -440,7 +440,11 @@ class Task:
     def _planned(self, paginator: Paginator, asked: Fingerprint) -> Run:
         """Since when rows are wanted, and where they go, by the clock of the shop."""
         ours = datetime.now(UTC)
-        now = clock_said(_clock(paginator)) if self.named_late else ours
+        clock = _clock(paginator)
+        if clock is None and self._state is not None:
+            warnings.warn("the shop does not say what time it is there: that of this machine is taken", stacklevel=2)
+            clock = ours  # good enough, as rows say when they were changed
+        now = clock_said(clock) if self.named_late else ours
         if self._state is not None:
             late = LATE if self._late is None else self._late
             run = self._state.plan(asked, now, ours=ours, late=late, out=self.path)

@@ -282,8 +282,8 @@ def clock_said(clock: datetime | None) -> datetime:
     """
     if clock is None:
         raise ValueError(
-            "the shop does not say what time it is there (no Date header): give --since a time, such as "
-            "2024-05-01T10:00:00Z, and --out a name without one"
+            "the shop does not say what time it is there (no Date header, or no time in it): give --since a time, such "
+            "as 2024-05-01T10:00:00Z, and --out a name without one"
         )
     return clock
 

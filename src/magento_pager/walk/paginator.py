@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
@@ -25,7 +24,7 @@ from magento_pager.walk.probing import (
     judged,
     probe,
 )
-from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.surveying import Survey, survey
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.windows import Goal
 
+MOST_NICE = 1_000_000
 SURVEYED = 24  # calls at most, to cut a list into even parts
 Stage: TypeAlias = Callable[[Page], Page]
 """What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is."""
@@ -105,8 +105,10 @@ class Paginator:
         if self.since is not None:
             usual(self.since)  # refuses a time without a zone
         _check_parallel(self.parallel)
-        if not 0 <= self.nice < inf:
-            raise ValueError(f"nice is 0 or more, in times of what a call takes, not {self.nice}")
+        if not 0 <= self.nice <= MOST_NICE:
+            raise ValueError(f"nice is 0 or more, at most {MOST_NICE} times what a call takes, not {self.nice}")
+        if max(self.last, self.window or 0) > LARGEST_NUMBER:
+            raise ValueError(f"an id or a window is at most {LARGEST_NUMBER}")
         for one in self.candidates if self.strategy is None and self.candidates else (self.strategy,):
             if not isinstance(one, Strategy):
                 raise TypeError(f"a strategy has a name and a method queries(window, known); {one!r} has not")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_ID = 4_294_967_295
 """The greatest id there can be: every key is INT UNSIGNED in every version."""
+LARGEST_NUMBER = (1 << 63) - 1
+"""The largest id or count that an option takes: Python's ranges have no more members."""
 
 
 def read_id(value: object) -> int:

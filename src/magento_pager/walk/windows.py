@@ -23,7 +23,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.ranges import LARGEST_NUMBER, IdRange
 from magento_pager.walk.strategies import KEY
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class Goal:
     """What one call should bring.
 
     Attributes:
-        rows: rows in one reply, about.
-        seconds: time of one call, about.
+        rows: rows in one reply, about, from 1 to 2^63 - 1.
+        seconds: time of one call, about, more than 0.
     """
 
     rows: int = 2_000
     seconds: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.seconds <= 0:
+        if not (1 <= self.rows <= LARGEST_NUMBER and 0 < self.seconds < inf):
             raise ValueError(f"a call aims at 1 row or more and at more than 0 seconds, not at {self}")
 
 
