@@ -45,7 +45,7 @@ def cli_reference() -> str:
         parts += [f"{' '.join(text.split())}\n" for text in (command.help or "").split("\n\n")]
         for parameter in command.get_params(context):
             if isinstance(parameter, click.Argument):
-                parts += [_definition(parameter.make_metavar(context), _argument(parameter))]
+                parts += [_definition(parameter.get_usage_pieces(context)[0], _argument(parameter))]
             elif record := parameter.get_help_record(context):
                 parts += [_definition(*record)]
     return "\n".join(parts).rstrip()

