@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_name("mortal.py")
 KILLED = -signal.SIGKILL
 STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 14
+STEPS_TO_RESUME = {"ndjson": 6, "csv": 6, "parquet": 7, "csv.gz": 10, "db": 10}
 STEPS_OF_OTHER_PAGES = {"csv.gz": 16, "parquet": 12, "db": 5}
 PARTS = 12
 EVERY_PART = sorted(range(PARTS), key=lambda part: part % 5)
@@ -206,7 +207,7 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
             before, reached = reached, saved["cursor"]["next_id"] if saved else 0
             resumed.add(reached)
             assert files.content() in (None, expected[0])
-            die_at = STEPS_TO_BEGIN + a_page + number % a_page + 1 if reached > before else die_at + 3
+            die_at = STEPS_TO_RESUME[ending] + a_page + number % a_page + 1 if reached > before else die_at + 3
         assert ended["status"] == 0, ended
         assert (files.content(), files.report()) == expected
         assert files.names() == files.finished
