@@ -302,6 +302,7 @@ def muddled(request: pytest.FixtureRequest, shops: dict[str, tuple[Muddled, Page
     shop.other, shop.mixed, shop.age = (lambda key: key), (lambda results: results), 0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", MIXED)
 def test_results_of_one_call_are_mixed_up(muddled: Case, how: str) -> None:
     """Once, and then the rows are right; in every reply, and then they are right or said not to be."""
@@ -311,6 +312,7 @@ def test_results_of_one_call_are_mixed_up(muddled: Case, how: str) -> None:
         muddled.check("xml-rpc", replies)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("how", OTHERS)
 @pytest.mark.parametrize("by", ["xml-rpc", "soap"])
 def test_replies_are_those_of_others(muddled: Case, how: str, by: str) -> None:
@@ -321,6 +323,7 @@ def test_replies_are_those_of_others(muddled: Case, how: str, by: str) -> None:
         muddled.check(by, replies)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("age", [1, 1_000])
 @pytest.mark.parametrize("by", ["xml-rpc", "soap"])
 def test_replies_are_older_ones(muddled: Case, age: int, by: str) -> None:
@@ -331,6 +334,7 @@ def test_replies_are_older_ones(muddled: Case, age: int, by: str) -> None:
         muddled.check(by, replies)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_results_of_another_kind(muddled: Case, odd: Any) -> None:
     """Whatever stands where a record belongs, nothing worse than an error comes of it."""
