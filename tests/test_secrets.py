@@ -495,7 +495,6 @@ ODD_OPTIONS = HttpOptions(timeout=20, basic_auth=("me", ODD_PASSWORD), headers={
 
 
 @pytest.mark.sampled
-@pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["list", "multiCall"])
 @pytest.mark.parametrize("place", PLACES)
 def test_no_echo_of_a_call_is_passed_on(
@@ -514,7 +513,6 @@ def test_no_echo_of_a_call_is_passed_on(
             caplog.clear()
 
 
-@pytest.mark.sampled
 @pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["wsdl", "login"])
 @pytest.mark.parametrize("place", PLACES)
