@@ -491,7 +491,7 @@ def quoted(ask: Callable[[], object]) -> str:
         return "\n".join([repr(error), str(vars(error)), *traceback.format_exception(error)])
 
 
-ODD_OPTIONS = HttpOptions(timeout=20, basic_auth=("me", ODD_PASSWORD), headers={"X-Pass": ODD_HEADER})
+ODD_OPTIONS = HttpOptions(timeout=60, basic_auth=("me", ODD_PASSWORD), headers={"X-Pass": ODD_HEADER})
 
 
 @pytest.mark.sampled
