@@ -87,6 +87,7 @@ class ChaosProxy:
     Attributes:
         choose: names the fault for each call; may be replaced at any time.
         poison: texts that no reply may hold, and the body with which such a reply is replaced.
+        headers: values of headers, by name, that are put in the place of the shop's.
         done: how often each fault was committed; `poison` counts replies that were replaced, `passed` the others.
         asked: the operations called, in the order in which they came.
     """
@@ -94,6 +95,7 @@ class ChaosProxy:
     def __init__(self, shop: Shop, choose: Choose = calm) -> None:
         self.choose = choose
         self.poison: dict[bytes, bytes] = {}
+        self.headers: dict[str, str] = {}
         self.done: Counter[str] = Counter()
         self.asked: list[str] = []
         self._shop = shop
@@ -186,6 +188,9 @@ class ChaosProxy:
         first, _, body = reply.partition(b"\r\n\r\n")
         length = _LENGTH.search(first)
         lines = [line for line in first.split(b"\r\n") if not line.lower().startswith((b"content-length", b"connect"))]
+        for name, value in self.headers.items():
+            lines = [line for line in lines if not line.lower().startswith(f"{name.lower()}:".encode())]
+            lines.append(f"{name}: {value}".encode("latin-1"))
         return Answer(b"\r\n".join(lines), int(length[1]) if length else None, body)
 
     async def _pass_on(

@@ -9,15 +9,18 @@ import ssl
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loopback import Request, receive, reply, reset, serving
 
 from magento_pager.errors import TransportError
 from magento_pager.shop.redacting import redacted
-from magento_pager.shop.transport import LONGEST_PAUSE, PIECE, SHORT, HttpOptions, HttpSession, retry_after
+from magento_pager.shop.transport import LONGEST_PAUSE, PIECE, SHORT, HttpOptions, HttpSession, http_time, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -579,6 +582,43 @@ NOW = "Sun, 22 Nov 2026 08:56:53 GMT"
 def test_how_long_a_server_asks_to_be_left_alone(value: str | None, date: str | None, seconds: float) -> None:
     """Seconds or a time by the server's own clock, never more than some minutes, and nonsense is nothing."""
     assert retry_after(value, date) == seconds
+
+
+ODD_TIMES = [
+    "Wed, 01 May 2024 10:00:00",
+    "Wed, 01 May 2024 10:00:00 -0000",
+    "Fri, 31 Dec 9999 23:59:59 -2300",
+    "Mon, 01 Jan 0001 00:00:00 +2300",
+    "Wed, 01 May 2024 10:00:00 +9999",
+    "Wed, 01 May 2024 10:00:00 +99999999999999",
+    "Wed, 01 May 99999 10:00:00 GMT",
+    "Wed, 32 May 2024 10:00:00 GMT",
+    "Wed, 01 May 2024 24:61:61 GMT",
+    "Wed, 01 May 2024 10:00:00 (comment",
+    "2024-05-01T10:00:00Z",
+    "1 1 1 1 1 1 1",
+    "9" * 5000,
+    "",
+    ",",
+]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(ODD_TIMES) | st.text(max_size=40) | st.from_regex(r"\w{3}, \d+ \w{3} \d{1,5} \d+:\d+:\d+ \S+"),
+    st.sampled_from(ODD_TIMES),
+)
+def test_a_header_that_is_no_time_is_none(value: str, date: str) -> None:
+    """Whatever it holds: a time in UTC, or nothing."""
+    time_said = http_time(value)
+    assert time_said is None or time_said.tzinfo is UTC
+    assert 0.0 <= retry_after(value, date) <= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("zone", ["", " GMT", " -0000", " +0000", " UT"])
+def test_a_time_without_a_zone_is_in_utc(zone: str) -> None:
+    """As HTTP has it."""
+    assert http_time(f"Wed, 01 May 2024 10:00:00{zone}") == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

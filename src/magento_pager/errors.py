@@ -147,7 +147,7 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
-        return f"{printable(str(error.filename or 'the output could not be written'))}: {error.strerror}"
+        return printable(f"{error.filename or 'the output could not be written'}: {error.strerror}")
     return str(error) or type(error).__name__
 
 

@@ -89,10 +89,10 @@ def run(arguments: list[str]) -> int:
         ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        message, hint = error.format_message().rstrip("."), ""
-        if isinstance(error, click.UsageError):
-            message, hint = printable(message), f" (see {context.command_path} --help)" if context else ""
-        say(f"magento-pager: {message}{hint}")
+        usage, message = isinstance(error, click.UsageError), error.format_message().rstrip(".")
+        hint = f" (see {context.command_path} --help)" if context and usage else ""
+        lines = [message] if usage else message.split("\n")  # some errors of a shop are followed by a table
+        say("magento-pager: " + "\n".join(map(printable, lines)) + hint)
         return error.exit_code
     except click.Abort:
         return INTERRUPTED

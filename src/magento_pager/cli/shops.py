@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 from contextlib import ExitStack, contextmanager
@@ -165,11 +164,9 @@ def _key_in(path: Path) -> str:
     """The key in the first line of a file."""
     import shlex
 
-    with path.open(encoding="utf-8") as stream:
-        key = stream.readline().strip()
-        mode = os.fstat(stream.fileno()).st_mode
-    if not key:
-        raise ValueError(f"the first line of {path} is empty: it should be the API key")
+    from magento_pager.shop.keys import first_line
+
+    key, mode = first_line(path), path.stat().st_mode
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
         say(f"warning: others on this machine can read {path}; chmod 600 {shlex.quote(str(path))}")
     return key

@@ -43,7 +43,7 @@ class Id(WholeNumber):
 class Number(click.FloatRange):
     """A number in plain digits, with a point or an exponent where it has one; never "nan", "inf" or "1_0"."""
 
-    def __init__(self, *, min: float = 0.0, min_open: bool = False) -> None:  # noqa: A002  click's names
+    def __init__(self, *, min: float = 0, min_open: bool = False) -> None:  # noqa: A002  click's names
         super().__init__(min=min, min_open=min_open)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

@@ -351,7 +351,7 @@ def _read(path: Path) -> tuple[_Entry, ...]:
 
 def _entry(content: dict[str, Any]) -> _Entry:
     asked: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in content["asked"].items()
+        name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in content["asked"].items()
     }
     begun = content["begun"]
     run = None

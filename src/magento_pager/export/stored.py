@@ -6,6 +6,9 @@ What lives here: telling formats and lists apart by what is there. How rows are 
 from __future__ import annotations
 
 import gzip
+import sqlite3
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +21,7 @@ from magento_pager.export.sinks import Layout, csv_cells, read_text
 from magento_pager.lists import LISTS, list_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
 
     from magento_pager.export.formats import Format
     from magento_pager.lists import ListName
@@ -60,11 +63,26 @@ class Stored:
         return self.layout.has_values
 
     def __iter__(self) -> Iterator[Row]:
-        if self.format == "parquet":
-            return parquet.read_parts(self.path, self.layout)
-        if self.format == "sqlite":
-            return sqlite.read_table(self.path, self.layout)
-        return read_text(self.path, self.layout)
+        with readable(self.path):
+            if self.format == "parquet":
+                yield from parquet.read_parts(self.path, self.layout)
+            elif self.format == "sqlite":
+                yield from sqlite.read_table(self.path, self.layout)
+            else:
+                yield from read_text(self.path, self.layout)
+
+
+@contextmanager
+def readable(path: Path) -> Generator[None]:
+    """Turn whatever is wrong with the bytes of an output into a ValueError that names it."""
+    try:
+        yield
+    except (
+        *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError),  # of what lines hold
+        *(EOFError, gzip.BadGzipFile, zlib.error, sqlite3.Error),
+    ) as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read, it is damaged or no output of ours: {words}") from None
 
 
 def stored(path: str | Path, entity: str | None = None) -> Stored:
@@ -84,24 +102,29 @@ def stored(path: str | Path, entity: str | None = None) -> Stored:
     if path.is_dir():
         if not (path / PARQUET_FOLDER).exists():
             raise ValueError(f"{path} is a folder without {PARQUET_FOLDER}")
-        return Stored(path, Layout(LISTS[entity or _entity_of(parquet.columns_of(path), path)], "parquet"))
+        with readable(path):
+            columns = parquet.columns_of(path)
+        return Stored(path, Layout(LISTS[entity or _entity_of(columns, path)], "parquet"))
     with path.open("rb") as file:
         start = file.read(len(SQLITE))
     if start == SQLITE:
-        return Stored(path, Layout(LISTS[entity or _only(sqlite.finished_tables(path), path)], "sqlite"))
+        with readable(path):
+            tables = sqlite.finished_tables(path)
+        return Stored(path, Layout(LISTS[entity or _only(tables, path)], "sqlite"))
     return _text(path, entity, packed=start.startswith(GZIP))
 
 
 def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
     """A file of text; its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
-    with gzip.open(path) if packed else path.open("rb") as stream:
-        first = stream.readline()
-    is_csv = bool(first) and not first.startswith(b"{")
     columns: Collection[str] = ()
-    if is_csv:
-        columns = [str(one) for one in next(csv_cells([first.decode()]))]
-    anything = Layout(LISTS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
-    found = list(islice(read_text(path, anything), LOOKED_AT))
+    with readable(path):
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            first = stream.readline()
+        is_csv = bool(first) and not first.startswith(b"{")
+        if is_csv:
+            columns = [str(one) for one in next(csv_cells([first.decode()]))]
+        anything = Layout(LISTS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
+        found = list(islice(read_text(path, anything), LOOKED_AT))
     if entity is None:
         entity = _entity_of(columns or {name for row in found for name in row}, path)
     layout = replace(anything, schema=LISTS[entity])

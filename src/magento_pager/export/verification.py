@@ -124,7 +124,7 @@ class Origin:
         named = str(report) if isinstance(report, str | Path) else "the report"
         try:
             if isinstance(report, str | Path):
-                report = json.loads(Path(report).read_text(encoding="utf-8"))
+                report = _json(Path(report))
             origin = cls.told(report.as_json() if isinstance(report, Report) else report)  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(f"{named}: {error}") from None
@@ -145,19 +145,33 @@ class Origin:
         ['prefix', 'range']
         """
         try:
-            began = report.get("began")
+            began = datetime.fromisoformat(report["began"]) if report.get("began") else None
+            asked = report.get("asked") or {}
+            bounds, where = [asked.get(one, 0) for one in ("first", "last")], asked.get("where", [])
+            if not all(isinstance(one, int) for one in bounds) or not all(isinstance(one, str) for one in where):
+                raise TypeError  # noqa: TRY301  caught right below
+            if began:
+                text_of(began)  # refuses a time without a zone
             return cls(
                 frozenset(report["strategy"].split(" + ")) - {""},
-                datetime.fromisoformat(began) if began else None,
+                began,
                 frozenset(read_id(one["id"]) for one in report["quarantined"]),
                 bool(report.get("repaired")),
                 {one["first"]: str(one["digest"]) for one in report["digests"]},
-                report.get("asked") or {},
+                asked,
                 bool(report.get("complete", True)),
                 reported=True,
             )
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError("that is no report of a dump") from None
+
+
+def _json(path: Path) -> Any:
+    """What a file of JSON holds."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError("that is no report of a dump, for it is no JSON") from None
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.tables import is_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -397,8 +398,8 @@ def read_rows(path: Path) -> dict[str, Rows]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON in UTF-8: {error}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: an object of lists is expected")  # noqa: TRY004 -- a value of the file, not a type
     return {name: _rows(f"{path}: {name}", name, one) for name, one in document.items()}
@@ -413,10 +414,22 @@ def _rows(where: str, name: str, one: object) -> Rows:
     table, columns = LISTINGS[name].table, tuple(map(str, one["columns"]))
     if "entity_id" not in columns:
         raise ValueError(f"{where}: the column entity_id is missing")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"{where}: a column comes twice")
     for column in columns:
         if column not in table.columns:
             raise ValueError(f"{where}: {table.name} has no column {column!r}")
     for number, row in enumerate(one["rows"]):
-        if not isinstance(row, list) or len(row) != len(columns):
-            raise ValueError(f"{where}: row {number} has not {len(columns)} values")
+        _check_row(f"{where}: row {number}", columns, row)
     return Rows(columns, one["rows"])
+
+
+def _check_row(where: str, columns: Sequence[str], row: object) -> None:
+    """Refuse a row that no table can hold."""
+    if not isinstance(row, list) or len(row) != len(columns):
+        raise ValueError(f"{where} has not {len(columns)} values")
+    for column, value in zip(columns, row, strict=True):
+        if column == "entity_id" and not re.fullmatch("[0-9]{1,10}", str(value)):
+            raise ValueError(f"{where}: {value!r:.60} is no id")
+        if not is_cell(value):
+            raise ValueError(f"{where}: {column} is a text, a number or null, not {value!r:.60}")

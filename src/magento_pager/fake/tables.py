@@ -8,11 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def is_cell(value: object) -> bool:
+    """Whether a column can hold a value: no list, no integer of more than 64 bits, and no text beyond Unicode.
+
+    >>> is_cell("5"), is_cell(None), is_cell([5]), is_cell(1 << 63), is_cell(float("nan"))
+    (True, True, False, False, False)
+    """
+    match value:
+        case str():
+            return value.isascii() or value.encode("utf-8", "ignore").decode() == value
+        case int():
+            return -(1 << 63) <= value < 1 << 63
+        case float():
+            return isfinite(value)
+    return value is None or isinstance(value, bytes)
 
 
 class Kind(Enum):

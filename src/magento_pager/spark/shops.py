@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from magento_pager.pager import connect
+from magento_pager.shop.keys import first_line
 
 if TYPE_CHECKING:
     from magento_pager.pager import Pager
@@ -145,7 +146,7 @@ def resolved(reference: str) -> str:
     """
     scheme, _, place = reference.partition(":")
     try:
-        found = os.environ.get(place, "") if scheme == "env" else _first_line(Path(place))
+        found = os.environ.get(place, "") if scheme == "env" else first_line(Path(place))
     except (OSError, ValueError):  # not there, or no text
         found = ""
     if not found:
@@ -153,11 +154,6 @@ def resolved(reference: str) -> str:
             f"{reference} leads to nothing on this machine; a reference is looked up where the shop is called"
         )
     return found
-
-
-def _first_line(path: Path) -> str:
-    with path.open(encoding="utf-8") as file:
-        return file.readline().rstrip("\r\n")
 
 
 def _is_reference(text: object) -> bool:

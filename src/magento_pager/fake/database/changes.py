@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from magento_pager.fake.lists import LISTINGS
-from magento_pager.fake.tables import ADDRESS, Kind
+from magento_pager.fake.tables import ADDRESS, Kind, is_cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
         if column in table.columns:
             own[column] = stored(table.columns[column], value)
         elif name == "orders" and kind in {"billing", "shipping"} and rest in ADDRESS.columns:
-            addresses[kind, rest] = value
+            addresses[kind, rest] = stored(ADDRESS.columns[rest], value)
         else:
             raise ValueError(f"{table.name} has no column {column!r}")
     return Changes(own, addresses)
@@ -62,8 +62,13 @@ def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
 def stored(column: Column, value: Cell) -> Cell:
     """A value as MySQL would keep it: amounts have four decimals.
 
+    Raises:
+        ValueError: it is nothing that a column can hold.
+
     >>> from magento_pager.fake.tables import ORDER
     >>> stored(ORDER.columns["grand_total"], 7.5), stored(ORDER.columns["store_id"], 7)
     ('7.5000', 7)
     """
+    if not is_cell(value):
+        raise ValueError(f"{column.name} holds a text, a number or null, not {value!r:.60}")
     return f"{value:.4f}" if column.kind is Kind.DECIMAL and isinstance(value, int | float) else value
