@@ -18,7 +18,6 @@ from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
 from magento_pager.shop.connection import Connection, ListSource
-from magento_pager.shop.transport import http_time
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.walking import MOST_IN_A_ROW
@@ -156,7 +155,7 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
         found = replace(
             found,
             login_seconds=round(time.monotonic() - began, 3),
-            clock_difference=_clock_difference(connection.server_date),
+            clock_difference=_clock_difference(connection.clock),
         )
         lists = tuple(_examined(pager, spec) for spec in LISTS.values())
         return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
@@ -202,13 +201,8 @@ def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
     return f"{count} no {spec.identity}: {fate}; give them one in the shop's database"
 
 
-def _clock_difference(date: str | None) -> float | None:
-    """Seconds that a `Date` header is ahead of our clock.
-
-    >>> _clock_difference(None), _clock_difference("yesterday")
-    (None, None)
-    """
-    there = http_time(date)
+def _clock_difference(there: datetime | None) -> float | None:
+    """Seconds that a shop's clock is ahead of ours; None where it does not say its time."""
     return None if there is None else round((there - datetime.now(UTC)).total_seconds())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pyspark import TaskContext
@@ -17,7 +16,6 @@ from pyspark.sql.datasource import InputPartition
 
 from magento_pager.errors import PagerError
 from magento_pager.lists import LISTS
-from magento_pager.shop.transport import http_time
 from magento_pager.spark.columns import batch, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
 from magento_pager.walk.changes import FIELD, moment_of
@@ -25,6 +23,7 @@ from magento_pager.walk.walking import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     import pyarrow as pa
 
@@ -210,10 +209,10 @@ def _check_clock(pager: Pager, until: datetime) -> None:
     Raises:
         PagerError: its clock says that it may still change rows at times before `until`.
     """
-    now = http_time(pager.connection.server_date)
-    if now is not None and now.astimezone(UTC) < until:
+    now = pager.connection.clock
+    if now is not None and now < until:
         raise PagerError(
-            f"its clock is at {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, before {until:%H:%M:%S}, up to which "
+            f"its clock is at {now:%Y-%m-%d %H:%M:%S} UTC, before {until:%H:%M:%S}, up to which "
             "changes were to be read; set the clocks right, or the option late to more than they differ"
         )
 
