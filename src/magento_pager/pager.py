@@ -13,7 +13,7 @@ from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.details import Details
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.changes import usual
-from magento_pager.walk.conditions import Condition, checked_where
+from magento_pager.walk.conditions import Condition, as_condition, checked_where
 from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
@@ -215,8 +215,8 @@ class Pager:
         if isinstance(updated_since, timedelta):
             now = clock_said(self.connection.clock)
             updated_since = earlier(now, updated_since)
-        given = tuple(where)
-        sent = _checked(given, updated_since, spec)
+        asked = tuple(map(as_condition, where))
+        sent = _checked(asked, updated_since, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
             in_full = Details(self.connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
@@ -242,7 +242,7 @@ class Pager:
             parallel=parallel,
             nice=nice,
             stages=stages,
-            asked=tuple(one if isinstance(one, Condition) else Condition(*one) for one in given),
+            asked=asked,
         )
         if now is not None:  # it is no mistake, and says so last
             warn_of_clock(now)
@@ -281,9 +281,7 @@ class Pager:
         return self.list("products", **options)
 
 
-def _checked(
-    where: tuple[Condition | tuple[str, str, str], ...], since: datetime | None, spec: ListSpec
-) -> tuple[Condition, ...]:
+def _checked(where: tuple[Condition, ...], since: datetime | None, spec: ListSpec) -> tuple[Condition, ...]:
     """The user's own conditions as the server spells them; none may be on the column that `since` needs."""
     asked = where if since is None else (*where, usual(since))
     return tuple(

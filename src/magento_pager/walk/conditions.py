@@ -27,7 +27,7 @@ OPERATORS = (
 )
 """The operators a server knows. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
 
-_SPELT_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
+_SPELLED_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
 _LISTS = frozenset({"in", "nin", "finset"})  # their values are cut at commas
 _NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare a text, or nothing
 _TIME = "%Y-%m-%d %H:%M:%S"
@@ -112,7 +112,7 @@ def checked_where(
     ValueError: where status equals 'complete': no server knows 'equals' and all would read it as '='; the operators \
 are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, null, regexp, seq, sneq, to
     """
-    conditions = tuple(map(_as_condition, where))
+    conditions = tuple(map(as_condition, where))
     seen: set[str] = set()
     for condition in conditions:
         if reason := _refusal(condition, seen, {_column(name) for name in key_names}):
@@ -190,7 +190,15 @@ def _hint(value: str) -> str:
         return ""
 
 
-def _as_condition(given: object) -> Condition:
+def as_condition(given: object) -> Condition:
+    """Return a condition that is one already, or three texts.
+
+    Raises:
+        TypeError: it is neither.
+
+    >>> as_condition(("status", "eq", "complete"))
+    Condition(field='status', operator='eq', value='complete')
+    """
     match given:
         case Condition():
             return given
@@ -208,11 +216,11 @@ def _refusal(condition: Condition, seen: set[str], keys: set[str]) -> str | None
     if column in keys:
         return "the walk itself needs conditions on the key, and a second one would be dropped; use first and last"
     if operator not in OPERATORS:
-        hint = f"did you mean {_SPELT_OTHERWISE[operator]!r}? " if operator in _SPELT_OTHERWISE else ""
+        hint = f"did you mean {_SPELLED_OTHERWISE[operator]!r}? " if operator in _SPELLED_OTHERWISE else ""
         known = ", ".join(sorted(OPERATORS))
         return f"{hint}no server knows {operator!r} and all would read it as '='; the operators are {known}"
     if column in seen:
-        return "a second condition on one field, however it is spelt: one of them would be dropped silently"
+        return "a second condition on one field, however it is spelled: one of them would be dropped silently"
     if value == "" and operator in ({*_ORDERS} - {"eq"}) | {"in", "nin", "finset", "like", "nlike", "regexp"}:
         return f"an empty value with {operator!r} does not compare: it matches everything or nothing"
     if "?" in value:
