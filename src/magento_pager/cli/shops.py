@@ -23,74 +23,75 @@ if TYPE_CHECKING:
 VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}
 
 
+OPTIONS = [
+    click.option(
+        "--url",
+        envvar="MAGENTO_URL",
+        show_envvar=True,
+        metavar="URL",
+        help="The shop's base address, its SOAP endpoint, or the address of its WSDL.",
+    ),
+    click.option("--user", envvar="MAGENTO_API_USER", show_envvar=True, metavar="NAME", help="The API user."),
+    click.option(
+        "--key",
+        envvar="MAGENTO_API_KEY",
+        show_envvar=True,
+        metavar="KEY",
+        help="The API key. Others on this machine can read it on a command line: prefer the environment or "
+        "--key-file; a terminal is asked for it.",
+    ),
+    click.option(
+        "--key-file",
+        type=InputFile(),
+        metavar="FILE",
+        help="A file whose first line is the API key.",
+    ),
+    click.option("--demo", is_flag=True, help="Use an embedded shop of 2,000 orders instead."),
+    click.option("--profile", metavar="VERSION", help="The embedded shop's version.  [default: 20.0.20]"),
+    click.option("--flavour", type=click.Choice(["rpc", "wsi"]), help="The embedded shop's flavour.  [default: rpc]"),
+    click.option(
+        "--timeout",
+        type=Number(),
+        default=120.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="What one call may take in all.",
+    ),
+    click.option(
+        "--wait",
+        type=Number(),
+        default=0.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Keep trying so long to reach the shop and log in; for runs that nobody watches.",
+    ),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="NAME:VALUE",
+        help="Sent to the shop with every request; may be repeated.",
+    ),
+    click.option("--basic-auth", metavar="USER:PASSWORD", help="For the web server's own protection."),
+    click.option("--ca-bundle", type=InputFile(dir_okay=True), metavar="FILE", help="The certificates to trust."),
+    click.option("--proxy", metavar="URL", help="An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]"),
+    click.option("--legacy-tls", is_flag=True, help="Also accept TLS 1.0 and the ciphers of its time."),
+    click.option("--insecure-http", is_flag=True, help="Send the key over plain http to another machine."),
+    click.option(
+        "--allow-host",
+        "allow_hosts",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Another host, or another port, that the WSDL may send calls to, with the key, and that its documents "
+        "may come from; may be repeated.",
+    ),
+]
+"""Those that say which shop, and how it is reached."""
+
+
 def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which shop, and how it is reached."""
-    options = [
-        click.option(
-            "--url",
-            envvar="MAGENTO_URL",
-            show_envvar=True,
-            metavar="URL",
-            help="The shop's base address, its SOAP endpoint, or the address of its WSDL.",
-        ),
-        click.option("--user", envvar="MAGENTO_API_USER", show_envvar=True, metavar="NAME", help="The API user."),
-        click.option(
-            "--key",
-            envvar="MAGENTO_API_KEY",
-            show_envvar=True,
-            metavar="KEY",
-            help="The API key. Others on this machine can read it on a command line: prefer the environment or "
-            "--key-file; a terminal is asked for it.",
-        ),
-        click.option(
-            "--key-file",
-            type=InputFile(),
-            metavar="FILE",
-            help="A file whose first line is the API key.",
-        ),
-        click.option("--demo", is_flag=True, help="Use an embedded shop of 2,000 orders instead."),
-        click.option("--profile", metavar="VERSION", help="The embedded shop's version.  [default: 20.0.20]"),
-        click.option(
-            "--flavour", type=click.Choice(["rpc", "wsi"]), help="The embedded shop's flavour.  [default: rpc]"
-        ),
-        click.option(
-            "--timeout",
-            type=Number(),
-            default=120.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="What one call may take in all.",
-        ),
-        click.option(
-            "--wait",
-            type=Number(),
-            default=0.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Keep trying so long to reach the shop and log in; for runs that nobody watches.",
-        ),
-        click.option(
-            "--header",
-            "headers",
-            multiple=True,
-            metavar="NAME:VALUE",
-            help="Sent to the shop with every request; may be repeated.",
-        ),
-        click.option("--basic-auth", metavar="USER:PASSWORD", help="For the web server's own protection."),
-        click.option("--ca-bundle", type=InputFile(dir_okay=True), metavar="FILE", help="The certificates to trust."),
-        click.option("--proxy", metavar="URL", help="An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]"),
-        click.option("--legacy-tls", is_flag=True, help="Also accept TLS 1.0 and the ciphers of its time."),
-        click.option("--insecure-http", is_flag=True, help="Send the key over plain http to another machine."),
-        click.option(
-            "--allow-host",
-            "allow_hosts",
-            multiple=True,
-            metavar="HOST[:PORT]",
-            help="Another host, or another port, that the WSDL may send calls to, with the key, and that its documents "
-            "may come from; may be repeated.",
-        ),
-    ]
-    return with_options(options, command)
+    return with_options(OPTIONS, command)
 
 
 def with_options(options: list[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
