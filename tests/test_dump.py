@@ -13,20 +13,13 @@ from memory import Memory
 import magento_pager
 from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
 from magento_pager.cli import run
-from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from magento_pager import Pager
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """A shop of two hundred orders."""
-    with Shop(orders=200) as shop:
-        yield shop
+    from magento_pager.fake import Shop
 
 
 @pytest.fixture

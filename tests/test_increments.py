@@ -827,23 +827,14 @@ def test_the_same_with_clocks_that_differ(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("more", range(100, 2100, 100))
-@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), HISTORIES)
-def test_more_histories_with_clocks_that_differ(
-    tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int, more: int
-) -> None:
-    """The same with more seeds."""
-    live_through(tmp_path, profile, entity, column, key, seed + more, skewed=True)
-
-
-@pytest.mark.exhaustive
+@pytest.mark.parametrize("skewed", [False, True])
 @pytest.mark.parametrize("more", range(100, 2100, 100))
 @pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), HISTORIES)
 def test_more_histories(
-    tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int, more: int
+    tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int, more: int, skewed: bool
 ) -> None:
-    """The same with more seeds."""
-    live_through(tmp_path, profile, entity, column, key, seed + more)
+    """The same with more seeds, and with clocks that agree or differ."""
+    live_through(tmp_path, profile, entity, column, key, seed + more, skewed=skewed)
 
 
 def live_through(  # noqa: PLR0917

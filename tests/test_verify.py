@@ -213,14 +213,20 @@ def test_every_format_verifies(
         assert "digests" not in err
 
 
+def live_on(shop: Shop) -> list[int]:
+    """Delete an order and change another, later than any dump; the ids there were."""
+    ids = sorted(shop.database.ids("orders"))
+    shop.database.delete("orders", ids[3])
+    shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
+    return ids
+
+
 def test_the_library_verifies_as_the_command_does(
     dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The same differences, counts and lines, whether the report is a file or what a dump returned."""
     verifying = dumped()
-    ids = sorted(shop.database.ids("orders"))
-    shop.database.delete("orders", ids[3])
-    shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
+    ids = live_on(shop)
     capfd.readouterr()
     assert run(verifying) == 1
     out, err = capfd.readouterr()
@@ -310,9 +316,7 @@ def test_what_changed_in_the_shop_is_told_apart(
 ) -> None:
     """Changes and new rows that are later than the dump do not make it incomplete; others do. Both end with 1."""
     verifying = dumped()
-    ids = sorted(shop.database.ids("orders"))
-    shop.database.delete("orders", ids[3])
-    shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
+    ids = live_on(shop)
     assert run(verifying) == 1
     out, err = capfd.readouterr()
     assert out.splitlines() == [
