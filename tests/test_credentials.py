@@ -275,7 +275,7 @@ def test_what_to_do_about_calls_to_another_port(sites: tuple[Site, Site]) -> Non
     ],
 )
 def test_plain_http_may_lead_to_https(web: responses.RequestsMock, address: str) -> None:
-    """On the default ports of one host; however it is spelt."""
+    """On the default ports of one host; however it is spelled."""
     web.get("http://shop.example/api/v2_soap/", status=301, headers={"Location": address.strip()})
     for host in ("https://shop.example", "https://shop.example:443", "https://shop.example.", "http://shop.example:80"):
         web.get(f"{host}/api/v2_soap/", body=wsdl("rpc", address=address))
@@ -334,7 +334,7 @@ def test_nothing_else_is_the_same_shop(
         ("https://shop.example", "https://me:pw@shop.example"),
     ],
 )
-def test_one_shop_spelt_in_two_ways(web: responses.RequestsMock, shop: str, address: str) -> None:
+def test_one_shop_spelled_in_two_ways(web: responses.RequestsMock, shop: str, address: str) -> None:
     """A default port, upper case, a final dot, an umlaut, a long IPv6 address make no other shop."""
     web.get(f"{shop}/api/v2_soap/", body=wsdl("rpc", address=f"{address}/api/v2_soap/"))
     connection = Connection(f"{shop}/api/v2_soap/?wsdl=1", "me", KEY)

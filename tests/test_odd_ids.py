@@ -47,7 +47,7 @@ ODD = [
 """Spellings that `{}` is put into, or other texts; `int` takes half of them."""
 
 
-def spelt(spelling: str, number: int) -> str:
+def spelled(spelling: str, number: int) -> str:
     """An id in an odd spelling."""
     return spelling.format(number)
 
@@ -61,7 +61,7 @@ def fullwidth(number: int) -> str:
 @pytest.mark.parametrize("spelling", ODD)
 def test_no_odd_spelling_is_an_id(spelling: str, number: int) -> None:
     """Only what the database writes is one, up to the greatest that a column can hold."""
-    text = spelt(spelling, number)
+    text = spelled(spelling, number)
     with pytest.raises(ValueError, match="is no id"):
         read_id(text)
 
@@ -86,7 +86,7 @@ class Misspelling(Shop):
     """A shop that spells the id of one row oddly.
 
     Attributes:
-        names: the field with the id, the id, and how it is spelt.
+        names: the field with the id, the id, and how it is spelled.
     """
 
     names: tuple[str, int, str] | None = None
@@ -117,7 +117,7 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(name: ListName, flavour: Flavo
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
             walk = pager.list(name, window=10, patience=0.0)
             walk.probe()
-            shop.names = LISTS[name].key, odd, fullwidth(odd) if spelling is None else spelt(spelling, odd)
+            shop.names = LISTS[name].key, odd, fullwidth(odd) if spelling is None else spelled(spelling, odd)
             found = Walked()
             for page in walk.pages():
                 found.add(page)
@@ -133,7 +133,7 @@ def test_an_odd_id_is_delivered_nowhere(place: int, spelling: str) -> None:
     """Not even where rows are looked at before the walk begins, and where it is no number at all: it may fail."""
     with Misspelling(orders=60) as shop:
         ids = sorted(shop.database.ids("orders"))
-        shop.names = "order_id", ids[place], spelt(spelling, ids[place])
+        shop.names = "order_id", ids[place], spelled(spelling, ids[place])
         delivered: list[Any] = []
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
             try:
@@ -150,14 +150,14 @@ def test_an_odd_id_in_a_record_is_delivered_nowhere(spelling: str) -> None:
     """The rows of shipments have no ids, their records do: those are read no less strictly."""
     with Misspelling(orders=60, no_xmlrpc=True) as shop:
         odd = sorted(shop.database.ids("shipments"))[5]
-        shop.names = "shipment_id", odd, spelt(spelling, odd)
+        shop.names = "shipment_id", odd, spelled(spelling, odd)
         delivered: list[Any] = []
         with (
             magento_pager.connect(shop.url, shop.user, shop.key) as pager,
             pytest.raises(MalformedReplyError, match="which is no id"),
         ):
             delivered.extend(pager.shipments(details=True, patience=0.0))
-    assert all(row["shipment_id"] != spelt(spelling, odd) for row in delivered)
+    assert all(row["shipment_id"] != spelled(spelling, odd) for row in delivered)
 
 
 @pytest.mark.parametrize("value", ["3_6", "+36", " 36", "036", "\uff13\uff16", "1_0"])

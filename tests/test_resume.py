@@ -662,7 +662,7 @@ def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
 def test_packed_text_has_the_same_bytes_wherever_it_was_stopped(
     width: tuple[str, str], ending: str, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
-    """Killed at every page, and gone on with in windows of other widths: members are of text and not of pages."""
+    """Killed at every page, and resumed in windows of other widths: members are of text and not of pages."""
     with Shop(orders=100) as shop:
         files = files_of(shop, "orders", "--last", "120", "--strategy", "prefix", ending=ending)
         found = set()

@@ -131,7 +131,7 @@ class NoStrategyError(RemoteError):
 
 
 class CheckpointMismatchError(PagerError):
-    """A dump cannot be gone on with: its checkpoint or its output is damaged, or belongs to something else.
+    """A dump cannot be resumed: its checkpoint or its output is damaged, or belongs to something else.
 
     Attributes:
         differences: what the checkpoint says and what was asked, for each part in which they differ.

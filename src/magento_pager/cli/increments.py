@@ -65,7 +65,7 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=InputFile(exists=False),
             metavar="FILE",
             help="Only rows changed since the last run, which FILE remembers; all rows the first time. A run that was "
-            "stopped is gone on with. In --out, {time} stands for the time at which the run began.",
+            "stopped is resumed. In --out, {time} stands for the time at which the run began.",
         ),
         click.option(
             "--late",

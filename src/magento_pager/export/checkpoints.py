@@ -37,7 +37,7 @@ NAMED_MISFITS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What was asked for: a dump can only be gone on with by one that asks for the same.
+    """What was asked for: a dump can only be resumed by one that asks for the same.
 
     Strategy and window are no part of it: they say how, not what.
 

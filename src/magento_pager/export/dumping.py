@@ -116,7 +116,7 @@ def dump(
         gzip: pack text by gzip, as where the name ends with .gz.
         lookback: with `resume`, read so many ids once more, at least 1, for rows that were committed late.
         state: a file that remembers when the last run began: only rows that changed since are wanted, and all the first
-            time. A run that was stopped is gone on with. Then `path` has `{time}` in it, or is a database.
+            time. A run that was stopped is resumed. Then `path` has `{time}` in it, or is a database.
         late: with `state`, how much before the last run to read once more; 10 minutes by default.
         report: where the report goes as JSON.
         progress: called after each page.
@@ -126,7 +126,7 @@ def dump(
 
     Raises:
         ValueError: options that do not go together, or something else is where the rows should go.
-        FileExistsError: what is there may neither be gone on with nor be replaced.
+        FileExistsError: what is there may neither be resumed nor be replaced.
         CheckpointMismatchError: something else was asked for when the checkpoint was made, or it is damaged.
         BlockingIOError: another dump is writing there.
         OSError: the rows could not be written.

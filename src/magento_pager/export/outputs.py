@@ -65,7 +65,7 @@ def open_output(
 
     Raises:
         ValueError: what is there is something else, or the format needs a package that is missing.
-        FileExistsError: what is there may neither be gone on with nor be replaced.
+        FileExistsError: what is there may neither be resumed nor be replaced.
         CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
     """
     if layout.format == "sqlite":
@@ -131,7 +131,7 @@ class FileOutput(Output):
 
     Raises:
         ValueError: what is there is no regular file.
-        FileExistsError: what is there may neither be gone on with nor be replaced.
+        FileExistsError: what is there may neither be resumed nor be replaced.
         CheckpointMismatchError: the checkpoint is damaged, or FILE.part is not what it says.
     """
 

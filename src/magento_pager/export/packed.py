@@ -2,7 +2,7 @@
 
 What lives here: members, their ends, and reading them back. What the rows look like as text is known to `sinks`.
 
-A member of gzip cannot be gone on with, and members that end where pages do would tell of the pages. So each member
+A member of gzip cannot be continued, and members that end where pages do would tell of the pages. So each member
 holds `TEXT_IN_MEMBER` bytes of text, and the last one what is left. Positions are bytes of *text*. The text behind the
 last whole member waits in FILE.part.tail, as it is, until there is enough of it. So at whatever moment a process is
 killed, the text that a checkpoint counts is there: the whole members, and as much as is missing of

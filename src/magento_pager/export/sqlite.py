@@ -164,7 +164,7 @@ class SqliteOutput(Output):
 
     Raises:
         ValueError: what is there is no database; with `into_existing`, that holds no finished table of the list.
-        FileExistsError: what is there may neither be gone on with nor be replaced.
+        FileExistsError: what is there may neither be resumed nor be replaced.
         CheckpointMismatchError: the checkpoint or the database is damaged, or rows are missing in it.
     """
 
