@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from magento_pager.fake.data import read_rows
 from magento_pager.fake.database.sqlite import Database
 from magento_pager.fake.faults import PhpFatal, ShopFault
-from magento_pager.fake.lists import listing
-from magento_pager.fake.profiles import profile
+from magento_pager.fake.profiles import listing, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from magento_pager.fake.api import Tables
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples" / "filters"
 """Where the recordings are; not part of the project."""

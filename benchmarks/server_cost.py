@@ -37,7 +37,7 @@ from magento_pager.fake.database import MariaDatabase
 from magento_pager.fake.database.mariadb.schema import own_columns
 from magento_pager.fake.database.mariadb.selects import statement
 from magento_pager.fake.database.queries import Asked
-from magento_pager.fake.lists import listing
+from magento_pager.fake.profiles import listing
 from magento_pager.fake.tables import ADDRESS, ORDER
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import IdRange

@@ -17,7 +17,7 @@ import time
 import requests
 
 from magento_pager.fake import Database, profile
-from magento_pager.fake.lists import listing
+from magento_pager.fake.profiles import listing
 from magento_pager.walk.ranges import IdRange
 
 WINDOW = 5_000

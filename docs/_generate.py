@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from magento_pager.fake import Database
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 DOCS = Path(__file__).parent
 RULES = DOCS.parent / "tests" / "fake" / "filter_rules.toml"

@@ -20,7 +20,7 @@ from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
     from magento_pager.fake.api import Answer, Context
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 ODD = [
     "",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from magento_pager import connect
 from magento_pager.export.values import FRACTION_DIGITS, INTEGERS, WHOLE_DIGITS, typed_row, value_of
 from magento_pager.fake import PROFILES, Shop
-from magento_pager.fake.lists import listing
+from magento_pager.fake.profiles import listing
 from magento_pager.lists import LISTS, Kind
 from magento_pager.walk.reading import row_label
 from magento_pager.walk.walking import Misfit

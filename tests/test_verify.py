@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from magento_pager import Condition
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.walk.reading import Row
 
 SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")

@@ -3,19 +3,19 @@
 Every error of this package that is not a caller's mistake is a `PagerError`; a caller's mistake is a plain
 `ValueError` or `TypeError`. A message says what happened, on which operation and window, and what to do next. None
 ever holds a key, a password hash or a session id.
+
+Whatever raises an error imports this module, so it imports none of them: what an error carries of theirs is named in
+words.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from magento_pager.export.report import Report
-    from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.walking import Cursor
 
 Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
 """What may help after a failed call.
@@ -31,12 +31,12 @@ class PagerError(Exception):
     """Something stopped the walk.
 
     Attributes:
-        cursor: where to resume, `pages(resume=error.cursor)`; None where the walk had not begun.
-        dumped: the report of what is safe, where a dump was stopped; else None.
+        cursor: where to resume, a `Cursor` for `pages(resume=error.cursor)`; None where the walk had not begun.
+        dumped: the `Report` of what is safe, where a dump was stopped; else None.
     """
 
-    cursor: Cursor | None = None
-    dumped: Report | None = None
+    cursor: Any = None
+    dumped: Any = None
 
 
 class RemoteError(PagerError):
@@ -122,10 +122,10 @@ class NoStrategyError(RemoteError):
     """The server honours none of the strategies, or not the one that was asked for.
 
     Attributes:
-        report: the evidence for each strategy that was tried.
+        report: the `ProbeReport`, with the evidence for each strategy that was tried.
     """
 
-    def __init__(self, message: str, *, report: ProbeReport) -> None:
+    def __init__(self, message: str, *, report: Any) -> None:
         super().__init__(message)
         self.report = report
 

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.profiles import PROFILES
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.profiles import PROFILES, listing
 from magento_pager.fake.tables import ADDRESS
 
 if TYPE_CHECKING:

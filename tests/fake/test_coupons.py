@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 LATER = """
         since=(1, 7, 0, 0),

@@ -14,8 +14,8 @@ from magento_pager.fake.data import Rows
 from magento_pager.fake.database.queries import Asked, plan
 from magento_pager.fake.database.sqlite import Database
 from magento_pager.fake.faults import ShopFault
-from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.profiles import PROFILES, profile
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.profiles import PROFILES, listing, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

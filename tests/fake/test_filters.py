@@ -16,14 +16,14 @@ from magento_pager.fake.database.sqlite import Database
 from magento_pager.fake.database.syntax import Operation, Text, parse
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.filters import conditions, parsed, quoted, quoted_name
-from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.profiles import OPERATORS, PROFILES, Profile, on_php5, profile
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.profiles import OPERATORS, PROFILES, Profile, listing, on_php5, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.fake.api import Tables
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 DOCUMENT = tomllib.loads(Path(__file__).with_name("filter_rules.toml").read_text(encoding="utf-8"))
 IDS = [3, 5, 10, 12, 20, 103]

@@ -24,8 +24,8 @@ from magento_pager.fake import Database, MariaDatabase, PhpFatal, Shop, ShopFaul
 from magento_pager.fake.data import Rows, read_rows
 from magento_pager.fake.database.mariadb.selects import statement
 from magento_pager.fake.database.queries import Asked
-from magento_pager.fake.lists import LISTINGS, listing
-from magento_pager.fake.profiles import PROFILES, profile
+from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.profiles import PROFILES, listing, profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,8 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from magento_pager.fake import PROFILES, Database, ShopFault
-from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.poison import shallow
+from magento_pager.fake.profiles import listing
 from magento_pager.fake.replies import Encoder, legible
 from magento_pager.fake.requests import read_request
 from magento_pager.fake.schema import operations
@@ -33,8 +34,7 @@ from magento_pager.fake.wsdl import wsdl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from magento_pager.fake.declarations import Operation
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour, Operation
 
 FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
 PLAYED = {name: PROFILES[name] for name in ("20.0.20", "1.7.0.2")}

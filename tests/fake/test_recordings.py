@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from magento_pager.fake.declarations import Field
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.declarations import Field, Flavour
+    from magento_pager.fake.profiles import Profile
 
 FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
 LIVE = PROFILES["20.0.20"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 SOAP = "/index.php/api/v2_soap/"
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from magento_pager.fake import PROFILES, ShopFault, profile
-from magento_pager.fake.lists import listing
+from magento_pager.fake.profiles import listing
 from magento_pager.fake.replies import Encoder
 from magento_pager.fake.schema import operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 SPOKEN = [(name, flavour) for name, one in PROFILES.items() for flavour in one.flavours]
 TEXTS = st.text(max_size=6) | st.sampled_from(

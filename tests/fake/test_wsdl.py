@@ -17,7 +17,7 @@ from magento_pager.fake.wsdl import wsdl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from magento_pager.fake.profiles import Flavour
+    from magento_pager.fake.declarations import Flavour
 
 ADDRESS = "http://localhost:8080/index.php/api/v2_soap/"
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"

@@ -17,8 +17,9 @@ from magento_pager.fake.addresses import addresses, owner
 from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.data import STORE_VIEWS
 from magento_pager.fake.faults import PhpFatal, ShopFault
-from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.poison import poisoned, shallow, spoiled
+from magento_pager.fake.profiles import listing
 from magento_pager.fake.replies import Encoder
 from magento_pager.fake.requests import read_request
 from magento_pager.fake.schema import ARRAYS
@@ -26,8 +27,9 @@ from magento_pager.fake.schema import ARRAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
     from magento_pager.fake.replies import Row, Value
     from magento_pager.fake.requests import Filters, Request
     from magento_pager.fake.sessions import Sessions

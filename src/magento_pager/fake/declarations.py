@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from magento_pager.fake.profiles import Flavour
+Flavour: TypeAlias = Literal["rpc", "wsi"]
 
 _SIMPLE = {"string", "int", "boolean", "double", "anyType"}
 _WSI_NAMES = {"storeView": "store"}

@@ -18,8 +18,9 @@ from magento_pager.fake.profiles import Builder, Parser
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
     from magento_pager.fake.tables import Attributes
 
 Simple: TypeAlias = "Sequence[tuple[str, str]]"

@@ -6,7 +6,7 @@ could be said of a list follows from what is said here: operations, types, paths
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from magento_pager.fake.declarations import Field, Operation, operation, optiona
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from magento_pager.fake.profiles import Profile
     from magento_pager.fake.tables import Attributes, Table
 
 
@@ -141,7 +140,7 @@ OLD_ORDER_FIELDS = optional_fields(" ".join(dict.fromkeys((_OLD_ORDER_FIELDS_FIR
 """Of the one record type of orders in old versions; newer ones still use it for the single record."""
 
 
-_NEW_CUSTOMER_FIELDS = {"middlename", "prefix", "suffix", "dob", "taxvat", "confirmation"}
+NEW_CUSTOMER_FIELDS = {"middlename", "prefix", "suffix", "dob", "taxvat", "confirmation"}
 
 _LISTINGS = (
     Listing(
@@ -274,29 +273,3 @@ lastname group_id:int prefix suffix dob taxvat confirmation:boolean password_has
 
 LISTINGS: Mapping[str, Listing] = MappingProxyType({listing.name: listing for listing in _LISTINGS})
 """The lists of the newest version, by name."""
-
-
-def listing(name: str, profile: Profile) -> Listing:
-    """Return the list as that version declares it.
-
-    Up to 1.5.0.1 orders have another row type, with fewer fields, and up to 1.4.1 customers have 12 fields.
-
-    Raises:
-        ValueError: that version has no such list.
-
-    >>> from magento_pager.fake.profiles import profile
-    >>> listing("customers", profile("1.4.1.1")).columns[:3]
-    ('customer_id', 'created_at', 'updated_at')
-    >>> listing("creditmemos", profile("1.4.1.1"))
-    Traceback (most recent call last):
-    ...
-    ValueError: 1.4.1.1 has no list 'creditmemos': it has orders, invoices, shipments, customers, products
-    """
-    if name not in profile.lists:
-        raise ValueError(f"{profile.name} has no list {name!r}: it has {', '.join(profile.lists)}")
-    newest = LISTINGS[name]
-    if name == "orders" and profile.version < (1, 5, 1, 0):
-        return replace(newest, row_type="salesOrderEntity", fields=OLD_ORDER_FIELDS)
-    if name == "customers" and profile.version < (1, 4, 2, 0):
-        return replace(newest, fields=tuple(one for one in newest.fields if one.name not in _NEW_CUSTOMER_FIELDS))
-    return newest

@@ -13,14 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.lists import LISTINGS, NEW_CUSTOMER_FIELDS, OLD_ORDER_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Flavour: TypeAlias = Literal["rpc", "wsi"]
+    from magento_pager.fake.declarations import Flavour
+    from magento_pager.fake.lists import Listing
 
 
 class Parser(Enum):
@@ -290,3 +291,28 @@ def profile(name: str) -> Profile:
         return PROFILES[name]
     except KeyError:
         raise ValueError(f"no profile {name!r}: choose one of {', '.join(PROFILES)}") from None
+
+
+def listing(name: str, profile: Profile) -> Listing:
+    """Return the list as that version declares it.
+
+    Up to 1.5.0.1 orders have another row type, with fewer fields, and up to 1.4.1 customers have 12 fields.
+
+    Raises:
+        ValueError: that version has no such list.
+
+    >>> listing("customers", profile("1.4.1.1")).columns[:3]
+    ('customer_id', 'created_at', 'updated_at')
+    >>> listing("creditmemos", profile("1.4.1.1"))
+    Traceback (most recent call last):
+    ...
+    ValueError: 1.4.1.1 has no list 'creditmemos': it has orders, invoices, shipments, customers, products
+    """
+    if name not in profile.lists:
+        raise ValueError(f"{profile.name} has no list {name!r}: it has {', '.join(profile.lists)}")
+    newest = LISTINGS[name]
+    if name == "orders" and profile.version < (1, 5, 1, 0):
+        return replace(newest, row_type="salesOrderEntity", fields=OLD_ORDER_FIELDS)
+    if name == "customers" and profile.version < (1, 4, 2, 0):
+        return replace(newest, fields=tuple(one for one in newest.fields if one.name not in NEW_CUSTOMER_FIELDS))
+    return newest

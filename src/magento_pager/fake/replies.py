@@ -21,9 +21,9 @@ from magento_pager.fake.schema import ARRAYS, records
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magento_pager.fake.declarations import Operation
+    from magento_pager.fake.declarations import Flavour, Operation
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _NAMESPACES = {

@@ -19,8 +19,8 @@ from magento_pager.fake.schema import operations
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from magento_pager.fake.declarations import Field, Operation
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.declarations import Field, Flavour, Operation
+    from magento_pager.fake.profiles import Profile
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"

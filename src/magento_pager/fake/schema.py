@@ -11,14 +11,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from magento_pager.fake.declarations import operation, optional_fields, read_fields
-from magento_pager.fake.lists import LISTINGS, OLD_ORDER_FIELDS, listing
+from magento_pager.fake.lists import LISTINGS, OLD_ORDER_FIELDS
+from magento_pager.fake.profiles import listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from magento_pager.fake.declarations import Field, Operation
+    from magento_pager.fake.declarations import Field, Flavour, Operation
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
 
 ANY_VALUE_VERSION = (1, 7, 0, 0)
 """The one version whose filters carry any type (RPC) or a list of strings (WS-I) where all others carry a string."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from magento_pager.fake.lists import LISTINGS
 
 if TYPE_CHECKING:
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.declarations import Flavour
+    from magento_pager.fake.profiles import Profile
 
 Outage: TypeAlias = Literal["", "maintenance", "database", "wsdl", "schema", "firewall", "redirect"]
 MemoryFailure: TypeAlias = Literal["fault", "empty"]

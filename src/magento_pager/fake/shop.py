@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from magento_pager.fake.api import Answer, Call, Context
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.declarations import Flavour
+    from magento_pager.fake.profiles import Profile
     from magento_pager.fake.settings import MemoryFailure, Outage
 
 LOGGED = 100_000

@@ -16,8 +16,8 @@ from magento_pager.fake.schema import ARRAYS, operations, records
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from magento_pager.fake.declarations import Field, Operation
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.declarations import Field, Flavour, Operation
+    from magento_pager.fake.profiles import Profile
 
 WSDL = "http://schemas.xmlsoap.org/wsdl/"
 SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"

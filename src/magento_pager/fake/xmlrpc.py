@@ -17,9 +17,9 @@ from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, whole
 from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import PhpFatal, ShopFault
-from magento_pager.fake.lists import LISTINGS, listing
+from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.poison import poisoned, shallow
-from magento_pager.fake.profiles import Parser
+from magento_pager.fake.profiles import Parser, listing
 from magento_pager.fake.replies import legible
 
 if TYPE_CHECKING:

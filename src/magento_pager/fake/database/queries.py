@@ -16,9 +16,10 @@ from magento_pager.fake.filters import conditions
 from magento_pager.fake.tables import ADDRESS, ORDER_JOINS
 
 if TYPE_CHECKING:
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Conditions, Simple
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
 
 _REPORT = "<!DOCTYPE html>\n<html><body><h1>There has been an error processing your request</h1></body></html>\n"
 """The page that takes the place of a reply when customers or products meet a database error, or there is no server."""

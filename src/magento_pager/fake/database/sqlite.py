@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from magento_pager.fake.data import Cell, Recipe, Rows
     from magento_pager.fake.database.queries import Query
     from magento_pager.fake.database.records import Record
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Simple
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
 
 Row: TypeAlias = "tuple[Cell | tuple[str, ...], ...]"
 """One row of a list, in the order of `listing.columns`; the two lists of ids of a product are tuples."""

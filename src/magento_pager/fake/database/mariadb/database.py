@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
     from magento_pager.fake.data import Cell
     from magento_pager.fake.database.records import Record
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Simple
     from magento_pager.fake.lists import Listing
-    from magento_pager.fake.profiles import Flavour, Profile
+    from magento_pager.fake.profiles import Profile
 
 Row: TypeAlias = sqlite.Row
 
