@@ -228,7 +228,7 @@ def test_the_marks_say_where_to_read_back_from(
             first += width
             if late and skipped:
                 below = IdRange(skipped[0], first - 1)
-                dump.add_late(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
+                dump.add(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
         assert len(dump.checkpoint.marks) <= MOST_MARKS
         assert dump.checkpoint.offset == path.stat().st_size
         written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
@@ -283,7 +283,7 @@ def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
     dump, descriptor = dump_to(tmp_path / "rows")
     poisoned = (Quarantined(4, "same id"), Quarantined(6, "Encoding"))
     dump.add(page_of(IdRange(0, 9), [3, 5], quarantined=poisoned))
-    after = dump.add_late(page_of(IdRange(0, 9), [3, 4, 5], quarantined=poisoned[1:]), {"3", "5"})
+    after = dump.add(page_of(IdRange(0, 9), [3, 4, 5], quarantined=poisoned[1:]), {"3", "5"})
     os.close(descriptor)
     assert after.quarantined == poisoned[1:]
     assert after.counters.rows == 3

@@ -174,7 +174,7 @@ def test_increments_with_a_state(shop: Shop, pager: Pager, tmp_path: Path) -> No
     report = dump(pager.orders(), tmp_path / "orders-{time}.ndjson", state=tmp_path / "other.json")
     assert report.path is not None
     assert report.path.name.startswith("orders-2")
-    with pytest.raises(ValueError, match="leave --since away"):
+    with pytest.raises(ValueError, match=r"leave updated_since \(--since\) away"):
         dump(pager.orders(updated_since=timedelta(days=1)), tmp_path / "a.db", state=tmp_path / "third.json")
     assert shop.log
 
@@ -183,6 +183,28 @@ def test_a_column_that_nobody_knows_is_a_warning(pager: Pager, tmp_path: Path) -
     """It is empty unless the shop sends it."""
     with pytest.warns(UserWarning, match="no orders are known to have the column sttaus"):
         dump(pager.orders(last=5), tmp_path / "orders.csv", columns=("order_id", "sttaus"))
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"lookback": 5}, r"lookback \(--lookback\) is for resume=True \(--resume\): give that as well"),
+    ({"late": timedelta()}, r"late \(--late\) is for state \(--state\): give that as well"),
+    ({"state": "s", "resume": True}, r"state \(--state\) goes on by itself: leave resume=True \(--resume\) away"),
+    ({"state": "s"}, r"overwrite=True \(--overwrite\) keeps what the last run brought alone"),
+    ({"format": "csv", "columns": ("status",), "resume": True, "lookback": 5}, r"name it in columns \(--columns\)"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG)
+def test_what_does_not_go_together_is_said_in_python_and_for_the_command_line(
+    pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+) -> None:
+    """Whoever calls the library reads what to pass, before anything is touched; the command line says its own."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=words):
+        dump(pager.orders(), "orders.csv", **options)
+    with pytest.raises(ValueError, match=r"overwrite=True \(--overwrite\) is for path \(--out\)"):
+        dump(pager.orders(), None, overwrite=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_lists_are_public() -> None:

@@ -451,7 +451,7 @@ def test_a_damaged_state_is_no_first_run(tmp_path: Path, content: str) -> None:
     """It says what to do; and one of a newer version is not understood by half."""
     path = tmp_path / "state.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"is no state of this version .* begin anew with another --state"):
+    with pytest.raises(ValueError, match=r"is no state of this version .* begin anew with another state \(--state\)"):
         State(path)
 
 

@@ -27,6 +27,12 @@ Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
 """
 
 
+OPTIONS = {"out": "path", "since": "updated_since", "overwrite": "overwrite=True", "resume": "resume=True"} | {
+    name: name for name in ("columns", "late", "lookback", "report", "state")
+}
+"""Options of the command line that messages name, and how they are given in Python."""
+
+
 class PagerError(Exception):
     """Something stopped the walk.
 
@@ -140,6 +146,26 @@ class CheckpointMismatchError(PagerError):
     def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.differences = tuple(differences)
+
+
+def option(name: str) -> str:
+    """Return how an option of the command line is given in Python and, in brackets, there.
+
+    >>> option("overwrite"), option("out")
+    ('overwrite=True (--overwrite)', 'path (--out)')
+    """
+    return f"{OPTIONS[name]} (--{name})"
+
+
+def for_command_line(text: str) -> str:
+    """Return a message as the command line says it.
+
+    >>> for_command_line(f"replace it with {option('overwrite')}")
+    'replace it with --overwrite'
+    """
+    for name in OPTIONS:
+        text = text.replace(option(name), f"--{name}")
+    return text
 
 
 def words_of(error: BaseException) -> str:

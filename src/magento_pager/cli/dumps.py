@@ -127,16 +127,16 @@ def dump(entity: ListName, **options: Any) -> None:
 
 def _task(entity: ListName, options: dict[str, Any]) -> Task:
     """What is asked for, before the shop is asked for anything."""
-    from magento_pager.export.dumping import Task
+    from magento_pager.export.dumping import Job, Task
     from magento_pager.shop.transport import bare
     from magento_pager.walk.ranges import MAX_ID
 
-    return Task(
+    job = Job(
         LISTS[entity],
         options["out"],
         first=options["first"],
         last=MAX_ID if options["last"] is None else options["last"],
-        where=options["where"],
+        where=tuple(options["where"]),
         since=options["since"],
         details=options["details"],
         password_hash=options["password_hash"],
@@ -152,6 +152,7 @@ def _task(entity: ListName, options: dict[str, Any]) -> Task:
         late=duration(options["late"]) if options["late"] else None,
         report=options["report"],
     )
+    return Task(job)
 
 
 def _demo(options: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from magento_pager.errors import CheckpointMismatchError, PagerError, for_command_line, words_of
+
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import FrameType
@@ -66,8 +68,6 @@ def stoppable() -> Generator[Stop]:
 @contextmanager
 def as_usage_error() -> Generator[None]:
     """What the caller got wrong is one line and exit status 2; what the shop got wrong is one line and 1."""
-    from magento_pager.errors import CheckpointMismatchError, PagerError
-
     try:
         yield
     except (ValueError, TypeError, FileExistsError, CheckpointMismatchError) as error:
@@ -78,8 +78,6 @@ def as_usage_error() -> Generator[None]:
 
 def said(error: BaseException) -> str:
     """What an error says, in one line."""
-    from magento_pager.errors import words_of
-
     return error.format_message() if isinstance(error, click.ClickException) else words_of(error)
 
 
@@ -95,4 +93,4 @@ def warnings_said() -> Generator[None]:
 def say(text: str) -> None:
     """Print a line on standard error; that nobody reads it is no reason to stop."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(for_command_line(text), err=True)

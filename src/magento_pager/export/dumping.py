@@ -1,7 +1,7 @@
 """Dumps: the pages of a list to an output, a checkpoint that covers them, and the report.
 
-What lives here: in what order things are looked at, begun, made safe and told. What an output is called and how it is
-made safe is known to `outputs`; where pages come from, to the paginator.
+What lives here: in what order things are looked at, begun, made safe and reported. What an output is called and how it
+is made safe is known to `outputs`; where pages come from, to the paginator.
 """
 
 from __future__ import annotations
@@ -16,22 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
 
-from magento_pager.errors import words_of
+from magento_pager.errors import option, words_of
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another
 from magento_pager.export.files import replace_file
 from magento_pager.export.formats import format_of
-from magento_pager.export.increments import (
-    LATE,
-    TIME,
-    Newest,
-    Run,
-    clock_said,
-    held,
-    iso,
-    named,
-    next_start,
-    warn_of_clock,
-)
+from magento_pager.export.increments import LATE, TIME, Newest, Run, clock_said, held, iso, named, next_start
 from magento_pager.export.outputs import open_output
 from magento_pager.export.report import Report
 from magento_pager.export.sinks import Layout, Output, StandardOutput
@@ -45,15 +34,13 @@ from magento_pager.walk.strategies import KEY
 from magento_pager.walk.walking import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import timedelta
-    from types import TracebackType
 
     from magento_pager.export.formats import Format
     from magento_pager.export.increments import State
     from magento_pager.lists import ListName
-    from magento_pager.walk.conditions import Condition
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit, Page
@@ -132,19 +119,19 @@ def dump(
         OSError: the rows could not be written.
         PagerError: the walk cannot go on.
     """
-    task = Task(
+    job = Job(
         _spec_of(paginator),
         None if path == "-" else path,
         first=paginator.first,
         last=paginator.last,
-        where=_texts(paginator.asked),
+        where=tuple(f"{one.field}:{one.operator}:{one.value}" for one in paginator.asked),
         since=paginator.since,
         details=_in_full(paginator) is not None,
         password_hash=without_secrets not in paginator.stages,
         url=getattr(paginator.source, "url", ""),
         format=format,
         gzip=gzip,
-        columns=columns,
+        columns=tuple(columns),
         typed=typed or any(isinstance(stage, TypedPages) for stage in paginator.stages),
         resume=resume,
         overwrite=overwrite,
@@ -153,15 +140,101 @@ def dump(
         late=late,
         report=report,
     )
-    with task:
+    with Task(job) as task:
         return task.look() or task.run(paginator, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is asked of a dump: which rows, as the paginator will bring them, and the options of `dump`.
+
+    Attributes:
+        where: FIELD:OP:VALUE each.
+        since: from when on rows changed, or how long ago that is; None for all rows.
+        url: of the shop, as it was given.
+    """
+
+    spec: ListSpec
+    path: str | Path | Output | None = None
+    first: int = 0
+    last: int = MAX_ID
+    where: tuple[str, ...] = ()
+    since: datetime | timedelta | None = None
+    details: bool = False
+    password_hash: bool = False
+    url: str = ""
+    format: Format | None = None
+    gzip: bool = False
+    columns: tuple[str, ...] = ()
+    typed: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    lookback: int | None = None
+    state: str | Path | None = None
+    late: timedelta | None = None
+    report: str | Path | None = None
+
+    @property
+    def file(self) -> str | None:
+        """The name of the output; None for standard output and an `Output` of the user's own."""
+        return str(self.path) if isinstance(self.path, str | Path) else None
+
+    @property
+    def own(self) -> Output | None:
+        """The user's own output, or None."""
+        return None if isinstance(self.path, str | Path) else self.path
+
+    def layout(self) -> Layout:
+        """Return how rows are written, or refuse what does not go together."""
+        ending, packed = format_of(self.file or "")
+        layout = Layout(
+            self.spec,
+            self.format or ending,
+            packed=self.gzip or packed,
+            columns=self.columns,
+            typed=self.typed,
+            details=self.details,
+            secret=self.password_hash,
+        )
+        key, nowhere = self.spec.key, not (self.file or self.own)
+        if layout.format in {"parquet", "sqlite"} and not self.file:
+            raise ValueError(f"{layout.format} is no text that could go to standard output: give {option('out')}")
+        if self.columns and self.lookback and key not in self.columns:
+            raise ValueError(f"{option('lookback')} tells rows apart by {key}: name it in {option('columns')}")
+        for given, name, needed in (
+            (self.overwrite and nowhere, "overwrite", "out"),
+            (self.resume and nowhere, "resume", "out"),
+            (self.lookback and not self.resume, "lookback", "resume"),
+        ):
+            if given:
+                raise ValueError(f"{option(name)} is for {option(needed)}: give that as well")
+        if self.late is not None and not self.state:
+            words = f"give that as well, or an earlier {option('since')}"
+            raise ValueError(f"{option('late')} is for {option('state')}: {words}")
+        if self.state:
+            self._check_state(Path(self.state), layout.format)
+        return layout
+
+    def _check_state(self, state: Path, format: Format) -> None:  # noqa: A002  as on the command line
+        if self.since:
+            raise ValueError(f"{option('state')} knows since when: leave {option('since')} away")
+        if self.resume:
+            raise ValueError(f"{option('state')} goes on by itself: leave {option('resume')} away")
+        if format != "sqlite" and TIME not in (self.file or TIME) and not self.overwrite:
+            raise ValueError(
+                f"the next run would find {self.file}: give each a file of its own, such as {option('out')} "
+                f"orders-{TIME}.ndjson, or put them all into a table, {option('out')} shop.sqlite "
+                f"({option('overwrite')} keeps what the last run brought alone)"
+            )
+        if self.report and Path(self.report).absolute() == state.absolute():
+            raise ValueError(f"{option('report')} is the name of the state: {self.report}")
 
 
 class Dump:
     """Takes pages, one after the other.
 
     Attributes:
-        checkpoint: what was kept; replaced when a page is.
+        checkpoint: covers the pages that are safe; replaced with each.
         torn: True while a page is half taken.
     """
 
@@ -175,10 +248,10 @@ class Dump:
         received: Callable[[], int] = lambda: 0,
         details: Callable[[], Mapping[str, str | None] | None] = lambda: None,
     ) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Args:
-            start: where to go on.
+            start: where to resume.
             output: takes the rows, and makes them safe.
             id_field: what rows call the key.
             identity_field: another field that no two rows share, where rows may carry no id.
@@ -195,181 +268,94 @@ class Dump:
         self._began = time.monotonic() - start.counters.seconds
         self._bytes_before = start.counters.bytes - received()
 
-    def add(self, page: Page) -> Checkpoint:
-        """Make a page safe.
+    def add(self, page: Page, known: Container[str] | None = None) -> Checkpoint:
+        """Make a page safe, and return the checkpoint that covers it.
 
-        Returns:
-            The checkpoint that covers it.
+        Args:
+            page: the next one, or one of ids that were covered before.
+            known: for the latter, what the rows in the output are known by, see `known_by`; only others are added.
 
         Raises:
             OSError: the output did not take it; the checkpoint is the one before it.
         """
-        misfits = self._written(page.rows)
-        return self._made(self.checkpoint.after(page, self._id_field, self._output.position), misfits)
-
-    def add_late(self, page: Page, known: Container[str]) -> Checkpoint:
-        """Make safe what is new on a page below the cursor.
-
-        Args:
-            page: a page of ids that were covered before.
-            known: what the rows in the output are known by, see `known_by`.
-
-        Raises:
-            OSError: see `add`.
-        """
-        rows = [row for row in page.rows if self.known_by(row) not in known]
-        misfits = self._written(rows)
-        return self._made(self.checkpoint.after_late(page, rows, self._id_field, self._output.position), misfits)
+        self.torn = True
+        rows = page.rows if known is None else [row for row in page.rows if self.known_by(row) not in known]
+        misfits = self._output.write(rows) or ()
+        if known is None:
+            found = self.checkpoint.after(page, self._id_field, self._output.position)
+        else:
+            found = self.checkpoint.after_late(page, rows, self._id_field, self._output.position)
+        received = self._bytes_before + self._received()
+        counters = replace(found.counters, bytes=received, seconds=round(time.monotonic() - self._began, 3))
+        found = replace(found.with_misfits(misfits), counters=counters, details=self._details())
+        self._output.keep(found)
+        self.torn = False
+        self.checkpoint = found
+        return found
 
     def known_by(self, row: Row) -> str:
         """What no other row of the list has: its id, or its identity where rows carry no id."""
         return row_label(row, self._id_field, self._identity_field)
 
-    def _written(self, rows: Sequence[Row]) -> Sequence[Misfit]:
-        self.torn = True
-        return self._output.write(rows) or ()
-
-    def _made(self, checkpoint: Checkpoint, misfits: Iterable[Misfit]) -> Checkpoint:
-        counters = replace(
-            checkpoint.counters,
-            bytes=self._bytes_before + self._received(),
-            seconds=round(time.monotonic() - self._began, 3),
-        )
-        checkpoint = replace(checkpoint.with_misfits(misfits), counters=counters, details=self._details())
-        self._output.keep(checkpoint)
-        self.torn = False
-        self.checkpoint = checkpoint
-        return checkpoint
-
 
 class Task:
-    """A dump that is asked for, before anything is asked of the shop; `dump` takes it through all its steps.
+    """A job that is done, step by step, as `dump` and the command line do it.
 
-    Use it as a context: entering it looks at the output, and leaving it lets go of that and tells what stopped it.
+    Use it as a context: entering it looks at the output, before anything is asked of the shop; leaving it lets go of
+    that, and gives the error that stopped it, if any, its `dumped`.
 
     Attributes:
         path: where the rows go, once that is known; None for standard output.
         since: from when on rows are wanted, once that is known; else None.
-        named_late: True where the output's name, or what is in it already, depends on when the run began.
         begun: True once the output is ours.
     """
 
-    def __init__(
-        self,
-        spec: ListSpec,
-        path: str | Path | Output | None,
-        *,
-        first: int = 0,
-        last: int = MAX_ID,
-        where: Sequence[str] = (),
-        since: datetime | timedelta | None = None,
-        details: bool = False,
-        password_hash: bool = False,
-        url: str = "",
-        format: Format | None = None,  # noqa: A002  see dump
-        gzip: bool = False,
-        columns: Sequence[str] = (),
-        typed: bool = False,
-        resume: bool = False,
-        overwrite: bool = False,
-        lookback: int | None = None,
-        state: str | Path | None = None,
-        late: timedelta | None = None,
-        report: str | Path | None = None,
-    ) -> None:
-        """Refuse what does not go together.
-
-        What is wanted is what the paginator of `run` will bring: the list `spec`, its ids from `first` to `last`,
-        `where` as FIELD:OP:VALUE, `since` or how long ago that is, `details` and `password_hash`, of the shop whose
-        `url` was given as such. The other arguments are those of `dump`.
-        """
-        self._own = None if path is None or isinstance(path, str | Path) else path
-        self.path = None if path is None or self._own else str(path)
-        ending, packed = format_of(self.path or "")
-        self._layout = Layout(
-            spec,
-            format or ending,
-            packed=gzip or packed,
-            columns=tuple(columns),
-            typed=typed,
-            details=details,
-            secret=password_hash,
-        )
-        self.since = since if isinstance(since, datetime) else None
-        self.named_late = bool(state) or TIME in (self.path or "")
+    def __init__(self, job: Job) -> None:
+        """Refuse what does not go together."""
+        self.path = job.file
+        self.since = job.since if isinstance(job.since, datetime) else None
         self.begun = False
-        self._span = first, last
-        self._where = tuple(sorted(where))
-        self._asked_since = since
-        self._url = url
-        self._resume, self._overwrite, self._lookback = resume, overwrite, lookback
-        self._state_path, self._late = state and Path(state), late
-        self._report_path = report and Path(report)
+        self._job = job
+        self._layout = job.layout()
+        for one in self._layout.unknown:
+            words = f"no {job.spec.name} are known to have the column {one}; it is empty unless this shop sends it"
+            warnings.warn(words, stacklevel=2)
+        self._resume = job.resume
         self._stack = ExitStack()
-        self._output: Output | None = None
         self._state: State | None = None
         self._run: Run | None = None
         self._newest: Newest | None = None
+        self._output: Output | None = None
         self._dumping: Dump | None = None
         self._details: InFull | None = None
-        self._check()
-
-    def _check(self) -> None:
-        layout, out = self._layout, self.path or TIME
-        if layout.format in {"parquet", "sqlite"} and not self.path:
-            raise ValueError(f"{layout.format} is no text that could go to standard output: give --out")
-        if layout.columns and self._lookback and layout.schema.key not in layout.columns:
-            raise ValueError(f"--lookback tells rows apart by {layout.schema.key}: name it in --columns")
-        for one in layout.unknown:
-            words = f"no {layout.schema.name} are known to have the column {one}; it is empty unless this shop sends it"
-            warnings.warn(words, stacklevel=3)
-        if not self._state_path:
-            if self._late is not None:
-                raise ValueError("--late is for --state: give that as well, or an earlier --since")
-            return
-        for given, name, reason in (
-            (self._asked_since, "since", "knows since when"),
-            (self._resume, "resume", "goes on by itself"),
-        ):
-            if given:
-                raise ValueError(f"--state {reason}: leave --{name} away")
-        if layout.format != "sqlite" and TIME not in out and not self._overwrite and not self._own:
-            raise ValueError(
-                f"the next run would find {out}: give each a file of its own, such as --out orders-{TIME}.ndjson, or "
-                "put them all into a table, --out shop.sqlite (--overwrite keeps what the last run brought alone)"
-            )
-        if self._report_path and self._report_path.absolute() == self._state_path.absolute():
-            raise ValueError(f"--report is the name of the state: {self._report_path}")
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            if self._state_path:
-                self._state = stack.enter_context(held(self._state_path))
-            if not self.named_late:
+            if self._job.state:
+                self._state = stack.enter_context(held(self._job.state))
+            if not self._named_late:
                 self._output = self._opened(stack)
-            self.checkpoint = (self._output and self._output.saved) or self._start("")
+            self._checkpoint = (self._output and self._output.saved) or self._start("")
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         with self._stack:
-            if error is not None and getattr(error, "dumped", None) is None:
+            if error is not None:
                 self._stopped(error)
 
     def look(self) -> Report | None:
-        """The report where nothing is left to be dumped, as far as can be known without a call; else None.
+        """Return the report where nothing is left to be dumped, as far as can be known without a call; else None.
 
         Raises:
             CheckpointMismatchError: the finished output is of something else.
             OSError: the report cannot be written.
         """
-        finished = self._output is not None and self._output.finished
-        known = self.checkpoint.url == self._url and not (self._asked_since and self.since is None)
-        if finished and known:
-            return self._found_finished(self._asked(self.checkpoint.fingerprint.shop))
-        if not finished:
-            self._write(self._told())
-        return None
+        if self._output is None or not self._output.finished:
+            self._write(self._report())
+            return None
+        known = self._checkpoint.url == self._job.url and self.since == self._job.since
+        return self._found_finished(self._output, self._checkpoint.fingerprint.shop) if known else None
 
     def run(
         self,
@@ -377,81 +363,73 @@ class Task:
         progress: Callable[[Progress], None] | None = None,
         hold: Callable[[bool], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> Report:
-        """Dump what the paginator brings; it asks for the same as this task.
+        """Dump what the paginator brings; it asks for the same as the job.
 
         Args:
             paginator: of the list.
             progress: called after each page.
-            hold: gives the context of each step that must not be cut in two; it is told whether that is the last one.
+            hold: gives the context of each step that must not be cut in two; its argument is True for the last one.
 
         Raises: see `dump`.
         """
-        try:
-            return self._ran(paginator, progress, hold)
-        except BaseException as error:
-            self._stopped(error)
-            raise
-
-    def _ran(
-        self,
-        paginator: Paginator,
-        progress: Callable[[Progress], None] | None,
-        hold: Callable[[bool], AbstractContextManager[None]],
-    ) -> Report:
-        source, layout = paginator.source, self._layout
-        shop = getattr(source, "shop", "")
-        run = self._run = self._planned(paginator, self._asked(shop))
+        source, shop = paginator.source, getattr(paginator.source, "shop", "")
+        run = self._run = self._planned(paginator, shop)
         output = self._output = self._output or self._opened(self._stack)
-        self.checkpoint = output.saved or self.checkpoint
+        self._checkpoint = output.saved or self._checkpoint
         if self._state is not None:
-            if not self.checkpoint.counters.pages:  # rows that are there already say nothing more
+            if not self._checkpoint.counters.pages:  # rows that are there already say nothing more
                 self._newest = Newest(run.latest or run.begun, lambda: _clock(paginator))
             self._state.begin()
         if output.finished:
-            return self._found_finished(self._asked(shop))
+            return self._found_finished(output, shop)
         paginator = self._asking(paginator)
         self._details = _in_full(paginator)
-        began = _clock(paginator)
-        start = replace(self._start(shop, paginator.operation), url=self._url, began=began.isoformat() if began else "")
+        clock = _clock(paginator)
+        began = clock.isoformat() if clock else ""
         dumping = self._dumping = Dump(
-            output.begin(start),
-            output if self._own is None else _Shaped(output, layout),
+            output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
+            _Shaped(output, self._layout) if self._job.own else output,
             id_field=paginator.id_field,
             identity_field=paginator.identity_field,
             received=lambda: getattr(source, "bytes_received", 0),
             details=self._way,
         )
         self.begun = True
-        self._warn_of_clocks(began)
+        if self._state is not None and clock is not None:
+            self._state.warn_of_clock(clock)
         before, retries = dumping.checkpoint.counters.rows, 0
-        for page, known in self._pages(paginator, dumping):
+        for page, known in self._pages(paginator, output, dumping):
             if known is None and self._newest is not None:
                 self._newest.add(page.rows)
             with hold(False):  # noqa: FBT003  not the last step
-                self.checkpoint = dumping.add(page) if known is None else dumping.add_late(page, known)
+                self._checkpoint = dumping.add(page, known)
             retries += page.stats.retries
             if progress is not None:
-                at, counters = self.checkpoint.cursor.next_id, self.checkpoint.counters
+                at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
                 progress(Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at))
             del page  # or its rows take memory while the next ones come
         with hold(True):  # noqa: FBT003  the last step
-            return self._finish()
+            return self._finish(output)
 
-    def _planned(self, paginator: Paginator, asked: Fingerprint) -> Run:
+    @property
+    def _named_late(self) -> bool:
+        """True where the output's name, or what is in it already, depends on when the run began."""
+        return bool(self._job.state) or TIME in (self._job.file or "")
+
+    def _planned(self, paginator: Paginator, shop: str) -> Run:
         """Since when rows are wanted, and where they go, by the clock of the shop."""
-        ours = datetime.now(UTC)
-        clock = _clock(paginator)
-        if clock is None and self._state is not None:
-            warnings.warn("the shop does not say what time it is there: that of this machine is taken", stacklevel=2)
-            clock = ours  # good enough, as rows say when they were changed
-        now = clock_said(clock) if self.named_late else ours
-        if self._state is not None:
-            late = LATE if self._late is None else self._late
-            run = self._state.plan(asked, now, ours=ours, late=late, out=self.path)
-        else:
+        ours, clock = datetime.now(UTC), _clock(paginator)
+        if self._state is None:
+            now = clock_said(clock) if self._named_late else ours
             run = Run(now, paginator.since, named(self.path, now), again=self._resume)
+        else:
+            if clock is None:  # ours is good enough, as rows say when they were changed
+                words = "the shop does not say what time it is there: that of this machine is taken"
+                warnings.warn(words, stacklevel=2)
+            late = LATE if self._job.late is None else self._job.late
+            run = self._state.plan(self._asked(shop), clock or ours, ours=ours, late=late, out=self.path)
         self.since = run.since
-        if self.named_late:
+        if self._named_late:
             self.path, self._resume = run.out, run.again
         return run
 
@@ -459,15 +437,14 @@ class Task:
         """The paginator of what is wanted since the last run, with the server's text in its rows."""
         stages = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
         if self._state is not None and self.since is not None:
-            schema = self._layout.schema  # refuses a condition on what the walk needs for that
-            checked_where((*paginator.asked, usual(self.since)), (KEY, schema.key), schema.dates)
+            spec = self._job.spec  # refuses a condition on what the walk needs for that
+            checked_where((*paginator.asked, usual(self.since)), (KEY, spec.key), spec.dates)
         return replace(paginator, stages=stages, since=self.since)
 
-    def _pages(self, paginator: Paginator, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
+    def _pages(self, paginator: Paginator, output: Output, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
         """The pages: first those of ids to look back on, each with what the output holds of them already."""
-        span = dumping.checkpoint.lookback(self._lookback) if self._lookback else None
-        if span is not None and self._output is not None:
-            known = set(map(dumping.known_by, self._output.tail(dumping.checkpoint.offset_of(span.first))))
+        if self._job.lookback and (span := dumping.checkpoint.lookback(self._job.lookback)):
+            known = set(map(dumping.known_by, output.tail(dumping.checkpoint.offset_of(span.first))))
             for page in replace(paginator, first=span.first, last=span.last).pages():
                 yield page, known
         for page in paginator.pages(dumping.checkpoint.cursor):
@@ -476,37 +453,31 @@ class Task:
 
     def _opened(self, stack: ExitStack) -> Output:
         """Where the rows go, looked at and not yet touched."""
-        for given, name, needed in (
-            (self._overwrite and not (self.path or self._own), "overwrite", "out"),
-            (self._resume and not (self.path or self._own), "resume", "out"),
-            (self._lookback and not self._resume, "lookback", "resume"),
-        ):
-            if given:
-                raise ValueError(f"--{name} is for --{needed}: give that as well")
-        if self._own is not None:
-            return stack.enter_context(closing(self._own))
+        job, report = self._job, self._job.report and Path(self._job.report).absolute()
+        if job.own is not None:
+            return stack.enter_context(closing(job.own))
         if self.path is None:
             if sys.stdout is None:
-                raise ValueError("standard output is closed: give --out")
+                raise ValueError(f"standard output is closed: give {option('out')}")
             return StandardOutput(self._layout)
         # Into the table that a run before this one made; or that somebody else did, if it is there.
-        increment = self.since is not None or (self._run is None and self._asked_since is not None)
-        adding = self._layout.format == "sqlite" and increment and (bool(self._state) or Path(self.path).exists())
+        increment = self.since is not None or (self._run is None and job.since is not None)
+        adding = self._layout.format == "sqlite" and increment and (bool(job.state) or Path(self.path).exists())
         output = open_output(
-            self.path, self._layout, resume=self._resume, overwrite=self._overwrite, into_existing=adding
+            self.path, self._layout, resume=self._resume, overwrite=job.overwrite, into_existing=adding
         )
-        if self._report_path and self._report_path.absolute() in {one.absolute() for one in output.names}:
-            raise ValueError(f"--report is the name of a file of the dump: {self._report_path}")
+        if report in {one.absolute() for one in output.names}:
+            raise ValueError(f"{option('report')} is the name of a file of the dump: {job.report}")
         return stack.enter_context(closing(output))
 
     def _asked(self, shop: str) -> Fingerprint:
-        """What is asked for."""
-        layout = self._layout
+        job, layout = self._job, self._layout
         return Fingerprint(
             shop,
-            layout.schema.name,
-            *self._span,
-            self._where,
+            job.spec.name,
+            job.first,
+            job.last,
+            tuple(sorted(job.where)),
             layout.name,
             layout.columns,
             layout.has_values,
@@ -516,35 +487,24 @@ class Task:
         )
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
-        return Checkpoint(self._asked(shop), Cursor(operation, *self._span))
+        return Checkpoint(self._asked(shop), Cursor(operation, self._job.first, self._job.last))
 
-    def _warn_of_clocks(self, now: datetime | None) -> None:
-        if self._state is not None and now is not None:
-            if self._state.went_back:
-                words = f"the shop's clock is back at {iso(now)}, before the last run: all that changed is read again"
-                warnings.warn(words, stacklevel=2)
-            else:
-                warn_of_clock(now)
+    def _found_finished(self, output: Output, shop: str) -> Report:
+        """Nothing is left to be dumped, if the same is asked for: report again how it went."""
+        advice = f"choose another name, or replace it with {option('overwrite')}"
+        refuse_another(Path(self.path or ""), self._checkpoint, self._asked(shop), advice)
+        return replace(self._finish(output), already=True)
 
-    def _found_finished(self, asked: Fingerprint) -> Report:
-        """Nothing is left to be dumped, if the same is asked for: say again how it went."""
-        advice = "choose another name, or replace it with --overwrite"
-        refuse_another(Path(self.path or ""), self.checkpoint, asked, advice)
-        return replace(self._finish(), already=True)
-
-    def _finish(self) -> Report:
+    def _finish(self, output: Output) -> Report:
         """Give the output its name, and write the report."""
-        output = self._output
-        if output is None:
-            raise ValueError("there is nothing to finish")
         if not output.finished:
             output.publish()
-        report = self._told(complete=True)
+        report = self._report(complete=True)
         self._write(report)
         output.settle()
         if self._state is not None and self._run is not None:
             newest = self._newest.time if self._newest else None
-            start = next_start(self._run, self._state.last, rows=self.checkpoint.counters.rows, newest=newest)
+            start = next_start(self._run, self._state.last, rows=self._checkpoint.counters.rows, newest=newest)
             self._state.complete(start, sure=newest is not None)
             output.forget()  # each run has a name of its own, and nobody asks for it again
         return report
@@ -556,18 +516,18 @@ class Task:
             if isinstance(error, Exception) or not (self._dumping and self._dumping.torn):
                 with suppress(OSError):  # the disk may be what stopped the dump
                     output.flush()
-            self.checkpoint = output.saved or self.checkpoint
-        report = self._told(error=words_of(error))
+            self._checkpoint = output.saved or self._checkpoint
+        report = self._report(error=words_of(error))
         if output is None or self.begun or not output.finished:
             with suppress(OSError):  # what stopped the dump matters more than a report that cannot be had
                 self._write(report)
         error.dumped = report  # type: ignore[attr-defined]  # see dump
 
-    def _told(self, *, complete: bool = False, error: str | None = None) -> Report:
+    def _report(self, *, complete: bool = False, error: str | None = None) -> Report:
         output = self._output
         kept = output is not None and self.begun and output.saved is not None
         return Report(
-            self.checkpoint,
+            self._checkpoint,
             complete=complete,
             error=error,
             details=self._way(),
@@ -578,16 +538,16 @@ class Task:
 
     def _way(self) -> Mapping[str, str | None] | None:
         """The way by which records in full come in this run, or came in the last one."""
-        return self._details.as_json() if self._details else self.checkpoint.details
+        return self._details.as_json() if self._details else self._checkpoint.details
 
     def _write(self, report: Report) -> None:
         """Put the report where it is wanted; a file has the whole of it or is as it was."""
-        if self._report_path:
-            text = json.dumps(report.as_json(), indent=2) + "\n"
-            if self._report_path.exists() and not self._report_path.is_file():
-                self._report_path.write_text(text, encoding="utf-8")  # a pipe, or a terminal
+        if self._job.report:
+            path, text = Path(self._job.report), json.dumps(report.as_json(), indent=2) + "\n"
+            if path.exists() and not path.is_file():
+                path.write_text(text, encoding="utf-8")  # a pipe, or a terminal
             else:
-                replace_file(self._report_path, text.encode())
+                replace_file(path, text.encode())
 
 
 class _Shaped(Output):
@@ -631,10 +591,6 @@ def _spec_of(paginator: Paginator) -> ListSpec:
     spec: ListSpec | None = getattr(paginator.source, "spec", None)
     name = cast("ListName", paginator.operation or "rows")
     return spec or ListSpec(name, name, paginator.id_field, "", {}, identity=paginator.identity_field)
-
-
-def _texts(conditions: Iterable[Condition]) -> tuple[str, ...]:
-    return tuple(f"{one.field}:{one.operator}:{one.value}" for one in conditions)
 
 
 def _clock(paginator: Paginator) -> datetime | None:

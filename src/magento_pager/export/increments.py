@@ -38,7 +38,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.errors import CheckpointMismatchError
+from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export import files
 from magento_pager.export.checkpoints import Fingerprint
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
@@ -150,7 +150,7 @@ class State:
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
                 f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
-                "again, or begin anew with another --state",
+                f"again, or begin anew with another {option('state')}",
                 differences=differences,
             )
         before = entry.begun
@@ -190,6 +190,14 @@ class State:
         if entry is not None and entry.begun is not None:
             sure = sure or (entry.sure and start == entry.last)
             self._write(replace(entry, last=start or entry.begun.begun, begun=None, sure=sure))
+
+    def warn_of_clock(self, now: datetime) -> None:
+        """Warn where the server's clock went back, or is certainly wrong."""
+        if self.went_back:
+            words = f"the shop's clock is back at {iso(now)}, before the last run: all that changed is read again"
+            warnings.warn(words, stacklevel=2)
+        else:
+            warn_of_clock(now)
 
     def _entry(self, asked: Fingerprint) -> _Entry:
         known = (one for one in self._entries if (one.asked.shop, one.asked.entity) == (asked.shop, asked.entity))
@@ -282,8 +290,8 @@ def clock_said(clock: datetime | None) -> datetime:
     """
     if clock is None:
         raise ValueError(
-            "the shop does not say what time it is there (no Date header, or no time in it): give --since a time, such "
-            "as 2024-05-01T10:00:00Z, and --out a name without one"
+            "the shop does not say what time it is there (no Date header, or no time in it): give "
+            f"{option('since')} a time, such as 2024-05-01T10:00:00Z, and {option('out')} a name without one"
         )
     return clock
 
@@ -307,8 +315,8 @@ def held(path: str | Path) -> Iterator[State]:
     """
     path = Path(path)
     lock = path.with_name(path.name + ".lock")
-    words = f"another run holds {lock}: it is still on its way; wait for it, or give each list a --state of its own"
-    with files.held(lock, words):
+    advice = f"wait for it, or give each list a {option('state')} of its own"
+    with files.held(lock, f"another run holds {lock}: it is still on its way; {advice}"):
         yield State(path)
 
 
@@ -344,8 +352,8 @@ def _read(path: Path) -> tuple[_Entry, ...]:
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
     raise ValueError(
-        f"{path} is no state of this version of magento-pager, or a damaged one; begin anew with another --state, or "
-        "move it away"
+        f"{path} is no state of this version of magento-pager, or a damaged one; begin anew with another "
+        f"{option('state')}, or move it away"
     )
 
 

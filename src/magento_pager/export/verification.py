@@ -24,6 +24,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from magento_pager.errors import option
 from magento_pager.export.digests import Digest
 from magento_pager.export.index import Index, sampled
 from magento_pager.export.report import Report
@@ -460,7 +461,9 @@ def _account(
 def _verdict(origin: Origin, tally: Tally, sample: Sample | None) -> str:
     """The one line that matters."""
     began = origin.began.isoformat(timespec="seconds").replace("+00:00", "Z") if origin.began else "its beginning"
-    of_file = "" if origin.reported and origin.began else " (the file's own time; give --report for the dump's)"
+    of_file = (
+        "" if origin.reported and origin.began else f" (the file's own time; give {option('report')} for the dump's)"
+    )
     scope = "" if sample is None else ", as far as the sample goes"
     counts = ", ".join(
         f"{count} {kind}" + (f" ({tally.since[kind]} since then)" if tally.since[kind] else "")
