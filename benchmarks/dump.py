@@ -31,7 +31,7 @@ from benchmarks.decode import least
 from benchmarks.runs import CALL, ROW, Served, measured, serving
 from benchmarks.shop import envelope
 from magento_pager.export.digests import Digest
-from magento_pager.export.sinks import line as as_line
+from magento_pager.export.text import line as as_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -30,10 +30,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import magento_pager.export.outputs
+import magento_pager.export.dumping
 import magento_pager.pager  # noqa: F401  imported once, before all children
 from magento_pager.cli import run
-from magento_pager.export import packed, parquet
+from magento_pager.export import parquet, text
 
 with suppress(ValueError):  # the tests of Parquet say that it is missing
     parquet.arrow()
@@ -85,7 +85,7 @@ def child(request: dict[str, Any], counter: mmap.mmap, said: int) -> None:
     if request.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
     parquet.ROWS_IN_PART = request.get("rows_in_part") or parquet.ROWS_IN_PART
-    packed.TEXT_IN_MEMBER = request.get("text_in_member") or packed.TEXT_IN_MEMBER
+    text.TEXT_IN_MEMBER = request.get("text_in_member") or text.TEXT_IN_MEMBER
     count_steps(counter, request.get("die_at", 0))
     os._exit(run(request["arguments"]))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,8 +28,11 @@ from magento_pager.export.checkpoints import (
 from magento_pager.export.digests import WITHOUT_IDS, Digest
 from magento_pager.export.dumping import Dump
 from magento_pager.export.files import replace_file
+from magento_pager.export.layout import Layout
+from magento_pager.export.outputs import Output
 from magento_pager.export.report import Report
-from magento_pager.export.sinks import Layout, TextSink, read_text
+from magento_pager.export.text import read_text
+from magento_pager.export.text import texts as texts_of
 from magento_pager.lists import LISTS
 from magento_pager.walk.walking import Misfit, Quarantined
 
@@ -197,12 +199,25 @@ def test_blocks_say_around_which_ids_two_tables_differ() -> None:
     ]
 
 
-def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None = None) -> tuple[Dump, int]:
-    """A dump into a file, and its descriptor."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    os.lseek(descriptor, start.offset, os.SEEK_SET)
-    sink = TextSink(descriptor, NDJSON, start.offset)
-    return Dump(start, sink, id_field="order_id", identity_field=identity_field), descriptor
+class Unsafe(Output):
+    """Text in a file that is never made safe, as hypothesis writes thousands."""
+
+    def __init__(self, path: Path, position: int) -> None:
+        self.path: Path = path
+        self.position = position
+
+    def write(self, rows: Sequence[Row]) -> list[Misfit]:
+        """Append the rows of one page."""
+        misfits: list[Misfit] = []
+        with self.path.open("ab") as file:
+            file.writelines(texts_of(rows, NDJSON, misfits, headed=False))
+            self.position = file.tell()
+        return misfits
+
+
+def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None = None) -> Dump:
+    """A dump into a file."""
+    return Dump(start, Unsafe(path, start.offset), id_field="order_id", identity_field=identity_field)
 
 
 @given(
@@ -217,45 +232,38 @@ def test_the_marks_say_where_to_read_back_from(
 ) -> None:
     """From the offset for an id on lie all rows with that id or a higher one, late ones included; marks stay few."""
     path = tmp_path_factory.mktemp("marks") / "rows"
-    dump, descriptor = dump_to(path, identity_field=None if by_ids else "increment_id")
-    try:
-        first, skipped = 0, list[int]()
-        for width, count, late in widths:
-            window = IdRange(first, first + width - 1)
-            ids = list(range(window.first, min(window.first + count, window.last + 1)))
-            dump.add(page_of(window, ids[: len(ids) - late], by_ids=by_ids))
-            skipped += ids[len(ids) - late :]
-            first += width
-            if late and skipped:
-                below = IdRange(skipped[0], first - 1)
-                dump.add(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
-        assert len(dump.checkpoint.marks) <= MOST_MARKS
-        assert dump.checkpoint.offset == path.stat().st_size
-        written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
-        for ids_back in looks:
-            span = dump.checkpoint.lookback(ids_back)
-            assert span is not None
-            assert span.last == first - 1
-            if by_ids and written:
-                assert span.first == max(0, max(written) + 1 - ids_back)
-            tail = [int(dump.known_by(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
-            assert sorted(one for one in tail if one >= span.first) == sorted(
-                one for one in written if one >= span.first
-            )
-    finally:
-        os.close(descriptor)
+    dump = dump_to(path, identity_field=None if by_ids else "increment_id")
+    first, skipped = 0, list[int]()
+    for width, count, late in widths:
+        window = IdRange(first, first + width - 1)
+        ids = list(range(window.first, min(window.first + count, window.last + 1)))
+        dump.add(page_of(window, ids[: len(ids) - late], by_ids=by_ids))
+        skipped += ids[len(ids) - late :]
+        first += width
+        if late and skipped:
+            below = IdRange(skipped[0], first - 1)
+            dump.add(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
+    assert len(dump.checkpoint.marks) <= MOST_MARKS
+    assert dump.checkpoint.offset == path.stat().st_size
+    written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
+    for ids_back in looks:
+        span = dump.checkpoint.lookback(ids_back)
+        assert span is not None
+        assert span.last == first - 1
+        if by_ids and written:
+            assert span.first == max(0, max(written) + 1 - ids_back)
+        tail = [int(dump.known_by(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
+        assert sorted(one for one in tail if one >= span.first) == sorted(one for one in written if one >= span.first)
 
 
 def total(pages: Sequence[Page], path: Path, interrupted: Sequence[int]) -> dict[str, Any]:
     """The report on these pages, of a dump that is stopped before some of them and gone on with from its file."""
-    dump, descriptor = dump_to(path)
+    dump = dump_to(path)
     for number, page in enumerate(pages):
         if number in interrupted:
             save(dump.checkpoint, path.with_suffix(".checkpoint"))
-            os.close(descriptor)
-            dump, descriptor = dump_to(path, load(path.with_suffix(".checkpoint")))
+            dump = dump_to(path, load(path.with_suffix(".checkpoint")))
         dump.add(page)
-    os.close(descriptor)
     return Report(dump.checkpoint, complete=True).as_json() | {"seconds": 0}
 
 
@@ -280,11 +288,10 @@ def test_an_interrupted_dump_ends_with_the_same_report(tmp_path: Path) -> None:
 
 def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
     """A row that could not be read, and now can, is delivered and no longer named; one that still cannot stays."""
-    dump, descriptor = dump_to(tmp_path / "rows")
+    dump = dump_to(tmp_path / "rows")
     poisoned = (Quarantined(4, "same id"), Quarantined(6, "Encoding"))
     dump.add(page_of(IdRange(0, 9), [3, 5], quarantined=poisoned))
     after = dump.add(page_of(IdRange(0, 9), [3, 4, 5], quarantined=poisoned[1:]), {"3", "5"})
-    os.close(descriptor)
     assert after.quarantined == poisoned[1:]
     assert after.counters.rows == 3
     assert [row["order_id"] for row in read_text(tmp_path / "rows", NDJSON)] == ["3", "5", "4"]

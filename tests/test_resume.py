@@ -23,9 +23,9 @@ from conftest import needs_pyarrow, slow_after
 
 from magento_pager.cli import run
 from magento_pager.export.checkpoints import load, save
-from magento_pager.export.packed import members, tail_of
 from magento_pager.export.sqlite import finished_tables
 from magento_pager.export.stored import stored
+from magento_pager.export.text import members
 from magento_pager.fake import Shop
 from magento_pager.walk.walking import Quarantined
 
@@ -596,7 +596,7 @@ def counted(files: Files, offset: int) -> dict[Path, int]:
         text, end = text + len(more), ended
         if text >= offset:
             break
-    return {files.part: end, tail_of(files.part): max(0, offset - text)}
+    return {files.part: end, files.part.with_name(files.part.name + ".tail"): max(0, offset - text)}
 
 
 @pytest.mark.parametrize("places", slow_after(1, [3, 20]))

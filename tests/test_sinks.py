@@ -18,18 +18,18 @@ from conftest import needs_pyarrow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import magento_pager.export.packed
+import magento_pager.export.text
 from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
 from magento_pager.cli import run
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
 from magento_pager.export.formats import ENDINGS, FORMATS, Format
-from magento_pager.export.outputs import open_output
-from magento_pager.export.packed import members
+from magento_pager.export.layout import Layout
 from magento_pager.export.parquet import ROWS_IN_PART, arrow, parts
-from magento_pager.export.sinks import Layout, TextSink
 from magento_pager.export.sqlite import finished_tables
-from magento_pager.export.stored import stored
+from magento_pager.export.stored import open_output, stored
+from magento_pager.export.text import members
+from magento_pager.export.text import texts as texts_of
 from magento_pager.export.values import OTHER_COLUMNS, typed_row
 from magento_pager.fake import Shop
 from magento_pager.lists import LISTS
@@ -144,8 +144,7 @@ def test_csv_is_what_others_read(rows: list[Row], tmp_path_factory: pytest.TempP
     """Python's own reader, strict, finds the header, the same cells, and undeclared columns as JSON in the last one."""
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
     layout = Layout(LISTS["orders"], "csv")
-    with path.open("wb") as file:
-        TextSink(file.fileno(), layout).write(rows)
+    path.write_bytes(b"".join(texts_of(rows, layout, [], headed=True)))
     with path.open(encoding="utf-8", newline="") as file:
         header, *found = csv.reader(file, strict=True)
     assert tuple(header) == (*LISTS["orders"].columns, OTHER_COLUMNS)
@@ -199,7 +198,7 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
         ends = pairwise([0, *sorted(cuts), 30])
         return [page_of(rows[first:last], first, last - 1 if last < 30 else LAST) for first, last in ends]
 
-    with patch.object(magento_pager.export.packed, "TEXT_IN_MEMBER", member):
+    with patch.object(magento_pager.export.text, "TEXT_IN_MEMBER", member):
         with dumping(folder / "whole", layout) as (dump, output):
             for page in pages(others):
                 dump.add(page)
@@ -221,6 +220,17 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
         text = gzip.decompress((folder / "whole").read_bytes())
         pieces = [text[at : at + member] for at in range(0, len(text), member)]
         assert [found for found, _ in members(folder / "whole")] == pieces
+
+
+def test_an_empty_gzipped_dump_is_resumed_beside_an_older_file(tmp_path: Path) -> None:
+    """Stopped before it was given its name, it is cut back to what is in the part, and not to what is in the file."""
+    path, layout = tmp_path / "rows.gz", Layout(LISTS["orders"], packed=True)
+    dumped(path, layout, [{"order_id": "1", "status": "new"}])
+    with dumping(path, layout, resume=True, overwrite=True) as (dump, _):
+        dump.add(page_of([], 0, LAST))
+    with dumping(path, layout, resume=True, overwrite=True) as (_, output):
+        output.publish()
+    assert gzip.decompress(path.read_bytes()) == b""
 
 
 ORDER = {"order_id": "1", "created_at": "2023-10-01 04:52:26", "grand_total": "99.5000", "status": "new", "extra": "x"}
@@ -343,7 +353,7 @@ def test_a_finished_table_is_replaced_only_with_a_word(tmp_path: Path) -> None:
     """And only once the first page of the new one is in it."""
     path = tmp_path / "shop.db"
     dumped(path, TABLE, [ORDER])
-    with pytest.raises(FileExistsError, match="has a table orders already"):
+    with pytest.raises(FileExistsError, match=r"has a table orders already; .* with overwrite=True \(--overwrite\)$"):
         open_output(path, TABLE)
     with dumping(path, TABLE, overwrite=True):
         pass
@@ -387,7 +397,7 @@ def test_rows_that_lose_their_id_are_refused(tmp_path: Path) -> None:
     dumped(tmp_path / "a.db", layout, [{"invoice_id": "5", "increment_id": "i5"}])
     with dumping(tmp_path / "a.db", layout, into_existing=True) as (dump, _):
         dump.add(page_of([{"invoice_id": "6", "increment_id": "i6"}], 0, 6, "invoice_id"))
-        with pytest.raises(CheckpointMismatchError, match=r"told apart by invoice_id.* --overwrite"):
+        with pytest.raises(CheckpointMismatchError, match=r"told apart by invoice_id.* \(--overwrite\)"):
             dump.add(page_of([{"increment_id": "i7"}], 7, 9, "invoice_id"))
     dumped(tmp_path / "b.db", layout, [])
     with dumping(tmp_path / "b.db", layout, into_existing=True) as (dump, _):

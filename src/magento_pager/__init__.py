@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     )
     from magento_pager.examination import Diagnosis, ListFinding, doctor
     from magento_pager.export.dumping import Progress, dump
+    from magento_pager.export.outputs import Output
     from magento_pager.export.report import Report
-    from magento_pager.export.sinks import Output
     from magento_pager.export.verification import Difference, Verification, verify
     from magento_pager.lists import LISTS, ListName, ListSpec
     from magento_pager.pager import Pager, connect
@@ -114,7 +114,7 @@ _HOMES = (
     "walk.planning",
     "walk.changes",
     "walk.paginator",
-    "export.sinks",
+    "export.outputs",
     "export.report",
     "export.dumping",
     "pager",  # the last but these, as it brings zeep

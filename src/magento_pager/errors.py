@@ -27,9 +27,13 @@ Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
 """
 
 
-OPTIONS = {"out": "path", "since": "updated_since", "overwrite": "overwrite=True", "resume": "resume=True"} | {
-    name: name for name in ("columns", "late", "lookback", "report", "state")
-}
+OPTIONS = {
+    "out": "path",
+    "overwrite": "overwrite=True",
+    "password-hash": "password_hash=True",
+    "resume": "resume=True",
+    "since": "updated_since",
+} | {name: name for name in ("columns", "late", "lookback", "report", "state")}
 """Options of the command line that messages name, and how they are given in Python."""
 
 

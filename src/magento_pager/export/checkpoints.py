@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.errors import CheckpointMismatchError
+from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.digests import Block, Digest
 from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import Changes
@@ -291,7 +291,7 @@ def decoded(data: bytes, path: str) -> Checkpoint:
     Raises:
         CheckpointMismatchError: see `load`.
     """
-    anew = "begin anew with --overwrite, or keep what there is by moving it away"
+    anew = f"begin anew with {option('overwrite')}, or keep what there is by moving it away"
     try:
         outer = json.loads(data)
     except ValueError:
@@ -331,7 +331,8 @@ def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | No
     if before != saved:
         raise BlockingIOError(f"another dump has just been at {path}; try again")
     if saved:
-        refuse_another(path, saved, start.fingerprint, "ask for the same again, or begin anew with --overwrite")
+        advice = f"ask for the same again, or begin anew with {option('overwrite')}"
+        refuse_another(path, saved, start.fingerprint, advice)
 
 
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:

@@ -21,9 +21,11 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_ano
 from magento_pager.export.files import replace_file
 from magento_pager.export.formats import format_of
 from magento_pager.export.increments import LATE, TIME, Newest, Run, clock_said, held, iso, named, next_start
-from magento_pager.export.outputs import open_output
+from magento_pager.export.layout import Layout
+from magento_pager.export.outputs import Output
 from magento_pager.export.report import Report
-from magento_pager.export.sinks import Layout, Output, StandardOutput
+from magento_pager.export.stored import open_output
+from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.changes import usual

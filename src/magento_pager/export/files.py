@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from magento_pager.errors import option
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -44,7 +47,7 @@ def replace_file(path: Path, data: bytes | memoryview, *, safe: bool = True) -> 
 
 
 def locked(path: Path, descriptor: int) -> int:
-    """The descriptor of a part, which is ours alone now.
+    """Return the descriptor of a part, which is ours alone now.
 
     Raises:
         BlockingIOError: another dump has it.
@@ -59,20 +62,16 @@ def locked(path: Path, descriptor: int) -> int:
         alone = True  # as far as can be known: a file system without locks
     if not alone:
         os.close(descriptor)
-        raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another --out")
+        raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another {option('out')}")
     return descriptor
 
 
 @contextmanager
-def held(path: Path, words: str) -> Generator[None]:
+def held(path: Path, message: str) -> Generator[None]:
     """Hold a lock on a file, which stays, until the block ends.
 
-    Args:
-        path: of the file.
-        words: said where somebody else holds it.
-
     Raises:
-        BlockingIOError: somebody else holds it.
+        BlockingIOError: somebody else holds it; with that message.
         OSError: its folder cannot be written.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -80,18 +79,14 @@ def held(path: Path, words: str) -> Generator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BlockingIOError(words) from None
+            raise BlockingIOError(message) from None
         yield
     finally:
         os.close(descriptor)
 
 
 def checksum_of(pieces: Iterable[bytes | memoryview], most: int | None = None) -> tuple[int, int]:
-    """Return how many bytes there are, and their CRC-32.
-
-    Args:
-        pieces: the bytes, in order.
-        most: bytes after which to stop; None for all.
+    """Return how many bytes there are, at most so many of them, and the CRC-32 of those.
 
     >>> checksum_of([b"some ", b"rows"]), checksum_of([b"some rows"]), checksum_of([b"some ", b"rows"], 4)
     ((9, 2126180060), (9, 2126180060), (4, 4140751950))
@@ -107,7 +102,7 @@ def checksum_of(pieces: Iterable[bytes | memoryview], most: int | None = None) -
 
 
 def pieces_of(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, a piece in memory at a time."""
+    """Yield the bytes of a file, a piece in memory at a time."""
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece
@@ -118,6 +113,14 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; or nothing, where there is none."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

@@ -1,18 +1,14 @@
-"""Where a dump goes: which names it has, and in what order they come and go.
-
-What lives here: what all outputs do, and FILE, FILE.part, FILE.checkpoint and the lock of those that are a file or a
-folder. What is in them is known elsewhere: the rows to the sinks, the checkpoint to `checkpoints`; a database keeps all
-of it in itself, see `sqlite`.
+"""Outputs: where a dump goes, and in what order the names of a file or a folder come and go.
 
 FILE.part takes the rows and FILE.checkpoint says how much of it counts. FILE itself appears in one step once all rows
 are in it and safe, so an unfinished output is never mistaken for a finished one. The checkpoint stays beside it, marked
-as finished: it says of which dump FILE is. At whatever moment a process is killed, one of these is found:
+as finished: it says of which dump FILE is. Whenever a process is killed, one of these is found:
 
     FILE    FILE.part   FILE.checkpoint   that is                         resuming
     -----   ---------   ---------------   -----------------------------   -----------------------------------
     none    any         none              before the first page           begins
     there   any         none              nobody knows of which dump      refuses
-    any     there       unfinished        a walk on its way               cuts the part to the offset, goes on
+    any     there       unfinished        a walk on its way               cuts the part to the offset, resumes
     there   none        of the end        behind the renaming             does the rest
     there   any         finished          done; a part is of a dump       says so, if the same is asked for and
                                           before its first page           FILE has its length, or refuses
@@ -20,275 +16,294 @@ as finished: it says of which dump FILE is. At whatever moment a process is kill
 
 With `overwrite` what is finished is replaced; its checkpoint holds until the first page of the new dump is safe.
 
-A folder takes the place of another in two steps, as no system does it in one: the old one is called FILE.part.old
-between them, and FILE is not there. Resuming does the rest. Packed text has FILE.part.tail, see `packed`.
-
-A dump holds a lock on its part. The system lifts it when the process ends, however it ends.
+A dump holds a lock on its part. The system lifts it when the process ends, however it ends. A database keeps all of
+this in itself, see `sqlite`.
 """
 
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from magento_pager.errors import CheckpointMismatchError
+from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import load, refuse_changes, save
-from magento_pager.export.files import locked, sync_folder
-from magento_pager.export.packed import PackedBody
-from magento_pager.export.parquet import FolderBody
-from magento_pager.export.sinks import Output, TextBody
-from magento_pager.export.sqlite import SqliteOutput
+from magento_pager.export.files import locked, remove, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.sinks import FileSink, Layout
+    from magento_pager.export.layout import Layout
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
 
 
-def open_output(
-    path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False, into_existing: bool = False
-) -> Output:
-    """The output of that name, looked at and not yet touched.
+class Output(Protocol):
+    """Where a dump goes. Any object with these attributes will do; a class that inherits needs only `write`.
 
-    Args:
-        path: the file, or the folder.
-        layout: what is asked for.
-        resume: go on with what is unfinished.
-        overwrite: replace what is finished, and, without `resume`, what is unfinished.
-        into_existing: add to a finished table and leave it finished: rows that are in it already are replaced, by
-            their id. For increments; SQLite only, see `SqliteOutput`.
-
-    Raises:
-        ValueError: what is there is something else, or the format needs a package that is missing.
-        FileExistsError: what is there may neither be resumed nor be replaced.
-        CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
-    """
-    if layout.format == "sqlite":
-        return SqliteOutput(path, layout, resume=resume, overwrite=overwrite, into_existing=into_existing)
-    if into_existing:
-        raise ValueError(f"rows can be put into a finished table of SQLite, and not into {layout.name}")
-    return FileOutput(path, layout, resume=resume, overwrite=overwrite)
-
-
-class Body(Protocol):
-    """What is in a part, which is one file or a folder of them.
+    In order: `begin`; for each page `write` and `keep`; `publish` and, when all that follows a dump is done too,
+    `settle`. `close` comes last, whatever happened before. A dump that ends early calls `flush` before it.
 
     Attributes:
-        unit: of the sink's position.
+        path: what appears in the end; None where that is no file.
+        part: where rows go until then.
+        saved: the checkpoint to go on from, which is safe; None to begin anew.
+        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
+        position: how much of the output there is so far, in the output's own measure.
     """
 
-    unit: str
+    path: Path | None = None
+    part: Path | None = None
+    saved: Checkpoint | None = None
+    finished: bool = False
+    position: int = 0
 
-    def open(self, path: Path, create: int) -> int:
-        """A descriptor of the part, to be locked."""
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """All names of files that are taken."""
+        return ()
 
-    def length(self, path: Path) -> int | None:
-        """Its bytes on disk; None where there is nothing.
+    def begin(self, start: Checkpoint) -> Checkpoint:
+        """Take hold of what was looked at before, and cut it back to what counts.
+
+        Args:
+            start: the checkpoint of a dump that has not begun.
+
+        Returns:
+            The checkpoint to go on from, which is `start` where there is none.
 
         Raises:
-            ValueError: there is something else.
+            CheckpointMismatchError: something else was asked for when the checkpoint was made.
+            BlockingIOError: another dump is writing there.
+            OSError: it cannot be written.
+        """
+        return self.saved or start
+
+    def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
+        """Take the rows of one page, all of them.
+
+        Returns:
+            The values that do not fit, where values are written.
+
+        Raises:
+            OSError: some were not taken; the position is as it was.
         """
 
-    def checksum(self, path: Path, offset: int | None = None) -> tuple[int, int]:
-        """How much there is, at most up to an offset, and the CRC-32 of that."""
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Make safe what was written, and the checkpoint that counts it; or wait for more, where that costs less.
 
-    def cut(self, path: Path, descriptor: int, offset: int, checksum: int) -> FileSink:
-        """Throw away what is beyond an offset, whose `checksum` was asked for; the sink that goes on from there."""
+        Raises:
+            OSError: the disk did not take it; the checkpoint that was safe holds.
+        """
+        self.saved = checkpoint
 
-    def move(self, part: Path, path: Path) -> None:
-        """Give a part its name; what has the name may be put aside for that."""
+    def flush(self) -> None:
+        """Make safe what waits."""
+        return
 
-    def tidy(self, part: Path) -> None:
-        """Remove what is left beside a part that was given its name."""
+    def publish(self) -> None:
+        """Say that it is finished: all rows are in it."""
+        self.finished = True
 
-    def remove(self, path: Path) -> None:
-        """Remove a part, if it is there."""
+    def settle(self) -> None:
+        """Mark the checkpoint as that of a finished dump; the last step."""
+        return
 
-    def read(self, path: Path, offset: int) -> Iterator[Row]:
-        """The rows that were written from an offset on."""
+    def forget(self) -> None:
+        """Remove the checkpoint of a finished dump that something else remembers."""
+        return
 
+    def close(self) -> None:
+        """Let go of it, and remove what does not count."""
+        return
 
-def _body(layout: Layout) -> Body:
-    if layout.format == "parquet":
-        return FolderBody(layout)
-    return PackedBody(layout) if layout.packed else TextBody(layout)
+    def tail(self, offset: int) -> Iterator[Row]:  # noqa: ARG002  for those that can be read back
+        """The rows that were written from a position on."""
+        return iter(())
 
 
 class FileOutput(Output):
-    """A dump to a file or a folder. Making it only looks at what is there; `begin` is the first to change anything.
+    """What a file of text and a folder of Parquet share: names, lock and checkpoint.
+
+    Making one only looks at what is there; `begin` is the first to change anything. What is in the part is known to
+    subclasses, through the abstract methods.
 
     Attributes:
-        path: the file that appears in the end.
-        part: where rows go until then.
-        mark: the checkpoint's file.
-        saved: the checkpoint to go on from; None to begin anew.
-        finished: True where nothing is left to be done but `settle`.
+        unit: of the position, in words.
 
     Raises:
-        ValueError: what is there is no regular file.
+        ValueError: what is there is something else.
         FileExistsError: what is there may neither be resumed nor be replaced.
         CheckpointMismatchError: the checkpoint is damaged, or FILE.part is not what it says.
     """
 
+    unit: str
+
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self.path: Path = Path(path)
-        self.part: Path = self.path.with_name(self.path.name + ".part")
-        self.mark = self.path.with_name(self.path.name + ".checkpoint")
-        self._body = _body(layout)
+        self.part: Path = self._beside(".part")
+        self._saved_at = self._beside(".checkpoint")
+        self._layout = layout
         self._resume = resume
         self._overwrite = overwrite
-        self._descriptor: int | None = None
-        self._sink: FileSink | None = None
+        self._descriptor = -1
+        self._cut_back = False
+        self._checksum = 0  # CRC-32 of what counts of the part, once it is safe
         self._latest: Checkpoint | None = None
         self.saved, self.finished = self._found()
         if self.saved and not self.finished:
             self._check(self.saved)
 
+    @abstractmethod
+    def _open(self, create: int) -> int:
+        """Return a descriptor of the part, to be locked."""
+
+    @abstractmethod
+    def _size(self, path: Path) -> int | None:
+        """Return bytes on disk, or None where there is nothing; raise a ValueError where it is something else."""
+
+    @abstractmethod
+    def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
+        """Return how much there is, at most up to an offset, and the CRC-32 of that."""
+
+    @abstractmethod
+    def _cut(self, offset: int) -> None:
+        """Throw away what is in the part beyond an offset, up to which it was measured."""
+
+    @abstractmethod
+    def _sync(self) -> None:
+        """Make safe what was written."""
+
     @property
     def names(self) -> tuple[Path, ...]:
         """All names that are taken."""
-        beside = (self.part.with_name(self.part.name + ending) for ending in (".old", ".tail"))
-        return (self.path, self.part, self.mark, *beside)
+        return (self.path, self.part, self._saved_at, self._beside(".part.old"), self._beside(".part.tail"))
 
     def begin(self, start: Checkpoint) -> Checkpoint:
         """Take hold of the part, and cut it back to what counts."""
         before = self.saved
-        self._descriptor = locked(self.part, self._body.open(self.part, 0 if before else os.O_CREAT))
+        self._descriptor = locked(self.part, self._open(0 if before else os.O_CREAT))
         try:
             self.saved, self.finished = self._found()
             refuse_changes(self.path, before, self.saved, start)
             if self.saved is None and not self._is_of_a_finished_one():
-                self.mark.unlink(missing_ok=True)  # first: a checkpoint without its part would be refused
+                self.forget()  # first: a checkpoint without its part would be refused
                 sync_folder(self.path)
-            counted = (self.saved.offset, self.saved.checksum) if self.saved else (0, 0)
-            self._sink = self._body.cut(self.part, self._descriptor, *counted)
+            self.position, self._checksum = (self.saved.offset, self.saved.checksum) if self.saved else (0, 0)
+            self._cut(self.position)
+            self._cut_back = True
         except BaseException:
             self.close()
             raise
-        self.position = self._sink.position
         return self.saved or start
 
-    def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
-        """Take the rows of one page."""
-        if self._sink is None:
-            raise ValueError(f"{self.part} is not open")
-        misfits = self._sink.write(rows)
-        self.position = self._sink.position
-        return misfits
-
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written, and then the checkpoint that counts it; or wait for more."""
-        if self._sink is None:
-            raise ValueError(f"{self.part} is not open")
+        """Make safe what was written, and then the checkpoint that counts it."""
         self._latest = checkpoint
-        if checkpoint.complete or not self._sink.waiting:
-            self.flush()
+        self.flush()
 
     def flush(self) -> None:
         """Make safe what waits."""
         latest = self._latest
-        if self._sink is None or latest is None or latest is self.saved:
+        if latest is None or latest is self.saved:
             return
         if self.saved is None or latest.offset != self.saved.offset:
-            self._sink.sync()
-        latest = replace(latest, checksum=self._sink.checksum)
-        save(latest, self.mark)
+            self._sync()
+        latest = replace(latest, checksum=self._checksum)
+        save(latest, self._saved_at)
         self.saved = self._latest = latest
 
     def publish(self) -> None:
-        """Give the file its name: all rows are in it."""
-        if self._sink is None:
-            raise ValueError(f"{self.part} is not open")
-        self._sink.finish()
-        self._body.move(self.part, self.path)
+        """Give the part its name: all rows are in it."""
+        self.part.replace(self.path)
         sync_folder(self.path)
-        self._body.tidy(self.part)
         self.finished = True
 
     def settle(self) -> None:
         """Mark the checkpoint as that of a finished dump; the last step."""
-        self._body.tidy(self.part)  # a kill may have left something
         if self.saved and self.saved.length is None:
-            self.saved = replace(self.saved, length=self._body.length(self.path))
-            save(self.saved, self.mark, safe=False)  # the one before leads here again
+            self.saved = replace(self.saved, length=self._size(self.path))
+            save(self.saved, self._saved_at, safe=False)  # the one before leads here again
 
     def forget(self) -> None:
         """Remove the checkpoint."""
-        self.mark.unlink(missing_ok=True)
+        self._saved_at.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the part file, and remove it where nothing in it counts."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            if self.saved is None and (self._sink or not self._body.length(self.part)):
-                self._body.remove(self.part)
+        """Let go of the part, and remove it where nothing in it counts."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            if self.saved is None and (self._cut_back or not self._size(self.part)):
+                self._remove()
             os.close(descriptor)
 
-    def tail(self, offset: int) -> Iterator[Row]:
-        """The rows that are in the part from a position on."""
-        return self._body.read(self.part, offset)
+    def _remove(self) -> None:
+        remove(self.part)
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
 
     def _found(self) -> tuple[Checkpoint | None, bool]:
-        """The checkpoint to go on from, or of what is finished, and whether it is."""
-        there, length = self._body.length(self.path), self._body.length(self.part)
+        """Return the checkpoint to resume from, or of what is finished, and whether it is."""
+        there, length = self._size(self.path), self._size(self.part)
         if self._overwrite and not self._resume:
             return None, False
-        saved = load(self.mark) if self.mark.exists() else None
+        saved = load(self._saved_at) if self._saved_at.exists() else None
         if saved and saved.length is None:  # unfinished
             if not self._resume:
                 raise FileExistsError(
-                    f"{self.part} is an unfinished dump: go on with --resume, or throw it away with --overwrite"
+                    f"{self.part} is an unfinished dump: go on with {option('resume')}, or throw it away with "
+                    f"{option('overwrite')}"
                 )
             renamed = saved.complete and not length and there is not None
-            if renamed and self._body.checksum(self.path) == (saved.offset, saved.checksum):
+            if renamed and self._measured(self.path) == (saved.offset, saved.checksum):
                 return saved, True
             if length is None:
                 raise self._lost(saved, "is missing")
             return saved, False
         if there is None or self._overwrite:
             return None, False
+        advice = f"choose another name, or replace it with {option('overwrite')}"
         if not self._resume:
-            raise FileExistsError(f"{self.path} exists already; choose another name or allow it with --overwrite")
+            raise FileExistsError(
+                f"{self.path} exists already; choose another name or allow it with {option('overwrite')}"
+            )
         if saved is None:
             raise FileExistsError(
-                f"{self.path} is there, and no {self.mark.name} that says of which dump it is: choose another name, or "
-                "replace it with --overwrite"
+                f"{self.path} is there, and no {self._saved_at.name} that says of which dump it is: {advice}"
             )
         if there != saved.length:
             raise CheckpointMismatchError(
-                f"{self.path} has {there} bytes, and had {saved.length} when its dump was finished: choose another "
-                "name, or replace it with --overwrite",
+                f"{self.path} has {there} bytes, and had {saved.length} when its dump was finished: {advice}",
                 differences=(f"{self.path} had {saved.length} bytes and now has {there}",),
             )
         return saved, True
 
     def _check(self, saved: Checkpoint) -> None:
         """Refuse a part that is not what its checkpoint counts, or no longer."""
-        count, checksum = self._body.checksum(self.part, saved.offset)
+        count, checksum = self._measured(self.part, saved.offset)
         if count < saved.offset:
-            raise self._lost(saved, f"has only {count} {self._body.unit}")
+            raise self._lost(saved, f"has only {count} {self.unit}")
         if checksum != saved.checksum:
             raise CheckpointMismatchError(
                 f"{self.part} was changed since its checkpoint was made: its checksum is wrong, so no row in it is "
-                "sure; put it back as it was, or begin anew with --overwrite",
+                f"sure; put it back as it was, or begin anew with {option('overwrite')}",
                 differences=(f"{self.part} had the CRC-32 {saved.checksum:08x} and now has {checksum:08x}",),
             )
 
     def _lost(self, saved: Checkpoint, found: str) -> CheckpointMismatchError:
         return CheckpointMismatchError(
             f"{self.part} {found}, and its checkpoint counts {saved.offset}: rows are lost; put it back, or begin anew "
-            "with --overwrite",
-            differences=(f"{self.part} had {saved.offset} {self._body.unit} and now {found}",),
+            f"with {option('overwrite')}",
+            differences=(f"{self.part} had {saved.offset} {self.unit} and now {found}",),
         )
 
     def _is_of_a_finished_one(self) -> bool:
-        """Whether the checkpoint is that of a finished output, which it describes until a page of a new one is safe."""
+        """Return whether the checkpoint is that of a finished output, which holds until a page of a new one is safe."""
         try:
-            return self.mark.exists() and load(self.mark).length is not None
+            return self._saved_at.exists() and load(self._saved_at).length is not None
         except CheckpointMismatchError:
             return False

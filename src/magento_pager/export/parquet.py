@@ -1,15 +1,15 @@
-"""Parquet: a folder of part files, each of which is whole or not there.
+"""Parquet: a folder of part files, each of which is whole or not there. Needs pyarrow, imported on first use.
 
-What lives here: rows as Arrow tables, parts, and reading them back. Needs pyarrow, which is imported on first use. What
-the folder is called, and how many of its parts count, is known to `outputs` and to the checkpoint.
-
-The parts have one schema: integers are int64, decimals decimal128(38, 9), moments timestamp[us, UTC], all else is
+The part files have one schema: integers are int64, decimals decimal128(38, 9), times timestamp[us, UTC], all else is
 string; lists and records are JSON. Its columns are fixed before the first row, so those that are not declared go into
 the last one, `other_columns`, as a JSON object.
 
-A part holds many pages, as a file for each would be slow to read; until there are rows enough, or half a minute is
-over, they wait in memory, packed. So the checkpoint stays behind by as many pages: a dump that is killed reads them
+A part file holds many pages, as a file for each would be slow to read; until there are rows enough, or half a minute is
+over, they wait in memory, compressed. So the checkpoint stays behind by as many pages: a dump that is killed reads them
 again, and one that is interrupted or fails writes them first.
+
+A folder takes the place of another in two steps, as no system does it in one: the old one is called FILE.part.old
+between them, and FILE is not there. Resuming does the rest.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from magento_pager.errors import option
 from magento_pager.export.files import checksum_of, pieces_of, replace_file, sync_folder
-from magento_pager.export.sinks import BATCH, plain, restored
+from magento_pager.export.layout import BATCH, plain
+from magento_pager.export.outputs import FileOutput
 from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from magento_pager.export.sinks import FileSink, Layout
+    from magento_pager.export.checkpoints import Checkpoint
+    from magento_pager.export.layout import Layout
     from magento_pager.lists import Kind
     from magento_pager.walk.reading import Row
     from magento_pager.walk.walking import Misfit
@@ -48,7 +51,7 @@ PART = re.compile(r"part-[0-9]{5,}[.]parquet([.]new)?")
 
 
 def arrow() -> ModuleType:
-    """The package pyarrow.
+    """Return the package pyarrow.
 
     Raises:
         ValueError: it is not installed.
@@ -61,7 +64,7 @@ def arrow() -> ModuleType:
 
 
 def part_name(number: int) -> str:
-    """The name of a part file.
+    """Return the name of a part file.
 
     >>> part_name(7)
     'part-00007.parquet'
@@ -70,7 +73,7 @@ def part_name(number: int) -> str:
 
 
 def parts(folder: Path) -> int:
-    """How many parts there are, from the first on without a gap."""
+    """Return how many part files there are, from the first on without a gap."""
     names = {one.name for one in folder.iterdir()}
     number = 0
     while part_name(number) in names:
@@ -78,152 +81,132 @@ def parts(folder: Path) -> int:
     return number
 
 
-class ParquetSink:
-    """Rows into part files. The position is the number of parts, the one that waits in memory included."""
+class ParquetOutput(FileOutput):
+    """A folder of part files. The position is their number, the one that waits in memory included."""
 
-    def __init__(self, folder: Path, layout: Layout, position: int = 0, checksum: int = 0) -> None:
-        """Go on with a folder that has so many parts, and with the CRC-32 of their bytes."""
-        self.checksum = checksum
-        self._arrow = arrow()
-        self._folder = folder
-        self._layout = layout
-        self._written = position
+    unit = "parts"
+
+    def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self._schema = arrow_schema(layout)
-        self._stream = BytesIO()
+        self._written = 0  # part files
+        self._stream = BytesIO()  # the part file that waits
         self._writer: Any = None
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._in_memory = 0
         self._began = 0.0
-
-    @property
-    def position(self) -> int:
-        """The number of parts."""
-        return self._written + (self._writer is not None)
-
-    @property
-    def waiting(self) -> bool:
-        """True where a part is begun that may grow."""
-        short = self._rows < ROWS_IN_PART and time.monotonic() - self._began < SECONDS_OF_PART
-        return self._writer is not None and short
+        super().__init__(path, layout, resume=resume, overwrite=overwrite)
 
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
         """Take the rows of one page."""
         misfits: list[Misfit] = []
         if self._writer is None and (rows or self.position == 0):  # without rows one part tells of the columns
             self._began = time.monotonic()
-            self._writer = self._arrow.parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
+            self._writer = arrow().parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
         for start in range(0, len(rows), BATCH):
             values = list(self._layout.values(rows[start : start + BATCH], misfits))
             self._batches.append(filled(values, self._schema))
             self._in_memory += len(values)
             if self._in_memory >= ROWS_IN_GROUP:
-                self._pack()
+                self._write_group()
         self._rows += len(rows)
+        self.position = self._written + (self._writer is not None)
         return misfits
 
-    def sync(self) -> None:
-        """Write the part that waits."""
-        if self._writer is not None:
-            self._pack()
-            self._writer.close()
-            data = self._stream.getbuffer()
-            replace_file(self._folder / part_name(self._written), data)
-            self._written += 1
-            self.checksum = zlib.crc32(data, self.checksum)
-            self._stream, self._writer, self._rows = BytesIO(), None, 0
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Make safe what was written, and the checkpoint; or wait for more rows."""
+        self._latest = checkpoint
+        full = self._rows >= ROWS_IN_PART or time.monotonic() - self._began >= SECONDS_OF_PART
+        if checkpoint.complete or self._writer is None or full:
+            self.flush()
 
-    def finish(self) -> None:
-        """Nothing is left to do."""
+    def publish(self) -> None:
+        """Give the folder its name, once what has the name is out of the way."""
+        self._tidy()
+        if self.path.exists():
+            self.path.replace(self._old)
+        super().publish()
+        self._tidy()
 
-    def _pack(self) -> None:
-        """Make a row group of what is in memory."""
-        if self._batches:
-            self._writer.write_table(self._arrow.Table.from_batches(self._batches))
-        self._batches, self._in_memory = [], 0
+    def settle(self) -> None:
+        """Mark the checkpoint as that of a finished dump; the last step."""
+        self._tidy()  # a kill may have left it
+        super().settle()
 
+    def tail(self, offset: int) -> Iterator[Row]:
+        """Yield the rows from a position on."""
+        # It counts the part file that waits, to which a later page was added.
+        return read_parts(self.part, self._layout, max(0, offset - 1))
 
-class FolderBody:
-    """A folder of Parquet parts."""
+    @property
+    def _old(self) -> Path:
+        """What has the name, while the part takes its place."""
+        return self._beside(".part.old")
 
-    unit = "parts"
+    def _tidy(self) -> None:
+        if self._old.exists():
+            shutil.rmtree(self._old)
 
-    def __init__(self, layout: Layout) -> None:
-        arrow()
-        self._layout = layout
-
-    def open(self, path: Path, create: int) -> int:
-        """Open the folder."""
+    def _open(self, create: int) -> int:
         if create:
-            path.mkdir(exist_ok=True)
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.part.mkdir(exist_ok=True)
+        return os.open(self.part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def length(self, path: Path) -> int | None:
-        """The bytes of its parts. A folder with anything else is not ours to replace."""
+    def _size(self, path: Path) -> int | None:
         if not path.exists():
             return None
         if not path.is_dir() or not all(PART.fullmatch(one.name) for one in path.iterdir()):
-            raise ValueError(f"{path} is no folder of part files, which a dump as Parquet is; choose another --out")
+            advice = f"choose another {option('out')}"
+            raise ValueError(f"{path} is no folder of part files, which a dump as Parquet is; {advice}")
         return sum(one.stat().st_size for one in path.iterdir())
 
-    def checksum(self, path: Path, offset: int | None = None) -> tuple[int, int]:
-        """How many parts there are, and the CRC-32 of their bytes, one part after the other."""
+    def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
         found = parts(path) if offset is None else min(offset, parts(path))
         pieces = (piece for number in range(found) for piece in pieces_of(path / part_name(number)))
         return found, checksum_of(pieces)[1]
 
-    def cut(self, path: Path, descriptor: int, offset: int, checksum: int) -> FileSink:  # noqa: ARG002  the path is needed for names
-        """Remove later parts, and what was never finished."""
+    def _cut(self, offset: int) -> None:
         counted = {part_name(number) for number in range(offset)}
-        for one in sorted(path.iterdir()):
+        for one in sorted(self.part.iterdir()):
             if one.name not in counted:
                 one.unlink()
-        sync_folder(path / part_name(0))
-        return ParquetSink(path, self._layout, offset, checksum)
+        sync_folder(self.part / part_name(0))
+        self._written = offset
 
-    def move(self, part: Path, path: Path) -> None:
-        """Rename it, once what has the name is out of the way."""
-        self.tidy(part)
-        if path.exists():
-            path.replace(_old(part))
-        part.replace(path)
+    def _sync(self) -> None:
+        """Write the part file that waits."""
+        if self._writer is not None:
+            self._write_group()
+            self._writer.close()
+            data = self._stream.getbuffer()
+            replace_file(self.part / part_name(self._written), data)
+            self._written += 1
+            self._checksum = zlib.crc32(data, self._checksum)
+            self._stream, self._writer, self._rows = BytesIO(), None, 0
 
-    def tidy(self, part: Path) -> None:
-        """Remove what was put aside."""
-        self.remove(_old(part))
-
-    def remove(self, path: Path) -> None:
-        """Remove it with all that is in it."""
-        if path.exists():
-            shutil.rmtree(path)
-
-    def read(self, path: Path, offset: int) -> Iterator[Row]:
-        """The rows of its parts."""
-        # A position counts the part that waits, to which a later page was added.
-        return read_parts(path, self._layout, max(0, offset - 1))
-
-
-def _old(part: Path) -> Path:
-    """What has the name is called that while a part takes its place."""
-    return part.with_name(part.name + ".old")
+    def _write_group(self) -> None:
+        """Make a row group of what is in memory."""
+        if self._batches:
+            self._writer.write_table(arrow().Table.from_batches(self._batches))
+        self._batches, self._in_memory = [], 0
 
 
 def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
-    """Values as a batch: a column that is not in a row is null, and lists and records are text where text is wanted."""
-    text = arrow().string()
+    """Return values as a batch: a column that a row lacks is null; lists and records are text where text is wanted."""
+
+    def fit(value: Any, *, text: bool) -> Any:
+        return plain(value) if text and value is not None and not isinstance(value, str) else value
+
+    is_text = [one.type == arrow().string() for one in columns]
     arrays = [
-        arrow().array([_fit(row.get(one.name), text=one.type == text) for row in values], one.type) for one in columns
+        arrow().array([fit(row.get(one.name), text=text) for row in values], one.type)
+        for one, text in zip(columns, is_text, strict=True)
     ]
     found: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
     return found
 
 
-def _fit(value: Any, *, text: bool) -> Any:
-    """A value for a column: lists and records are text in one of text."""
-    return plain(value) if text and value is not None and not isinstance(value, str) else value
-
-
 def arrow_schema(layout: Layout) -> pa.Schema:
-    """The schema of every part."""
+    """Return the schema of every part file."""
     types: dict[Kind, pa.DataType] = {
         "integer": arrow().int64(),
         "decimal": arrow().decimal128(WHOLE_DIGITS + FRACTION_DIGITS, FRACTION_DIGITS),
@@ -235,14 +218,13 @@ def arrow_schema(layout: Layout) -> pa.Schema:
 
 
 def columns_of(folder: Path) -> list[str]:
-    """The columns of the parts in a folder."""
+    """Return the columns of the part files in a folder."""
     return list(arrow().parquet.read_schema(folder / part_name(0)).names)
 
 
 def read_parts(folder: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
-    """The rows of the parts in a folder from one of them on, a group in memory at a time."""
+    """Yield the rows of the part files in a folder from one of them on, a batch in memory at a time."""
     for number in range(start, parts(folder)):
         with arrow().parquet.ParquetFile(folder / part_name(number)) as file:
             for batch in file.iter_batches(BATCH):
-                for row in batch.to_pylist():
-                    yield restored(row, layout)
+                yield from map(layout.restored, batch.to_pylist())

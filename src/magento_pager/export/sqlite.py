@@ -1,12 +1,12 @@
 """SQLite: a table for each list, in one file that may hold them all.
 
-What lives here: the table, the row of the checkpoint beside it, and reading both. The rows of a page and the checkpoint
-that covers them are one transaction, so each page is in the table exactly once, whenever a process is killed; there is
-no FILE.part and no FILE.checkpoint. A table is finished when its row in `magento_pager_dumps` says so.
+The rows of a page and the checkpoint that covers them are one transaction, so each page is in the table exactly once,
+whenever a process is killed; there is no FILE.part and no FILE.checkpoint. A table is finished when its row in
+`magento_pager_dumps` says so.
 
 - Integers are INTEGER. Decimals are DECIMAL, which SQLite keeps as a number: compared and sorted as such, and exact up
-  to 15 digits; one that has more is null and reported. Moments are TEXT as in RFC 3339, in UTC,
-  `2023-10-01T04:52:26Z`, which sort as they follow each other. Lists and records are JSON.
+  to 15 digits; one that has more is null and reported. Times are TEXT as in RFC 3339, in UTC, `2023-10-01T04:52:26Z`,
+  which sort as they follow each other. Lists and records are JSON.
 - The primary key is the id, or the identity where rows carry no id. A row that is there already is replaced.
 - A column that is not declared is added, as TEXT, when it is first met.
 
@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from magento_pager.errors import CheckpointMismatchError
+from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import decoded, encoded, refuse_changes
 from magento_pager.export.files import locked
-from magento_pager.export.sinks import BATCH, Output, plain, restored
+from magento_pager.export.layout import BATCH, plain
+from magento_pager.export.outputs import Output
 from magento_pager.walk.ranges import read_id
 from magento_pager.walk.walking import Misfit
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.export.sinks import Layout
+    from magento_pager.export.layout import Layout
     from magento_pager.lists import Kind
     from magento_pager.walk.reading import Row
 
@@ -48,107 +49,6 @@ PATIENCE = 60.0
 TYPES: dict[Kind, str] = {"integer": "INTEGER", "decimal": "DECIMAL", "datetime": "TEXT", "text": "TEXT"}
 
 
-class TableSink:
-    """Rows into a table, within a transaction that somebody else ends. The position is one above the highest id."""
-
-    def __init__(
-        self, connection: sqlite3.Connection, layout: Layout, position: int = 0, *, anew: bool = False
-    ) -> None:
-        """Go on with a table.
-
-        Args:
-            connection: to the database.
-            layout: what is asked for.
-            position: see above; 0 where rows carry no id.
-            anew: throw away the table that there is, with the first page.
-        """
-        self.position = position
-        self._connection = connection
-        self._layout = layout
-        self._anew = anew
-        self._columns: dict[str, None] = {}
-        self._key = layout.schema.key
-        self._insert = ""
-
-    def write(self, rows: Sequence[Row]) -> list[Misfit]:
-        """Insert the rows of one page; those that are there already are replaced."""
-        with as_os_error():
-            return self._written(rows)
-
-    def _written(self, rows: Sequence[Row]) -> list[Misfit]:
-        misfits: list[Misfit] = []
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN IMMEDIATE")
-        if self._anew:
-            self._connection.execute(f"DROP TABLE IF EXISTS {named(self._layout.schema.name)}")
-            self._anew = False
-        for start in range(0, len(rows), BATCH):
-            values = list(self._layout.values(rows[start : start + BATCH], misfits))
-            self._prepare(values)
-            self._connection.executemany(self._insert, [self._bound(row, misfits) for row in values])
-        key = self._layout.schema.key
-        self.position = max(0, self.position, *(read_id(row[key]) + 1 for row in rows if key in row))
-        return misfits
-
-    def make_table(self) -> None:
-        """Make an empty table, where no row was met."""
-        if not columns_of(self._connection, self._layout.schema.name):
-            self._create(self._layout.schema.key)
-
-    def _prepare(self, rows: Sequence[Row]) -> None:
-        """Have a table with all columns of these rows."""
-        schema, table = self._layout.schema, named(self._layout.schema.name)
-        if not self._columns:
-            self._columns = dict.fromkeys(self._table_for(rows[0]))
-            (self._key,) = keys_of(self._connection, schema.name)
-        if any(self._key not in row for row in rows):  # SQLite would make up an id
-            raise CheckpointMismatchError(
-                f"the rows in {schema.name} are told apart by {self._key}, which new ones do not carry: begin anew "
-                "with --overwrite"
-            )
-        new = {name: None for row in rows for name in row if name not in self._columns}
-        for name in new:
-            self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {named(name)} {TYPES[schema.kind(name)]}")
-        if new or not self._insert:
-            self._columns |= new
-            names = [named(name) for name in self._columns]
-            updates = ", ".join(f"{name} = excluded.{name}" for name in names)
-            self._insert = (
-                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  quoted
-                f" ON CONFLICT ({named(self._key)}) DO UPDATE SET {updates}"
-            )
-
-    def _table_for(self, row: Row) -> list[str]:
-        """The columns of the table: the one that there is, or a new one that can hold this row."""
-        schema, table = self._layout.schema, named(self._layout.schema.name)
-        there = columns_of(self._connection, schema.name)
-        if there and self._connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
-            self._connection.execute(f"DROP TABLE {table}")  # it was made before anybody knew whether rows carry ids
-            there = []
-        if not there:
-            self._create(schema.key if schema.key in row else schema.identity or schema.key)
-        return columns_of(self._connection, schema.name)
-
-    def _create(self, key: str) -> None:
-        schema = self._layout.schema
-        definitions = [
-            f"{named(name)} {TYPES[schema.kind(name)]}{' NOT NULL PRIMARY KEY' * (name == key)}"
-            for name in dict.fromkeys((*self._layout.declared, key))
-        ]
-        self._connection.execute(f"CREATE TABLE {named(schema.name)} ({', '.join(definitions)})")
-
-    def _bound(self, row: Row, misfits: list[Misfit]) -> list[Any]:
-        """The values for the statement."""
-        bound = []
-        for name in self._columns:
-            value = row.get(name)
-            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
-                misfits.append(Misfit(self._layout.label(row), name, plain(value)))
-                value = None
-            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
-        return bound
-
-
 class SqliteOutput(Output):
     """A list in a database. Making it only looks at what is there; `begin` and the first page change it.
 
@@ -156,11 +56,7 @@ class SqliteOutput(Output):
     each page replace those with their keys, and the checkpoint of that dump, which is another one, is committed with
     them, under the name `ENTITY increment`, until `settle` forgets it.
 
-    Attributes:
-        path: the database.
-        part: the same; rows go nowhere else.
-        saved: the checkpoint to go on from; None to begin anew.
-        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
+    The position is one above the highest id; 0 where rows carry none.
 
     Raises:
         ValueError: what is there is no database; with `into_existing`, that holds no finished table of the list.
@@ -180,14 +76,19 @@ class SqliteOutput(Output):
         self.path: Path = Path(path)
         self.part: Path = self.path
         self._layout = layout
+        self._schema = layout.schema
         self._entity = layout.schema.name
+        self._table = quoted(self._entity)
         self._name = f"{self._entity} increment" if into_existing else self._entity
         self._resume = resume
         self._overwrite = overwrite
         self._into_existing = into_existing
-        self._descriptor: int | None = None
+        self._descriptor = -1
         self._connection: sqlite3.Connection | None = None
-        self._sink: TableSink | None = None
+        self._anew = False  # throw away the table that there is, with the first page
+        self._columns: dict[str, None] = {}  # of the table, once the first rows are there
+        self._key = self._schema.key  # its primary key
+        self._insert = ""
         self.saved, self.finished = self._found()
         if self.saved and not self.finished:
             self._check(self.saved)
@@ -205,21 +106,27 @@ class SqliteOutput(Output):
             self.saved, self.finished = self._found()
             refuse_changes(self.path, before, self.saved, start)
             self._connection = connected(self.path)
-            offset = self.saved.offset if self.saved else 0
-            anew = self.saved is None and not self._into_existing
-            self._sink = TableSink(self._connection, self._layout, offset, anew=anew)
         except BaseException:
             self.close()
             raise
-        self.position = self._sink.position
+        self.position = self.saved.offset if self.saved else 0
+        self._anew = self.saved is None and not self._into_existing
         return self.saved or start
 
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
         """Insert the rows of one page; those that are there already are replaced."""
-        if self._sink is None:
-            raise ValueError(f"{self.path} is not open")
-        misfits = self._sink.write(rows)
-        self.position = self._sink.position
+        misfits: list[Misfit] = []
+        with as_os_error():
+            connection = self._begun()
+            if self._anew:
+                connection.execute(f"DROP TABLE IF EXISTS {self._table}")
+                self._anew = False
+            for start in range(0, len(rows), BATCH):
+                values = list(self._layout.values(rows[start : start + BATCH], misfits))
+                self._prepare(connection, values)
+                connection.executemany(self._insert, [self._bound(row, misfits) for row in values])
+        ids = (read_id(row[self._schema.key]) for row in rows if self._schema.key in row)
+        self.position = max(self.position, *(number + 1 for number in ids), 0)
         return misfits
 
     def keep(self, checkpoint: Checkpoint) -> None:
@@ -229,71 +136,126 @@ class SqliteOutput(Output):
                 f"CREATE TABLE IF NOT EXISTS {DUMPS} "
                 "(name TEXT PRIMARY KEY, state TEXT NOT NULL, checkpoint TEXT NOT NULL)"
             )
-            self._set("unfinished", checkpoint)
+            self._set(connection, "unfinished", checkpoint)
         self.saved = checkpoint
 
     def publish(self) -> None:
         """Say that the table is finished."""
-        if self._sink is None or self.saved is None:
-            raise ValueError(f"{self.path} is not open")
-        with self._transaction():
-            self._sink.make_table()
-            self._set("finished", self.saved)
+        assert self.saved is not None  # noqa: S101  the last page was kept
+        with self._transaction() as connection:
+            if not columns_of(connection, self._entity):  # no row was met
+                self._create(connection, self._schema.key)
+            self._set(connection, "finished", self.saved)
         self.finished = True
 
     def settle(self) -> None:
-        """The last step: the report is written."""
+        """Mark the checkpoint as that of a finished dump; or forget it, where the table has that of the dump before."""
         if self.saved is None:
             return
         with self._transaction() as connection:
             if self._into_existing:
                 connection.execute(f"DELETE FROM {DUMPS} WHERE name = ?", (self._name,))  # noqa: S608  a constant
             else:
-                self._set("settled", self.saved)
+                self._set(connection, "settled", self.saved)
 
     def close(self) -> None:
         """Let go of the database; a page that was not kept is not in it."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()  # before the lock's descriptor: closing that lifts the locks of this process
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
             if os.fstat(descriptor).st_size == 0:
                 self.path.unlink(missing_ok=True)
             os.close(descriptor)
 
     def tail(self, offset: int) -> Iterator[Row]:
-        """The rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
+        """Yield the rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
         with closing(connected(self.path)) as connection:
             for key in keys_of(connection, self._entity):
-                rows = connection.execute(f"SELECT {named(key)} FROM {named(self._entity)}")  # noqa: S608  quoted
+                rows = connection.execute(f"SELECT {quoted(key)} FROM {self._table}")  # noqa: S608  quoted
                 yield from ({key: str(value)} for (value,) in rows if isinstance(value, str) or value >= offset)
 
-    def _set(self, state: str, checkpoint: Checkpoint) -> None:
-        assert self._connection is not None  # noqa: S101  within a transaction
-        self._connection.execute(
+    def _prepare(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Have a table with all columns of these rows, and the statement that inserts them."""
+        if not self._columns:
+            self._columns = dict.fromkeys(self._table_for(connection, rows[0]))
+            (self._key,) = keys_of(connection, self._entity)
+        if any(self._key not in row for row in rows):  # SQLite would make up an id
+            raise CheckpointMismatchError(
+                f"the rows in {self._entity} are told apart by {self._key}, which new ones do not carry: begin anew "
+                f"with {option('overwrite')}"
+            )
+        new = {name: None for row in rows for name in row if name not in self._columns}
+        for name in new:
+            kind = TYPES[self._schema.kind(name)]
+            connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kind}")
+        if new or not self._insert:
+            self._columns |= new
+            names = [quoted(name) for name in self._columns]
+            updates = ", ".join(f"{name} = excluded.{name}" for name in names)
+            self._insert = (
+                f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  quoted
+                f" ON CONFLICT ({quoted(self._key)}) DO UPDATE SET {updates}"
+            )
+
+    def _table_for(self, connection: sqlite3.Connection, row: Row) -> list[str]:
+        """Return the columns of the table: the one that there is, or a new one that can hold this row."""
+        there = columns_of(connection, self._entity)
+        if there and connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
+            connection.execute(f"DROP TABLE {self._table}")  # it was made before anybody knew whether rows carry ids
+            there = []
+        if not there:
+            self._create(connection, key if (key := self._schema.key) in row else self._schema.identity or key)
+        return columns_of(connection, self._entity)
+
+    def _create(self, connection: sqlite3.Connection, key: str) -> None:
+        definitions = [
+            f"{quoted(name)} {TYPES[self._schema.kind(name)]}{' NOT NULL PRIMARY KEY' * (name == key)}"
+            for name in dict.fromkeys((*self._layout.declared, key))
+        ]
+        connection.execute(f"CREATE TABLE {self._table} ({', '.join(definitions)})")
+
+    def _bound(self, row: Row, misfits: list[Misfit]) -> list[Any]:
+        """Return the values for the statement."""
+        bound = []
+        for name in self._columns:
+            value = row.get(name)
+            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+                misfits.append(Misfit(self._layout.label(row), name, plain(value)))
+                value = None
+            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
+        return bound
+
+    def _set(self, connection: sqlite3.Connection, state: str, checkpoint: Checkpoint) -> None:
+        connection.execute(
             f"INSERT OR REPLACE INTO {DUMPS} VALUES (?, ?, ?)",  # noqa: S608  a constant
             (self._name, state, encoded(checkpoint).decode()),
         )
 
+    def _begun(self) -> sqlite3.Connection:
+        """Return the connection, with a transaction on its way."""
+        connection = self._connection = self._connection or connected(self.path)
+        if not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        return connection
+
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
-        """The transaction that is on its way, or a new one, to its end."""
+        """Yield the connection, and commit."""
         own = self._connection is None  # `settle` comes after a dump that was found to be finished
-        connection = self._connection = self._connection or connected(self.path)
         try:
             with as_os_error(self.path):
-                if not connection.in_transaction:
-                    connection.execute("BEGIN IMMEDIATE")
+                connection = self._begun()
                 yield connection
                 connection.execute("COMMIT")
         finally:
-            if own:
-                connection.close()
+            if own and self._connection is not None:
+                self._connection.close()
                 self._connection = None
 
     def _found(self) -> tuple[Checkpoint | None, bool]:
-        """The checkpoint to go on from, and whether nothing is left to be done."""
+        """Return the checkpoint to resume from, and whether nothing is left to be done."""
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"{self.path} is no regular file")
         if not self.path.exists() or self.path.stat().st_size == 0:
@@ -314,21 +276,22 @@ class SqliteOutput(Output):
             return None, False
         if state == "unfinished":
             raise FileExistsError(
-                f"{self._name} in {self.path} is an unfinished dump: go on with --resume, or throw it away with "
-                "--overwrite"
+                f"{self._name} in {self.path} is an unfinished dump: go on with {option('resume')}, or throw it away "
+                f"with {option('overwrite')}"
             )
         raise FileExistsError(
-            f"{self.path} has a table {self._entity} already; choose another name or replace it with --overwrite"
+            f"{self.path} has a table {self._entity} already; choose another name or replace it with "
+            f"{option('overwrite')}"
         )
 
     def _check(self, saved: Checkpoint) -> None:
         """Refuse a table that is damaged, or has other rows than its checkpoint counts."""
-        table, advice = named(self._entity), "put the database back as it was, or begin anew with --overwrite"
+        advice = f"put the database back as it was, or begin anew with {option('overwrite')}"
         with as_os_error(self.path), closing(connected(self.path)) as connection:
             keys = keys_of(connection, self._entity)
             try:
-                (sound,) = connection.execute(f"PRAGMA quick_check({table})").fetchone() if keys else ("ok",)
-                count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] if keys else 0  # noqa: S608  quoted
+                (sound,) = connection.execute(f"PRAGMA quick_check({self._table})").fetchone() if keys else ("ok",)
+                count = connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()[0] if keys else 0  # noqa: S608  quoted
             except sqlite3.DatabaseError as error:
                 if error.sqlite_errorname != "SQLITE_CORRUPT":
                     raise
@@ -336,7 +299,7 @@ class SqliteOutput(Output):
         if sound != "ok":
             raise CheckpointMismatchError(f"{self._entity} in {self.path} are damaged ({sound}): {advice}")
         # Two rows with one number are one row of the table; an increment replaces rows.
-        if count != saved.counters.rows and keys in ([], [self._layout.schema.key]) and not self._into_existing:
+        if count != saved.counters.rows and keys in ([], [self._schema.key]) and not self._into_existing:
             raise CheckpointMismatchError(
                 f"{self._entity} in {self.path} have {count} rows, and their checkpoint counts {saved.counters.rows}: "
                 f"{advice}",
@@ -345,7 +308,7 @@ class SqliteOutput(Output):
 
 
 def connected(path: Path) -> sqlite3.Connection:
-    """A connection to a database that is there. What a killed process left half done is undone.
+    """Return a connection to a database that is there. What a killed process left half done is undone.
 
     Raises:
         ValueError: it is no database.
@@ -368,40 +331,40 @@ def connected(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def as_os_error(path: Path | None = None) -> Generator[None]:
-    """What SQLite could not do is an error like that of any file."""
+    """Raise what SQLite could not do as an error like that of any file."""
     try:
         yield
     except sqlite3.Error as error:
         raise OSError(errno.EIO, str(error), path and str(path)) from error
 
 
-def named(name: str) -> str:
-    """A name as SQL has it, whatever is in it.
+def quoted(name: str) -> str:
+    """Return a name as SQL has it, whatever is in it.
 
-    >>> named('set')
+    >>> quoted('set')
     '"set"'
     """
     return '"' + name.replace('"', '""') + '"'
 
 
 def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    """The columns of a table; none where there is no such table."""
-    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({named(table)})")]
+    """Return the columns of a table; none where there is no such table."""
+    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})")]
 
 
 def keys_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    """The column that is the primary key, if the table is there."""
-    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({named(table)})") if one[5]]
+    """Return the column that is the primary key, if the table is there."""
+    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})") if one[5]]
 
 
 def finished_tables(path: Path) -> list[str]:
-    """The lists that are finished in a database."""
+    """Return the lists that are finished in a database."""
     with closing(connected(path)) as connection:
         return [name for name, (state, _) in _dumps(connection).items() if state != "unfinished" and " " not in name]
 
 
 def read_table(path: Path, layout: Layout) -> Iterator[Row]:
-    """The rows of a table, in the order of their keys.
+    """Yield the rows of a table, in the order of their keys.
 
     Raises:
         ValueError: there is no finished table of that list.
@@ -411,12 +374,12 @@ def read_table(path: Path, layout: Layout) -> Iterator[Row]:
         raise ValueError(f"{path} holds no finished {entity}")
     with closing(connected(path)) as connection:
         connection.row_factory = sqlite3.Row
-        for row in connection.execute(f"SELECT * FROM {named(entity)} ORDER BY rowid"):  # noqa: S608  quoted
-            yield restored(dict(row), layout)
+        for row in connection.execute(f"SELECT * FROM {quoted(entity)} ORDER BY rowid"):  # noqa: S608  quoted
+            yield layout.restored(dict(row))
 
 
 def _dumps(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
-    """By name, the state and the checkpoint of each dump."""
+    """Return by name the state and the checkpoint of each dump."""
     if not columns_of(connection, DUMPS):
         return {}
     return {name: (state, saved) for name, state, saved in connection.execute(f"SELECT * FROM {DUMPS}")}  # noqa: S608

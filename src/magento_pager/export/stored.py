@@ -1,7 +1,4 @@
-"""Finished outputs, read back: the rows of a file, a folder or a table, whatever its format.
-
-What lives here: telling formats and lists apart by what is there. How rows are read is known where they are written.
-"""
+"""Outputs by name, whatever their format: opened for a dump, or read back once they are finished."""
 
 from __future__ import annotations
 
@@ -17,19 +14,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magento_pager.export import parquet, sqlite
-from magento_pager.export.sinks import Layout, csv_cells, read_text
+from magento_pager.export.layout import Layout
+from magento_pager.export.parquet import ParquetOutput
+from magento_pager.export.sqlite import SqliteOutput
+from magento_pager.export.text import TextOutput, csv_cells, read_text
 from magento_pager.lists import LISTS, list_spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
     from magento_pager.export.formats import Format
+    from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.reading import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
 LOOKED_AT = 100
 """Rows that say whether a text file is typed."""
+
+
+def open_output(
+    path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False, into_existing: bool = False
+) -> Output:
+    """Return the output of that name, looked at and not yet touched.
+
+    Args:
+        path: the file, or the folder.
+        layout: what is asked for.
+        resume: go on with what is unfinished.
+        overwrite: replace what is finished, and, without `resume`, what is unfinished.
+        into_existing: add to a finished table and leave it finished: rows that are in it already are replaced, by
+            their id. For increments; SQLite only, see `SqliteOutput`.
+
+    Raises:
+        ValueError: what is there is something else, or the format needs a package that is missing.
+        FileExistsError: what is there may neither be resumed nor be replaced.
+        CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
+    """
+    if layout.format == "sqlite":
+        return SqliteOutput(path, layout, resume=resume, overwrite=overwrite, into_existing=into_existing)
+    if into_existing:
+        raise ValueError(f"rows can be put into a finished table of SQLite, and not into {layout.name}")
+    kind = ParquetOutput if layout.format == "parquet" else TextOutput
+    return kind(path, layout, resume=resume, overwrite=overwrite)
 
 
 @dataclass(frozen=True, slots=True)

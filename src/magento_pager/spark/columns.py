@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from magento_pager.export.layout import Layout
 from magento_pager.export.parquet import arrow_schema, filled
-from magento_pager.export.sinks import Layout
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:

@@ -1,0 +1,170 @@
+"""The layout of an output: its format, its columns, and the forms in which values are written and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from magento_pager.errors import option
+from magento_pager.export.formats import TYPED_ALWAYS, Format
+from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
+from magento_pager.walk.reading import row_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from magento_pager.lists import ListSpec
+    from magento_pager.walk.reading import Row
+    from magento_pager.walk.walking import Misfit
+
+BATCH = 256
+"""Rows that are converted at a time: the text of a whole page would take half as much memory as its rows."""
+FIXED_COLUMNS = frozenset({"csv", "parquet"})
+"""Formats whose columns are fixed before the first row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is asked of an output.
+
+    Attributes:
+        schema: of the list.
+        format: how rows are written.
+        packed: gzipped; text only.
+        columns: those to write, in this order; empty for all.
+        typed: values instead of the server's text, as Parquet and SQLite always have.
+        details: rows are records in full.
+        secret: rows have `password_hash`.
+
+    Raises:
+        ValueError: what does not go together.
+    """
+
+    schema: ListSpec
+    format: Format = "ndjson"
+    packed: bool = False
+    columns: tuple[str, ...] = ()
+    typed: bool = False
+    details: bool = False
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if self.packed and self.format in TYPED_ALWAYS:
+            raise ValueError(f"gzip is for text, and {self.format} is none (Parquet is packed as it is)")
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"a column is named twice: {', '.join(self.columns)}")
+        if SECRET in self.columns and not self.secret:
+            raise ValueError(f"{SECRET} is dropped unless it is asked for: add {option('password-hash')}")
+        keys = {self.schema.key, self.schema.identity or self.schema.key}
+        if self.format == "sqlite" and self.columns and not keys.intersection(self.columns):
+            raise ValueError(f"a table needs the column that its rows are told apart by: {' or '.join(sorted(keys))}")
+
+    @property
+    def has_values(self) -> bool:
+        """True where values are written and not the server's text."""
+        return self.typed or self.format in TYPED_ALWAYS
+
+    @property
+    def name(self) -> str:
+        """The format, as in a fingerprint.
+
+        >>> from magento_pager.lists import LISTS
+        >>> Layout(LISTS["orders"], "csv", packed=True).name
+        'csv.gz'
+        """
+        return self.format + ".gz" * self.packed
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Columns that are asked for and that no row is known to have."""
+        known = {*self.schema.columns, *self.schema.details, OTHER_COLUMNS}
+        return tuple(one for one in self.columns if one not in known)
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The columns of a table, but for those that are found later."""
+        names = self.columns or (*self.schema.columns, *(self.schema.details if self.details else ()))
+        return tuple(one for one in names if self.secret or one != SECRET)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of a format that fixes them before the first row."""
+        return self.columns or (*self.declared, OTHER_COLUMNS)
+
+    def label(self, row: Row) -> str:
+        """Return what a row is called: its id, or its identity where it carries no id."""
+        return row_label(row, self.schema.key, self.schema.identity)
+
+    def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
+        """Yield rows as they are to be written: the columns that are asked for, and typed where that is.
+
+        Args:
+            rows: as the server sent them.
+            misfits: takes the invalid values.
+        """
+        fixed = set(self.header) if self.format in FIXED_COLUMNS else None
+        for row in rows:
+            picked = row
+            if fixed is not None and OTHER_COLUMNS in fixed and not fixed.issuperset(row):
+                picked = {name: value for name, value in row.items() if name in fixed}
+                picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in fixed})
+            elif self.columns:
+                picked = {name: row[name] for name in self.columns if name in row}
+            if self.has_values:
+                picked, found = typed_row(self.schema, picked, self.label(row))
+                misfits += found
+            yield picked
+
+    def restored(self, row: Row) -> Row:
+        """Return a row that was written as it was before: values of their types, lists and records, and no nulls."""
+        found: Row = {}
+        for name, value in row.items():
+            if value is None:
+                continue
+            if name == OTHER_COLUMNS and self.format in FIXED_COLUMNS:
+                found |= orjson.loads(value)
+            elif name in self.schema.nested and isinstance(value, str):
+                found[name] = orjson.loads(value) if value[:1] in {"[", "{"} else value
+            else:
+                found[name] = _VALUES[self.schema.kind(name)](value) if self.has_values else value
+        return found
+
+
+def json_text(value: Any) -> str:
+    """Return a list or a record as JSON.
+
+    >>> json_text(["10", Decimal("5.0000")])
+    '["10",5.0000]'
+    """
+    return orjson.dumps(value, json_number, orjson.OPT_UTC_Z).decode()
+
+
+def json_number(value: object) -> orjson.Fragment:
+    """Return a Decimal as JSON, with all its digits."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"{value!r} has no form as JSON")
+
+
+def plain(value: Any) -> str:
+    """Return a value as text, with all its digits, and times as in RFC 3339.
+
+    >>> from datetime import UTC
+    >>> plain(datetime(2023, 10, 1, 4, 52, 26, tzinfo=UTC)), plain(Decimal("0E-9")), plain({"a": "1"})
+    ('2023-10-01T04:52:26Z', '0.000000000', '{"a":"1"}')
+    """
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return format(value, "f") if isinstance(value, Decimal) else json_text(value)
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "integer": int,
+    "decimal": lambda value: value if isinstance(value, Decimal) else Decimal(str(value)),
+    "datetime": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
+    "text": lambda value: value,
+}
