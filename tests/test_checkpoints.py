@@ -34,7 +34,7 @@ from magento_pager.export.report import Report
 from magento_pager.export.text import read_text
 from magento_pager.export.text import texts as texts_of
 from magento_pager.lists import LISTS
-from magento_pager.walk.walking import Misfit, Quarantined
+from magento_pager.walk.pages import Misfit, Quarantined
 
 if TYPE_CHECKING:
     import random

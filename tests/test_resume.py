@@ -27,7 +27,7 @@ from magento_pager.export.sqlite import finished_tables
 from magento_pager.export.stored import stored
 from magento_pager.export.text import members
 from magento_pager.fake import Shop
-from magento_pager.walk.walking import Quarantined
+from magento_pager.walk.pages import Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ from magento_pager.export.values import FRACTION_DIGITS, INTEGERS, WHOLE_DIGITS,
 from magento_pager.fake import PROFILES, Shop
 from magento_pager.fake.profiles import listing
 from magento_pager.lists import LISTS, Kind
+from magento_pager.walk.pages import Misfit
 from magento_pager.walk.reading import row_label
-from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

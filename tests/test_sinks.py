@@ -33,7 +33,7 @@ from magento_pager.export.text import texts as texts_of
 from magento_pager.export.values import OTHER_COLUMNS, typed_row
 from magento_pager.fake import Shop
 from magento_pager.lists import LISTS
-from magento_pager.walk.walking import Misfit
+from magento_pager.walk.pages import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

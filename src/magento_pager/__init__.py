@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from magento_pager.lists import LISTS, ListName, ListSpec
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
-    from magento_pager.walk.changes import Changes
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.names import STRATEGIES, StrategyName
+    from magento_pager.walk.pages import Changes, Cursor, Page, PageStats
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.planning import Plan
     from magento_pager.walk.probing import ProbeReport, Trial
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.regexps import ids_regexp, range_regexp
     from magento_pager.walk.strategies import Alias, InList, Mapped, Prefix, Range, Regexp, SingleFilter, Strategy
     from magento_pager.walk.surveying import Estimate
-    from magento_pager.walk.walking import Cursor, Page, PageStats
     from magento_pager.walk.windows import Goal
 
 __all__ = [
@@ -108,11 +107,10 @@ _HOMES = (
     "walk.strategies",
     "walk.windows",
     "walk.reading",
-    "walk.walking",
+    "walk.pages",
     "walk.probing",
     "walk.surveying",
     "walk.planning",
-    "walk.changes",
     "walk.paginator",
     "export.outputs",
     "export.report",

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.digests import Block, Digest
 from magento_pager.export.files import replace_file
-from magento_pager.walk.changes import Changes
+from magento_pager.walk.pages import Changes, Cursor, Misfit, Quarantined
 from magento_pager.walk.ranges import IdRange, read_id
-from magento_pager.walk.walking import Cursor, Misfit, Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from magento_pager.walk.pages import Page
     from magento_pager.walk.reading import Row
-    from magento_pager.walk.walking import Page
 
 KIND, VERSION = "magento-pager checkpoint", 3
 MOST_MARKS = 64

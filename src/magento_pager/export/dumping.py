@@ -30,10 +30,10 @@ from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import checked_where
+from magento_pager.walk.pages import Cursor
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import row_label
 from magento_pager.walk.strategies import KEY
-from magento_pager.walk.walking import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from magento_pager.export.formats import Format
     from magento_pager.export.increments import State
     from magento_pager.lists import ListName
+    from magento_pager.walk.pages import Misfit, Page
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.reading import Row
-    from magento_pager.walk.walking import Misfit, Page
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.layout import Layout
+    from magento_pager.walk.pages import Misfit
     from magento_pager.walk.reading import Row
-    from magento_pager.walk.walking import Misfit
 
 
 class Output(Protocol):

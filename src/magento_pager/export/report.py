@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.walk.walking import Quarantined
+    from magento_pager.walk.pages import Quarantined
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from magento_pager.export.checkpoints import decoded, encoded, refuse_changes
 from magento_pager.export.files import locked
 from magento_pager.export.layout import BATCH, plain
 from magento_pager.export.outputs import Output
+from magento_pager.walk.pages import Misfit
 from magento_pager.walk.ranges import read_id
-from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

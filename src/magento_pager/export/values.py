@@ -19,15 +19,15 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from magento_pager.walk.pages import Misfit
 from magento_pager.walk.reading import row_label
-from magento_pager.walk.walking import Misfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from magento_pager.lists import Kind, ListSpec
+    from magento_pager.walk.pages import Page
     from magento_pager.walk.reading import Row
-    from magento_pager.walk.walking import Page
 
 OTHER_COLUMNS = "other_columns"
 """Where formats with fixed columns put those that are not declared: one JSON object, the last column."""

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager
     from magento_pager.walk.names import StrategyName
+    from magento_pager.walk.pages import Page
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.strategies import Strategy
-    from magento_pager.walk.walking import Page
 
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
 

@@ -38,20 +38,11 @@ from magento_pager.shop.connection import ListSource
 from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
 from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.pages import Cursor, Page, Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader
 from magento_pager.walk.strategies import Prefix
-from magento_pager.walk.walking import (
-    DEFAULT_GOAL,
-    GATEWAY_TIRED,
-    MOST_IN_A_ROW,
-    NARROWING,
-    SECOND_THOUGHTS,
-    Cursor,
-    Page,
-    Quarantined,
-    Walk,
-)
+from magento_pager.walk.walking import DEFAULT_GOAL, GATEWAY_TIRED, MOST_IN_A_ROW, NARROWING, SECOND_THOUGHTS, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:

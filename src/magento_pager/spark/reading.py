@@ -19,7 +19,7 @@ from magento_pager.lists import LISTS
 from magento_pager.spark.columns import batch, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
 from magento_pager.walk.changes import FIELD, moment_of
-from magento_pager.walk.walking import Cursor
+from magento_pager.walk.pages import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager
     from magento_pager.spark.filters import Wanted
     from magento_pager.spark.shops import FleetShop
+    from magento_pager.walk.pages import Misfit, Page
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.reading import Row
-    from magento_pager.walk.walking import Misfit, Page
 
 log = logging.getLogger(__name__)
 

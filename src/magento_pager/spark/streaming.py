@@ -22,7 +22,7 @@ from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
 from magento_pager.lists import LISTS
 from magento_pager.spark.reading import ShopPart, read
-from magento_pager.walk.walking import Cursor
+from magento_pager.walk.pages import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,14 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.conditions import Condition
+from magento_pager.walk.pages import Changes, Cursor, Verified
 from magento_pager.walk.probing import INSIST, Counted, is_verdict
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix
-from magento_pager.walk.walking import Cursor, Walk
+from magento_pager.walk.walking import Walk
 
 if TYPE_CHECKING:
     from magento_pager.walk.reading import Reader, Token
@@ -35,48 +36,6 @@ ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
 A_SECOND = timedelta(seconds=1)
 LONG_AGO, NOT_SOON = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
 """What a TIMESTAMP column of MySQL can hold."""
-
-Verified = Literal["rows", "probe", "empty"]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """How a server was told to send only what changed, and the evidence that it understood: plain values, fit for JSON.
-
-    Attributes:
-        since: the moment, inclusive, in UTC as the server writes it.
-        field: what the condition is on; empty where none is sent, since the list has no row that it could keep back.
-        operator: how it is compared.
-        verified: `rows`: rows say when they were changed, so the condition was tried to the second on one of them, and
-            every row that comes is held against it; `probe`: they do not say, so that the trial is all there is: rows
-            came since 1970, and since the end of 2037 none did; `empty`: there was no row to try it on.
-        row: what the row is known by on which it was tried, one of several where they do not say.
-        calls: made to find rows and to try it on them.
-    """
-
-    since: str
-    field: str
-    operator: str
-    verified: Verified
-    row: Token | None
-    calls: int
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """What goes with every query: one condition, or none.
-
-        >>> Changes("2024-05-01 10:00:00", "", "", "empty", None, 9).conditions
-        ()
-        """
-        return (Condition(self.field, self.operator, self.since),) if self.field else ()
-
-    def __str__(self) -> str:
-        evidence = {
-            "rows": f"{self.field} {self.operator}, tried on row {self.row}, and every row is held against it",
-            "probe": f"{self.field} {self.operator}, which rests on a trial alone: rows do not say when they changed",
-            "empty": "no row to try that on",
-        }
-        return f"changed since {self.since} UTC ({evidence[self.verified]})"
 
 
 def text_of(moment: datetime) -> str:

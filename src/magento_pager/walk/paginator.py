@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
 from magento_pager.walk.ahead import Ahead, Tuner
 from magento_pager.walk.changes import find_changes, usual
+from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page
 from magento_pager.walk.partitions import shares
 from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.probing import (
@@ -29,7 +30,7 @@ from magento_pager.walk.reading import PATIENCE, Known, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Prefix, Strategy
 from magento_pager.walk.surveying import Survey, survey
 from magento_pager.walk.turns import Turnstile
-from magento_pager.walk.walking import CURSOR_VERSION, DEFAULT_GOAL, Cursor, Page, Walk
+from magento_pager.walk.walking import DEFAULT_GOAL, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

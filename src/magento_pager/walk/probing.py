@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, RemoteError, TransportError
+from magento_pager.walk.pages import Cursor
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Known, Reader, Token
 from magento_pager.walk.strategies import Prefix, SingleFilter
-from magento_pager.walk.walking import Cursor, Walk
+from magento_pager.walk.walking import Walk
 from magento_pager.walk.windows import SPACINGS, before
 
 if TYPE_CHECKING:

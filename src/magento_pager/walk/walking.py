@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, PagerError, RemoteError
+from magento_pager.walk.pages import Cursor, Page, PageStats, Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Reply
 from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy
@@ -39,14 +40,12 @@ if TYPE_CHECKING:
 
     from magento_pager.errors import Remedy
     from magento_pager.walk.ahead import Ahead, Job
-    from magento_pager.walk.changes import Changes
-    from magento_pager.walk.reading import Known, Reader, Row, Token
+    from magento_pager.walk.reading import Known, Reader, Token
 
 log = logging.getLogger(__name__)
 
 WIDEST_BY_DEFAULT = 10_000
 DEFAULT_GOAL = Goal()
-CURSOR_VERSION = 1
 COMPARED_EVERY = 16  # pages of rows without ids
 NARROWING = frozenset({"split", "isolate"})  # remedies
 GATEWAY_TIRED = frozenset({502, 504, 524})  # statuses: the server may be down, or the window too much for it
@@ -54,105 +53,6 @@ SOUNDED_ANEW = 3  # attempts at a sounding that a row breaks
 SECOND_THOUGHTS = 4  # more attempts at a row whose failure may be the server's
 MOST_IN_A_ROW = 20  # rows left out: then the server is sick, not the rows
 REMEMBERED = 32_768  # rows without ids that soundings recognise as lying behind
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a walk stands: plain values, fit for JSON.
-
-    Attributes:
-        operation: the list that is walked; a cursor of another is refused.
-        next_id: the first id not yet covered, inclusive; above `last_id` when the walk is done.
-        last_id: the last id to cover, inclusive, frozen when the walk began.
-        version: of this form.
-    """
-
-    operation: str
-    next_id: int
-    last_id: int
-    version: int = CURSOR_VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class PageStats:
-    """What a page cost.
-
-    Attributes:
-        strategy: the name of the one that carries rows on this walk.
-        asked_by: the name of the one that asked for this window: the same, or one that crosses what that cannot.
-        calls: requests answered for it, soundings and probes before it included.
-        empty_calls: those of them that brought no row.
-        seconds: spent waiting for and reading the answers.
-        by_ids: True where every row was checked by its own id; False where rows carry none.
-        retries: attempts before it that failed, and were made again or in narrower windows.
-        parallel: calls that might be under way at once.
-    """
-
-    strategy: str
-    asked_by: str
-    calls: int
-    empty_calls: int
-    seconds: float
-    by_ids: bool = True
-    retries: int = 0
-    parallel: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A row that is left out because every reply it is in fails, while others arrive.
-
-    Attributes:
-        id: its id.
-        reason: the server's words, or what is wrong with its reply.
-    """
-
-    id: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """A value that is no value of its column's type, and so is null in a typed row.
-
-    Attributes:
-        id: what the row is told apart by: its id, or its identity where it carries none.
-        column: the column.
-        value: what the server sent.
-    """
-
-    id: str
-    column: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The rows of one window: whole, checked and sorted.
-
-    Attributes:
-        window: the ids covered, inclusive.
-        rows: all rows of the window, by id; by identity where rows carry no id. May be empty.
-        cursor: where the walk goes on once this page is safe.
-        stats: what it cost.
-        quarantined: ids of the window whose rows are left out, with the reason.
-        repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
-        misfits: values of typed rows that are null because they did not fit.
-        changes: how the server was told to send only what changed; None where all rows are wanted.
-    """
-
-    window: IdRange
-    rows: tuple[Row, ...]
-    cursor: Cursor
-    stats: PageStats
-    quarantined: tuple[Quarantined, ...] = ()
-    repaired: tuple[int, ...] = ()
-    misfits: tuple[Misfit, ...] = ()
-    changes: Changes | None = None
-
-    def with_calls(self, more: int) -> Page:
-        """The same page, before which so many more calls were made."""
-        return replace(self, stats=replace(self.stats, calls=self.stats.calls + more))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,154 @@
+"""What a walk delivers: pages, where each leaves off, and what it cost. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from magento_pager.walk.conditions import Condition
+
+if TYPE_CHECKING:
+    from magento_pager.walk.ranges import IdRange
+    from magento_pager.walk.reading import Row, Token
+
+CURSOR_VERSION = 1
+Verified: TypeAlias = Literal["rows", "probe", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a walk stands: plain values, fit for JSON.
+
+    Attributes:
+        operation: the list that is walked; a cursor of another is refused.
+        next_id: the first id not yet covered, inclusive; above `last_id` when the walk is done.
+        last_id: the last id to cover, inclusive, frozen when the walk began.
+        version: of this form.
+    """
+
+    operation: str
+    next_id: int
+    last_id: int
+    version: int = CURSOR_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PageStats:
+    """What a page cost.
+
+    Attributes:
+        strategy: the name of the one that carries rows on this walk.
+        asked_by: the name of the one that asked for this window: the same, or one that crosses what that cannot.
+        calls: requests answered for it, soundings and probes before it included.
+        empty_calls: those of them that brought no row.
+        seconds: spent waiting for and reading the answers.
+        by_ids: True where every row was checked by its own id; False where rows carry none.
+        retries: attempts before it that failed, and were made again or in narrower windows.
+        parallel: calls that might be under way at once.
+    """
+
+    strategy: str
+    asked_by: str
+    calls: int
+    empty_calls: int
+    seconds: float
+    by_ids: bool = True
+    retries: int = 0
+    parallel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that is left out because every reply it is in fails, while others arrive.
+
+    Attributes:
+        id: its id.
+        reason: the server's words, or what is wrong with its reply.
+    """
+
+    id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A value that is no value of its column's type, and so is null in a typed row.
+
+    Attributes:
+        id: what the row is told apart by: its id, or its identity where it carries none.
+        column: the column.
+        value: what the server sent.
+    """
+
+    id: str
+    column: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How a server was told to send only what changed, and the evidence that it understood: plain values, fit for JSON.
+
+    Attributes:
+        since: the moment, inclusive, in UTC as the server writes it.
+        field: what the condition is on; empty where none is sent, since the list has no row that it could keep back.
+        operator: how it is compared.
+        verified: `rows`: rows say when they were changed, so the condition was tried to the second on one of them, and
+            every row that comes is held against it; `probe`: they do not say, so that the trial is all there is: rows
+            came since 1970, and since the end of 2037 none did; `empty`: there was no row to try it on.
+        row: what the row is known by on which it was tried, one of several where they do not say.
+        calls: made to find rows and to try it on them.
+    """
+
+    since: str
+    field: str
+    operator: str
+    verified: Verified
+    row: Token | None
+    calls: int
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What goes with every query: one condition, or none.
+
+        >>> Changes("2024-05-01 10:00:00", "", "", "empty", None, 9).conditions
+        ()
+        """
+        return (Condition(self.field, self.operator, self.since),) if self.field else ()
+
+    def __str__(self) -> str:
+        evidence = {
+            "rows": f"{self.field} {self.operator}, tried on row {self.row}, and every row is held against it",
+            "probe": f"{self.field} {self.operator}, which rests on a trial alone: rows do not say when they changed",
+            "empty": "no row to try that on",
+        }
+        return f"changed since {self.since} UTC ({evidence[self.verified]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of one window: whole, checked and sorted.
+
+    Attributes:
+        window: the ids covered, inclusive.
+        rows: all rows of the window, by id; by identity where rows carry no id. May be empty.
+        cursor: where the walk goes on once this page is safe.
+        stats: what it cost.
+        quarantined: ids of the window whose rows are left out, with the reason.
+        repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
+        misfits: values of typed rows that are null because they did not fit.
+        changes: how the server was told to send only what changed; None where all rows are wanted.
+    """
+
+    window: IdRange
+    rows: tuple[Row, ...]
+    cursor: Cursor
+    stats: PageStats
+    quarantined: tuple[Quarantined, ...] = ()
+    repaired: tuple[int, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    changes: Changes | None = None
+
+    def with_calls(self, more: int) -> Page:
+        """The same page, before which so many more calls were made."""
+        return replace(self, stats=replace(self.stats, calls=self.stats.calls + more))
