@@ -1,17 +1,13 @@
 """Checkpoints: how far a dump is safe, in one small file beside its output.
 
-What lives here: the value, what each page does to it, and its form as JSON. It knows nothing of the output but how many
-bytes of it count.
-
 A checkpoint is one frozen value, replaced as a whole: on disk there is the old one or the new one, never half of one.
-It holds no key, no session and no password; its `where` is what was asked for. It stays beside a finished output, and
-says there of what dump that is.
+It holds no key, no session and no password.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +32,7 @@ NAMED_MISFITS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What was asked for: a dump can only be resumed by one that asks for the same.
-
-    Strategy and window are no part of it: they say how, not what.
+    """What was asked for, and not how: a dump can only be resumed by one that asks for the same.
 
     Attributes:
         shop: where calls go, without user, password and query.
@@ -46,7 +40,7 @@ class Fingerprint:
         first: the first id, inclusive.
         last: the last id, inclusive.
         where: the user's conditions, as FIELD:OP:VALUE, sorted: all must hold, in whatever order.
-        format: of the output, with `.gz` where it is packed.
+        format: of the output, with `.gz` where it is gzipped.
         columns: those that were chosen, in order; none for all.
         typed: True where values are written and not the server's text.
         password_hash: True where rows have that column.
@@ -67,18 +61,15 @@ class Fingerprint:
     since: str = ""
 
     def differences(self, asked: Fingerprint) -> tuple[str, ...]:
-        """What this one says and what is asked, for each part in which they differ.
+        """Return what this one says and what is asked, for each part in which they differ.
 
         >>> one = Fingerprint("https://shop.example/", "orders", 0, 500)
         >>> one.differences(replace(one, last=900, where=("status:eq:new",)))
         ('last was 500 and is now 900', 'where was nothing and is now status:eq:new')
         """
-        found = []
-        for part in fields(self):
-            before, now = (getattr(one, part.name) for one in (self, asked))
-            if before != now:
-                found.append(f"{part.name} was {_shown(before)} and is now {_shown(now)}")
-        return tuple(found)
+        before, now = asdict(self), asdict(asked)
+        parts = (part for part in before if before[part] != now[part])
+        return tuple(f"{part} was {_shown(before[part])} and is now {_shown(now[part])}" for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +79,10 @@ class Counters:
     Attributes:
         rows: rows delivered.
         pages: pages, empty ones included.
-        calls: requests answered, soundings included.
+        calls: requests answered, samples included.
         empty_calls: those that brought no row.
-        bytes: of all replies, unpacked.
-        seconds: from the beginning to the last page; the time between two runs does not count.
+        bytes: of all replies, decompressed.
+        seconds: from the beginning to the last page, without the time between two runs.
         strategies: the names of those that carried rows: one, or more where the server changed in the middle.
         first_id: the lowest id delivered; None where rows carry none.
         last_id: the highest id delivered; None where rows carry none.
@@ -111,7 +102,7 @@ class Counters:
     verified: str = "ids"
 
     def after(self, page: Page, rows: Sequence[Row], ids: Collection[int]) -> Counters:
-        """These, and the rows that were taken of a page, with their ids where they carry some."""
+        """Return these with the rows that were taken of a page, and their ids where they carry some."""
         carried = page.stats.strategy
         return replace(
             self,
@@ -128,13 +119,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """The values of a column that did not fit, and so are null in the output.
-
-    Attributes:
-        column: the column.
-        count: how many.
-        first: the first of them, at most `NAMED_MISFITS`.
-    """
+    """The invalid values of a column, which are null in the output: how many, and the first `NAMED_MISFITS`."""
 
     column: str
     count: int
@@ -147,21 +132,21 @@ class Misfits:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a dump is safe, and all that must survive to go on from there.
+    """How far a dump is safe, and all that must survive to resume there.
 
     Attributes:
         fingerprint: what was asked for.
-        cursor: where the walk goes on.
+        cursor: where the walk resumes.
         offset: how much of the output counts, in its own measure: bytes of a file, parts of a folder. What is beyond
             was written after this was saved.
         counters: what was delivered so far, and what it cost.
-        quarantined: rows left out, each with the reason, by id.
+        quarantined: rows that were skipped, each with the reason, by id.
         repaired: ids of rows that were readable only after characters were taken out that XML forbids.
         digest: of all rows so far.
         reached: no row that was met is above this id; exact where rows carry ids, else the end of a window.
         marks: pairs (id, offset), both rising: rows with that id or a higher one were written from that offset on. At
             most `MOST_MARKS`, the older the sparser; they say where to read the output back from.
-        misfits: values that did not fit their columns, by column.
+        misfits: invalid values, by column.
         changes: how the server was told to send only what changed; None where all rows are wanted.
         began: when the first run began, by the server's clock, in ISO 8601; empty where it does not say.
         url: the shop's address as it was given, without user, password and query: who gives it again means the same
@@ -194,36 +179,39 @@ class Checkpoint:
         """True once every id that was asked for is covered."""
         return self.cursor.next_id > self.cursor.last_id
 
-    def after(self, page: Page, id_field: str, offset: int) -> Checkpoint:
-        """This, and a page that is safe now.
+    def after(self, page: Page, id_field: str, offset: int, late: Sequence[Row] | None = None) -> Checkpoint:
+        """Return this with a page that is safe now. What it says of its window replaces what was said before.
 
         Args:
-            page: the page behind the cursor.
+            page: the page behind the cursor; or one of ids that were covered before.
             id_field: what its rows call the key.
-            offset: bytes of the output with its rows in them.
+            offset: of the output with its rows in it.
+            late: of a page that was covered before, the rows that the output did not have.
         """
-        taken = self._with(page, page.rows, id_field, offset)
-        marks = (*self.marks, (self.cursor.next_id, self.offset)) if page.rows else self.marks
+        rows = page.rows if late is None else late
+        ids = {read_id(row[id_field]) for row in rows} if page.stats.by_ids else set()
+        elsewhere = [one for one in self.quarantined if one.id not in page.window]
+        repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
+        taken = replace(
+            self,
+            offset=offset,
+            counters=self.counters.after(page, rows, ids),
+            quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
+            repaired=tuple(sorted(repaired)),
+            digest=self.digest.plus(rows, id_field),
+            reached=max(self.reached, max(ids, default=page.window.last if rows else -1)),
+            changes=page.changes or self.changes,
+        )
+        if late is not None:
+            return taken
+        marks = (*self.marks, (self.cursor.next_id, self.offset)) if rows else self.marks
         if len(marks) > MOST_MARKS:
             older = MOST_MARKS * 3 // 4
             marks = (*marks[:older:2], *marks[older:])
-        reached = _highest(page, page.rows, id_field)
-        return replace(taken, cursor=page.cursor, marks=marks, reached=max(self.reached, reached))
-
-    def after_late(self, page: Page, rows: Sequence[Row], id_field: str, offset: int) -> Checkpoint:
-        """This, and rows that were found below the cursor; of the page's others, the output has them already.
-
-        Args:
-            page: a page of ids that were covered before.
-            rows: those of its rows that are new.
-            id_field: what they call the key.
-            offset: bytes of the output with the new rows in them.
-        """
-        taken = self._with(page, rows, id_field, offset)
-        return replace(taken, reached=max(self.reached, _highest(page, rows, id_field)))
+        return replace(taken, cursor=page.cursor, marks=marks)
 
     def with_misfits(self, found: Iterable[Misfit]) -> Checkpoint:
-        """This, and values that did not fit."""
+        """Return this with more invalid values."""
         known = {one.column: one for one in self.misfits}
         for one in found:
             before = known.get(one.column, Misfits(one.column, 0, ()))
@@ -231,9 +219,9 @@ class Checkpoint:
         return replace(self, misfits=tuple(known.values()))
 
     def lookback(self, ids: int) -> IdRange | None:
-        """The ids to read once more: so many below the highest that was met, and all from there to the cursor.
+        """Return the ids to read once more: so many below the highest that was met, and all from there to the cursor.
 
-        Beyond the highest there was emptiness, where rows may have come meanwhile. None where nothing is below.
+        Beyond the highest there was a gap, where rows may have come meanwhile. None where nothing is below.
         """
         highest = min(self.reached if self.reached >= 0 else self.cursor.next_id, self.cursor.next_id - 1)
         first = max(self.fingerprint.first, highest + 1 - ids)
@@ -241,41 +229,17 @@ class Checkpoint:
         return IdRange(first, last) if first <= last else None
 
     def offset_of(self, first: int) -> int:
-        """An offset from which on all rows were written that have this id or a higher one."""
+        """Return an offset from which on all rows were written that have this id or a higher one."""
         return max((offset for number, offset in self.marks if number <= first), default=0)
-
-    def _with(self, page: Page, rows: Sequence[Row], id_field: str, offset: int) -> Checkpoint:
-        """Everything but the position. What the page says of its window replaces what was said of it before."""
-        ids = {read_id(row[id_field]) for row in rows} if page.stats.by_ids else set()
-        elsewhere = [one for one in self.quarantined if one.id not in page.window]
-        repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
-        return replace(
-            self,
-            offset=offset,
-            counters=self.counters.after(page, rows, ids),
-            quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
-            repaired=tuple(sorted(repaired)),
-            digest=self.digest.plus(rows, id_field),
-            changes=page.changes or self.changes,
-        )
 
 
 def save(checkpoint: Checkpoint, path: Path, *, safe: bool = True) -> None:
-    """Replace the file of that name by this checkpoint, so that after a power cut it is the old one or the new one.
-
-    Args:
-        checkpoint: the new one.
-        path: of the file.
-        safe: no power cut from now on brings the old one back.
-
-    Raises:
-        OSError: it could not be written; the old one is still there.
-    """
+    """Replace the checkpoint in a file; unless `safe`, a power cut may bring the old one back."""
     replace_file(path, encoded(checkpoint), safe=safe)
 
 
 def load(path: Path) -> Checkpoint:
-    """The checkpoint in a file.
+    """Return the checkpoint in a file.
 
     Raises:
         FileNotFoundError: there is none.
@@ -285,11 +249,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def decoded(data: bytes, path: str) -> Checkpoint:
-    """The checkpoint in the bytes of a file, as `encoded` made them.
-
-    Raises:
-        CheckpointMismatchError: see `load`.
-    """
+    """Return the checkpoint in the bytes of a file, as `encoded` made them; see `load`."""
     anew = f"begin anew with {option('overwrite')}, or keep what there is by moving it away"
     try:
         outer = json.loads(data)
@@ -304,11 +264,27 @@ def decoded(data: bytes, path: str) -> Checkpoint:
         )
     if data != _sealed(outer.get("content")):
         raise CheckpointMismatchError(f"{path} is damaged: its checksum is wrong, so nothing in it is sure; {anew}")
-    return _decoded(outer["content"])
+    content = outer["content"]
+    asked, counters = content["fingerprint"], content["counters"]
+    parts = {
+        "fingerprint": Fingerprint(**asked | {name: tuple(asked[name]) for name in ("where", "columns")}),
+        "cursor": Cursor(**content["cursor"]),
+        "counters": Counters(**counters | {"strategies": tuple(counters["strategies"])}),
+        "quarantined": tuple(Quarantined(**one) for one in content["quarantined"]),
+        "repaired": tuple(content["repaired"]),
+        "digest": Digest({number: Block(rows, int(total, 16)) for number, rows, total in content["digest"]}),
+        "marks": tuple((number, offset) for number, offset in content["marks"]),
+        "misfits": tuple(
+            Misfits(one["column"], one["count"], tuple(Misfit(**found) for found in one["first"]))
+            for one in content["misfits"]
+        ),
+        "changes": Changes(**content["changes"]) if content["changes"] else None,
+    }
+    return Checkpoint(**content | parts)
 
 
 def encoded(checkpoint: Checkpoint) -> bytes:
-    """A checkpoint as the bytes of its file."""
+    """Return a checkpoint as the bytes of its file."""
     content = asdict(replace(checkpoint, digest=Digest()))
     content["digest"] = [[number, block.rows, str(block)] for number, block in checkpoint.digest.blocks.items()]
     return _sealed(content)
@@ -319,7 +295,7 @@ def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | No
 
     Args:
         path: the output.
-        before: the checkpoint to resume from that was there before the lock was held.
+        before: the checkpoint that was there before the lock was held.
         saved: the one that is there now.
         start: what is asked for.
 
@@ -335,13 +311,7 @@ def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | No
 
 
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
-    """Refuse a checkpoint of a dump that asked for something else.
-
-    Args:
-        path: the output.
-        saved: its checkpoint.
-        asked: what is asked for now.
-        advice: what to do, in words.
+    """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do.
 
     Raises:
         CheckpointMismatchError: they differ.
@@ -354,42 +324,10 @@ def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: st
 
 
 def _sealed(content: Any) -> bytes:
-    """The one form that a content has: any other byte in the file is a damage."""
+    """Return the one form that a content has: any other byte in the file is a damage."""
     checksum = blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
     outer = {"kind": KIND, "version": VERSION, "checksum": checksum, "content": content}
     return json.dumps(outer, indent=1).encode() + b"\n"
-
-
-def _decoded(content: dict[str, Any]) -> Checkpoint:
-    fingerprint, counters = content["fingerprint"], content["counters"]
-    return Checkpoint(
-        Fingerprint(**fingerprint | {name: tuple(fingerprint[name]) for name in ("where", "columns")}),
-        Cursor(**content["cursor"]),
-        content["offset"],
-        Counters(**counters | {"strategies": tuple(counters["strategies"])}),
-        tuple(Quarantined(**one) for one in content["quarantined"]),
-        tuple(content["repaired"]),
-        Digest({number: Block(rows, int(total, 16)) for number, rows, total in content["digest"]}),
-        content["reached"],
-        tuple((number, offset) for number, offset in content["marks"]),
-        tuple(
-            Misfits(one["column"], one["count"], tuple(Misfit(**found) for found in one["first"]))
-            for one in content["misfits"]
-        ),
-        Changes(**content["changes"]) if content["changes"] else None,
-        content["began"],
-        content["url"],
-        content["checksum"],
-        content["length"],
-        content["details"],
-    )
-
-
-def _highest(page: Page, rows: Sequence[Row], id_field: str) -> int:
-    """The highest id among rows, or of their window where they carry none; -1 where there are none."""
-    if not rows:
-        return -1
-    return max(read_id(row[id_field]) for row in rows) if page.stats.by_ids else page.window.last
 
 
 def _shown(value: object) -> str:

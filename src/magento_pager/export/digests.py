@@ -1,7 +1,5 @@
 """A digest of rows that depends on the rows alone: not on pages, interruptions, the order of rows or that of columns.
 
-Plain arithmetic over rows; it does not know where they come from or where they go.
-
 Each row is hashed, and the hashes are added up, modulo 2^128, for each block of a million ids; rows that carry no id
 are one block. A sum does not care in which order its parts come. What is hashed is what the server sent, but for
 `password_hash`: the digest is the same whatever the output's format, columns and types are.
@@ -39,12 +37,7 @@ WITHOUT_IDS = -1
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What rows come to.
-
-    Attributes:
-        rows: how many they are.
-        total: the sum of their hashes, modulo 2^128.
-    """
+    """How many rows there are, and the sum of their hashes, modulo 2^128."""
 
     rows: int = 0
     total: int = 0
@@ -79,12 +72,7 @@ class Digest:
         return str(sum(self.blocks.values(), Block()))
 
     def plus(self, rows: Iterable[Row], id_field: str) -> Digest:
-        """The digest of these rows as well.
-
-        Args:
-            rows: more rows, in any order.
-            id_field: what they call the key; they may not have it.
-        """
+        """Return the digest of these rows as well; `id_field` is what they call the key, which they may not have."""
         counts: dict[int, int] = {}
         totals: dict[int, int] = {}
         forms: dict[tuple[str, ...], tuple[Callable[[Row], tuple[Any, ...]], Any]] = {}
@@ -102,7 +90,7 @@ class Digest:
         return Digest({**self.blocks, **added})
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Each block with its bounds, inclusive, which are null for rows that carry no id."""
+        """Return each block with its bounds, inclusive, which are null for rows that carry no id."""
         return [
             {
                 "first": None if number == WITHOUT_IDS else number * BLOCK,
@@ -115,15 +103,14 @@ class Digest:
 
 
 def _form(names: tuple[str, ...]) -> tuple[Callable[[Row], tuple[Any, ...]], Any]:
-    """For rows with these columns: their values in the order of the names, and a hash that has taken in the names."""
+    """Return, for rows with these columns, their values in the order of the names, and a hash that has the names."""
     ordered = sorted(name for name in names if name != SECRET)  # dropped unless asked for: no part of it
-    several = len(ordered) > 1
-    values = itemgetter(*ordered) if several else lambda row: tuple(row[name] for name in ordered)
+    values = itemgetter(*ordered) if len(ordered) > 1 else lambda row: tuple(row[name] for name in ordered)
     return values, blake2b(_joined((*ordered, str(len(ordered)))), digest_size=BYTES)
 
 
 def _joined(values: tuple[Any, ...]) -> bytes:
-    """Values in a form that no others have: XML has no way to say the two characters that part and mark them."""
+    """Return values in a form that no others have: XML cannot hold the two characters that part and mark them."""
     try:
         return "\0".join(values).encode()
     except TypeError:

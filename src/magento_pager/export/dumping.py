@@ -283,10 +283,8 @@ class Dump:
         self.torn = True
         rows = page.rows if known is None else [row for row in page.rows if self.known_by(row) not in known]
         misfits = self._output.write(rows) or ()
-        if known is None:
-            found = self.checkpoint.after(page, self._id_field, self._output.position)
-        else:
-            found = self.checkpoint.after_late(page, rows, self._id_field, self._output.position)
+        late = None if known is None else rows
+        found = self.checkpoint.after(page, self._id_field, self._output.position, late)
         received = self._bytes_before + self._received()
         counters = replace(found.counters, bytes=received, seconds=round(time.monotonic() - self._began, 3))
         found = replace(found.with_misfits(misfits), counters=counters, details=self._details())

@@ -1,7 +1,7 @@
-"""The index of an output: the key and a digest of each row, on disk, and what of it to compare.
+"""The index of an output: the key and a digest of each row, on disk, and which of them to compare.
 
-What lives here: a temporary SQLite database of 16 bytes a row, so that neither the order nor the size of an output
-matters (rows that came late stand at its end), and the windows of a sample. How the shop is asked is not known here.
+It is a temporary SQLite database of 16 bytes a row, so that neither the order nor the size of an output matters (rows
+that came late stand at its end).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from math import ceil
 from random import Random
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import orjson
 
@@ -21,7 +21,6 @@ from magento_pager.walk.ranges import IdRange, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from magento_pager.lists import ListSpec
     from magento_pager.walk.reading import Row
@@ -45,12 +44,7 @@ class Index:
     """
 
     def __init__(self, rows: Iterable[Row], schema: ListSpec, *, typed: bool) -> None:
-        """Read an output once.
-
-        Args:
-            rows: of the output, in any order.
-            schema: of their list.
-            typed: whether they are values rather than texts.
+        """Read the rows of an output once, in any order; `typed` says whether they are values rather than texts.
 
         Raises:
             ValueError: they have neither an id nor an identity.
@@ -71,23 +65,17 @@ class Index:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._database.close()
 
     @property
-    def first(self) -> Key | None:
-        """The lowest key; None where there is no row."""
-        return self._one("SELECT min(key) FROM output")
-
-    @property
-    def last(self) -> Key | None:
-        """The highest key; None where there is no row."""
-        return self._one("SELECT max(key) FROM output")
+    def bounds(self) -> tuple[Key, Key] | None:
+        """The lowest and the highest key; None where there is no row."""
+        found: tuple[Key, Key] = self._database.execute("SELECT min(key), max(key) FROM output").fetchone()
+        return found if self.rows else None
 
     def key_of(self, row: Row) -> Key:
-        """What a row is known by: as the output's are, where it can be.
+        """Return what a row is known by: as the output's are, where it can be.
 
         Raises:
             ValueError: it has neither an id nor an identity, or an id that is none.
@@ -107,27 +95,29 @@ class Index:
         content = {
             name: value
             for name, value in row.items()
-            if value is not None and self._comparable(name) and (value != "" or name not in self._schema.required)
+            if value is not None
+            and name not in self._schema.details
+            and (value != "" or name not in self._schema.required)
         }
         return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
     def digest_of_sent(self, row: Row) -> bytes:
-        """The digest of a row as the server sent it, of the columns that the output has."""
+        """Return the digest of a row as the server sent it, of the columns that the output has."""
         if self._typed:
             row, _ = typed_row(self._schema, row)
         return self.digest_of({name: row[name] for name in row.keys() & self.columns})
 
     def not_compared(self, row: Row) -> set[str]:
-        """The columns of the server's row that the output does not have."""
+        """Return the columns of the server's row that the output does not have."""
         return row.keys() - self.columns
 
     @property
     def alone(self) -> list[str]:
         """Columns of the output that are not compared, since a list does not bring them."""
-        return sorted(name for name in self.columns if not self._comparable(name))
+        return sorted(self.columns.intersection(self._schema.details))
 
     def lookup(self, window: IdRange, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The digests of the output's rows in a window; of rows without ids those with the given keys."""
+        """Return the digests of the output's rows in a window; of rows without ids those with the given keys."""
         if self.by_ids:
             within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
             return dict(self._database.execute(within, (window.first, window.last)))
@@ -136,28 +126,27 @@ class Index:
         return dict(pair for key in keys for pair in self._database.execute(found, (key,)))
 
     def unseen(self) -> Iterator[Key]:
-        """The keys without ids that were never looked up."""
+        """Yield the keys without ids that were never looked up."""
         if not self.by_ids:
-            for (key,) in self._database.execute("SELECT key FROM output EXCEPT SELECT key FROM seen"):
-                yield key
+            yield from self._keys("SELECT key FROM output EXCEPT SELECT key FROM seen")
 
     def repeated(self) -> Iterator[Key]:
-        """The keys that the output has more than once."""
-        for (key,) in self._database.execute("SELECT DISTINCT key FROM again ORDER BY key"):
-            yield key
+        """Yield the keys that the output has more than once."""
+        return self._keys("SELECT DISTINCT key FROM again ORDER BY key")
 
     def populated(self, width: int) -> list[int]:
-        """The numbers of the windows of that width that hold rows of the output, in order."""
-        counted = "SELECT DISTINCT key / ? FROM output ORDER BY 1"
-        return [number for (number,) in self._database.execute(counted, (width,))]
+        """Return the numbers of the windows of that width that hold rows of the output, in order."""
+        return list(self._keys("SELECT DISTINCT key / ? FROM output ORDER BY 1", width))
+
+    def _keys(self, query: str, *parameters: int) -> Iterator[Any]:
+        return (key for (key,) in self._database.execute(query, parameters))
 
     def _read(self, rows: Iterable[Row]) -> None:
         batch: list[tuple[Key, bytes]] = []
         for row in rows:
             if not self.rows:
                 self.by_ids = self._schema.key in row
-                kind = "INTEGER" if self.by_ids else "TEXT"
-                self._begin(kind)
+                self._begin("INTEGER" if self.by_ids else "TEXT")
             self.rows += 1
             self.columns.update(row)
             batch.append((self.key_of(row), self.digest_of(row)))
@@ -179,13 +168,6 @@ class Index:
                 self._database.execute("INSERT INTO again VALUES (?)", pair[:1])
         self._database.execute("COMMIT")
         batch.clear()
-
-    def _comparable(self, name: str) -> bool:
-        return name not in self._schema.details
-
-    def _one(self, query: str) -> Key | None:
-        found: tuple[Key | None] = self._database.execute(query).fetchone()
-        return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +196,14 @@ class Sample:
         )
 
 
-def sampled(index: Index, share: float, span: IdRange, seed: int) -> Sample:
-    """Draw windows of ids: a share of those in which the output has rows, and some in which it has none.
+def sampled(index: Index, fraction: float, span: IdRange, seed: int) -> Sample:
+    """Draw windows of ids: a fraction of those in which the output has rows, and some in which it has none.
 
     What is behind the output's last row is always asked for: that is where new rows come.
 
     Args:
         index: of the output.
-        share: more than 0, at most 1.
+        fraction: more than 0, at most 1.
         span: the ids that the dump covered, inclusive.
         seed: the same one draws the same windows.
 
@@ -235,12 +217,12 @@ def sampled(index: Index, share: float, span: IdRange, seed: int) -> Sample:
         if len(windows) >= ENOUGH_WINDOWS:
             break
     random = Random(seed)  # noqa: S311  no secret: an even spread
-    chosen = set(random.sample(windows, min(len(windows), ceil(share * len(windows)))))
+    chosen = set(random.sample(windows, min(len(windows), ceil(fraction * len(windows)))))
     populated = set(windows)
-    top = max(int(index.last) if index.last is not None else -1, span.first - 1)
+    top = max(int(index.bounds[1]) if index.bounds else -1, span.first - 1)
     first, beyond = span.first // width, max(windows, default=span.first // width - 1) + 1
     blank = (beyond - first) - len(windows)
-    wanted = min(blank, max(FEWEST_EMPTY, ceil(share * len(windows) / 2)))
+    wanted = min(blank, max(FEWEST_EMPTY, ceil(fraction * len(windows) / 2)))
     empty: set[int] = set()
     while len(empty) < wanted:
         number = random.randrange(first, beyond)
@@ -254,7 +236,7 @@ def sampled(index: Index, share: float, span: IdRange, seed: int) -> Sample:
 
 
 def _decimal(value: object) -> str:
-    """A decimal without what only looks different: zeros at its end."""
+    """Return a decimal without what only looks different: zeros at its end."""
     if isinstance(value, Decimal):
         return str(value.normalize())
     raise TypeError(f"{value!r} cannot be compared")

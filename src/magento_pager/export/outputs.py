@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -189,7 +190,10 @@ class FileOutput(Output):
         try:
             self.saved, self.finished = self._found()
             refuse_changes(self.path, before, self.saved, start)
-            if self.saved is None and not self._is_of_a_finished_one():
+            of_a_finished_one = False
+            with suppress(FileNotFoundError, CheckpointMismatchError):
+                of_a_finished_one = load(self._saved_at).length is not None
+            if self.saved is None and not of_a_finished_one:
                 self.forget()  # first: a checkpoint without its part would be refused
                 sync_folder(self.path)
             self.position, self._checksum = (self.saved.offset, self.saved.checksum) if self.saved else (0, 0)
@@ -300,10 +304,3 @@ class FileOutput(Output):
             f"with {option('overwrite')}",
             differences=(f"{self.part} had {saved.offset} {self.unit} and now {found}",),
         )
-
-    def _is_of_a_finished_one(self) -> bool:
-        """Return whether the checkpoint is that of a finished output, which holds until a page of a new one is safe."""
-        try:
-            return self._saved_at.exists() and load(self._saved_at).length is not None
-        except CheckpointMismatchError:
-            return False

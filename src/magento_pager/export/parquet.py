@@ -88,28 +88,25 @@ class ParquetOutput(FileOutput):
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self._schema = arrow_schema(layout)
-        self._written = 0  # part files
         self._stream = BytesIO()  # the part file that waits
         self._writer: Any = None
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = self._in_memory = 0
-        self._began = 0.0
+        self._batches: list[pa.RecordBatch] = []  # of the row group that waits
+        self._rows, self._began = 0, 0.0  # of the part file
         super().__init__(path, layout, resume=resume, overwrite=overwrite)
 
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
         """Take the rows of one page."""
         misfits: list[Misfit] = []
         if self._writer is None and (rows or self.position == 0):  # without rows one part tells of the columns
+            self.position += 1
             self._began = time.monotonic()
             self._writer = arrow().parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
         for start in range(0, len(rows), BATCH):
             values = list(self._layout.values(rows[start : start + BATCH], misfits))
             self._batches.append(filled(values, self._schema))
-            self._in_memory += len(values)
-            if self._in_memory >= ROWS_IN_GROUP:
+            if sum(batch.num_rows for batch in self._batches) >= ROWS_IN_GROUP:
                 self._write_group()
         self._rows += len(rows)
-        self.position = self._written + (self._writer is not None)
         return misfits
 
     def keep(self, checkpoint: Checkpoint) -> None:
@@ -170,7 +167,6 @@ class ParquetOutput(FileOutput):
             if one.name not in counted:
                 one.unlink()
         sync_folder(self.part / part_name(0))
-        self._written = offset
 
     def _sync(self) -> None:
         """Write the part file that waits."""
@@ -178,8 +174,7 @@ class ParquetOutput(FileOutput):
             self._write_group()
             self._writer.close()
             data = self._stream.getbuffer()
-            replace_file(self.part / part_name(self._written), data)
-            self._written += 1
+            replace_file(self.part / part_name(self.position - 1), data)
             self._checksum = zlib.crc32(data, self._checksum)
             self._stream, self._writer, self._rows = BytesIO(), None, 0
 
@@ -187,20 +182,17 @@ class ParquetOutput(FileOutput):
         """Make a row group of what is in memory."""
         if self._batches:
             self._writer.write_table(arrow().Table.from_batches(self._batches))
-        self._batches, self._in_memory = [], 0
+        self._batches = []
 
 
 def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
     """Return values as a batch: a column that a row lacks is null; lists and records are text where text is wanted."""
-
-    def fit(value: Any, *, text: bool) -> Any:
-        return plain(value) if text and value is not None and not isinstance(value, str) else value
-
-    is_text = [one.type == arrow().string() for one in columns]
-    arrays = [
-        arrow().array([fit(row.get(one.name), text=text) for row in values], one.type)
-        for one, text in zip(columns, is_text, strict=True)
-    ]
+    arrays = []
+    for one in columns:
+        cells = [row.get(one.name) for row in values]
+        if one.type == arrow().string():
+            cells = [cell if cell is None or isinstance(cell, str) else plain(cell) for cell in cells]
+        arrays.append(arrow().array(cells, one.type))
     found: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
     return found
 

@@ -22,7 +22,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from magento_pager.errors import CheckpointMismatchError, option
@@ -86,9 +86,6 @@ class SqliteOutput(Output):
         self._descriptor = -1
         self._connection: sqlite3.Connection | None = None
         self._anew = False  # throw away the table that there is, with the first page
-        self._columns: dict[str, None] = {}  # of the table, once the first rows are there
-        self._key = self._schema.key  # its primary key
-        self._insert = ""
         self.saved, self.finished = self._found()
         if self.saved and not self.finished:
             self._check(self.saved)
@@ -123,8 +120,14 @@ class SqliteOutput(Output):
                 self._anew = False
             for start in range(0, len(rows), BATCH):
                 values = list(self._layout.values(rows[start : start + BATCH], misfits))
-                self._prepare(connection, values)
-                connection.executemany(self._insert, [self._bound(row, misfits) for row in values])
+                key, columns = self._prepared(connection, values)
+                names = ", ".join(map(quoted, columns))
+                updates = ", ".join(f"{name} = excluded.{name}" for name in map(quoted, columns))
+                connection.executemany(
+                    f"INSERT INTO {self._table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  quoted
+                    f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {updates}",
+                    [[self._bound(row, name, misfits) for name in columns] for row in values],
+                )
         ids = (read_id(row[self._schema.key]) for row in rows if self._schema.key in row)
         self.position = max(self.position, *(number + 1 for number in ids), 0)
         return misfits
@@ -172,42 +175,29 @@ class SqliteOutput(Output):
     def tail(self, offset: int) -> Iterator[Row]:
         """Yield the rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
         with closing(connected(self.path)) as connection:
-            for key in keys_of(connection, self._entity):
+            for key in (name for name, is_key in columns_of(connection, self._entity).items() if is_key):
                 rows = connection.execute(f"SELECT {quoted(key)} FROM {self._table}")  # noqa: S608  quoted
                 yield from ({key: str(value)} for (value,) in rows if isinstance(value, str) or value >= offset)
 
-    def _prepare(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-        """Have a table with all columns of these rows, and the statement that inserts them."""
-        if not self._columns:
-            self._columns = dict.fromkeys(self._table_for(connection, rows[0]))
-            (self._key,) = keys_of(connection, self._entity)
-        if any(self._key not in row for row in rows):  # SQLite would make up an id
+    def _prepared(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[str, list[str]]:
+        """Have a table with all columns of these rows, and return its key and its columns."""
+        schema, columns = self._schema, columns_of(connection, self._entity)
+        if columns and connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
+            connection.execute(f"DROP TABLE {self._table}")  # it was made before anybody knew whether rows carry ids
+            columns = {}
+        if not columns:
+            self._create(connection, schema.key if schema.key in rows[0] else schema.identity or schema.key)
+            columns = columns_of(connection, self._entity)
+        (key,) = (name for name, is_key in columns.items() if is_key)
+        if any(key not in row for row in rows):  # SQLite would make up an id
             raise CheckpointMismatchError(
-                f"the rows in {self._entity} are told apart by {self._key}, which new ones do not carry: begin anew "
+                f"the rows in {self._entity} are told apart by {key}, which new ones do not carry: begin anew "
                 f"with {option('overwrite')}"
             )
-        new = {name: None for row in rows for name in row if name not in self._columns}
+        new = dict.fromkeys(name for row in rows for name in row if name not in columns)
         for name in new:
-            kind = TYPES[self._schema.kind(name)]
-            connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kind}")
-        if new or not self._insert:
-            self._columns |= new
-            names = [quoted(name) for name in self._columns]
-            updates = ", ".join(f"{name} = excluded.{name}" for name in names)
-            self._insert = (
-                f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  quoted
-                f" ON CONFLICT ({quoted(self._key)}) DO UPDATE SET {updates}"
-            )
-
-    def _table_for(self, connection: sqlite3.Connection, row: Row) -> list[str]:
-        """Return the columns of the table: the one that there is, or a new one that can hold this row."""
-        there = columns_of(connection, self._entity)
-        if there and connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
-            connection.execute(f"DROP TABLE {self._table}")  # it was made before anybody knew whether rows carry ids
-            there = []
-        if not there:
-            self._create(connection, key if (key := self._schema.key) in row else self._schema.identity or key)
-        return columns_of(connection, self._entity)
+            connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {TYPES[schema.kind(name)]}")
+        return key, [*columns, *new]
 
     def _create(self, connection: sqlite3.Connection, key: str) -> None:
         definitions = [
@@ -216,16 +206,13 @@ class SqliteOutput(Output):
         ]
         connection.execute(f"CREATE TABLE {self._table} ({', '.join(definitions)})")
 
-    def _bound(self, row: Row, misfits: list[Misfit]) -> list[Any]:
-        """Return the values for the statement."""
-        bound = []
-        for name in self._columns:
-            value = row.get(name)
-            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
-                misfits.append(Misfit(self._layout.label(row), name, plain(value)))
-                value = None
-            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
-        return bound
+    def _bound(self, row: Row, name: str, misfits: list[Misfit]) -> str | int | None:
+        """Return the value of a column for the statement."""
+        value = row.get(name)
+        if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+            misfits.append(Misfit(self._layout.label(row), name, plain(value)))
+            return None
+        return value if value is None or isinstance(value, str | int) else plain(value)
 
     def _set(self, connection: sqlite3.Connection, state: str, checkpoint: Checkpoint) -> None:
         connection.execute(
@@ -234,7 +221,7 @@ class SqliteOutput(Output):
         )
 
     def _begun(self) -> sqlite3.Connection:
-        """Return the connection, with a transaction on its way."""
+        """Return the connection, with a transaction on its way; a dump that was found to be finished has none yet."""
         connection = self._connection = self._connection or connected(self.path)
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
@@ -243,28 +230,19 @@ class SqliteOutput(Output):
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         """Yield the connection, and commit."""
-        own = self._connection is None  # `settle` comes after a dump that was found to be finished
-        try:
-            with as_os_error(self.path):
-                connection = self._begun()
-                yield connection
-                connection.execute("COMMIT")
-        finally:
-            if own and self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        with as_os_error(self.path):
+            connection = self._begun()
+            yield connection
+            connection.execute("COMMIT")
 
     def _found(self) -> tuple[Checkpoint | None, bool]:
         """Return the checkpoint to resume from, and whether nothing is left to be done."""
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"{self.path} is no regular file")
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            if self._into_existing:
-                raise ValueError(f"{self.path} holds no finished {self._entity}: dump them first")
-            return None, False
-        with as_os_error(self.path), closing(connected(self.path)) as connection:
-            dumps = _dumps(connection)
-            there = bool(columns_of(connection, self._entity))
+        dumps, there = dict[str, tuple[str, str]](), False
+        if self.path.exists() and self.path.stat().st_size:
+            with as_os_error(self.path), closing(connected(self.path)) as connection:
+                dumps, there = _dumps(connection), bool(columns_of(connection, self._entity))
         state, saved = dumps.get(self._name, ("", ""))
         if self._into_existing and (not there or dumps.get(self._entity, ("unfinished", ""))[0] == "unfinished"):
             raise ValueError(f"{self.path} holds no finished {self._entity}: dump them first")
@@ -288,10 +266,12 @@ class SqliteOutput(Output):
         """Refuse a table that is damaged, or has other rows than its checkpoint counts."""
         advice = f"put the database back as it was, or begin anew with {option('overwrite')}"
         with as_os_error(self.path), closing(connected(self.path)) as connection:
-            keys = keys_of(connection, self._entity)
+            columns = columns_of(connection, self._entity)
+            sound, count = "ok", 0
             try:
-                (sound,) = connection.execute(f"PRAGMA quick_check({self._table})").fetchone() if keys else ("ok",)
-                count = connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()[0] if keys else 0  # noqa: S608  quoted
+                if columns:
+                    (sound,) = connection.execute(f"PRAGMA quick_check({self._table})").fetchone()
+                    (count,) = connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()  # noqa: S608  quoted
             except sqlite3.DatabaseError as error:
                 if error.sqlite_errorname != "SQLITE_CORRUPT":
                     raise
@@ -299,7 +279,8 @@ class SqliteOutput(Output):
         if sound != "ok":
             raise CheckpointMismatchError(f"{self._entity} in {self.path} are damaged ({sound}): {advice}")
         # Two rows with one number are one row of the table; an increment replaces rows.
-        if count != saved.counters.rows and keys in ([], [self._schema.key]) and not self._into_existing:
+        by_ids = not columns or columns.get(self._schema.key)
+        if count != saved.counters.rows and by_ids and not self._into_existing:
             raise CheckpointMismatchError(
                 f"{self._entity} in {self.path} have {count} rows, and their checkpoint counts {saved.counters.rows}: "
                 f"{advice}",
@@ -347,14 +328,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Return the columns of a table; none where there is no such table."""
-    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})")]
-
-
-def keys_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Return the column that is the primary key, if the table is there."""
-    return [str(one[1]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})") if one[5]]
+def columns_of(connection: sqlite3.Connection, table: str) -> dict[str, bool]:
+    """Return the columns of a table, and whether each is its primary key; none where there is no such table."""
+    return {str(one[1]): bool(one[5]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})")}
 
 
 def finished_tables(path: Path) -> list[str]:

@@ -1,12 +1,8 @@
 """Values: what the texts of a row stand for, by the kinds that `lists` declares for its columns.
 
-One conversion, from the server's text to a value. It does not know what takes the values.
-
-Where there is nothing, nothing can be lost: an empty text, and the zero date that MySQL has for no date, are null in a
-column of another kind than text. Every other value that does not fit is null too, and it is reported: a `Misfit`.
-
-The server sends text alone, and a column that is not declared is text, whatever is in it. What is no text at all, but a
-list or a record (the items of an order), is left as it is.
+An empty text, and the zero date that MySQL has for no date, are null in a column of another kind than text. Every other
+invalid value is null too, and it is reported: a `Misfit`. A column that is not declared is text, whatever is in it;
+what is no text at all, but a list or a record (the items of an order), is left as it is.
 """
 
 from __future__ import annotations
@@ -44,12 +40,9 @@ _NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
 
 
 def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, tuple[Misfit, ...]]:
-    """Return a row with values instead of texts, and what did not fit, which is None in it.
+    """Return a row of a list with values instead of texts, and the invalid ones, which are None in it.
 
-    Args:
-        spec: the list it is of.
-        row: as the server sent it.
-        label: what to call it, where its id is not among its columns.
+    `label` is what to call it, where its id is not among its columns.
 
     >>> from magento_pager.lists import LISTS
     >>> row = {"order_id": "7", "tax_amount": "0.5000", "total_due": "n/a", "status": "new", "total_paid": ""}
@@ -74,7 +67,7 @@ def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, 
 
 
 def value_of(text: Any, kind: Kind) -> Any:
-    """The value that a text stands for; None where it stands for nothing.
+    """Return the value that a text stands for; None where it stands for nothing.
 
     Raises:
         ValueError: it does not fit.
@@ -115,20 +108,19 @@ _VALUES: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TypedPages:
-    """What types the rows of a page of this list, for `Paginator.stages`."""
+    """A stage of a paginator of this list that puts values into rows."""
 
     spec: ListSpec
 
     def __call__(self, page: Page) -> Page:
-        """The page with values in its rows."""
+        """Return the page with values in its rows."""
         found = [typed_row(self.spec, row) for row in page.rows]
         misfits = (misfit for _, more in found for misfit in more)
         return replace(page, rows=tuple(row for row, _ in found), misfits=(*page.misfits, *misfits))
 
 
 def without_secrets(page: Page) -> Page:
-    """A page whose rows have no `password_hash`, for `Paginator.stages`."""
+    """Return a page whose rows have no `password_hash`; a stage of a paginator."""
     if not any(SECRET in row for row in page.rows):
         return page
-    rows = ({name: value for name, value in row.items() if name != SECRET} for row in page.rows)
-    return replace(page, rows=tuple(rows))
+    return replace(page, rows=tuple({name: row[name] for name in row if name != SECRET} for row in page.rows))

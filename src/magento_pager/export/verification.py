@@ -453,7 +453,7 @@ def _account(
         yield f"left out by the dump, as its report says: {tally.left_out} rows"
     if sample is None and origin.digests and (blocks := agreeing(origin, tally.digest)) is not None:
         yield f"the digests of all {blocks} blocks of a million ids are those of the dump's report"
-    ids = f", ids {index.first} to {index.last}" if index.by_ids and index.rows else ""
+    ids = ", ids {} to {}".format(*index.bounds) if index.by_ids and index.bounds else ""
     what = f"{tally.rows} {file.entity} of the shop against the {index.rows} of {file.path}{ids}, by {how}"
     yield f"compared {what}, {tally.calls} calls"
 
