@@ -20,7 +20,7 @@ ENDINGS: dict[str, Format] = {
 
 
 def format_of(path: str | Path) -> tuple[Format, bool]:
-    """The format that the ending of a name stands for, and whether it is packed by gzip.
+    """Return the format that the ending of a name stands for, and whether it is gzipped.
 
     >>> format_of("orders.csv.gz"), format_of("orders.ndjson"), format_of("shop.db")
     (('csv', True), ('ndjson', False), ('sqlite', False))

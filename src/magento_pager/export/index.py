@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
+from itertools import chain, islice
 from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -31,7 +32,6 @@ Key: TypeAlias = int | str
 WIDTHS = (10_000, 1_000, 100, 10)  # ids in a window of a sample
 ENOUGH_WINDOWS = 50  # with rows, to draw a sample from
 FEWEST_EMPTY = 3  # windows without rows in a sample
-BATCH = 1_000
 
 
 class Index:
@@ -50,14 +50,24 @@ class Index:
             ValueError: they have neither an id nor an identity.
         """
         self.rows = 0
-        self.by_ids = True
         self.columns: set[str] = set()
         self._schema = schema
         self._typed = typed
+        rows = iter(rows)
+        head = list(islice(rows, 1))
+        self.by_ids = not head or schema.key in head[0]
         # SQLite's own temporary file: it has no name, and is gone when it is closed.
         self._database = sqlite3.connect("", isolation_level=None)
         try:
-            self._read(rows)
+            self._database.execute("PRAGMA journal_mode = OFF")
+            kind = "INTEGER" if self.by_ids else "TEXT"
+            self._database.execute(f"CREATE TABLE output (key {kind} PRIMARY KEY, digest BLOB, again, seen)")
+            self._database.execute("BEGIN")
+            self._database.executemany(
+                "INSERT INTO output (key, digest) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET again = TRUE",
+                map(self._indexed, chain(head, rows)),
+            )
+            self._database.execute("COMMIT")
         except BaseException:
             self._database.close()
             raise
@@ -121,18 +131,18 @@ class Index:
         if self.by_ids:
             within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
             return dict(self._database.execute(within, (window.first, window.last)))
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
+        self._database.executemany("UPDATE output SET seen = TRUE WHERE key = ?", ((key,) for key in keys))
         found = "SELECT key, digest FROM output WHERE key = ?"
         return dict(pair for key in keys for pair in self._database.execute(found, (key,)))
 
     def unseen(self) -> Iterator[Key]:
         """Yield the keys without ids that were never looked up."""
         if not self.by_ids:
-            yield from self._keys("SELECT key FROM output EXCEPT SELECT key FROM seen")
+            yield from self._keys("SELECT key FROM output WHERE seen IS NULL ORDER BY key")
 
     def repeated(self) -> Iterator[Key]:
         """Yield the keys that the output has more than once."""
-        return self._keys("SELECT DISTINCT key FROM again ORDER BY key")
+        return self._keys("SELECT key FROM output WHERE again ORDER BY key")
 
     def populated(self, width: int) -> list[int]:
         """Return the numbers of the windows of that width that hold rows of the output, in order."""
@@ -141,33 +151,10 @@ class Index:
     def _keys(self, query: str, *parameters: int) -> Iterator[Any]:
         return (key for (key,) in self._database.execute(query, parameters))
 
-    def _read(self, rows: Iterable[Row]) -> None:
-        batch: list[tuple[Key, bytes]] = []
-        for row in rows:
-            if not self.rows:
-                self.by_ids = self._schema.key in row
-                self._begin("INTEGER" if self.by_ids else "TEXT")
-            self.rows += 1
-            self.columns.update(row)
-            batch.append((self.key_of(row), self.digest_of(row)))
-            if len(batch) == BATCH:
-                self._add(batch)
-        if not self.rows:
-            self._begin("INTEGER")
-        self._add(batch)
-
-    def _begin(self, kind: str) -> None:
-        self._database.execute("PRAGMA journal_mode = OFF")
-        for table in (f"output (key {kind} PRIMARY KEY, digest BLOB)", "again (key)", "seen (key TEXT PRIMARY KEY)"):
-            self._database.execute(f"CREATE TABLE {table}")
-
-    def _add(self, batch: list[tuple[Key, bytes]]) -> None:
-        self._database.execute("BEGIN")
-        for pair in batch:
-            if not self._database.execute("INSERT OR IGNORE INTO output VALUES (?, ?)", pair).rowcount:
-                self._database.execute("INSERT INTO again VALUES (?)", pair[:1])
-        self._database.execute("COMMIT")
-        batch.clear()
+    def _indexed(self, row: Row) -> tuple[Key, bytes]:
+        self.rows += 1
+        self.columns.update(row)
+        return self.key_of(row), self.digest_of(row)
 
 
 @dataclass(frozen=True, slots=True)

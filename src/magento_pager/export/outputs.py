@@ -51,7 +51,7 @@ class Output(Protocol):
     Attributes:
         path: what appears in the end; None where that is no file.
         part: where rows go until then.
-        saved: the checkpoint to go on from, which is safe; None to begin anew.
+        saved: the checkpoint to resume from, which is safe; None to begin anew.
         finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
         position: how much of the output there is so far, in the output's own measure.
     """
@@ -74,7 +74,7 @@ class Output(Protocol):
             start: the checkpoint of a dump that has not begun.
 
         Returns:
-            The checkpoint to go on from, which is `start` where there is none.
+            The checkpoint to resume from, which is `start` where there is none.
 
         Raises:
             CheckpointMismatchError: something else was asked for when the checkpoint was made.
@@ -87,7 +87,7 @@ class Output(Protocol):
         """Take the rows of one page, all of them.
 
         Returns:
-            The values that do not fit, where values are written.
+            The invalid values, where values are written.
 
         Raises:
             OSError: some were not taken; the position is as it was.
@@ -122,7 +122,7 @@ class Output(Protocol):
         return
 
     def tail(self, offset: int) -> Iterator[Row]:  # noqa: ARG002  for those that can be read back
-        """The rows that were written from a position on."""
+        """Yield the rows that were written from a position on."""
         return iter(())
 
 

@@ -22,7 +22,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from magento_pager.errors import CheckpointMismatchError, option
@@ -126,7 +126,7 @@ class SqliteOutput(Output):
                 connection.executemany(
                     f"INSERT INTO {self._table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  quoted
                     f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {updates}",
-                    [[self._bound(row, name, misfits) for name in columns] for row in values],
+                    [self._bound(row, columns, misfits) for row in values],
                 )
         ids = (read_id(row[self._schema.key]) for row in rows if self._schema.key in row)
         self.position = max(self.position, *(number + 1 for number in ids), 0)
@@ -206,13 +206,16 @@ class SqliteOutput(Output):
         ]
         connection.execute(f"CREATE TABLE {self._table} ({', '.join(definitions)})")
 
-    def _bound(self, row: Row, name: str, misfits: list[Misfit]) -> str | int | None:
-        """Return the value of a column for the statement."""
-        value = row.get(name)
-        if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
-            misfits.append(Misfit(self._layout.label(row), name, plain(value)))
-            return None
-        return value if value is None or isinstance(value, str | int) else plain(value)
+    def _bound(self, row: Row, columns: Sequence[str], misfits: list[Misfit]) -> list[Any]:
+        """Return the values for the statement."""
+        bound = []
+        for name in columns:
+            value = row.get(name)
+            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+                misfits.append(Misfit(self._layout.label(row), name, plain(value)))
+                value = None
+            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
+        return bound
 
     def _set(self, connection: sqlite3.Connection, state: str, checkpoint: Checkpoint) -> None:
         connection.execute(

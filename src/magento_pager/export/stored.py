@@ -41,7 +41,7 @@ def open_output(
     Args:
         path: the file, or the folder.
         layout: what is asked for.
-        resume: go on with what is unfinished.
+        resume: resume what is unfinished.
         overwrite: replace what is finished, and, without `resume`, what is unfinished.
         into_existing: add to a finished table and leave it finished: rows that are in it already are replaced, by
             their id. For increments; SQLite only, see `SqliteOutput`.
@@ -113,7 +113,7 @@ def readable(path: Path) -> Generator[None]:
 
 
 def stored(path: str | Path, entity: str | None = None) -> Stored:
-    """The finished output of that name.
+    """Return the finished output of that name.
 
     Args:
         path: a file of NDJSON, CSV or SQLite, or a folder of Parquet.
@@ -137,12 +137,14 @@ def stored(path: str | Path, entity: str | None = None) -> Stored:
     if start == SQLITE:
         with readable(path):
             tables = sqlite.finished_tables(path)
-        return Stored(path, Layout(LISTS[entity or _only(tables, path)], "sqlite"))
+        if entity is None and len(tables) != 1:
+            raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")
+        return Stored(path, Layout(LISTS[entity or tables[0]], "sqlite"))
     return _text(path, entity, packed=start.startswith(GZIP))
 
 
 def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
-    """A file of text; its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
+    """Return a file of text: its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
     columns: Collection[str] = ()
     with readable(path):
         with gzip.open(path) if packed else path.open("rb") as stream:
@@ -159,7 +161,7 @@ def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
 
 
 def _typed(rows: Iterable[Row], layout: Layout) -> bool:
-    """Whether text holds values: numbers, or moments that are not as the server writes them."""
+    """Return whether text holds values: numbers, or times that are not as the server writes them."""
     return any(
         isinstance(value, int | float | Decimal | datetime)
         or (isinstance(value, str) and layout.schema.kind(name) == "datetime" and value[10:11] == "T")
@@ -173,9 +175,3 @@ def _entity_of(columns: Collection[str], path: Path) -> str:
     if ranks:
         return ranks[max(ranks)]
     raise ValueError(f"the columns of {path} do not tell which list it is of: name it")
-
-
-def _only(tables: Collection[str], path: Path) -> str:
-    if len(tables) == 1:
-        return next(iter(tables))
-    raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")
