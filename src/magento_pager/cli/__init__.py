@@ -23,44 +23,41 @@ from magento_pager.errors import printable
 INTERRUPTED, NO_READER = 130, 141
 COMMANDS = {
     "dump": ("dumps", "Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite."),
-    "plan": ("plan", "Say how many rows a list has, about, and what a dump of it would cost."),
+    "plan": ("reading", "Say how many rows a list has, about, and what a dump of it would cost."),
     "verify": (
-        "verify",
+        "reading",
         "Compare FILE, which `dump` made, with the shop, row by row, through another strategy than the dump's.",
     ),
-    "doctor": ("doctor", "Say whether this shop can be paged, by which strategies, and what to do where not."),
-    "regexp": ("regexp", "Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."),
+    "doctor": ("reading", "Say whether this shop can be paged, by which strategies, and what to do where not."),
+    "regexp": ("reading", "Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."),
     "serve": ("serving", "Run an embedded shop until Ctrl-C or SIGTERM."),
 }
 """Each command's module and first sentence, which its own help repeats."""
 
 
-def imported(name: str) -> click.Command:
-    """A command out of the table."""
-    command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name)
-    return command
-
-
 def all_commands() -> dict[str, click.Command]:
-    """Every command by its name."""
-    return {name: imported(name) for name in COMMANDS}
+    """Return every command by its name."""
+    return {name: getattr(import_module(f"{__name__}.{module}"), name) for name, (module, _) in COMMANDS.items()}
 
 
 class Commands(click.Group):
     """Commands that are imported when they are run, or when their own help is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's
-        """Their names, in the order of the table."""
+        """Return their names, in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
-        """The command of that name."""
-        return imported(cmd_name) if cmd_name in COMMANDS else None
+        """Import the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name][0]}"), cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant; an unknown one is refused with one that is like it."""
+        """Return the command that is meant; refuse an unknown one with one that is like it."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
@@ -70,7 +67,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
-        """The table, without importing any."""
+        """Write the table, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
@@ -81,7 +78,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and give its exit status."""
+    """Run one command and return its exit status."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not know every character
     try:

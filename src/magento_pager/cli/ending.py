@@ -70,15 +70,23 @@ def as_usage_error() -> Generator[None]:
     """What the caller got wrong is one line and exit status 2; what the shop got wrong is one line and 1."""
     try:
         yield
-    except (ValueError, TypeError, FileExistsError, CheckpointMismatchError) as error:
-        raise click.UsageError(said(error), click.get_current_context()) from None
-    except (PagerError, OSError) as error:
-        raise click.ClickException(said(error)) from None
+    except Exception as error:
+        raise_refusal(error, words_of(error))
+        raise
 
 
-def said(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return error.format_message() if isinstance(error, click.ClickException) else words_of(error)
+def raise_refusal(error: BaseException, line: str, *, mistake: bool = True) -> None:
+    """Raise what click prints as that line, if the error is one to be expected; see `as_usage_error`.
+
+    Args:
+        error: what was raised.
+        line: what is said of it.
+        mistake: False where it can be no mistake of the caller any more.
+    """
+    if mistake and isinstance(error, ValueError | TypeError | FileExistsError | CheckpointMismatchError):
+        raise click.UsageError(line, click.get_current_context()) from None
+    if isinstance(error, PagerError | OSError):
+        raise click.ClickException(line) from None
 
 
 @contextmanager

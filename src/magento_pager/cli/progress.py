@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from magento_pager.cli.ending import say
@@ -35,7 +35,7 @@ class Standing:
         rows: in the output, of all runs.
         calls: that were made for them.
         retries: calls that were made again.
-        window: of the last page, inclusive; None before the first.
+        window: of the last page, inclusive; empty before the first.
         rate: rows a second, in this run.
         covered: of the ids up to the highest that is known of, the share that is behind; None where that is unknown.
         of: rows there are, about; None where that is unknown.
@@ -50,7 +50,7 @@ class Standing:
     rows: int = 0
     calls: int = 0
     retries: int = 0
-    window: str | None = None
+    window: str = ""
     rate: float = 0.0
     covered: float | None = None
     of: int | None = None
@@ -82,58 +82,36 @@ class Standing:
 
 @contextmanager
 def progress(entity: str, paginator: Paginator) -> Generator[Callable[[Progress], None]]:
-    """What is told of each page that was taken.
+    """Show how far a dump of the paginator's list is, whenever the function that is given is called."""
+    from magento_pager.errors import PagerError
 
-    Args:
-        entity: the list.
-        paginator: of the whole list; asks what is left.
-    """
-    watch = _Watch(entity, paginator)
-    with _shown_live(entity) if sys.stderr.isatty() else _said() as show:
-        yield lambda progress: show(watch.after(progress))
+    began, estimated = time.monotonic(), False
+    survey: Survey | None = None
 
-
-class _Watch:
-    """What is known of a dump that goes on."""
-
-    def __init__(self, entity: str, paginator: Paginator) -> None:
-        self._standing = Standing(entity)
-        self._paginator = paginator
-        self._began = time.monotonic()
-        self._survey: Survey | None = None
-        self._asked = False
-
-    def after(self, progress: Progress) -> Standing:
-        """Where it stands after a page."""
-        seconds = time.monotonic() - self._began
-        if seconds >= ESTIMATED_AFTER and not self._asked:
-            self._ask()
-        highest = self._survey.highest if self._survey else -1
-        first = self._paginator.first
-        return self._stand(
-            rows=progress.rows,
-            calls=progress.calls,
-            retries=progress.retries,
-            window=str(progress.window),
-            rate=progress.fresh / seconds if seconds else 0.0,
-            covered=min(1.0, (progress.next_id - first) / (highest - first + 1)) if highest >= first else None,
+    def standing(page: Progress) -> Standing:
+        nonlocal estimated, survey
+        seconds = time.monotonic() - began
+        if seconds >= ESTIMATED_AFTER and not estimated:
+            estimated = True
+            with suppress(PagerError):  # what ails the shop shows where rows are asked for
+                survey = paginator.survey(ESTIMATING)
+        first, highest = paginator.first, survey.highest if survey else -1
+        return Standing(
+            entity,
+            page.rows,
+            page.calls,
+            page.retries,
+            str(page.window),
+            page.fresh / seconds if seconds else 0.0,
+            min(1.0, (page.next_id - first) / (highest - first + 1)) if highest >= first else None,
+            survey.rows.about if survey else None,
         )
 
-    def _ask(self) -> None:
-        from magento_pager.errors import PagerError
-
-        self._asked = True
-        with suppress(PagerError):  # what ails the shop shows where rows are asked for
-            self._survey = self._paginator.survey(ESTIMATING)
-            self._stand(of=self._survey.rows.about)
-
-    def _stand(self, **known: object) -> Standing:
-        self._standing = replace(self._standing, **known)  # type: ignore[arg-type]  # its own fields
-        return self._standing
+    with _live(entity) if sys.stderr.isatty() else nullcontext(_plain()) as show:
+        yield lambda page: show(standing(page))
 
 
-@contextmanager
-def _said() -> Generator[Callable[[Standing], None]]:
+def _plain() -> Callable[[Standing], None]:
     """Plain lines, for a log."""
     last = time.monotonic()
 
@@ -143,11 +121,11 @@ def _said() -> Generator[Callable[[Standing], None]]:
             last = time.monotonic()
             say(str(standing))
 
-    yield show
+    return show
 
 
 @contextmanager
-def _shown_live(entity: str) -> Generator[Callable[[Standing], None]]:
+def _live(entity: str) -> Generator[Callable[[Standing], None]]:
     """One line that changes, for a terminal."""
     from rich.console import Console
     from rich.progress import Progress as Live

@@ -1,164 +1,134 @@
-"""Which shop, and how it is reached: the options that commands share, and what they lead to."""
+"""Which shop, and how it is reached: the options that say so, and what they lead to."""
 
 from __future__ import annotations
 
 import stat
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import say
-from magento_pager.cli.values import InputFile, Number
+from magento_pager.cli.options import InputFile, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.pager import Pager
     from magento_pager.shop.transport import HttpOptions
 
 VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}
 
 
-OPTIONS = [
-    click.option(
-        "--url",
-        envvar="MAGENTO_URL",
+@dataclass(frozen=True, slots=True, repr=False)  # it holds the key
+class ShopOptions:
+    """Which shop, and how it is reached."""
+
+    url: str | None = option(
+        "--url URL",
+        "The shop's base address, its SOAP endpoint, or the address of its WSDL.",
+        envvar=VARIABLES["url"],
         show_envvar=True,
-        metavar="URL",
-        help="The shop's base address, its SOAP endpoint, or the address of its WSDL.",
-    ),
-    click.option("--user", envvar="MAGENTO_API_USER", show_envvar=True, metavar="NAME", help="The API user."),
-    click.option(
-        "--key",
-        envvar="MAGENTO_API_KEY",
+    )
+    user: str | None = option("--user NAME", "The API user.", envvar=VARIABLES["user"], show_envvar=True)
+    key: str | None = option(
+        "--key KEY",
+        "The API key. Others on this machine can read it on a command line: prefer the environment or --key-file; a "
+        "terminal is asked for it.",
+        envvar=VARIABLES["key"],
         show_envvar=True,
-        metavar="KEY",
-        help="The API key. Others on this machine can read it on a command line: prefer the environment or "
-        "--key-file; a terminal is asked for it.",
-    ),
-    click.option(
-        "--key-file",
-        type=InputFile(),
-        metavar="FILE",
-        help="A file whose first line is the API key.",
-    ),
-    click.option("--demo", is_flag=True, help="Use an embedded shop of 2,000 orders instead."),
-    click.option("--profile", metavar="VERSION", help="The embedded shop's version.  [default: 20.0.20]"),
-    click.option("--flavour", type=click.Choice(["rpc", "wsi"]), help="The embedded shop's flavour.  [default: rpc]"),
-    click.option(
-        "--timeout",
-        type=Number(),
-        default=120.0,
+    )
+    key_file: str | None = option("--key-file FILE", "A file whose first line is the API key.", type=InputFile())
+    demo: bool = option("--demo", "Use an embedded shop of 2,000 orders instead.")
+    profile: str | None = option("--profile VERSION", "The embedded shop's version.  [default: 20.0.20]")
+    flavour: Flavour | None = option(
+        "--flavour", "The embedded shop's flavour.  [default: rpc]", choices=["rpc", "wsi"]
+    )
+    timeout: float = option("--timeout SECONDS", "What one call may take in all.", 120.0)
+    wait: float = option(
+        "--wait SECONDS",
+        "Keep trying so long to reach the shop and log in; for runs that nobody watches.",
+        0.0,
         show_default=True,
-        metavar="SECONDS",
-        help="What one call may take in all.",
-    ),
-    click.option(
-        "--wait",
-        type=Number(),
-        default=0.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Keep trying so long to reach the shop and log in; for runs that nobody watches.",
-    ),
-    click.option(
-        "--header",
-        "headers",
+    )
+    headers: tuple[str, ...] = option(
+        "--header NAME:VALUE", "Sent to the shop with every request; may be repeated.", multiple=True
+    )
+    basic_auth: str | None = option("--basic-auth USER:PASSWORD", "For the web server's own protection.")
+    ca_bundle: str | None = option("--ca-bundle FILE", "The certificates to trust.", type=InputFile(dir_okay=True))
+    proxy: str | None = option("--proxy URL", "An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]")
+    legacy_tls: bool = option("--legacy-tls", "Also accept TLS 1.0 and the ciphers of its time.")
+    insecure_http: bool = option("--insecure-http", "Send the key over plain http to another machine.")
+    allow_hosts: tuple[str, ...] = option(
+        "--allow-host HOST[:PORT]",
+        "Another host, or another port, that the WSDL may send calls to, with the key, and that its documents may "
+        "come from; may be repeated.",
         multiple=True,
-        metavar="NAME:VALUE",
-        help="Sent to the shop with every request; may be repeated.",
-    ),
-    click.option("--basic-auth", metavar="USER:PASSWORD", help="For the web server's own protection."),
-    click.option("--ca-bundle", type=InputFile(dir_okay=True), metavar="FILE", help="The certificates to trust."),
-    click.option("--proxy", metavar="URL", help="An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]"),
-    click.option("--legacy-tls", is_flag=True, help="Also accept TLS 1.0 and the ciphers of its time."),
-    click.option("--insecure-http", is_flag=True, help="Send the key over plain http to another machine."),
-    click.option(
-        "--allow-host",
-        "allow_hosts",
-        multiple=True,
-        metavar="HOST[:PORT]",
-        help="Another host, or another port, that the WSDL may send calls to, with the key, and that its documents "
-        "may come from; may be repeated.",
-    ),
-]
-"""Those that say which shop, and how it is reached."""
+    )
 
+    @property
+    def alias(self) -> str:
+        """What checkpoints call the embedded shop, which is at another port each time; empty for a real one."""
+        return f"the demo {self.profile or ''} {self.flavour or ''}".strip() if self.demo else ""
 
-def shop_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which shop, and how it is reached."""
-    return with_options(OPTIONS, command)
+    @contextmanager
+    def connected(self) -> Iterator[Pager]:
+        """The pager of the shop, logged in."""
+        from magento_pager.pager import Pager
+        from magento_pager.shop.connection import Connection
 
+        with self.opened() as where, Pager(Connection(*where)) as pager:
+            pager.connection.alias = self.alias
+            pager.connection.login()
+            yield pager
 
-def with_options(options: list[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command with some options, in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
+    @contextmanager
+    def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
+        """Where the shop is, or an embedded one until the block ends, and how it is reached."""
+        from magento_pager.shop.transport import HttpOptions
 
+        with ExitStack() as stack:
+            url, user, key = self.url or "", self.user or "", self.key or ""
+            shown = click.get_current_context().get_parameter_source("key") is ParameterSource.COMMANDLINE
+            if self.key_file and shown:
+                raise ValueError("give --key or --key-file, not both")
+            if self.key_file:
+                key = _key_in(Path(self.key_file))
+            if self.demo:
+                from magento_pager.fake import Shop
 
-@contextmanager
-def shop(options: dict[str, Any]) -> Iterator[tuple[str, str, str, HttpOptions]]:
-    """Where the shop is that the options name, or an embedded one, and how it is reached."""
-    from pathlib import Path
-
-    from magento_pager.shop.transport import HttpOptions
-
-    with ExitStack() as stack:
-        where = {name: options[name] for name in ("url", "user", "key")}
-        from_command_line = click.get_current_context().get_parameter_source("key") is ParameterSource.COMMANDLINE
-        if options["key_file"] and from_command_line:
-            raise ValueError("give --key or --key-file, not both")
-        if options["key_file"]:
-            where["key"] = _key_in(Path(options["key_file"]))
-        if options["demo"]:
-            from magento_pager.fake import Shop
-
-            shop = Shop(profile=options["profile"] or "20.0.20", flavour=options["flavour"] or "rpc")
-            stack.enter_context(shop)
-            where = {"url": shop.url, "user": shop.user, "key": shop.key}
-        elif options["profile"] or options["flavour"]:
-            raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
-        if where["url"] and where["user"] and not where["key"] and sys.stdin is not None and sys.stdin.isatty():
-            where["key"] = click.prompt("API key", hide_input=True, err=True)
-        for name, value in where.items():
-            if not value:
-                raise ValueError(f"which shop? Give --{name} or {VARIABLES[name]}, or try --demo")
-        if from_command_line:
-            say(
-                "warning: others on this machine can read --key on the command line; prefer MAGENTO_API_KEY or "
-                "--key-file"
+                shop = stack.enter_context(Shop(profile=self.profile or "20.0.20", flavour=self.flavour or "rpc"))
+                url, user, key = shop.url, shop.user, shop.key
+            elif self.profile or self.flavour:
+                raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
+            if url and user and not key and sys.stdin is not None and sys.stdin.isatty():
+                key = click.prompt("API key", hide_input=True, err=True)
+            for name, value in {"url": url, "user": user, "key": key}.items():
+                if not value:
+                    raise ValueError(f"which shop? Give --{name} or {VARIABLES[name]}, or try --demo")
+            if shown:
+                say(
+                    "warning: others on this machine can read --key on the command line; prefer MAGENTO_API_KEY or "
+                    "--key-file"
+                )
+            pairs = [_pair(one, "--header is NAME:VALUE") for one in self.headers]
+            reached = HttpOptions(
+                timeout=self.timeout,
+                patience=self.wait,
+                headers={name.strip(): value.strip() for name, value in pairs},
+                basic_auth=_pair(self.basic_auth, "--basic-auth is USER:PASSWORD") if self.basic_auth else None,
+                ca_bundle=self.ca_bundle,
+                proxy=self.proxy,
+                legacy_tls=self.legacy_tls,
+                insecure_http=self.insecure_http,
+                allow_hosts=frozenset(self.allow_hosts),
             )
-        basic_auth = options["basic_auth"]
-        yield (
-            *where.values(),
-            HttpOptions(
-                timeout=options["timeout"],
-                patience=options["wait"],
-                headers=dict(map(_header, options["headers"])),
-                basic_auth=_pair(basic_auth, "--basic-auth is USER:PASSWORD") if basic_auth else None,
-                ca_bundle=options["ca_bundle"],
-                proxy=options["proxy"],
-                legacy_tls=options["legacy_tls"],
-                insecure_http=options["insecure_http"],
-                allow_hosts=frozenset(options["allow_hosts"]),
-            ),
-        )
-
-
-@contextmanager
-def connected(options: dict[str, Any]) -> Iterator[Pager]:
-    """The pager of the shop that the options name, logged in."""
-    from magento_pager.pager import Pager
-    from magento_pager.shop.connection import Connection
-
-    with shop(options) as where, Pager(Connection(*where)) as pager:
-        pager.connection.login()
-        yield pager
+            yield url, user, key, reached
 
 
 def _key_in(path: Path) -> str:
@@ -171,11 +141,6 @@ def _key_in(path: Path) -> str:
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
         say(f"warning: others on this machine can read {path}; chmod 600 {shlex.quote(str(path))}")
     return key
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, value = _pair(text, "--header is NAME:VALUE")
-    return name.strip(), value.strip()
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:

@@ -52,6 +52,21 @@ class Report:
         """Rows that had to be left out, each with the reason."""
         return self.checkpoint.quarantined
 
+    def __str__(self) -> str:
+        saved, asked, counters = self.checkpoint, self.checkpoint.fingerprint, self.checkpoint.counters
+        lines = [f"left out: id {one.id} of {asked.entity}: {' '.join(one.reason.split())}" for one in self.left_out]
+        if saved.repaired:
+            ids = ", ".join(map(str, saved.repaired))
+            lines.append(f"repaired, characters that XML forbids taken out: ids {ids}")
+        lines += [f"did not fit, null in the output: {misfits}" for misfits in saved.misfits]
+        cost = f"{counters.calls} calls ({counters.empty_calls} empty), {counters.seconds:.1f} s"
+        state, end = ("complete", asked.last) if self.complete else ("not complete", saved.cursor.next_id - 1)
+        account = f"{counters.rows} {asked.entity} in {cost}; {state}: every id from {asked.first} to {end} was covered"
+        account += f" (verified: {counters.verified})"
+        account += f", but {len(self.left_out)} left out, see above" if self.left_out else ""
+        account += f"; {saved.changes}" if saved.changes else ""
+        return "\n".join([*lines, account])
+
     def as_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         counters = self.checkpoint.counters
@@ -74,11 +89,11 @@ class Report:
             "details": self.details and dict(self.details),
             "misfits": [
                 {
-                    "column": misfits.column,
-                    "count": misfits.count,
-                    "first": [{"id": one.id, "value": one.value} for one in misfits.first],
+                    "column": one.column,
+                    "count": one.count,
+                    "first": [{"id": row.id, "value": row.value} for row in one.first],
                 }
-                for misfits in self.checkpoint.misfits
+                for one in self.checkpoint.misfits
             ],
             "digest": str(self.checkpoint.digest),
             "digests": self.checkpoint.digest.as_json(),
