@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import click
 
@@ -37,7 +38,11 @@ COMMANDS = {
 
 def all_commands() -> dict[str, click.Command]:
     """Return every command by its name."""
-    return {name: getattr(import_module(f"{__name__}.{module}"), name) for name, (module, _) in COMMANDS.items()}
+    return {name: _imported(name) for name in COMMANDS}
+
+
+def _imported(name: str) -> click.Command:
+    return cast("click.Command", getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name))
 
 
 class Commands(click.Group):
@@ -49,10 +54,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's
         """Import the command of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name][0]}"), cmd_name)
-        return command
+        return _imported(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -105,12 +107,10 @@ def run(arguments: list[str]) -> int:
 def _check(arguments: list[str]) -> None:
     """Refuse what cannot be the name of a file, nor be sent: no shell lets it through."""
     for argument in arguments:
-        try:
-            fit = b"\0" not in os.fsencode(argument)
-        except UnicodeEncodeError:
-            fit = False
-        if not fit:
-            raise click.UsageError(f"{argument!r} has a character that no file and no shop can be told")
+        with suppress(UnicodeEncodeError):
+            if b"\0" not in os.fsencode(argument):
+                continue
+        raise click.UsageError(f"{argument!r} has a character that no file and no shop can be told")
 
 
 @click.group(

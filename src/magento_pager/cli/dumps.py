@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,9 +11,8 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import NoReaderError, StoppedError, raise_refusal, say, stoppable, warnings_said
-from magento_pager.cli.options import Asking, Times, WholeNumber, Widths, duration, option, options
+from magento_pager.cli.options import Asking, ShopOptions, Times, WholeNumber, Widths, duration, option, options
 from magento_pager.cli.progress import progress
-from magento_pager.cli.shops import ShopOptions
 from magento_pager.errors import words_of
 from magento_pager.export.formats import FORMATS, Format
 from magento_pager.lists import LISTS
@@ -22,17 +22,13 @@ if TYPE_CHECKING:
     from magento_pager.export.report import Report
     from magento_pager.lists import ListName
 
-QUARANTINED = 3
-SECRET = {"key", "basic_auth", "headers"}  # options that are never repeated
+SECRET = {"key", "basic_auth", "header"}  # options that are never repeated
 
 
 def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
-    """A number of calls, or auto."""
-    if value == "auto":
-        return value
-    if not re.fullmatch("[1-9][0-9]{0,8}", value):
+    if not re.fullmatch("auto|[1-9][0-9]{0,8}", value):
         raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 on")
-    return int(value)
+    return value if value == "auto" else int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +36,9 @@ class Load:
     """How much is asked of the shop at once."""
 
     parallel: int | Literal["auto"] = option(
-        "--parallel N|auto",
-        "Calls under way at once; auto finds out how many bring the most rows.",
-        "1",
-        callback=_parallel,
+        "Calls under way at once; auto finds out how many bring the most rows.", "N|auto", "1", callback=_parallel
     )
-    nice: float = option("--nice R", "After each call, leave the shop alone for R times as long as it took.", 0.0)
+    nice: float = option("After each call, leave the shop alone for R times as long as it took.", "R", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +46,29 @@ class Out:
     """What rows hold, and where they go."""
 
     path: str | None = option(
-        "--out FILE",
         "Where the rows go: a file, a folder of Parquet, a database.  [default: standard output]",
+        "FILE",
         type=click.Path(),
+        name="--out",
     )
     format: Format | None = option(
-        "--format",
         "How rows are written.  [default: what FILE ends with, .csv, .parquet, .sqlite or .db; else ndjson]",
         choices=FORMATS,
     )
-    gzip: bool = option("--gzip", "Pack text by gzip, as where FILE ends with .gz.")
-    columns: str | None = option(
-        "--columns NAME,NAME", "The columns to write, in this order.  [default: all that are declared]"
-    )
-    typed: bool = option(
-        "--typed", "Numbers and moments instead of the server's text, as Parquet and SQLite have always."
-    )
-    password_hash: bool = option("--password-hash", "Keep this column of customers, which else is dropped.")
-    resume: bool = option("--resume", "Go on where the last dump to FILE was stopped; begin where there was none.")
-    overwrite: bool = option(
-        "--overwrite", "Replace FILE, and an unfinished dump of it. With --resume only a finished one."
-    )
+    gzip: bool = option("Pack text by gzip, as where FILE ends with .gz.")
+    columns: str | None = option("The columns to write, in this order.  [default: all that are declared]", "NAME,NAME")
+    typed: bool = option("Numbers and moments instead of the server's text, as Parquet and SQLite have always.")
+    password_hash: bool = option("Keep this column of customers, which else is dropped.")
+    resume: bool = option("Go on where the last dump to FILE was stopped; begin where there was none.")
+    overwrite: bool = option("Replace FILE, and an unfinished dump of it. With --resume only a finished one.")
     lookback: int | None = option(
-        "--lookback N",
-        "With --resume: read the last N ids once more, for rows that were committed late.",
-        type=WholeNumber(1),
+        "With --resume: read the last N ids once more, for rows that were committed late.", "N", type=WholeNumber(1)
     )
     repair: str | None = option(
-        "--repair",
-        "Read rows that no XML can hold, without the characters that XML forbids.",
-        choices=["control-characters"],
+        "Read rows that no XML can hold, without the characters that XML forbids.", choices=["control-characters"]
     )
-    details: bool = option("--details", "Rows in full: the items of orders, addresses, payment, history, and so on.")
-    report: str | None = option("--report FILE", "Where a JSON report goes.", type=click.Path(dir_okay=False))
+    details: bool = option("Rows in full: the items of orders, addresses, payment, history, and so on.")
+    report: str | None = option("Where a JSON report goes.", "FILE", type=click.Path(dir_okay=False))
 
 
 @click.command()
@@ -121,11 +104,9 @@ def dump(
     except BaseException as error:
         _tell(error, task)
         raise
-    if report.already:
-        say(f"{report.path} is complete already; nothing to do (--overwrite dumps anew)")
     say(str(report))
     if report.left_out:
-        click.get_current_context().exit(QUARANTINED)
+        click.get_current_context().exit(3)
 
 
 def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out: Out) -> Task:
@@ -183,22 +164,19 @@ def _way_on(report: Report, task: Task) -> str:
 
 def _resuming_command(task: Task) -> str:
     """The command line again, with --resume where it is needed, and without what nobody may read."""
-    import shlex
-
     from magento_pager.export.increments import iso
 
     context = click.get_current_context()
     by_itself = context.params.get("state") is not None
-    given_now = context.params
-    if not by_itself:  # whoever goes on must ask for the same, whatever time it is then
-        given_now = given_now | {"since": iso(task.since) if task.since else None, "path": task.path}
+    # Else whoever goes on must ask for the same, whatever time it is then.
+    now = {} if by_itself else {"since": iso(task.since) if task.since else None, "path": task.path}
     words = ["magento-pager", str(context.info_name)]
     for parameter in context.command.params:
         name = str(parameter.name)
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if not given or (name in {"overwrite", "resume"} and not by_itself):
             continue
-        value = given_now[name]
+        value = (context.params | now)[name]
         for one in value if parameter.multiple else [value]:
             secret = name in SECRET or (name in {"url", "proxy"} and "@" in str(one))
             words += [] if isinstance(parameter, click.Argument) else [parameter.opts[0]]

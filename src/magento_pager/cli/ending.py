@@ -76,13 +76,7 @@ def as_usage_error() -> Generator[None]:
 
 
 def raise_refusal(error: BaseException, line: str, *, mistake: bool = True) -> None:
-    """Raise what click prints as that line, if the error is one to be expected; see `as_usage_error`.
-
-    Args:
-        error: what was raised.
-        line: what is said of it.
-        mistake: False where it can be no mistake of the caller any more.
-    """
+    """Raise what click prints as that line, unless the error is a bug; with `mistake` it may be the caller's."""
     if mistake and isinstance(error, ValueError | TypeError | FileExistsError | CheckpointMismatchError):
         raise click.UsageError(line, click.get_current_context()) from None
     if isinstance(error, PagerError | OSError):

@@ -1,11 +1,16 @@
-"""Options that commands share, in groups: each reaches a command as one frozen value. And what may stand behind one."""
+"""Options, in groups that commands share: each group is one frozen value, which knows what its options lead to.
+
+And what may stand behind an option: numbers in plain digits, files that have an end, and times.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
-from contextlib import suppress
+import sys
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
@@ -14,19 +19,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from magento_pager.cli.ending import say
+from magento_pager.walk.conditions import Condition
 from magento_pager.walk.names import STRATEGIES, StrategyName
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from magento_pager.fake.declarations import Flavour
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager
-    from magento_pager.walk.conditions import Condition
+    from magento_pager.shop.transport import HttpOptions
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.windows import Goal
 
+VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_API_KEY"}
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -47,6 +57,9 @@ class WholeNumber(click.IntRange):
         if number > self._largest:
             self.fail(f"{value!r} is too large; the largest {self._noun} is {self._largest}", param, ctx)
         return number
+
+
+ID = WholeNumber(noun="id")
 
 
 class Number(click.FloatRange):
@@ -85,40 +98,42 @@ def plain_number(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?", text))
 
 
-def option(spec: str, text: str, default: Any = None, *, choices: Sequence[str] = (), **how: Any) -> Any:
-    """Return a field of a group, which is an option of the command line; see `options`.
+def option(
+    text: str, metavar: str = "", default: Any = None, *, name: str = "", choices: Sequence[str] = (), **how: Any
+) -> Any:
+    """Return an option for `options`, or for a field of a group, by whose name it is called.
 
     Args:
-        spec: its name, and what stands for its value, such as "--window N"; where no value follows it is a flag.
         text: what its help says.
-        default: of the value; it is shown, but for 0 and "".
+        metavar: what stands for its value; without that and `choices` it is a flag.
+        default: shown, but for 0 and "".
+        name: what it is called instead.
         choices: the values there are.
         how: more arguments of `click.option`.
     """
-    name, _, metavar = spec.partition(" ")
+    shown = {"name": name, "help": text, "show_default": bool(default), "show_envvar": True}
+    if not (metavar or choices):
+        return field(metadata={"is_flag": True, **shown, **how})
     kinds = {int: WholeNumber(), float: Number(0)}
     kind = click.Choice(choices) if choices else kinds.get(type(default))
-    shown = {"metavar": metavar or None, "help": text, "show_default": bool(default)}
-    if not (metavar or choices):
-        return field(metadata={"name": name, "is_flag": True, **shown, **how})
-    return field(metadata={"name": name, "type": kind, "default": default, **shown, **how})
+    return field(metadata={"metavar": metavar or None, "type": kind, "default": default, **shown, **how})
 
 
-def options(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of some groups, in this order; its function takes each group as one value."""
+def options(**given: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options, in this order: each as an argument of its name, or a group of them as one value."""
+    groups = {name: one for name, one in given.items() if isinstance(one, type)}
 
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def called(**given: Any) -> None:
-            values = {
-                name: group(**{one.name: given.pop(one.name) for one in fields(group)})
-                for name, group in groups.items()
-            }
-            command(**given, **values)
+        def called(**values: Any) -> None:
+            for name, group in groups.items():
+                values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
+            command(**values)
 
-        for one in reversed([one for group in groups.values() for one in fields(group)]):
-            how = dict(one.metadata)
-            called = click.option(how.pop("name"), one.name, **how)(called)
+        for name, one in reversed(given.items()):
+            for each in reversed(fields(one)) if name in groups else [one]:
+                own, how = each.name or name, dict(each.metadata)
+                called = click.option(how.pop("name") or f"--{own.replace('_', '-')}", own, **how)(called)
         return called
 
     return with_options
@@ -136,8 +151,9 @@ def duration(text: str) -> timedelta | None:
 
 def _since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | timedelta | None:
     """A time, or how long ago it is."""
-    if value is None or (ago := duration(value)) is not None:
-        return None if value is None else ago
+    ago = duration(value or "")
+    if value is None or ago is not None:
+        return ago
     try:
         moment = datetime.fromisoformat(value)
         moment.astimezone(UTC)
@@ -162,17 +178,13 @@ class Widths:
     """How wide windows are."""
 
     window: int | None = option(
-        "--window N",
-        "Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]",
-        type=WholeNumber(1),
+        "Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]", "N", type=WholeNumber(1)
     )
     rows_per_call: int | None = option(
-        "--rows-per-call N", "Without --window: aim at so many rows a call.  [default: 2000]", type=WholeNumber(1)
+        "Without --window: aim at so many rows a call.  [default: 2000]", "N", type=WholeNumber(1)
     )
     seconds_per_call: float | None = option(
-        "--seconds-per-call SECONDS",
-        "Without --window: aim at calls that take no longer.  [default: 1]",
-        type=Number(0, min_open=True),
+        "Without --window: aim at calls that take no longer.  [default: 1]", "SECONDS", type=Number(0, min_open=True)
     )
 
     def goal(self) -> Goal:
@@ -180,9 +192,8 @@ class Widths:
         from magento_pager.walk.windows import Goal
 
         if self.window and (self.rows_per_call or self.seconds_per_call):
-            raise ValueError(
-                "--window fixes the width, and --rows-per-call and --seconds-per-call adapt it: give one kind"
-            )
+            words = "--window fixes the width, and --rows-per-call and --seconds-per-call adapt it: give one kind"
+            raise ValueError(words)
         usual = Goal()
         return Goal(self.rows_per_call or usual.rows, self.seconds_per_call or usual.seconds)
 
@@ -191,14 +202,12 @@ class Widths:
 class Asking:
     """Which rows are wanted, and by which strategy."""
 
-    strategy: StrategyName = option("--strategy", "How a window is put to the server.", "auto", choices=STRATEGIES)
-    first: int = option("--first ID", "The first id, inclusive.", 0, type=WholeNumber(noun="id"), show_default=True)
-    last: int | None = option(
-        "--last ID", "The last id, inclusive.  [default: the last there can be]", type=WholeNumber(noun="id")
-    )
+    strategy: StrategyName = option("How a window is put to the server.", default="auto", choices=STRATEGIES)
+    first: int = option("The first id, inclusive.", "ID", 0, type=ID, show_default=True)
+    last: int | None = option("The last id, inclusive.  [default: the last there can be]", "ID", type=ID)
     where: tuple[str, ...] = option(
-        "--where FIELD:OP:VALUE",
         "A further condition, such as status:eq:complete; may be repeated, and all must hold.",
+        "FIELD:OP:VALUE",
         multiple=True,
     )
 
@@ -210,23 +219,13 @@ class Asking:
     @property
     def conditions(self) -> list[Condition]:
         """The conditions of `--where`; a ValueError where a text is none."""
-        from magento_pager.walk.conditions import Condition
-
         return list(map(Condition.parse, self.where))
 
     def of(self, pager: Pager, entity: ListName, widths: Widths) -> Callable[..., Paginator]:
         """Return `pager.list`, but for the options that only a dump has."""
         first, last = self.span
-        return partial(
-            pager.list,
-            entity,
-            window=widths.window,
-            goal=widths.goal(),
-            strategy=self.strategy,
-            first=first,
-            last=last,
-            where=self.conditions,
-        )
+        asked = partial(pager.list, entity, strategy=self.strategy, first=first, last=last, where=self.conditions)
+        return partial(asked, window=widths.window, goal=widths.goal())
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,19 +233,136 @@ class Times:
     """Which rows are wanted by time, and what is remembered of it from run to run."""
 
     since: datetime | timedelta | None = option(
-        "--since TIME",
         "Only rows changed since: 2024-05-01T10:00:00Z, or how long ago by the shop's clock, 2h or 3d. Rows that "
         "were deleted are invisible to it; verify finds them.",
+        "TIME",
         callback=_since,
     )
     state: str | None = option(
-        "--state FILE",
         "Only rows changed since the last run, which FILE remembers; all rows the first time. A run that was stopped "
         "is resumed. In --out, {time} stands for the time at which the run began.",
+        "FILE",
         type=InputFile(exists=False),
     )
     late: str | None = option(
-        "--late TIME",
         "With --state: how much before the last run to read once more, for what was committed late.  [default: 10m]",
+        "TIME",
         callback=_late,
     )
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # it holds the key
+class ShopOptions:
+    """Which shop, and how it is reached."""
+
+    url: str | None = option(
+        "The shop's base address, its SOAP endpoint, or the address of its WSDL.", "URL", envvar=VARIABLES["url"]
+    )
+    user: str | None = option("The API user.", "NAME", envvar=VARIABLES["user"])
+    key: str | None = option(
+        "The API key. Others on this machine can read it on a command line: prefer the environment or --key-file; a "
+        "terminal is asked for it.",
+        "KEY",
+        envvar=VARIABLES["key"],
+    )
+    key_file: str | None = option("A file whose first line is the API key.", "FILE", type=InputFile())
+    demo: bool = option("Use an embedded shop of 2,000 orders instead.")
+    profile: str | None = option("The embedded shop's version.  [default: 20.0.20]", "VERSION")
+    flavour: Flavour | None = option("The embedded shop's flavour.  [default: rpc]", choices=["rpc", "wsi"])
+    timeout: float = option("What one call may take in all.", "SECONDS", 120.0)
+    wait: float = option(
+        "Keep trying so long to reach the shop and log in; for runs that nobody watches.",
+        "SECONDS",
+        0.0,
+        show_default=True,
+    )
+    header: tuple[str, ...] = option(
+        "Sent to the shop with every request; may be repeated.", "NAME:VALUE", multiple=True
+    )
+    basic_auth: str | None = option("For the web server's own protection.", "USER:PASSWORD")
+    ca_bundle: str | None = option("The certificates to trust.", "FILE", type=InputFile(dir_okay=True))
+    proxy: str | None = option("An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]", "URL")
+    legacy_tls: bool = option("Also accept TLS 1.0 and the ciphers of its time.")
+    insecure_http: bool = option("Send the key over plain http to another machine.")
+    allow_host: tuple[str, ...] = option(
+        "Another host, or another port, that the WSDL may send calls to, with the key, and that its documents may "
+        "come from; may be repeated.",
+        "HOST[:PORT]",
+        multiple=True,
+    )
+
+    @property
+    def alias(self) -> str:
+        """What checkpoints call the embedded shop, which is at another port each time; empty for a real one."""
+        return f"the demo {self.profile or ''} {self.flavour or ''}".strip() if self.demo else ""
+
+    @contextmanager
+    def connected(self) -> Iterator[Pager]:
+        """The pager of the shop, logged in."""
+        from magento_pager.pager import Pager
+        from magento_pager.shop.connection import Connection
+
+        with self.opened() as where, Pager(Connection(*where)) as pager:
+            pager.connection.alias = self.alias
+            pager.connection.login()
+            yield pager
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
+        """Where the shop is, or an embedded one until the block ends, and how it is reached."""
+        from magento_pager.shop.transport import HttpOptions
+
+        with ExitStack() as stack:
+            url, user, key = self.url or "", self.user or "", self.key or ""
+            shown = click.get_current_context().get_parameter_source("key") is ParameterSource.COMMANDLINE
+            if self.key_file and shown:
+                raise ValueError("give --key or --key-file, not both")
+            if self.key_file:
+                key = _key_in(Path(self.key_file))
+            if self.demo:
+                from magento_pager.fake import Shop
+
+                shop = stack.enter_context(Shop(profile=self.profile or "20.0.20", flavour=self.flavour or "rpc"))
+                url, user, key = shop.url, shop.user, shop.key
+            elif self.profile or self.flavour:
+                raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
+            if url and user and not key and sys.stdin is not None and sys.stdin.isatty():
+                key = click.prompt("API key", hide_input=True, err=True)
+            for name, value in {"url": url, "user": user, "key": key}.items():
+                if not value:
+                    raise ValueError(f"which shop? Give --{name} or {VARIABLES[name]}, or try --demo")
+            if shown:
+                say(
+                    "warning: others on this machine can read --key on the command line; prefer MAGENTO_API_KEY or "
+                    "--key-file"
+                )
+            pairs = [_pair(one, "--header is NAME:VALUE") for one in self.header]
+            reached = HttpOptions(
+                timeout=self.timeout,
+                patience=self.wait,
+                headers={name.strip(): value.strip() for name, value in pairs},
+                basic_auth=_pair(self.basic_auth, "--basic-auth is USER:PASSWORD") if self.basic_auth else None,
+                ca_bundle=self.ca_bundle,
+                proxy=self.proxy,
+                legacy_tls=self.legacy_tls,
+                insecure_http=self.insecure_http,
+                allow_hosts=frozenset(self.allow_host),
+            )
+            yield url, user, key, reached
+
+
+def _key_in(path: Path) -> str:
+    """The key in the first line of a file."""
+    from magento_pager.shop.keys import first_line
+
+    key, mode = first_line(path), path.stat().st_mode
+    if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        say(f"warning: others on this machine can read {path}; chmod 600 {shlex.quote(str(path))}")
+    return key
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    left, colon, right = text.partition(":")
+    if not (left and colon):
+        raise ValueError(form)  # what was given instead may be a secret
+    return left, right

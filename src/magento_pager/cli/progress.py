@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from magento_pager.cli.ending import say
+from magento_pager.errors import PagerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,13 +32,10 @@ class Standing:
     """How far a dump is.
 
     Attributes:
-        entity: the list.
-        rows: in the output, of all runs.
-        calls: that were made for them.
-        retries: calls that were made again.
-        window: of the last page, inclusive; empty before the first.
+        rows: in the output, of all runs; so are calls and retries.
+        window: the ids of the last page; empty before the first.
         rate: rows a second, in this run.
-        covered: of the ids up to the highest that is known of, the share that is behind; None where that is unknown.
+        covered: the fraction that is behind, of the ids up to the highest known one; None where that is unknown.
         of: rows there are, about; None where that is unknown.
 
     >>> print(Standing("orders", 12_000, 31, 2, "18000-19999", 412.3, 0.12, 98_213))
@@ -83,8 +81,6 @@ class Standing:
 @contextmanager
 def progress(entity: str, paginator: Paginator) -> Generator[Callable[[Progress], None]]:
     """Show how far a dump of the paginator's list is, whenever the function that is given is called."""
-    from magento_pager.errors import PagerError
-
     began, estimated = time.monotonic(), False
     survey: Survey | None = None
 
@@ -95,17 +91,13 @@ def progress(entity: str, paginator: Paginator) -> Generator[Callable[[Progress]
             estimated = True
             with suppress(PagerError):  # what ails the shop shows where rows are asked for
                 survey = paginator.survey(ESTIMATING)
-        first, highest = paginator.first, survey.highest if survey else -1
-        return Standing(
-            entity,
-            page.rows,
-            page.calls,
-            page.retries,
-            str(page.window),
-            page.fresh / seconds if seconds else 0.0,
-            min(1.0, (page.next_id - first) / (highest - first + 1)) if highest >= first else None,
-            survey.rows.about if survey else None,
-        )
+        rate = page.fresh / seconds if seconds else 0.0
+        found = Standing(entity, page.rows, page.calls, page.retries, str(page.window), rate)
+        if survey is None:
+            return found
+        first, ids = paginator.first, survey.highest - paginator.first + 1
+        covered = min(1.0, (page.next_id - first) / ids) if ids > 0 else None
+        return replace(found, covered=covered, of=survey.rows.about)
 
     with _live(entity) if sys.stderr.isatty() else nullcontext(_plain()) as show:
         yield lambda page: show(standing(page))

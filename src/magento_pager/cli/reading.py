@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
@@ -11,8 +12,7 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import as_usage_error, say, stoppable
-from magento_pager.cli.options import Asking, InputFile, WholeNumber, Widths, options, plain_number
-from magento_pager.cli.shops import ShopOptions
+from magento_pager.cli.options import Asking, InputFile, ShopOptions, WholeNumber, Widths, option, options, plain_number
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
@@ -21,20 +21,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
-@options(shop=ShopOptions, widths=Widths, asking=Asking)
-@click.option("--offline", is_flag=True, help="Print the queries of a --strategy, and call no shop.")
-@click.option(
-    "--queries",
-    "count",
-    type=WholeNumber(1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="With --offline: how many of them.",
+@options(
+    shop=ShopOptions,
+    widths=Widths,
+    asking=Asking,
+    offline=option("Print the queries of a --strategy, and call no shop."),
+    count=option("With --offline: how many of them.", "N", 10, type=WholeNumber(1), name="--queries"),
+    as_json=option("Print JSON instead of text.", name="--json"),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def plan(
-    shop: ShopOptions, widths: Widths, asking: Asking, *, entity: ListName, offline: bool, count: int, as_json: bool
+    *, entity: ListName, shop: ShopOptions, widths: Widths, asking: Asking, offline: bool, count: int, as_json: bool
 ) -> None:
     """Say how many rows a list has, about, and what a dump of it would cost.
 
@@ -46,9 +42,8 @@ def plan(
 
         with as_usage_error():
             if asking.strategy == "auto":
-                raise ValueError(
-                    "which strategy holds is found out by asking the shop: offline, name one by --strategy"
-                )
+                words = "which strategy holds is found out by asking the shop: offline, name one by --strategy"
+                raise ValueError(words)
             # Nothing is asked of a shop: queries depend on the strategy alone.
             paginator = asking.of(Pager(None), entity, widths)()  # type: ignore[arg-type]
             queries = list(map(str, islice(paginator.queries(), count)))
@@ -72,26 +67,23 @@ def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float 
 @click.command()
 @click.argument("path", metavar="FILE", type=InputFile(dir_okay=True))
 @click.argument("entity", type=click.Choice(list(LISTS)), required=False)
-@options(shop=ShopOptions, asking=Asking)
-@click.option("--sample", callback=_fraction, metavar="SHARE", help="Compare only so much of it, such as 2%.")
-@click.option(
-    "--seed",
-    type=WholeNumber(),
-    metavar="N",
-    help="With --sample: draw the same windows as another run did.  [default: others each time]",
-)
-@click.option(
-    "--report",
-    type=InputFile(),
-    metavar="FILE",
-    help="The report of the dump: says how rows were asked for, which, and since when.",
+@options(
+    shop=ShopOptions,
+    asking=Asking,
+    sample=option("Compare only so much of it, such as 2%.", "SHARE", callback=_fraction),
+    seed=option(
+        "With --sample: draw the same windows as another run did.  [default: others each time]", "N", type=WholeNumber()
+    ),
+    report=option(
+        "The report of the dump: says how rows were asked for, which, and since when.", "FILE", type=InputFile()
+    ),
 )
 def verify(
-    shop: ShopOptions,
-    asking: Asking,
     *,
     path: str,
     entity: ListName | None,
+    shop: ShopOptions,
+    asking: Asking,
     sample: float | None,
     seed: int | None,
     report: str | None,
@@ -104,32 +96,21 @@ def verify(
     from magento_pager.export.verification import Origin, verify
 
     given = click.get_current_context().get_parameter_source("first") is ParameterSource.COMMANDLINE
+    first = asking.first if given else None
     with stoppable(), as_usage_error():
         file = stored(path, entity)
         origin, where = Origin.of(report, file.path), asking.conditions
         with shop.connected() as pager:
-            compared = verify(
-                pager,
-                file,
-                report=origin,
-                sample=sample,
-                seed=seed,
-                strategy=asking.strategy,
-                where=where or None,
-                first=asking.first if given else None,
-                last=asking.last,
-                found=click.echo,
-            )
-        for line in compared.lines:
-            say(line)
+            compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed, found=click.echo)
+            compared = compare(strategy=asking.strategy, where=where or None, first=first, last=asking.last)
+        say(str(compared))
     if not compared.ok:
         click.get_current_context().exit(1)
 
 
 @click.command()
-@options(shop=ShopOptions)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def doctor(shop: ShopOptions, *, as_json: bool) -> None:
+@options(shop=ShopOptions, as_json=option("Print JSON instead of text.", name="--json"))
+def doctor(*, shop: ShopOptions, as_json: bool) -> None:
     """Say whether this shop can be paged, by which strategies, and what to do where not.
 
     Exit status 1 if a list that the shop has cannot be paged.
@@ -146,16 +127,16 @@ def doctor(shop: ShopOptions, *, as_json: bool) -> None:
 @click.command()
 @click.argument("first", type=WholeNumber(noun="id", largest=inf))
 @click.argument("last", type=WholeNumber(noun="id", largest=inf))
-@click.option(
-    "--field",
-    default="entity_id",
-    show_default=True,
-    metavar="NAME",
-    help="The field it is for. Any but the integer keys of the six lists may hold text: the pattern is strict.",
+@options(
+    field=option(
+        "The field it is for. Any but the integer keys of the six lists may hold text: the pattern is strict.",
+        "NAME",
+        "entity_id",
+    ),
+    strict=option("Use [0-9] instead of . and [^...], as for a field of text."),
+    explained=option("Print the tree of digits and how it becomes the pattern.", name="--explain"),
 )
-@click.option("--strict", is_flag=True, help="Use [0-9] instead of . and [^...], as for a field of text.")
-@click.option("--explain", "explained", is_flag=True, help="Print the tree of digits and how it becomes the pattern.")
-def regexp(first: int, last: int, *, field: str, strict: bool, explained: bool) -> None:
+def regexp(*, first: int, last: int, field: str, strict: bool, explained: bool) -> None:
     """Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."""
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.regexps import explain, range_regexp

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from magento_pager.errors import option
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -54,7 +56,10 @@ class Report:
 
     def __str__(self) -> str:
         saved, asked, counters = self.checkpoint, self.checkpoint.fingerprint, self.checkpoint.counters
-        lines = [f"left out: id {one.id} of {asked.entity}: {' '.join(one.reason.split())}" for one in self.left_out]
+        lines = []
+        if self.already:
+            lines.append(f"{self.path} is complete already; nothing to do ({option('overwrite')} dumps anew)")
+        lines += [f"left out: id {one.id} of {asked.entity}: {' '.join(one.reason.split())}" for one in self.left_out]
         if saved.repaired:
             ids = ", ".join(map(str, saved.repaired))
             lines.append(f"repaired, characters that XML forbids taken out: ids {ids}")
