@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from magento_pager.errors import option, words_of
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another
@@ -22,7 +22,6 @@ from magento_pager.export.files import replace_file
 from magento_pager.export.formats import format_of
 from magento_pager.export.increments import LATE, TIME, Newest, Run, clock_said, held, iso, named, next_start
 from magento_pager.export.layout import Layout
-from magento_pager.export.outputs import Output
 from magento_pager.export.report import Report
 from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from magento_pager.export.formats import Format
     from magento_pager.export.increments import State
+    from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Page
     from magento_pager.walk.paginator import Paginator
@@ -128,7 +128,7 @@ def dump(
         last=paginator.last,
         where=tuple(f"{one.field}:{one.operator}:{one.value}" for one in paginator.asked),
         since=paginator.since,
-        details=_in_full(paginator) is not None,
+        details=_way_of(paginator) is not None,
         password_hash=without_secrets not in paginator.stages,
         url=getattr(paginator.source, "url", ""),
         format=format,
@@ -247,6 +247,7 @@ class Dump:
         *,
         id_field: str,
         identity_field: str | None = None,
+        layout: Layout | None = None,
         received: Callable[[], int] = lambda: 0,
         details: Callable[[], Mapping[str, str | None] | None] = lambda: None,
     ) -> None:
@@ -257,6 +258,7 @@ class Dump:
             output: takes the rows, and makes them safe.
             id_field: what rows call the key.
             identity_field: another field that no two rows share, where rows may carry no id.
+            layout: the columns and values that are asked for, where the output does not see to that itself.
             received: says how many bytes came from the server so far.
             details: says by which way records in full come.
         """
@@ -265,6 +267,7 @@ class Dump:
         self._output = output
         self._id_field = id_field
         self._identity_field = identity_field
+        self._layout = layout
         self._received = received
         self._details = details
         self._began = time.monotonic() - start.counters.seconds
@@ -281,10 +284,12 @@ class Dump:
             OSError: the output did not take it; the checkpoint is the one before it.
         """
         self.torn = True
+        misfits: list[Misfit] = []
         rows = page.rows if known is None else [row for row in page.rows if self.known_by(row) not in known]
-        misfits = self._output.write(rows) or ()
-        late = None if known is None else rows
-        found = self.checkpoint.after(page, self._id_field, self._output.position, late)
+        shaped = list(self._layout.values(rows, misfits)) if self._layout else rows
+        misfits = [*(self._output.write(shaped) or ()), *misfits]
+        position = getattr(self._output, "position", 0)  # a user's own output may have none
+        found = self.checkpoint.after(page, self._id_field, position, None if known is None else rows)
         received = self._bytes_before + self._received()
         counters = replace(found.counters, bytes=received, seconds=round(time.monotonic() - self._began, 3))
         found = replace(found.with_misfits(misfits), counters=counters, details=self._details())
@@ -327,7 +332,7 @@ class Task:
         self._newest: Newest | None = None
         self._output: Output | None = None
         self._dumping: Dump | None = None
-        self._details: InFull | None = None
+        self._way_now: Callable[[], Mapping[str, str | None]] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -383,12 +388,13 @@ class Task:
         if output.finished:
             return self._found_finished(output, shop)
         paginator = self._asking(paginator)
-        self._details = _in_full(paginator)
+        self._way_now = _way_of(paginator)
         clock = _clock(paginator)
         began = clock.isoformat() if clock else ""
         dumping = self._dumping = Dump(
             output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
-            _Shaped(output, self._layout) if self._job.own else output,
+            output,
+            layout=self._layout if self._job.own else None,
             id_field=paginator.id_field,
             identity_field=paginator.identity_field,
             received=lambda: getattr(source, "bytes_received", 0),
@@ -538,7 +544,7 @@ class Task:
 
     def _way(self) -> Mapping[str, str | None] | None:
         """The way by which records in full come in this run, or came in the last one."""
-        return self._details.as_json() if self._details else self._checkpoint.details
+        return self._way_now() if self._way_now else self._checkpoint.details
 
     def _write(self, report: Report) -> None:
         """Put the report where it is wanted; a file has the whole of it or is as it was."""
@@ -550,40 +556,10 @@ class Task:
                 replace_file(path, text.encode())
 
 
-class _Shaped(Output):
-    """An output of the user's own, which is given the columns and values that are asked for."""
-
-    def __init__(self, output: Output, layout: Layout) -> None:
-        self._output = output
-        self._layout = layout
-
-    @property
-    def position(self) -> int:  # type: ignore[override]  # only read
-        """The output's own."""
-        return getattr(self._output, "position", 0)
-
-    def write(self, rows: Sequence[Row]) -> list[Misfit]:
-        """Take the rows of one page."""
-        misfits: list[Misfit] = []
-        shaped = list(self._layout.values(rows, misfits))
-        return [*(self._output.write(shaped) or ()), *misfits]
-
-    def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written."""
-        self._output.keep(checkpoint)
-
-
-@runtime_checkable
-class InFull(Protocol):
-    """The stage of a paginator that puts records in full into rows."""
-
-    def as_json(self) -> dict[str, str | None]:
-        """The way by which they come, and why it is no faster one."""
-
-
-def _in_full(paginator: Paginator) -> InFull | None:
-    stages = cast("tuple[object, ...]", paginator.stages)
-    return next((stage for stage in stages if isinstance(stage, InFull)), None)
+def _way_of(paginator: Paginator) -> Callable[[], dict[str, str | None]] | None:
+    """What says by which way records in full come, and why it is no faster one; None where rows are none."""
+    stages = cast("tuple[Any, ...]", paginator.stages)
+    return next((stage.as_json for stage in stages if hasattr(stage, "as_json")), None)
 
 
 def _spec_of(paginator: Paginator) -> ListSpec:

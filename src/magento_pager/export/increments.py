@@ -1,9 +1,7 @@
 """Increments: what a nightly run must remember, so that the next one asks for all that changed since, and hardly more.
 
-What lives here: the state file, its lock, and the times in it. It does not know lists, outputs or servers: it is told
-what is asked for, and what time it is by the server's own clock.
-
-A state file holds for each list of a shop:
+What lives here: the state file, its lock, and the times in it. It does not know lists, outputs or servers: it is given
+what is asked for, and the time by the server's own clock. A state file holds for each list of a shop:
 
     last    begun   that is                     the next run asks for
     -----   -----   -------------------------   -------------------------------------------------------
@@ -11,17 +9,15 @@ A state file holds for each list of a shop:
     there   none    between two runs            what changed since `last`, and a little before
     there   there   a later run on its way      the same as the one before, and resumes where that stopped
 
-`last` is a time at which the last complete run had *not yet begun*: what was changed while it went on may lie behind
-where it was. The little before is for transactions that were on their way then. A run that is begun again keeps its
-first beginning. `last` moves only once the output is safe: who is killed between the two reads the same changes again,
-and loses none.
+`last` is a time at which the last complete run had *not yet begun*: what changed while it went on may lie behind where
+it was. The little before is for transactions that were on their way then. A run that is begun again keeps its first
+beginning. `last` moves only once the output is safe: who is killed between the two reads the same changes again.
 
-Which time that is, no clock can be trusted to say: changes are dated by the clock of PHP or of the database, which may
-be behind that of the `Date` header, and either may be wrong for one run and right in the next. So it is the time of the
-newest change that was received, less the time from the beginning to its receipt (`Newest`): by the clock that dates
-changes, the run began then or later. Where rows do not say when they were changed, it is the earlier of the server's
-clock and ours, less two days. Where nothing was received, it stays as it was. An earlier time costs rows that come
-twice; a later one could cost a change.
+No clock can be trusted to say that time: changes are dated by the clock of PHP or of the database, which may be behind
+that of the `Date` header, and either may be wrong for one run. So it is the time of the newest change that was
+received, less the time from the beginning to its receipt (`Newest`): by the clock that dates changes, the run began
+then or later. Where rows do not say when they were changed, it is the earlier of the server's clock and ours, less two
+days; where nothing was received, it stays. An earlier time costs rows that come twice; a later one could cost a change.
 
 A run holds a lock on FILE.lock, which stays. The system lifts it when the process ends, however it ends.
 """
@@ -53,8 +49,6 @@ TIME = "{time}"
 """What in the name of an output stands for the time at which its run began."""
 LATE = timedelta(minutes=10)
 """How much before the last run is read once more: what was begun then may have been committed after it."""
-
-
 A_DAY = timedelta(days=1)
 MARGIN = timedelta(days=2)
 """How much earlier than clocks say a run may have begun, by the clock that dates changes, where no row says more."""
@@ -95,22 +89,25 @@ class _Entry:
     begun: Run | None = None
     sure: bool = False
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which list of which shop it is."""
+        return self.asked.shop, self.asked.entity
+
 
 class State:
-    """A state file, held by us alone.
+    """A state file; use `held` to have it for us alone.
 
     Attributes:
         path: the file.
         went_back: True where the server's clock is back behind the last run, so that all rows that say when they were
             changed are read again.
+
+    Raises:
+        ValueError: it is no state file, or one that a newer version wrote.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read it, if it is there; use `held` to have it for us alone.
-
-        Raises:
-            ValueError: it is no state file, or one that a newer version wrote.
-        """
         self.path = path
         self.went_back = False
         self._entries = _read(path)
@@ -146,22 +143,19 @@ class State:
             CheckpointMismatchError: what is remembered of this list is of something else.
         """
         asked = replace(asked, since="")
-        entry = self._entry(asked)
+        entry = next((one for one in self._entries if one.key == (asked.shop, asked.entity)), _Entry(asked))
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
                 f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
                 f"again, or begin anew with another {option('state')}",
                 differences=differences,
             )
-        before = entry.begun
-        if before is None:
+        before = run = entry.begun
+        if run is None:
             self.went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
             entry = replace(entry, last=LONG_AGO) if self.went_back else entry
             now = now.replace(microsecond=0)
-            since = earlier(entry.last, late) if entry.last else None
-            run = Run(now, since, None, latest=min(now, ours or now))
-        else:
-            run = before
+            run = Run(now, earlier(entry.last, late) if entry.last else None, None, latest=min(now, ours or now))
         path = named(out, run.begun)
         run = replace(run, out=path, again=before is not None and before.out == path)
         self._current = replace(entry, begun=run)
@@ -199,14 +193,8 @@ class State:
         else:
             warn_of_clock(now)
 
-    def _entry(self, asked: Fingerprint) -> _Entry:
-        known = (one for one in self._entries if (one.asked.shop, one.asked.entity) == (asked.shop, asked.entity))
-        return next(known, _Entry(asked))
-
     def _write(self, entry: _Entry) -> None:
-        key = entry.asked.shop, entry.asked.entity
-        others = (one for one in self._entries if (one.asked.shop, one.asked.entity) != key)
-        self._entries = (*others, entry)
+        self._entries = (*(one for one in self._entries if one.key != entry.key), entry)
         content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries))}
         files.replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
 
@@ -220,15 +208,13 @@ class Newest:
 
     Attributes:
         time: the latest such time; None where no row said one.
+
+    Args:
+        latest: the time at which the run began, or a later one.
+        clock: says what time it is there; None where it does not say. It may jump.
     """
 
     def __init__(self, latest: datetime, clock: Callable[[], datetime | None]) -> None:
-        """Begin.
-
-        Args:
-            latest: the time at which the run began, or a later one.
-            clock: says what time it is there; None where it does not say. It may jump.
-        """
         self.time: datetime | None = None
         self._latest = latest
         self._clock = clock
@@ -268,9 +254,7 @@ def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime |
     2024-05-01 11:45:00+00:00
     """
     before = last or LONG_AGO
-    if not rows:
-        return before
-    return max(before, newest or earlier(run.latest or run.begun, MARGIN))
+    return max(before, newest or earlier(run.latest or run.begun, MARGIN)) if rows else before
 
 
 def earlier(time_said: datetime, length: timedelta) -> datetime:
@@ -283,11 +267,7 @@ def earlier(time_said: datetime, length: timedelta) -> datetime:
 
 
 def clock_said(clock: datetime | None) -> datetime:
-    """The time by the shop's clock.
-
-    Raises:
-        ValueError: the shop does not say it.
-    """
+    """Return the time by the shop's clock; a ValueError where it does not say it."""
     if clock is None:
         raise ValueError(
             "the shop does not say what time it is there (no Date header, or no time in it): give "
@@ -306,7 +286,7 @@ def warn_of_clock(now: datetime) -> None:
 
 @contextmanager
 def held(path: str | Path) -> Iterator[State]:
-    """A state file, and its lock until the block ends.
+    """Hold a state file until the block ends.
 
     Raises:
         BlockingIOError: another run holds it.
@@ -361,8 +341,7 @@ def _entry(content: dict[str, Any]) -> _Entry:
     asked: dict[str, Any] = {
         name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in content["asked"].items()
     }
-    begun = content["begun"]
-    run = None
+    run, begun = None, content["begun"]
     if begun:
         out = None if begun["out"] is None else str(begun["out"])
         run = Run(_time(begun["begun"]), _moment(begun["since"]), out, _moment(begun.get("latest")))

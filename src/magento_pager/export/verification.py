@@ -1,17 +1,11 @@
 """`verify`: does an output hold what the shop holds? Row by row, through other queries than those it came by.
 
-What lives here: what is taken from a dump's report, the choice of how to ask, the differences, and the account of them.
-It is told how the shop is asked (a `Paginator`) and never how that works.
+An output is indexed first, see `index`; then each page of the shop is held against it. A row that only the shop has is
+*missing*; one that only the output has is *extra*: nobody can tell a deleted row from one that never was. Rows that are
+*changed* have different content; *repeated* ones are in the output more than once. A row that the dump left out by name
+is not missing.
 
-An output is indexed first (`export/index.py`). Then the pages of the shop come, and each is held against the index:
-
-- *missing*: the shop has the row, the output has not.
-- *extra*: the output has it, the shop has not, or no longer: nobody can tell a deleted row from one that never was.
-- *changed*: both have it, with different content.
-- *repeated*: the output has it more than once.
-
-Typed outputs are compared as values: what the shop sends is typed as they are. Columns are compared if the output has
-them and a list brings them; the others are named. Where the dump left a row out and said so, it is not missing.
+Values are compared where the output is typed, and the columns that both sides have; the others are named.
 """
 
 from __future__ import annotations
@@ -31,7 +25,7 @@ from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
 from magento_pager.walk.changes import text_of
 from magento_pager.walk.conditions import Condition
-from magento_pager.walk.ranges import IdRange, read_id
+from magento_pager.walk.ranges import MAX_ID, IdRange, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -122,11 +116,15 @@ class Origin:
         """
         if report is None:
             return cls(began=datetime.fromtimestamp(path.stat().st_mtime, UTC))
-        named = str(report) if isinstance(report, str | Path) else "the report"
+        named = "the report"
+        if isinstance(report, str | Path):
+            named = str(report)
+            try:
+                report = json.loads(Path(report).read_bytes())
+            except (ValueError, RecursionError):
+                raise ValueError(f"{named}: that is no report of a dump, for it is no JSON") from None
         try:
-            if isinstance(report, str | Path):
-                report = _json(Path(report))
-            origin = cls.told(report.as_json() if isinstance(report, Report) else report)  # type: ignore[arg-type]
+            origin = cls.told(report.as_json() if isinstance(report, Report) else report)
         except ValueError as error:
             raise ValueError(f"{named}: {error}") from None
         if not origin.complete:
@@ -136,11 +134,8 @@ class Origin:
         return origin
 
     @classmethod
-    def told(cls, report: Mapping[str, Any]) -> Origin:
-        """What the report of a dump says.
-
-        Raises:
-            ValueError: it is no such report.
+    def told(cls, report: Any) -> Origin:
+        """Return what the report of a dump says, as JSON values; a ValueError where it is none.
 
         >>> sorted(Origin.told({"strategy": "range + prefix", "digests": [], "quarantined": []}).strategies)
         ['prefix', 'range']
@@ -167,25 +162,11 @@ class Origin:
             raise ValueError("that is no report of a dump") from None
 
 
-def _json(path: Path) -> Any:
-    """What a file of JSON holds."""
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise ValueError("that is no report of a dump, for it is no JSON") from None
-
-
 @dataclass(slots=True)
 class Tally:
-    """What a verification came to, while it goes on and at its end.
+    """What a verification has come to so far; see `Verification`.
 
     Attributes:
-        rows: of the shop that were compared.
-        calls: requests answered.
-        found: differences of each kind.
-        since: those of them that came about after the dump began.
-        left_out: rows that the dump left out, and said so.
-        unread: rows of the shop that could not be read.
         not_compared: columns that only the shop's rows have.
         digest: of the shop's rows.
     """
@@ -199,10 +180,11 @@ class Tally:
     not_compared: set[str] = field(default_factory=set)
     digest: Digest = field(default_factory=Digest)
 
-    @property
-    def unexplained(self) -> int:
-        """Differences that are neither later than the dump nor, perhaps, a deletion."""
-        return self.found.total() - self.since.total() - self.found["extra"]
+    def counted(self, found: Difference) -> Difference:
+        """Count a difference, and return it."""
+        self.found[found.kind] += 1
+        self.since[found.kind] += found.since
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +275,14 @@ def verify(
         raise ValueError(
             f"the report is of a dump of {reported}, and {file.path} holds {file.entity}: give its own report"
         )
-    of_dump: dict[str, Any] = {part: origin.asked[part] for part in ("first", "last") if part in origin.asked}
-    of_dump["where"] = [Condition.parse(text) for text in origin.asked.get("where", ())]
-    given = {part: value for part, value in (("where", where), ("first", first), ("last", last)) if value is not None}
-    # The output may have password hashes.
     paginator = pager.list(
-        file.entity, strategy=strategy, password_hash=True, repair=origin.repaired, **{**of_dump, **given}
+        file.entity,
+        strategy=strategy,
+        first=origin.asked.get("first", 0) if first is None else first,
+        last=origin.asked.get("last", MAX_ID) if last is None else last,
+        where=map(Condition.parse, origin.asked.get("where", ())) if where is None else where,
+        repair=origin.repaired,
+        password_hash=True,  # the output may have them
     )
     paginator, how = _other_way(paginator, origin)
     kept: list[Difference] = []
@@ -329,11 +313,7 @@ def verify(
 
 
 def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
-    """The name of a strategy that holds and differs from those a dump used, as far as this server allows.
-
-    Args:
-        probed: the evidence about all strategies.
-        used: the names of those that the dump used.
+    """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
 
     >>> from magento_pager.walk.probing import ProbeReport, Trial
     >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
@@ -343,16 +323,14 @@ def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
     """
     holding = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
     alike = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used
-    for avoided in (alike, used):
-        if (name := next((one for one in PREFERRED if one in holding and one not in avoided), None)) is not None:
-            return name
-    return "single-filter"
+    names = (one for avoided in (alike, used) for one in PREFERRED if one in holding and one not in avoided)
+    return next(names, "single-filter")
 
 
 def differences(
     paginator: Paginator, index: Index, origin: Origin, tally: Tally, sample: Sample | None = None
 ) -> Iterator[Difference]:
-    """What the shop and an output differ in, as it is found.
+    """Yield what the shop and an output differ in, as it is found, and count it in `tally`.
 
     Args:
         paginator: asks the shop for what the dump was asked for.
@@ -364,65 +342,48 @@ def differences(
     Raises:
         PagerError: the shop could not be asked to the end.
     """
-    for found in _differences(paginator, index, origin, tally, sample):
-        tally.found[found.kind] += 1
-        tally.since[found.kind] += found.since
-        yield found
-
-
-def agreeing(origin: Origin, digest: Digest) -> int | None:
-    """How many blocks of a million ids have the digest that the dump's report has for them; None where one differs.
-
-    Args:
-        origin: what is known of the dump.
-        digest: of all of the shop's rows.
-    """
-    blocks = {one["first"]: one["digest"] for one in digest.as_json()}
-    return len(blocks) if blocks == dict(origin.digests) else None
-
-
-def _differences(
-    paginator: Paginator, index: Index, origin: Origin, tally: Tally, sample: Sample | None
-) -> Iterator[Difference]:
-    began = text_of(origin.began) if origin.began else None
     for key in index.repeated():
-        yield Difference("repeated", key)
+        yield tally.counted(Difference("repeated", key))
     for page in paginator.pages() if sample is None else paginator.parts(sample.ranges):
         tally.rows += len(page.rows)
         tally.calls += page.stats.calls
         tally.unread += len(page.quarantined)
         if sample is None:
             tally.digest = tally.digest.plus(page.rows, paginator.id_field)
-        yield from sorted(
-            _on_page(page, index, origin, tally, began), key=lambda one: (isinstance(one.key, str), one.key)
-        )
-    if sample is None:
-        for key in index.unseen():
-            yield Difference("extra", key)
+        found = _on_page(page, index, origin, tally)
+        yield from map(tally.counted, sorted(found, key=lambda one: (isinstance(one.key, str), one.key)))
+    for key in index.unseen() if sample is None else ():
+        yield tally.counted(Difference("extra", key))
 
 
-def _on_page(page: Page, index: Index, origin: Origin, tally: Tally, began: str | None) -> Iterator[Difference]:
+def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator[Difference]:
+    began = text_of(origin.began) if origin.began else None
+
+    def dated(
+        kind: Kind, key: Key, at: str | None
+    ) -> Difference:  # times are the server's texts, which sort as they are
+        return Difference(kind, key, at, since=bool(at and began and at >= began))
+
     rows = {index.key_of(row): row for row in page.rows}
     held = index.lookup(page.window, rows)
     for key, row in rows.items():
-        if key not in held:
-            if key in origin.left_out:
-                tally.left_out += 1
-                continue
-            yield _dated("missing", key, row.get("created_at"), began)
-            continue
-        tally.not_compared |= index.not_compared(row)
-        if held[key] != index.digest_of_sent(row):
-            yield _dated("changed", key, row.get("updated_at"), began)
+        if key in held:
+            tally.not_compared |= index.not_compared(row)
+            if held[key] != index.digest_of_sent(row):
+                yield dated("changed", key, row.get("updated_at"))
+        elif key in origin.left_out:
+            tally.left_out += 1
+        else:
+            yield dated("missing", key, row.get("created_at"))
     if index.by_ids:
-        unread = {one.id for one in page.quarantined}
-        for key in held.keys() - rows.keys() - unread:
+        for key in held.keys() - rows.keys() - {one.id for one in page.quarantined}:
             yield Difference("extra", key)
 
 
-def _dated(kind: Kind, key: Key, at: str | None, began: str | None) -> Difference:
-    """A difference, and whether it is later than the dump; times are the server's texts, which sort as they are."""
-    return Difference(kind, key, at, since=bool(at and began and at >= began))
+def agreeing(origin: Origin, digest: Digest) -> int | None:
+    """Return how many blocks of a million ids have the digest of the dump's report; None where one differs."""
+    blocks = {one["first"]: one["digest"] for one in digest.as_json()}
+    return len(blocks) if blocks == dict(origin.digests) else None
 
 
 def _other_way(paginator: Paginator, origin: Origin) -> tuple[Paginator, str]:
@@ -461,18 +422,17 @@ def _account(
 def _verdict(origin: Origin, tally: Tally, sample: Sample | None) -> str:
     """The one line that matters."""
     began = origin.began.isoformat(timespec="seconds").replace("+00:00", "Z") if origin.began else "its beginning"
-    of_file = (
-        "" if origin.reported and origin.began else f" (the file's own time; give {option('report')} for the dump's)"
-    )
+    if not (origin.reported and origin.began):
+        began += f" (the file's own time; give {option('report')} for the dump's)"
     scope = "" if sample is None else ", as far as the sample goes"
     counts = ", ".join(
         f"{count} {kind}" + (f" ({tally.since[kind]} since then)" if tally.since[kind] else "")
         for kind, count in tally.found.items()
     )
     if not counts:
-        return f"no differences: complete as of {began}{of_file}{scope}"
-    if tally.unexplained == 0:
-        return f"complete as of {began}{of_file}{scope}, and since then the shop has changed: {counts}"
+        return f"no differences: complete as of {began}{scope}"
+    if tally.found.total() == tally.since.total() + tally.found["extra"]:
+        return f"complete as of {began}{scope}, and since then the shop has changed: {counts}"
     return f"different: {counts}"
 
 
