@@ -13,6 +13,7 @@ from memory import Memory
 import magento_pager
 from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
 from magento_pager.cli import run
+from magento_pager.export.dumping import Job, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,6 +168,22 @@ def test_an_output_that_inherits_nothing_goes_on() -> None:
     report = dump(paginator, rest)
     assert [int(row["id"]) for row in first.rows + rest.rows] == list(range(30))
     assert report.rows == 30
+
+
+def test_what_waits_is_safe_before_the_session_is_ended() -> None:
+    """To log out may take longer than whoever sends signals is willing to wait."""
+    paginator, output = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29), Plain(None)
+    flushed = []
+
+    def stopping(_: Progress) -> None:
+        raise RuntimeError("enough")
+
+    output.flush = lambda: flushed.append(output.saved)  # type: ignore[method-assign]
+    with Task(Job(magento_pager.LISTS["orders"], output)) as task:
+        with pytest.raises(RuntimeError, match="enough") as stopped:
+            task.run(paginator, stopping)
+        assert len(flushed) == 1
+        assert stopped.value.dumped.rows == 10  # type: ignore[attr-defined]
 
 
 def test_increments_with_a_state(shop: Shop, pager: Pager, tmp_path: Path) -> None:

@@ -346,7 +346,7 @@ class Task:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         with self._stack:
-            if error is not None:
+            if error is not None and getattr(error, "dumped", None) is None:
                 self._stopped(error)
 
     def look(self) -> Report | None:
@@ -377,6 +377,18 @@ class Task:
 
         Raises: see `dump`.
         """
+        try:
+            return self._ran(paginator, progress or (lambda _: None), hold)
+        except BaseException as error:
+            self._stopped(error)  # at once: to log out may take long, and a second signal may come meanwhile
+            raise
+
+    def _ran(
+        self,
+        paginator: Paginator,
+        progress: Callable[[Progress], None],
+        hold: Callable[[bool], AbstractContextManager[None]],
+    ) -> Report:
         source, shop = paginator.source, getattr(paginator.source, "shop", "")
         run = self._run = self._planned(paginator, shop)
         output = self._output = self._output or self._opened(self._stack)
@@ -410,9 +422,8 @@ class Task:
             with hold(False):  # noqa: FBT003  not the last step
                 self._checkpoint = dumping.add(page, known)
             retries += page.stats.retries
-            if progress is not None:
-                at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
-                progress(Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at))
+            at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
+            progress(Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at))
             del page  # or its rows take memory while the next ones come
         with hold(True):  # noqa: FBT003  the last step
             return self._finish(output)
