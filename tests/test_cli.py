@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ import pytest
 import magento_pager
 from magento_pager.cli import COMMANDS, all_commands, cli, run
 from magento_pager.cli.ending import Stop, StoppedError, stoppable
+from magento_pager.cli.options import ShopOptions
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -368,6 +370,12 @@ def test_every_command_and_option_has_help(
             assert parameter.help, f"{name} {parameter.name}"
     assert run([*filter(None, [name]), "--help"]) == 0
     assert "Usage: magento-pager" in capfd.readouterr().out
+
+
+def test_the_options_of_a_shop_do_not_show_its_key() -> None:
+    """They are one value, which a traceback or a log may hold."""
+    given = {one.name: "hunter2" for one in fields(ShopOptions)}
+    assert "hunter2" not in repr(ShopOptions(**given))  # type: ignore[arg-type]
 
 
 def test_the_table_of_commands_says_what_they_say() -> None:

@@ -198,7 +198,7 @@ class Job:
             details=self.details,
             secret=self.password_hash,
         )
-        key, nowhere = self.spec.key, not (self.file or self.own)
+        key, nowhere = self.spec.key, not self.file and self.own is None
         if layout.format in {"parquet", "sqlite"} and not self.file:
             raise ValueError(f"{layout.format} is no text that could go to standard output: give {option('out')}")
         if self.columns and self.lookback and key not in self.columns:
@@ -338,7 +338,7 @@ class Task:
                 self._state = stack.enter_context(held(self._job.state))
             if not self._named_late:
                 self._output = self._opened(stack)
-            self._checkpoint = (self._output and self._output.saved) or self._start("")
+            self._checkpoint = (None if self._output is None else self._output.saved) or self._start("")
             self._stack = stack.pop_all()
         return self
 
@@ -389,7 +389,7 @@ class Task:
     ) -> Report:
         source, shop = paginator.source, getattr(paginator.source, "shop", "")
         run = self._run = self._planned(paginator, shop)
-        output = self._output = self._output or self._opened(self._stack)
+        output = self._output = self._opened(self._stack) if self._output is None else self._output
         self._checkpoint = output.saved or self._checkpoint
         if self._state is not None:
             if not self._checkpoint.counters.pages:  # rows that are there already say nothing more
@@ -404,7 +404,7 @@ class Task:
         dumping = self._dumping = Dump(
             output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
             output,
-            layout=self._layout if self._job.own else None,
+            layout=None if self._job.own is None else self._layout,
             id_field=paginator.id_field,
             identity_field=paginator.identity_field,
             received=lambda: getattr(source, "bytes_received", 0),
