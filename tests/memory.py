@@ -55,7 +55,9 @@ def satisfying(condition: Condition, ids: list[int]) -> list[int]:
             wanted = set(map(int, operand.split(",")))
             return [number for number in ids if number in wanted]
         case "like" | "regexp":
-            text = operand.replace("_", "[0-9]") if condition.operator == "like" else operand.strip("^$")
+            text = operand.strip("^$")
+            if condition.operator == "like":
+                text = operand.replace("_", "[0-9]").replace("%", "[0-9]*")
             matches = re.compile(text).fullmatch
             return [number for number in ids if matches(str(number))]
     raise AssertionError(f"the list in memory does not know {condition}")

@@ -146,7 +146,8 @@ def test_without_lookahead_nothing_is_asked_before_its_turn() -> None:
     """What is not switched on starts no thread."""
     source = Busy(range(1, 1000))
     for page in walk(source, lookahead=False).pages():
-        assert max(asked.span.last for asked, _ in source.asked) <= page.window.last
+        windows = [asked.span for asked, _ in source.asked if asked.conditions[0].operator != "like"]  # no samples
+        assert max(window.last for window in windows) <= page.window.last
         assert not threads()
 
 

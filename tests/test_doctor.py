@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("profile", "flavour", "strategies", "words"),
     [
-        ("20.0.20", "rpc", ("range", "range"), "1.8 or newer"),
-        ("1.7.0.2", "wsi", ("alias", "in-list"), "1.7.0.1 to 1.7.0.2"),
-        ("1.6.2.0", "rpc", ("range", "mapped"), "1.4.2 to 1.7.0.0"),
+        ("20.0.20", "rpc", ("key-range", "key-range"), "1.8 or newer"),
+        ("1.7.0.2", "wsi", ("key-range", "in-list"), "1.7.0.1 to 1.7.0.2"),
+        ("1.6.2.0", "rpc", ("key-range", "key-range"), "1.4.2 to 1.7.0.0"),
     ],
 )
 def test_a_healthy_shop(

@@ -142,7 +142,7 @@ def test_threads_that_walk_while_the_session_is_ended(shop: Shop) -> None:
     with ChaosProxy(shop) as proxy, ThreadPoolExecutor(3) as threads:
         pager = magento_pager.connect(proxy.url, shop.user, shop.key)
         walks = [threads.submit(all_of, pager, entity, 1) for entity in ("orders", "invoices", "products")]
-        while len(proxy.asked) < 60:
+        while len(proxy.asked) < 40:
             threading.Event().wait(0.002)
         pager.close()
         for walk in walks:

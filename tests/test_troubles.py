@@ -28,7 +28,7 @@ from magento_pager import (
     Strategy,
     TransportError,
 )
-from magento_pager.walk.walking import MOST_IN_A_ROW
+from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.windows import Goal, Pace, part
 
 if TYPE_CHECKING:

@@ -37,7 +37,17 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import MAX_ID, IdRange
     from magento_pager.walk.reading import Source
     from magento_pager.walk.regexps import ids_regexp, range_regexp
-    from magento_pager.walk.strategies import Alias, InList, Mapped, Prefix, Range, Regexp, SingleFilter, Strategy
+    from magento_pager.walk.strategies import (
+        Alias,
+        InList,
+        KeyRange,
+        Mapped,
+        Prefix,
+        Range,
+        Regexp,
+        SingleFilter,
+        Strategy,
+    )
     from magento_pager.walk.surveying import Estimate
     from magento_pager.walk.windows import Goal
 
@@ -59,6 +69,7 @@ __all__ = [
     "Goal",
     "IdRange",
     "InList",
+    "KeyRange",
     "ListFinding",
     "ListName",
     "ListSpec",

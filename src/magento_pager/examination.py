@@ -19,8 +19,8 @@ from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
 from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.walking import MOST_IN_A_ROW
 
 if TYPE_CHECKING:
     from magento_pager.shop.transport import HttpOptions

@@ -6,7 +6,7 @@ from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
-from magento_pager.export.increments import earlier, shop_time, warn_of_clock
+from magento_pager.export.increments import clock_said, earlier, warn_of_clock
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
 from magento_pager.shop.connection import Connection, ListSource
@@ -22,6 +22,7 @@ from magento_pager.walk.strategies import (
     KEY,
     Alias,
     InList,
+    KeyRange,
     Mapped,
     Prefix,
     Range,
@@ -29,7 +30,7 @@ from magento_pager.walk.strategies import (
     SingleFilter,
     Strategy,
 )
-from magento_pager.walk.walking import DEFAULT_GOAL
+from magento_pager.walk.walk import DEFAULT_GOAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -213,7 +214,7 @@ class Pager:
         """
         spec, now = list_spec(entity), None
         if isinstance(updated_since, timedelta):
-            now = shop_time(self.connection.clock)
+            now = clock_said(self.connection.clock)
             updated_since = earlier(now, updated_since)
         asked = tuple(map(as_condition, where))
         sent = _checked(asked, updated_since, spec)
@@ -295,9 +296,10 @@ def candidates_for(spec: ListSpec) -> tuple[Strategy, ...]:
 
     >>> from magento_pager.lists import LISTS
     >>> [strategy.name for strategy in candidates_for(LISTS["customers"])]
-    ['range', 'alias', 'mapped', 'in-list', 'prefix', 'regexp', 'single-filter']
+    ['key-range', 'range', 'alias', 'mapped', 'in-list', 'prefix', 'regexp', 'single-filter']
     """
-    return (Range(), Alias(), Mapped(spec.key), InList(), Prefix(), Regexp(), SingleFilter())
+    key_range = KeyRange() if spec.flat else KeyRange(spec.key, KEY)
+    return (key_range, Range(), Alias(), Mapped(spec.key), InList(), Prefix(), Regexp(), SingleFilter())
 
 
 def strategy_for(strategy: str | Strategy, spec: ListSpec) -> Strategy | None:

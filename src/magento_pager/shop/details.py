@@ -37,12 +37,15 @@ from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.connection import ListSource
 from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
+from magento_pager.walk.calls import walked
 from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.isolation import MOST_IN_A_ROW, SINGLE_ROW_RETRIES
 from magento_pager.walk.pages import Cursor, Page, Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader
+from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import Prefix
-from magento_pager.walk.walking import DEFAULT_GOAL, GATEWAY_TIRED, MOST_IN_A_ROW, NARROWING, SECOND_THOUGHTS, Walk
+from magento_pager.walk.walk import DEFAULT_GOAL
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
@@ -520,8 +523,7 @@ class Details:
         try:
             answers = self._reader.persistently(partial(self._ask, way, keys), insist=insist)
         except RemoteError as error:
-            tired = getattr(error, "status", None) in GATEWAY_TIRED and len(keys) > 1
-            if error.remedy not in NARROWING and not tired:
+            if action(error, narrowed=len(keys) == 1) == "stop":
                 raise
             time.sleep(error.pause)
             if len(keys) == 1:
@@ -586,7 +588,7 @@ class Details:
             return None
         if key:
             self._check_well(key, error)
-            insist = SECOND_THOUGHTS if error.remedy == "split" else 0
+            insist = SINGLE_ROW_RETRIES if error.remedy == "split" else 0
             answer = self._of_row(row, self._alone(key, insist=insist))
             if not isinstance(answer, RemoteError):
                 return answer
@@ -623,8 +625,8 @@ class Details:
         if self._good is not None:
             yield self._good
         tried = 0
-        walk = Walk(self._reader, Prefix(self._reader.key), lenient=True)
-        for page in walk.pages(Cursor(self._reader.operation, 0, MAX_ID)):
+        cursor = Cursor(self._reader.operation, 0, MAX_ID)
+        for page in walked(self._reader, Prefix(self._reader.key), cursor, lenient=True):
             for row in page.rows:
                 other = row.get(self._part.key)
                 if other and other != key:

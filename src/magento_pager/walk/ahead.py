@@ -204,12 +204,6 @@ class Ahead:
         """Calls that may be under way at once."""
         return self._turnstile.limit
 
-    def at(self, first: int) -> Job | None:
-        """The window that begins with this id, where it is being read; others are of no use then."""
-        if self._queue and self._queue[0].window.first != first:
-            self.drop()
-        return self._queue[0] if self._queue else None
-
     def read(
         self,
         strategy: Strategy,
@@ -228,6 +222,8 @@ class Ahead:
         Raises:
             PagerError: as `Reader.attempt`; what was asked for ahead is dropped.
         """
+        if self._queue and (self._queue[0].window != window or self._queue[0].strategy is not strategy):
+            self.drop()
         job = self._queue.popleft() if self._queue else self._started(window, strategy, known)
         try:
             with self._told:
@@ -244,7 +240,7 @@ class Ahead:
             self._fall_back(error)
             raise
         self._tune(job, reply)
-        return reply
+        return replace(reply, ahead=self._queue[0].window if self._queue else None)
 
     def drop(self) -> None:
         """Throw away what was asked for ahead."""

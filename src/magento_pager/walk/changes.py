@@ -16,12 +16,13 @@ from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
+from magento_pager.walk.calls import walked
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.pages import Changes, Cursor, Verified
-from magento_pager.walk.probing import INSIST, Counted, is_verdict
+from magento_pager.walk.probing import INSIST, Counted
 from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.recovery import is_verdict
 from magento_pager.walk.strategies import Prefix
-from magento_pager.walk.walking import Walk
 
 if TYPE_CHECKING:
     from magento_pager.walk.reading import Reader, Token
@@ -147,8 +148,8 @@ class _Met:
 
 def _met(reader: Reader) -> tuple[_Met, ...]:
     """Some of the first rows that say when they were changed, else all rows of the first window that has any."""
-    walk = Walk(reader, Prefix(reader.key), LOOKED_AT, lenient=True)
-    page = next((one for one in walk.pages(Cursor(reader.operation, 0, MAX_ID)) if one.rows), None)
+    low_end = walked(reader, Prefix(reader.key), Cursor(reader.operation, 0, MAX_ID), window=LOOKED_AT, lenient=True)
+    page = next((one for one in low_end if one.rows), None)
     if page is None:
         return ()
     by_token = {reader.token(row): moment_of(row.get(FIELD)) for row in page.rows}

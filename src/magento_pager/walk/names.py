@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-StrategyName: TypeAlias = Literal["auto", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"]
+StrategyName: TypeAlias = Literal[
+    "auto", "key-range", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"
+]
 """A name by which a strategy may be chosen."""
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)

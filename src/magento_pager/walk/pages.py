@@ -39,7 +39,7 @@ class PageStats:
     Attributes:
         strategy: the name of the one that carries rows on this walk.
         asked_by: the name of the one that asked for this window: the same, or one that crosses what that cannot.
-        calls: requests answered for it, soundings and probes before it included.
+        calls: requests answered for it, samples and tests before it included.
         empty_calls: those of them that brought no row.
         seconds: spent waiting for and reading the answers.
         by_ids: True where every row was checked by its own id; False where rows carry none.

@@ -10,8 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError
+from magento_pager.errors import FilterIgnoredError, NoStrategyError, PagerError, RemoteError
 from magento_pager.walk.ahead import Ahead, Tuner
+from magento_pager.walk.calls import walked
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page
 from magento_pager.walk.partitions import shares
@@ -23,23 +24,27 @@ from magento_pager.walk.probing import (
     believe_emptiness,
     ground,
     judged,
+    others,
     probe,
 )
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Known, Reader, Row, Source
-from magento_pager.walk.strategies import KEY, Prefix, Strategy
+from magento_pager.walk.recovery import is_verdict
+from magento_pager.walk.strategies import KEY, KeyRange, Prefix, Strategy
 from magento_pager.walk.surveying import Survey, survey
 from magento_pager.walk.turns import Turnstile
-from magento_pager.walk.walking import DEFAULT_GOAL, Walk
+from magento_pager.walk.walk import DEFAULT_GOAL
+from magento_pager.walk.windows import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.windows import Goal
 
 MOST_NICE = 1_000_000
+ENOUGH_SEEN = 8  # pages with rows, before they are given up as a ground to judge strategies on
 SURVEYED = 24  # calls at most, to cut a list into even parts
 Stage: TypeAlias = Callable[[Page], Page]
 """What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is."""
@@ -113,7 +118,7 @@ class Paginator:
         for one in self.candidates if self.strategy is None and self.candidates else (self.strategy,):
             if not isinstance(one, Strategy):
                 raise TypeError(f"a strategy has a name and a method queries(window, known); {one!r} has not")
-            self._walk_with(one, self._reader).pace  # noqa: B018  refuses an impossible window before anything is asked
+            self._pace(one)
 
     def __iter__(self) -> Iterator[Row]:
         for page in self.pages():
@@ -146,7 +151,7 @@ class Paginator:
             raise ValueError(
                 "which strategy holds is decided by asking the server: name one to see its queries offline"
             )
-        windows = IdRange(self.first, self.last).tile(self._walk_with(strategy, self._reader).pace.width)
+        windows = IdRange(self.first, self.last).tile(self._pace(strategy).width)
         return (
             replace(query, conditions=query.conditions + self._sent)
             for window in windows
@@ -197,7 +202,7 @@ class Paginator:
         reader = replace(self._reader, turn=Turnstile(1, self.nice).call)
         strategy, known, _ = self._chosen(Cursor(self.operation, self.first, self.last), reader)
         for one in ranges:
-            yield from self._walk_with(strategy, reader).pages(Cursor(self.operation, one.first, one.last), known)
+            yield from self._walked(strategy, reader, Cursor(self.operation, one.first, one.last), known)
 
     def partitions(self, n: int) -> tuple[Cursor, ...]:
         """Cut the list for several readers: cursors that cover every id exactly once, of about as many rows each.
@@ -254,49 +259,71 @@ class Paginator:
                 del page  # as in _finished
 
     def _pages(self, cursor: Cursor) -> Generator[Page]:
-        """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now."""
+        """The walk; where the server no longer honours what it did, the rest of it with a strategy that holds now.
+
+        From the low end of the ids no probe is needed for a key range: its first pages with rows are its test.
+        """
         turnstile = Turnstile(1 if self.parallel == "auto" else self.parallel, self.nice)
         reader = replace(self._reader, turn=turnstile.call)
-        strategy, known, spent = self._chosen(cursor, reader)
+        untested = self.strategy is None and cursor.next_id == 0 and isinstance(self.candidates[0], KeyRange)
+        strategy, known, spent = (self.candidates[0], None, 0) if untested else self._chosen(cursor, reader)
         failed_at = -1
         nothing = bool(self.candidates) and (cursor.next_id, cursor.last_id) == (0, MAX_ID)
         undecided = self.strategy is None and known is None and cursor.next_id == 0
         seen: list[Sighting] | None = [] if undecided else None
         while True:
             try:
-                with closing(self._walk_with(strategy, reader, turnstile).pages(cursor, known)) as pages:
+                with closing(self._walked(strategy, reader, cursor, known, turnstile)) as pages:
                     for page in pages:
                         nothing = nothing and not page.rows and not page.quarantined
                         if nothing and page.cursor.next_id > MAX_ID:
                             believe_emptiness(reader)
                         yield page.with_calls(spent)
                         cursor, spent = page.cursor, 0
-                        if seen is not None and (report := self._judged(page, seen, reader)):
-                            seen, spent = None, report.calls
-                            if report.chosen is not None:
-                                strategy, known = self._best(report), _known(report)
-                                break
+                        if seen is not None and page.rows:
+                            seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+                            untested = untested and page.window.first == 0
+                            if not untested and (ground(seen) or len(seen) > ENOUGH_SEEN):
+                                report, seen = self._judged(strategy, seen, reader), None
+                                if report is not None and report.chosen is not None:
+                                    strategy, known, spent = self._best(report), _known(report), report.calls
+                                    break
                         del page
                     else:
                         return
-            except FilterIgnoredError as error:
-                # A strategy chosen by name is kept, unless its canary may merely have been deleted.
-                if not self.candidates or (self.strategy is not None and error.missing_canary is None):
+            except RemoteError as error:
+                error.cursor = error.cursor or cursor
+                if not self._may_change(error):
                     raise
                 before = strategy
-                strategy, known, spent = self._chosen(cursor, reader)
+                strategy, known, spent = self._fallback(before, seen or [], cursor, reader)
                 if strategy == before and cursor.next_id == failed_at:
                     raise  # it passes the test and fails in use: there is no trusting it
-                failed_at = cursor.next_id
-            except PagerError as error:
-                error.cursor = error.cursor or cursor
-                raise
+                failed_at, untested, seen = cursor.next_id, False, None
 
-    def _judged(self, page: Page, seen: list[Sighting], reader: Reader) -> ProbeReport | None:
+    def _may_change(self, error: RemoteError) -> bool:
+        """Whether a failure says that the strategy is not honoured, and another one may be taken."""
+        if self.strategy is None and error.remedy == "stop" and is_verdict(error):
+            return True
+        # A strategy chosen by name is kept, unless its canary may merely have been deleted.
+        chosen = self.strategy is None or getattr(error, "missing_canary", None) is not None
+        return isinstance(error, FilterIgnoredError) and bool(self.candidates) and chosen
+
+    def _fallback(
+        self, failed: Strategy, seen: Sequence[Sighting], cursor: Cursor, reader: Reader
+    ) -> tuple[Strategy, Known | None, int]:
+        """The strategy to go on with, tried on rows that came already where they are enough for that."""
+        if isinstance(failed, KeyRange) and self.strategy is None and ground(seen):
+            report = judged(reader, others(self.candidates, failed), seen)
+            if report.chosen is not None:
+                return self._best(report), _known(report), report.calls
+        return self._chosen(cursor, reader)
+
+    def _judged(self, strategy: Strategy, seen: list[Sighting], reader: Reader) -> ProbeReport | None:
         """What the walk's own first rows prove, where the probe found too few at its price; none below is unknown."""
-        if page.rows:
-            seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
-        return judged(reader, self.candidates, seen) if page.rows and ground(seen) else None
+        if isinstance(strategy, KeyRange):
+            return None
+        return judged(reader, self.candidates, seen)
 
     def _chosen(self, cursor: Cursor, reader: Reader) -> tuple[Strategy, Known | None, int]:
         """The strategy to walk with, once the server was asked; a row that was met on the way; the calls made."""
@@ -332,13 +359,32 @@ class Paginator:
             )
         return report
 
-    def _walk_with(self, strategy: Strategy, reader: Reader, turnstile: Turnstile | None = None) -> Walk:
+    def _walked(
+        self,
+        strategy: Strategy,
+        reader: Reader,
+        cursor: Cursor,
+        known: Known | None,
+        turnstile: Turnstile | None = None,
+    ) -> Generator[Page]:
         """The walk with a strategy; with a turnstile it asks ahead, if it may at all."""
-        walk = Walk(reader, strategy, self.window, self.goal)
-        if turnstile is None or not (self.lookahead or self.parallel != 1):
-            return walk
-        tuner = Tuner() if self.parallel == "auto" else None
-        return replace(walk, ahead=lambda reader: Ahead(reader, turnstile, tuner))
+        ahead = None
+        if turnstile is not None and (self.lookahead or self.parallel != 1):
+            ahead = Ahead(reader, turnstile, Tuner() if self.parallel == "auto" else None)
+        return walked(
+            reader,
+            strategy,
+            cursor,
+            known,
+            window=self.window,
+            goal=self.goal,
+            plain=not self.candidates,
+            ahead=ahead,
+        )
+
+    def _pace(self, strategy: Strategy) -> Pace:
+        """How wide windows are at first."""
+        return Pace.start(self.goal, self.window, decimal=getattr(strategy, "decimal", False))
 
     @property
     def _sent(self) -> tuple[Condition, ...]:

@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from magento_pager.errors import FaultError, MalformedReplyError, NoStrategyError, RemoteError, TransportError
+from magento_pager.walk.calls import walked
 from magento_pager.walk.pages import Cursor
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Known, Reader, Token
-from magento_pager.walk.strategies import Prefix, SingleFilter
-from magento_pager.walk.walking import Walk
-from magento_pager.walk.windows import SPACINGS, before
+from magento_pager.walk.recovery import action, is_verdict
+from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -43,9 +43,6 @@ FEWEST = 3  # rows below, inside and above
 WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
 MOST_INSIDE = 30  # rows of it: a server with little memory should bear them
 SHOWN = 60  # characters of a query in the table
-CALLERS_FAULTS = frozenset({"2", "3", "4", "5", "6"})
-"""Faults that say nothing of the filter: login, rights, session, parameters."""
-PHP_GAVE_UP = 500
 ENOUGH_STRAY = 10  # rows: the rest of the reply is not read
 
 
@@ -150,6 +147,8 @@ class ProbeReport:
         """
         both, lists = self.holds("range"), self.holds("in-list")
         match both, lists:
+            case None, None if self.holds("key-range"):
+                return "applies both bounds of a range of ids."
             case None, None:
                 return "too few rows to tell which filters the server honours."
             case True, True:
@@ -286,7 +285,9 @@ def _trials(
     trials: list[Trial] = []
     canary: Known | None = None
     with suppress(_SpentError):
-        for candidate in candidates:
+        left = list(candidates)
+        while left:
+            candidate = left.pop(0)
             if isinstance(candidate, HOLDS_EVERYWHERE):
                 if not exhaustive:
                     break
@@ -300,7 +301,21 @@ def _trials(
                 trials[-1] = reader.persistently(lambda: judge(candidate, on, given, reader))  # noqa: B023
             if trials[-1].verdict == "holds" and not exhaustive:
                 break
+            if trials[-1].verdict == "ignored" and not exhaustive:
+                left = others(left, candidate)
     return trials
+
+
+def others(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
+    """Return those of the candidates that may hold though another one does not.
+
+    A server that does not honour a key range in its most careful form honours no pair of bounds.
+
+    >>> [one.name for one in others([KeyRange(), Range(), Alias(), Prefix()], KeyRange())]
+    ['prefix']
+    """
+    hopeless = (KeyRange, Range, Alias, Mapped) if isinstance(failed, KeyRange) else ()
+    return [one for one in candidates if one != failed and not isinstance(one, hopeless)]
 
 
 def judge(strategy: Strategy, on: Ground, canary: Known | None, reader: Reader) -> Trial:
@@ -353,11 +368,10 @@ def _deleted(missing: set[Token] | frozenset[Token], reader: Reader) -> set[Toke
 def _sightings(reader: Reader, counted: Counted) -> list[Sighting]:
     """All rows at the low end of the ids, in parts, until they make a ground or cost too much."""
     seen: list[Sighting] = []
-    walk = Walk(reader, _Glance(reader.key), FINDING_WIDTH, lenient=True)
+    cursor = Cursor(reader.operation, 0, MAX_ID)
     with suppress(_SpentError):
-        for page in walk.pages(Cursor(reader.operation, 0, MAX_ID)):
-            if _Glance.looks_at(page.window) or page.rows:
-                seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
+        for page in walked(reader, Prefix(reader.key), cursor, window=FINDING_WIDTH, lenient=True):
+            seen.append(Sighting(page.window, tuple(map(reader.token, page.rows))))
             if ground(seen):
                 return seen
             met = set(_ids_of(counted.met, reader))
@@ -387,17 +401,19 @@ def _all_of(block: IdRange, reader: Reader) -> Sighting:
 
 
 def _around(reader: Reader, met: set[int]) -> list[Sighting]:
-    """All rows around the second of some that were met in soundings, and those by themselves.
+    """All rows around the second of some that were met in samples, and those by themselves.
 
-    Below a sampled row there may be others as far down as the last run that met none. Of a server that drops a lower
-    bound all of them would come back, so finer soundings look for the low end first.
+    Below the first there may be others that no sample met, up to a thousand of them: of a server that drops a lower
+    bound they would come back.
     """
-    for spacing in SPACINGS:
-        for finer_one in before(min(met), spacing, reader.key):
-            met = met | set(reader.sample(finer_one.query).ids)
     second = sorted(met)[1]
     block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
-    around = _all_of(block, reader)
+    try:
+        around = _all_of(block, reader)
+    except RemoteError as error:
+        if action(error, narrowed=True) == "stop":
+            raise
+        around = Sighting(IdRange(second, second), (second,))  # another row of the block breaks its replies
     _check_heard(second, around, reader)
     alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in block)
     return sorted([around, *alone], key=lambda seen: seen.ids)
@@ -419,25 +435,6 @@ def _check_heard(number: int, seen: Sighting, reader: Reader) -> None:
         raise _no_filters(reader)
 
 
-@dataclass(frozen=True, slots=True)
-class _Glance:
-    """`prefix` for narrow windows, one bound for the last, nothing for wide ones: soundings find rows well enough."""
-
-    key: str
-    name: str = "glance"
-    widest: int = MAX_ID + 1
-
-    @staticmethod
-    def looks_at(window: IdRange) -> bool:
-        """True where the window is asked for."""
-        return len(window) <= FINDING_WIDTH
-
-    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
-        if self.looks_at(window):
-            return Prefix(self.key).queries(window, known)
-        return SingleFilter(self.key).queries(window, known) if window.last == MAX_ID else iter(())
-
-
 class _SpentError(Exception):
     """So many calls were made that no more should be."""
 
@@ -450,7 +447,7 @@ class Counted:
         source: what answers.
         most: calls that it answers.
         calls: answered so far.
-        met: the rows of their replies.
+        met: the rows of their replies, of those that came whole.
     """
 
     source: Source
@@ -463,10 +460,12 @@ class Counted:
         if self.calls == self.most:
             raise _SpentError
         self.calls += 1
+        came = []
         with closing(self.source.fetch(query)) as rows:
             for row in rows:
-                self.met.append(row)
+                came.append(row)
                 yield row
+        self.met += came
 
 
 def believe_emptiness(reader: Reader) -> None:
@@ -497,20 +496,6 @@ def _canary(reader: Reader, on: Ground, seen: Sequence[Sighting]) -> Known | Non
         return Known(numbers[0], numbers[0])
     part = next(one.ids for one in seen if one.rows and one.ids != on.window)
     return reader.acquaintance(reader.read(Prefix(reader.key), part, insist=INSIST), part, insist=INSIST)
-
-
-def is_verdict(error: Exception) -> bool:
-    """True where a failed call is an answer to the question whether the filter can be used.
-
-    PHP 5 answers a name it cannot resolve with HTTP 500 or an empty body, others with a numbered fault.
-    """
-    if isinstance(error, RemoteError) and error.remedy != "stop":
-        return error.remedy != "again"  # too large a reply, or one that breaks: the filter was not honoured
-    if isinstance(error, FaultError):
-        return error.code not in CALLERS_FAULTS
-    if isinstance(error, TransportError):
-        return error.status == PHP_GAVE_UP
-    return isinstance(error, MalformedReplyError)
 
 
 def _shortened(text: str) -> str:

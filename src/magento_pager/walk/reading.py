@@ -83,6 +83,7 @@ class Reply:
         empty_calls: those of them that brought no row.
         seconds: from each request to the end of its answer, together.
         waited: the part of it before the first row of each: the server's own work.
+        ahead: the window that is being asked for already, inclusive; None where none is.
     """
 
     rows: tuple[tuple[Token, Row], ...]
@@ -90,6 +91,7 @@ class Reply:
     empty_calls: int
     seconds: float = 0.0
     waited: float = 0.0
+    ahead: IdRange | None = None
 
     @property
     def by_ids(self) -> bool:
@@ -266,7 +268,7 @@ class Reader:
                 )
             rows += (pair for pair in found if isinstance(pair[0], str) or pair[0] in window)
             calls, empty_calls = calls + 1, empty_calls + (not found)
-        rows.sort(key=lambda pair: (isinstance(pair[0], str), pair[0]))
+        rows.sort(key=lambda pair: _order(pair[0]))
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
                 raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
@@ -320,3 +322,12 @@ def backoff(state: RetryCallState) -> float:
     """Seconds before the next attempt: at random, longer each time, and never less than the server asked for."""
     error = state.outcome.exception() if state.outcome else None
     return max(BACKOFF(state), getattr(error, "pause", 0.0))
+
+
+def _order(token: Token) -> tuple[int, int | str]:
+    """What rows are sorted by: ids before identities, and of those the shorter ones first, as numbers in text are.
+
+    >>> sorted(["100000002", "99", 5, "100000001"], key=_order)
+    [5, '99', '100000001', '100000002']
+    """
+    return (0, token) if isinstance(token, int) else (len(token), token)

@@ -10,7 +10,7 @@ are those of design table 4; which server honours which was seen on a running on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from magento_pager.lists import LISTS
@@ -48,6 +48,34 @@ class Strategy(Protocol):
             window: the ids wanted, inclusive.
             known: the id of a row known to exist, inside the window or not; None where none is known.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Both bounds on the key, and the lower one once more on another name of it: a key range on every version.
+
+    Where `from` and `to` on one field are combined, the third condition repeats the first; where the last condition on
+    a field survives, that is `to`, and the third carries the lower bound; where all are applied, all hold. Only
+    customers and products of Magento 1.7.0.1 and 1.7.0.2 drop the lower bound, since both names are one there.
+
+    Attributes:
+        field: what the list calls its key; it must be the name whose condition survives where both fall together.
+        other: a second name of it.
+    """
+
+    field: str = KEY
+    other: str = "main_table.entity_id"
+    name: str = "key-range"
+    widest: int = MAX_ID + 1
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  a bounded range shows its own failure
+        """One call.
+
+        >>> str(next(KeyRange().queries(IdRange(100, 199), None)))
+        "entity_id from '100' and entity_id to '199' and main_table.entity_id from '100'"
+        """
+        between = _between(self.field, self.field, window)
+        yield replace(between, conditions=(*between.conditions, Condition(self.other, "from", str(window.first))))
 
 
 @dataclass(frozen=True, slots=True)

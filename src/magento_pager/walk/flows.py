@@ -1,0 +1,122 @@
+"""Flows: conversations with a server as generators that do no I/O.
+
+A flow yields what it wants to know, an `Ask`, and is sent the `Reply`; a failure is thrown into it as a `RemoteError`.
+What it has to deliver, it yields as well, as a `Piece`, and is sent nothing. Who drives it asks, retries, checks,
+counts and waits (see `calls`); a test drives it with replies from a list.
+
+No flow yields within `except` or `finally`: the context of the error would keep rows in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from magento_pager.errors import RemoteError
+from magento_pager.walk.reading import Known, Reply
+from magento_pager.walk.strategies import Prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from magento_pager.walk.conditions import Query
+    from magento_pager.walk.pages import Quarantined
+    from magento_pager.walk.ranges import IdRange
+    from magento_pager.walk.reading import Row, Token
+    from magento_pager.walk.strategies import Strategy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a flow wants to know.
+
+    Attributes:
+        strategy: how the window is put to the server.
+        window: the ids wanted, inclusive.
+        known: a row that may serve as a canary.
+        insist: how often to try again also where a narrower window might help, as it cannot.
+        repair: read rows without the characters that XML forbids.
+        following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
+            may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
+    """
+
+    strategy: Strategy
+    window: IdRange
+    known: Known | None = None
+    insist: int = 0
+    repair: bool = False
+    following: Callable[[IdRange], IdRange | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some ids that are covered, and their rows.
+
+    Attributes:
+        window: the ids, inclusive.
+        rows: all rows of the window, in order, each with what it is known by.
+        strategy: the name of the strategy that carries rows on this walk.
+        asked_by: the name of the one that asked for this window.
+        by_ids: True where every row was checked by its own id.
+        quarantined: rows that are skipped.
+        repaired: ids of rows that were readable only after characters were removed.
+    """
+
+    window: IdRange
+    rows: tuple[tuple[Token, Row], ...]
+    strategy: str
+    asked_by: str
+    by_ids: bool = True
+    quarantined: tuple[Quarantined, ...] = ()
+    repaired: tuple[int, ...] = ()
+
+
+Flow: TypeAlias = Generator["Ask | Piece", Reply, T]
+"""A conversation that ends with a T. A piece needs no answer; it is sent an empty reply."""
+
+NOTHING = Reply((), 0, 0)
+"""The answer to a piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """One query as it is, as a strategy: for samples."""
+
+    query: Query
+    name: str = "sample"
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  it is said already
+        """Give the query."""
+        yield self.query
+
+
+def attempt(ask: Ask) -> Flow[Reply | RemoteError]:
+    """Ask, and give the failure as a value where there is one."""
+    try:
+        return (yield ask)
+    except RemoteError as error:
+        error.__traceback__ = None  # its frames hold rows
+        return error
+
+
+def find_known(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> Flow[Known | None]:
+    """Find a row of the reply to a window with its id; by ever narrower blocks where rows carry none.
+
+    Returns:
+        None where its rows vanished meanwhile, or there are none.
+    """
+    while reply.rows:
+        token = reply.tokens[0]
+        if isinstance(token, int):
+            return Known(token, token)
+        if len(window) == 1:
+            return Known(window.first, token)
+        for part in window.tenths():
+            reply = yield Ask(Prefix(key), part, insist=insist)
+            if reply.rows:
+                window = part
+                break
+    return None

@@ -1,0 +1,270 @@
+"""Gaps: how far a wide window may reach, which a sample of the ids says.
+
+What lives here: which samples are taken, by which operator, and what they say of rows that carry no ids. As flows; what
+a sample looks like is known to `sampling`.
+
+Of rows with ids one sample serves the whole rest of a walk. Rows without ids only tell how many there are in the ids
+that were sampled, so that a stretch that holds too many is looked at in tenths.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magento_pager.errors import RemoteError
+from magento_pager.walk.flows import Ask, Exactly, Flow, attempt
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.recovery import action, is_verdict
+from magento_pager.walk.sampling import (
+    THIN,
+    Sample,
+    head_of,
+    like_patterns,
+    like_query,
+    matching,
+    narrow_patterns,
+    patterns,
+    regexp_query,
+    sample,
+    thickness,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from magento_pager.walk.conditions import Query
+    from magento_pager.walk.reading import Known, Token
+    from magento_pager.walk.sampling import Pattern
+    from magento_pager.walk.windows import Pace
+
+EVEN = frozenset({"single", "block 1"})
+"""Kinds of patterns that count rows well whose ids are unknown."""
+REMEMBERED = 32_768  # rows without ids that samples recognise as lying behind
+ENOUGH_MET = 3  # ids, before a kind of pattern is judged by them
+ATTEMPTS = 3  # at a sample that a row breaks; each has other digits
+
+
+class Gaps:
+    """What is known of the ids ahead."""
+
+    def __init__(self, key: str, operation: str, known: Known | None = None, *, plain: bool = False) -> None:
+        """Begin with nothing.
+
+        Args:
+            key: what filters call the key.
+            operation: the name of the list: the digits of the samples follow from it.
+            known: a row that exists, to be seen in the first sample.
+            plain: ask nothing but `like` with `_`, so for one length of ids at a time: all that a server which is not
+                Magento's must know.
+        """
+        self._key = key
+        self._operation = operation
+        self._plain = plain
+        self._by_regexp = False if plain else None  # None until a sample came back, or did not
+        self._witness = str(known.id) if known else ""
+        self._behind: dict[Token, None] = {known.token: None} if known else {}
+        self._numbered = True  # as far as is known
+        self._even = -1  # the last id up to which rows without ids lie as before
+        self._coarse: Sample | None = None
+        self._fine: Sample | None = None
+        self._covered = -1  # the last id that the fine sample speaks of
+        self._seen: dict[str, tuple[int, int]] = {}  # for each kind of pattern, ids that it met, and rows around them
+
+    def passed(self, tokens: Sequence[Token], window: IdRange) -> None:
+        """Take the rows of a page into account: they lie behind, and exist; and there may be fewer than a sample said.
+
+        Where ids lie at even distances, a kind of pattern may meet far more of them than its share.
+        """
+        if self._fine is not None and window.last <= self._covered:
+            for kind, met in self._fine.met_in(window).items():
+                before, rows = self._seen.get(kind, (0, 0))
+                self._seen[kind] = before + met, rows + len(tokens)
+        last = tokens[-1]
+        if isinstance(last, int):
+            self._witness, self._behind = str(last), {last: None}
+        else:
+            self._numbered = False
+            self._behind = dict.fromkeys([*self._behind, *tokens][-REMEMBERED:])
+            middle = (window.first + window.last) // 20  # without its last digit
+            self._witness = f"{middle}." if 2 * len(tokens) > len(window) > 10 and middle else ""  # noqa: PLR2004  ten
+
+    def reach(self, ids: IdRange, pace: Pace, *, flowing: bool) -> Flow[int | None]:
+        """The last id up to which a reply brings no more than the pace allows, as far as a sample can tell.
+
+        Args:
+            ids: the ids ahead, inclusive; none of them was covered.
+            pace: says how many rows one reply may hold.
+            flowing: the last window brought rows, so that the next are expected to be about as many for their width.
+
+        Returns:
+            None where no sample can be had, as rows break it.
+
+        Raises:
+            RemoteError: a sample failed.
+        """
+        if flowing and not self._numbered:
+            even = yield from self._even_until(ids, pace)
+            if even is not None:
+                return even
+        if ids.first > self._covered or not self._numbered:  # rows without ids may all be behind by the next time
+            if self._coarse is None and not self._plain:
+                self._coarse = yield from self._taken(ids.first, None, thin=THIN)
+            block = self._block(ids.first)
+            self._fine = yield from self._taken(ids.first, block)
+            if self._fine and self._fine.rows and not self._fine.hits and self._numbered:
+                self._numbered = False
+                self._fine = yield from self._taken(ids.first, block)
+            self._covered = MAX_ID if block is None else block.last
+        if self._fine is None:
+            return None
+        if not self._numbered:
+            return (yield from self._reach_without_ids(ids, pace, self._fine))
+        return min(self._fine.reach(ids.first, pace.allowance, self._worth), self._covered, ids.last)
+
+    @property
+    def _worth(self) -> dict[str, int]:
+        """How many rows an id stands for that a kind of pattern met, where that is fewer than it should."""
+        assert self._fine is not None  # noqa: S101  something was learnt of it
+        least = {pattern.kind: pattern.stands_for for _, pattern in self._fine.hits}
+        return {
+            kind: max(1, min(least.get(kind, rows), 2 * rows // met))
+            for kind, (met, rows) in self._seen.items()
+            if met >= ENOUGH_MET
+        }
+
+    def _block(self, position: int) -> IdRange | None:
+        """The widest block around a position that a fine sample may look at; None for all ids."""
+        if self._plain:
+            return next(_blocks(position))
+        if self._coarse is None or thickness(self._coarse.rows) == 0:
+            return None
+        numbers = [number for number, _ in self._coarse.hits]
+        return next(
+            block
+            for block in _blocks(position)
+            if thickness(sum(number in block for number in numbers)) == 0 or len(block) == 1
+        )
+
+    def _even_until(self, ids: IdRange, pace: Pace) -> Flow[int | None]:
+        """The end of a block of some windows that holds hardly more rows without ids than the last ones let expect."""
+        if ids.first > self._even:
+            widest, *narrower = _blocks(ids.first)
+            block = next((one for one in reversed(narrower) if len(one) >= 10 ** len(str(pace.width))), widest)
+            found = yield from self._taken(ids.first, block)
+            expected = (block.last - ids.first + 1) * (pace.density or 0.0)
+            if found is None or found.estimate > max(pace.allowance, 2 * expected):
+                return None
+            self._even = block.last
+        return min(self._even, ids.last)
+
+    def _reach_without_ids(self, ids: IdRange, pace: Pace, seen: Sample) -> Flow[int | None]:
+        """The same where nobody knows where the rows of a sample are: stretches are sampled, from wide to narrow."""
+        if seen.estimate <= pace.allowance:
+            return ids.last
+        clear = ids.first - 1
+        stack = [block for block in reversed(_lengths(ids)) if block.last >= ids.first]
+        while stack:
+            block = stack.pop()
+            if block.last < ids.first:
+                continue
+            if len(block) <= pace.safe:
+                return min(block.last, ids.last)
+            found = yield from self._taken(ids.first, block)
+            if found is None:
+                return clear if clear >= ids.first else None
+            if found.rows == 0:
+                clear = block.last
+            elif found.estimate <= pace.allowance:
+                return min(block.last, ids.last)
+            else:
+                stack += reversed(list(block.tenths()))
+        return min(clear, ids.last)
+
+    def _taken(self, seed: int, block: IdRange | None, thin: int = 0) -> Flow[Sample | None]:
+        """A sample of the ids ahead; None where rows break every reply that it comes in."""
+        for trial in range(ATTEMPTS):
+            digits = f"{self._operation}/{seed}/{trial}"
+            if trial == ATTEMPTS - 1 and block is None:
+                thin = THIN  # fewer rows, so that all of them may be sound
+            narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None else ()
+            found: Sample | RemoteError | None = None
+            if self._by_regexp is not False and not narrow:
+                of: Sequence[Pattern] = patterns(digits, thin)
+                even = of if self._numbered else [one for one in of if one.kind in EVEN]  # others come in clumps
+                found = yield from self._taken_by_regexp(seed, block, even)
+            if found is None:
+                of = narrow or like_patterns(digits, thin, (1,) if thin else (1, 2) if self._plain else (0, 1, 2, 3))
+                found = yield from self._taken_by_like(seed, block, of)
+            if isinstance(found, Sample):
+                return found
+        return None
+
+    def _taken_by_regexp(
+        self, seed: int, block: IdRange | None, of: Sequence[Pattern]
+    ) -> Flow[Sample | RemoteError | None]:
+        """A sample in one call; None where this server does not read it; the failure where a row breaks it."""
+        reply = yield from attempt(_ask(regexp_query(self._key, of, block, self._witness)))
+        if isinstance(reply, RemoteError):
+            if action(reply, narrowed=True) != "stop":
+                return reply
+            if not is_verdict(reply):
+                raise reply
+            self._by_regexp = False
+            return None
+        return self._sample(reply.tokens, of, seed, block) if self._understood(reply.tokens, of) else None
+
+    def _taken_by_like(self, seed: int, block: IdRange | None, of: Sequence[Pattern]) -> Flow[Sample | RemoteError]:
+        """A sample in one call for each pattern; the failure where a row breaks one."""
+        tokens: list[Token] = []
+        for pattern in of:
+            if block is None or len(pattern.digits) <= head_of(block)[1]:
+                reply = yield from attempt(_ask(like_query(self._key, pattern, block)))
+                if isinstance(reply, RemoteError):
+                    if action(reply, narrowed=True) == "stop":
+                        raise reply
+                    return reply
+                tokens += reply.tokens
+        return self._sample(tokens, of, seed, block)
+
+    def _understood(self, tokens: Sequence[Token], of: Sequence[Pattern]) -> bool:
+        """Whether the server reads a `regexp`: the witness came back, or rows that match, and no others."""
+        known = [token for token in tokens if token in self._behind]
+        others = [token for token in tokens if token not in self._behind]
+        if any(isinstance(token, int) and not matching(token, of) for token in others):
+            self._by_regexp = False
+        elif known or others:
+            self._by_regexp = True
+        elif self._witness and self._by_regexp is None:
+            self._by_regexp = False
+        return bool(self._by_regexp)
+
+    def _sample(self, tokens: Sequence[Token], of: Sequence[Pattern], seed: int, block: IdRange | None) -> Sample:
+        """What the rows ahead show, among some that came."""
+        ahead = (token for token in tokens if token not in self._behind and (isinstance(token, str) or token >= seed))
+        return sample(ahead, [one for one in of if block is None or len(one.digits) <= head_of(block)[1]])
+
+
+def _ask(query: Query) -> Ask:
+    return Ask(Exactly(query), IdRange(0, MAX_ID))
+
+
+def _lengths(ids: IdRange) -> list[IdRange]:
+    """All ids of each length that some of these have.
+
+    >>> [str(block) for block in _lengths(IdRange(50, 2_000))]
+    ['10-99', '100-999', '1000-9999']
+    """
+    lengths = range(len(str(ids.first)), len(str(ids.last)) + 1)
+    return [IdRange(10 ** (length - 1) if length > 1 else 0, 10**length - 1) for length in lengths]
+
+
+def _blocks(position: int) -> Iterator[IdRange]:
+    """The decimal blocks around an id, from all ids of its length to itself.
+
+    >>> [str(block) for block in _blocks(1_234)]
+    ['1000-9999', '1000-1999', '1200-1299', '1230-1239', '1234-1234']
+    """
+    yield from _lengths(IdRange(position, position))
+    for place in range(len(str(position)) - 1, -1, -1):
+        first = position - position % 10**place
+        yield IdRange(first, first + 10**place - 1)

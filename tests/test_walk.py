@@ -1,0 +1,211 @@
+"""The walk as a flow: whole walks on replies from a list, failures included, without a thread or a socket."""
+
+from __future__ import annotations
+
+import ast
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from memory import Memory, honest, no_lists
+
+import magento_pager.walk as package
+from magento_pager import (
+    MAX_ID,
+    FaultError,
+    IdRange,
+    KeyRange,
+    Paginator,
+    Prefix,
+    RemoteError,
+    TransportError,
+)
+from magento_pager.walk.flows import NOTHING, Ask, Piece
+from magento_pager.walk.reading import Known, Reply
+from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
+from magento_pager.walk.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from magento_pager.walk.reading import Row, Token
+
+FLOWS = ("flows", "sampling", "recovery", "gaps", "isolation", "walk", "windows", "strategies", "conditions", "ranges")
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_does_no_io(name: str) -> None:
+    """Nothing of the walk but its driver knows threads, clocks or retries."""
+    tree = ast.parse((Path(str(package.__file__)).with_name(f"{name}.py")).read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not imported & {"threading", "time", "tenacity", "socket", "requests"}
+
+
+class Script:
+    """Answers asks from a set of ids, without I/O: it is called, and gives a reply or raises."""
+
+    def __init__(self, ids: Iterable[int], broken: Callable[[set[int]], RemoteError | None] | None = None) -> None:
+        self.memory = Memory(ids)
+        self.broken = broken
+        self.asks: list[Ask] = []
+
+    def __call__(self, ask: Ask) -> Reply:
+        """Answer."""
+        self.asks.append(ask)
+        pairs: list[tuple[Token, Row]] = []
+        for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
+            pairs += [(int(row["id"]), row) for row in self.memory.fetch(query) if int(row["id"]) in ask.window]
+        error = self.broken({int(token) for token, _ in pairs}) if self.broken else None
+        if error is not None:
+            raise error
+        return Reply(tuple(sorted(pairs, key=lambda pair: pair[0])), 1, int(not pairs))
+
+
+def walk_through(walk: Walk, server: Script, span: IdRange, known: Known | None = None) -> list[Piece]:
+    """The pieces of a walk; they cover the span, in order, each id once."""
+    flow = walk.flow(span, known)
+    pieces: list[Piece] = []
+    answer: Reply | RemoteError | None = None
+    position = span.first
+    while True:
+        try:
+            item = flow.throw(answer) if isinstance(answer, RemoteError) else flow.send(answer)  # type: ignore[arg-type]
+        except StopIteration:
+            assert position == span.last + 1
+            return pieces
+        if isinstance(item, Piece):
+            assert item.window.first == position
+            position = item.window.last + 1
+            pieces.append(item)
+            answer = NOTHING
+            continue
+        try:
+            answer = server(item)
+        except RemoteError as error:
+            answer = error
+
+
+def ids_of(pieces: Iterable[Piece]) -> list[Token]:
+    """What the rows of some pieces are known by."""
+    return [token for piece in pieces for token, _ in piece.rows]
+
+
+@pytest.mark.parametrize("strategy", [KeyRange(), Prefix()], ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("seed", range(20))
+def test_a_walk_covers_every_id_once(strategy: KeyRange | Prefix, seed: int) -> None:
+    """On random tables every row comes once, in order, and the pieces cover every id there can be."""
+    chance = random.Random(seed)  # noqa: S311  no secret
+    start = chance.randrange(10 ** chance.randrange(1, 10))
+    ids = sorted({start + chance.randrange(1, 50_000) for _ in range(chance.randrange(5_000))} - {MAX_ID + 1})
+    ids = [number for number in ids if number <= MAX_ID]
+    server = Script(ids)
+    assert ids_of(walk_through(Walk(strategy), server, IdRange(0, MAX_ID))) == ids
+
+
+def poisoned(*numbers: int, error: RemoteError) -> Callable[[set[int]], RemoteError | None]:
+    """Every reply with one of these rows fails."""
+    return lambda found: error if found & set(numbers) else None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FaultError("bad", code="1", text="with the same id", operation="list", remedy="isolate"),
+        FaultError("bad", code="SOAP-ENV:Server", text="Allowed memory size", operation="list", remedy="split"),
+        TransportError("bad", status=500, remedy="split"),
+    ],
+    ids=["isolate", "memory", "500"],
+)
+@pytest.mark.parametrize("numbers", [(5,), (3, 4, 5, 6, 7), (999, 1000), (2999,)])
+def test_a_row_that_breaks_its_replies_is_skipped_by_name(numbers: tuple[int, ...], error: RemoteError) -> None:
+    """The others are delivered, in some calls more: a known row proves that the server is well."""
+    server, plain = Script(range(1, 3_000), poisoned(*numbers, error=error)), Script(range(1, 3_000))
+    pieces = walk_through(Walk(KeyRange()), server, IdRange(0, 9_999))
+    walk_through(Walk(KeyRange()), plain, IdRange(0, 9_999))
+    assert ids_of(pieces) == [number for number in range(1, 3_000) if number not in numbers]
+    assert [one.id for piece in pieces for one in piece.quarantined] == list(numbers)
+    assert len(server.asks) <= len(plain.asks) + 60 * len(numbers)
+
+
+def test_a_server_that_is_unwell_is_not_taken_for_broken_rows() -> None:
+    """Where no row comes any more, the walk ends instead of skipping everything."""
+    state = {"well": True}
+
+    def failing(_: set[int]) -> RemoteError | None:
+        return None if state["well"] else TransportError("down", status=500, remedy="split")
+
+    server = Script(range(1, 5_000), failing)
+    walk = Walk(KeyRange(), window=100)
+    flow = walk.flow(IdRange(0, 9_999))
+    answer: Reply | RemoteError = NOTHING
+    item = next(flow)
+    with pytest.raises(RemoteError, match="unwell"):  # noqa: PT012  the walk is one statement to its reader
+        while True:
+            if isinstance(item, Piece):
+                state["well"] = item.window.last < 1_000
+                answer = NOTHING
+            else:
+                try:
+                    answer = server(item)
+                except RemoteError as error:
+                    answer = error
+            item = flow.throw(answer) if isinstance(answer, RemoteError) else flow.send(answer)
+
+
+def test_what_no_window_fixes_ends_the_walk() -> None:
+    """A refused login is passed on as it is."""
+    denied = FaultError("denied", code="2", text="Access denied.", operation="list")
+    with pytest.raises(FaultError, match="denied"):
+        walk_through(Walk(KeyRange()), Script([5], lambda _: denied), IdRange(0, MAX_ID))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_sample_meets_every_dense_stretch(seed: int) -> None:
+    """Of 2,000 neighbours anywhere one is met by the singles, and a dense table answers with one id in 350 or so."""
+    of = patterns(f"list/{seed}")
+    chance = random.Random(seed)  # noqa: S311  no secret
+    start = chance.randrange(10_000, 10**9)
+    met = [matching(number, of) for number in range(start, start + 2_000)]
+    assert any(pattern.kind == "single" for found in met for pattern in found)
+    assert {int(one.digits[-1]) for one in of if one.kind == "single"} == set(range(10))
+    fraction = sum(10.0 ** -sum(digit != "." for digit in one.digits) for one in of)
+    assert 300 < 1 / fraction < 400
+
+
+@pytest.mark.parametrize("rows", [0, 1, 10, 100, 1_000, 100_000])
+def test_a_sample_is_as_thin_as_it_must_be(rows: int) -> None:
+    """No reply to a sample holds more than 9,000 rows, as far as the thinner one before it tells."""
+    thin = thickness(rows)
+    assert rows * 10 ** (2 - thin) <= MOST_ROWS or thin == 2
+
+
+def calls_for(ids: Iterable[int], *, regexps: bool = True) -> int:
+    """How many calls a whole walk takes."""
+    source = Memory(ids, honest if regexps else no_lists)
+    rows = list(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())))
+    assert rows == source.rows()
+    return len(source.asked)
+
+
+@pytest.mark.parametrize("count", [2_000, 20_000, pytest.param(200_000, marks=pytest.mark.slow)])
+def test_a_dump_takes_few_calls(count: int) -> None:
+    """A dense table of N rows costs N / 1,700 + 8 calls, its end included; five more where there is no regexp."""
+    assert calls_for(range(3, count + 3)) <= count / 1_700 + 8
+    assert calls_for(range(3, count + 3), regexps=False) <= count / 1_700 + 13
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3, 5, 8])
+def test_a_cluster_costs_two_calls_more(clusters: int) -> None:
+    """Clusters of ids far from each other are found by one sample."""
+    ids = [
+        number for place in range(clusters) for number in range(1 + place * 400_000_000, 1_001 + place * 400_000_000)
+    ]
+    assert calls_for(ids) <= len(ids) / 1_700 + 8 + 2 * clusters
+
+
+@pytest.mark.parametrize("residue", [0, 7, 500])
+def test_bad_luck_is_bounded(residue: int) -> None:
+    """Every thousandth id: a sample may meet few of them or none."""
+    assert calls_for(range(residue + 1000, 20_000_000, 1_000)) <= 100
