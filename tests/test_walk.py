@@ -21,14 +21,17 @@ from magento_pager import (
     RemoteError,
     TransportError,
 )
-from magento_pager.walk.flows import NOTHING, Ask, Piece
-from magento_pager.walk.reading import Known, Reply
+from magento_pager.walk.calls import Calls
+from magento_pager.walk.flows import NOTHING, Ask, Piece, attempt
+from magento_pager.walk.reading import Known, Reader, Reply
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
 from magento_pager.walk.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
+    from magento_pager import Query
+    from magento_pager.walk.flows import Flow
     from magento_pager.walk.reading import Row, Token
 
 FLOWS = ("flows", "sampling", "recovery", "gaps", "isolation", "walk", "windows", "strategies", "conditions", "ranges")
@@ -209,3 +212,24 @@ def test_a_cluster_costs_two_calls_more(clusters: int) -> None:
 def test_bad_luck_is_bounded(residue: int) -> None:
     """Every thousandth id: a sample may meet few of them or none."""
     assert calls_for(range(residue + 1000, 20_000_000, 1_000)) <= 100
+
+
+def test_the_driver_gives_what_a_flow_ends_with() -> None:
+    """Replies are sent, failures thrown, pieces dropped, and every call is counted."""
+
+    def flow() -> Flow[int]:
+        reply = yield Ask(Prefix("id"), IdRange(0, 9))
+        yield Piece(IdRange(0, 9), reply.rows, "prefix", "prefix")
+        failure = yield from attempt(Ask(KeyRange("id"), IdRange(10, 19)))
+        assert isinstance(failure, RemoteError)
+        return len(reply.rows)
+
+    class Failing(Memory):
+        def fetch(self, query: Query) -> Generator[Row]:
+            if query.conditions[0].operator != "like":
+                raise TransportError("too large", remedy="split")
+            return super().fetch(query)
+
+    calls = Calls(Reader(Failing(range(5)), "id", key="id"))
+    assert calls.result(flow()) == 5
+    assert calls.spent == 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import PagerError, RemoteError
 from magento_pager.walk.flows import NOTHING, Piece
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from magento_pager.walk.reading import Known, Reader, Reply
     from magento_pager.walk.strategies import Strategy
     from magento_pager.walk.windows import Goal
+
+T = TypeVar("T")
 
 
 def walked(  # the list, the walk, and how it is asked
@@ -72,7 +74,11 @@ def walked(  # the list, the walk, and how it is asked
 
 
 class Calls:
-    """Answers the asks of one flow after the other."""
+    """Answers the asks of one flow after the other.
+
+    Attributes:
+        spent: calls that were made, failed ones included.
+    """
 
     def __init__(self, reader: Reader, ahead: Ahead | None = None) -> None:
         """Begin.
@@ -84,7 +90,24 @@ class Calls:
         self._reader = reader
         self._ahead = ahead
         self._ready_at = 0.0
+        self.spent = 0
         self._reset()
+
+    def result(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end, and return what it ends with; pieces are dropped.
+
+        Raises:
+            RemoteError: the flow let a failure pass.
+        """
+        answer: Reply | RemoteError | None = None
+        with closing(flow):
+            while True:
+                try:
+                    item = _next(flow, answer)
+                except StopIteration as ended:
+                    value: T = ended.value
+                    return value
+                answer = NOTHING if isinstance(item, Piece) else self._answered(item)
 
     def pages(self, flow: Flow[None], cursor: Cursor) -> Generator[Page]:
         """The pages of a walk.
@@ -100,8 +123,7 @@ class Calls:
         try:
             with closing(flow):
                 while True:
-                    failed = isinstance(answer, RemoteError)
-                    item = flow.throw(answer) if failed else flow.send(answer)  # type: ignore[arg-type]  # None begins
+                    item = _next(flow, answer)
                     if not isinstance(item, Piece):
                         answer = self._answered(item)
                         continue
@@ -138,11 +160,13 @@ class Calls:
             self._failed()
             self._ready_at = time.monotonic() + error.pause
             return error
+        self.spent += reply.calls
         self._calls += reply.calls
         self._empty_calls += reply.empty_calls
         return reply
 
     def _failed(self) -> None:
+        self.spent += 1
         self._retries += 1
 
     def _reset(self) -> None:
@@ -166,3 +190,10 @@ class Calls:
         rows = tuple(row for _, row in piece.rows)
         after = replace(cursor, next_id=piece.window.last + 1)
         return Page(piece.window, rows, after, stats, piece.quarantined, piece.repaired)
+
+
+def _next(flow: Flow[T], answer: Reply | RemoteError | None) -> Ask | Piece:
+    """The next item of a flow that is sent an answer, thrown a failure, or begun with None."""
+    if isinstance(answer, RemoteError):
+        return flow.throw(answer)
+    return flow.send(answer)  # type: ignore[arg-type]  # None begins
