@@ -6,7 +6,7 @@ from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
-from magento_pager.export.increments import clock_said, earlier, warn_of_clock
+from magento_pager.export.increments import earlier, shop_time, warn_of_clock
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
 from magento_pager.shop.connection import Connection, ListSource
@@ -214,7 +214,7 @@ class Pager:
         """
         spec, now = list_spec(entity), None
         if isinstance(updated_since, timedelta):
-            now = clock_said(self.connection.clock)
+            now = shop_time(self.connection.clock)
             updated_since = earlier(now, updated_since)
         asked = tuple(map(as_condition, where))
         sent = _checked(asked, updated_since, spec)

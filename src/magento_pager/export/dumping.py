@@ -20,7 +20,7 @@ from magento_pager.errors import option, words_of
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another
 from magento_pager.export.files import replace_file
 from magento_pager.export.formats import format_of
-from magento_pager.export.increments import LATE, TIME, Newest, Run, clock_said, held, iso, named, next_start
+from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.layout import Layout
 from magento_pager.export.report import Report
 from magento_pager.export.stored import open_output
@@ -265,11 +265,9 @@ class Dump:
         self.checkpoint = start
         self.torn = False
         self._output = output
-        self._id_field = id_field
-        self._identity_field = identity_field
+        self._id_field, self._identity_field = id_field, identity_field
         self._layout = layout
-        self._received = received
-        self._details = details
+        self._received, self._details = received, details
         self._began = time.monotonic() - start.counters.seconds
         self._bytes_before = start.counters.bytes - received()
 
@@ -437,7 +435,7 @@ class Task:
         """Since when rows are wanted, and where they go, by the clock of the shop."""
         ours, clock = datetime.now(UTC), _clock(paginator)
         if self._state is None:
-            now = clock_said(clock) if self._named_late else ours
+            now = shop_time(clock) if self._named_late else ours
             run = Run(now, paginator.since, named(self.path, now), again=self._resume)
         else:
             if clock is None:  # ours is good enough, as rows say when they were changed
@@ -488,20 +486,9 @@ class Task:
         return stack.enter_context(closing(output))
 
     def _asked(self, shop: str) -> Fingerprint:
-        job, layout = self._job, self._layout
-        return Fingerprint(
-            shop,
-            job.spec.name,
-            job.first,
-            job.last,
-            tuple(sorted(job.where)),
-            layout.name,
-            layout.columns,
-            layout.has_values,
-            layout.secret,
-            details=layout.details,
-            since=iso(self.since) if self.since else "",
-        )
+        job, layout, since = self._job, self._layout, iso(self.since) if self.since else ""
+        how = layout.name, layout.columns, layout.has_values, layout.secret, layout.details
+        return Fingerprint(shop, job.spec.name, job.first, job.last, tuple(sorted(job.where)), *how, since)
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
         return Checkpoint(self._asked(shop), Cursor(operation, self._job.first, self._job.last))
@@ -541,17 +528,11 @@ class Task:
         error.dumped = report  # type: ignore[attr-defined]  # see dump
 
     def _report(self, *, complete: bool = False, error: str | None = None) -> Report:
-        output = self._output
-        kept = output is not None and self.begun and output.saved is not None
-        return Report(
-            self._checkpoint,
-            complete=complete,
-            error=error,
-            details=self._way(),
-            path=output.path if output else None,
-            part=output.part if output and kept else None,
-            published=output is not None and output.finished,
-        )
+        report = Report(self._checkpoint, complete, error, self._way())
+        if self._output is None:
+            return report
+        part = self._output.part if self.begun and self._output.saved else None
+        return replace(report, path=self._output.path, part=part, published=self._output.finished)
 
     def _way(self) -> Mapping[str, str | None] | None:
         """The way by which records in full come in this run, or came in the last one."""

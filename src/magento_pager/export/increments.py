@@ -129,8 +129,8 @@ class State:
     ) -> Run:
         """Return the run to come, or the one to resume. Nothing is written yet.
 
-        Where only a clock said when the last run began, and it is back behind that now, one of the two times is wrong,
-        and which cannot be known: then all rows that say when they were changed are read again.
+        Where only a clock said when the last run began, and it is back behind that now, one of the two times is wrong:
+        then all rows that say when they were changed are read again.
 
         Args:
             asked: what is asked for.
@@ -162,11 +162,7 @@ class State:
         return run
 
     def begin(self) -> None:
-        """Note that the run is on its way: its output is there to be written, and not one that was finished before.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Note that the run is on its way; an OSError where that cannot be written."""
         if self._current is not None:
             self._write(self._current)
 
@@ -200,11 +196,10 @@ class State:
 
 
 class Newest:
-    """The newest change among the rows of a run, as if they had all been received when it began.
+    """The newest change among the rows of a run, less the time that had passed since the run began.
 
-    A row that is received some time after the beginning was changed by then at the latest. So the time of its change,
-    less that time, is not later than the beginning, by whatever clock the change is dated. Times to come, which imports
-    and wrong clocks leave, say nothing.
+    That is not later than the beginning, by whatever clock the change is dated. Times to come, which imports and wrong
+    clocks leave, say nothing.
 
     Attributes:
         time: the latest such time; None where no row said one.
@@ -257,16 +252,16 @@ def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime |
     return max(before, newest or earlier(run.latest or run.begun, MARGIN)) if rows else before
 
 
-def earlier(time_said: datetime, length: timedelta) -> datetime:
+def earlier(moment: datetime, length: timedelta) -> datetime:
     """Return a time so much earlier, and none before there were shops.
 
     >>> earlier(datetime(2024, 5, 1, tzinfo=UTC), timedelta(weeks=999_999)).isoformat()
     '1970-01-02T00:00:00+00:00'
     """
-    return time_said - min(length, max(time_said - LONG_AGO, timedelta()))
+    return moment - min(length, max(moment - LONG_AGO, timedelta()))
 
 
-def clock_said(clock: datetime | None) -> datetime:
+def shop_time(clock: datetime | None) -> datetime:
     """Return the time by the shop's clock; a ValueError where it does not say it."""
     if clock is None:
         raise ValueError(

@@ -124,7 +124,7 @@ class Origin:
             except (ValueError, RecursionError):
                 raise ValueError(f"{named}: that is no report of a dump, for it is no JSON") from None
         try:
-            origin = cls.told(report.as_json() if isinstance(report, Report) else report)
+            origin = cls.parsed(report.as_json() if isinstance(report, Report) else report)
         except ValueError as error:
             raise ValueError(f"{named}: {error}") from None
         if not origin.complete:
@@ -134,10 +134,10 @@ class Origin:
         return origin
 
     @classmethod
-    def told(cls, report: Any) -> Origin:
+    def parsed(cls, report: Any) -> Origin:
         """Return what the report of a dump says, as JSON values; a ValueError where it is none.
 
-        >>> sorted(Origin.told({"strategy": "range + prefix", "digests": [], "quarantined": []}).strategies)
+        >>> sorted(Origin.parsed({"strategy": "range + prefix", "digests": [], "quarantined": []}).strategies)
         ['prefix', 'range']
         """
         try:
