@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from memory import Memory
 
@@ -31,7 +32,7 @@ from magento_pager import (
 )
 from magento_pager.fake import Shop
 from magento_pager.walk.ahead import MOST, Tuner
-from magento_pager.walk.turns import Turnstile
+from magento_pager.walk.turns import Calling, Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -123,11 +124,21 @@ def test_the_same_pages_in_the_same_order(
     assert source.most <= (parallel if isinstance(parallel, int) else MOST)
 
 
-@given(st.sets(st.integers(0, 3000)), st.integers(1, 400), st.integers(1, 5))
-def test_any_ids_any_window_any_number_of_calls(ids: set[int], window: int, parallel: int) -> None:
-    """The rows are those there are, whatever the layout."""
-    source = Busy(ids)
-    assert list(walk(source, Alias(), window=window, parallel=parallel, last=5000)) == source.rows()
+@given(
+    ids=st.sets(st.integers(0, 3000)),
+    far=st.sets(st.integers(80_000, 80_020)),
+    window=st.integers(1, 400),
+    parallel=st.integers(1, 5),
+)
+@example(ids=set(range(1, 40)), far=set(range(80_000, 80_006)), window=5, parallel=1)
+@pytest.mark.parametrize("with_ids", [True, False])
+def test_any_ids_any_window_any_number_of_calls(
+    ids: set[int], far: set[int], window: int, parallel: int, *, with_ids: bool
+) -> None:
+    """The rows are those there are, whatever the layout, in order of id; by page and identity where they have none."""
+    source = Busy(ids | far, with_ids=with_ids)
+    paginator = walk(source, Alias(), window=window, parallel=parallel)
+    assert list(replace(paginator, identity_field="increment_id")) == source.rows()
     assert source.most <= parallel
 
 
@@ -374,3 +385,15 @@ def test_errors_of_threads_are_errors_of_the_walk() -> None:
     source.hold = hold
     with no_thread_left(), pytest.raises(ZeroDivisionError):
         list(walk(source))
+
+
+@pytest.mark.parametrize(("parallel", "most"), [((1, 1), 1), ((1, 3), 3)])
+def test_walks_over_lists_of_one_shop_share_the_limit(parallel: tuple[int, int], most: int) -> None:
+    """Two walks at once make no more calls at a time than one of them may, and both come to their end."""
+    source = Busy(range(1, 3000))
+    source.hold = lambda _: time.sleep(0.001)
+    calling = Calling()
+    walks = [walk(source, parallel=one, calling=calling) for one in parallel]
+    with ThreadPoolExecutor(len(walks)) as pool:
+        assert list(pool.map(list, walks)) == [source.rows()] * len(walks)
+    assert source.most == most

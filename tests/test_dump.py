@@ -14,6 +14,7 @@ import magento_pager
 from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
 from magento_pager.cli import run
 from magento_pager.export.dumping import Job, Task
+from magento_pager.walk.calls import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -253,7 +254,7 @@ def test_a_list_that_cannot_be_paged_keeps_its_evidence(
     def failing(*_: object, **__: object) -> None:
         raise NoStrategyError("none holds", report=evidence)
 
-    monkeypatch.setattr(Paginator, "_chosen", failing)
+    monkeypatch.setattr(Calls, "pages", failing)
     with pytest.raises(NoStrategyError) as stopped:
         dump(pager.orders(first=1), tmp_path / "orders.ndjson")
     assert stopped.value.report is evidence

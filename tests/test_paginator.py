@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,6 +131,23 @@ def test_a_cursor_of_another_list_is_refused() -> None:
         paginator.pages(resume=Cursor("other", 0, 5))
     with pytest.raises(ValueError, match="does not belong"):
         paginator.pages(resume=Cursor("list", 0, 5, version=99))
+
+
+def test_a_cursor_of_other_conditions_is_refused() -> None:
+    """Rows before it were left out by these; a cursor that does not say, as older versions wrote it, is believed."""
+    complete, noon = Condition("entity_id", "gteq", "5"), datetime(2024, 5, 1, 12, tzinfo=UTC)
+    paginator = walk(Memory(range(1, 400)), Alias(), window=100)
+    narrow = [replace(paginator, where=(complete,)), replace(paginator, since=noon)]
+    cursors = [replace(next(one.pages()).cursor, next_id=100) for one in (paginator, narrow[0])]
+    for one, cursor in itertools.product(narrow, cursors[:1]):
+        with pytest.raises(ValueError, match="another `where` or `since`"):
+            one.pages(resume=cursor)
+    with pytest.raises(ValueError, match="another `where` or `since`"):
+        paginator.pages(resume=cursors[1])
+    assert next(row["id"] for page in paginator.pages(resume=cursors[0]) for row in page.rows) == "100"
+    assert next(narrow[0].pages(resume=cursors[1])).cursor.asked == cursors[1].asked
+    assert next(narrow[0].pages(resume=Cursor("list", 100, 399))).window.first == 100
+    assert {one.asked for one in narrow[0].partitions(2)} == {cursors[1].asked}
 
 
 def test_nothing_is_asked_before_the_first_row_is_wanted() -> None:

@@ -22,7 +22,7 @@ from magento_pager.export.index import Index, sampled
 from magento_pager.export.verification import Origin, Tally, agreeing, differences, other_strategy
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
-from magento_pager.walk.probing import ProbeReport, Trial
+from magento_pager.walk.evidence import ProbeReport, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

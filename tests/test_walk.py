@@ -25,6 +25,7 @@ from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import NOTHING, Ask, Piece, attempt
 from magento_pager.walk.reading import Known, Reader, Reply
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
+from magento_pager.walk.trials import Choice
 from magento_pager.walk.walk import Walk
 
 if TYPE_CHECKING:
@@ -34,7 +35,22 @@ if TYPE_CHECKING:
     from magento_pager.walk.flows import Flow
     from magento_pager.walk.reading import Row, Token
 
-FLOWS = ("flows", "sampling", "recovery", "gaps", "isolation", "walk", "windows", "strategies", "conditions", "ranges")
+FLOWS = (
+    "flows",
+    "sampling",
+    "recovery",
+    "gaps",
+    "isolation",
+    "evidence",
+    "trials",
+    "changes",
+    "without_ids",
+    "walk",
+    "windows",
+    "strategies",
+    "conditions",
+    "ranges",
+)
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -68,7 +84,7 @@ class Script:
 
 def walk_through(walk: Walk, server: Script, span: IdRange, known: Known | None = None) -> list[Piece]:
     """The pieces of a walk; they cover the span, in order, each id once."""
-    flow = walk.flow(span, known)
+    flow = walk.flow(span, Choice(walk.strategy, known) if known and walk.strategy else None)
     pieces: list[Piece] = []
     answer: Reply | RemoteError | None = None
     position = span.first

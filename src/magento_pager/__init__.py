@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.walk.conditions import Condition, Query
+    from magento_pager.walk.evidence import ProbeReport, Trial
     from magento_pager.walk.names import STRATEGIES, StrategyName
     from magento_pager.walk.pages import Changes, Cursor, Page, PageStats
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.planning import Plan
-    from magento_pager.walk.probing import ProbeReport, Trial
     from magento_pager.walk.ranges import MAX_ID, IdRange
     from magento_pager.walk.reading import Source
     from magento_pager.walk.regexps import ids_regexp, range_regexp
@@ -119,7 +119,7 @@ _HOMES = (
     "walk.windows",
     "walk.reading",
     "walk.pages",
-    "walk.probing",
+    "walk.evidence",
     "walk.surveying",
     "walk.planning",
     "walk.paginator",

@@ -24,7 +24,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 
 if TYPE_CHECKING:
     from magento_pager.shop.transport import HttpOptions
-    from magento_pager.walk.probing import ProbeReport
+    from magento_pager.walk.evidence import ProbeReport
 
 State = Literal["pageable", "absent", "denied", "trouble"]
 

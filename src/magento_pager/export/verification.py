@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from magento_pager.export.index import Key, Sample
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager
+    from magento_pager.walk.evidence import ProbeReport
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.pages import Page
     from magento_pager.walk.paginator import Paginator
-    from magento_pager.walk.probing import ProbeReport
     from magento_pager.walk.strategies import Strategy
 
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
@@ -315,7 +315,7 @@ def verify(
 def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
     """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
 
-    >>> from magento_pager.walk.probing import ProbeReport, Trial
+    >>> from magento_pager.walk.evidence import ProbeReport, Trial
     >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
     >>> probed = ProbeReport("salesOrderList", "range", 3, 5, tuple(trials))
     >>> other_strategy(probed, frozenset({"range"})), other_strategy(probed, frozenset({"in-list", "prefix"}))

@@ -37,15 +37,16 @@ from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.connection import ListSource
 from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
-from magento_pager.walk.calls import walked
+from magento_pager.walk.calls import Calls
 from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.flows import find_row
 from magento_pager.walk.isolation import MOST_IN_A_ROW, SINGLE_ROW_RETRIES
 from magento_pager.walk.pages import Cursor, Page, Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import Prefix
-from magento_pager.walk.walk import DEFAULT_GOAL
+from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
@@ -605,8 +606,7 @@ class Details:
         if isinstance(token, int):
             return token if self._reader.read(like, IdRange(token, token)).rows else None
         alone = Condition(str(self._reader.identity_field), "eq", token)
-        reader = replace(self._reader, where=(alone,))
-        known = reader.acquaintance(reader.read(like, page.window), page.window)
+        known = Calls(replace(self._reader, where=(alone,))).result(find_row(page.window, self._reader.key))
         return known.id if known else None
 
     def _check_well(self, key: str, error: RemoteError) -> None:
@@ -626,7 +626,9 @@ class Details:
             yield self._good
         tried = 0
         cursor = Cursor(self._reader.operation, 0, MAX_ID)
-        for page in walked(self._reader, Prefix(self._reader.key), cursor, lenient=True):
+        like = Prefix(self._reader.key)
+        walk = Walk(like, cursor.operation, like.key, self._reader.identity_field, candidates=(like,))
+        for page in Calls(self._reader).pages(walk.looking(), cursor):
             for row in page.rows:
                 other = row.get(self._part.key)
                 if other and other != key:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from magento_pager.errors import PagerError, RemoteError
-from magento_pager.walk.flows import NOTHING, Piece
+from magento_pager.walk.flows import NOTHING, Piece, advance
 from magento_pager.walk.pages import Page, PageStats
-from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,54 +21,9 @@ if TYPE_CHECKING:
     from magento_pager.walk.ahead import Ahead
     from magento_pager.walk.flows import Ask, Flow
     from magento_pager.walk.pages import Cursor
-    from magento_pager.walk.reading import Known, Reader, Reply
-    from magento_pager.walk.strategies import Strategy
-    from magento_pager.walk.windows import Goal
+    from magento_pager.walk.reading import Reader, Reply
 
 T = TypeVar("T")
-
-
-def walked(  # the list, the walk, and how it is asked
-    reader: Reader,
-    strategy: Strategy,
-    cursor: Cursor,
-    known: Known | None = None,
-    *,
-    window: int | None = None,
-    goal: Goal = DEFAULT_GOAL,
-    lenient: bool = False,
-    plain: bool = False,
-    ahead: Ahead | None = None,
-) -> Generator[Page]:
-    """The pages of a list from a cursor to its last id, empty ones included.
-
-    Args:
-        reader: reads windows of the list.
-        strategy: carries the rows.
-        cursor: where to begin.
-        known: a row that may serve as a canary, where one is known already.
-        window: ids in each window with rows, at least 1; None to aim at `goal`.
-        goal: rows and seconds that a call should bring.
-        lenient: skip a row that breaks its replies without asking whether others arrive; for looking about.
-        plain: take samples by nothing but `like` with `_`, as of a server that is not Magento's.
-        ahead: asks for windows before their turn; None to ask for one after the other.
-
-    Raises:
-        PagerError: the walk cannot go on; its `cursor` says where to resume.
-    """
-    walk = Walk(
-        strategy,
-        reader.operation,
-        reader.key,
-        reader.identity_field,
-        window,
-        goal,
-        repair=reader.repairing is not None,
-        lenient=lenient,
-        plain=plain,
-    )
-    if cursor.next_id <= cursor.last_id:
-        yield from Calls(reader, ahead).pages(walk.flow(IdRange(cursor.next_id, cursor.last_id), known), cursor)
 
 
 class Calls:
@@ -93,6 +46,11 @@ class Calls:
         self.spent = 0
         self._reset()
 
+    def of(self, reader: Reader, ahead: Ahead | None) -> Self:
+        """Answer from another reader from now on, and go on counting."""
+        self._reader, self._ahead = reader, ahead
+        return self
+
     def result(self, flow: Flow[T]) -> T:
         """Drive a flow to its end, and return what it ends with; pieces are dropped.
 
@@ -103,7 +61,7 @@ class Calls:
         with closing(flow):
             while True:
                 try:
-                    item = _next(flow, answer)
+                    item = advance(flow, answer)
                 except StopIteration as ended:
                     value: T = ended.value
                     return value
@@ -123,7 +81,7 @@ class Calls:
         try:
             with closing(flow):
                 while True:
-                    item = _next(flow, answer)
+                    item = advance(flow, answer)
                     if not isinstance(item, Piece):
                         answer = self._answered(item)
                         continue
@@ -148,8 +106,12 @@ class Calls:
         reader = self._reader
         if ask.repair and reader.repairing is not None:
             reader = replace(reader, source=reader.repairing)
+        if ask.where:
+            reader = replace(reader, where=(*reader.where, *ask.where))
 
         def attempt() -> Reply:
+            if ask.unchecked:
+                return reader.unchecked(ask.strategy, ask.window, ask.known, ask.unchecked)
             if ask.following is None or self._ahead is None:
                 return reader.attempt(ask.strategy, ask.window, ask.known)
             return self._ahead.read(ask.strategy, ask.window, ask.known, ask.following)
@@ -190,10 +152,3 @@ class Calls:
         rows = tuple(row for _, row in piece.rows)
         after = replace(cursor, next_id=piece.window.last + 1)
         return Page(piece.window, rows, after, stats, piece.quarantined, piece.repaired)
-
-
-def _next(flow: Flow[T], answer: Reply | RemoteError | None) -> Ask | Piece:
-    """The next item of a flow that is sent an answer, thrown a failure, or begun with None."""
-    if isinstance(answer, RemoteError):
-        return flow.throw(answer)
-    return flow.send(answer)  # type: ignore[arg-type]  # None begins

@@ -10,22 +10,24 @@ condition is tried on a row that exists: it must come back since before it was c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
-from magento_pager.walk.calls import walked
 from magento_pager.walk.conditions import Condition
-from magento_pager.walk.pages import Changes, Cursor, Verified
-from magento_pager.walk.probing import INSIST, Counted
-from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.flows import Ask, Flow, attempt
+from magento_pager.walk.isolation import first_rows
+from magento_pager.walk.pages import Changes, Verified
+from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.recovery import is_verdict
 from magento_pager.walk.strategies import Prefix
 
 if TYPE_CHECKING:
-    from magento_pager.walk.reading import Reader, Token
+    from collections.abc import Callable
+
+    from magento_pager.walk.reading import Token
 
 FIELD = "updated_at"
 SPELLINGS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))
@@ -33,6 +35,7 @@ SPELLINGS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") 
 
 LOOKED_AT = 200  # ids in a window while rows are sought
 TRIED = 3  # rows: the time of one may be in the hour that comes twice, where the database keeps summer time
+INSIST = 4  # more attempts where a small reply fails
 ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
 A_SECOND = timedelta(seconds=1)
 LONG_AGO, NOT_SOON = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
@@ -94,34 +97,36 @@ def moment_of(text: object) -> datetime | None:
         return None
 
 
-def find_changes(reader: Reader, since: datetime) -> Changes:
+def find_changes(looking: Callable[[], Flow[None]], key: str, operation: str, since: datetime) -> Flow[Changes]:
     """Find out how this server is told to send only what changed, on a row at the low end of the ids.
 
+    Who drives it knows how many calls that took.
+
     Args:
-        reader: reads the list. Its own conditions hold as well: of rows that they exclude none need be kept back.
+        looking: gives a walk over all ids that rests on `prefix`, in windows of some hundred ids. Its own conditions
+            hold as well: of rows that they exclude none need be kept back.
+        key: what filters call the key.
+        operation: the name of the list, for messages.
         since: the moment, inclusive.
 
     Raises:
         FilterIgnoredError: no spelling holds.
         RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
     """
-    counted = Counted(reader.source, MAX_ID)
-    reader = replace(reader, source=counted, repairing=None)
     met: tuple[_Met, ...] = ()
     for _ in range(ATTEMPTS):
-        before, met = met, _met(reader)
+        before, met = met, (yield from _met(looking()))
         if not met:
-            return Changes(text_of(since), "", "", "empty", None, counted.calls)
+            return Changes(text_of(since), "", "", "empty", None, 0)
         if met == before:
             break  # nothing has changed meanwhile, so the trials were fair
         for one, (field, operator) in product(met, SPELLINGS):
-            if _holds(field, operator, one, reader):
+            if (yield from _holds(field, operator, one, key)):
                 verified: Verified = "rows" if one.changed else "probe"
-                return Changes(text_of(since), field, operator, verified, one.name, counted.calls)
+                return Changes(text_of(since), field, operator, verified, one.name, 0)
     raise FilterIgnoredError(
-        f"{reader.operation}: this server does not tell what was changed since a moment: it ignores, misreads or "
-        f"refuses each way to ask for it, such as {FIELD} gteq, tried on row {met[0].name}; dump the whole list "
-        "instead",
+        f"{operation}: this server does not tell what was changed since a moment: it ignores, misreads or refuses each "
+        f"way to ask for it, such as {FIELD} gteq, tried on row {met[0].name}; dump the whole list instead",
         span=met[0].span,
     )
 
@@ -146,23 +151,22 @@ class _Met:
         return min(self.tokens, key=str)
 
 
-def _met(reader: Reader) -> tuple[_Met, ...]:
-    """Some of the first rows that say when they were changed, else all rows of the first window that has any."""
-    low_end = walked(reader, Prefix(reader.key), Cursor(reader.operation, 0, MAX_ID), window=LOOKED_AT, lenient=True)
-    page = next((one for one in low_end if one.rows), None)
-    if page is None:
+def _met(looking: Flow[None]) -> Flow[tuple[_Met, ...]]:
+    """Find some of the first rows that say when they were changed, else all rows of the first window that has any."""
+    piece = yield from first_rows(looking)
+    if piece is None:
         return ()
-    by_token = {reader.token(row): moment_of(row.get(FIELD)) for row in page.rows}
+    by_token = {token: moment_of(row.get(FIELD)) for token, row in piece.rows}
     saying = (
         _Met(IdRange(token, token), frozenset([token]), changed)
         for token, changed in by_token.items()
         if changed and isinstance(token, int)
     )
-    return tuple(islice(saying, TRIED)) or (_Met(page.window, frozenset(by_token), None),)
+    return tuple(islice(saying, TRIED)) or (_Met(piece.window, frozenset(by_token), None),)
 
 
-def _holds(field: str, operator: str, met: _Met, reader: Reader) -> bool:
-    """Whether rows come back since before they were changed, and do not since after.
+def _holds(field: str, operator: str, met: _Met, key: str) -> Flow[bool]:
+    """Find out whether rows come back since before they were changed, and do not since after.
 
     To the second where it is known when that was. A second before shows that the operator does not mean `=`.
     """
@@ -172,14 +176,10 @@ def _holds(field: str, operator: str, met: _Met, reader: Reader) -> bool:
         trials = [(LONG_AGO, True), (NOT_SOON, False)]
     for moment, there in trials:
         condition = Condition(field, operator, text_of(moment))
-        asking = replace(reader, where=(*reader.where, condition))
-        try:
-            reply = asking.read(Prefix(reader.key), met.span, insist=INSIST)
-        except FilterIgnoredError:  # a row came that was changed before
-            return False
-        except RemoteError as error:
-            if not is_verdict(error):
-                raise
+        reply = yield from attempt(Ask(Prefix(key), met.span, insist=INSIST, where=(condition,)))
+        if isinstance(reply, RemoteError):
+            if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row came that changed before
+                raise reply
             return False
         if met.tokens.isdisjoint(reply.tokens) is there:
             return False

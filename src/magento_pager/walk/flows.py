@@ -20,7 +20,7 @@ from magento_pager.walk.strategies import Prefix
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from magento_pager.walk.conditions import Query
+    from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.pages import Quarantined
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.reading import Row, Token
@@ -39,6 +39,8 @@ class Ask:
         known: a row that may serve as a canary.
         insist: how often to try again also where a narrower window might help, as it cannot.
         repair: read rows without the characters that XML forbids.
+        where: conditions beside those of the list.
+        unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
             may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
     """
@@ -48,6 +50,8 @@ class Ask:
     known: Known | None = None
     insist: int = 0
     repair: bool = False
+    where: tuple[Condition, ...] = ()
+    unchecked: int = 0
     following: Callable[[IdRange], IdRange | None] | None = None
 
 
@@ -93,13 +97,48 @@ class Exactly:
         yield self.query
 
 
+def settled(flow: Flow[T]) -> Flow[T | RemoteError]:
+    """Go on with a flow, and give its failure as a value where there is one."""
+    try:
+        return (yield from flow)
+    except RemoteError as error:
+        error.__traceback__ = None  # its frames hold rows
+        return error
+
+
 def attempt(ask: Ask) -> Flow[Reply | RemoteError]:
     """Ask, and give the failure as a value where there is one."""
     try:
         return (yield ask)
     except RemoteError as error:
-        error.__traceback__ = None  # its frames hold rows
+        error.__traceback__ = None
         return error
+
+
+def advance(flow: Flow[T], answer: Reply | RemoteError | None) -> Ask | Piece:
+    """Return the next item of a flow that is sent an answer, thrown a failure, or begun with None."""
+    if isinstance(answer, RemoteError):
+        return flow.throw(answer)
+    return flow.send(answer)  # type: ignore[arg-type]  # None begins
+
+
+def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
+    """Go on with a flow up to its next piece; None where it ends."""
+    answer: Reply | RemoteError | None = None
+    try:
+        while True:
+            item = advance(flow, answer)
+            if isinstance(item, Piece):
+                return item
+            answer = yield from attempt(item)
+    except StopIteration:
+        return None
+
+
+def find_row(window: IdRange, key: str) -> Flow[Known | None]:
+    """Find a row of a window, with its id; None where there are none."""
+    reply = yield Ask(Prefix(key), window)
+    return (yield from find_known(reply, window, key))
 
 
 def find_known(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> Flow[Known | None]:

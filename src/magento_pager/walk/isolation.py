@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.walk.flows import NOTHING, Ask, Flow, Piece, attempt, find_known
+from magento_pager.walk.flows import Ask, Flow, Piece, attempt, find_known, next_piece
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import Reply
@@ -137,21 +137,7 @@ class Isolation:
 
 def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
     """Go on with a flow up to its first piece with rows; None where it has none."""
-    answer: Reply | RemoteError | None = None
-    try:
-        while True:
-            if isinstance(answer, RemoteError):
-                item = flow.throw(answer)
-            elif answer is None:
-                item = next(flow)
-            else:
-                item = flow.send(answer)
-            if not isinstance(item, Piece):
-                answer = yield from attempt(item)
-            elif item.rows:
-                flow.close()
-                return item
-            else:
-                answer = NOTHING
-    except StopIteration:
-        return None
+    while (piece := (yield from next_piece(flow))) is not None and not piece.rows:
+        pass
+    flow.close()
+    return piece

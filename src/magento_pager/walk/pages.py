@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from magento_pager.walk.conditions import Condition
@@ -24,12 +24,14 @@ class Cursor:
         next_id: the first id not yet covered, inclusive; above `last_id` when the walk is done.
         last_id: the last id to cover, inclusive, frozen when the walk began.
         version: of this form.
+        asked: a digest of `where` and `since`; None in a cursor that does not say. One of other conditions is refused.
     """
 
     operation: str
     next_id: int
     last_id: int
     version: int = CURSOR_VERSION
+    asked: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,3 @@ class Page:
     repaired: tuple[int, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     changes: Changes | None = None
-
-    def with_calls(self, more: int) -> Page:
-        """The same page, before which so many more calls were made."""
-        return replace(self, stats=replace(self.stats, calls=self.stats.calls + more))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_exponential
@@ -20,7 +20,7 @@ from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_ex
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.ranges import read_id
-from magento_pager.walk.strategies import KEY, Prefix, Strategy
+from magento_pager.walk.strategies import KEY, Strategy
 from magento_pager.walk.turns import Turnstile
 
 if TYPE_CHECKING:
@@ -159,36 +159,17 @@ class Reader:
         """
         return self.persistently(lambda: self._sampled(query))
 
+    def _sampled(self, query: Query) -> Reply:
+        with self.turn() as turn:
+            rows = tuple(self._admitted(query, None, turn))
+        return Reply(rows, 1, int(not rows), turn.seconds, turn.waited or 0.0)
+
     def tokens(self, query: Query) -> Iterator[Token]:
         """What the rows of one call are known by, unchecked, as they arrive."""
         with self.turn() as turn, closing(self.source.fetch(self._with_where(query))) as rows:
             for row in rows:
                 turn.arrived()
                 yield self.token(row)
-
-    def acquaintance(self, reply: Reply, window: IdRange, *, insist: int = 0) -> Known | None:
-        """A row of the reply to `window` with its id; found by ever narrower blocks where rows carry none.
-
-        Args:
-            reply: with rows or without.
-            window: the ids it covers.
-            insist: as for `read`.
-
-        Returns:
-            None where its rows vanished meanwhile.
-        """
-        while reply.rows:
-            token = reply.tokens[0]
-            if isinstance(token, int):
-                return Known(token, token)
-            if len(window) == 1:
-                return Known(window.first, token)
-            for part in window.tenths():
-                reply = self.read(Prefix(self.key), part, insist=insist)
-                if reply.rows:
-                    window = part
-                    break
-        return None
 
     def token(self, row: Row) -> Token:
         """What a row is known by.
@@ -246,10 +227,17 @@ class Reader:
         )
         return retrying(attempt)
 
-    def _sampled(self, query: Query) -> Reply:
-        with self.turn() as turn:
-            rows = tuple(self._admitted(query, None, turn))
-        return Reply(rows, 1, int(not rows), turn.seconds, turn.waited or 0.0)
+    def unchecked(self, strategy: Strategy, window: IdRange, known: Known | None, most: int) -> Reply:
+        """As `attempt`, with whatever rows come, in that order, up to so many."""
+        rows: list[tuple[Token, Row]] = []
+        calls, seconds = 0, 0.0
+        for query in strategy.queries(window, known.id if known else None):
+            with self.turn() as turn, closing(self.source.fetch(self._with_where(query))) as found:
+                for row in islice(found, most - len(rows)):
+                    turn.arrived()
+                    rows.append((self.token(row), row))
+            calls, seconds = calls + 1, seconds + turn.seconds
+        return Reply(tuple(rows), calls, int(not rows), seconds)
 
     def attempt(self, strategy: Strategy, window: IdRange, known: Known | None) -> Reply:
         """As `read`, and nothing is tried again."""

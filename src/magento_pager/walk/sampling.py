@@ -137,7 +137,7 @@ def narrow_patterns(seed: str, free: int) -> tuple[Pattern, ...]:
     if free > FIXED:
         return ()
     digit = str(Random(seed).randrange(10))  # noqa: S311  no secret
-    return (Pattern("." * (free - 2) + digit + ".", 10, "narrow"),)
+    return (Pattern("." * (free - 2) + digit + "."[: free - 1], 10, "narrow"),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,25 +49,46 @@ class Turn:
         self._leave(self.waited)
 
 
+class Calling:
+    """What all walks over the lists of one shop know of its calls: how many are under way, and which places rest.
+
+    As many may be under way as the walk that allows the most of them does.
+    """
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.resting: list[float] = []
+        self.changed = threading.Condition()
+        self.turnstiles: WeakSet[Turnstile] = WeakSet()
+
+    @property
+    def free(self) -> bool:
+        """Whether another call may be made now."""
+        while self.resting and self.resting[0] <= time.monotonic():
+            heappop(self.resting)
+        return self.under_way + len(self.resting) < max(one.limit for one in self.turnstiles)
+
+
 class Turnstile:
-    """Lets so many calls be under way at once, and each place rest after its call.
+    """Lets so many calls of a shop be under way at once, and each place rest after its call.
 
     Attributes:
         limit: calls under way at once, at least 1.
     """
 
-    def __init__(self, limit: int = 1, nice: float = 0.0) -> None:
+    def __init__(self, limit: int = 1, nice: float = 0.0, calling: Calling | None = None) -> None:
         """Begin.
 
         Args:
             limit: calls under way at once, at least 1.
             nice: how long a place rests after a call, in times of what the call took.
+            calling: shared with other walks over lists of the same shop; None where there are none.
         """
         self.limit = limit
         self._nice = nice
-        self._under_way = 0
-        self._resting: list[float] = []
-        self._left = threading.Condition()
+        self._calling = calling or Calling()
+        with self._calling.changed:
+            self._calling.turnstiles.add(self)
 
     @contextmanager
     def call(self, watch: Callable[[], None] = lambda: None) -> Iterator[Turn]:
@@ -83,19 +105,16 @@ class Turnstile:
             turn.end()
 
     def _enter(self) -> None:
-        with self._left:
-            while True:
-                now = time.monotonic()
-                while self._resting and self._resting[0] <= now:
-                    heappop(self._resting)
-                if self._under_way + len(self._resting) < self.limit:
-                    self._under_way += 1
-                    return
-                self._left.wait(self._resting[0] - now if self._resting else None)
+        calling = self._calling
+        with calling.changed:
+            while not calling.free:
+                calling.changed.wait(calling.resting[0] - time.monotonic() if calling.resting else None)
+            calling.under_way += 1
 
     def _leave(self, seconds: float) -> None:
-        with self._left:
-            self._under_way -= 1
+        calling = self._calling
+        with calling.changed:
+            calling.under_way -= 1
             if self._nice:
-                heappush(self._resting, time.monotonic() + self._nice * seconds)
-            self._left.notify_all()
+                heappush(calling.resting, time.monotonic() + self._nice * seconds)
+            calling.changed.notify_all()

@@ -18,24 +18,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
-from magento_pager.walk.flows import Ask, Flow, Piece, attempt, find_known
+from magento_pager.walk.evidence import Sighting
+from magento_pager.walk.flows import Ask, Flow, Piece, find_known, settled
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Isolation
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import KEY, InList, Prefix, Regexp, SingleFilter, Strategy
+from magento_pager.walk.trials import Choice, Choosing
 from magento_pager.walk.windows import Goal, Pace, part
+from magento_pager.walk.without_ids import WithoutIds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from magento_pager.walk.reading import Known, Reply, Token
+    from magento_pager.walk.reading import Reply
 
 log = logging.getLogger(__name__)
 
 WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy that does not say
 DEFAULT_GOAL = Goal()
-COMPARED_EVERY = 16  # pages of rows without ids
+LOOKING_WIDTH = 200  # ids in a window while rows are sought
+ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
 
 
 class Work(NamedTuple):
@@ -54,37 +58,12 @@ class Work(NamedTuple):
     crowded: bool = False
 
 
-@dataclass(slots=True)
-class _Course:
-    """What the next ask depends on.
-
-    Attributes:
-        pace: how wide the next window is.
-        gaps: how far a wide one may reach.
-        isolation: what becomes of a row that breaks its replies.
-        known: a row that may serve as a canary.
-        untouched: True as long as no row lies below.
-        flowing: True where the last window brought rows by the walk's own strategy.
-        early: the window that the driver asks for already, inclusive.
-        flawed: rows that broke their replies since one came that did not; behind two, more are to be expected.
-    """
-
-    pace: Pace
-    gaps: Gaps
-    isolation: Isolation
-    known: Known | None
-    untouched: bool
-    flowing: bool = False
-    early: IdRange | None = None
-    flawed: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A walk with one strategy.
+    """What is walked, and how.
 
     Attributes:
-        strategy: carries the rows.
+        strategy: carries the rows; None to choose one of the candidates by asking.
         operation: the name of the list, for messages.
         key: what filters call the key.
         identity_field: another field that no two rows share, where rows may carry no id; else None.
@@ -92,10 +71,11 @@ class Walk:
         goal: rows and seconds that a call should bring, where `window` is None.
         repair: read a row in which control characters break the XML without them.
         lenient: skip a row that breaks its replies without asking whether others arrive; for looking about.
-        plain: take samples by nothing but `like` with `_`, as of a server that is not Magento's.
+        candidates: strategies in order of preference; where there are none, the server is not Magento's: the strategy
+            is taken at its word, and samples use nothing but `like` with `_`.
     """
 
-    strategy: Strategy
+    strategy: Strategy | None
     operation: str = ""
     key: str = KEY
     identity_field: str | None = None
@@ -103,149 +83,211 @@ class Walk:
     goal: Goal = DEFAULT_GOAL
     repair: bool = False
     lenient: bool = False
-    plain: bool = False
+    candidates: tuple[Strategy, ...] = ()
 
-    @property
-    def pace(self) -> Pace:
-        """How wide the first window is."""
-        return Pace.start(self.goal, self.window, decimal=getattr(self.strategy, "decimal", False))
-
-    def flow(self, span: IdRange, known: Known | None = None) -> Flow[None]:
+    def flow(self, span: IdRange, choice: Choice | None = None) -> Flow[None]:
         """Cover a range of ids, in order.
 
         Args:
             span: the ids, inclusive.
-            known: a row that may serve as a canary, where one is known already.
+            choice: the strategy, and a row that may serve as a canary, where both are known already.
 
         Raises:
-            FilterIgnoredError: the server does not honour the strategy.
+            NoStrategyError: the strategy does not hold on this server, or none does.
+            FilterIgnoredError: the server does not honour the strategy, and no other may be taken.
             RemoteError: a call failed in a way that no smaller window mends.
         """
-        isolation = Isolation(self.key, self.operation, None if self.lenient else self._beside, repair=self.repair)
-        gaps, without_ids = Gaps(self.key, self.operation, known, plain=self.plain), _WithoutIds(self)
-        course = _Course(self.pace, gaps, isolation, known, untouched=span.first == 0)
-        stack = [Work(span)]
-        while stack:
-            work = stack.pop()
+        chosen = choice or (yield from self.choosing.first(span.first))
+        yield from _Course(self, span, chosen).flow()
+
+    @property
+    def choosing(self) -> Choosing:
+        """Which strategy is used, and which in its place."""
+        return Choosing(self.candidates, self.strategy, self.key, self.operation, self.looking)
+
+    def looking(self) -> Flow[None]:
+        """Walk over all ids in narrow windows and skip what breaks its replies, in a way that holds everywhere."""
+        return self._by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
+
+    def beside(self, number: int) -> Iterator[Flow[None]]:
+        """Look for rows behind an id, then before it, whatever becomes of others that break their replies."""
+        if number < MAX_ID:
+            yield self._by_prefix(IdRange(number + 1, MAX_ID), self.window)
+        if number > 0:
+            yield self._by_prefix(IdRange(0, number - 1), self.window)
+
+    def _by_prefix(self, span: IdRange, window: int | None) -> Flow[None]:
+        prefix = Prefix(self.key)
+        walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True)
+        return _Course(walk, span, Choice(prefix)).flow()
+
+
+class _Course:
+    """A walk under way: what is still to be covered, and what the next ask depends on."""
+
+    def __init__(self, walk: Walk, span: IdRange, choice: Choice) -> None:
+        self._walk = walk
+        self._key = walk.key
+        self._span = span
+        self._stack = [Work(span)]
+        self._strategy, self._known = choice
+        self._pace = Pace.start(walk.goal, walk.window, decimal=getattr(self._strategy, "decimal", False))
+        self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
+        beside = None if walk.lenient else walk.beside
+        self._isolation = Isolation(walk.key, walk.operation, beside, repair=walk.repair)
+        self._without_ids = WithoutIds(walk.key, walk.operation, walk.identity_field)
+        self._untouched = span.first == 0  # no row lies below
+        self._empty = True  # as yet
+        self._confirms = bool(walk.candidates) and not walk.lenient  # that a list without rows has none
+        self._flowing = False  # the last window brought rows by the walk's own strategy
+        self._early: IdRange | None = None  # the window that the driver asks for already
+        self._flawed = 0  # rows that broke their replies since one came that did not; behind two, expect more
+        self._seen: list[Sighting] = []  # the first pages with rows
+        self._failed: set[str] = set()  # strategies that are not honoured for the window in turn
+        self._failed_at = -1
+
+    def flow(self) -> Flow[None]:
+        """Cover the ids."""
+        while self._stack:
+            work = self._stack.pop()
             if work.suspect and len(work.ids) > 1:  # all parts before it came: it would fail again
-                stack += _parts(work.ids, work.cause, course.pace)
+                self._stack += _parts(work.ids, work.cause, self._pace)
                 continue
-            window = yield from self._window(work, course)
+            window = yield from self._window(work)
+            carrier = self._carrier(window, failed=work.cause is not None)
+            answer = yield from settled(self._checked(self._ask(carrier, window, work), window, carrier))
+            if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
+                yield from self._change_over(answer, work)
+                continue
             if window.last < work.ids.last:
-                stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
-            carrier = self._carrier(window, course, failed=work.cause is not None)
-            answer = yield from attempt(self._ask(carrier, window, work, course, span.last))
+                self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
             fate: Fate | None = None
             if isinstance(answer, RemoteError):
-                what = action(answer, narrowed=work.cause is not None)
-                if what == "stop":
+                if action(answer, narrowed=work.cause is not None) == "stop":
                     raise answer
                 if len(window) > 1:
-                    self._narrow(stack, work, window, answer, course)
+                    self._narrow(work, window, answer)
                     continue
-                fate = yield from isolation.alone(window, answer)
+                fate = yield from self._isolation.alone(window, answer)
                 answer, carrier = fate.reply, fate.carrier
-            elif not answer.by_ids and self.window and len(window) > self.window:
-                stack += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
+            elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
+                self._stack += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
                 continue  # such rows cannot be cut into narrower pages
-            yield from self._check_inserted(answer, window)
-            if not answer.by_ids:
-                yield from without_ids.check(answer, window, carrier)
-            course.flawed = course.flawed + 1 if fate else 0
-            if course.flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy != "isolate"):
-                stack = [Work(IdRange(window.last + 1, span.last))] if window.last < span.last else []
-            yield from self._learn(answer, window, course, work=work, carrier=carrier, fate=fate)
+            yield from self._learn(answer, window, work, carrier, fate)
             yield from self._pieces(answer, window, carrier, fate)
             del answer  # or its rows take memory while the next ones come
 
-    def _ask(self, carrier: Strategy, window: IdRange, work: Work, course: _Course, last: int) -> Ask:
+    def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> Ask:
         """Put a window to the server; where rows are flowing, the ones behind it may be asked for meanwhile."""
-        pace, known = course.pace, course.known
+        last, pace = self._span.last, self._pace
+        steady = self._flowing and work.cause is None and not work.crowded  # what follows is not in parts
 
         def following(before: IdRange) -> IdRange | None:
-            if before.last >= last or not course.flowing or work.cause is not None:
+            if before.last >= last or not steady:
                 return None
             window = pace.window(before.last + 1, last)
-            return window if len(window) <= pace.safe and self._carrier(window, course) is carrier else None
+            return window if len(window) <= pace.safe and self._carrier(window) is carrier else None
 
-        bounded = course.untouched and isinstance(carrier, SingleFilter) and window.last < MAX_ID
+        bounded = self._untouched and isinstance(carrier, SingleFilter) and window.last < MAX_ID
         asked = IdRange(0, window.last) if bounded else window  # one bound is enough where no row lies below
-        return Ask(carrier, asked, known, following=following)
+        return Ask(carrier, asked, self._known, following=following)
 
-    def _learn(
-        self, answer: Reply, window: IdRange, course: _Course, *, work: Work, carrier: Strategy, fate: Fate | None
-    ) -> Flow[None]:
+    def _checked(self, ask: Ask, window: IdRange, carrier: Strategy) -> Flow[Reply]:
+        """Ask, and look for what no single reply shows."""
+        answer = yield ask
+        yield from self._check_inserted(answer, window)
+        crowded = self._walk.window and len(window) > self._walk.window  # it will be asked for in parts
+        if not answer.by_ids and not crowded:
+            own = self._strategy if carrier is self._strategy else None
+            yield from self._without_ids.check(answer, window, own)
+        return answer
+
+    def _change_over(self, error: RemoteError, work: Work) -> Flow[None]:
+        """Ask again with a strategy that holds now."""
+        position = work.ids.first
+        self._failed = {self._strategy.name} | (self._failed if position == self._failed_at else set())
+        again = position == self._failed_at  # a server that stumbled once may be well again
+        self._failed_at = position
+        self._strategy, self._known = yield from self._walk.choosing.instead(self._strategy, self._seen)
+        if again and self._strategy.name in self._failed:
+            raise error  # it passes the test and fails in use: there is no trusting it
+        log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
+        self._flowing, self._early = False, None
+        self._pace = self._pace.spoken(decimal=getattr(self._strategy, "decimal", False))
+        self._stack.append(work)
+
+    def _learn(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate | None) -> Flow[None]:
         """Take a reply into account for those to come."""
-        course.early = answer.ahead
+        self._early = answer.ahead
+        self._flawed = self._flawed + 1 if fate else 0
+        if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy != "isolate"):
+            self._stack = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
         if answer.rows:
             if fate:
-                course.known = None  # or was it the canary that broke the reply?
-            if course.known is None and getattr(self.strategy, "needs_canary", False) and window.last < MAX_ID:
-                course.known = yield from find_known(answer, window, self.key, insist=SINGLE_ROW_RETRIES)
-            course.untouched = False
-            course.gaps.passed(answer.tokens, window)
-            course.isolation.came(answer, window, repaired=bool(fate and fate.repaired))
-        course.flowing = bool(answer.rows) and carrier is self.strategy and not isinstance(carrier, SingleFilter)
+                self._known = None  # or was it the canary that broke the reply?
+            if self._known is None and getattr(self._strategy, "needs_canary", False) and window.last < MAX_ID:
+                self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
+            if len(self._seen) < ENOUGH_SEEN:
+                self._seen.append(Sighting(window, answer.tokens))
+            self._untouched = False
+            self._gaps.passed(answer.tokens, window)
+            self._isolation.came(answer, window, repaired=bool(fate and fate.repaired))
+        self._empty = self._empty and not answer.rows and not fate
+        if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
+            yield from self._walk.choosing.confirm_empty()
+        self._flowing = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
         if fate and (fate.skipped or fate.repaired):
-            course.untouched = course.flowing = False
+            self._untouched = self._flowing = False
         elif work.cause is None or (answer.rows and work.cause.remedy != "isolate"):
-            course.pace = course.pace.after(window, len(answer.rows), answer.seconds)
+            self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
 
-    def _beside(self, number: int) -> Iterator[Flow[None]]:
-        """Look for rows behind an id, then before it, whatever becomes of others that break their replies."""
-        looking = replace(self, strategy=Prefix(self.key), lenient=True)
-        if number < MAX_ID:
-            yield looking.flow(IdRange(number + 1, MAX_ID))
-        if number > 0:
-            yield looking.flow(IdRange(0, number - 1))
-
-    def _window(self, work: Work, course: _Course) -> Flow[IdRange]:
+    def _window(self, work: Work) -> Flow[IdRange]:
         """The window at the front of a range: all of a part that failed, else as the pace says and samples allow."""
-        ids, pace = work.ids, course.pace
-        if course.early is not None and course.early.first == ids.first:
-            return course.early
+        ids, pace = work.ids, self._pace
+        if self._early is not None and self._early.first == ids.first:
+            return self._early
         if work.cause is not None or work.crowded:
             return ids
         window = pace.window(ids.first, ids.last)
         if len(window) <= pace.safe:
             return window
-        reach = yield from course.gaps.reach(ids, pace, flowing=course.flowing)
+        reach = yield from self._gaps.reach(ids, pace, flowing=self._flowing)
         if reach is None:
             return window
-        last = min(reach, window.last) if course.flowing or pace.fixed else reach
+        last = min(reach, window.last) if self._flowing or pace.fixed else reach
         return IdRange(ids.first, max(last, min(ids.first + pace.safe - 1, ids.last)))
 
-    def _narrow(self, stack: list[Work], work: Work, window: IdRange, error: RemoteError, course: _Course) -> None:
+    def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:
         """Push the parts of a window that failed; if it was too large, ask for less from now on."""
         log.info("ids %s in narrower windows: %s", window, error)
-        course.flowing, course.early = False, None
-        if stack and stack[-1].suspect:  # what failed was before it
-            stack[-1] = stack[-1]._replace(suspect=False)
+        self._flowing, self._early = False, None
+        if self._stack and self._stack[-1].suspect:  # what failed was before it
+            self._stack[-1] = self._stack[-1]._replace(suspect=False)
         if error.remedy != "isolate":
-            course.pace = course.pace.strained(window)
-        if isinstance(self.strategy, SingleFilter) and work.cause is None:
-            stack.append(Work(window, error))  # the trouble may lie in the tail behind the window
+            self._pace = self._pace.strained(window)
+        if isinstance(self._strategy, SingleFilter) and work.cause is None:
+            self._stack.append(Work(window, error))  # the trouble may lie in the tail behind the window
         else:
-            stack += _parts(window, error, course.pace)
+            self._stack += _parts(window, error, self._pace)
 
-    def _carrier(self, window: IdRange, course: _Course, *, failed: bool = False) -> Strategy:
+    def _carrier(self, window: IdRange, *, failed: bool = False) -> Strategy:
         """The strategy asked for, or one that holds everywhere where that one cannot take the window.
 
         To the end of all ids one bound is enough (and a key range); so it is across a gap as long as no row is below.
         Elsewhere `prefix` crosses, or where lists are split `regexp`, which came before that and takes one call instead
         of one per decimal block. Where a window failed, one bound would meet the same trouble in its tail.
         """
-        if failed and isinstance(self.strategy, SingleFilter):
-            return Prefix(self.key)
-        untouched = course.untouched and len(window) > course.pace.safe
-        takes = len(window) <= getattr(self.strategy, "widest", WIDEST_BY_DEFAULT)
-        sure = course.known is not None or not getattr(self.strategy, "needs_canary", False)
-        scans = getattr(self.strategy, "decimal", False)
+        if failed and isinstance(self._strategy, SingleFilter):
+            return Prefix(self._key)
+        untouched = self._untouched and len(window) > self._pace.safe
+        takes = len(window) <= getattr(self._strategy, "widest", WIDEST_BY_DEFAULT)
+        sure = self._known is not None or not getattr(self._strategy, "needs_canary", False)
+        scans = getattr(self._strategy, "decimal", False)
         if takes and sure and not (scans and (window.last == MAX_ID or untouched)):
-            return self.strategy
+            return self._strategy
         if window.last == MAX_ID or untouched:
-            return SingleFilter(self.key)
-        return Regexp(self.key) if isinstance(self.strategy, InList) and course.known else Prefix(self.key)
+            return SingleFilter(self._key)
+        return Regexp(self._key) if isinstance(self._strategy, InList) and self._known else Prefix(self._key)
 
     def _check_inserted(self, answer: Reply, window: IdRange) -> Flow[None]:
         """A row below a gap must be a new one: what was there before, `like` would have brought."""
@@ -253,77 +295,22 @@ class Walk:
         if below is None:
             return
         one = IdRange(below, below)
-        reply = yield Ask(Prefix(self.key), one)
+        reply = yield Ask(Prefix(self._key), one)
         if below not in reply.ids:
             raise FilterIgnoredError(
-                f"{self.operation}: row {below} exists, and like does not bring it: this server honours no filter that "
-                "a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+                f"{self._walk.operation}: row {below} exists, and like does not bring it: this server honours no "
+                "filter that a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
                 span=one,
             )
 
-    def _pieces(
-        self,
-        answer: Reply,
-        window: IdRange,
-        carrier: Strategy,
-        fate: Fate | None,
-    ) -> Flow[None]:
+    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, fate: Fate | None) -> Flow[None]:
         """Deliver a reply; in pages of the user's own width where a window over a gap met rows after all."""
         tiles = [window]
-        if self.window and answer.rows and len(window) > self.window:
-            tiles = list(_cut(window, answer.ids, self.window))
+        if self._walk.window and answer.rows and len(window) > self._walk.window:
+            tiles = list(_cut(window, answer.ids, self._walk.window))
         for tile in tiles:
             rows = tuple(pair for pair in answer.rows if isinstance(pair[0], str) or pair[0] in tile)
-            yield Piece(tile, rows, self.strategy.name, carrier.name, answer.by_ids, *(fate[2:] if fate else ()))
-
-
-class _WithoutIds:
-    """The checks of rows that carry no id: what is wrong with them shows only beside other replies."""
-
-    def __init__(self, walk: Walk) -> None:
-        self._walk = walk
-        self._before: frozenset[Token] = frozenset()
-        self._pages = 0
-
-    def check(self, answer: Reply, window: IdRange, carrier: Strategy) -> Flow[None]:
-        """Compare a page with the one before, and every sixteenth one with what another strategy brings.
-
-        Raises:
-            FilterIgnoredError: the server misread a condition.
-        """
-        now = frozenset(answer.tokens)
-        if again := self._before & now:
-            raise FilterIgnoredError(
-                f"{self._walk.operation}: {self._walk.identity_field} {min(map(str, again))} came twice around ids "
-                f"{window}: the server dropped a condition; use another strategy (prefix holds on every version)",
-                span=window,
-            )
-        self._before = now
-        if carrier is self._walk.strategy:
-            if self._pages % COMPARED_EVERY == 0:
-                yield from self._compare(now, window)
-            self._pages += 1
-
-    def _compare(self, first: frozenset[Token], window: IdRange) -> Flow[None]:
-        """Ask again in a way that holds everywhere: without ids, rows that are missing show in no other way.
-
-        That is `prefix`, or at the low end of the ids the upper bound alone, in a single call.
-        Rows may come and go between two calls; but one that was there before a call and after it was there meanwhile.
-        """
-        strategy, key = self._walk.strategy, self._walk.key
-        other = SingleFilter(key) if window.first == 0 and window.last < MAX_ID else Prefix(key)
-        second = set((yield Ask(other, window)).tokens)
-        if first == second:
-            return
-        third = set((yield Ask(strategy, window)).tokens)
-        fourth = set((yield Ask(other, window)).tokens)
-        if lost := ((second & fourth) - third) | ((first & third) - second):
-            raise FilterIgnoredError(
-                f"{self._walk.operation}: {strategy.name} and {other.name} disagree about ids {window}: only one "
-                f"brings {self._walk.identity_field} {min(map(str, lost))}; the server misreads a condition; use the "
-                "strategy prefix",
-                span=window,
-            )
+            yield Piece(tile, rows, self._strategy.name, carrier.name, answer.by_ids, *(fate[2:] if fate else ()))
 
 
 def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:

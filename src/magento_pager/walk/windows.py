@@ -131,9 +131,12 @@ class Pace:
             return replace(pace, width=_decimal_near(width) if pace.share == 1 else _decimal_below(width))
         return replace(pace, width=_stepped(width))
 
-    def at_rows(self) -> Pace:
-        """The pace where rows are known to begin: the width falls back to what may be asked for without a sample."""
-        return replace(self, width=min(self.width, self.own or _decimal_below(min(1_000, self.rows))))
+    def spoken(self, *, decimal: bool) -> Pace:
+        """The pace for another strategy, which asks once per decimal block or not."""
+        if not decimal:
+            return replace(self, decimal=False)
+        fixed = self.fixed and _decimal_below(self.fixed)
+        return replace(self, decimal=True, fixed=fixed, width=_decimal_below(self.width))
 
     def strained(self, window: IdRange) -> Pace:
         """The pace once the reply to `window` was too large for the server: half as much.
