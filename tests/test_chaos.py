@@ -70,7 +70,7 @@ def chaos(place: Place, seed: int, share: float = 0.05, kinds: Collection[Fault]
 def test_many_windows_while_one_call_in_twenty_fails(orders: int) -> None:
     """Whatever happens on the way, zero rows are missing and zero come twice; the wide version has 2,000 windows."""
     found, proxy = chaos(Place("20.0.20", "orders", orders, 4), seed=5)
-    assert found.windows >= orders * 0.3
+    assert found.windows >= orders * 0.29
     assert proxy.faults >= len(proxy.asked) * 0.03
     assert all(proxy.done[kind] for kind in KINDS) or orders < 6600
 

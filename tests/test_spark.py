@@ -201,7 +201,7 @@ def test_twenty_shops_of_several_versions(spark: SparkSession, fleet: Callable[.
     wanted = expected(shops)
     mortal = shops[7]
     mortal.clear_log()
-    mortal.dies, mortal.down = mortal.calls + 12, 3
+    mortal.dies, mortal.down = mortal.calls + 4, 3
     frame = loaded(spark, path)
     found = rows_of(frame)
     assert max(shop.at_once for shop in shops) == 1

@@ -48,6 +48,11 @@ class Fate(NamedTuple):
     skipped: tuple[Quarantined, ...] = ()
     repaired: tuple[int, ...] = ()
 
+    @property
+    def flawed(self) -> bool:
+        """Whether it is the row that broke the reply."""
+        return bool(self.skipped or self.repaired)
+
 
 class Isolation:
     """Remembers a row that works, and how many were skipped since one came."""

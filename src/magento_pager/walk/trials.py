@@ -132,8 +132,9 @@ def _trials(
         trials.append(trial)
         if trial.verdict == "holds" and not exhaustive:
             break
-        if trial.verdict == "ignored" and not exhaustive:
-            left = others(left, candidate)
+        if not exhaustive:  # the hopeless ones come last, or not at all where it is certain
+            hopeful = others(left, candidate)
+            left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
     return trials
 
 

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy that does not say
 DEFAULT_GOAL = Goal()
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
+MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
 
 
@@ -49,7 +50,7 @@ class Work(NamedTuple):
         ids: the range, inclusive.
         cause: why it is asked for in parts: the failure of a wider window; None where there was none.
         suspect: True where the failing row must be in here if all parts before it came.
-        crowded: True where a reply said that there are few rows in here, so that no sample is needed.
+        crowded: True where a reply said how many rows there are in this and other tenths, so that no sample is needed.
     """
 
     ids: IdRange
@@ -141,6 +142,8 @@ class _Course:
         self._confirms = bool(walk.candidates) and not walk.lenient  # that a list without rows has none
         self._flowing = False  # the last window brought rows by the walk's own strategy
         self._early: IdRange | None = None  # the window that the driver asks for already
+        self._sought = 0  # rows that the tenths of a window hold
+        self._doubts = 0  # ids for which the walk's own strategy failed and another did not, since it brought rows
         self._flawed = 0  # rows that broke their replies since one came that did not; behind two, expect more
         self._seen: list[Sighting] = []  # the first pages with rows
         self._failed: set[str] = set()  # strategies that are not honoured for the window in turn
@@ -157,7 +160,8 @@ class _Course:
             carrier = self._carrier(window, failed=work.cause is not None)
             answer = yield from settled(self._checked(self._ask(carrier, window, work), window, carrier))
             if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
-                yield from self._change_over(answer, work)
+                yield from self._change_over(answer, work.ids.first)
+                self._stack.append(work)
                 continue
             if window.last < work.ids.last:
                 self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
@@ -168,13 +172,15 @@ class _Course:
                 if len(window) > 1:
                     self._narrow(work, window, answer)
                     continue
-                fate = yield from self._isolation.alone(window, answer)
+                fate = yield from self._alone(window, answer, own=carrier is self._strategy)
                 answer, carrier = fate.reply, fate.carrier
             elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
-                self._stack += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
+                self._crowd(window, work, len(answer.rows))
                 continue  # such rows cannot be cut into narrower pages
             yield from self._learn(answer, window, work, carrier, fate)
             yield from self._pieces(answer, window, carrier, fate)
+            if work.crowded:
+                self._found(len(answer.rows))
             del answer  # or its rows take memory while the next ones come
 
     def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> Ask:
@@ -202,9 +208,32 @@ class _Course:
             yield from self._without_ids.check(answer, window, own)
         return answer
 
-    def _change_over(self, error: RemoteError, work: Work) -> Flow[None]:
-        """Ask again with a strategy that holds now."""
-        position = work.ids.first
+    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Fate]:
+        """Decide about one id whose reply failed, and about the strategy, where the row itself is sound."""
+        fate = yield from self._isolation.alone(window, error)
+        if own and not fate.flawed:
+            self._doubts += 1
+            if self._doubts == MOST_DOUBTS and self._walk.candidates and self._walk.strategy is None:
+                yield from self._change_over(error, window.first)
+        return fate
+
+    def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
+        """Ask for a window in tenths, which hold so many rows together."""
+        if not work.crowded:
+            self._sought = rows
+        self._stack += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
+
+    def _found(self, rows: int) -> None:
+        """Take rows that were sought in tenths into account; where all are there, the other tenths are one window."""
+        self._sought -= rows
+        if self._sought <= 0 and self._stack and self._stack[-1].crowded:
+            first = self._stack[-1].ids.first
+            while self._stack and self._stack[-1].crowded:
+                last = self._stack.pop().ids.last
+            self._stack.append(Work(IdRange(first, last), crowded=True))
+
+    def _change_over(self, error: RemoteError, position: int) -> Flow[None]:
+        """Go on from an id with a strategy that holds now."""
         self._failed = {self._strategy.name} | (self._failed if position == self._failed_at else set())
         again = position == self._failed_at  # a server that stumbled once may be well again
         self._failed_at = position
@@ -214,7 +243,6 @@ class _Course:
         log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
         self._flowing, self._early = False, None
         self._pace = self._pace.spoken(decimal=getattr(self._strategy, "decimal", False))
-        self._stack.append(work)
 
     def _learn(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate | None) -> Flow[None]:
         """Take a reply into account for those to come."""
@@ -236,9 +264,10 @@ class _Course:
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
         self._flowing = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
-        if fate and (fate.skipped or fate.repaired):
+        self._doubts = 0 if self._flowing else self._doubts
+        if fate and fate.flawed:
             self._untouched = self._flowing = False
-        elif work.cause is None or (answer.rows and work.cause.remedy != "isolate"):
+        elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
             self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
 
     def _window(self, work: Work) -> Flow[IdRange]:
@@ -254,7 +283,7 @@ class _Course:
         reach = yield from self._gaps.reach(ids, pace, flowing=self._flowing)
         if reach is None:
             return window
-        last = min(reach, window.last) if self._flowing or pace.fixed else reach
+        last = min(reach, window.last) if self._flowing or pace.careful else reach
         return IdRange(ids.first, max(last, min(ids.first + pace.safe - 1, ids.last)))
 
     def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:

@@ -106,6 +106,11 @@ class Pace:
         return self.own or 3 * self.rows
 
     @property
+    def careful(self) -> bool:
+        """Whether a window over a gap is only ten times as wide as the user's own: no sample shows so few rows."""
+        return self.own is not None and self.width <= 10 * self.own
+
+    @property
     def allowance(self) -> int:
         """The most rows that a window may be expected to hold, by a sample."""
         return self.own or 2 * self.rows
