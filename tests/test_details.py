@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -874,3 +875,18 @@ def test_a_dump_with_details_that_is_killed_is_gone_on_with(odd: Odd, tmp_path: 
         assert again["status"] == 0, again
         process.stdin.close()
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "calm").read_bytes()
+
+
+def test_walks_with_details_share_nothing() -> None:
+    """A paginator can be iterated twice, and in two threads at once: each walk settles the way and paces by itself."""
+    with Shop(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        paginator = pager.orders(details=True, window=20)
+        first, second = list(paginator.pages()), list(paginator.pages())
+        assert [page.stats.calls for page in first] == [page.stats.calls for page in second]
+        with ThreadPoolExecutor(2) as threads:
+            both: list[list[Row]] = list(threads.map(list, (paginator, paginator)))
+        rows = [row for page in first for row in page.rows]
+        assert both == [rows, rows]
+        assert all(row["items"] for row in rows)
+        (stage,) = (one for one in paginator.stages if isinstance(one, Details))
+        assert stage.way == "xml-rpc"

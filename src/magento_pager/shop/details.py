@@ -293,6 +293,7 @@ class Details:
         patience: float = PATIENCE,
         nice: float = 0.0,
         repair: bool = False,
+        told: Details | None = None,
     ) -> None:
         """Get ready; nothing is asked before the first page.
 
@@ -303,9 +304,12 @@ class Details:
             patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
             nice: seconds to leave the server alone after a call, for each second that the call took.
             repair: read records in which control characters break the XML, without those characters.
+            told: another one that is told the way as well, once it is chosen.
         """
         self.way: str | None = None
         self.why = ""
+        self._begin = partial(Details, connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
+        self._told = told
         if spec.record is None:
             raise ValueError(f"{spec.name} have no records in full: leave details away")
         self._part = spec.record
@@ -317,15 +321,19 @@ class Details:
             patience=patience,
         )
         self._soap, self._xmlrpc = _Soap(connection, self._part), _XmlRpc(connection, self._part)
-        self._chosen: _Way | None = None
         self._nice = nice
         self._repair = repair
+        self._chosen: _Way | None = None
         pace = Pace.start(Goal(min(goal.rows, MOST_AT_ONCE), goal.seconds))
         self._pace = replace(pace, width=min(pace.width, FIRST_AT_ONCE))
         self._calls = 0
         self._owners = _Owners()
         self._good: str | None = None  # the key of a record that came
         self._in_a_row = 0  # rows left out since one came
+
+    def begin(self) -> Details:
+        """Return the stage for one walk, which remembers nothing of others; this one is told the way it goes."""
+        return self._begin(told=self)
 
     @classmethod
     def of(cls, stages: Iterable[object]) -> Details | None:
@@ -513,7 +521,9 @@ class Details:
         return self._soap
 
     def _choose(self, way: _Way, why: str) -> _Way:
-        self._chosen, self.way, self.why = way, way.name, why
+        self._chosen = way
+        for one in filter(None, (self, self._told)):
+            one.way, one.why = way.name, why
         log.info("%s: records in full by %s%s", self._part.soap, way.name, why and f": {why}")
         return way
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from magento_pager.errors import PagerError
 from magento_pager.walk.ahead import Ahead, Tuner
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 MOST_NICE = 1_000_000
 SURVEYED = 24  # calls at most, to cut a list into even parts
 Stage: TypeAlias = Callable[[Page], Page]
-"""What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is."""
+"""What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is.
+
+One that remembers something has a method `begin`, which gives the stage for one walk.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +233,12 @@ class Paginator:
 
     def _finished(self, cursor: Cursor) -> Iterator[Page]:
         """The pages of the walk, after all stages; where one fails, its page is still to come."""
+        stages = [cast("Stage", getattr(stage, "begin", lambda stage=stage: stage)()) for stage in self.stages]
         with closing(self._pages(cursor)) as pages:
             for walked in pages:
                 page = walked
                 try:
-                    for stage in self.stages:
+                    for stage in stages:
                         page = stage(page)
                 except PagerError as error:
                     error.cursor = cursor
