@@ -183,9 +183,14 @@ def test_the_next_spelling_is_taken_where_one_is_refused(shop_of: Callable[[str,
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.list(entity, updated_since=since)
         pages = list(replace(plan, source=Lying(plan.source, refuse, frozenset({"updated_at"}))).pages())
+        source = Lying(plan.source, refuse, frozenset({"updated_at"}))
+        planned, parts = replace(plan, source=source).plan(), replace(plan, source=source).partitions(2)
     assert {id_of(row) for page in pages for row in page.rows} == expected
     assert pages[0].changes is not None
     assert str(pages[0].changes.conditions[0]).startswith("main_table.updated_at gteq")
+    assert planned.rows.least <= len(expected) <= planned.rows.most
+    assert "main_table.updated_at gteq" in str(planned.queries[0])
+    assert (parts[0].next_id, parts[-1].last_id) == (0, magento_pager.MAX_ID)
 
 
 def test_a_time_that_comes_twice_does_not_condemn_a_server(shop: Shop) -> None:

@@ -13,16 +13,16 @@ import pytest
 from conftest import slow_after
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import Memory
 
-from magento_pager import MAX_ID, Cursor, IdRange, connect
+from magento_pager import MAX_ID, Cursor, IdRange, KeyRange, Paginator, Prefix, connect
 from magento_pager.fake import Shop
 from magento_pager.walk.partitions import shares
-from magento_pager.walk.surveying import Stratum, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from magento_pager import ListName, Paginator
+    from magento_pager import ListName
 
 CUT = [(version, entity) for version in ("1.4.1.1", "1.7.0.2", "20.0.20") for entity in ("orders", "shipments")]
 
@@ -38,19 +38,18 @@ def rows_of(paginator: Paginator, partition: Cursor) -> list[dict[str, Any]]:
 
 
 @st.composite
-def surveys(draw: st.DrawFn) -> Survey:
-    """Surveys as they may come, of rows with ids and without, and of none."""
+def stretches(draw: st.DrawFn) -> list[tuple[IdRange, float]]:
+    """Where rows may seem to be, inside a span or not."""
     edges = sorted(draw(st.sets(st.integers(1, MAX_ID), max_size=8)) | {0, MAX_ID + 1})
     ranges = [IdRange(first, after - 1) for first, after in pairwise(edges)]
-    strata = tuple(Stratum(one, len(one), draw(st.integers(0, min(len(one), 1_000)))) for one in ranges)
-    met = sorted(draw(st.lists(st.integers(0, MAX_ID), min_size=2, max_size=2)))
-    first, last = met if draw(st.booleans()) else (None, None)
-    return Survey(strata, 0, first, last, proved=False, surprised=False, calls=1)
+    return [(one, draw(st.floats(0, 1e6))) for one in ranges if draw(st.booleans())]
 
 
-@given(surveys(), st.integers(0, MAX_ID), st.integers(0, MAX_ID), st.integers(1, 50))
-def test_every_id_lies_in_exactly_one_share(seen: Survey, one: int, other: int, count: int) -> None:
-    """Whatever a survey saw, the shares follow each other without gap from the first id to the last."""
+@given(stretches(), st.integers(0, MAX_ID), st.integers(0, MAX_ID), st.integers(1, 50))
+def test_every_id_lies_in_exactly_one_share(
+    seen: list[tuple[IdRange, float]], one: int, other: int, count: int
+) -> None:
+    """Whatever samples showed, the shares follow each other without gap from the first id to the last."""
     span = IdRange(min(one, other), max(one, other))
     parts = shares(seen, span, count)
     assert 1 <= len(parts) <= count
@@ -61,9 +60,36 @@ def test_every_id_lies_in_exactly_one_share(seen: Survey, one: int, other: int, 
 @given(st.integers(1, 20), st.integers(100, 100_000))
 def test_rows_that_lie_evenly_are_cut_evenly(count: int, rows: int) -> None:
     """Of a dense list no share is a tenth above its part, up to the roundness of its cuts."""
-    seen = Survey((Stratum(IdRange(1, rows), rows, rows),), rows, 1, rows, proved=True, surprised=False, calls=1)
-    parts = shares(seen, IdRange(1, rows), count)
+    parts = shares([(IdRange(1, rows), float(rows))], IdRange(1, rows), count)
     assert max(len(part) for part in parts) <= rows / count * 1.1 + 1
+
+
+LAYOUTS = {
+    "dense": range(1, 50_000),
+    "a jump": [*range(1, 20_000), *range(1_000_000, 1_020_000)],
+    "every hundredth": range(37, 2_000_000, 100),
+    "every second": range(1, 150_000, 2),
+}
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_partitions_are_about_as_large(layout: str, *, with_ids: bool) -> None:
+    """From at most 24 calls; where rows carry no ids the parts are less even."""
+    ids = LAYOUTS[layout]
+    source = Memory(ids, with_ids=with_ids)
+    identity = None if with_ids else "increment_id"
+    parts = Paginator(source, None, "id", identity, "list", candidates=(KeyRange(), Prefix())).partitions(4)
+    assert len(source.asked) <= 24
+    sizes = [sum(part.next_id <= number <= part.last_id for number in ids) for part in parts]
+    assert sum(sizes) == len(ids)
+    assert max(sizes) <= (1.3 if with_ids else 2.5) * len(ids) / 4
+
+
+def test_few_rows_make_few_partitions() -> None:
+    """There are no more parts than rows that were met."""
+    source = Memory([5, 900])
+    assert len(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())).partitions(8)) <= 2
 
 
 @pytest.mark.parametrize(("version", "entity"), slow_after(2, CUT))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.walk.conditions import Condition, Query
+    from magento_pager.walk.estimating import Estimate
     from magento_pager.walk.evidence import ProbeReport, Trial
     from magento_pager.walk.names import STRATEGIES, StrategyName
     from magento_pager.walk.pages import Changes, Cursor, Page, PageStats
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
         SingleFilter,
         Strategy,
     )
-    from magento_pager.walk.surveying import Estimate
     from magento_pager.walk.windows import Goal
 
 __all__ = [
@@ -120,7 +120,7 @@ _HOMES = (
     "walk.reading",
     "walk.pages",
     "walk.evidence",
-    "walk.surveying",
+    "walk.estimating",
     "walk.planning",
     "walk.paginator",
     "export.outputs",

@@ -99,7 +99,7 @@ def dump(
                         parallel=load.parallel,
                         nice=load.nice,
                     )
-                    with progress(entity, paginator) as shown:
+                    with progress(entity) as shown:
                         report = task.run(paginator, shown, lambda last: stop.held(forget=last))
     except BaseException as error:
         _tell(error, task)

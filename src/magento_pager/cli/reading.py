@@ -34,8 +34,8 @@ def plan(
 ) -> None:
     """Say how many rows a list has, about, and what a dump of it would cost.
 
-    Makes at most 60 calls, most of them small, and reads at most 1,000 rows of any. The number of rows is sampled and
-    comes with its error.
+    Makes about six small calls, and up to some thirty at an old server whose rows carry no ids. The number of rows is
+    sampled and comes with its error.
     """
     if offline:
         from magento_pager.pager import Pager

@@ -59,6 +59,7 @@ class Progress:
         retries: calls of this run that were made again.
         window: the ids of the page, inclusive.
         next_id: every id below is covered.
+        ahead: rows still expected, about; None where that is unknown.
     """
 
     rows: int
@@ -67,6 +68,7 @@ class Progress:
     retries: int
     window: IdRange
     next_id: int
+    ahead: int | None = None
 
 
 def dump(
@@ -421,7 +423,9 @@ class Task:
                 self._checkpoint = dumping.add(page, known)
             retries += page.stats.retries
             at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
-            progress(Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at))
+            progress(
+                Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at, page.ahead)
+            )
             del page  # or its rows take memory while the next ones come
         with hold(True):  # noqa: FBT003  the last step
             return self._finish(output)

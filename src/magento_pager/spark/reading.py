@@ -81,7 +81,7 @@ class ShopPart(InputPartition):
 def planned(shops: Sequence[FleetShop], wanted: Wanted, behaviour: Behaviour) -> list[ShopPart]:
     """The parts that tasks read: as many for each shop as may ask it at once.
 
-    A shop that one task may ask at a time is not looked at. One that several may ask is surveyed, from here; where that
+    A shop that one task may ask at a time is not looked at. One that several may ask is sampled, from here; where that
     fails it is one part, whose task will say what is wrong.
     """
     if wanted.first > wanted.last:

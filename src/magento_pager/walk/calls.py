@@ -151,4 +151,4 @@ class Calls:
         self._reset()
         rows = tuple(row for _, row in piece.rows)
         after = replace(cursor, next_id=piece.window.last + 1)
-        return Page(piece.window, rows, after, stats, piece.quarantined, piece.repaired)
+        return Page(piece.window, rows, after, stats, piece.quarantined, piece.repaired, ahead=piece.ahead)

@@ -67,6 +67,7 @@ class Piece:
         by_ids: True where every row was checked by its own id.
         quarantined: rows that are skipped.
         repaired: ids of rows that were readable only after characters were removed.
+        ahead: rows expected behind it, about; None where that is unknown.
     """
 
     window: IdRange
@@ -76,6 +77,7 @@ class Piece:
     by_ids: bool = True
     quarantined: tuple[Quarantined, ...] = ()
     repaired: tuple[int, ...] = ()
+    ahead: int | None = None
 
 
 Flow: TypeAlias = Generator["Ask | Piece", Reply, T]

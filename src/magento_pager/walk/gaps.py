@@ -9,13 +9,16 @@ that were sampled, so that a stretch that holds too many is looked at in tenths.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
+from magento_pager.walk.estimating import placed
 from magento_pager.walk.flows import Ask, Exactly, Flow, attempt
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
 from magento_pager.walk.sampling import (
+    FIXED,
     THIN,
     Sample,
     head_of,
@@ -26,20 +29,27 @@ from magento_pager.walk.sampling import (
     patterns,
     regexp_query,
     sample,
+    thicker,
     thickness,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.reading import Known, Token
     from magento_pager.walk.sampling import Pattern
     from magento_pager.walk.windows import Pace
 
-EVEN = frozenset({"single", "block 1"})
+EVEN = frozenset({"single", "block 1", "like 0", "like 1"})
 """Kinds of patterns that count rows well whose ids are unknown."""
+EVERY = EVEN | {"block 2", "block 3", "gap", "like 2", "like 3"}
+"""The others count rows well that lie at even distances of 100 and 1,000."""
+ONE_CALL = frozenset({"single", "block 1", "like 1"})
+"""Even kinds that take one call on each server."""
 REMEMBERED = 32_768  # rows without ids that samples recognise as lying behind
+FRESH = 64  # pages with rows, before a sample is too old to say how many rows the open end holds
+ENOUGH_HITS = 10  # before a sample tells how many rows are ahead
 ENOUGH_MET = 3  # ids, before a kind of pattern is judged by them
 ATTEMPTS = 3  # at a sample that a row breaks; each has other digits
 
@@ -59,6 +69,8 @@ class Gaps:
         """
         self._key = key
         self._operation = operation
+        self.asked = 0
+        """Calls for samples so far."""
         self._plain = plain
         self._by_regexp = False if plain else None  # None until a sample came back, or did not
         self._witness = str(known.id) if known else ""
@@ -68,6 +80,8 @@ class Gaps:
         self._coarse: Sample | None = None
         self._fine: Sample | None = None
         self._covered = -1  # the last id that the fine sample speaks of
+        self._pages = 0  # with rows, since the last sample
+        self._ahead: tuple[list[int], float] | None = None  # ids that each stand for so many rows
         self._seen: dict[str, tuple[int, int]] = {}  # for each kind of pattern, ids that it met, and rows around them
 
     def passed(self, tokens: Sequence[Token], window: IdRange) -> None:
@@ -79,6 +93,7 @@ class Gaps:
             for kind, met in self._fine.met_in(window).items():
                 before, rows = self._seen.get(kind, (0, 0))
                 self._seen[kind] = before + met, rows + len(tokens)
+        self._pages += 1
         last = tokens[-1]
         if isinstance(last, int):
             self._witness, self._behind = str(last), {last: None}
@@ -106,20 +121,93 @@ class Gaps:
             even = yield from self._even_until(ids, pace)
             if even is not None:
                 return even
-        if ids.first > self._covered or not self._numbered:  # rows without ids may all be behind by the next time
-            if self._coarse is None and not self._plain:
-                self._coarse = yield from self._taken(ids.first, None, thin=THIN)
-            block = self._block(ids.first)
-            self._fine = yield from self._taken(ids.first, block)
-            if self._fine and self._fine.rows and not self._fine.hits and self._numbered:
-                self._numbered = False
-                self._fine = yield from self._taken(ids.first, block)
-            self._covered = MAX_ID if block is None else block.last
+        yield from self.look(ids.first)
         if self._fine is None:
             return None
         if not self._numbered:
             return (yield from self._reach_without_ids(ids, pace, self._fine))
         return min(self._fine.reach(ids.first, pace.allowance, self._worth), self._covered, ids.last)
+
+    def look(self, position: int) -> Flow[None]:
+        """Take a sample of the ids from a position on, unless there is one that still serves.
+
+        Raises:
+            RemoteError: the sample failed.
+        """
+        if position <= self._covered and self._numbered and self._pages < FRESH:
+            return  # rows without ids may all be behind by the next time
+        if self._coarse is None and not self._plain:
+            self._coarse = yield from self._taken(position, None, thin=THIN)
+        block = self._block(position)
+        self._fine = yield from self._taken(position, block)
+        if self._fine and self._fine.rows and not self._fine.hits and self._numbered:
+            self._numbered = False
+            self._fine = yield from self._taken(position, block)
+        self._covered = MAX_ID if block is None else block.last
+        self._pages = 0
+        widest = self._fine if block is None else self._coarse
+        numbered = widest is not None and len(widest.hits) >= ENOUGH_HITS
+        self._ahead = placed([widest], IdRange(position, MAX_ID)) if widest and numbered else None
+
+    def rows_ahead(self, behind: int, last: int) -> int | None:
+        """How many rows there are above an id, up to a last one, about; None where no sample was taken that tells."""
+        if self._ahead is None:
+            return None
+        numbers, each = self._ahead
+        return round(each * (bisect_right(numbers, last) - bisect_right(numbers, behind)))
+
+    def counted(self, ids: IdRange, kinds: frozenset[str] = EVERY) -> Flow[list[Sample]]:
+        """Sample some ids to count the rows.
+
+        Args:
+            ids: the ids, inclusive.
+            kinds: of patterns: all, or the even ones.
+
+        Returns:
+            Samples of blocks that have no id in common, or of the same block by patterns of other kinds; none where
+            rows break them. Where rows carry no ids, each length of ids is sampled by itself.
+
+        Raises:
+            RemoteError: a sample failed.
+        """
+        if self._plain:
+            found = yield from self._by_length(ids, 0, EVEN)
+            thin = thicker(sum(one.rows for one in found))
+            more = yield from self._by_length(ids, thin, kinds if thin else kinds - EVEN)
+            return more if thin else found + more
+        whole = coarse = yield from self._taken(ids.first, None, THIN, kinds)
+        thin = thickness(coarse.rows) if coarse else 0
+        if thin < THIN:
+            whole = yield from self._taken(ids.first, None, thin, kinds)
+        if whole and whole.rows and thin == 0 and (thin := thicker(whole.rows)):
+            whole = yield from self._taken(ids.first, None, thin, kinds)
+        if not whole or whole.hits or not whole.rows:
+            return [whole] if whole else []
+        self._by_regexp = not whole.of[0].kind.startswith("like")  # as each length of ids is
+        return (yield from self._by_length(ids, thin, kinds, whole.rows))
+
+    def _by_length(self, ids: IdRange, thin: int, kinds: frozenset[str], rows: int | None = None) -> Flow[list[Sample]]:
+        """A sample of each length of ids, by even kinds of patterns and by others, until so many rows came."""
+        found: list[Sample] = []
+        for block in _lengths(ids):
+            for some in filter(None, (kinds & EVEN, kinds - EVEN)):
+                if rows is None or sum(one.rows for one in found) < rows:
+                    one = yield from self._taken(ids.first, block, thin, some)
+                    found += [one] if one and one.of else []
+        return found
+
+    def tenths(self, block: IdRange) -> Flow[list[Sample]]:
+        """Sample the tenths of a decimal block, each by itself: for rows without ids, which no sample places.
+
+        Raises:
+            RemoteError: a sample failed.
+        """
+        found: list[Sample] = []
+        for tenth in block.tenths():
+            kinds = frozenset[str]() if head_of(tenth)[1] <= FIXED else ONE_CALL
+            one = yield from self._taken(block.first, tenth, 0, kinds)
+            found += [one] if one else []
+        return found
 
     @property
     def _worth(self) -> dict[str, int]:
@@ -180,20 +268,23 @@ class Gaps:
                 stack += reversed(list(block.tenths()))
         return min(clear, ids.last)
 
-    def _taken(self, seed: int, block: IdRange | None, thin: int = 0) -> Flow[Sample | None]:
-        """A sample of the ids ahead; None where rows break every reply that it comes in."""
+    def _taken(
+        self, seed: int, block: IdRange | None, thin: int = 0, kinds: Collection[str] = ()
+    ) -> Flow[Sample | None]:
+        """A sample of the ids ahead, by some kinds of patterns; None where rows break every reply that it comes in."""
         for trial in range(ATTEMPTS):
             digits = f"{self._operation}/{seed}/{trial}"
             if trial == ATTEMPTS - 1 and block is None:
                 thin = THIN  # fewer rows, so that all of them may be sound
-            narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None else ()
+            narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None and not kinds else ()
             found: Sample | RemoteError | None = None
             if self._by_regexp is not False and not narrow:
-                of: Sequence[Pattern] = patterns(digits, thin)
-                even = of if self._numbered else [one for one in of if one.kind in EVEN]  # others come in clumps
-                found = yield from self._taken_by_regexp(seed, block, even)
+                chosen = kinds or (() if self._numbered else EVEN)  # others come in clumps
+                of = _fitting(patterns(digits, thin), block, chosen)
+                found = (yield from self._taken_by_regexp(seed, block, of)) if of else sample((), (), block)
             if found is None:
-                of = narrow or like_patterns(digits, thin, (1,) if thin else (1, 2) if self._plain else (0, 1, 2, 3))
+                free = (1, 2) if self._plain else (1,) if thin > 0 else (0, 1, 2, 3)
+                of = [*narrow] or _fitting(like_patterns(digits, thin, free), block, kinds)
                 found = yield from self._taken_by_like(seed, block, of)
             if isinstance(found, Sample):
                 return found
@@ -203,6 +294,7 @@ class Gaps:
         self, seed: int, block: IdRange | None, of: Sequence[Pattern]
     ) -> Flow[Sample | RemoteError | None]:
         """A sample in one call; None where this server does not read it; the failure where a row breaks it."""
+        self.asked += 1
         reply = yield from attempt(_ask(regexp_query(self._key, of, block, self._witness)))
         if isinstance(reply, RemoteError):
             if action(reply, narrowed=True) != "stop":
@@ -217,13 +309,13 @@ class Gaps:
         """A sample in one call for each pattern; the failure where a row breaks one."""
         tokens: list[Token] = []
         for pattern in of:
-            if block is None or len(pattern.digits) <= head_of(block)[1]:
-                reply = yield from attempt(_ask(like_query(self._key, pattern, block)))
-                if isinstance(reply, RemoteError):
-                    if action(reply, narrowed=True) == "stop":
-                        raise reply
-                    return reply
-                tokens += reply.tokens
+            self.asked += 1
+            reply = yield from attempt(_ask(like_query(self._key, pattern, block)))
+            if isinstance(reply, RemoteError):
+                if action(reply, narrowed=True) == "stop":
+                    raise reply
+                return reply
+            tokens += reply.tokens
         return self._sample(tokens, of, seed, block)
 
     def _understood(self, tokens: Sequence[Token], of: Sequence[Pattern]) -> bool:
@@ -241,7 +333,13 @@ class Gaps:
     def _sample(self, tokens: Sequence[Token], of: Sequence[Pattern], seed: int, block: IdRange | None) -> Sample:
         """What the rows ahead show, among some that came."""
         ahead = (token for token in tokens if token not in self._behind and (isinstance(token, str) or token >= seed))
-        return sample(ahead, [one for one in of if block is None or len(one.digits) <= head_of(block)[1]])
+        return sample(ahead, of, block)
+
+
+def _fitting(of: Iterable[Pattern], block: IdRange | None, kinds: Collection[str]) -> list[Pattern]:
+    """The patterns of some kinds, or of all, that ids of a block may end in."""
+    free = len(str(MAX_ID)) if block is None else head_of(block)[1]
+    return [one for one in of if len(one.digits) <= free and (not kinds or one.kind in kinds)]
 
 
 def _ask(query: Query) -> Ask:

@@ -140,6 +140,8 @@ class Page:
         repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
         misfits: values of typed rows that are null because they did not fit.
         changes: how the server was told to send only what changed; None where all rows are wanted.
+        ahead: rows expected behind this page, about, by the walk's own sample of the ids; None where none was taken,
+            it met too few rows to tell, or rows carry no ids.
     """
 
     window: IdRange
@@ -150,3 +152,4 @@ class Page:
     repaired: tuple[int, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     changes: Changes | None = None
+    ahead: int | None = None

@@ -16,12 +16,11 @@ from magento_pager.walk.ahead import Ahead, Tuner
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page
-from magento_pager.walk.partitions import shares
+from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader, Row, Source
 from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.surveying import Survey, survey
 from magento_pager.walk.turns import Calling, Turnstile
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.windows import Pace
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.windows import Goal
 
 MOST_NICE = 1_000_000
-SURVEYED = 24  # calls at most, to cut a list into even parts
 Stage: TypeAlias = Callable[[Page], Page]
 """What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is.
 
@@ -172,25 +170,18 @@ class Paginator:
         return Calls(self._reader).result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive))
 
     def plan(self) -> Plan:
-        """Say how many rows there are, about, and what a walk would cost, from at most 60 calls of 1,000 rows at most.
+        """Say how many rows there are, about, and what a walk would cost, from some six small calls.
+
+        They are more on servers before 1.6 and where rows carry no ids. `since` is honoured as the walk does.
 
         Raises:
             NoStrategyError: the strategy does not hold on this server, or none does.
             RemoteError: a call failed.
         """
-        reader = replace(self._reader, where=self._sent, turn=Turnstile(1, self.nice, self.calling).call)
-        calls = Calls(reader)
-        chosen = calls.result(self._walk.choosing.tested())
-        return plan(reader, (*chosen, calls.spent), IdRange(self.first, self.last), self.goal, self.window)
-
-    def survey(self, most: int) -> Survey:
-        """How many rows there are, about, and up to which id, from so many small calls at most; nothing is retried.
-
-        Raises:
-            RemoteError: a call failed.
-        """
-        reader = replace(self._reader, patience=0.0, turn=Turnstile(1, self.nice, self.calling).call)
-        return survey(reader, IdRange(self.first, self.last), most, prove=False)
+        calls, reader, _ = self._asked()
+        found = calls.result(plan(self._walk, IdRange(self.first, self.last)))
+        queries = tuple(replace(one, conditions=one.conditions + reader.where) for one in found.queries)
+        return replace(found, queries=queries, spent=calls.spent)
 
     def parts(self, ranges: Iterable[IdRange]) -> Iterator[Page]:
         """The pages of some ranges of ids alone; the strategy is chosen once. Stages are left out.
@@ -216,7 +207,8 @@ class Paginator:
 
         Args:
             n: partitions at most, at least 1; there are fewer where there are few rows. To cut the list takes up to 24
-                small calls, and none where `n` is 1. The parts are less even where rows carry no ids.
+                small calls, with `since` those that try how it is told as well, and none where `n` is 1. The parts are
+                less even where rows carry no ids.
 
         Raises:
             ValueError: `n` is below 1.
@@ -227,8 +219,8 @@ class Paginator:
         span = IdRange(self.first, self.last)
         if n == 1:
             return (Cursor(self.operation, span.first, span.last, asked=self._digest),)
-        reader = replace(self._reader, where=self._sent, turn=Turnstile(1, self.nice, self.calling).call)
-        parts = shares(survey(reader, span, SURVEYED, prove=False), span, n)
+        calls, _, _ = self._asked()
+        parts = calls.result(cut(self._walk, span, n))
         return tuple(Cursor(self.operation, one.first, one.last, asked=self._digest) for one in parts)
 
     def _finished(self, cursor: Cursor) -> Iterator[Page]:
@@ -250,13 +242,8 @@ class Paginator:
     def _pages(self, cursor: Cursor) -> Generator[Page]:
         """The walk, over all rows or over those that changed, once it is known how the server is told so."""
         turnstile = Turnstile(1 if self.parallel == "auto" else self.parallel, self.nice, self.calling)
-        reader = replace(self._reader, turn=turnstile.call)
-        calls = Calls(reader)
-        changes = None
         try:
-            if self.since is not None:
-                changes = self._changes(calls, self.since)
-                reader = replace(reader, where=(*reader.where, *changes.conditions))
+            calls, reader, changes = self._asked(turnstile)
         except PagerError as error:
             error.cursor = cursor
             raise
@@ -271,10 +258,17 @@ class Paginator:
                 yield replace(page, changes=changes) if changes else page
                 del page  # as in _finished
 
-    def _changes(self, calls: Calls, since: datetime) -> Changes:
-        """Find out how the server is told to send only what changed."""
-        changes = calls.result(find_changes(self._walk.looking, self.key, self.operation, since))
-        return replace(changes, calls=calls.spent)
+    def _asked(self, turnstile: Turnstile | None = None) -> tuple[Calls, Reader, Changes | None]:
+        """Who asks the server, for what changed alone once it is known how it is told so."""
+        turnstile = turnstile or Turnstile(1, self.nice, self.calling)
+        reader = replace(self._reader, turn=turnstile.call)
+        calls = Calls(reader)
+        if self.since is None:
+            return calls, reader, None
+        changes = calls.result(find_changes(self._walk.looking, self.key, self.operation, self.since))
+        changes = replace(changes, calls=calls.spent)
+        reader = replace(reader, where=(*reader.where, *changes.conditions))
+        return calls.of(reader, None), reader, changes
 
     @property
     def _walk(self) -> Walk:

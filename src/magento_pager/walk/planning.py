@@ -1,33 +1,39 @@
 """Before a long walk: how many rows there are, about, and what it will cost. A few small calls answer.
 
-What lives here: the plan, which puts together a survey of the ids, one real window and the arithmetic of windows. Like
-the walk it knows no network; unlike the walk it proves nothing but the end.
+What lives here: the plan, as a flow. It reads the first ids, samples the rest, reads a window in the middle of the rows
+and asks for what is above the highest id that was met. Like the walk it knows no network; unlike the walk it proves
+nothing but the end.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, replace
+from bisect import bisect_left
+from dataclasses import asdict, dataclass
 from itertools import islice
 from math import ceil
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import RemoteError
-from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.strategies import Prefix, SingleFilter, Strategy, like_pattern
-from magento_pager.walk.surveying import MOST_ROWS, Estimate, Metered, Survey, rounded, survey
-from magento_pager.walk.windows import Goal, Pace
+from magento_pager.walk.estimating import Estimate, estimated, placed, rounded
+from magento_pager.walk.flows import Ask, Flow, attempt, find_known, settled
+from magento_pager.walk.gaps import EVERY, Gaps
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.recovery import action
+from magento_pager.walk.sampling import TELLING, Sample
+from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy
+from magento_pager.walk.walk import WIDEST_BY_DEFAULT, Walk
+from magento_pager.walk.windows import Pace
 
 if TYPE_CHECKING:
-    from magento_pager.walk.reading import Known, Reader
+    from collections.abc import Iterator
 
-MOST_CALLS = 60  # of a plan, with the probe's
-MEASURING = 4  # calls at most to measure a window
-ENOUGH = 50  # rows in a measured window
-FEW = 10  # rows in a reply whose time is that of a call as such
-CROSSING = 24  # calls of a walk that bring few rows or none: soundings, emptiness, the end
+    from magento_pager.walk.conditions import Query
+    from magento_pager.walk.reading import Known, Reply
+    from magento_pager.walk.trials import Choice
+
+FIRST = 1_000  # ids that are read at the low end
+CROSSING, BY_BLOCKS = 7, 16  # calls of a walk that bring few rows or none: samples, gaps, the end; by decimal blocks
+AROUND = 5  # rows that say how thickly they lie
 SHOWN = 160  # characters of a query
 
 
@@ -88,148 +94,267 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(
-    reader: Reader,
-    chosen: tuple[Strategy, Known | None, int],
-    span: IdRange,
-    goal: Goal,
-    window: int | None = None,
-) -> Plan:
-    """Say what a walk will be like, from at most 60 small calls.
+def plan(walk: Walk, span: IdRange) -> Flow[Plan]:
+    """Say what a walk will be like, from few and small calls.
+
+    Who drives it knows how many these are.
 
     Args:
-        reader: reads the list.
-        chosen: the strategy that would carry rows, a row for its canary, and the calls that were made to find out.
-        span: the ids that would be covered, inclusive.
-        goal: what one call should bring.
-        window: the user's own width, or None.
+        walk: the walk.
+        span: the ids that it would cover, inclusive.
+
+    Raises:
+        NoStrategyError: the strategy does not hold on this server, or none does.
+        RemoteError: a call failed.
+    """
+    choice = yield from walk.choosing.first(span.first)
+    found = yield from settled(_planned(walk, span, choice))
+    if isinstance(found, RemoteError):
+        if not walk.choosing.may_change(found):
+            raise found
+        choice = yield from walk.choosing.instead(choice.strategy, ())
+        found = yield from _planned(walk, span, choice)
+    return found
+
+
+def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
+    """Say what a walk by a strategy will be like."""
+    strategy = choice.strategy
+    seen = yield from looked_at(walk, span, choice)
+    measured = yield from _measure(walk, span, seen)
+    proved = yield from _prove_the_end(walk, span, seen)
+    rows, canary = seen.estimate(), seen.known and seen.known.id
+    density, per_call, per_row, bytes_per_row = _costs(seen, measured)
+    start = Pace.start(walk.goal, walk.window, decimal=getattr(strategy, "decimal", False))
+    pace = _steady(start, density, per_call, per_row)
+    ids = seen.ids
+    if pace.width > getattr(strategy, "widest", WIDEST_BY_DEFAULT):
+        strategy = Regexp(walk.key) if isinstance(strategy, InList) else Prefix(walk.key)
+    ahead = IdRange(max(span.first, ids[0]) if ids else span.first, span.last).tile(pace.width)
+    queries = tuple(islice((query for one in ahead for query in strategy.queries(one, canary)), 3))
+    middle = IdRange(max(span.first, seen.middle - seen.middle % pace.width), span.last).tile(pace.width)
+    each = max(1, sum(len(list(strategy.queries(one, canary))) for one in islice(middle, 8)) // 8)
+    windows = ceil(rows.about / max(1.0, pace.width * density))
+    # One bound alone brings the whole rest of the table each time.
+    carried = rows.about * (windows + 1) / 2 if isinstance(strategy, SingleFilter) else rows.about
+    calls = windows * each + (BY_BLOCKS if pace.decimal else CROSSING)
+    return Plan(
+        walk.operation,
+        choice.strategy.name,
+        rows,
+        ids[0] if ids else None,
+        ids[-1] if ids else None,
+        proved,
+        density,
+        pace.width,
+        calls,
+        round(calls * per_call + carried * per_row, 1),
+        None if bytes_per_row is None else round(carried * bytes_per_row),
+        queries,
+        0,
+    )
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of a list: windows that were read, and samples of the rest.
+
+    Attributes:
+        span: the ids to look at, inclusive.
+        strategy: reads windows.
+        known: a row that may serve as a canary; None where none was met.
+        gaps: takes samples.
+        read: the windows, and the replies to them.
+        samples: of the ids behind the first window.
+    """
+
+    span: IdRange
+    strategy: Strategy
+    known: Known | None
+    gaps: Gaps
+    read: list[tuple[IdRange, Reply]]
+    samples: list[Sample]
+
+    @property
+    def ids(self) -> list[int]:
+        """All that were met, in order; empty where rows carry none."""
+        hits = {number for one in self.samples for number, _ in one.hits if number in self.span}
+        return sorted(hits.union(*(reply.ids for _, reply in self.read)))
+
+    @property
+    def numbered(self) -> bool:
+        """True unless rows came without ids."""
+        return all(reply.by_ids for _, reply in self.read) and all(one.hits or not one.rows for one in self.samples)
+
+    def estimate(self) -> Estimate:
+        """How many rows there are."""
+        unknown = [self.span]
+        for window, _ in self.read:
+            unknown = [part for one in unknown for part in _without(one, window)]
+        rows, met = sum(len(reply.rows) for _, reply in self.read), len(self.ids)
+        if not self.samples:  # they failed, so that anything may be there
+            return Estimate(rows, rows, rows + sum(map(len, unknown)))
+        rest = estimated(self.samples, unknown)
+        return Estimate(max(rows + rest.about, met), max(rows + rest.least, met), max(rows + rest.most, met))
+
+    def stretches(self) -> list[tuple[IdRange, float]]:
+        """Where rows are, in order: ranges of ids, and about how many rows each holds.
+
+        A row that was sampled stands for the ids since the one before it.
+        """
+        if not self.numbered:
+            blocks: dict[IdRange, list[Sample]] = {window: [] for window, _ in self.read[:1]}
+            for one in self.samples:
+                blocks.setdefault(one.block, []).append(one)
+            exact = {window: len(reply.rows) for window, reply in self.read}
+            rows = {block: exact.get(block) or estimated(of, [block]).about for block, of in blocks.items()}
+            return [
+                (ids, rows[block] * len(ids) / len(block))
+                for block in sorted(blocks, key=lambda block: block.first)
+                if rows[block] and (ids := block.intersection(self.span))
+            ]
+        behind = self.read[0][0].last if self.read else self.span.first - 1
+        weights = [(number, 1.0) for _, reply in self.read[:1] for number in reply.ids]
+        if behind < self.span.last:
+            numbers, each = placed(self.samples, IdRange(behind + 1, self.span.last))
+            weights += [(number, each) for number in numbers]
+        firsts = [self.span.first, *(number + 1 for number, _ in weights)]
+        return [
+            (IdRange(first, number), rows)
+            for first, (number, rows) in zip(firsts, weights, strict=False)
+            if first <= number
+        ]
+
+    @property
+    def middle(self) -> int:
+        """An id with about as many rows below as above it."""
+        stretches = self.stretches()
+        half, below = sum(rows for _, rows in stretches) / 2, 0.0
+        for ids, rows in stretches:
+            below += rows
+            if below >= half:
+                return ids.last
+        return self.span.first
+
+
+def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] = EVERY) -> Flow[Seen]:
+    """Read the first ids of a list, and sample the others.
+
+    Args:
+        walk: how it is walked.
+        span: the ids to look at, inclusive.
+        choice: the strategy, and a row that may serve as a canary, where one is known already.
+        kinds: of patterns to sample with where rows carry no ids.
 
     Raises:
         RemoteError: a call failed.
     """
-    strategy, known, spent = chosen
-    seen = survey(reader, span, MOST_CALLS - MEASURING - spent)
-    measured = _measured(reader, strategy, known, seen, span)
-    pace = _steady(strategy, goal, window, measured)
-    rows = seen.rows
-    per_window = max(1.0, pace.width * measured.density)
-    windows = ceil(rows.about / per_window)
-    first = max(span.first, seen.first_id or 0)
-    ahead = IdRange(first, span.last).tile(pace.width)
-    queries = tuple(islice((query for one in ahead for query in strategy.queries(one, known and known.id)), 3))
-    middle = IdRange(measured.middle, span.last).tile(pace.width)
-    each = max(1, sum(len(list(strategy.queries(one, known and known.id))) for one in islice(middle, 8)) // 8)
-    # One bound alone brings the whole rest of the table each time.
-    carried = rows.about * (windows + 1) / 2 if isinstance(strategy, SingleFilter) else rows.about
-    calls = windows * each + CROSSING
-    return Plan(
-        reader.operation,
-        strategy.name,
-        rows,
-        seen.first_id,
-        seen.last_id,
-        seen.proved,
-        measured.density,
-        pace.width,
-        calls,
-        round(calls * measured.per_call + carried * measured.per_row, 1),
-        None if measured.bytes_per_row is None else round(carried * measured.bytes_per_row),
-        tuple(replace(query, conditions=query.conditions + reader.where) for query in queries),
-        spent + seen.calls + measured.calls,
-    )
+    low = IdRange(span.first, min(span.last, span.first - span.first % FIRST + FIRST - 1))
+    gaps = Gaps(walk.key, walk.operation, choice.known, plain=not walk.candidates)
+    seen = Seen(span, choice.strategy, choice.known, gaps, [], [])
+    reply = yield from _read(walk, low, seen)
+    if reply and reply.rows:
+        if seen.known is None and getattr(seen.strategy, "needs_canary", False):
+            seen.known = yield from find_known(reply, low, walk.key)
+        gaps.passed(reply.tokens, low)
+    if low.last < span.last:
+        numbered = not reply or reply.by_ids
+        seen.samples = yield from gaps.counted(IdRange(low.last + 1, span.last), EVERY if numbered else kinds)
+    return seen
+
+
+def _read(walk: Walk, window: IdRange, seen: Seen, strategy: Strategy | None = None) -> Flow[Reply | None]:
+    """Read a window by the walk's strategy if that can take it; None where a row breaks it or it is too large."""
+    blind = getattr(seen.strategy, "needs_canary", False) and seen.known is None
+    if strategy is None:  # one bound alone would bring the whole rest
+        strategy = seen.strategy
+        if blind or isinstance(strategy, SingleFilter | Prefix):
+            strategy = Prefix(walk.key) if window.first else SingleFilter(walk.key)
+    answer = yield from attempt(Ask(strategy, window, seen.known))
+    if not isinstance(answer, RemoteError):
+        seen.read.append((window, answer))
+        return answer
+    if action(answer, narrowed=True) == "stop":
+        raise answer
+    return None
+
+
+def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply] | None]:
+    """Read a window in the middle of all rows; where nobody knows how many it would bring, the first one must do."""
+    hits = sorted(number for one in seen.samples for number, _ in one.hits if number in span)
+    middle, stretches, behind = seen.middle, seen.stretches(), seen.read[0][0].last if seen.read else span.first - 1
+    if not hits or not seen.numbered or middle <= behind:
+        return seen.read[0] if seen.read else None
+    place = bisect_left(hits, middle)
+    density = 0.0  # the higher one below and above, as there may be a gap on one side
+    for around in (hits[max(0, place - AROUND) : place + 1], hits[place : place + AROUND + 1]):
+        if len(around) > 1:
+            rows = sum(rows for ids, rows in stretches if around[0] < ids.last <= around[-1])
+            density = max(density, rows / (around[-1] - around[0] + 1))
+    density = density or 1 / len(span)
+    width = int(10 ** (len(str(int(TELLING / min(1.0, density)))) - 1))
+    width = min(width, getattr(seen.strategy, "widest", WIDEST_BY_DEFAULT))
+    while width:
+        first = max(middle - middle % width, behind + 1)
+        window = IdRange(first, min(middle - middle % width + width - 1, span.last))
+        if (yield from _read(walk, window, seen)) is not None:
+            break
+        width //= 100
+    return seen.read[-1] if seen.read else None
+
+
+def _prove_the_end(walk: Walk, span: IdRange, seen: Seen) -> Flow[bool]:
+    """Ask for all above the highest id that was met; where rows carry none, above the last length of ids with rows."""
+    if span.last < MAX_ID or not seen.read or not seen.samples:
+        return False
+    top = max((ids.last for ids, _ in seen.stretches()), default=seen.read[0][0].last)
+    top = max([top, *seen.ids[-1:], seen.read[0][0].last])
+    if top == MAX_ID:
+        return True
+    return (yield from _read(walk, IdRange(top + 1, MAX_ID), seen, SingleFilter(walk.key))) is not None
+
+
+def _costs(seen: Seen, measured: tuple[IdRange, Reply] | None) -> tuple[float, float, float, float | None]:
+    """Rows per id, seconds of a call as such and of each row in its reply, and bytes of a row, None if not counted."""
+    per_call = min((reply.waited or reply.seconds for _, reply in seen.read), default=0.0)
+    if measured is None or not measured[1].rows:
+        return 1.0, per_call, 0.0, None
+    window, reply = measured
+    rows = len(reply.rows)
+    received = None if reply.received is None else reply.received / rows
+    return rows / len(window), per_call, max(0.0, reply.seconds - per_call * reply.calls) / rows, received
+
+
+def _without(ids: IdRange, window: IdRange) -> Iterator[IdRange]:
+    """What remains of some ids.
+
+    >>> [str(part) for part in _without(IdRange(0, 99), IdRange(50, 59))]
+    ['0-49', '60-99']
+    """
+    if ids.first < window.first:
+        yield IdRange(ids.first, min(ids.last, window.first - 1))
+    if ids.last > window.last:
+        yield IdRange(max(ids.first, window.last + 1), ids.last)
+
+
+def _steady(pace: Pace, density: float, per_call: float, per_row: float) -> Pace:
+    """The pace that a walk comes to."""
+    for _ in range(12):
+        ids = IdRange(0, max(pace.width, ceil(1 / density)) - 1)
+        rows = max(1, round(len(ids) * density))
+        pace = pace.after(ids, rows, per_call + rows * per_row)
+    return pace
 
 
 def shown(query: Query) -> str:
     """A query as one line, cut where it is long.
 
+    >>> from magento_pager.walk.conditions import Condition, Query
     >>> shown(Query((Condition("entity_id", "in", "1,2," * 99),), IdRange(1, 2)))[-20:]
     '2,1,2,1,2,1,2,1,2...'
     """
     text = str(query)
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What calls of the plan itself showed.
-
-    Attributes:
-        middle: an id with as many rows below as above it.
-        density: rows per id there.
-        per_call: seconds of a call as such.
-        per_row: and of each row in its reply.
-        bytes_per_row: None where the source does not count bytes.
-        calls: that were made.
-    """
-
-    middle: int
-    density: float
-    per_call: float
-    per_row: float
-    bytes_per_row: float | None
-    calls: int
-
-
-def _measured(reader: Reader, strategy: Strategy, known: Known | None, seen: Survey, span: IdRange) -> _Measured:
-    """Ask for one real window, and for a wider one as long as it brings too few rows to tell."""
-    meter = Metered(reader.source)
-    reader = replace(reader, source=meter, repairing=None)
-    blind = getattr(strategy, "needs_canary", False) and known is None
-    if isinstance(strategy, SingleFilter) or blind:  # its replies would be the whole rest, or prove nothing
-        strategy = Prefix(reader.key)
-    reader.sample(Query((Condition(reader.key, "like", like_pattern(IdRange(0, 0))),), IdRange(0, 0)))
-    middle = _middle(seen)
-    density, bytes_per_row, per_row = 1.0, None, 0.0
-    width = max(10, min(1_000, 10 ** len(str(int(1 / max(_density(seen, middle), 1e-9)))) * 10))
-    while len(meter.times) < MEASURING:
-        first = max(span.first, middle - middle % width)
-        window = IdRange(first, min(first + width - 1, span.last))
-        before, began = meter.bytes_received, time.monotonic()
-        try:
-            reply = reader.read(strategy, window, known)
-        except RemoteError as error:
-            if error.remedy not in {"split", "isolate"} or width == 1:
-                raise
-            width = max(1, width // 10)
-            continue
-        seconds, rows = time.monotonic() - began, len(reply.rows)
-        after = meter.bytes_received
-        if rows:
-            density, per_row = rows / len(window), seconds / rows
-            bytes_per_row = None if before is None or after is None else (after - before) / rows
-        if rows >= ENOUGH or rows * 2 >= seen.rows.about or rows * 10 > MOST_ROWS:
-            break
-        width *= 10
-    per_call = median([seconds for seconds, rows in meter.times if rows <= FEW] or [0.0])
-    per_row = max(0.0, per_row - per_call / max(1, meter.times[-1][1]))
-    return _Measured(middle, density, per_call, per_row, bytes_per_row, len(meter.times))
-
-
-def _steady(strategy: Strategy, goal: Goal, window: int | None, measured: _Measured) -> Pace:
-    """The pace that a walk comes to."""
-    pace = Pace.start(goal, window, decimal=getattr(strategy, "decimal", False))
-    for _ in range(12):
-        ids = IdRange(0, max(pace.width, ceil(1 / measured.density)) - 1)
-        rows = max(1, round(len(ids) * measured.density))
-        pace = pace.after(ids, rows, measured.per_call + rows * measured.per_row)
-    return pace
-
-
-def _middle(seen: Survey) -> int:
-    """The id in the middle of all rows, about."""
-    below, half = 0.0, sum(one.rows for one in seen.strata) / 2
-    for one in seen.strata:
-        below += one.rows
-        if one.rows and below >= half:
-            return one.run.first if one.run else one.ids.first
-    return seen.first_id or 0
-
-
-def _density(seen: Survey, number: int) -> float:
-    """Rows per id around an id."""
-    place = next((at for at, one in enumerate(seen.strata) if number in one.ids), 0)
-    around = seen.strata[max(0, place - 5) : place + 6]
-    return sum(one.found for one in around) / sum(one.sampled for one in around)
 
 
 def _size(count: int) -> str:

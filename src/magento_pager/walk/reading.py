@@ -84,6 +84,7 @@ class Reply:
         seconds: from each request to the end of its answer, together.
         waited: the part of it before the first row of each: the server's own work.
         ahead: the window that is being asked for already, inclusive; None where none is.
+        received: bytes of the answers, unpacked, with those of calls beside it; None where the source does not count.
     """
 
     rows: tuple[tuple[Token, Row], ...]
@@ -92,6 +93,7 @@ class Reply:
     seconds: float = 0.0
     waited: float = 0.0
     ahead: IdRange | None = None
+    received: int | None = None
 
     @property
     def by_ids(self) -> bool:
@@ -244,6 +246,7 @@ class Reader:
         rows: list[tuple[Token, Row]] = []
         calls = empty_calls = 0
         seconds = waited = 0.0
+        before = self._received
         for query in strategy.queries(window, known.id if known else None):
             with self.turn() as turn:
                 found = list(self._admitted(query, known, turn))
@@ -260,7 +263,13 @@ class Reader:
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
                 raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
-        return Reply(tuple(rows), calls, empty_calls, seconds, waited)
+        received = None if before is None else (self._received or 0) - before
+        return Reply(tuple(rows), calls, empty_calls, seconds, waited, received=received)
+
+    @property
+    def _received(self) -> int | None:
+        """Bytes that the source has read so far; None where it does not count them."""
+        return getattr(self.source, "bytes_received", None)
 
     def _admitted(self, query: Query, known: Known | None, turn: Turn) -> Iterator[tuple[Token, Row]]:
         """The rows of one call, each checked as it arrives; the connection is closed at the first stray one."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.reading import Token
 
+ALL = IdRange(0, MAX_ID)
 SINGLES, GAPS, BLOCKS = 10, 10, 3
 """How many patterns there are of each kind; of blocks, for each number of free digits."""
 FREE = (1, 2, 3)
@@ -46,6 +47,8 @@ MOST_ROWS = 9_000
 """Rows that a sample should bring at most."""
 THIN = 2
 """A first sample is so many powers of ten thinner: it tells how thick the one that counts may be."""
+TELLING = 1_000
+"""Rows that a sample brings at most which is taken to count them: a thicker one is taken where few came."""
 
 
 def thickness(rows: int) -> int:
@@ -55,6 +58,15 @@ def thickness(rows: int) -> int:
     (0, 0, 1, 2)
     """
     return next(thin for thin in range(THIN + 1) if (rows + 3) * 10 ** (THIN - thin) <= MOST_ROWS or thin == THIN)
+
+
+def thicker(rows: int) -> int:
+    """Return how much thicker than the thickest a sample must be to count rows, where that brought so many.
+
+    >>> thicker(0), thicker(7), thicker(8), thicker(98)
+    (-2, -2, -1, 0)
+    """
+    return next((thin for thin in (-2, -1) if (rows + 3) * 10**-thin <= TELLING), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +83,54 @@ class Pattern:
     stands_for: int
     kind: str
 
+    @property
+    def run(self) -> int:
+        """How many neighbours it may meet at once.
+
+        >>> [Pattern(digits, 1_000, "").run for digits in ("0517", "4083..", "391...6", "..4.")]
+        [1, 100, 1000, 10]
+        """
+        return int(10 ** self.digits.lstrip(".").count("."))
+
+    def cluster(self, number: int) -> int:
+        """Return what ids that it may meet at once have in common."""
+        return number // int(10 ** len(self.digits.lstrip(".").lstrip("0123456789")))
+
+    def looked_at(self, ids: IdRange) -> int:
+        """Return how many ids of a range it matches, rows or not.
+
+        >>> Pattern("05", 1, "").looked_at(IdRange(0, 405)), Pattern("1.", 1, "").looked_at(IdRange(12, 110))
+        (4, 9)
+        """
+        return _matched_below(self.digits, ids.last + 1) - _matched_below(self.digits, ids.first)
+
+
+def _matched_below(digits: str, limit: int) -> int:
+    """Count the numbers below a limit that end so; shorter numbers do not."""
+    cycles, rest = divmod(limit, 10 ** len(digits))
+    shorter = min(limit, 10 ** (len(digits) - 1)) if len(digits) > 1 else 0
+    return int(cycles * 10 ** digits.count(".")) + _tails_below(digits, rest) - _tails_below(digits, shorter)
+
+
+def _tails_below(digits: str, limit: int) -> int:
+    """Count the tails of as many digits, leading zeros included, that match and are below a limit."""
+    count = 0
+    for place, (digit, of_limit) in enumerate(zip(digits, f"{limit:0{len(digits)}d}", strict=True)):
+        rest: int = 10 ** digits[place + 1 :].count(".")
+        if digit == ".":
+            count += int(of_limit) * rest
+        elif digit != of_limit:
+            return count + (rest if digit < of_limit else 0)
+    return count
+
 
 def patterns(seed: str, thin: int = 0) -> tuple[Pattern, ...]:
     """Return the patterns of a sample.
 
     Args:
         seed: decides the digits.
-        thin: how many more digits are fixed, so that a sample is as many powers of ten thinner.
+        thin: how many more digits are fixed, so that a sample is as many powers of ten thinner; fewer, down to -2,
+            so that it is thicker.
 
     >>> found = patterns("orders/0")
     >>> [len(one.digits) for one in found][::9], len("|".join(one.digits for one in found))
@@ -85,24 +138,22 @@ def patterns(seed: str, thin: int = 0) -> tuple[Pattern, ...]:
     """
     random = Random(seed)  # noqa: S311  no secret: an even spread
     last = random.sample(range(10), 10)
-    power = 10**thin
+    each: int = 10 ** (3 + thin)
 
     def digits(count: int) -> str:
         return "".join(str(random.randrange(10)) for _ in range(count))
 
-    found = [
-        Pattern(f"{digits(thin)}{number}{digits(2)}{last[number]}", 1_000 * power, "single")
-        for number in range(SINGLES)
-    ]
+    def between() -> str:
+        return digits(min(2, 2 + thin))
+
+    found = [Pattern(f"{digits(thin)}{number}{between()}{last[number]}", each, "single") for number in range(SINGLES)]
     found += [
-        Pattern(digits(FIXED + thin) + "." * free, 10**FIXED * power // BLOCKS, f"block {free}")
+        Pattern(digits(FIXED + thin) + "." * free, 10 * each // BLOCKS, f"block {free}")
         for free in FREE
         for _ in range(BLOCKS)
     ]
     first = random.sample(range(10), 10)
-    found += [
-        Pattern(f"{digits(thin)}{first[number]}{digits(2)}...{number}", 1_000 * power, "gap") for number in range(GAPS)
-    ]
+    found += [Pattern(f"{digits(thin)}{first[number]}{between()}...{number}", each, "gap") for number in range(GAPS)]
     return tuple(found)
 
 
@@ -121,7 +172,7 @@ def like_patterns(seed: str, thin: int = 0, free: Iterable[int] = range(4)) -> t
     found = []
     for count in free:
         fixed = "".join(str(random.randrange(10)) for _ in range(3 + thin))
-        found.append(Pattern(fixed + "." * count, 1_000 * 10**thin, f"like {count}"))
+        found.append(Pattern(fixed + "." * count, 10 ** (3 + thin), f"like {count}"))
     return tuple(found)
 
 
@@ -147,12 +198,19 @@ class Sample:
     Attributes:
         hits: the ids that exist, in order, each with the pattern by which it came; empty where rows carry no id.
         rows: how many rows came by it.
-        fraction: of all ids, so many were looked at.
+        of: the patterns.
+        block: the ids that were sampled, inclusive.
     """
 
     hits: tuple[tuple[int, Pattern], ...]
     rows: int
-    fraction: float
+    of: tuple[Pattern, ...]
+    block: IdRange = ALL
+
+    @property
+    def fraction(self) -> float:
+        """So many of all ids were looked at."""
+        return float(sum(10.0 ** -sum(digit != "." for digit in one.digits) for one in self.of))
 
     @property
     def estimate(self) -> int:
@@ -171,7 +229,7 @@ class Sample:
         be met by one kind alone.
 
         >>> single = Pattern("000", 1_000, "single")
-        >>> dense = Sample(tuple((number, single) for number in range(5_000, 15_000, 1_000)), 10, 0.001)
+        >>> dense = Sample(tuple((number, single) for number in range(5_000, 15_000, 1_000)), 10, (single,))
         >>> dense.reach(0, 4_000), dense.reach(9_500, 4_000), dense.reach(12_500, 4_000), dense.reach(0, 100)
         (8999, 13999, 4294967295, 4000)
         """
@@ -191,16 +249,16 @@ class Sample:
         return Counter(pattern.kind for number, pattern in self.hits if number in ids)
 
 
-def sample(tokens: Iterable[Token], of: Sequence[Pattern]) -> Sample:
-    """Return what the rows that came by some patterns show.
+def sample(tokens: Iterable[Token], of: Sequence[Pattern], block: IdRange | None = None) -> Sample:
+    """Return what the rows that came by some patterns show, of a block of ids or of all.
 
-    >>> sample([70_624, 5, "100000014"], [Pattern("624", 1_000, "single")])
-    Sample(hits=((70624, Pattern(digits='624', stands_for=1000, kind='single')),), rows=3, fraction=0.001)
+    >>> found = sample([70_624, 5, "100000014"], [Pattern("624", 1_000, "single")])
+    >>> found.hits, found.rows, found.fraction
+    (((70624, Pattern(digits='624', stands_for=1000, kind='single')),), 3, 0.001)
     """
     found = list(tokens)
     hits = [(token, pattern) for token in found if isinstance(token, int) for pattern in matching(token, of)]
-    fraction = sum(10.0 ** -sum(digit != "." for digit in one.digits) for one in of)
-    return Sample(tuple(sorted(hits, key=itemgetter(0))), len(found), fraction)
+    return Sample(tuple(sorted(hits, key=itemgetter(0))), len(found), tuple(of), block or ALL)
 
 
 def matching(number: int, among: Iterable[Pattern]) -> list[Pattern]:

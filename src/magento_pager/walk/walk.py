@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy that does not say
 DEFAULT_GOAL = Goal()
+LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs tells how many rows are ahead
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
 MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
@@ -138,8 +139,10 @@ class _Course:
         self._isolation = Isolation(walk.key, walk.operation, beside, repair=walk.repair)
         self._without_ids = WithoutIds(walk.key, walk.operation, walk.identity_field)
         self._untouched = span.first == 0  # no row lies below
+        self._looks = bool(walk.candidates) and not walk.lenient and span.last == MAX_ID
         self._empty = True  # as yet
         self._confirms = bool(walk.candidates) and not walk.lenient  # that a list without rows has none
+        self._pages = 0  # that brought rows
         self._flowing = False  # the last window brought rows by the walk's own strategy
         self._early: IdRange | None = None  # the window that the driver asks for already
         self._sought = 0  # rows that the tenths of a window hold
@@ -258,6 +261,7 @@ class _Course:
             if len(self._seen) < ENOUGH_SEEN:
                 self._seen.append(Sighting(window, answer.tokens))
             self._untouched = False
+            self._pages += 1
             self._gaps.passed(answer.tokens, window)
             self._isolation.came(answer, window, repaired=bool(fate and fate.repaired))
         self._empty = self._empty and not answer.rows and not fate
@@ -269,6 +273,8 @@ class _Course:
             self._untouched = self._flowing = False
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
             self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
+        if self._pages == LOOKED_AFTER and self._looks and window.last < MAX_ID and answer.rows and answer.by_ids:
+            yield from self._gaps.look(window.last + 1)
 
     def _window(self, work: Work) -> Flow[IdRange]:
         """The window at the front of a range: all of a part that failed, else as the pace says and samples allow."""
@@ -339,7 +345,9 @@ class _Course:
             tiles = list(_cut(window, answer.ids, self._walk.window))
         for tile in tiles:
             rows = tuple(pair for pair in answer.rows if isinstance(pair[0], str) or pair[0] in tile)
-            yield Piece(tile, rows, self._strategy.name, carrier.name, answer.by_ids, *(fate[2:] if fate else ()))
+            ahead = self._gaps.rows_ahead(tile.last, self._span.last)
+            skipped, repaired = fate[2:] if fate else ((), ())
+            yield Piece(tile, rows, self._strategy.name, carrier.name, answer.by_ids, skipped, repaired, ahead)
 
 
 def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:
