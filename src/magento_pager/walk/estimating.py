@@ -193,11 +193,11 @@ def guessed(size: int, met: Sequence[Met], *, numbered: bool) -> Guess:
 
     Two kinds that agree, and two that do not:
 
-    >>> kinds = [Met("single", 1, 90, 9, 9), Met("single", 1, 90, 9, 9), Met("block", 100, 200, 20, 40)]
-    >>> guessed(9_000, kinds, numbered=True)
-    Guess(about=900.0, variance=0.0, hidden=96.42857142857143, fewer=0.0, more=0.0)
-    >>> [round(part) for part in guessed(9_000, [*kinds[:2], Met("block", 100, 200, 90, 90)], numbered=True)]
-    [4050, 43665, 71, 3600, 1281]
+    >>> singles = [Met("single", 1, 90, 9, 9)] * 9
+    >>> [round(part) for part in guessed(9_000, [*singles, Met("block", 100, 200, 20, 40)], numbered=True)]
+    [900, 0, 30, 0, 0]
+    >>> [round(part) for part in guessed(9_000, [*singles, Met("block", 100, 200, 90, 90)], numbered=True)]
+    [4050, 13578, 27, 3450, 1281]
     """
     kinds: dict[str, list[Met]] = {}
     for one in met:
@@ -218,23 +218,19 @@ def guessed(size: int, met: Sequence[Met], *, numbered: bool) -> Guess:
         between = sum((weight * (one.hits - about / size * one.looked_at)) ** 2 for weight, one in weighted)
         # Many patterns have all last digits: where ids of each are not as many, they differ more than all of them err.
         variance = (min if count > FEW else max)(variance, scale**2 * few * between)
-    own = {}
-    for kind, group in kinds.items():
+    own = []  # what each kind says alone: rows, the error of that, ids met at once if all exist, and hits that tell
+    for group in kinds.values():
         each, hits = size / sum(one.looked_at for one in group), sum(one.hits for one in group)
         error = each * (SURE * sqrt(sum(one.squares for one in group)) if hits else HIDDEN * _at_once(group))
-        own[kind] = (each * hits, error, group[0].run, hits / _at_once(group))
+        own.append((each * hits, error, group[0].run, hits / _at_once(group)))
     hidden = HIDDEN * scale
-    if not any(abs(rows - about) > hypot(error, SURE * sqrt(variance)) for rows, error, _, _ in own.values()):
+    if not any(abs(rows - about) > hypot(error, SURE * sqrt(variance)) for rows, error, _, _ in own):
         return Guess(about, variance, hidden)
     # The widest patterns meet rows at any distance; but where rows carry no ids, nobody sees how many at once.
-    best = max((one for one in own.values() if one[0]), key=lambda one: (one[2] if numbered else -one[2], one[3]))[0]
-    return Guess(
-        best,
-        variance,
-        hidden,
-        max(0.0, *(best - rows + error for rows, error, _, _ in own.values() if rows)),
-        max(0.0, *(rows + error - best for rows, error, _, _ in own.values() if rows)),
-    )
+    best = max((one for one in own if one[0]), key=lambda one: (one[2] if numbered else -one[2], one[3]))[0]
+    low = min(rows - error if rows else 0.0 for rows, error, _, _ in own if rows or best > error)
+    high = max(rows + error for rows, error, _, _ in own if rows)
+    return Guess(best, variance, hidden, max(0.0, best - low), max(0.0, high - best))
 
 
 def _at_once(group: Sequence[Met]) -> float:
