@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from magento_pager import Condition, Query
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 
 Reading = Callable[["tuple[Condition, ...]", list[int]], list[int]]

@@ -37,7 +37,7 @@ from magento_pager.walk.turns import Calling, Turnstile
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 PATIENCE = 20.0  # seconds until a test gives up waiting; nothing takes so long unless it is broken
 

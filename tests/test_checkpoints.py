@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Sequence
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 NDJSON = Layout(LISTS["orders"])
 ASKED = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from magento_pager import ListName, Page, Pager, Paginator
     from magento_pager.fake.api import Answer, Context
     from magento_pager.fake.declarations import Flavour
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
 SOME = 150  # ids

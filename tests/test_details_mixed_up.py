@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from magento_pager import Pager
     from magento_pager.fake.api import Answer, Context
     from magento_pager.lists import ListName
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 Results: TypeAlias = "list[Any]"
 

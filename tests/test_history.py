@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from magento_pager import ListName, Paginator, Query, StrategyName
-    from magento_pager.walk.reading import Row, Source
+    from magento_pager.walk.pages import Row
+    from magento_pager.walk.reading import Source
 
 
 @dataclass

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from magento_pager.fake import Database
     from magento_pager.fake.api import Call
     from magento_pager.walk.conditions import Condition
-    from magento_pager.walk.reading import Row, Source
+    from magento_pager.walk.pages import Row
+    from magento_pager.walk.reading import Source
 
 LAST = 150_000
 """An id behind the last one: what lies beyond is empty, and costs calls."""

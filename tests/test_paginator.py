@@ -38,7 +38,7 @@ from magento_pager import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 CARRIERS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter()]
 SAFE_WITHOUT_IDS: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp()]

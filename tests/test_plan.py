@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from magento_pager import ListName, Query, Strategy
     from magento_pager.fake import Shop
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 MOST_CALLS = 12  # of a plan where rows carry ids, without those that test a strategy chosen by name
 CANDIDATES: tuple[Strategy, ...] = (KeyRange(), Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter())

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from magento_pager import Condition
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 CANDIDATES: tuple[Strategy, ...] = (
     KeyRange(),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 LAST = 9_999
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)

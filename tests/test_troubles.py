@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from magento_pager import Page, Query
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 STRATEGIES: tuple[Strategy, ...] = (Range(), Alias(), InList(), Prefix(), Regexp())
 

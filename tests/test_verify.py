@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from magento_pager import Condition
     from magento_pager.fake.declarations import Flavour
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id"), identity="increment_id")
 

@@ -23,7 +23,7 @@ from magento_pager import (
 )
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import NOTHING, Ask, Piece, attempt
-from magento_pager.walk.reading import Known, Reader, Reply
+from magento_pager.walk.reading import Reader, Reply
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
 from magento_pager.walk.trials import Choice
 from magento_pager.walk.walk import Walk
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from magento_pager import Query
     from magento_pager.walk.flows import Flow
-    from magento_pager.walk.reading import Row, Token
+    from magento_pager.walk.pages import Known, Row, Token
 
 FLOWS = (
     "flows",

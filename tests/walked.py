@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from magento_pager import Cursor
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 
 @dataclass(slots=True)

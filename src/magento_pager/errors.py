@@ -4,8 +4,7 @@ Every error of this package that is not a caller's mistake is a `PagerError`; a 
 `ValueError` or `TypeError`. A message says what happened, on which operation and window, and what to do next. None
 ever holds a key, a password hash or a session id.
 
-Whatever raises an error imports this module, so it imports none of them: what an error carries of theirs is named in
-words.
+Whatever raises an error imports this module, so it imports none of them, but for values that raise none.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from magento_pager.walk.evidence import ProbeReport
+    from magento_pager.walk.pages import Cursor
     from magento_pager.walk.ranges import IdRange
 
 Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
@@ -45,7 +46,7 @@ class PagerError(Exception):
         dumped: the `Report` of what is safe, where a dump was stopped; else None.
     """
 
-    cursor: Any = None
+    cursor: Cursor | None = None
     dumped: Any = None
 
 
@@ -135,7 +136,7 @@ class NoStrategyError(RemoteError):
         report: the `ProbeReport`, with the evidence for each strategy that was tried.
     """
 
-    def __init__(self, message: str, *, report: Any) -> None:
+    def __init__(self, message: str, *, report: ProbeReport) -> None:
         super().__init__(message)
         self.report = report
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from magento_pager.walk.pages import Page
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Page, Row
 
 KIND, VERSION = "magento-pager checkpoint", 3
 MOST_MARKS = 64

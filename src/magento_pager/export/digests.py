@@ -26,7 +26,7 @@ from magento_pager.walk.ranges import read_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 BLOCK = 1_000_000
 """Ids in a block."""

@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from magento_pager.export.increments import State
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
-    from magento_pager.walk.pages import Misfit, Page
+    from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator
-    from magento_pager.walk.reading import Row
 
 
 @dataclass(frozen=True, slots=True)

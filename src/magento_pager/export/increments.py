@@ -42,7 +42,7 @@ from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 KIND, VERSION = "magento-pager state", 1
 TIME = "{time}"

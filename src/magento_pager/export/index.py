@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from magento_pager.lists import ListSpec
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 Key: TypeAlias = int | str
 """What a row is known by: its id, or its identity in lists whose rows carry no id."""

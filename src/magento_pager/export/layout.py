@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from magento_pager.lists import ListSpec
-    from magento_pager.walk.pages import Misfit
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Misfit, Row
 
 BATCH = 256
 """Rows that are converted at a time: the text of a whole page would take half as much memory as its rows."""

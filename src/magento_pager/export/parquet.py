@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.layout import Layout
     from magento_pager.lists import Kind
-    from magento_pager.walk.pages import Misfit
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Misfit, Row
 
 ROWS_IN_PART = 20_000
 ROWS_IN_GROUP = 5_000

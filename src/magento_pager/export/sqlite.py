@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.layout import Layout
     from magento_pager.lists import Kind
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 DUMPS = "magento_pager_dumps"
 EXACT_DIGITS = 15

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from magento_pager.export.formats import Format
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
 LOOKED_AT = 100

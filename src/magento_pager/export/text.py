@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.walk.pages import Misfit
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Misfit, Row
 
 TEXT_IN_MEMBER = 1 << 19
 """Bytes. A file of smaller members is larger; one of larger members has more text to be written again for each page."""

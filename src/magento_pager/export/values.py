@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from magento_pager.lists import Kind, ListSpec
-    from magento_pager.walk.pages import Page
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Page, Row
 
 OTHER_COLUMNS = "other_columns"
 """Where formats with fixed columns put those that are not declared: one JSON object, the last column."""

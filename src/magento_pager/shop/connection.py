@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from magento_pager.shop.decoding import Shape
     from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.conditions import Condition, Query
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 SESSION_EXPIRED = "5"
 LONGEST_FAULT = 1 << 16  # characters of a fault that are kept

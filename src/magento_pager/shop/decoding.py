@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
     from magento_pager.errors import Remedy
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 SOAP_12 = "{http://www.w3.org/2003/05/soap-envelope}"  # seen in one fault: what was sent was not SOAP 1.1

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from magento_pager.shop.connection import Connection
     from magento_pager.shop.decoding import Shape
     from magento_pager.shop.xmlrpc import Argument
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Row
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
 FIRST_AT_ONCE = 10

@@ -17,8 +17,7 @@ from magento_pager.lists import LISTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from magento_pager.walk.pages import Misfit
-    from magento_pager.walk.reading import Row
+    from magento_pager.walk.pages import Misfit, Row
 
 SHOP = "shop"
 _TEXT, _NUMBER, _MOMENT = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")

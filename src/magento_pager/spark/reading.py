@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager
     from magento_pager.spark.filters import Wanted
     from magento_pager.spark.shops import FleetShop
-    from magento_pager.walk.pages import Misfit, Page
+    from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator
-    from magento_pager.walk.reading import Row
 
 log = logging.getLogger(__name__)
 

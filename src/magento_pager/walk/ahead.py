@@ -22,8 +22,9 @@ from magento_pager.errors import FaultError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from magento_pager.walk.pages import Known
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.reading import Known, Reader, Reply
+    from magento_pager.walk.reading import Reader, Reply
     from magento_pager.walk.strategies import Strategy
     from magento_pager.walk.turns import Turn, Turnstile
 

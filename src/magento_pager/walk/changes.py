@@ -27,7 +27,7 @@ from magento_pager.walk.strategies import Prefix
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magento_pager.walk.reading import Token
+    from magento_pager.walk.pages import Token
 
 FIELD = "updated_at"
 SPELLINGS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.reading import Known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from magento_pager.walk.reading import Token
+    from magento_pager.walk.pages import Token
 
 Verdict: TypeAlias = Literal["holds", "ignored", "faults"]
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from magento_pager.errors import RemoteError
-from magento_pager.walk.reading import Known, Reply
+from magento_pager.walk.pages import Known
+from magento_pager.walk.reading import Reply
 from magento_pager.walk.strategies import Prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from magento_pager.walk.conditions import Condition, Query
-    from magento_pager.walk.pages import Quarantined
+    from magento_pager.walk.pages import Quarantined, Row, Token
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.reading import Row, Token
     from magento_pager.walk.strategies import Strategy
 
 T = TypeVar("T")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from magento_pager.walk.conditions import Query
-    from magento_pager.walk.reading import Known, Token
+    from magento_pager.walk.pages import Known, Token
     from magento_pager.walk.sampling import Pattern
     from magento_pager.walk.windows import Pace
 

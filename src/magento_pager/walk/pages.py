@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from magento_pager.walk.conditions import Condition
 
 if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.reading import Row, Token
 
 CURSOR_VERSION = 1
 Verified: TypeAlias = Literal["rows", "probe", "empty"]
+
+
+Row: TypeAlias = dict[str, Any]
+"""One record as the server sent it: text by field name; a field that is NULL there is an absent key."""
+
+Token: TypeAlias = int | str
+"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
+
+
+class Known(NamedTuple):
+    """A row known to exist, which may serve as a canary."""
+
+    id: int
+    token: Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from magento_pager.errors import PagerError
 from magento_pager.walk.ahead import Ahead, Tuner
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
-from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page
+from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
-from magento_pager.walk.reading import PATIENCE, Reader, Row, Source
+from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
 from magento_pager.walk.turns import Calling, Turnstile
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.walk.conditions import Query
-    from magento_pager.walk.reading import Known, Reply
+    from magento_pager.walk.pages import Known
+    from magento_pager.walk.reading import Reply
     from magento_pager.walk.trials import Choice
 
 FIRST = 1_000  # ids that are read at the low end

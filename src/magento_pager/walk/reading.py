@@ -13,7 +13,7 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_exponential
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
+    from magento_pager.walk.pages import Known, Row, Token
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.turns import Turn
 
@@ -36,12 +37,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 300.0  # seconds: a web server that restarts, a database that is backed up
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
-
-Row: TypeAlias = dict[str, Any]
-"""One record as the server sent it: text by field name; a field that is NULL there is an absent key."""
-
-Token: TypeAlias = int | str
-"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
 
 
 def row_label(row: Row, id_field: str, identity_field: str | None = None) -> str:
@@ -64,13 +59,6 @@ class Source(Protocol):
         Raises:
             RemoteError: the call failed; its `remedy` says what may help, which by default is nothing.
         """
-
-
-class Known(NamedTuple):
-    """A row known to exist, which may serve as a canary."""
-
-    id: int
-    token: Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from magento_pager.walk.reading import Token
+    from magento_pager.walk.pages import Token
 
 ALL = IdRange(0, MAX_ID)
 SINGLES, GAPS, BLOCKS = 10, 10, 3

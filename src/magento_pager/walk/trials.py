@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, RemoteError
 from magento_pager.walk.evidence import FEWEST, Ground, ProbeReport, Sighting, Trial, Verdict, finer, ground
 from magento_pager.walk.flows import Ask, Flow, advance, attempt, find_known, next_piece, settled
+from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.reading import Known
 from magento_pager.walk.recovery import action, is_verdict
 from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from magento_pager.walk.reading import Reply, Token
+    from magento_pager.walk.pages import Token
+    from magento_pager.walk.reading import Reply
     from magento_pager.walk.strategies import Strategy
 
 T = TypeVar("T")
