@@ -106,8 +106,8 @@ class Calls:
         reader = self._reader
         if ask.repair and reader.repairing is not None:
             reader = replace(reader, source=reader.repairing)
-        if ask.where:
-            reader = replace(reader, where=(*reader.where, *ask.where))
+        if ask.where or ask.bare:
+            reader = replace(reader, where=(*reader.where, *ask.where), bare=ask.bare)
 
         def attempt() -> Reply:
             if ask.unchecked:

@@ -40,6 +40,7 @@ class Ask:
         insist: how often to try again also where a narrower window might help, as it cannot.
         repair: read rows without the characters that XML forbids.
         where: conditions beside those of the list.
+        bare: what rows are known by is enough; the rest of them would only take memory.
         unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
             may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
@@ -51,6 +52,7 @@ class Ask:
     insist: int = 0
     repair: bool = False
     where: tuple[Condition, ...] = ()
+    bare: bool = False
     unchecked: int = 0
     following: Callable[[IdRange], IdRange | None] | None = None
 

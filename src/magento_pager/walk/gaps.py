@@ -343,7 +343,7 @@ def _fitting(of: Iterable[Pattern], block: IdRange | None, kinds: Collection[str
 
 
 def _ask(query: Query) -> Ask:
-    return Ask(Exactly(query), IdRange(0, MAX_ID))
+    return Ask(Exactly(query), IdRange(0, MAX_ID), bare=True)
 
 
 def _lengths(ids: IdRange) -> list[IdRange]:

@@ -112,6 +112,7 @@ class Reader:
         where: the user's own conditions, sent with every query and checked on every row that holds their field.
         patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
         repairing: the same list with characters taken out of replies that XML forbids; None to take none out.
+        bare: give rows without their fields, where what they are known by is enough.
         turn: holds back a call until there is room for it; see `turns`.
     """
 
@@ -123,6 +124,7 @@ class Reader:
     where: tuple[Condition, ...] = ()
     patience: float = PATIENCE
     repairing: Source | None = None
+    bare: bool = False
     turn: Callable[[], AbstractContextManager[Turn]] = field(default_factory=lambda: Turnstile().call)
 
     def read(self, strategy: Strategy, window: IdRange, known: Known | None = None, *, insist: int = 0) -> Reply:
@@ -140,19 +142,6 @@ class Reader:
             RemoteError: the call failed, and did so again as long as it was tried.
         """
         return self.persistently(lambda: self.attempt(strategy, window, known), insist=insist)
-
-    def sample(self, query: Query) -> Reply:
-        """The rows of one call that needs no canary, checked.
-
-        Raises:
-            RemoteError: as `read`.
-        """
-        return self.persistently(lambda: self._sampled(query))
-
-    def _sampled(self, query: Query) -> Reply:
-        with self.turn() as turn:
-            rows = tuple(self._admitted(query, None, turn))
-        return Reply(rows, 1, int(not rows), turn.seconds, turn.waited or 0.0)
 
     def tokens(self, query: Query) -> Iterator[Token]:
         """What the rows of one call are known by, unchecked, as they arrive."""
@@ -279,7 +268,7 @@ class Reader:
                         stray=[token],
                     )
                 self._check_where(row, token, query)
-                yield token, row
+                yield token, {} if self.bare else row
         if not met:
             raise FilterIgnoredError(
                 f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
