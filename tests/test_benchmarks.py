@@ -213,6 +213,15 @@ def test_parallel() -> None:
 
 
 @pytest.mark.slow
+def test_calls() -> None:
+    """Every list of every version has its calls; in a small shop, few."""
+    lines = lines_of("calls", "60")
+    assert len({(line["profile"], line["list"]) for line in lines}) == len(lines) == 29
+    assert all(line["calls"] <= line["per_1700"] + 5 for line in lines)
+    assert all(line["rows"] >= line["largest"] > 0 for line in lines)
+
+
+@pytest.mark.slow
 def test_scale() -> None:
     """Each size has its costs, each cost its straightness, and the first row comes with the first call."""
     *dumps, calls, wall, cpu, first = lines_of("scale", "30", "60", "90")

@@ -13,6 +13,7 @@ from math import inf
 
 from magento_pager.walk.ranges import LARGEST_NUMBER, IdRange
 
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10)  # widths, times a power of ten
 LITTLE_MORE = 1.3  # times as many ids as are wanted
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
 
@@ -210,10 +211,10 @@ def _decimal_near(width: int) -> int:
 
 
 def _stepped(width: int) -> int:
-    """The greatest of 1, 2, 5, 10, 20, 50, ... that is at most a little more: twice as much would be twice the memory.
+    """The greatest of 1, 2, 3, 4, 5, 6, 8, 10, 20, ... that is at most a little more, so that windows end at round ids.
 
-    >>> [_stepped(width) for width in (1, 3, 4, 8, 1500, 1600, 6000)]
-    [1, 2, 5, 10, 1000, 2000, 5000]
+    >>> [_stepped(width) for width in (1, 3, 4, 8, 1_500, 2_000, 2_392, 6_000)]
+    [1, 3, 5, 10, 1000, 2000, 3000, 6000]
     """
     power: int = 10 ** (len(str(width)) - 1)
-    return max(step for step in (power, 2 * power, 5 * power, 10 * power) if step <= width * LITTLE_MORE)
+    return max(step * power for step in STEPS if step * power <= width * LITTLE_MORE)
