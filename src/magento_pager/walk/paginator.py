@@ -241,6 +241,8 @@ class Paginator:
 
     def _pages(self, cursor: Cursor) -> Generator[Page]:
         """The walk, over all rows or over those that changed, once it is known how the server is told so."""
+        if cursor.next_id > cursor.last_id:
+            return
         turnstile = Turnstile(1 if self.parallel == "auto" else self.parallel, self.nice, self.calling)
         try:
             calls, reader, changes = self._asked(turnstile)
@@ -250,8 +252,6 @@ class Paginator:
         ahead = None
         if self.lookahead or self.parallel != 1:
             ahead = Ahead(reader, turnstile, Tuner() if self.parallel == "auto" else None)
-        if cursor.next_id > cursor.last_id:
-            return
         flow = self._walk.flow(IdRange(cursor.next_id, cursor.last_id))
         with closing(calls.of(reader, ahead).pages(flow, cursor)) as pages:
             for page in pages:
