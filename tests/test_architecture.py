@@ -158,7 +158,6 @@ LONG_MODULES = {
     "export.dumping",
     "shop.connection",
     "shop.decoding",
-    "shop.details",
     "shop.transport",
     "walk.regexps",
     "walk.surveying",

@@ -30,7 +30,8 @@ from magento_pager.fake.profiles import profile
 from magento_pager.lists import LISTS, ListName
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
-from magento_pager.shop.details import MOST_AT_ONCE, Details, fitted
+from magento_pager.shop.details import MOST_AT_ONCE, Details
+from magento_pager.shop.records import fitted
 from magento_pager.shop.xmlrpc import address_beside, request, value_of
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
 """Records in full: what a list leaves out of its rows, asked for row by row and put into them, page by page.
 
-What lives here: which call gives what belongs to a row, the two ways to make it, and what becomes of a row whose record
-does not come. It is a stage of a walk: from page to page, whole or not at all. How calls travel is not known here.
+What lives here: which of two ways asks for records, and what becomes of a row whose record does not come. The ways are
+in `records`. It is a stage of a walk: from page to page, whole or not at all. How calls travel is not known here.
 
 - **Two ways, the same rows.** SOAP takes a call for each record. XML-RPC, where the shop has it, takes many in one
   (`multiCall`; seen on a live shop: 100 orders in 0.46 s, against 31 ms each). Both are asked for the first record of a
   walk, and only if XML-RPC gives the same is it trusted with the rest. It gives more columns than SOAP, numbers and
-  booleans as such and NULLs as values: all of that is brought into the form that the WSDL promises, in `fitted`.
+  booleans as such and NULLs as values: all of that is brought into the form that the WSDL promises, in `records`.
 - **The row of the list wins.** A record adds what the row lacks and never changes what it has: the conditions of the
   walk were checked on the row, and its key names it. The record was read a moment later.
 - **Nothing is lost silently.** A record that is not there, and whose row the list no longer has either, was deleted
@@ -23,20 +23,17 @@ does not come. It is a stage of a walk: from page to page, whole or not at all. 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from array import array
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.connection import ListSource
-from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
-from magento_pager.shop.failures import LostListError, fault_error
+from magento_pager.shop.records import Answer, Found, SoapRecords, Way, XmlRpcRecords, address_ids, another
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import find_row
@@ -50,12 +47,10 @@ from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Reversible
+    from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
 
-    from magento_pager.lists import ListSpec, RecordCall
+    from magento_pager.lists import ListSpec
     from magento_pager.shop.connection import Connection
-    from magento_pager.shop.decoding import Shape
-    from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.pages import Row
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
@@ -64,191 +59,7 @@ PROBED = 3  # records of a page that the ways are compared by, until one settles
 TIMES_ASKED = 3  # that addresses are asked for once more before they are given up
 PROBING = 5.0  # seconds for which XML-RPC is tried again before it is given up: SOAP can do the same
 
-OF_ALL_RECORDS = frozenset({"2", "3", "4", "5", "6", "WSDL", "Sender", "env:VersionMismatch"})
-"""Codes of faults that are no matter of one record: the session, a right, the call itself."""
-
-_XSD = "{http://www.w3.org/2001/XMLSchema}"
-_WHOLE = re.compile(r"\s*([+-]?)0*([0-9]*)", re.ASCII)
-_MOST = (1 << 63) - 1  # PHP's greatest int, where it stops counting
-
 log = logging.getLogger(__name__)
-
-
-Found: TypeAlias = "dict[str, Any] | list[Any]"
-"""A record, or the list that belongs to one, in the form that the WSDL promises."""
-Answer: TypeAlias = "Found | RemoteError"
-"""What came of asking for one; an error is about this one alone."""
-
-
-def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
-    """A value of either way in the one form that rows have: the texts that SOAP sends, in lists and dicts.
-
-    A NULL is an absent key, and so is an empty record, such as the shipping address of an order without one; a list is
-    always there, and empty where the shop has none. What the WSDL does not promise is left out.
-
-    Args:
-        value: as decoded from SOAP or XML-RPC.
-        promised: what the WSDL says of it.
-        tells_empty: this server's SOAP writes an empty text as a line break, as from 1.8 on; before that it is an
-            absent key, as a NULL is, in the fields that WS-I requires.
-
-    Raises:
-        MalformedReplyError: a record or a list is promised, and the value is something else.
-
-    >>> number, text = Leaf(f"{_XSD}int", integer=True), Leaf(f"{_XSD}string")
-    >>> address = Struct("address", {"city": text, "region_id": number, "fax": text}, ordered=False)
-    >>> fitted([{"city": "Bonn", "region_id": None, "fax": "", "vat": "x"}], Array("addresses", address))
-    [{'city': 'Bonn', 'fax': ''}]
-    >>> fitted({"1": {"city": True, "region_id": "7 of 9"}}, Array("addresses", address), tells_empty=False)
-    [{'city': '1', 'region_id': '7'}]
-    """
-    if isinstance(promised, Array):
-        return _fitted_list(value, promised.item, tells_empty=tells_empty)
-    if isinstance(promised, Struct) and is_list(promised):
-        ((name, item),) = promised.fields.items()
-        inner = value[name] if isinstance(value, Mapping) and value.keys() == {name} else value
-        return _fitted_list(inner, item, tells_empty=tells_empty)
-    if value is None:
-        return None
-    if isinstance(promised, Leaf):
-        return _text(value, promised, tells_empty=tells_empty)
-    if value == []:
-        value = {}  # which PHP cannot tell apart
-    if not isinstance(value, Mapping):
-        raise _misfit(value, "record")
-    fields = {name: fitted(value.get(name), field, tells_empty=tells_empty) for name, field in promised.fields.items()}
-    blank = () if tells_empty else promised.required  # where SOAP sends an empty text as it sends NULL
-    return {name: one for name, one in fields.items() if one is not None and (one != "" or name not in blank)} or None
-
-
-def _fitted_list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:
-    """The members of a list; PHP's lists are maps, and come with their keys where those are not 0, 1, 2 and so on."""
-    if not isinstance(value, Mapping | list | None):
-        raise _misfit(value, "list")
-    values = value.values() if isinstance(value, Mapping) else value or ()
-    parts = [fitted(one, item, tells_empty=tells_empty) for one in values]
-    if isinstance(item, Struct) and None in parts:
-        raise MalformedReplyError("a record in a list is empty", remedy="isolate")
-    return [part for part in parts if part is not None]
-
-
-def _misfit(value: Any, promised: str) -> MalformedReplyError:
-    """What a single value means where a list or a record is promised."""
-    if value == "Array":  # which is what PHP makes of one
-        return LostListError("XML-RPC", f"the text 'Array' came instead of a {promised}")
-    return MalformedReplyError(f"a {type(value).__name__} came instead of a {promised}", remedy="isolate")
-
-
-def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:
-    """A single value as PHP writes it for SOAP, whatever it was for XML-RPC."""
-    if promised.type == f"{_XSD}boolean":
-        return "false" if not value or (isinstance(value, str) and value in {"0", "false"}) else "true"
-    if isinstance(value, bool):
-        value = "1" if value else ""
-    text = value if isinstance(value, str) else "Array"  # which is what PHP makes of one
-    if promised.integer:
-        sign, digits = _WHOLE.match(text).groups()  # type: ignore[union-attr]  # it matches any text
-        return str(max(-_MOST - 1, min(_MOST, int(f"{sign}{digits[:20] or 0}"))))
-    if promised.type == f"{_XSD}double":
-        with suppress(ValueError):
-            return f"{float(text):.14G}"
-        return "0"
-    return "" if tells_empty and text == "\n" else text
-
-
-class _Way(Protocol):
-    """How records are asked for."""
-
-    @property
-    def name(self) -> str:
-        """What the report calls it."""
-
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        """As many answers, in order, by one call."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Soap:
-    """One record by one call."""
-
-    connection: Connection
-    part: RecordCall
-    name: str = "soap"
-
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        (key,) = keys
-        try:
-            value = self.connection.record(self.part.soap, key, right=self.part.right, repair=repair)
-        except FaultError as fault:
-            if fault.remedy == "again" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
-                raise
-            return [fault]
-        return [_checked(value, key, self.part, self.connection)]
-
-
-@dataclass(frozen=True, slots=True)
-class _XmlRpc:
-    """Many records by one call."""
-
-    connection: Connection
-    part: RecordCall
-    name: str = "xml-rpc"
-
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        calls = [call for key in keys for call in self._calls(key)]
-        results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))
-        return [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
-
-    def _calls(self, key: str) -> list[tuple[str, Sequence[Argument]]]:
-        """Return the calls for one key; what names no record is asked for before and after what does."""
-        call = (self.part.xmlrpc, (key, *self.part.arguments))
-        return [call, (self.part.echo, (key, [])), call] if self.part.echo else [call]  # no attributes but the id
-
-    def _answer(self, key: str, results: Sequence[Any]) -> Answer:
-        faults = [self._fault(result) for result in results if isinstance(result, dict) and result.get("isFault")]
-        if faults:
-            return faults[0]
-        answer, *same = (_checked(result, key, self.part, self.connection) for result in results[::2])
-        for echo in results[1::2]:
-            named = echo.get(self.part.key) if isinstance(echo, dict) else None
-            if named != key:
-                raise _another(self.part, key, named)
-            if same != [answer]:
-                raise _another(self.part, key, "two different lists")
-        return answer
-
-    def _fault(self, result: Mapping[str, Any]) -> RemoteError:
-        """Return a fault about one record; raise one that is about all."""
-        code, text = (str(result.get(name) or "") for name in ("faultCode", "faultMessage"))
-        fault = fault_error(code, text, self.part.xmlrpc, self.part.right)
-        if fault.remedy == "again" or code in OF_ALL_RECORDS:
-            raise fault
-        return fault
-
-
-def _checked(value: Any, key: str, part: RecordCall, connection: Connection) -> Found:
-    """A value in its form; an error where it is not what was asked for."""
-    shape = connection.record_shape(part.soap)
-    found: Found | None = fitted(value, shape, tells_empty=connection.tells_empty)
-    if found is None or isinstance(found, list) != (part.into is not None):
-        raise MalformedReplyError(f"{part.soap}: the record of {part.key} {key} is empty", remedy="isolate")
-    if isinstance(found, dict) and found.get(part.key) != key:
-        raise _another(part, key, found.get(part.key))
-    if isinstance(found, list) and not all(0 < number <= MAX_ID for number in _addresses(found)):
-        raise MalformedReplyError(f"{part.soap}: an address of {part.key} {key} has no id", remedy="isolate")
-    return found
-
-
-def _another(part: RecordCall, key: str, named: object) -> RemoteError:
-    """Return the error that a reply about another record is."""
-    return RemoteError(
-        f"{part.soap}: asked for {part.key} {key}, the shop answered with {str(named)[:50]}", remedy="isolate"
-    )
-
-
-def _addresses(found: Iterable[Mapping[str, str]]) -> list[int]:
-    """Return the ids of addresses; 0 where one has none."""
-    return [int(one.get("customer_address_id", "0")) for one in found]
 
 
 def _default(found: Iterable[Mapping[str, str]]) -> str | None:
@@ -320,10 +131,10 @@ class Details:
             spec.operation,
             patience=patience,
         )
-        self._soap, self._xmlrpc = _Soap(connection, self._part), _XmlRpc(connection, self._part)
+        self._soap, self._xmlrpc = SoapRecords(connection, self._part), XmlRpcRecords(connection, self._part)
         self._nice = nice
         self._repair = repair
-        self._chosen: _Way | None = None
+        self._chosen: Way | None = None
         pace = Pace.start(Goal(min(goal.rows, MOST_AT_ONCE), goal.seconds))
         self._pace = replace(pace, width=min(pace.width, FIRST_AT_ONCE))
         self._calls = 0
@@ -422,7 +233,7 @@ class Details:
         """Return an answer; an error where it is the record of another row with the same key."""
         name = self._reader.id_field
         if isinstance(answer, dict) and name in row and answer.get(name, row[name]) != row[name]:
-            return _another(self._part, row[self._part.key], f"{name} {answer[name]} instead of {row[name]}")
+            return another(self._part, row[self._part.key], f"{name} {answer[name]} instead of {row[name]}")
         return answer
 
     def _confirm(self, answers: dict[str, Answer], *, tied: bool) -> None:
@@ -441,7 +252,7 @@ class Details:
         """Return the customers with an address that came with another one as well."""
         holders: dict[int, set[str]] = {}
         for key, found in lists.items():
-            for address in _addresses(found):
+            for address in address_ids(found):
                 holders.setdefault(address, {key}).add(key)
                 if (owner := self._owners.of(address)) not in {0, int(key)}:
                     holders[address].add(str(owner))
@@ -452,10 +263,10 @@ class Details:
         lists = {key: found for key, found in answers.items() if isinstance(found, list)}
         shared = self._shared(lists)
         for key, found in lists.items():
-            for address in _addresses(found):
+            for address in address_ids(found):
                 self._owners.give(address, _Owners.NOBODY if key in shared else int(key))
             if key in shared:
-                answers[key] = _another(self._part, key, "an address that came with another customer as well")
+                answers[key] = another(self._part, key, "an address that came with another customer as well")
 
     def _proven(self, lists: Mapping[str, Sequence[Mapping[str, str]]]) -> set[str]:
         """Return the customers whose default address is theirs, by the list of customers filtered by that address.
@@ -493,7 +304,7 @@ class Details:
             if again == found and not customers:
                 return again
             found = again
-        return _another(self._part, key, "the addresses of others")
+        return another(self._part, key, "the addresses of others")
 
     def _alone(self, key: str, *, insist: int = 0) -> Answer:
         """Ask for one key by SOAP, and confirm the answer."""
@@ -502,7 +313,7 @@ class Details:
             self._confirm(answers, tied=False)
         return answers[key]
 
-    def _settle_way(self, keys: Sequence[str]) -> _Way:
+    def _settle_way(self, keys: Sequence[str]) -> Way:
         """The way to go: by XML-RPC if it gives the same as SOAP."""
         impatient = replace(self._reader, patience=min(PROBING, self._reader.patience))
         for key in keys[:PROBED]:
@@ -520,14 +331,14 @@ class Details:
             return self._choose(self._xmlrpc, "")
         return self._soap
 
-    def _choose(self, way: _Way, why: str) -> _Way:
+    def _choose(self, way: Way, why: str) -> Way:
         self._chosen = way
         for one in filter(None, (self, self._told)):
             one.way, one.why = way.name, why
         log.info("%s: records in full by %s%s", self._part.soap, way.name, why and f": {why}")
         return way
 
-    def _batch(self, way: _Way, keys: Sequence[str], *, insist: int = 0) -> list[Answer]:
+    def _batch(self, way: Way, keys: Sequence[str], *, insist: int = 0) -> list[Answer]:
         """The answers for some keys; asked for in parts where they are too much, or where one breaks the reply."""
         began = time.monotonic()
         all_of_them = IdRange(0, len(keys) - 1)
@@ -548,7 +359,7 @@ class Details:
             self._pace = self._pace.after(all_of_them, len(keys), time.monotonic() - began)
         return answers
 
-    def _ask(self, way: _Way, keys: Sequence[str]) -> list[Answer]:
+    def _ask(self, way: Way, keys: Sequence[str]) -> list[Answer]:
         """One call."""
         self._calls += 1
         began = time.monotonic()
