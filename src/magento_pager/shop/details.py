@@ -217,7 +217,7 @@ class Details:
         answers: dict[str, Answer] = {}
         way = self._chosen or (self._settle_way([*others, *singles]) if any(keys) else self._soap)
         while singles or others:
-            size = self._pace.width if way is self._xmlrpc else 1
+            size = min(self._pace.width, MOST_AT_ONCE) if way is self._xmlrpc else 1
             batch = [*singles[:1], *others[: size - len(singles[:1])]]
             del others[: len(batch) - len(singles[:1])], singles[:1]
             answers |= zip(batch, self._batch(way, batch), strict=True)
