@@ -23,7 +23,6 @@ from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
 from magento_pager.walk.turns import Calling, Turnstile
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
-from magento_pager.walk.windows import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -112,7 +111,7 @@ class Paginator:
         for one in self.candidates if self.strategy is None and self.candidates else (self.strategy,):
             if not isinstance(one, Strategy):
                 raise TypeError(f"a strategy has a name and a method queries(window, known); {one!r} has not")
-            self._pace(one)
+            self._walk.pace(one)
 
     def __iter__(self) -> Iterator[Row]:
         for page in self.pages():
@@ -150,7 +149,7 @@ class Paginator:
             raise ValueError(
                 "which strategy holds is decided by asking the server: name one to see its queries offline"
             )
-        windows = IdRange(self.first, self.last).tile(self._pace(strategy).width)
+        windows = IdRange(self.first, self.last).tile(self._walk.pace(strategy).width)
         return (
             replace(query, conditions=query.conditions + self._sent)
             for window in windows
@@ -282,10 +281,6 @@ class Paginator:
             repair=self.repairing is not None,
             candidates=self.candidates,
         )
-
-    def _pace(self, strategy: Strategy) -> Pace:
-        """How wide windows are at first."""
-        return Pace.start(self.goal, self.window, decimal=getattr(strategy, "decimal", False))
 
     @property
     def _digest(self) -> str:

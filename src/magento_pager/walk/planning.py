@@ -20,11 +20,11 @@ from magento_pager.walk.gaps import EVERY, Gaps
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.sampling import TELLING, Sample
-from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy
-from magento_pager.walk.walk import WIDEST_BY_DEFAULT, Walk
-from magento_pager.walk.windows import Pace
+from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy, needs_canary, widest
 
 if TYPE_CHECKING:
+    from magento_pager.walk.windows import Pace
+    from magento_pager.walk.walk import Walk
     from collections.abc import Iterator
 
     from magento_pager.walk.conditions import Query
@@ -126,10 +126,9 @@ def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
     proved = yield from _prove_the_end(walk, span, seen)
     rows, canary = seen.estimate(), seen.known and seen.known.id
     density, per_call, per_row, bytes_per_row = _costs(seen, measured)
-    start = Pace.start(walk.goal, walk.window, decimal=getattr(strategy, "decimal", False))
-    pace = _steady(start, density, per_call, per_row)
+    pace = _steady(walk.pace(strategy), density, per_call, per_row)
     ids = seen.ids
-    if pace.width > getattr(strategy, "widest", WIDEST_BY_DEFAULT):
+    if pace.width > widest(strategy):
         strategy = Regexp(walk.key) if isinstance(strategy, InList) else Prefix(walk.key)
     ahead = IdRange(max(span.first, ids[0]) if ids else span.first, span.last).tile(pace.width)
     queries = tuple(islice((query for one in ahead for query in strategy.queries(one, canary)), 3))
@@ -255,7 +254,7 @@ def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] =
     seen = Seen(span, choice.strategy, choice.known, gaps, [], [])
     reply = yield from _read(walk, low, seen)
     if reply and reply.rows:
-        if seen.known is None and getattr(seen.strategy, "needs_canary", False):
+        if seen.known is None and needs_canary(seen.strategy):
             seen.known = yield from find_known(reply, low, walk.key)
         gaps.passed(reply.tokens, low)
     if low.last < span.last:
@@ -266,7 +265,7 @@ def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] =
 
 def _read(walk: Walk, window: IdRange, seen: Seen, strategy: Strategy | None = None) -> Flow[Reply | None]:
     """Read a window by the walk's strategy if that can take it; None where a row breaks it or it is too large."""
-    blind = getattr(seen.strategy, "needs_canary", False) and seen.known is None
+    blind = needs_canary(seen.strategy) and seen.known is None
     if strategy is None:  # one bound alone would bring the whole rest
         strategy = seen.strategy
         if blind or isinstance(strategy, SingleFilter | Prefix):
@@ -294,7 +293,7 @@ def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply
             density = max(density, rows / (around[-1] - around[0] + 1))
     density = density or 1 / len(span)
     width = int(10 ** (len(str(int(TELLING / min(1.0, density)))) - 1))
-    width = min(width, getattr(seen.strategy, "widest", WIDEST_BY_DEFAULT))
+    width = min(width, widest(seen.strategy))
     while width:
         first = max(middle - middle % width, behind + 1)
         window = IdRange(first, min(middle - middle % width + width - 1, span.last))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KEY = "entity_id"
 """The filter field of the key: accepted by all six lists in every version, whatever the rows call it."""
 
+WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy that does not say
+
 INTEGER_KEYS = frozenset({KEY, "main_table.entity_id"} | {spec.key for spec in LISTS.values()})
 """What filters may call the key of the lists; any other field may hold text, in which `.` is not always a digit."""
 
@@ -48,6 +50,33 @@ class Strategy(Protocol):
             window: the ids wanted, inclusive.
             known: the id of a row known to exist, inside the window or not; None where none is known.
         """
+
+
+def widest(strategy: Strategy) -> int:
+    """Return the most ids that a strategy takes in one window.
+
+    >>> widest(InList()), widest(Prefix())
+    (10000, 4294967296)
+    """
+    return getattr(strategy, "widest", WIDEST_BY_DEFAULT)
+
+
+def needs_canary(strategy: Strategy) -> bool:
+    """Return whether an answer without a known id proves nothing.
+
+    >>> needs_canary(InList()), needs_canary(Range())
+    (True, False)
+    """
+    return getattr(strategy, "needs_canary", False)
+
+
+def is_decimal(strategy: Strategy) -> bool:
+    """Return whether a strategy speaks in decimal blocks, so that its windows should be blocks.
+
+    >>> is_decimal(Prefix()), is_decimal(Range())
+    (True, False)
+    """
+    return getattr(strategy, "decimal", False)
 
 
 @dataclass(frozen=True, slots=True)

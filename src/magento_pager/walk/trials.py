@@ -18,7 +18,7 @@ from magento_pager.walk.flows import Ask, Flow, advance, attempt, find_known, ne
 from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
-from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter
+from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter, needs_canary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -121,10 +121,9 @@ def _trials(
             if not exhaustive:
                 break
             continue
-        needs_canary = getattr(candidate, "needs_canary", False)
-        if needs_canary and canary is None:
+        if needs_canary(candidate) and canary is None:
             canary = yield from spent.on(_canary(on, seen, key))
-        given = canary if needs_canary else None
+        given = canary if needs_canary(candidate) else None
         trial = yield from spent.on(judge(candidate, on, given, key))
         if trial and trial.verdict == "faults":  # a server that stumbles once is no reason to do without a strategy
             trial = yield from spent.on(judge(candidate, on, given, key))
@@ -295,18 +294,6 @@ def _check_heard(number: int, seen: Sighting, key: str, operation: str) -> Flow[
         raise _no_filters(operation)
 
 
-def confirm_empty(key: str, operation: str) -> Flow[None]:
-    """Ask for everything with one bound, after a walk met no row: then `like` brought nothing because nothing is there.
-
-    The first row ends the call.
-
-    Raises:
-        NoStrategyError: there are rows.
-    """
-    if (yield Ask(SingleFilter(key), IdRange(0, MAX_ID), unchecked=1)).rows:
-        raise _no_filters(operation)
-
-
 def _no_filters(operation: str) -> NoStrategyError:
     return NoStrategyError(
         f"{operation}: decimal blocks do not bring the rows there are: this server honours no filter that a "
@@ -405,8 +392,15 @@ class Choosing:
         return (yield from self.tested())
 
     def confirm_empty(self) -> Flow[None]:
-        """Make sure that a list without rows has none."""
-        return confirm_empty(self.key, self.operation)
+        """Ask for everything with one bound, after a walk met no row: then `like` brought none because there is none.
+
+        The first row ends the call.
+
+        Raises:
+            NoStrategyError: there are rows.
+        """
+        if (yield Ask(SingleFilter(self.key), IdRange(0, MAX_ID), unchecked=1)).rows:
+            raise _no_filters(self.operation)
 
     def _best(self, report: ProbeReport) -> Choice:
         """Take the first candidate that holds."""

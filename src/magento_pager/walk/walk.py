@@ -24,7 +24,17 @@ from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Isolation
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
-from magento_pager.walk.strategies import KEY, InList, Prefix, Regexp, SingleFilter, Strategy
+from magento_pager.walk.strategies import (
+    KEY,
+    InList,
+    Prefix,
+    Regexp,
+    SingleFilter,
+    Strategy,
+    is_decimal,
+    needs_canary,
+    widest,
+)
 from magento_pager.walk.trials import Choice, Choosing
 from magento_pager.walk.windows import Goal, Pace, part
 from magento_pager.walk.without_ids import WithoutIds
@@ -36,7 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy that does not say
 DEFAULT_GOAL = Goal()
 LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs tells how many rows are ahead
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
@@ -107,6 +116,10 @@ class Walk:
         """Which strategy is used, and which in its place."""
         return Choosing(self.candidates, self.strategy, self.key, self.operation, self.looking)
 
+    def pace(self, strategy: Strategy) -> Pace:
+        """Return how wide the first window of a strategy is."""
+        return Pace.start(self.goal, self.window, decimal=is_decimal(strategy))
+
     def looking(self) -> Flow[None]:
         """Walk over all ids in narrow windows and skip what breaks its replies, in a way that holds everywhere."""
         return self._by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
@@ -133,7 +146,7 @@ class _Course:
         self._span = span
         self._stack = [Work(span)]
         self._strategy, self._known = choice
-        self._pace = Pace.start(walk.goal, walk.window, decimal=getattr(self._strategy, "decimal", False))
+        self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
         beside = None if walk.lenient else walk.beside
         self._isolation = Isolation(walk.key, walk.operation, beside, repair=walk.repair)
@@ -245,7 +258,7 @@ class _Course:
             raise error  # it passes the test and fails in use: there is no trusting it
         log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
         self._flowing, self._early = False, None
-        self._pace = self._pace.spoken(decimal=getattr(self._strategy, "decimal", False))
+        self._pace = self._pace.spoken(decimal=is_decimal(self._strategy))
 
     def _learn(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate | None) -> Flow[None]:
         """Take a reply into account for those to come."""
@@ -256,7 +269,7 @@ class _Course:
         if answer.rows:
             if fate:
                 self._known = None  # or was it the canary that broke the reply?
-            if self._known is None and getattr(self._strategy, "needs_canary", False) and window.last < MAX_ID:
+            if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
                 self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
             if len(self._seen) < ENOUGH_SEEN:
                 self._seen.append(Sighting(window, answer.tokens))
@@ -315,9 +328,9 @@ class _Course:
         if failed and isinstance(self._strategy, SingleFilter):
             return Prefix(self._key)
         untouched = self._untouched and len(window) > self._pace.safe
-        takes = len(window) <= getattr(self._strategy, "widest", WIDEST_BY_DEFAULT)
-        sure = self._known is not None or not getattr(self._strategy, "needs_canary", False)
-        scans = getattr(self._strategy, "decimal", False)
+        takes = len(window) <= widest(self._strategy)
+        sure = self._known is not None or not needs_canary(self._strategy)
+        scans = is_decimal(self._strategy)
         if takes and sure and not (scans and (window.last == MAX_ID or untouched)):
             return self._strategy
         if window.last == MAX_ID or untouched:
