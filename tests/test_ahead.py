@@ -32,7 +32,7 @@ from magento_pager import (
 )
 from magento_pager.fake import Shop
 from magento_pager.walk.ahead import MOST, Tuner
-from magento_pager.walk.turns import Calling, Turnstile
+from magento_pager.walk.turns import CallLimiter, CallsUnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -297,22 +297,22 @@ def test_a_deadlocking_pool_loses_nothing(caplog: pytest.LogCaptureFixture) -> N
 
 def test_nobody_stands_at_the_turnstile_for_ever() -> None:
     """A place is free once a row came or the call ended; at most so many hold one."""
-    turnstile = Turnstile(2)
-    with turnstile.call(), turnstile.call() as second:
+    limiter = CallLimiter(2)
+    with limiter.call(), limiter.call() as second:
         second.arrived()
-        with turnstile.call() as third:
+        with limiter.call() as third:
             assert third.waited is None
-    with turnstile.call(), turnstile.call():
+    with limiter.call(), limiter.call():
         pass
 
 
 def test_a_place_rests_after_its_call() -> None:
     """With nice, the next call begins so many times later as the one before took."""
-    turnstile = Turnstile(1, nice=3.0)
-    with turnstile.call() as turn:
+    limiter = CallLimiter(1, nice=3.0)
+    with limiter.call() as turn:
         time.sleep(0.02)
     over = time.monotonic()
-    with turnstile.call():
+    with limiter.call():
         assert time.monotonic() - over >= 3 * (turn.waited or 0) * 0.9
     assert (turn.waited or 0) >= 0.02
 
@@ -392,8 +392,8 @@ def test_walks_over_lists_of_one_shop_share_the_limit(parallel: tuple[int, int],
     """Two walks at once make no more calls at a time than one of them may, and both come to their end."""
     source = Busy(range(1, 3000))
     source.hold = lambda _: time.sleep(0.001)
-    calling = Calling()
-    walks = [walk(source, parallel=one, calling=calling) for one in parallel]
+    calls_under_way = CallsUnderWay()
+    walks = [walk(source, parallel=one, calls_under_way=calls_under_way) for one in parallel]
     with ThreadPoolExecutor(len(walks)) as pool:
         assert list(pool.map(list, walks)) == [source.rows()] * len(walks)
     assert source.most == most

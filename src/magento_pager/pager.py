@@ -30,7 +30,7 @@ from magento_pager.walk.strategies import (
     SingleFilter,
     Strategy,
 )
-from magento_pager.walk.turns import Calling
+from magento_pager.walk.turns import CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Pager:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._calling = Calling()
+        self._calls_under_way = CallsUnderWay()
 
     def __repr__(self) -> str:
         return f"<Pager of {self.connection.redacted(self.connection.address)}>"
@@ -246,7 +246,7 @@ class Pager:
             nice=nice,
             stages=stages,
             asked=asked,
-            calling=self._calling,
+            calls_under_way=self._calls_under_way,
         )
         if now is not None:  # it is no mistake, and says so last
             warn_of_clock(now)

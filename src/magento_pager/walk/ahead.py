@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.reading import Reader, Reply
     from magento_pager.walk.strategies import Strategy
-    from magento_pager.walk.turns import Turn, Turnstile
+    from magento_pager.walk.turns import CallLimiter, Turn
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Job:
         """Nobody wants its rows: it ends at the next one, and sends no further request."""
         self._abandoned = True
 
-    def run(self, reader: Reader, known: Known | None, turnstile: Turnstile, told: threading.Condition) -> None:
+    def run(self, reader: Reader, known: Known | None, limiter: CallLimiter, told: threading.Condition) -> None:
         """Read the window once; whatever comes of it is for `result`."""
 
         def watch() -> None:
@@ -160,7 +160,7 @@ class Job:
 
         @contextmanager
         def turn() -> Iterator[Turn]:
-            with turnstile.call(watch) as one:
+            with limiter.call(watch) as one:
                 if self._abandoned:  # while it waited
                     raise _AbandonedError
                 yield one
@@ -185,16 +185,16 @@ class Ahead:
         limit: calls that may be under way at once.
     """
 
-    def __init__(self, reader: Reader, turnstile: Turnstile, tuner: Tuner | None = None) -> None:
+    def __init__(self, reader: Reader, limiter: CallLimiter, tuner: Tuner | None = None) -> None:
         """Begin with nothing.
 
         Args:
             reader: reads windows.
-            turnstile: counts the calls, these and all others of the walk.
-            tuner: says how many may be under way; None to leave it at what the turnstile allows.
+            limiter: counts the calls, these and all others of the walk.
+            tuner: says how many may be under way; None to leave it at what the limiter allows.
         """
         self._reader = reader
-        self._turnstile = turnstile
+        self._limiter = limiter
         self._tuner = tuner
         self._told = threading.Condition()
         self._queue: deque[Job] = deque()
@@ -203,7 +203,7 @@ class Ahead:
     @property
     def limit(self) -> int:
         """Calls that may be under way at once."""
-        return self._turnstile.limit
+        return self._limiter.limit
 
     def read(
         self,
@@ -271,14 +271,14 @@ class Ahead:
     def _started(self, window: IdRange, strategy: Strategy, known: Known | None) -> Job:
         job = Job(window, strategy, self.limit)
         self._running.append(job)
-        arguments = (self._reader, known, self._turnstile, self._told)
+        arguments = (self._reader, known, self._limiter, self._told)
         threading.Thread(target=job.run, args=arguments, name=f"ids {window}", daemon=True).start()
         return job
 
     def _tune(self, job: Job, reply: Reply) -> None:
         if self._tuner is not None and reply.rows:
             self._tuner.after(job.limit, reply.waited / len(reply.rows))
-            self._turnstile.limit = self._tuner.limit
+            self._limiter.limit = self._tuner.limit
 
     def _fall_back(self, error: BaseException) -> None:
         """From now on one call at a time, where several starved each other."""
@@ -290,4 +290,4 @@ class Ahead:
                 self.limit,
                 error.text,
             )
-            self._turnstile.limit, self._tuner = 1, None
+            self._limiter.limit, self._tuner = 1, None

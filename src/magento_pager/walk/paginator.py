@@ -21,7 +21,7 @@ from magento_pager.walk.planning import Plan, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.turns import Calling, Turnstile
+from magento_pager.walk.turns import CallLimiter, CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Paginator:
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
         nice: seconds to leave the server alone after a call, for each second that the call took.
         asked: the user's own conditions as they were given, which checkpoints compare; `where` is what is sent.
-        calling: shared by all paginators of one shop, so that its limit of calls holds for all their walks together.
+        calls_under_way: shared by all paginators of one shop, so that its limit of calls holds for all their walks.
     """
 
     source: Source
@@ -97,7 +97,7 @@ class Paginator:
     parallel: int | Literal["auto"] = 1
     nice: float = 0.0
     asked: tuple[Condition, ...] = ()
-    calling: Calling = field(default_factory=Calling, compare=False, repr=False)
+    calls_under_way: CallsUnderWay = field(default_factory=CallsUnderWay, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
@@ -191,7 +191,7 @@ class Paginator:
         Raises:
             PagerError: as `pages`.
         """
-        reader = replace(self._reader, turn=Turnstile(1, self.nice, self.calling).call)
+        reader = replace(self._reader, turn=CallLimiter(1, self.nice, self.calls_under_way).call)
         calls = Calls(reader)
         chosen = calls.result(self._walk.choosing.tested())
         for one in ranges:
@@ -242,25 +242,25 @@ class Paginator:
         """The walk, over all rows or over those that changed, once it is known how the server is told so."""
         if cursor.next_id > cursor.last_id:
             return
-        turnstile = Turnstile(1 if self.parallel == "auto" else self.parallel, self.nice, self.calling)
+        limiter = CallLimiter(1 if self.parallel == "auto" else self.parallel, self.nice, self.calls_under_way)
         try:
-            calls, reader, changes = self._asked(turnstile)
+            calls, reader, changes = self._asked(limiter)
         except PagerError as error:
             error.cursor = cursor
             raise
         ahead = None
         if self.lookahead or self.parallel != 1:
-            ahead = Ahead(reader, turnstile, Tuner() if self.parallel == "auto" else None)
+            ahead = Ahead(reader, limiter, Tuner() if self.parallel == "auto" else None)
         flow = self._walk.flow(IdRange(cursor.next_id, cursor.last_id))
         with closing(calls.of(reader, ahead).pages(flow, cursor)) as pages:
             for page in pages:
                 yield replace(page, changes=changes) if changes else page
                 del page  # as in _finished
 
-    def _asked(self, turnstile: Turnstile | None = None) -> tuple[Calls, Reader, Changes | None]:
+    def _asked(self, limiter: CallLimiter | None = None) -> tuple[Calls, Reader, Changes | None]:
         """Who asks the server, for what changed alone once it is known how it is told so."""
-        turnstile = turnstile or Turnstile(1, self.nice, self.calling)
-        reader = replace(self._reader, turn=turnstile.call)
+        limiter = limiter or CallLimiter(1, self.nice, self.calls_under_way)
+        reader = replace(self._reader, turn=limiter.call)
         calls = Calls(reader)
         if self.since is None:
             return calls, reader, None

@@ -23,14 +23,14 @@ from magento_pager.walk.sampling import TELLING, Sample
 from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy, needs_canary, widest
 
 if TYPE_CHECKING:
-    from magento_pager.walk.windows import Pace
-    from magento_pager.walk.walk import Walk
     from collections.abc import Iterator
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.pages import Known
     from magento_pager.walk.reading import Reply
     from magento_pager.walk.trials import Choice
+    from magento_pager.walk.walk import Walk
+    from magento_pager.walk.windows import Pace
 
 FIRST = 1_000  # ids that are read at the low end
 CROSSING, BY_BLOCKS = 7, 16  # calls of a walk that bring few rows or none: samples, gaps, the end; by decimal blocks

@@ -21,7 +21,7 @@ from magento_pager.errors import FilterIgnoredError, MalformedReplyError, Remote
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.ranges import read_id
 from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.turns import Turnstile
+from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -125,7 +125,7 @@ class Reader:
     patience: float = PATIENCE
     repairing: Source | None = None
     bare: bool = False
-    turn: Callable[[], AbstractContextManager[Turn]] = field(default_factory=lambda: Turnstile().call)
+    turn: Callable[[], AbstractContextManager[Turn]] = field(default_factory=lambda: CallLimiter().call)
 
     def read(self, strategy: Strategy, window: IdRange, known: Known | None = None, *, insist: int = 0) -> Reply:
         """All rows of a window.

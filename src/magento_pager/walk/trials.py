@@ -60,7 +60,7 @@ def probe(
     seen = yield from _sightings(looking, key, operation, spent)
     spent.left += JUDGING
     numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
-    if numbers:  # on `like` rests all crossing of emptiness
+    if numbers:  # gaps are skipped by `like`
         lowest = yield from spent.on(_all_of(IdRange(numbers[0], numbers[0]), key))
         if lowest:
             yield from _check_heard(numbers[0], lowest, key, operation)
@@ -329,7 +329,7 @@ class Choosing:
     """Which strategy a walk uses, and which one takes its place where the server does not honour it.
 
     Attributes:
-        candidates: strategies in order of preference; where there are none, the one by name is taken at its word.
+        candidates: strategies in order of preference; where there are none, the one by name is not tested.
         named: the one that the user chose; None to choose by asking.
         key: what filters call the key.
         operation: the name of the list, for messages.

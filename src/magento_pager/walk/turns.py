@@ -49,7 +49,7 @@ class Turn:
         self._leave(self.waited)
 
 
-class Calling:
+class CallsUnderWay:
     """What all walks over the lists of one shop know of its calls: how many are under way, and which places rest.
 
     As many may be under way as the walk that allows the most of them does.
@@ -59,36 +59,36 @@ class Calling:
         self.under_way = 0
         self.resting: list[float] = []
         self.changed = threading.Condition()
-        self.turnstiles: WeakSet[Turnstile] = WeakSet()
+        self.limiters: WeakSet[CallLimiter] = WeakSet()
 
     @property
     def free(self) -> bool:
         """Whether another call may be made now."""
         while self.resting and self.resting[0] <= time.monotonic():
             heappop(self.resting)
-        return self.under_way + len(self.resting) < max(one.limit for one in self.turnstiles)
+        return self.under_way + len(self.resting) < max(one.limit for one in self.limiters)
 
 
-class Turnstile:
+class CallLimiter:
     """Lets so many calls of a shop be under way at once, and each place rest after its call.
 
     Attributes:
         limit: calls under way at once, at least 1.
     """
 
-    def __init__(self, limit: int = 1, nice: float = 0.0, calling: Calling | None = None) -> None:
+    def __init__(self, limit: int = 1, nice: float = 0.0, calls: CallsUnderWay | None = None) -> None:
         """Begin.
 
         Args:
             limit: calls under way at once, at least 1.
             nice: how long a place rests after a call, in times of what the call took.
-            calling: shared with other walks over lists of the same shop; None where there are none.
+            calls: shared with other walks over lists of the same shop; None where there are none.
         """
         self.limit = limit
         self._nice = nice
-        self._calling = calling or Calling()
-        with self._calling.changed:
-            self._calling.turnstiles.add(self)
+        self._calls = calls or CallsUnderWay()
+        with self._calls.changed:
+            self._calls.limiters.add(self)
 
     @contextmanager
     def call(self, watch: Callable[[], None] = lambda: None) -> Iterator[Turn]:
@@ -105,16 +105,16 @@ class Turnstile:
             turn.end()
 
     def _enter(self) -> None:
-        calling = self._calling
-        with calling.changed:
-            while not calling.free:
-                calling.changed.wait(calling.resting[0] - time.monotonic() if calling.resting else None)
-            calling.under_way += 1
+        calls = self._calls
+        with calls.changed:
+            while not calls.free:
+                calls.changed.wait(calls.resting[0] - time.monotonic() if calls.resting else None)
+            calls.under_way += 1
 
     def _leave(self, seconds: float) -> None:
-        calling = self._calling
-        with calling.changed:
-            calling.under_way -= 1
+        calls = self._calls
+        with calls.changed:
+            calls.under_way -= 1
             if self._nice:
-                heappush(calling.resting, time.monotonic() + self._nice * seconds)
-            calling.changed.notify_all()
+                heappush(calls.resting, time.monotonic() + self._nice * seconds)
+            calls.changed.notify_all()

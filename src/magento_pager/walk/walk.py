@@ -83,7 +83,7 @@ class Walk:
         repair: read a row in which control characters break the XML without them.
         lenient: skip a row that breaks its replies without asking whether others arrive; for looking about.
         candidates: strategies in order of preference; where there are none, the server is not Magento's: the strategy
-            is taken at its word, and samples use nothing but `like` with `_`.
+            is not tested, and samples use nothing but `like` with `_`.
     """
 
     strategy: Strategy | None
