@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., dict[str, Any]]
 
-SCRIPT = Path(__file__).with_name("mortal.py")
+SCRIPT = Path(__file__).parents[1] / "mortal.py"
 KILLED = -signal.SIGKILL
 STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 14
 STEPS_TO_RESUME = {"ndjson": 6, "csv": 6, "parquet": 7, "csv.gz": 10, "db": 10}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.regexps import MOST_DIGITS, explain, ids_regexp, range_regexp
 
-PAGE = Path(__file__).parents[1] / "docs/explanation/regexps.md"
+PAGE = Path(__file__).parents[2] / "docs/explanation/regexps.md"
 IDS = st.integers(0, 10**11)
 LETTERS = re.compile(r"[0-9^$()|\[\].,{}-]+")
 COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")

@@ -1,7 +1,7 @@
 """Damaged replies: the decoder gives exactly the rows that zeep gives for the same bytes, or it raises; never others.
 
 By default a few thousand damaged replies are tried. To try more, say how many: `MAGENTO_PAGER_FUZZ=200000 pytest
-tests/test_decoder_fuzz.py`; each run then tries new ones.
+tests/shop/test_decoder_fuzz.py`; each run then tries new ones.
 """
 
 from __future__ import annotations

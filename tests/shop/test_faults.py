@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Answer = Callable[[socket.socket, Request], None]
 
-PAGE = Path(__file__).parents[1] / "docs/reference/faults.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/faults.md"
 
 
 class Outcome(NamedTuple):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
 SOME = 150  # ids
-MORTAL = Path(__file__).with_name("mortal.py")
+MORTAL = Path(__file__).parents[1] / "mortal.py"
 
 
 class Odd(Shop):
