@@ -10,10 +10,9 @@ import logging
 import threading
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lxml import etree
-from tenacity import Retrying, retry_if_exception, stop_before_delay
 
 from magento_pager.errors import MalformedReplyError, PagerError, RemoteError, TransportError
 from magento_pager.shop import xmlrpc
@@ -32,14 +31,13 @@ from magento_pager.shop.origins import origin
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, http_time
 from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl_candidates
-from magento_pager.walk.reading import backoff
+from magento_pager.walk.reading import persistently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
     from datetime import datetime
 
     from lxml.etree import _Element as Element
-    from tenacity import RetryCallState
 
     from magento_pager.lists import ListSpec
     from magento_pager.shop.decoding import Shape
@@ -54,8 +52,6 @@ LONGEST_RECORDS = 1 << 24
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
 NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
 MULTI_CALL = "multiCall"
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +102,7 @@ class Connection:
         self.tells_empty = False
         self._lists_come = False  # a row came with a list inside it: lists are not lost
         try:
-            self._wsdl = self._patiently(lambda: self._found(candidates))
+            self._wsdl = persistently(lambda: self._found(candidates), self._http.options.patience, failed=_announce)
             self._check_address(self._wsdl)
         except BaseException:
             self._http.close()
@@ -149,7 +145,7 @@ class Connection:
         Raises:
             FaultError: the shop refuses this user and key.
         """
-        self._patiently(self._session)
+        persistently(self._session, self._http.options.patience, failed=_announce)
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """A short call, in a session: its value as text, or as a dict of texts.
@@ -445,17 +441,6 @@ class Connection:
         except RemoteError as error:
             raise RemoteError(self.redacted(str(error))) from None
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` gives; tried again, for as long as the options say, where it fails in a way that may pass."""
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, RemoteError) and error.remedy == "again"),
-            stop=stop_before_delay(self._http.options.patience),
-            wait=backoff,
-            before_sleep=_announce,
-            reraise=True,
-        )
-        return retrying(attempt)
-
     def _mended(
         self, failure: ReplyFaultError | UnpromisedReplyError, wsdl: Wsdl, session: str, mended: set[str]
     ) -> bool:
@@ -581,6 +566,6 @@ def _without_rows(operation: str) -> Generator[None]:
         raise without_rows(error) from None
 
 
-def _announce(state: RetryCallState) -> None:
-    failure = state.outcome.exception() if state.outcome else None
-    log.warning("%s; trying again in %.0f s", failure, state.upcoming_sleep)
+def _announce(error: BaseException | None, seconds: float) -> None:
+    """Warn: who connects waits for it."""
+    log.warning("%s; trying again in %.0f s", error, seconds)

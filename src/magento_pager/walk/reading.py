@@ -179,32 +179,13 @@ class Reader:
     def persistently(
         self, attempt: Callable[[], T], *, insist: int = 0, failed: Callable[[], None] = lambda: None
     ) -> T:
-        """What `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help.
+        """As the function `persistently`; `failed` is called before each further attempt."""
 
-        Args:
-            attempt: what to try.
-            insist: how often to try again also where waiting alone does not help.
-            failed: called before each further attempt.
-        """
-
-        def tell(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            log.info("again in %.1f s: %s", state.upcoming_sleep, error)
+        def tell(error: BaseException | None, seconds: float) -> None:
+            log.info("again in %.1f s: %s", seconds, error)
             failed()
 
-        def may_pass(state: RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome else None
-            remedy = error.remedy if isinstance(error, RemoteError) else "stop"
-            return remedy == "again" or (remedy != "stop" and state.attempt_number <= insist)
-
-        retrying = Retrying(
-            retry=may_pass,
-            stop=stop_before_delay(self.patience),
-            wait=backoff,
-            before_sleep=tell,
-            reraise=True,
-        )
-        return retrying(attempt)
+        return persistently(attempt, self.patience, insist=insist, failed=tell)
 
     def unchecked(self, strategy: Strategy, window: IdRange, known: Known | None, most: int) -> Reply:
         """As `attempt`, with whatever rows come, in that order, up to so many."""
@@ -292,10 +273,37 @@ class Reader:
         return replace(query, conditions=query.conditions + self.where)
 
 
-def backoff(state: RetryCallState) -> float:
-    """Seconds before the next attempt: at random, longer each time, and never less than the server asked for."""
-    error = state.outcome.exception() if state.outcome else None
-    return max(BACKOFF(state), getattr(error, "pause", 0.0))
+def persistently(
+    attempt: Callable[[], T], patience: float, *, insist: int = 0, failed: Callable[[BaseException | None, float], None]
+) -> T:
+    """Return what `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help.
+
+    The pauses are random, longer each time, and never shorter than the server asked for.
+
+    Args:
+        attempt: what to try.
+        patience: seconds after which it is not tried again.
+        insist: how often to try again also where waiting alone does not help.
+        failed: called before each further attempt, with the failure and the seconds until then.
+    """
+
+    def may_pass(state: RetryCallState) -> bool:
+        error = _failure(state)
+        remedy = error.remedy if isinstance(error, RemoteError) else "stop"
+        return remedy == "again" or (remedy != "stop" and state.attempt_number <= insist)
+
+    retrying = Retrying(
+        retry=may_pass,
+        stop=stop_before_delay(patience),
+        wait=lambda state: max(BACKOFF(state), getattr(_failure(state), "pause", 0.0)),
+        before_sleep=lambda state: failed(_failure(state), state.upcoming_sleep),
+        reraise=True,
+    )
+    return retrying(attempt)
+
+
+def _failure(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _order(token: Token) -> tuple[int, int | str]:
