@@ -8,22 +8,66 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chaos_proxy import ChaosProxy, planned
-from scripted import operations
+from scripted import SOME, connection_to, operations
 from walked import id_of, walked
 
 import magento_pager
 from magento_pager import FaultError
+from magento_pager.lists import CUSTOMERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magento_pager import ListName, Pager, StrategyName
     from magento_pager.fake import Shop
+    from magento_pager.shop.connection import Connection
 
 LISTS: tuple[ListName, ...] = ("orders", "invoices", "shipments", "customers", "products")
+
+
+CALLS: dict[str, Callable[[Connection], object]] = {
+    "magentoInfo": lambda connection: connection.call("magentoInfo"),
+    "customerCustomerList": lambda connection: len(list(connection.rows(CUSTOMERS, SOME))),
+    "customerCustomerInfo": lambda connection: len(connection.record("customerCustomerInfo", "7", right="")),
+    "multiCall": lambda connection: connection.multi_call([("customer.info", ["7"])], right="")[0]["customer_id"],
+}
+"""Every kind of call that is made in a session."""
 
 
 def all_of(pager: Pager, entity: ListName, window: int) -> list[int]:
     """The ids of a list, walked with this pager."""
     return sorted(id_of(row) for row in pager.list(entity, window=window))
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_every_kind_of_call_is_sent_again_in_a_new_session(shop: Shop, operation: str) -> None:
+    """Once: where the new session does not last either, the fault is told."""
+    call = CALLS[operation]
+    with connection_to(shop) as connection:
+        assert call(connection)
+        shop.sessions.end_all()
+        shop.clear_log()
+        assert call(connection)
+        assert operations(shop) == [operation, "login", operation]
+        shop.change(session_timeout=0.0)
+        shop.clear_log()
+        with pytest.raises(FaultError, match=rf"^{operation}: fault 5, .*a new login did not help"):
+            call(connection)
+        assert operations(shop) == [operation, "login", operation]
+
+
+@pytest.mark.parametrize("operation", [operation for operation in CALLS if operation != "multiCall"])
+def test_a_call_outlives_its_session_and_its_wsdl(shop: Shop, operation: str) -> None:
+    """One call may meet both: an upgrade that ended all sessions."""
+    call = CALLS[operation]
+    with connection_to(shop) as connection:
+        connection.login()
+        shop.set_profile("1.8.1.0", flavour="wsi")
+        shop.sessions.end_all()
+        shop.clear_log()
+        assert call(connection)
+        assert operations(shop) == ["", operation, "login", operation]
+        assert connection.flavour == "wsi"
 
 
 @pytest.mark.parametrize("strategy", ["range", "prefix"])
