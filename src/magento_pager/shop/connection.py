@@ -10,11 +10,11 @@ import logging
 import threading
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from lxml import etree
 
-from magento_pager.errors import MalformedReplyError, PagerError, RemoteError, TransportError
+from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError
 from magento_pager.shop import xmlrpc
 from magento_pager.shop.decoding import (
     ReplyFaultError,
@@ -30,11 +30,12 @@ from magento_pager.shop.failures import BY_CODE, LostListError, excerpt, fault_e
 from magento_pager.shop.origins import origin
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, http_time
-from magento_pager.shop.wsdl import ALL_STORES, Wsdl, check_rendered, load, wsdl_candidates
+from magento_pager.shop.wsdl import Wsdl, find, load, wsdl_candidates
 from magento_pager.walk.reading import persistently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from lxml.etree import _Element as Element
@@ -51,7 +52,8 @@ LONGEST_RECORDS = 1 << 24
 """Bytes of one reply with records in full: they are parsed as a whole, and a tree takes many times as much."""
 FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
 NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
-MULTI_CALL = "multiCall"
+LOGIN, MULTI_CALL = "login", "multiCall"
+XML_BODY = {"Content-Type": "text/xml; charset=utf-8"}
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class Connection:
         alias: what checkpoints call the shop; empty for its addresses.
         bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
-        server_date: the `Date` header of the last answer, the server's own clock; None before the first or without one.
+        clock: the time that the last answer said it was there; None before the first, or where it said none.
         tells_empty: the shop's SOAP writes an empty text as a line break, as it does from 1.8 on; known once logged in.
     """
 
@@ -98,11 +100,13 @@ class Connection:
         self.alias = ""
         self.bytes_received = 0
         self.characters_removed = 0
-        self.server_date: str | None = None
+        self.clock: datetime | None = None
         self.tells_empty = False
         self._lists_come = False  # a row came with a list inside it: lists are not lost
         try:
-            self._wsdl = persistently(lambda: self._found(candidates), self._http.options.patience, failed=_announce)
+            self._wsdl = persistently(
+                lambda: find(self._http, candidates), self._http.options.patience, failed=_announce
+            )
             self._check_address(self._wsdl)
         except BaseException:
             self._http.close()
@@ -126,11 +130,6 @@ class Connection:
         """Where calls go, as the WSDL says."""
         return self._wsdl.address
 
-    @property
-    def clock(self) -> datetime | None:
-        """The time that the last answer said it was there; None before the first, or where it said none."""
-        return http_time(self.server_date)
-
     def has(self, operation: str) -> bool:
         """True where the shop's WSDL declares the operation."""
         return self._wsdl.has(operation)
@@ -148,19 +147,23 @@ class Connection:
         persistently(self._session, self._http.options.patience, failed=_announce)
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """A short call, in a session: its value as text, or as a dict of texts.
+        """Make a short call, in a session unless it begins one: its value as text, or as a dict of texts.
 
         Raises:
-            RemoteError: it failed.
+            RemoteError: it failed; its `remedy` is one for a call that asks for no rows.
         """
-        return self._in_session(operation, lambda session: self._short(operation, sessionId=session, **arguments))
+
+        def send(wsdl: Wsdl, session: str) -> Generator[Any]:
+            yield self._ask(wsdl, operation, {"sessionId": session, **arguments} if session else arguments)
+
+        try:
+            (answer,) = self._values(operation, None, send)
+        except RemoteError as error:
+            raise without_rows(error) from None
+        return answer
 
     def rows(self, spec: ListSpec, conditions: Sequence[Condition], *, repair: bool = False) -> Generator[Row]:
         """The rows of a list that satisfy all conditions, as they arrive.
-
-        The request is built and sent once more, before any row was given, where the session had expired, and where the
-        shop speaks otherwise than its WSDL said and now has another WSDL, as after an upgrade. Where it changes amid
-        rows, the error's `remedy` is "again".
 
         Args:
             spec: the list.
@@ -173,27 +176,12 @@ class Connection:
         """
         if not conditions:
             raise ValueError(f"{spec.operation}: without a condition the shop would send its whole table at once")
-        mended: set[str] = set()
-        while True:
-            self._wsdl.check_has(spec)
-            session, wsdl, begun = self._session(), self._wsdl, False
-            try:
-                with closing(self._rows(wsdl, spec, conditions, session, repair=repair)) as rows:
-                    for row in rows:
-                        begun = True
-                        yield row
-            except ReplyFaultError as fault:
-                # A fault comes instead of rows, never after some: the request may be rebuilt and sent again.
-                if not self._mended(fault, wsdl, session, mended):
-                    raise fault_error(fault.code, fault.text, spec.operation, spec.right) from None
-            except UnpromisedReplyError as error:
-                if not self._mended(error, wsdl, session, mended):
-                    raise
-                if begun:
-                    error.remedy = "again"
-                    raise
-            else:
-                return
+        self._wsdl.check_has(spec)  # before a login
+        yield from self._values(
+            spec.operation,
+            spec.right,
+            lambda wsdl, session: self._rows(wsdl, spec, conditions, session, repair=repair),
+        )
 
     def record(self, operation: str, key: str, *, right: str, repair: bool = False) -> Any:
         """One record in full by SOAP, or what belongs to one, as `record_shape` says: texts, dicts and lists.
@@ -208,12 +196,13 @@ class Connection:
             RemoteError: the call failed.
         """
 
-        def send(wsdl: Wsdl, session: str) -> Any:
-            request = self._message(wsdl, operation, wsdl.about(operation, session, key))
-            with self._post(wsdl, operation, request) as reply:
-                return decode_record(self._whole(reply, operation, repair=repair), wsdl.record_shape(operation))
+        def send(wsdl: Wsdl, session: str) -> Generator[Any]:
+            request = wsdl.record_request(operation, session, key)
+            with self._post(wsdl, operation, request) as reply, self._pieces(reply, repair=repair) as pieces:
+                yield decode_record(_whole(pieces, operation), wsdl.record_shape(operation))
 
-        return self._mending(operation, right, send)
+        (record,) = self._values(operation, right, send)
+        return record
 
     def record_shape(self, operation: str) -> Shape:
         """What the WSDL promises of a record in full.
@@ -243,18 +232,20 @@ class Connection:
         Raises:
             RemoteError: all of it failed, or the shop has no XML-RPC beside its SOAP.
         """
-        headers = {"Content-Type": "text/xml; charset=utf-8"}
         arguments = [[path, list(given)] for path, given in calls]
 
-        def send(wsdl: Wsdl, session: str) -> Any:
+        def send(wsdl: Wsdl, session: str) -> Generator[Any]:
             address = xmlrpc.address_beside(wsdl.address)
             if address is None:
                 raise RemoteError(f"{MULTI_CALL}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
             body = xmlrpc.request(MULTI_CALL, session, arguments)
-            with self._posted(address, body, headers, MULTI_CALL) as reply:
-                return xmlrpc.value_of(self._whole(reply, MULTI_CALL, repair=repair), MULTI_CALL)
+            with (
+                self._posted(address, body, XML_BODY, MULTI_CALL) as reply,
+                self._pieces(reply, repair=repair) as pieces,
+            ):
+                yield xmlrpc.value_of(_whole(pieces, MULTI_CALL), MULTI_CALL)
 
-        results = self._mending(MULTI_CALL, right, send)
+        (results,) = self._values(MULTI_CALL, right, send)
         if not isinstance(results, list) or len(results) != len(calls):
             raise MalformedReplyError(
                 f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered", remedy="isolate"
@@ -279,104 +270,108 @@ class Connection:
             if self._closed:
                 raise ValueError("this connection to the shop is closed; connect anew")
             if self._session_id is None:
-                with _without_rows("login"):
-                    answer = self._short("login", username=self._user, apiKey=self._key)
+                answer = self.call(LOGIN, username=self._user, apiKey=self._key)
                 if not isinstance(answer, str) or not answer.strip():
                     raise MalformedReplyError("login: the shop answered without a session id")
                 self._http.keep_secret(answer)
                 self._session_id = answer
             return self._session_id
 
-    def _forget(self, session: str) -> None:
-        """Log in anew at the next call, unless another thread already did."""
-        with self._login:
-            if self._session_id == session:
-                self._session_id = None
+    def _values(self, operation: str, right: str | None, send: Callable[[Wsdl, str], Generator[Any]]) -> Generator[Any]:
+        """Yield the values of a call. All calls are made here but the one that ends a session, and here alone again.
 
-    def _in_session(self, operation: str, send: Callable[[str], Any]) -> Any:
-        with _without_rows(operation):
-            session = self._session()
-            try:
-                return send(session)
-            except ReplyFaultError as fault:
-                if fault.code != SESSION_EXPIRED:
-                    raise
-            self._forget(session)
-            return send(self._session())
+        A call is made again, before any value was given, once where the session had expired, and once where the shop
+        speaks otherwise than its WSDL said and now has another, as after an upgrade. Where that shows between two
+        values, the error's `remedy` is "again".
 
-    def _mending(self, operation: str, right: str, send: Callable[[Wsdl, str], Any]) -> Any:
-        """What `send` gives; once more where the session had expired, or where the shop has another WSDL now."""
-        mended: set[str] = set()
+        Args:
+            operation: what is called.
+            right: what the API user's role must allow for it, or None.
+            send: builds the request by this WSDL and for this session, which is empty for a login, and reads the reply.
+        """
+        fixable = {"session", "WSDL"}
         while True:
-            session, wsdl = self._session(), self._wsdl
+            session = "" if operation == LOGIN else self._session()
+            wsdl, begun = self._wsdl, False
             try:
-                return send(wsdl, session)
-            except ReplyFaultError as fault:
-                if not self._mended(fault, wsdl, session, mended):
-                    raise fault_error(fault.code, fault.text, operation, right) from None
-            except UnpromisedReplyError as error:
-                if not self._mended(error, wsdl, session, mended):
+                with self._explained(operation, right), closing(send(wsdl, session)) as values:
+                    for value in values:
+                        begun = True
+                        yield value
+            except (FaultError, UnpromisedReplyError) as error:
+                cause = self._fixed(error, wsdl, session)
+                if cause not in fixable:
                     raise
+                if begun:  # which is never so with a fault: it comes instead of values
+                    error.remedy = "again"
+                    raise
+                fixable.remove(cause)
+            else:
+                return
 
-    def _whole(self, reply: HttpReply, operation: str, *, repair: bool) -> bytes:
-        """The body of a reply with records in full."""
-        body = bytearray()
+    @contextmanager
+    def _explained(self, operation: str, right: str | None) -> Generator[None]:
+        """Turn a fault into an error that says what to do; nothing that is raised within shows a secret."""
         try:
-            for piece in without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces():
-                body += piece
-                if len(body) > LONGEST_RECORDS:
-                    raise MalformedReplyError(
-                        f"{operation}: the reply is longer than {LONGEST_RECORDS} bytes", remedy="split"
-                    )
-        finally:
-            self._received(reply.bytes)
-        return bytes(body)
-
-    def _short(self, operation: str, **arguments: Any) -> Any:
-        """The answer to a call, asked for once more where the shop has another WSDL now."""
-        wsdl = self._wsdl
-        try:
-            return self._ask(wsdl, operation, arguments)
+            with self._http.unrevealing():
+                yield
         except ReplyFaultError as fault:
-            if not self._renewed(wsdl, fault):
-                raise
-        return self._ask(self._wsdl, operation, arguments)
+            code = fault.code if fault.code in BY_CODE else self.redacted(fault.code)
+            raise fault_error(code, self.redacted(fault.text[:LONGEST_FAULT]), operation, right) from None
+
+    def _fixed(self, error: FaultError | UnpromisedReplyError, wsdl: Wsdl, session: str) -> str | None:
+        """Return the cause of an error if it is gone now; the call was made by this WSDL, in this session if any."""
+        if isinstance(error, FaultError):
+            if error.code == SESSION_EXPIRED and session:
+                with self._login:
+                    if self._session_id == session:  # else another thread logged in already
+                        self._session_id = None
+                return "session"
+            if NO_PROCEDURE not in error.text:
+                return None
+        return "WSDL" if self._renewed(wsdl) else None
+
+    def _renewed(self, wsdl: Wsdl) -> bool:
+        """Return True where the shop has another WSDL now."""
+        with self._reading:
+            if self._wsdl is wsdl:
+                fresh = load(self._http, wsdl.location)
+                if fresh.documents == wsdl.documents:
+                    return False
+                try:
+                    self._check_address(fresh)
+                except ValueError as error:  # no longer a mistake of the caller's
+                    raise RemoteError(str(error)) from None
+                log.info("the shop has another WSDL now: %s, %s", self.redacted(fresh.namespace), fresh.flavour)
+                self._wsdl = fresh
+            return True
 
     def _ask(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
-        request = self._message(wsdl, operation, arguments)
-        with self._post(wsdl, operation, request, timeout) as reply:
+        """The value of a reply that is no list."""
+        with self._post(wsdl, operation, wsdl.message(operation, arguments), timeout) as reply:
             answer = decode_small(reply.body(), operation)
         self.tells_empty = breaks_lines(answer)
-        return plain(_only_child(answer, operation))
+        if len(answer) != 1:
+            raise MalformedReplyError(f"{operation}: the reply has {len(answer)} parts instead of one")
+        return plain(answer[0])
 
     def _rows(
         self, wsdl: Wsdl, spec: ListSpec, conditions: Sequence[Condition], session: str, *, repair: bool
     ) -> Generator[Row]:
-        arguments = {"sessionId": session, "filters": wsdl.filters(spec.operation, conditions)}
-        for store in {"store", "storeView"} & wsdl.parts(spec.operation).keys():
-            arguments[store] = ALL_STORES
-        request = self._message(wsdl, spec.operation, arguments)
-        check_rendered(request, conditions, spec.operation)
+        wsdl.check_has(spec)
+        request = wsdl.list_request(spec.operation, session, conditions)
         shape, forms = wsdl.shape(spec.operation)
-        with self._post(wsdl, spec.operation, request) as reply:
-            pieces = without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
-            try:
-                rows = decode(pieces, shape, forms)
-                lists = [name for name in shape.row.required if is_list(shape.row.fields[name])]
-                yield from self._with_lists(rows, lists, spec) if lists and not self._lists_come else rows
-            finally:
-                self._received(reply.bytes)
+        with self._post(wsdl, spec.operation, request) as reply, self._pieces(reply, repair=repair) as pieces:
+            rows = decode(pieces, shape, forms)
+            lists = [name for name in shape.row.required if is_list(shape.row.fields[name])]
+            yield from self._with_lists(rows, lists, spec) if lists and not self._lists_come else rows
 
     def _with_lists(self, rows: Iterable[Row], lists: Sequence[str], spec: ListSpec) -> Generator[Row]:
         """Rows as they come; an error where the lists inside them were lost.
 
         In WS-I a list of ids that Magento 1.9.3.0 lost looks like an empty one. Where no product of a reply has one,
-        the record of the last tells: in records that version keeps lists of ids.
-
-        Args:
-            rows: of one reply.
-            lists: the fields of a row that are lists, and required: those of products.
-            spec: the list.
+        the record of the last tells: in records that version keeps lists of ids. `lists` are the fields of a row that
+        are lists, and required: those of products.
         """
         row: Row | None = None
         for row in rows:
@@ -394,106 +389,40 @@ class Connection:
         if any(record.get(name) for name in (*lists, "categories", "websites")):
             raise LostListError(spec.operation, f"<{'> and <'.join(sorted(lists))}> came empty, but not in records")
 
-    def _received(self, count: int) -> None:
-        with self._counting:
-            self.bytes_received += count
+    @contextmanager
+    def _pieces(self, reply: HttpReply, *, repair: bool) -> Generator[Iterable[bytes]]:
+        """The body of a reply to a list or with records in full, as it arrives; its bytes are counted."""
+        try:
+            yield without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
+        finally:
+            with self._counting:
+                self.bytes_received += reply.bytes
 
     def _removed(self, count: int) -> None:
         with self._counting:
             self.characters_removed += count
 
-    @contextmanager
-    def _post(self, wsdl: Wsdl, operation: str, request: Element, timeout: float | None = None) -> Generator[HttpReply]:
-        """Send a call by SOAP; see `_posted`."""
-        headers = {
-            "Content-Type": "text/xml; charset=utf-8",
-            "SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"',
-        }
+    def _post(
+        self, wsdl: Wsdl, operation: str, request: Element, timeout: float | None = None
+    ) -> AbstractContextManager[HttpReply]:
+        """Send a call by SOAP."""
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
-        with self._posted(wsdl.address, body, headers, operation, timeout) as reply:
-            yield reply
+        headers = XML_BODY | {"SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"'}
+        return self._posted(wsdl.address, body, headers, operation, timeout)
 
     @contextmanager
     def _posted(
-        self, address: str, body: bytes, headers: dict[str, str], operation: str, timeout: float | None = None
+        self, address: str, body: bytes, headers: Mapping[str, str], operation: str, timeout: float | None = None
     ) -> Generator[HttpReply]:
-        """Send a call. An answer that is no success is an error; nothing that is raised within shows a secret."""
-        try:
-            with self._http.post(address, body, headers, operation, timeout) as reply:
-                self.server_date = reply.date
-                if reply.status != OK:
-                    self._refuse(reply, operation)
-                yield reply
-        except ReplyFaultError as fault:
-            code = fault.code if fault.code in BY_CODE else self.redacted(fault.code)
-            raise ReplyFaultError(code, self.redacted(fault.text[:LONGEST_FAULT])) from None
-
-    def _refuse(self, reply: HttpReply, operation: str) -> NoReturn:
-        """Raise what an answer that is no success means: the fault in it, or else its status."""
-        body = reply.words()
-        with suppress(MalformedReplyError):
-            decode_small(body, operation)
-        raise status_error(reply.status, operation, excerpt(body, self.redacted), reply.pause)
-
-    def _message(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any]) -> Element:
-        try:
-            return wsdl.message(operation, arguments)
-        except RemoteError as error:
-            raise RemoteError(self.redacted(str(error))) from None
-
-    def _mended(
-        self, failure: ReplyFaultError | UnpromisedReplyError, wsdl: Wsdl, session: str, mended: set[str]
-    ) -> bool:
-        """Whether the cause of a failure was found and is gone, so that the call may be built and sent again.
-
-        Args:
-            failure: of a call.
-            wsdl: by which it was made.
-            session: in which it was made.
-            mended: the causes that were found before, which may not be found again; a new one is added.
-        """
-        if isinstance(failure, ReplyFaultError) and failure.code == SESSION_EXPIRED:
-            cause = "session"
-            self._forget(session)
-        elif self._renewed(wsdl, failure):
-            cause = "WSDL"
-        else:
-            return False
-        again = cause in mended
-        mended.add(cause)
-        return not again
-
-    def _renewed(self, wsdl: Wsdl, failure: ReplyFaultError | UnpromisedReplyError) -> bool:
-        """Whether the shop has another WSDL than the one a call was made by, as after an upgrade, and so it failed."""
-        if isinstance(failure, ReplyFaultError) and NO_PROCEDURE not in failure.text:
-            return False
-        with self._reading:
-            if self._wsdl is wsdl:
-                fresh = self._load(wsdl.location)
-                if fresh.documents == wsdl.documents:
-                    return False
-                try:
-                    self._check_address(fresh)
-                except ValueError as error:  # no longer a mistake of the caller's
-                    raise RemoteError(str(error)) from None
-                log.info("the shop has another WSDL now: %s, %s", self.redacted(fresh.namespace), fresh.flavour)
-                self._wsdl = fresh
-            return True
-
-    def _found(self, candidates: Sequence[str]) -> Wsdl:
-        """The WSDL at the first address that answers with one."""
-        for candidate in candidates[:-1]:
-            try:
-                return self._load(candidate)
-            except (TransportError, MalformedReplyError) as error:
-                if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
-                    raise  # the next address would fare no better
-                log.debug("no WSDL at %s: %s", bare(candidate), error)
-        return self._load(candidates[-1])
-
-    def _load(self, address: str) -> Wsdl:
-        """The WSDL at an address."""
-        return load(self._http, address)
+        """Send a call. An answer that is no success is an error: the fault in it, or else its status."""
+        with self._http.post(address, body, headers, operation, timeout) as reply:
+            self.clock = http_time(reply.date)
+            if reply.status != OK:
+                words = reply.words()
+                with suppress(MalformedReplyError):
+                    decode_small(words, operation)
+                raise status_error(reply.status, operation, excerpt(words, self.redacted), reply.pause)
+            yield reply
 
     def _check_address(self, wsdl: Wsdl) -> None:
         """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
@@ -549,21 +478,14 @@ class ListSource:
         return self.connection.rows(self.spec, query.conditions, repair=self.repair)
 
 
-def _only_child(payload: Element, operation: str) -> Element:
-    if len(payload) != 1:
-        raise MalformedReplyError(f"{operation}: the reply has {len(payload)} parts instead of one")
-    return payload[0]
-
-
-@contextmanager
-def _without_rows(operation: str) -> Generator[None]:
-    """Turn the failures of a call that asks for no rows into errors with a remedy that fits it."""
-    try:
-        yield
-    except ReplyFaultError as fault:
-        raise without_rows(fault_error(fault.code, fault.text, operation)) from None
-    except RemoteError as error:
-        raise without_rows(error) from None
+def _whole(pieces: Iterable[bytes], operation: str) -> bytes:
+    """The body of a reply with records in full."""
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > LONGEST_RECORDS:
+            raise MalformedReplyError(f"{operation}: the reply is longer than {LONGEST_RECORDS} bytes", remedy="split")
+    return bytes(body)
 
 
 def _announce(error: BaseException | None, seconds: float) -> None:

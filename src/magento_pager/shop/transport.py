@@ -315,7 +315,7 @@ class HttpSession:
             raise ValueError(f"{what}: the connection to the shop is closed")
         timeout = min(timeout or self.options.timeout, self.options.timeout)
         began = time.monotonic()
-        with self._unrevealing(), _explained(what, began):
+        with self.unrevealing(), _explained(what, began):
             request = self._session.prepare_request(requests.Request(method, url, **arguments))
             address = str(request.url)
             # What is given comes before the environment, and that before what is set for the session.
@@ -326,7 +326,7 @@ class HttpSession:
             response = self._session.get_adapter(address).send(request, timeout=(min(timeout, 15), timeout), **ways)
         reply = HttpReply(response, began, timeout, self.options, what)
         try:
-            with self._unrevealing():
+            with self.unrevealing():
                 yield reply
         finally:
             response.close()
@@ -339,7 +339,8 @@ class HttpSession:
             )
 
     @contextmanager
-    def _unrevealing(self) -> Generator[None]:
+    def unrevealing(self) -> Generator[None]:
+        """Let no RemoteError that is raised within show a secret."""
         try:
             yield
         except RemoteError as error:

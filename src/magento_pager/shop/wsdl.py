@@ -6,6 +6,7 @@ types zeep read. Nothing is called from here but the WSDL fetched; sessions and 
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from importlib import resources
@@ -18,7 +19,7 @@ import zeep.xsd
 from lxml import etree
 from zeep.wsdl.bindings import Soap11Binding
 
-from magento_pager.errors import MalformedReplyError, RemoteError
+from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
 from magento_pager.shop.decoding import Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
 from magento_pager.shop.failures import excerpt, status_error, without_rows
 from magento_pager.shop.origins import origin
@@ -44,6 +45,8 @@ _ELSE = {"store": ALL_STORES, "storeView": ALL_STORES, "identifierType": "id", "
 _WSDL_START = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
 )
+
+log = logging.getLogger(__name__)
 
 
 class Wsdl:
@@ -81,17 +84,14 @@ class Wsdl:
             other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
             raise RemoteError(f"{spec.operation}: this shop's WSDL has no {spec.name}{since}{other}")
 
-    def parts(self, operation: str) -> dict[str, Any]:
-        """The input parts of an operation and their zeep elements."""
-        return dict(self.binding.get(operation).input.body.type.elements)
-
-    def filters(self, operation: str, conditions: Sequence[Condition]) -> Any:
-        """The conditions as the WSDL's own types, whatever it calls them and however it nests them.
+    def list_request(self, operation: str, session: str, conditions: Sequence[Condition]) -> Element:
+        """The request of a list, with the conditions as the WSDL's own types, whatever it calls and nests them.
 
         Read from the types and not assumed: 1.7.0.0 alone declares the operand as anyType (RPC) or as a list (WS-I).
         """
         try:
-            filters = self.parts(operation)["filters"].type
+            parts = self._parts(operation)
+            filters = parts["filters"].type
             array = dict(filters.elements)["complex_filter"].type
             item = _item_type(array)
             pair = dict(item.elements)["value"].type
@@ -100,11 +100,24 @@ class Wsdl:
                 item(key=condition.field, value=pair(key=condition.operator, value=_operand(operand, condition.value)))
                 for condition in conditions
             ]
-            return filters(complex_filter=_array_of(array, items))
+            whole = filters(complex_filter=_array_of(array, items))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise MalformedReplyError(
                 f"{operation}: the shop's WSDL declares filters of an unknown form: {error!r}"
             ) from None
+        stores = dict.fromkeys({"store", "storeView"} & parts.keys(), ALL_STORES)
+        request = self.message(operation, {"sessionId": session, "filters": whole, **stores})
+        check_rendered(request, conditions, operation)
+        return request
+
+    def record_request(self, operation: str, session: str, key: str) -> Element:
+        """The request of one record, with whatever else the operation takes.
+
+        What its arguments are called differs from version to version; what comes first does not.
+        """
+        first, second, *others = self._parts(operation)
+        more = {name: _ELSE.get(name, zeep.xsd.SkipValue) for name in others}
+        return self.message(operation, {first: session, second: key, **more})
 
     def shape(self, operation: str) -> tuple[ReplyShape, Forms]:
         """What the list's replies look like, and the forms of row met in them."""
@@ -114,26 +127,13 @@ class Wsdl:
 
     def record_shape(self, operation: str) -> RecordShape:
         """What the reply of an operation for one record looks like."""
-        if not self.has(operation):
-            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
         if operation not in self._records:
-            body = self.binding.get(operation).output.body
+            body = self._declared(operation).output.body
             (result, element), *others = body.type.elements
             if others or not isinstance(element.type, zeep.xsd.ComplexType):
                 raise MalformedReplyError(f"{operation}: the WSDL promises no record")
             self._records[operation] = RecordShape(operation, body.qname.text, result, shape_of(element.type, {}))
         return self._records[operation]
-
-    def about(self, operation: str, session: str, key: str) -> dict[str, Any]:
-        """The arguments that ask for one record: the session, its key, and whatever else the operation takes.
-
-        What they are called differs from version to version; what comes first does not.
-        """
-        if not self.has(operation):
-            return {}
-        first, second, *others = self.parts(operation)
-        more = {name: _ELSE.get(name, zeep.xsd.SkipValue) for name in others}
-        return {first: session, second: key, **more}
 
     def message(self, operation: str, arguments: dict[str, Any]) -> Element:
         """The request of a call.
@@ -141,13 +141,22 @@ class Wsdl:
         Raises:
             RemoteError: there is no such operation, or it does not take these arguments.
         """
-        if not self.has(operation):
-            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
+        self._declared(operation)
         try:
             message: Element = self.client.create_message(self.client.service, operation, **arguments)
         except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
             raise RemoteError(f"{operation}: no request fits this shop's WSDL: {error}") from None
         return message
+
+    def _declared(self, operation: str) -> Any:
+        """What zeep read of an operation."""
+        if not self.has(operation):
+            raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
+        return self.binding.get(operation)
+
+    def _parts(self, operation: str) -> dict[str, Any]:
+        """The input parts of an operation and their zeep elements."""
+        return dict(self._declared(operation).input.body.type.elements)
 
 
 def load(http: HttpSession, address: str) -> Wsdl:
@@ -175,6 +184,18 @@ def load(http: HttpSession, address: str) -> Wsdl:
             f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}"
         ) from None
     return Wsdl(client, tuple(loader.documents))
+
+
+def find(http: HttpSession, candidates: Sequence[str]) -> Wsdl:
+    """The WSDL at the first of some addresses that answers with one; raises as `load` does."""
+    for candidate in candidates[:-1]:
+        try:
+            return load(http, candidate)
+        except (TransportError, MalformedReplyError) as error:
+            if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
+                raise  # the next address would fare no better
+            log.debug("no WSDL at %s: %s", bare(candidate), error)
+    return load(http, candidates[-1])
 
 
 def wsdl_candidates(url: str) -> list[str]:
