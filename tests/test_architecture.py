@@ -157,7 +157,6 @@ LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 500, 60, 8
 LONG_MODULES = {
     "export.dumping",
     "shop.decoding",
-    "shop.transport",
     "walk.regexps",
     "walk.surveying",
 }

@@ -27,9 +27,9 @@ from magento_pager.shop.decoding import (
     plain,
 )
 from magento_pager.shop.failures import BY_CODE, LostListError, excerpt, fault_error, status_error, without_rows
-from magento_pager.shop.origins import origin
+from magento_pager.shop.origins import bare, check_secrecy, origin
 from magento_pager.shop.repairing import without_forbidden
-from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, bare, check_secrecy, http_time
+from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, http_time
 from magento_pager.shop.wsdl import Wsdl, find, load, wsdl_candidates
 from magento_pager.walk.reading import persistently
 
@@ -435,7 +435,7 @@ class Connection:
                     f"allow_hosts=[{told.place!r}] (--allow-host {told.place})"
                 )
             )
-        check_secrecy(wsdl.address, self._http.options)
+        check_secrecy(wsdl.address, insecure_http=self._http.options.insecure_http)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Origins: the scheme, host and port of an address, to which what is secret is bound.
 
-What lives here: which addresses belong to one shop, and which hosts a user allows besides. Nothing is sent from here.
+What lives here: which addresses belong to one shop, which hosts a user allows besides, where a key may not travel, and
+how an address is shown. Nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import requests
 from magento_pager.shop.redacting import redacted
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Origin(NamedTuple):
@@ -93,3 +95,34 @@ def allowed_host(text: str) -> tuple[str, int | None]:
     raise ValueError(
         f"an allowed host is HOST or HOST:PORT, such as api.shop.example or api.shop.example:8443, not {text!r}"
     )
+
+
+def check_secrecy(url: str, *, insecure_http: bool = False) -> None:
+    """Refuse to send a key where anyone on the way can read it.
+
+    Raises:
+        ValueError: plain http to a host that is not this machine.
+
+    >>> check_secrecy("http://localhost:8080/api/v2_soap/")
+    >>> check_secrecy("http://shop.example/api/v2_soap/")
+    Traceback (most recent call last):
+    ...
+    ValueError: http://shop.example/api/v2_soap/ is plain http: the API key would travel readable by anyone; use \
+https, or allow it with insecure_http=True (--insecure-http)
+    """
+    where = origin(url)
+    if where.scheme == "http" and not insecure_http and where.host not in LOOPBACK:
+        raise ValueError(
+            f"{bare(url)} is plain http: the API key would travel readable by anyone; use https, or allow it with "
+            "insecure_http=True (--insecure-http)"
+        )
+
+
+def bare(url: str) -> str:
+    """Return an address fit for messages: without user, password and query.
+
+    >>> bare("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
+    'https://shop.example:8443/api/v2_soap/'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,7 +1,7 @@
 """What nobody may read is taken out of words from outside: of the server, of a proxy, and of libraries that quote them.
 
-What lives here: how a secret is found again in a text that repeats it whole or in part, encoded or broken into lines.
-Which secrets there are is the business of those who send them.
+What lives here: how a secret is found again in a text that repeats it whole or in part, encoded or broken into lines,
+and in the value of a header or the address of a proxy. Which secrets there are is the business of those who send them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 import logging
 import re
+from base64 import b64decode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -95,6 +97,33 @@ def _decoded(text: str) -> str:
         return escape[3] or chr(int(escape[1] or escape[2], 16))
 
     return _CONTROLS.sub(" ", unquote(html.unescape(_ESCAPE.sub(character, text))))
+
+
+def login_in_header(value: str) -> tuple[str, str]:
+    """Return the user and password in the value of a header; empty texts where there are none.
+
+    >>> login_in_header("Basic bWU6cHc="), login_in_header("Bearer abc")
+    (('me', 'pw'), ('', ''))
+    """
+    scheme, _, encoded = value.partition(" ")
+    login = ""
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            login = b64decode(encoded, validate=True).decode("latin-1")
+    user, _, password = login.partition(":")
+    return user, password
+
+
+def login_in_address(proxy: str) -> tuple[str, str]:
+    """Return the user and password in the address of a proxy, as they are sent to it; empty texts where there are none.
+
+    >>> login_in_address("http://me:p%40ss@127.0.0.1:3128"), login_in_address("me:pw@proxy.example:3128")
+    (('me', 'p@ss'), ('me', 'pw'))
+    >>> login_in_address("http://[::1]:3128/")
+    ('', '')
+    """
+    user, _, password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")
+    return unquote(user), unquote(password)
 
 
 class Redactor(Protocol):

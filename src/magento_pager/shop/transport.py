@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 import time
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 from urllib.request import getproxies
 
 import requests
@@ -28,8 +28,8 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from magento_pager.errors import RemoteError, TransportError
-from magento_pager.shop.origins import allowed_host, origin
-from magento_pager.shop.redacting import redact_library_logs, redacted
+from magento_pager.shop.origins import allowed_host, bare, check_secrecy, origin
+from magento_pager.shop.redacting import login_in_address, login_in_header, redact_library_logs, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -41,7 +41,6 @@ SHORTEST_SECRET = 8  # characters of a header
 OK = 200
 MOST_REDIRECTS = 5
 LONGEST_PAUSE = 300.0  # seconds that a server's Retry-After is heeded at most
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SESSIONS_KEPT = 8  # of those that ended, for a server that speaks of one later
 
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a reset, as seen from within TLS
@@ -89,8 +88,8 @@ class HttpOptions:
     def secrets(self) -> tuple[str, ...]:
         """What is sent with calls and no message may repeat. Short headers are none, and would tear words apart."""
         found = [value for value in self.headers.values() if len(value) >= SHORTEST_SECRET]
-        logins = [self.basic_auth or ("", ""), *map(_login_in_header, found)]
-        logins += map(_login_in_address, (self.proxy or "", *getproxies().values()))
+        logins = [self.basic_auth or ("", ""), *map(login_in_header, found)]
+        logins += map(login_in_address, (self.proxy or "", *getproxies().values()))
         for user, password in logins:
             found += [password, _basic(user, password)] if password else []
         return tuple(found)
@@ -127,7 +126,7 @@ class HttpReply:
     ) -> None:
         self.status = response.status_code
         self.date = response.headers.get("Date")
-        self.location = response.headers.get("Location") if response.is_redirect else None
+        self.location = _target(str(response.url), response.headers["Location"]) if response.is_redirect else None
         self.pause = retry_after(response.headers.get("Retry-After"), self.date)
         self.bytes = 0
         self._raw = response.raw
@@ -251,7 +250,7 @@ class HttpSession:
             raise ValueError(
                 self.redacted(f"{bare(url)} is not at {self._shop}; if you trust it, allow it with --allow-host")
             )
-        check_secrecy(url, self.options)
+        check_secrecy(url, insecure_http=self.options.insecure_http)
         if request.method == "POST" or self._shop.covers(origin(url)):
             for name, value in self.options.headers.items():
                 if name not in request.headers or name in self._session.headers:
@@ -272,10 +271,9 @@ class HttpSession:
                 if reply.location is None:
                     yield reply
                     return
-                target = _target(url, reply.location)
-                if not self.admits(target):
-                    raise _redirected(what, target, reply.status)
-                url = target
+                if not self.admits(reply.location):
+                    raise _redirected(what, reply.location, reply.status)
+                url = reply.location
         raise TransportError(
             self.redacted(f"{what}: the server redirects in a circle, at last to {bare(url)}"), remedy="stop"
         )
@@ -298,7 +296,7 @@ class HttpSession:
         """
         with self._exchange("POST", url, what, timeout, data=body, headers=headers) as reply:
             if reply.location is not None:
-                raise _redirected(what, _target(url, reply.location), reply.status)
+                raise _redirected(what, reply.location, reply.status)
             yield reply
 
     def close(self) -> None:
@@ -315,28 +313,23 @@ class HttpSession:
             raise ValueError(f"{what}: the connection to the shop is closed")
         timeout = min(timeout or self.options.timeout, self.options.timeout)
         began = time.monotonic()
-        with self.unrevealing(), _explained(what, began):
-            request = self._session.prepare_request(requests.Request(method, url, **arguments))
-            address = str(request.url)
-            # What is given comes before the environment, and that before what is set for the session.
-            ways: Any = self._session.merge_environment_settings(
-                address, dict(self._proxies), stream=True, verify=self.options.ca_bundle or True, cert=None
-            )
-            # Not by the session's `send`, which reads the whole body of a redirect, whatever its length.
-            response = self._session.get_adapter(address).send(request, timeout=(min(timeout, 15), timeout), **ways)
-        reply = HttpReply(response, began, timeout, self.options, what)
-        try:
-            with self.unrevealing():
+        with self.unrevealing():
+            with _explained(what, began):
+                request = self._session.prepare_request(requests.Request(method, url, **arguments))
+                address = str(request.url)
+                # What is given comes before the environment, and that before what is set for the session.
+                ways: Any = self._session.merge_environment_settings(
+                    address, dict(self._proxies), stream=True, verify=self.options.ca_bundle or True, cert=None
+                )
+                # Not by the session's `send`, which reads the whole body of a redirect, whatever its length.
+                response = self._session.get_adapter(address).send(request, timeout=(min(timeout, 15), timeout), **ways)
+            reply = HttpReply(response, began, timeout, self.options, what)
+            try:
                 yield reply
-        finally:
-            response.close()
-            log.debug(
-                "%s: HTTP %d, %d bytes, %.3f s",
-                self.redacted(what),
-                reply.status,
-                reply.bytes,
-                time.monotonic() - began,
-            )
+            finally:
+                response.close()
+                waited = time.monotonic() - began
+                log.debug("%s: HTTP %d, %d bytes, %.3f s", self.redacted(what), reply.status, reply.bytes, waited)
 
     @contextmanager
     def unrevealing(self) -> Generator[None]:
@@ -346,27 +339,6 @@ class HttpSession:
         except RemoteError as error:
             error.args = (self.redacted(str(error)),)
             raise
-
-
-def check_secrecy(url: str, options: HttpOptions) -> None:
-    """Refuse to send a key where anyone on the way can read it.
-
-    Raises:
-        ValueError: plain http to a host that is not this machine.
-
-    >>> check_secrecy("http://localhost:8080/api/v2_soap/", HttpOptions())
-    >>> check_secrecy("http://shop.example/api/v2_soap/", HttpOptions())
-    Traceback (most recent call last):
-    ...
-    ValueError: http://shop.example/api/v2_soap/ is plain http: the API key would travel readable by anyone; use \
-https, or allow it with insecure_http=True (--insecure-http)
-    """
-    where = origin(url)
-    if where.scheme == "http" and not options.insecure_http and where.host not in LOOPBACK:
-        raise ValueError(
-            f"{bare(url)} is plain http: the API key would travel readable by anyone; use https, or allow it with "
-            "insecure_http=True (--insecure-http)"
-        )
 
 
 def retry_after(value: str | None, date: str | None) -> float:
@@ -424,7 +396,9 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
         what: the operation, for messages.
         waited: seconds since the call began.
     """
-    cause, reason = _innermost(error), _reason(error)
+    cause = _innermost(error)
+    said = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
+    reason = " ".join(redacted(said).split())
     if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError) and not isinstance(
         cause, _HUNG_UP
     ):
@@ -460,32 +434,11 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
     return TransportError(f"{what}: {reason}", remedy="stop")
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost words of a nested error: the outer layers repeat addresses."""
-    error = _innermost(error)
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(redacted(said).split())
-
-
 def _innermost(error: BaseException) -> BaseException:
-    while inner := _inner(error):
-        error = inner
-    return error
-
-
-def _inner(error: BaseException) -> BaseException | None:
+    """The error at the bottom of a nested one: the outer layers repeat addresses."""
     nested = [getattr(error, "reason", None), *reversed(error.args), error.__cause__]
-    return next((part for part in nested if isinstance(part, BaseException)), None)
-
-
-def bare(url: str) -> str:
-    """An address fit for messages: without user, password and query.
-
-    >>> bare("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
-    'https://shop.example:8443/api/v2_soap/'
-    """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    inner = next((part for part in nested if isinstance(part, BaseException)), None)
+    return _innermost(inner) if inner else error
 
 
 def _target(url: str, location: str) -> str:
@@ -503,33 +456,6 @@ def _basic(user: str, password: str) -> str:
         return b64encode(pair.encode("latin-1")).decode()
     except UnicodeEncodeError:
         return b64encode(pair.encode()).decode()
-
-
-def _login_in_header(value: str) -> tuple[str, str]:
-    """The user and password in the value of a header; empty texts where there are none.
-
-    >>> _login_in_header("Basic bWU6cHc="), _login_in_header("Bearer abc")
-    (('me', 'pw'), ('', ''))
-    """
-    scheme, _, encoded = value.partition(" ")
-    login = ""
-    if scheme.lower() == "basic":
-        with suppress(ValueError):
-            login = b64decode(encoded, validate=True).decode("latin-1")
-    user, _, password = login.partition(":")
-    return user, password
-
-
-def _login_in_address(proxy: str) -> tuple[str, str]:
-    """The user and password in the address of a proxy, as they are sent to it; empty texts where there are none.
-
-    >>> _login_in_address("http://me:p%40ss@127.0.0.1:3128"), _login_in_address("me:pw@proxy.example:3128")
-    (('me', 'p@ss'), ('me', 'pw'))
-    >>> _login_in_address("http://[::1]:3128/")
-    ('', '')
-    """
-    user, _, password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")
-    return unquote(user), unquote(password)
 
 
 def _redirected(what: str, target: str, status: int) -> TransportError:

@@ -22,9 +22,9 @@ from zeep.wsdl.bindings import Soap11Binding
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
 from magento_pager.shop.decoding import Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
 from magento_pager.shop.failures import excerpt, status_error, without_rows
-from magento_pager.shop.origins import origin
+from magento_pager.shop.origins import bare, origin
 from magento_pager.shop.redacting import redacted
-from magento_pager.shop.transport import OK, bare
+from magento_pager.shop.transport import OK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
