@@ -289,26 +289,6 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     return _sealed(content)
 
 
-def refuse_changes(path: Path, before: Checkpoint | None, saved: Checkpoint | None, start: Checkpoint) -> None:
-    """Refuse what is not as it was before the lock, and a checkpoint of another dump.
-
-    Args:
-        path: the output.
-        before: the checkpoint that was there before the lock was held.
-        saved: the one that is there now.
-        start: what is asked for.
-
-    Raises:
-        BlockingIOError: another dump came between.
-        CheckpointMismatchError: something else was asked for when the checkpoint was made.
-    """
-    if before != saved:
-        raise BlockingIOError(f"another dump has just been at {path}; try again")
-    if saved:
-        advice = f"ask for the same again, or begin anew with {option('overwrite')}"
-        refuse_another(path, saved, start.fingerprint, advice)
-
-
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
     """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -113,14 +112,6 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; or nothing, where there is none."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

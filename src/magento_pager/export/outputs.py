@@ -24,14 +24,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import CheckpointMismatchError, option
-from magento_pager.export.checkpoints import load, refuse_changes, save
-from magento_pager.export.files import locked, remove, sync_folder
+from magento_pager.export.checkpoints import load, refuse_another, save
+from magento_pager.export.files import locked, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,45 +125,98 @@ class Output(Protocol):
         return iter(())
 
 
-class FileOutput(Output):
-    """What a file of text and a folder of Parquet share: names, lock and checkpoint.
-
-    Making one only looks at what is there; `begin` is the first to change anything. What is in the part is known to
-    subclasses, through the abstract methods.
+class LockedOutput(Output):
+    """What all outputs on disk share: they are looked at when they are made, and locked from `begin` to `close`.
 
     Attributes:
-        unit: of the position, in words.
+        part_ending: what is behind the name of the part.
 
     Raises:
         ValueError: what is there is something else.
         FileExistsError: what is there may neither be resumed nor be replaced.
-        CheckpointMismatchError: the checkpoint is damaged, or FILE.part is not what it says.
+        CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
     """
 
-    unit: str
+    part_ending = ""
+    _descriptor = -1
+    _cut_back = False
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self.path: Path = Path(path)
-        self.part: Path = self._beside(".part")
-        self._saved_at = self._beside(".checkpoint")
+        self.part: Path = self._beside(self.part_ending)
         self._layout = layout
         self._resume = resume
         self._overwrite = overwrite
-        self._descriptor = -1
-        self._cut_back = False
-        self._checksum = 0  # CRC-32 of what counts of the part, once it is safe
-        self._latest: Checkpoint | None = None
         self.saved, self.finished = self._found()
         if self.saved and not self.finished:
             self._check(self.saved)
+
+    @abstractmethod
+    def _found(self) -> tuple[Checkpoint | None, bool]:
+        """Return the checkpoint to resume from, or of what is finished, and whether it is."""
+
+    @abstractmethod
+    def _check(self, saved: Checkpoint) -> None:
+        """Refuse a part that is not what its checkpoint counts, or no longer."""
+
+    @abstractmethod
+    def _size(self, path: Path) -> int | None:
+        """Return bytes on disk, or None where there is nothing; raise a ValueError where it is something else."""
 
     @abstractmethod
     def _open(self, create: int) -> int:
         """Return a descriptor of the part, to be locked."""
 
     @abstractmethod
-    def _size(self, path: Path) -> int | None:
-        """Return bytes on disk, or None where there is nothing; raise a ValueError where it is something else."""
+    def _take(self) -> None:
+        """Cut the part, which is ours now, back to the position."""
+
+    def begin(self, start: Checkpoint) -> Checkpoint:
+        """Take hold of the part, and cut it back to what counts."""
+        before = self.saved
+        self._descriptor = locked(self.part, self._open(0 if before else os.O_CREAT))
+        with ExitStack() as failed:
+            failed.callback(self.close)
+            self.saved, self.finished = self._found()
+            if self.saved != before:
+                raise BlockingIOError(f"another dump has just been at {self.path}; try again")
+            if self.saved:
+                advice = f"ask for the same again, or begin anew with {option('overwrite')}"
+                refuse_another(self.path, self.saved, start.fingerprint, advice)
+            self.position = self.saved.offset if self.saved else 0
+            self._take()
+            failed.pop_all()
+        return self.saved or start
+
+    def close(self) -> None:
+        """Let go of the part, and remove it where nothing in it counts."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            if self.saved is None and (self._cut_back or not self._size(self.part)):
+                self._remove()
+            os.close(descriptor)
+
+    def _remove(self) -> None:
+        self.part.unlink(missing_ok=True)
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
+
+
+class FileOutput(LockedOutput):
+    """What a file of text and a folder of Parquet share: their names, and a checkpoint beside them.
+
+    Making one only looks at what is there; `begin` is the first to change anything. What is in the part is known to
+    subclasses, through the abstract methods.
+
+    Attributes:
+        unit: of the position, in words.
+    """
+
+    part_ending = ".part"
+    unit: str
+    _checksum = 0  # CRC-32 of what counts of the part, once it is safe
+    _latest: Checkpoint | None = None
 
     @abstractmethod
     def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
@@ -182,26 +235,20 @@ class FileOutput(Output):
         """All names that are taken."""
         return (self.path, self.part, self._saved_at, self._beside(".part.old"), self._beside(".part.tail"))
 
-    def begin(self, start: Checkpoint) -> Checkpoint:
-        """Take hold of the part, and cut it back to what counts."""
-        before = self.saved
-        self._descriptor = locked(self.part, self._open(0 if before else os.O_CREAT))
-        try:
-            self.saved, self.finished = self._found()
-            refuse_changes(self.path, before, self.saved, start)
-            of_a_finished_one = False
-            with suppress(FileNotFoundError, CheckpointMismatchError):
-                of_a_finished_one = load(self._saved_at).length is not None
-            if self.saved is None and not of_a_finished_one:
-                self.forget()  # first: a checkpoint without its part would be refused
-                sync_folder(self.path)
-            self.position, self._checksum = (self.saved.offset, self.saved.checksum) if self.saved else (0, 0)
-            self._cut(self.position)
-            self._cut_back = True
-        except BaseException:
-            self.close()
-            raise
-        return self.saved or start
+    @property
+    def _saved_at(self) -> Path:
+        return self._beside(".checkpoint")
+
+    def _take(self) -> None:
+        of_a_finished_one = False
+        with suppress(FileNotFoundError, CheckpointMismatchError):
+            of_a_finished_one = load(self._saved_at).length is not None
+        if self.saved is None and not of_a_finished_one:
+            self.forget()  # first: a checkpoint without its part would be refused
+            sync_folder(self.path)
+        self._checksum = self.saved.checksum if self.saved else 0
+        self._cut(self.position)
+        self._cut_back = True
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Make safe what was written, and then the checkpoint that counts it."""
@@ -235,22 +282,7 @@ class FileOutput(Output):
         """Remove the checkpoint."""
         self._saved_at.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Let go of the part, and remove it where nothing in it counts."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            if self.saved is None and (self._cut_back or not self._size(self.part)):
-                self._remove()
-            os.close(descriptor)
-
-    def _remove(self) -> None:
-        remove(self.part)
-
-    def _beside(self, ending: str) -> Path:
-        return self.path.with_name(self.path.name + ending)
-
     def _found(self) -> tuple[Checkpoint | None, bool]:
-        """Return the checkpoint to resume from, or of what is finished, and whether it is."""
         there, length = self._size(self.path), self._size(self.part)
         if self._overwrite and not self._resume:
             return None, False
@@ -286,7 +318,6 @@ class FileOutput(Output):
         return saved, True
 
     def _check(self, saved: Checkpoint) -> None:
-        """Refuse a part that is not what its checkpoint counts, or no longer."""
         count, checksum = self._measured(self.part, saved.offset)
         if count < saved.offset:
             raise self._lost(saved, f"has only {count} {self.unit}")

@@ -80,6 +80,12 @@ def parts(folder: Path) -> int:
     return number
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it, where there is one."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
 class ParquetOutput(FileOutput):
     """A folder of part files. The position is their number, the one that waits in memory included."""
 
@@ -117,15 +123,15 @@ class ParquetOutput(FileOutput):
 
     def publish(self) -> None:
         """Give the folder its name, once what has the name is out of the way."""
-        self._tidy()
+        remove(self._old)
         if self.path.exists():
             self.path.replace(self._old)
         super().publish()
-        self._tidy()
+        remove(self._old)
 
     def settle(self) -> None:
         """Mark the checkpoint as that of a finished dump; the last step."""
-        self._tidy()  # a kill may have left it
+        remove(self._old)  # a kill may have left it
         super().settle()
 
     def tail(self, offset: int) -> Iterator[Row]:
@@ -138,9 +144,8 @@ class ParquetOutput(FileOutput):
         """What has the name, while the part takes its place."""
         return self._beside(".part.old")
 
-    def _tidy(self) -> None:
-        if self._old.exists():
-            shutil.rmtree(self._old)
+    def _remove(self) -> None:
+        remove(self.part)
 
     def _open(self, create: int) -> int:
         if create:

@@ -21,20 +21,19 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from magento_pager.errors import CheckpointMismatchError, option
-from magento_pager.export.checkpoints import decoded, encoded, refuse_changes
-from magento_pager.export.files import locked
+from magento_pager.export.checkpoints import decoded, encoded
 from magento_pager.export.layout import BATCH, plain
-from magento_pager.export.outputs import Output
+from magento_pager.export.outputs import LockedOutput
 from magento_pager.walk.pages import Misfit
 from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.layout import Layout
@@ -49,7 +48,7 @@ PATIENCE = 60.0
 TYPES: dict[Kind, str] = {"integer": "INTEGER", "decimal": "DECIMAL", "datetime": "TEXT", "text": "TEXT"}
 
 
-class SqliteOutput(Output):
+class SqliteOutput(LockedOutput):
     """A list in a database. Making it only looks at what is there; `begin` and the first page change it.
 
     Rows that changed since are put into a finished table with `into_existing`: the table stays finished, the rows of
@@ -57,11 +56,6 @@ class SqliteOutput(Output):
     them, under the name `ENTITY increment`, until `settle` forgets it.
 
     The position is one above the highest id; 0 where rows carry none.
-
-    Raises:
-        ValueError: what is there is no database; with `into_existing`, that holds no finished table of the list.
-        FileExistsError: what is there may neither be resumed nor be replaced.
-        CheckpointMismatchError: the checkpoint or the database is damaged, or rows are missing in it.
     """
 
     def __init__(
@@ -73,42 +67,19 @@ class SqliteOutput(Output):
         overwrite: bool = False,
         into_existing: bool = False,
     ) -> None:
-        self.path: Path = Path(path)
-        self.part: Path = self.path
-        self._layout = layout
         self._schema = layout.schema
         self._entity = layout.schema.name
         self._table = quoted(self._entity)
         self._name = f"{self._entity} increment" if into_existing else self._entity
-        self._resume = resume
-        self._overwrite = overwrite
         self._into_existing = into_existing
-        self._descriptor = -1
         self._connection: sqlite3.Connection | None = None
         self._anew = False  # throw away the table that there is, with the first page
-        self.saved, self.finished = self._found()
-        if self.saved and not self.finished:
-            self._check(self.saved)
+        super().__init__(path, layout, resume=resume, overwrite=overwrite)
 
     @property
     def names(self) -> tuple[Path, ...]:
         """The files that are ours."""
-        return (self.path, self.path.with_name(self.path.name + "-journal"))
-
-    def begin(self, start: Checkpoint) -> Checkpoint:
-        """Take hold of the database. See `FileOutput.begin`."""
-        before = self.saved
-        self._descriptor = locked(self.path, os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
-        try:
-            self.saved, self.finished = self._found()
-            refuse_changes(self.path, before, self.saved, start)
-            self._connection = connected(self.path)
-        except BaseException:
-            self.close()
-            raise
-        self.position = self.saved.offset if self.saved else 0
-        self._anew = self.saved is None and not self._into_existing
-        return self.saved or start
+        return (self.path, self._beside("-journal"))
 
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
         """Insert the rows of one page; those that are there already are replaced."""
@@ -166,11 +137,7 @@ class SqliteOutput(Output):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()  # before the lock's descriptor: closing that lifts the locks of this process
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            if os.fstat(descriptor).st_size == 0:
-                self.path.unlink(missing_ok=True)
-            os.close(descriptor)
+        super().close()
 
     def tail(self, offset: int) -> Iterator[Row]:
         """Yield the rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
@@ -238,12 +205,21 @@ class SqliteOutput(Output):
             yield connection
             connection.execute("COMMIT")
 
+    def _open(self, create: int) -> int:  # noqa: ARG002  one that is gone is made, and found to be another
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def _take(self) -> None:
+        self._connection = connected(self.path)
+        self._anew = self.saved is None and not self._into_existing
+
+    def _size(self, path: Path) -> int | None:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is no regular file")
+        return path.stat().st_size if path.exists() else None
+
     def _found(self) -> tuple[Checkpoint | None, bool]:
-        """Return the checkpoint to resume from, and whether nothing is left to be done."""
-        if self.path.exists() and not self.path.is_file():
-            raise ValueError(f"{self.path} is no regular file")
         dumps, there = dict[str, tuple[str, str]](), False
-        if self.path.exists() and self.path.stat().st_size:
+        if self._size(self.path):
             with as_os_error(self.path), closing(connected(self.path)) as connection:
                 dumps, there = _dumps(connection), bool(columns_of(connection, self._entity))
         state, saved = dumps.get(self._name, ("", ""))
@@ -266,7 +242,6 @@ class SqliteOutput(Output):
         )
 
     def _check(self, saved: Checkpoint) -> None:
-        """Refuse a table that is damaged, or has other rows than its checkpoint counts."""
         advice = f"put the database back as it was, or begin anew with {option('overwrite')}"
         with as_os_error(self.path), closing(connected(self.path)) as connection:
             columns = columns_of(connection, self._entity)
