@@ -155,7 +155,6 @@ def test_a_module_opens_with_what_it_is_for(path: Path) -> None:
 
 LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 500, 60, 8
 LONG_MODULES = {
-    "export.dumping",
     "shop.decoding",
     "walk.regexps",
     "walk.surveying",

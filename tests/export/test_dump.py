@@ -13,7 +13,8 @@ from memory import Memory
 import magento_pager
 from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
 from magento_pager.cli import run
-from magento_pager.export.dumping import Job, Task
+from magento_pager.export.dumping import Task
+from magento_pager.export.jobs import Job
 from magento_pager.walk.calls import Calls
 
 if TYPE_CHECKING:

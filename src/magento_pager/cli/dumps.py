@@ -111,7 +111,8 @@ def dump(
 
 def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out: Out) -> Task:
     """What is asked for, before the shop is asked for anything."""
-    from magento_pager.export.dumping import Job, Task
+    from magento_pager.export.dumping import Task
+    from magento_pager.export.jobs import Job
     from magento_pager.shop.origins import bare
 
     first, last = asking.span

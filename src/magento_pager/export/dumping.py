@@ -1,7 +1,7 @@
 """Dumps: the pages of a list to an output, a checkpoint that covers them, and the report.
 
-What lives here: in what order things are looked at, begun, made safe and reported. What an output is called and how it
-is made safe is known to `outputs`; where pages come from, to the paginator.
+What lives here: in what order things are looked at, begun, made safe and reported. What may be asked for is known to
+`jobs`; what an output is called and how it is made safe, to `outputs`; where pages come from, to the paginator.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from contextlib import ExitStack, closing, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from magento_pager.errors import option, words_of
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another
 from magento_pager.export.files import replace_file
-from magento_pager.export.formats import format_of
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
-from magento_pager.export.layout import Layout
+from magento_pager.export.jobs import Job
 from magento_pager.export.report import Report
 from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
@@ -30,7 +29,6 @@ from magento_pager.lists import ListSpec
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import checked_where
 from magento_pager.walk.pages import Cursor
-from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import row_label
 from magento_pager.walk.strategies import KEY
 
@@ -41,10 +39,14 @@ if TYPE_CHECKING:
 
     from magento_pager.export.formats import Format
     from magento_pager.export.increments import State
+    from magento_pager.export.layout import Layout
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator
+    from magento_pager.walk.ranges import IdRange
+
+    Hold = Callable[[bool], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,130 +149,35 @@ def dump(
         return task.look() or task.run(paginator, progress)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is asked of a dump: which rows, as the paginator will bring them, and the options of `dump`.
-
-    Attributes:
-        where: FIELD:OP:VALUE each.
-        since: from when on rows changed, or how long ago that is; None for all rows.
-        url: of the shop, as it was given.
-    """
-
-    spec: ListSpec
-    path: str | Path | Output | None = None
-    first: int = 0
-    last: int = MAX_ID
-    where: tuple[str, ...] = ()
-    since: datetime | timedelta | None = None
-    details: bool = False
-    password_hash: bool = False
-    url: str = ""
-    format: Format | None = None
-    gzip: bool = False
-    columns: tuple[str, ...] = ()
-    typed: bool = False
-    resume: bool = False
-    overwrite: bool = False
-    lookback: int | None = None
-    state: str | Path | None = None
-    late: timedelta | None = None
-    report: str | Path | None = None
-
-    @property
-    def file(self) -> str | None:
-        """The name of the output; None for standard output and an `Output` of the user's own."""
-        return str(self.path) if isinstance(self.path, str | Path) else None
-
-    @property
-    def own(self) -> Output | None:
-        """The user's own output, or None."""
-        return None if isinstance(self.path, str | Path) else self.path
-
-    def layout(self) -> Layout:
-        """Return how rows are written, or refuse what does not go together."""
-        ending, packed = format_of(self.file or "")
-        layout = Layout(
-            self.spec,
-            self.format or ending,
-            packed=self.gzip or packed,
-            columns=self.columns,
-            typed=self.typed,
-            details=self.details,
-            secret=self.password_hash,
-        )
-        key, nowhere = self.spec.key, not self.file and self.own is None
-        if layout.format in {"parquet", "sqlite"} and not self.file:
-            raise ValueError(f"{layout.format} is no text that could go to standard output: give {option('out')}")
-        if self.columns and self.lookback and key not in self.columns:
-            raise ValueError(f"{option('lookback')} tells rows apart by {key}: name it in {option('columns')}")
-        for given, name, needed in (
-            (self.overwrite and nowhere, "overwrite", "out"),
-            (self.resume and nowhere, "resume", "out"),
-            (self.lookback and not self.resume, "lookback", "resume"),
-        ):
-            if given:
-                raise ValueError(f"{option(name)} is for {option(needed)}: give that as well")
-        if self.late is not None and not self.state:
-            words = f"give that as well, or an earlier {option('since')}"
-            raise ValueError(f"{option('late')} is for {option('state')}: {words}")
-        if self.state:
-            self._check_state(Path(self.state), layout.format)
-        return layout
-
-    def _check_state(self, state: Path, format: Format) -> None:  # noqa: A002  as on the command line
-        if self.since:
-            raise ValueError(f"{option('state')} knows since when: leave {option('since')} away")
-        if self.resume:
-            raise ValueError(f"{option('state')} goes on by itself: leave {option('resume')} away")
-        if format != "sqlite" and TIME not in (self.file or TIME) and not self.overwrite:
-            raise ValueError(
-                f"the next run would find {self.file}: give each a file of its own, such as {option('out')} "
-                f"orders-{TIME}.ndjson, or put them all into a table, {option('out')} shop.sqlite "
-                f"({option('overwrite')} keeps what the last run brought alone)"
-            )
-        if self.report and Path(self.report).absolute() == state.absolute():
-            raise ValueError(f"{option('report')} is the name of the state: {self.report}")
-
-
+@dataclass(slots=True)
 class Dump:
     """Takes pages, one after the other.
 
     Attributes:
-        checkpoint: covers the pages that are safe; replaced with each.
+        checkpoint: where to resume; then the one that covers the pages that are safe.
+        output: takes the rows, and makes them safe.
+        id_field: what rows call the key.
+        identity_field: another field that no two rows share, where rows may carry no id.
+        layout: the columns and values that are asked for, where the output does not see to that itself.
+        received: says how many bytes came from the server so far.
+        details: says by which way records in full come.
         torn: True while a page is half taken.
     """
 
-    def __init__(
-        self,
-        start: Checkpoint,
-        output: Output,
-        *,
-        id_field: str,
-        identity_field: str | None = None,
-        layout: Layout | None = None,
-        received: Callable[[], int] = lambda: 0,
-        details: Callable[[], Mapping[str, str | None] | None] = lambda: None,
-    ) -> None:
-        """Resume from a checkpoint.
+    checkpoint: Checkpoint
+    output: Output
+    id_field: str
+    identity_field: str | None = None
+    layout: Layout | None = None
+    received: Callable[[], int] = lambda: 0
+    details: Callable[[], Mapping[str, str | None] | None] = lambda: None
+    torn: bool = False
+    _began: float = field(init=False)
+    _bytes_before: int = field(init=False)
 
-        Args:
-            start: where to resume.
-            output: takes the rows, and makes them safe.
-            id_field: what rows call the key.
-            identity_field: another field that no two rows share, where rows may carry no id.
-            layout: the columns and values that are asked for, where the output does not see to that itself.
-            received: says how many bytes came from the server so far.
-            details: says by which way records in full come.
-        """
-        self.checkpoint = start
-        self.torn = False
-        self._output = output
-        self._id_field, self._identity_field = id_field, identity_field
-        self._layout = layout
-        self._received, self._details = received, details
-        self._began = time.monotonic() - start.counters.seconds
-        self._bytes_before = start.counters.bytes - received()
+    def __post_init__(self) -> None:
+        self._began = time.monotonic() - self.checkpoint.counters.seconds
+        self._bytes_before = self.checkpoint.counters.bytes - self.received()
 
     def add(self, page: Page, known: Container[str] | None = None) -> Checkpoint:
         """Make a page safe, and return the checkpoint that covers it.
@@ -285,21 +192,21 @@ class Dump:
         self.torn = True
         misfits: list[Misfit] = []
         rows = page.rows if known is None else [row for row in page.rows if self.known_by(row) not in known]
-        shaped = list(self._layout.values(rows, misfits)) if self._layout else rows
-        misfits = [*(self._output.write(shaped) or ()), *misfits]
-        position = getattr(self._output, "position", 0)  # a user's own output may have none
-        found = self.checkpoint.after(page, self._id_field, position, None if known is None else rows)
-        received = self._bytes_before + self._received()
+        shaped = list(self.layout.values(rows, misfits)) if self.layout else rows
+        misfits = [*(self.output.write(shaped) or ()), *misfits]
+        position = getattr(self.output, "position", 0)  # a user's own output may have none
+        found = self.checkpoint.after(page, self.id_field, position, None if known is None else rows)
+        received = self._bytes_before + self.received()
         counters = replace(found.counters, bytes=received, seconds=round(time.monotonic() - self._began, 3))
-        found = replace(found.with_misfits(misfits), counters=counters, details=self._details())
-        self._output.keep(found)
+        found = replace(found.with_misfits(misfits), counters=counters, details=self.details())
+        self.output.keep(found)
         self.torn = False
         self.checkpoint = found
         return found
 
     def known_by(self, row: Row) -> str:
-        """What no other row of the list has: its id, or its identity where rows carry no id."""
-        return row_label(row, self._id_field, self._identity_field)
+        """Return what no other row of the list has: its id, or its identity where rows carry no id."""
+        return row_label(row, self.id_field, self.identity_field)
 
 
 class Task:
@@ -325,7 +232,6 @@ class Task:
             words = f"no {job.spec.name} are known to have the column {one}; it is empty unless this shop sends it"
             warnings.warn(words, stacklevel=2)
         self._resume = job.resume
-        self._stack = ExitStack()
         self._state: State | None = None
         self._run: Run | None = None
         self._newest: Newest | None = None
@@ -335,10 +241,11 @@ class Task:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            self._stack = stack
             if self._job.state:
                 self._state = stack.enter_context(held(self._job.state))
             if not self._named_late:
-                self._output = self._opened(stack)
+                self._output = self._opened()
             self._checkpoint = (None if self._output is None else self._output.saved) or self._start("")
             self._stack = stack.pop_all()
         return self
@@ -365,7 +272,7 @@ class Task:
         self,
         paginator: Paginator,
         progress: Callable[[Progress], None] | None = None,
-        hold: Callable[[bool], AbstractContextManager[None]] = lambda _: nullcontext(),
+        hold: Hold = lambda _: nullcontext(),
     ) -> Report:
         """Dump what the paginator brings; it asks for the same as the job.
 
@@ -377,65 +284,24 @@ class Task:
         Raises: see `dump`.
         """
         try:
-            return self._ran(paginator, progress or (lambda _: None), hold)
+            shop = getattr(paginator.source, "shop", "")
+            output = self._planned(paginator, shop)
+            if output.finished:
+                return self._found_finished(output, shop)
+            self._take_pages(self._asking(paginator), output, shop, progress, hold)
+            with hold(True):  # noqa: FBT003  the last step
+                return self._finish(output)
         except BaseException as error:
             self._stopped(error)  # at once: to log out may take long, and a second signal may come meanwhile
             raise
-
-    def _ran(
-        self,
-        paginator: Paginator,
-        progress: Callable[[Progress], None],
-        hold: Callable[[bool], AbstractContextManager[None]],
-    ) -> Report:
-        source, shop = paginator.source, getattr(paginator.source, "shop", "")
-        run = self._run = self._planned(paginator, shop)
-        output = self._output = self._opened(self._stack) if self._output is None else self._output
-        self._checkpoint = output.saved or self._checkpoint
-        if self._state is not None:
-            if not self._checkpoint.counters.pages:  # rows that are there already say nothing more
-                self._newest = Newest(run.latest or run.begun, lambda: _clock(paginator))
-            self._state.begin()
-        if output.finished:
-            return self._found_finished(output, shop)
-        paginator = self._asking(paginator)
-        self._way_now = _way_of(paginator)
-        clock = _clock(paginator)
-        began = clock.isoformat() if clock else ""
-        dumping = self._dumping = Dump(
-            output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
-            output,
-            layout=None if self._job.own is None else self._layout,
-            id_field=paginator.id_field,
-            identity_field=paginator.identity_field,
-            received=lambda: getattr(source, "bytes_received", 0),
-            details=self._way,
-        )
-        self.begun = True
-        if self._state is not None and clock is not None:
-            self._state.warn_of_clock(clock)
-        before, retries = dumping.checkpoint.counters.rows, 0
-        for page, known in self._pages(paginator, output, dumping):
-            if known is None and self._newest is not None:
-                self._newest.add(page.rows)
-            with hold(False):  # noqa: FBT003  not the last step
-                self._checkpoint = dumping.add(page, known)
-            retries += page.stats.retries
-            at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
-            progress(
-                Progress(counters.rows, counters.rows - before, counters.calls, retries, page.window, at, page.ahead)
-            )
-            del page  # or its rows take memory while the next ones come
-        with hold(True):  # noqa: FBT003  the last step
-            return self._finish(output)
 
     @property
     def _named_late(self) -> bool:
         """True where the output's name, or what is in it already, depends on when the run began."""
         return bool(self._job.state) or TIME in (self._job.file or "")
 
-    def _planned(self, paginator: Paginator, shop: str) -> Run:
-        """Since when rows are wanted, and where they go, by the clock of the shop."""
+    def _planned(self, paginator: Paginator, shop: str) -> Output:
+        """Find out since when rows are wanted, by the clock of the shop, and return where they go."""
         ours, clock = datetime.now(UTC), _clock(paginator)
         if self._state is None:
             now = shop_time(clock) if self._named_late else ours
@@ -446,10 +312,47 @@ class Task:
                 warnings.warn(words, stacklevel=2)
             late = LATE if self._job.late is None else self._job.late
             run = self._state.plan(self._asked(shop), clock or ours, ours=ours, late=late, out=self.path)
-        self.since = run.since
+        self._run, self.since = run, run.since
         if self._named_late:
             self.path, self._resume = run.out, run.again
-        return run
+        output = self._output = self._opened() if self._output is None else self._output
+        self._checkpoint = output.saved or self._checkpoint
+        if self._state is not None:
+            if not self._checkpoint.counters.pages:  # rows that are there already say nothing more
+                self._newest = Newest(run.latest or run.begun, lambda: _clock(paginator))
+            self._state.begin()
+        return output
+
+    def _take_pages(
+        self, paginator: Paginator, output: Output, shop: str, progress: Callable[[Progress], None] | None, hold: Hold
+    ) -> None:
+        self._way_now = _way_of(paginator)
+        clock = _clock(paginator)
+        began = clock.isoformat() if clock else ""
+        dumping = self._dumping = Dump(
+            output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
+            output,
+            paginator.id_field,
+            paginator.identity_field,
+            layout=None if self._job.own is None else self._layout,
+            received=lambda: getattr(paginator.source, "bytes_received", 0),
+            details=self._way,
+        )
+        self.begun = True
+        if self._state is not None and clock is not None:
+            self._state.warn_of_clock(clock)
+        before, retries = dumping.checkpoint.counters.rows, 0
+        for page, known in self._pages(paginator, dumping):
+            if known is None and self._newest is not None:
+                self._newest.add(page.rows)
+            with hold(False):  # noqa: FBT003  not the last step
+                self._checkpoint = dumping.add(page, known)
+            retries += page.stats.retries
+            if progress is not None:
+                at, counters = self._checkpoint.cursor.next_id, self._checkpoint.counters
+                fresh = counters.rows - before
+                progress(Progress(counters.rows, fresh, counters.calls, retries, page.window, at, page.ahead))
+            del page  # or its rows take memory while the next ones come
 
     def _asking(self, paginator: Paginator) -> Paginator:
         """The paginator of what is wanted since the last run, with the server's text in its rows."""
@@ -459,21 +362,21 @@ class Task:
             checked_where((*paginator.asked, usual(self.since)), (KEY, spec.key), spec.dates)
         return replace(paginator, stages=stages, since=self.since)
 
-    def _pages(self, paginator: Paginator, output: Output, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
+    def _pages(self, paginator: Paginator, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
         """The pages: first those of ids to look back on, each with what the output holds of them already."""
         if self._job.lookback and (span := dumping.checkpoint.lookback(self._job.lookback)):
-            known = set(map(dumping.known_by, output.tail(dumping.checkpoint.offset_of(span.first))))
+            known = set(map(dumping.known_by, dumping.output.tail(dumping.checkpoint.offset_of(span.first))))
             for page in replace(paginator, first=span.first, last=span.last).pages():
                 yield page, known
         for page in paginator.pages(dumping.checkpoint.cursor):
             yield page, None
             del page
 
-    def _opened(self, stack: ExitStack) -> Output:
+    def _opened(self) -> Output:
         """Where the rows go, looked at and not yet touched."""
         job, report = self._job, self._job.report and Path(self._job.report).absolute()
         if job.own is not None:
-            return stack.enter_context(closing(job.own))
+            return self._stack.enter_context(closing(job.own))
         if self.path is None:
             if sys.stdout is None:
                 raise ValueError(f"standard output is closed: give {option('out')}")
@@ -486,7 +389,7 @@ class Task:
         )
         if report in {one.absolute() for one in output.names}:
             raise ValueError(f"{option('report')} is the name of a file of the dump: {job.report}")
-        return stack.enter_context(closing(output))
+        return self._stack.enter_context(closing(output))
 
     def _asked(self, shop: str) -> Fingerprint:
         job, layout, since = self._job, self._layout, iso(self.since) if self.since else ""
