@@ -6,13 +6,12 @@ import errno
 import fcntl
 import os
 import zlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import option
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 PIECE = 1 << 20  # bytes of a file that are read at a time
@@ -63,25 +62,6 @@ def locked(path: Path, descriptor: int) -> int:
         os.close(descriptor)
         raise BlockingIOError(f"another dump is writing {path}; wait for it, or choose another {option('out')}")
     return descriptor
-
-
-@contextmanager
-def held(path: Path, message: str) -> Generator[None]:
-    """Hold a lock on a file, which stays, until the block ends.
-
-    Raises:
-        BlockingIOError: somebody else holds it; with that message.
-        OSError: its folder cannot be written.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BlockingIOError(message) from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def checksum_of(pieces: Iterable[bytes | memoryview], most: int | None = None) -> tuple[int, int]:

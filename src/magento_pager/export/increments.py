@@ -24,6 +24,7 @@ A run holds a lock on FILE.lock, which stays. The system lifts it when the proce
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 import warnings
@@ -35,8 +36,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError, option
-from magento_pager.export import files
 from magento_pager.export.checkpoints import Fingerprint
+from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
 
 if TYPE_CHECKING:
@@ -89,11 +90,6 @@ class _Entry:
     begun: Run | None = None
     sure: bool = False
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Which list of which shop it is."""
-        return self.asked.shop, self.asked.entity
-
 
 class State:
     """A state file; use `held` to have it for us alone.
@@ -110,7 +106,7 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.went_back = False
-        self._entries = _read(path)
+        self._entries = {(one.asked.shop, one.asked.entity): one for one in _read(path)}
         self._current: _Entry | None = None
 
     @property
@@ -143,7 +139,7 @@ class State:
             CheckpointMismatchError: what is remembered of this list is of something else.
         """
         asked = replace(asked, since="")
-        entry = next((one for one in self._entries if one.key == (asked.shop, asked.entity)), _Entry(asked))
+        entry = self._entries.get((asked.shop, asked.entity), _Entry(asked))
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
                 f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
@@ -190,9 +186,9 @@ class State:
             warn_of_clock(now)
 
     def _write(self, entry: _Entry) -> None:
-        self._entries = (*(one for one in self._entries if one.key != entry.key), entry)
-        content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries))}
-        files.replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
+        self._entries[entry.asked.shop, entry.asked.entity] = entry
+        content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries.values()))}
+        replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
 
 
 class Newest:
@@ -290,8 +286,12 @@ def held(path: str | Path) -> Iterator[State]:
     """
     path = Path(path)
     lock = path.with_name(path.name + ".lock")
-    advice = f"wait for it, or give each list a {option('state')} of its own"
-    with files.held(lock, f"another run holds {lock}: it is still on its way; {advice}"):
+    with lock.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            advice = f"wait for it, or give each list a {option('state')} of its own"
+            raise BlockingIOError(f"another run holds {lock}: it is still on its way; {advice}") from None
         yield State(path)
 
 

@@ -117,15 +117,6 @@ class Index:
             row, _ = typed_row(self._schema, row)
         return self.digest_of({name: row[name] for name in row.keys() & self.columns})
 
-    def not_compared(self, row: Row) -> set[str]:
-        """Return the columns of the server's row that the output does not have."""
-        return row.keys() - self.columns
-
-    @property
-    def alone(self) -> list[str]:
-        """Columns of the output that are not compared, since a list does not bring them."""
-        return sorted(self.columns.intersection(self._schema.details))
-
     def lookup(self, window: IdRange, keys: Iterable[Key]) -> dict[Key, bytes]:
         """Return the digests of the output's rows in a window; of rows without ids those with the given keys."""
         if self.by_ids:

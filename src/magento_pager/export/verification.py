@@ -359,16 +359,14 @@ def differences(
 def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator[Difference]:
     began = text_of(origin.began) if origin.began else None
 
-    def dated(
-        kind: Kind, key: Key, at: str | None
-    ) -> Difference:  # times are the server's texts, which sort as they are
-        return Difference(kind, key, at, since=bool(at and began and at >= began))
+    def dated(kind: Kind, key: Key, at: str | None) -> Difference:
+        return Difference(kind, key, at, since=bool(at and began and at >= began))  # texts of times sort as they are
 
     rows = {index.key_of(row): row for row in page.rows}
     held = index.lookup(page.window, rows)
     for key, row in rows.items():
         if key in held:
-            tally.not_compared |= index.not_compared(row)
+            tally.not_compared |= row.keys() - index.columns
             if held[key] != index.digest_of_sent(row):
                 yield dated("changed", key, row.get("updated_at"))
         elif key in origin.left_out:
@@ -404,10 +402,10 @@ def _account(
     """What was compared, and what was not."""
     if sample is not None:
         yield f"sample: {sample}"
-    if index.alone:
-        yield f"not compared, as lists do not bring them: {_named(index.alone)}"
+    if alone := index.columns.intersection(file.layout.schema.details):
+        yield f"not compared, as lists do not bring them: {_named(alone)}"
     if tally.not_compared:
-        yield f"not compared, as the file does not have them: {_named(sorted(tally.not_compared))}"
+        yield f"not compared, as the file does not have them: {_named(tally.not_compared)}"
     if tally.unread:
         yield f"not compared, as the shop cannot send them: {tally.unread} rows"
     if tally.left_out:
@@ -436,6 +434,6 @@ def _verdict(origin: Origin, tally: Tally, sample: Sample | None) -> str:
     return f"different: {counts}"
 
 
-def _named(columns: list[str]) -> str:
+def _named(columns: set[str]) -> str:
     more = len(columns) - NAMED
-    return ", ".join(columns[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(sorted(columns)[:NAMED]) + (f" and {more} more" if more > 0 else "")
