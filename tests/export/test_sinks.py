@@ -129,7 +129,7 @@ def test_what_goes_in_comes_out(
     layout = Layout(LISTS[entity], form, packed=packed, typed=typed, secret=True)
     checkpoint = dumped(path, layout, rows)
     found = stored(path, entity)
-    assert (found.format, checkpoint.misfits) == (form, ())
+    assert (found.layout.format, checkpoint.misfits) == (form, ())
     expected = [typed_row(layout.schema, row)[0] for row in rows] if typed else rows
     expected = [{name: value for name, value in row.items() if value is not None} for row in expected]
     if typed and not found.typed:  # nothing was there that would show it

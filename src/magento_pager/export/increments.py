@@ -106,7 +106,7 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.went_back = False
-        self._entries = {(one.asked.shop, one.asked.entity): one for one in _read(path)}
+        self._entries = _read(path)
         self._current: _Entry | None = None
 
     @property
@@ -314,17 +314,14 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
-def _read(path: Path) -> tuple[_Entry, ...]:
+def _read(path: Path) -> dict[tuple[str, str], _Entry]:
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return ()
-    except (ValueError, RecursionError):
-        content = None
-    try:
         if (content["kind"], content["version"]) == (KIND, VERSION):
-            return tuple(map(_entry, content["lists"]))
-    except (ValueError, TypeError, KeyError, AttributeError):
+            return {(one.asked.shop, one.asked.entity): one for one in map(_entry, content["lists"])}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise ValueError(
         f"{path} is no state of this version of magento-pager, or a damaged one; begin anew with another "

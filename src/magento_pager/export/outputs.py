@@ -131,6 +131,12 @@ class LockedOutput(Output):
     Attributes:
         part_ending: what is behind the name of the part.
 
+    Args:
+        path: the file, or the folder.
+        layout: what is asked for.
+        resume: resume what is unfinished.
+        overwrite: replace what is finished, and, without `resume`, what is unfinished.
+
     Raises:
         ValueError: what is there is something else.
         FileExistsError: what is there may neither be resumed nor be replaced.
@@ -205,9 +211,6 @@ class LockedOutput(Output):
 
 class FileOutput(LockedOutput):
     """What a file of text and a folder of Parquet share: their names, and a checkpoint beside them.
-
-    Making one only looks at what is there; `begin` is the first to change anything. What is in the part is known to
-    subclasses, through the abstract methods.
 
     Attributes:
         unit: of the position, in words.

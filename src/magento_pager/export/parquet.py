@@ -20,6 +20,7 @@ import shutil
 import time
 import zlib
 from io import BytesIO
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import option
@@ -74,10 +75,7 @@ def part_name(number: int) -> str:
 def parts(folder: Path) -> int:
     """Return how many part files there are, from the first on without a gap."""
     names = {one.name for one in folder.iterdir()}
-    number = 0
-    while part_name(number) in names:
-        number += 1
-    return number
+    return next(number for number in count() if part_name(number) not in names)
 
 
 def remove(folder: Path) -> None:

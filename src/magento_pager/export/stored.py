@@ -23,7 +23,6 @@ from magento_pager.lists import LISTS, list_spec
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
-    from magento_pager.export.formats import Format
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Row
@@ -36,21 +35,7 @@ LOOKED_AT = 100
 def open_output(
     path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False, into_existing: bool = False
 ) -> Output:
-    """Return the output of that name, looked at and not yet touched.
-
-    Args:
-        path: the file, or the folder.
-        layout: what is asked for.
-        resume: resume what is unfinished.
-        overwrite: replace what is finished, and, without `resume`, what is unfinished.
-        into_existing: add to a finished table and leave it finished: rows that are in it already are replaced, by
-            their id. For increments; SQLite only, see `SqliteOutput`.
-
-    Raises:
-        ValueError: what is there is something else, or the format needs a package that is missing.
-        FileExistsError: what is there may neither be resumed nor be replaced.
-        CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
-    """
+    """Return the output of that name, looked at and not yet touched; see `LockedOutput` and `SqliteOutput`."""
     if layout.format == "sqlite":
         return SqliteOutput(path, layout, resume=resume, overwrite=overwrite, into_existing=into_existing)
     if into_existing:
@@ -80,20 +65,15 @@ class Stored:
         return self.layout.schema.name
 
     @property
-    def format(self) -> Format:
-        """One of `ndjson`, `csv`, `parquet` and `sqlite`."""
-        return self.layout.format
-
-    @property
     def typed(self) -> bool:
         """True where rows have values, not texts."""
         return self.layout.has_values
 
     def __iter__(self) -> Iterator[Row]:
         with readable(self.path):
-            if self.format == "parquet":
+            if self.layout.format == "parquet":
                 yield from parquet.read_parts(self.path, self.layout)
-            elif self.format == "sqlite":
+            elif self.layout.format == "sqlite":
                 yield from sqlite.read_table(self.path, self.layout)
             else:
                 yield from read_text(self.path, self.layout)

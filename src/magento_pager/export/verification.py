@@ -94,7 +94,6 @@ class Origin:
         repaired: True where characters were taken out of some rows.
         digests: of its blocks of a million ids, by the first id of each; None for rows that carry no id.
         asked: what it was asked for, as in a `Fingerprint`; nothing where that is unknown.
-        complete: False where the report says that it is not.
         reported: True where a report says all this.
     """
 
@@ -104,7 +103,6 @@ class Origin:
     repaired: bool = False
     digests: Mapping[int | None, str] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
-    complete: bool = True
     reported: bool = False
 
     @classmethod
@@ -116,50 +114,38 @@ class Origin:
         """
         if report is None:
             return cls(began=datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        said: Any = report.as_json() if isinstance(report, Report) else report
         named = "the report"
         if isinstance(report, str | Path):
             named = str(report)
             try:
-                report = json.loads(Path(report).read_bytes())
+                said = json.loads(Path(report).read_bytes())
             except (ValueError, RecursionError):
                 raise ValueError(f"{named}: that is no report of a dump, for it is no JSON") from None
         try:
-            origin = cls.parsed(report.as_json() if isinstance(report, Report) else report)
-        except ValueError as error:
-            raise ValueError(f"{named}: {error}") from None
-        if not origin.complete:
-            raise ValueError(f"{named} says that the dump is not complete: go on with it before it is compared")
-        if origin.asked.get("since"):
-            raise ValueError(f"{path} holds only what changed since {origin.asked['since']}: compare a whole dump")
-        return origin
-
-    @classmethod
-    def parsed(cls, report: Any) -> Origin:
-        """Return what the report of a dump says, as JSON values; a ValueError where it is none.
-
-        >>> sorted(Origin.parsed({"strategy": "range + prefix", "digests": [], "quarantined": []}).strategies)
-        ['prefix', 'range']
-        """
-        try:
-            began = datetime.fromisoformat(report["began"]) if report.get("began") else None
-            asked = report.get("asked") or {}
+            began = datetime.fromisoformat(said["began"]) if said.get("began") else None
+            asked = said.get("asked") or {}
             bounds, where = [asked.get(one, 0) for one in ("first", "last")], asked.get("where", [])
             if not all(isinstance(one, int) for one in bounds) or not all(isinstance(one, str) for one in where):
                 raise TypeError  # noqa: TRY301  caught right below
             if began:
                 text_of(began)  # refuses a time without a zone
-            return cls(
-                frozenset(report["strategy"].split(" + ")) - {""},
+            origin = cls(
+                frozenset(said["strategy"].split(" + ")) - {""},
                 began,
-                frozenset(read_id(one["id"]) for one in report["quarantined"]),
-                bool(report.get("repaired")),
-                {one["first"]: str(one["digest"]) for one in report["digests"]},
+                frozenset(read_id(one["id"]) for one in said["quarantined"]),
+                bool(said.get("repaired")),
+                {one["first"]: str(one["digest"]) for one in said["digests"]},
                 asked,
-                bool(report.get("complete", True)),
                 reported=True,
             )
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise ValueError("that is no report of a dump") from None
+            raise ValueError(f"{named}: that is no report of a dump") from None
+        if not said.get("complete", True):
+            raise ValueError(f"{named} says that the dump is not complete: go on with it before it is compared")
+        if asked.get("since"):
+            raise ValueError(f"{path} holds only what changed since {asked['since']}: compare a whole dump")
+        return origin
 
 
 @dataclass(slots=True)
