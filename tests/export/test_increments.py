@@ -308,7 +308,7 @@ def test_between_two_runs_nothing_is_left_unasked(deeds: list[tuple[int, str]], 
                 if ending != "die unseen":
                     state.begin()
                 if ending == "complete":
-                    state.complete()
+                    state.complete(planned.begun)
                     covered = planned.begun
 
 
@@ -325,7 +325,7 @@ def test_a_run_that_is_begun_again_is_the_same(tmp_path: Path) -> None:
     with held(path) as state:
         assert not state.plan(ASKED, NOON, out=str(tmp_path / "elsewhere-{time}.ndjson")).again
         state.plan(ASKED, NOON, out=out)
-        state.complete()
+        state.complete(NOON)
     with held(path) as state:
         planned = state.plan(ASKED, NOON + timedelta(days=1), out=out, late=timedelta(minutes=30))
         assert (planned.begun, planned.since) == (NOON + timedelta(days=1), NOON - timedelta(minutes=30))
@@ -340,7 +340,7 @@ def test_one_state_holds_several_lists(tmp_path: Path) -> None:
         with held(path) as state:
             state.plan(asked, at)
             state.begin()
-            state.complete()
+            state.complete(at)
     with held(path) as state:
         assert state.plan(ASKED, NEVER, late=timedelta()).since == NOON
         assert state.plan(customers, NEVER, late=timedelta()).since == NOON + timedelta(hours=1)

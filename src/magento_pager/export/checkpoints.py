@@ -290,11 +290,7 @@ def encoded(checkpoint: Checkpoint) -> bytes:
 
 
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
-    """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do.
-
-    Raises:
-        CheckpointMismatchError: they differ.
-    """
+    """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do."""
     if differences := saved.fingerprint.differences(asked):
         raise CheckpointMismatchError(
             f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; {advice}",

@@ -20,13 +20,7 @@ PIECE = 1 << 20  # bytes of a file that are read at a time
 def replace_file(path: Path, data: bytes | memoryview, *, safe: bool = True) -> None:
     """Give a file new content, all of it or none: written beside it, made safe, and renamed.
 
-    Args:
-        path: of the file.
-        data: its new content.
-        safe: make the renaming safe as well.
-
-    Raises:
-        OSError: that failed; the file is as it was.
+    Unless `safe`, a power cut may undo the renaming. Where this fails with an OSError, the file is as it was.
     """
     beside = path.with_name(path.name + ".new")
     try:

@@ -162,20 +162,17 @@ class State:
         if self._current is not None:
             self._write(self._current)
 
-    def complete(self, start: datetime | None = None, *, sure: bool = False) -> None:
-        """Note that all rows of the run are safe where they go.
+    def complete(self, start: datetime, *, sure: bool = False) -> None:
+        """Note that all rows of the run are safe where they go; where that fails, the next run is this one again.
 
         Args:
-            start: from when on the next run asks, see `next_start`; None for the beginning of this one.
+            start: from when on the next run asks, see `next_start`.
             sure: True where rows say that this one had not yet begun then.
-
-        Raises:
-            OSError: the file cannot be written; the next run is this one again.
         """
         entry = self._current
-        if entry is not None and entry.begun is not None:
+        if entry is not None:
             sure = sure or (entry.sure and start == entry.last)
-            self._write(replace(entry, last=start or entry.begun.begun, begun=None, sure=sure))
+            self._write(replace(entry, last=start, begun=None, sure=sure))
 
     def warn_of_clock(self, now: datetime) -> None:
         """Warn where the server's clock went back, or is certainly wrong."""

@@ -99,12 +99,7 @@ class Layout:
         return row_label(row, self.schema.key, self.schema.identity)
 
     def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
-        """Yield rows as they are to be written: the columns that are asked for, and typed where that is.
-
-        Args:
-            rows: as the server sent them.
-            misfits: takes the invalid values.
-        """
+        """Yield rows as they are to be written, and add the invalid values to `misfits`."""
         fixed = set(self.header) if self.format in FIXED_COLUMNS else None
         for row in rows:
             picked = row

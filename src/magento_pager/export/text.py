@@ -175,14 +175,7 @@ class StandardOutput(Output):
 
 
 def texts(rows: Sequence[Row], layout: Layout, misfits: list[Misfit], *, headed: bool) -> Iterator[bytes]:
-    """Yield rows as text, a batch at a time.
-
-    Args:
-        rows: as the server sent them.
-        layout: how they are written.
-        misfits: takes the invalid values.
-        headed: begin with the header, where the format has one, even where there is no row.
-    """
+    """Yield rows as text, a batch at a time; `headed`, with the header first, where the format has one."""
     is_csv, header = layout.format == "csv", layout.header
     if headed and is_csv:
         yield (",".join(map(cell, header)) + LINE_END).encode()
@@ -230,13 +223,7 @@ def read_text(path: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
 
 
 def rows_in(lines: Iterable[bytes], layout: Layout, *, headed: bool) -> Iterator[Row]:
-    """Yield the rows that lines hold, without what is null.
-
-    Args:
-        lines: each with its end.
-        layout: how they were written.
-        headed: the first line is the header, where the format has one.
-    """
+    """Yield the rows that lines hold, without what is null; `headed`, the first is the header, if there is one."""
     if layout.format == "csv":
         cells = csv_cells(line.decode() for line in lines)
         header = [str(name) for name in next(cells, ())] if headed else layout.header
@@ -303,7 +290,7 @@ def gzipped(texts: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-HEADER = b"".join(gzipped([]))[:10]
+HEADER = zlib.compress(b"", wbits=31)[:10]
 """What each member begins with."""
 
 

@@ -318,15 +318,7 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield what the shop and an output differ in, as it is found, and count it in `tally`.
 
-    Args:
-        paginator: asks the shop for what the dump was asked for.
-        index: of the output.
-        origin: what is known of the dump.
-        tally: takes the counts.
-        sample: the ids to ask about; None for all.
-
-    Raises:
-        PagerError: the shop could not be asked to the end.
+    The paginator asks the shop for what the dump was asked for; of a sample, only for its ids.
     """
     for key in index.repeated():
         yield tally.counted(Difference("repeated", key))
