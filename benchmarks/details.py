@@ -20,7 +20,13 @@ import magento_pager
 from benchmarks.naive import Offline
 from benchmarks.runs import serving
 from magento_pager.lists import LISTS, ORDERS
+from magento_pager.shop.connection import ListSource
 from magento_pager.shop.details import Details
+from magento_pager.walk.calls import Calls
+from magento_pager.walk.flows import Flow, Piece
+from magento_pager.walk.pages import Cursor
+from magento_pager.walk.ranges import MAX_ID
+from magento_pager.walk.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +52,14 @@ def one_by_one(shop: Served, keys: Sequence[str]) -> float:
 def by_stage(pager: Pager, spec: ListSpec, pages: Sequence[Page], way: str) -> float:
     """Seconds that our stage takes for the rows of these pages, the choice of the way included."""
     details = Details(pager.connection, spec)
+
+    def walk() -> Flow[None]:
+        for page in pages:
+            yield Piece(page.window, tuple((int(row[spec.key]), row) for row in page.rows), "", "")
+
+    calls, start = Calls(Reader(ListSource(pager.connection, spec), spec.key)), Cursor(spec.operation, 0, MAX_ID)
     began = time.perf_counter()
-    rows = [row for page in pages for row in details(page).rows]
+    rows = [row for page in calls.pages(details.through(walk()), start) for row in page.rows]
     seconds = time.perf_counter() - began
     assert all(row.keys() & spec.details.keys() for row in rows)
     assert len(rows) == sum(len(page.rows) for page in pages)

@@ -200,7 +200,7 @@ class Pager:
             repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
                 characters, and name their ids; otherwise they are skipped, and named.
             details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
-                other lists. Takes more calls, which are made while no other is under way unless `parallel` says so.
+                other lists. Takes more calls, and pages have at most 250 rows.
             lookahead: ask for the next window while a page is decoded and used; still one call under way at a time. By
                 default True, and False with `details`.
             parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
@@ -222,8 +222,7 @@ class Pager:
         sent = _checked(asked, updated_since, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
-            in_full = Details(self.connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
-            stages = (in_full, *stages)
+            stages = (Details(self.connection, spec, goal=goal, repair=repair), *stages)
         if typed:
             stages = (*stages, TypedPages(spec))
         paginator = Paginator(

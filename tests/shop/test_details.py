@@ -9,7 +9,7 @@ import sys
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
@@ -33,6 +33,7 @@ from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
 from magento_pager.shop.details import MOST_AT_ONCE, Details
 from magento_pager.shop.records import fitted
 from magento_pager.shop.xmlrpc import address_beside, request, value_of
+from magento_pager.walk.flows import Piece, relayed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from magento_pager import ListName, Page, Pager, Paginator
     from magento_pager.fake.api import Answer, Context
     from magento_pager.fake.declarations import Flavour
+    from magento_pager.walk.flows import Flow, Item, Reply
     from magento_pager.walk.pages import Row
 
 CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
@@ -129,14 +131,26 @@ def why_of(paginator: Paginator) -> str:
     return details.why
 
 
-def before_details(paginator: Paginator, act: Callable[[Page], None]) -> Paginator:
+@dataclass(frozen=True)
+class Between:
+    """Something that happens between a page and its details."""
+
+    act: Callable[[Piece], None]
+
+    def through(self, walk: Flow[None]) -> Flow[None]:
+        """Go on with the walk."""
+
+        def relay(item: Item) -> Flow[Reply]:
+            if isinstance(item, Piece):
+                self.act(item)
+            return (yield item)
+
+        return relayed(walk, relay)
+
+
+def before_details(paginator: Paginator, act: Callable[[Piece], None]) -> Paginator:
     """The same, with something that happens between a page and its details."""
-
-    def stage(page: Page) -> Page:
-        act(page)
-        return page
-
-    return replace(paginator, stages=(stage, *paginator.stages))
+    return replace(paginator, stages=(Between(act), *paginator.stages))
 
 
 def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]]:
@@ -372,7 +386,7 @@ def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *
     orders = in_full(pager, window=20)
     pages: list[Page] = []
 
-    def fall_ill(page: Page) -> None:
+    def fall_ill(page: Piece) -> None:
         if page.window.first == 40:
             odd.change(broken_records=ids)
 
@@ -396,7 +410,7 @@ def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName,
     expected = list(in_full(pager, name))
     gone = ids[::7]
 
-    def delete(_: Page) -> None:
+    def delete(_: Piece) -> None:
         for number in gone:
             odd.database.delete(name, number)
 
@@ -454,7 +468,7 @@ def test_an_upgrade_amid_details(odd: Odd, pager: Pager, *, without: bool) -> No
     odd.set_profile("1.8.1.0")
     with magento_pager.connect(odd.url, odd.user, odd.key) as old:
 
-        def upgrade(page: Page) -> None:
+        def upgrade(page: Piece) -> None:
             if page.window.first == 20:
                 odd.set_profile("20.0.20", flavour="wsi")
 
@@ -466,7 +480,7 @@ def test_a_right_that_is_missing_ends_the_walk(odd: Odd, pager: Pager, *, withou
     """No row is left out for it: the error names the right, and where to go on."""
     odd.change(no_xmlrpc=without)
 
-    def deny(page: Page) -> None:
+    def deny(page: Piece) -> None:
         odd.change(denied=["customers"] if page.window.first == 20 else [])
 
     customers = before_details(in_full(pager, "customers", window=10), deny)
@@ -673,7 +687,7 @@ def test_forged_replies_later_end_the_walk(odd: Odd, pager: Pager) -> None:
     """One that comes amid the walk is an error with the place to go on from."""
     orders = in_full(pager, window=20)
 
-    def forge(page: Page) -> None:
+    def forge(page: Piece) -> None:
         if page.window.first == 40:
             odd.mangle = lambda _: FORGED["an entity"]
 
@@ -789,7 +803,7 @@ def test_a_shop_that_loses_lists_is_named(flavour: str, name: ListName, way: str
     ):
         records = in_full(pager, name, window=20)
 
-        def lose(page: Page) -> None:
+        def lose(page: Piece) -> None:
             shop.change(nested_arrays_lost=page.window.first >= 20)
 
         rows: list[Row] = []

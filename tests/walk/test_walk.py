@@ -22,8 +22,8 @@ from magento_pager import (
     TransportError,
 )
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.flows import NOTHING, Ask, Piece, attempt
-from magento_pager.walk.reading import Reader, Reply
+from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, attempt
+from magento_pager.walk.reading import Reader
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
 from magento_pager.walk.trials import Choice
 from magento_pager.walk.walk import Walk
@@ -70,8 +70,9 @@ class Script:
         self.broken = broken
         self.asks: list[Ask] = []
 
-    def __call__(self, ask: Ask) -> Reply:
+    def __call__(self, ask: Ask | AskRecords) -> Reply:
         """Answer."""
+        assert isinstance(ask, Ask)
         self.asks.append(ask)
         pairs: list[tuple[Token, Row]] = []
         for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
@@ -246,6 +247,6 @@ def test_the_driver_gives_what_a_flow_ends_with() -> None:
                 raise TransportError("too large", remedy="split")
             return super().fetch(query)
 
-    calls = Calls(Reader(Failing(range(5)), "id", key="id"))
+    calls = Calls(Reader(Failing(range(5)), "id"))
     assert calls.result(flow()) == 5
     assert calls.spent == 2

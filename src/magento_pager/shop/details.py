@@ -23,35 +23,43 @@ in `records`. It is a stage of a walk: from page to page, whole or not at all. H
 from __future__ import annotations
 
 import logging
-import time
 from array import array
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.shop.connection import ListSource
-from magento_pager.shop.records import Answer, Found, SoapRecords, Way, XmlRpcRecords, address_ids, another
-from magento_pager.walk.calls import Calls
+from magento_pager.errors import RemoteError
+from magento_pager.shop.records import SoapRecords, XmlRpcRecords, address_ids, another, is_gone, many_failed
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import find_row
-from magento_pager.walk.isolation import MOST_IN_A_ROW, SINGLE_ROW_RETRIES
-from magento_pager.walk.pages import Cursor, Page, Quarantined
+from magento_pager.walk.flows import (
+    NOTHING,
+    Ask,
+    AskRecords,
+    Exactly,
+    Piece,
+    Reply,
+    attempt,
+    filtered,
+    find_row,
+    next_piece,
+    relayed,
+)
+from magento_pager.walk.isolation import MOST_IN_A_ROW, Fate, Isolation
+from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.reading import PATIENCE, Reader
+from magento_pager.walk.reading import token_of
 from magento_pager.walk.recovery import action
-from magento_pager.walk.strategies import Prefix
+from magento_pager.walk.strategies import KEY, Prefix
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Reversible, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from magento_pager.lists import ListSpec
+    from magento_pager.lists import ListSpec, RecordCall
     from magento_pager.shop.connection import Connection
-    from magento_pager.walk.pages import Row
+    from magento_pager.walk.flows import Answer, Flow, Item, Record, RecordSource
+    from magento_pager.walk.pages import Row, Token
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
 FIRST_AT_ONCE = 10
@@ -88,23 +96,15 @@ class _Owners:
 
 
 class Details:
-    """A stage of a walk that puts records in full into the rows of a page.
+    """A stage of a walk that puts records in full into its rows.
 
     Attributes:
-        way: "xml-rpc" or "soap"; None as long as nothing settled it.
+        way: "xml-rpc" or "soap", as the last walk went; None as long as nothing settled it.
         why: in words, why it is not "xml-rpc"; else empty.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        spec: ListSpec,
-        *,
-        goal: Goal = DEFAULT_GOAL,
-        patience: float = PATIENCE,
-        nice: float = 0.0,
-        repair: bool = False,
-        told: Details | None = None,
+        self, connection: Connection, spec: ListSpec, *, goal: Goal = DEFAULT_GOAL, repair: bool = False
     ) -> None:
         """Get ready; nothing is asked before the first page.
 
@@ -112,39 +112,29 @@ class Details:
             connection: to the shop.
             spec: the list that is walked; it has records.
             goal: records and seconds that a call should bring; of records, never more than `MOST_AT_ONCE`.
-            patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
-            nice: seconds to leave the server alone after a call, for each second that the call took.
             repair: read records in which control characters break the XML, without those characters.
-            told: another one that is told the way as well, once it is chosen.
         """
-        self.way: str | None = None
-        self.why = ""
-        self._begin = partial(Details, connection, spec, goal=goal, patience=patience, nice=nice, repair=repair)
-        self._told = told
         if spec.record is None:
             raise ValueError(f"{spec.name} have no records in full: leave details away")
-        self._part = spec.record
-        self._reader = Reader(
-            ListSource(connection, spec, repair=True),  # it only looks for rows, and delivers none
-            spec.key,
-            spec.identity,
-            spec.operation,
-            patience=patience,
-        )
-        self._soap, self._xmlrpc = SoapRecords(connection, self._part), XmlRpcRecords(connection, self._part)
-        self._nice = nice
-        self._repair = repair
-        self._chosen: Way | None = None
-        pace = Pace.start(Goal(min(goal.rows, MOST_AT_ONCE), goal.seconds))
-        self._pace = replace(pace, width=min(pace.width, FIRST_AT_ONCE))
-        self._calls = 0
-        self._owners = _Owners()
-        self._good: str | None = None  # the key of a record that came
-        self._in_a_row = 0  # rows left out since one came
+        self.way: str | None = None
+        self.why = ""
+        self._begin = partial(_Course, self, connection, spec, spec.record, goal, repair=repair)
+        self._operation = spec.record.soap
 
-    def begin(self) -> Details:
-        """Return the stage for one walk, which remembers nothing of others; this one is told the way it goes."""
-        return self._begin(told=self)
+    def through(self, walk: Flow[None]) -> Flow[None]:
+        """Go on with a walk, and deliver its rows with their records: pages of at most 250.
+
+        Rows that were deleted meanwhile, and those that cannot be read, are left out.
+
+        Raises:
+            RemoteError: a call failed, and did so again as long as it was tried; or the server is unwell.
+        """
+        yield from relayed(walk, self._begin().relay)
+
+    def chosen(self, way: str, why: str) -> None:
+        """Remember by which way a walk goes."""
+        self.way, self.why = way, why
+        log.info("%s: records in full by %s%s", self._operation, way, why and f": {why}")
 
     @classmethod
     def of(cls, stages: Iterable[object]) -> Details | None:
@@ -156,58 +146,90 @@ class Details:
         return {"way": self.way, "why": self.why or None}
 
     def __repr__(self) -> str:
-        return f"<Details by {self._part.soap}, way: {self.way}>"
+        return f"<Details by {self._operation}, way: {self.way}>"
 
-    def __call__(self, page: Page) -> Page:
-        """The page with its records in full; rows that were deleted meanwhile, and those that cannot be read, left out.
 
-        Raises:
-            RemoteError: a call failed, and did so again as long as it was tried; or the server is unwell.
-        """
-        if not page.rows:
-            return page
-        began, self._calls = time.monotonic(), 0
-        rows: list[Row] = []
-        left_out = list(page.quarantined)
-        repaired = set(page.repaired)
-        for row, came in zip(page.rows, self._answers(page.rows), strict=True):
+class _Course:
+    """A walk under way: what its later pages need to know of the ones before."""
+
+    def __init__(
+        self,
+        details: Details,
+        connection: Connection,
+        spec: ListSpec,
+        part: RecordCall,
+        goal: Goal,
+        *,
+        repair: bool,
+    ) -> None:
+        self._details = details
+        self._spec = spec
+        self._part = part
+        self._soap, self._xmlrpc = SoapRecords(connection, part), XmlRpcRecords(connection, part)
+        self._way: RecordSource | None = None
+        pace = Pace.start(Goal(min(goal.rows, MOST_AT_ONCE), goal.seconds))
+        self._pace = replace(pace, width=min(pace.width, FIRST_AT_ONCE))
+        self._owners = _Owners()
+        self._isolation = Isolation[str](part.soap, self._comes_again, repair=repair)
+
+    def relay(self, item: Item) -> Flow[Reply]:
+        """Put records into what a walk delivers; what it asks for is passed on."""
+        if not isinstance(item, Piece):
+            return (yield item)
+        for piece in self._cut(item):
+            filled = yield from self._filled(piece)
+            yield filled
+            del piece, filled  # or their rows take memory while the next ones come
+        return NOTHING
+
+    def _cut(self, piece: Piece) -> Iterator[Piece]:
+        """Cut a piece whose rows carry ids into some of at most `MOST_AT_ONCE` rows."""
+        size = self._pace.width * max(1, MOST_AT_ONCE // self._pace.width)
+        while piece.by_ids and len(piece.rows) > size:
+            last = int(piece.rows[size - 1][0])
+            yield _part_of(piece, IdRange(piece.window.first, last))
+            piece = _part_of(piece, IdRange(last + 1, piece.window.last))
+        yield piece
+
+    def _filled(self, piece: Piece) -> Flow[Piece]:
+        """Put records into the rows of a piece."""
+        if not piece.rows:
+            return piece
+        answers = yield from self._answers([row for _, row in piece.rows])
+        rows: list[tuple[Token, Row]] = []
+        skipped, repaired = list(piece.quarantined), set(piece.repaired)
+        for (token, row), came in zip(piece.rows, answers, strict=True):
             answer = self._of_row(row, came)
-            settled: Found | Quarantined | None
-            if not isinstance(answer, RemoteError):
-                settled = answer
-            elif (mended := self._mended(row, answer)) is not None:
-                settled = mended
-                repaired |= {number for number in [self._present(row, page)] if number is not None}
-            else:
-                settled = self._settled(row, answer, page)
-            if isinstance(settled, Quarantined):
-                left_out.append(settled)
-                self._in_a_row += 1
-                if self._in_a_row >= MOST_IN_A_ROW:
-                    self._in_a_row = 0
-                    raise self._unwell(settled.reason)
-            elif settled is not None:
-                rows.append(self._joined(row, settled))
-                self._in_a_row = 0
-        stats = replace(
-            page.stats, calls=page.stats.calls + self._calls, seconds=page.stats.seconds + time.monotonic() - began
-        )
-        named = tuple(sorted(left_out, key=lambda one: one.id))
-        return replace(page, rows=tuple(rows), stats=stats, quarantined=named, repaired=tuple(sorted(repaired)))
+            if isinstance(answer, RemoteError):
+                number = yield from self._present(token, piece.window)
+                if number is None:
+                    continue  # deleted meanwhile
+                fate = yield from self._alone(row, answer)
+                if fate.value is None:
+                    if (yield from self._present(token, piece.window)) is not None:
+                        skipped.append(Quarantined(number, fate.reason))
+                    continue
+                answer = fate.value
+                repaired |= {number} if fate.repaired else set()
+            rows.append((token, self._joined(row, answer)))
+            self._isolation.came(row[self._part.key])
+        named = tuple(sorted(skipped, key=lambda one: one.id))
+        return replace(piece, rows=tuple(rows), quarantined=named, repaired=tuple(sorted(repaired)))
 
-    def _joined(self, row: Row, found: Found) -> Row:
-        """A row with what it lacks.
+    def _joined(self, row: Row, found: Record) -> Row:
+        """Add to a row what it lacks.
 
         Raises:
             MalformedReplyError: it lacked its id, and the record has one that is none.
         """
+        spec = self._spec
         more = found if isinstance(found, dict) else {str(self._part.into): found}
         joined = row | {name: value for name, value in more.items() if name not in row}
-        self._reader.token(joined)
+        token_of(joined, spec.key, spec.identity, spec.operation)
         return joined
 
-    def _answers(self, rows: Sequence[Row]) -> list[Answer]:
-        """What came for each row."""
+    def _answers(self, rows: Sequence[Row]) -> Flow[list[Answer]]:
+        """Ask for the record of each row."""
         share = self._part.share
         keys = [row.get(self._part.key) or "" for row in rows]
         alone = dict.fromkeys(
@@ -215,28 +237,31 @@ class Details:
         )
         singles, others = [key for key in alone if key], [key for key in dict.fromkeys(keys) if key not in {"", *alone}]
         answers: dict[str, Answer] = {}
-        way = self._chosen or (self._settle_way([*others, *singles]) if any(keys) else self._soap)
+        way = self._way
+        if way is None and any(keys):
+            way = yield from self._chosen([*others, *singles])
+        way = way or self._soap
         while singles or others:
             size = min(self._pace.width, MOST_AT_ONCE) if way is self._xmlrpc else 1
             batch = [*singles[:1], *others[: size - len(singles[:1])]]
             del others[: len(batch) - len(singles[:1])], singles[:1]
-            answers |= zip(batch, self._batch(way, batch), strict=True)
-            if self._failures(answers.values()) >= MOST_IN_A_ROW:
-                raise self._unwell(str(answers[batch[-1]]))
+            answers |= yield from self._batch(way, batch)
+            if isinstance(last := answers[batch[-1]], RemoteError) and many_failed(answers.values(), self._part):
+                raise self._isolation.unwell(batch[-1], last)
         if self._part.echo:
-            self._confirm(answers, tied=way is self._xmlrpc)
+            yield from self._confirm(answers, tied=way is self._xmlrpc)
         came = (key for key, answer in reversed(answers.items()) if not isinstance(answer, RemoteError))
-        self._good = next(came, self._good)
+        self._isolation.good = next(came, self._isolation.good)
         return [answers[key] if key else RemoteError(f"it has no {self._part.key} to ask for it by") for key in keys]
 
     def _of_row(self, row: Row, answer: Answer) -> Answer:
         """Return an answer; an error where it is the record of another row with the same key."""
-        name = self._reader.id_field
+        name = self._spec.key
         if isinstance(answer, dict) and name in row and answer.get(name, row[name]) != row[name]:
             return another(self._part, row[self._part.key], f"{name} {answer[name]} instead of {row[name]}")
         return answer
 
-    def _confirm(self, answers: dict[str, Answer], *, tied: bool) -> None:
+    def _confirm(self, answers: dict[str, Answer], *, tied: bool) -> Flow[None]:
         """Turn lists of addresses that may be another customer's into those that are not, or into errors.
 
         Args:
@@ -244,8 +269,12 @@ class Details:
             tied: each list came with its customer's own record.
         """
         lists = {key: found for key, found in answers.items() if isinstance(found, list)}
-        doubtful = self._shared(lists) | (set() if tied else lists.keys() - self._proven(lists))
-        answers.update((key, self._confirmed(key, lists[key])) for key in lists if key in doubtful)
+        doubtful = self._shared(lists)
+        if not tied:
+            proven = yield from self._proven(lists)
+            doubtful |= lists.keys() - proven
+        for key in [key for key in lists if key in doubtful]:
+            answers[key] = yield from self._confirmed(key, lists[key])
         self._claim(answers)
 
     def _shared(self, lists: Mapping[str, Sequence[Mapping[str, str]]]) -> set[str]:
@@ -268,7 +297,7 @@ class Details:
             if key in shared:
                 answers[key] = another(self._part, key, "an address that came with another customer as well")
 
-    def _proven(self, lists: Mapping[str, Sequence[Mapping[str, str]]]) -> set[str]:
+    def _proven(self, lists: Mapping[str, Sequence[Mapping[str, str]]]) -> Flow[set[str]]:
         """Return the customers whose default address is theirs, by the list of customers filtered by that address.
 
         Customers are numbered, and there is one call for each bit of a number, for those who have it: two who have
@@ -278,188 +307,160 @@ class Details:
         defaults = [(key, default) for key, found in lists.items() if (default := _default(found))]
         for bit in range(len(defaults).bit_length()):
             half = dict(pair for number, pair in enumerate(defaults, 1) if number >> bit & 1)
-            if self._customers_of(list(half.values()), "in") != half.keys():
+            if (yield from self._customers_of(list(half.values()), "in")) != half.keys():
                 return set()
         return {key for key, _ in defaults}
 
-    def _customers_of(self, addresses: Sequence[str], operator: str) -> set[str]:
-        """Return the customers who have one of these as their default address; none where the shop does not say."""
-        query = Query((Condition("default_billing", operator, ",".join(addresses)),), IdRange(0, MAX_ID))
-        customers: set[str] = set()
-        self._calls += 1
-        with suppress(RemoteError):
-            customers.update(map(str, islice(self._reader.tokens(query), len(addresses) + 1)))
+    def _customers_of(self, addresses: Sequence[str], operator: str) -> Flow[set[str]]:
+        """Find the customers who have one of these as their default address; none where the shop does not say."""
+        everybody = IdRange(0, MAX_ID)
+        query = Query((Condition("default_billing", operator, ",".join(addresses)),), everybody)
+        reply = yield from attempt(Ask(Exactly(query), everybody, any_row=True, unchecked=len(addresses) + 1))
+        customers = set[str]() if isinstance(reply, RemoteError) else set(map(str, reply.tokens))
         return customers if len(customers) <= len(addresses) else set()  # else the filter was ignored
 
-    def _confirmed(self, key: str, found: Answer) -> Answer:
+    def _confirmed(self, key: str, found: Answer) -> Flow[Answer]:
         """Return the addresses of a customer who has one of them as the default; else those that SOAP gives twice."""
         for _ in range(TIMES_ASKED):
             if not isinstance(found, list):
                 return found
             default = _default(found)
-            customers = self._customers_of([default], "eq") if default else set[str]()
+            customers = (yield from self._customers_of([default], "eq")) if default else set()
             if key in customers:
                 return found
-            (again,) = self._batch(self._soap, [key])
+            again = yield from self._one(key)
             if again == found and not customers:
                 return again
             found = again
         return another(self._part, key, "the addresses of others")
 
-    def _alone(self, key: str, *, insist: int = 0) -> Answer:
-        """Ask for one key by SOAP, and confirm the answer."""
-        answers = dict(zip([key], self._batch(self._soap, [key], insist=insist), strict=True))
-        if self._part.echo:
-            self._confirm(answers, tied=False)
-        return answers[key]
+    def _one(self, key: str, *, insist: int = 0) -> Flow[Answer]:
+        """Ask for one record by SOAP."""
+        return (yield from self._batch(self._soap, [key], insist=insist))[key]
 
-    def _settle_way(self, keys: Sequence[str]) -> Way:
-        """The way to go: by XML-RPC if it gives the same as SOAP."""
-        impatient = replace(self._reader, patience=min(PROBING, self._reader.patience))
+    def _chosen(self, keys: Sequence[str]) -> Flow[RecordSource | None]:
+        """Choose the way: XML-RPC if it gives the same as SOAP; None where that is still open."""
         for key in keys[:PROBED]:
-            (expected,) = self._batch(self._soap, [key])
+            expected = yield from self._one(key)
             if isinstance(expected, RemoteError):
                 continue  # which will be looked into when it is this one's turn
-            try:
-                (found,) = impatient.persistently(partial(self._ask, self._xmlrpc, [key]))
-            except RemoteError as error:
-                return self._choose(self._soap, str(error))
+            reply = yield from attempt(AskRecords(self._xmlrpc, [key], patience=PROBING))
+            found = reply if isinstance(reply, RemoteError) else reply.records[0]
+            why = ""
             if isinstance(found, RemoteError):
-                return self._choose(self._soap, str(found))
-            if found != expected and [found] != self._batch(self._soap, [key]):  # or has it just been changed?
-                return self._choose(self._soap, f"XML-RPC gives another record than SOAP does for {key}")
-            return self._choose(self._xmlrpc, "")
-        return self._soap
+                why = str(found)
+            elif found != expected and found != (yield from self._one(key)):  # or has it just been changed?
+                why = f"XML-RPC gives another record than SOAP does for {key}"
+            self._way = self._soap if why else self._xmlrpc
+            self._details.chosen(self._way.name, why)
+            break
+        return self._way
 
-    def _choose(self, way: Way, why: str) -> Way:
-        self._chosen = way
-        for one in filter(None, (self, self._told)):
-            one.way, one.why = way.name, why
-        log.info("%s: records in full by %s%s", self._part.soap, way.name, why and f": {why}")
-        return way
-
-    def _batch(self, way: Way, keys: Sequence[str], *, insist: int = 0) -> list[Answer]:
-        """The answers for some keys; asked for in parts where they are too much, or where one breaks the reply."""
-        began = time.monotonic()
-        all_of_them = IdRange(0, len(keys) - 1)
-        try:
-            answers = self._reader.persistently(partial(self._ask, way, keys), insist=insist)
-        except RemoteError as error:
-            if action(error, narrowed=len(keys) == 1) == "stop":
-                raise
-            time.sleep(error.pause)
-            if len(keys) == 1:
-                return [error]
-            log.info("%d records in smaller parts: %s", len(keys), error)
-            if error.remedy != "isolate":
-                self._pace = self._pace.strained(all_of_them)
-            half = len(keys) // 2
-            return [*self._batch(way, keys[:half]), *self._batch(way, keys[half:])]
-        if way is self._xmlrpc:
-            self._pace = self._pace.after(all_of_them, len(keys), time.monotonic() - began)
+    def _batch(self, way: RecordSource, keys: Sequence[str], *, insist: int = 0) -> Flow[dict[str, Answer]]:
+        """Ask for some records; in parts where they are too much, or where one breaks the reply."""
+        answers: dict[str, Answer] = {}
+        stack = [keys]
+        while stack:
+            part = stack.pop()
+            span = IdRange(0, len(part) - 1)
+            reply = yield from attempt(AskRecords(way, part, insist))
+            if isinstance(reply, Reply):
+                answers |= zip(part, reply.records, strict=True)
+                if way is self._xmlrpc:
+                    self._pace = self._pace.after(span, len(part), reply.seconds)
+                continue
+            if action(reply, narrowed=len(part) == 1) == "stop":
+                raise reply
+            if len(part) == 1:
+                answers[part[0]] = reply
+                continue
+            log.info("%d records in smaller parts: %s", len(part), reply)
+            if reply.remedy != "isolate":
+                self._pace = self._pace.strained(span)
+            half = len(part) // 2
+            stack += [part[half:], part[:half]]
         return answers
 
-    def _ask(self, way: Way, keys: Sequence[str]) -> list[Answer]:
-        """One call."""
-        self._calls += 1
-        began = time.monotonic()
-        try:
-            answers = way.ask(keys)
-        finally:
-            time.sleep(self._nice * (time.monotonic() - began))
-        if self._failures(answers) >= MOST_IN_A_ROW:
-            error = self._unwell(str(answers[-1]))
-            error.remedy = "again"  # such as when the database went away amid the call
-            raise error
-        return answers
-
-    def _failures(self, answers: Reversible[Answer]) -> int:
-        """How many of the last answers in a row are failures, and not of records that were deleted."""
-        count = 0
-        for answer in reversed(answers):
-            if not isinstance(answer, RemoteError) or self._gone(answer):
-                break
-            count += 1
-        return count
-
-    def _gone(self, error: RemoteError) -> bool:
-        return isinstance(error, FaultError) and error.code == self._part.missing
-
-    def _mended(self, row: Row, error: RemoteError) -> Found | None:
-        """A record that is readable without the characters that XML forbids, where that may be done."""
-        if not self._repair or not isinstance(error, MalformedReplyError):
-            return None
-        key = row[self._part.key]
-        with suppress(RemoteError):
-            answers: list[Answer] = []
-            for _ in range(2 if self._part.echo else 1):
-                self._calls += 1
-                answers += self._soap.ask([key], repair=True)
-            mended = {key: answers[0]}
-            if self._part.echo:
-                self._claim(mended)
-            answer = self._of_row(row, mended[key])
-            if not isinstance(answer, RemoteError) and answers[-1] == answer:
-                return answer
-        return None
-
-    def _settled(self, row: Row, error: RemoteError, page: Page) -> Found | Quarantined | None:
-        """What becomes of a row whose record did not come: with it after all, left out and named, or gone."""
-        number, key = self._present(row, page), row.get(self._part.key)
-        if number is None:
-            return None
-        if key:
-            self._check_well(key, error)
-            insist = SINGLE_ROW_RETRIES if error.remedy == "split" else 0
-            answer = self._of_row(row, self._alone(key, insist=insist))
-            if not isinstance(answer, RemoteError):
-                return answer
-            error = answer
-            self._check_well(key, error)
-        if self._present(row, page) is None:
-            return None
-        return Quarantined(number, error.text if isinstance(error, FaultError) else str(error))
-
-    def _present(self, row: Row, page: Page) -> int | None:
-        """The id of a row, if the list still has it; the id of one that does not carry it is looked for."""
-        token, like = self._reader.token(row), Prefix(self._reader.key)
-        self._calls += 1
+    def _present(self, token: Token, window: IdRange) -> Flow[int | None]:
+        """Find the id of a row, if the list still has it."""
         if isinstance(token, int):
-            return token if self._reader.read(like, IdRange(token, token)).rows else None
-        alone = Condition(str(self._reader.identity_field), "eq", token)
-        known = Calls(replace(self._reader, where=(alone,))).result(find_row(page.window, self._reader.key))
+            reply = yield from attempt(Ask(Prefix(KEY), IdRange(token, token), any_row=True, bare=True))
+            if isinstance(reply, RemoteError):
+                if action(reply, narrowed=True) == "stop":
+                    raise reply
+                return token  # it breaks the reply, so it is there
+            return token if reply.rows else None
+        alone = Condition(str(self._spec.identity), "eq", token)
+        known = yield from filtered(find_row(window, KEY), (alone,), any_row=True)
         return known.id if known else None
 
-    def _check_well(self, key: str, error: RemoteError) -> None:
-        """Raise unless another record comes."""
-        for other in self._others(key):
-            (answer,) = self._batch(self._soap, [other])
-            if not isinstance(answer, RemoteError):
-                self._good = other
-                return
-            if other == self._good and not self._gone(answer):
-                raise self._unwell(f"{error}, and neither can {other}, which could before ({answer})")
-        raise error
+    def _alone(self, row: Row, error: RemoteError) -> Flow[Fate[Record]]:
+        """Decide about a row whose record did not come."""
+        key = row.get(self._part.key)
+        if not key:
+            return Fate(None, str(error))
 
-    def _others(self, key: str) -> Iterator[str]:
-        """Keys of records that should come if the server is well: one that did, else the first of the list."""
-        if self._good is not None:
-            yield self._good
+        def ask(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see Asking
+            answer = yield from (self._repaired(key) if repair else self._confirmed_one(key, insist))
+            answer = self._of_row(row, answer)
+            if isinstance(answer, RemoteError):
+                raise answer
+            return answer
+
+        return (yield from self._isolation.alone(str(key), error, ask, partial(self._others, key)))
+
+    def _confirmed_one(self, key: str, insist: int) -> Flow[Answer]:
+        """Ask for one record by SOAP, and confirm the answer."""
+        answers = yield from self._batch(self._soap, [key], insist=insist)
+        if self._part.echo:
+            yield from self._confirm(answers, tied=False)
+        return answers[key]
+
+    def _repaired(self, key: str) -> Flow[Answer]:
+        """Ask for a record without the characters that XML forbids; for one that names nobody, twice."""
+        answers: list[Answer] = []
+        for _ in range(2 if self._part.echo else 1):
+            reply = yield AskRecords(self._soap, [key], repair=True)
+            answers += reply.records
+        if self._part.echo:
+            mended = {key: answers[0]}
+            self._claim(mended)
+            return mended[key] if answers[0] == answers[-1] else another(self._part, key, "two different lists")
+        return answers[0]
+
+    def _comes_again(self, key: str) -> Flow[bool]:
+        """Ask again for a record that came before; False where it was deleted."""
+        answer = yield from self._one(key)
+        if isinstance(answer, RemoteError) and not is_gone(answer, self._part):
+            raise answer
+        return not isinstance(answer, RemoteError)
+
+    def _others(self, failed: str) -> Iterator[Flow[str | None]]:
+        """Look for another record that comes, among those of the first rows of the list."""
+        prefix = Prefix(KEY)
+        walk = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,))
+        yield self._first_that_comes(walk.looking(), failed)
+
+    def _first_that_comes(self, looking: Flow[None], failed: str) -> Flow[str | None]:
         tried = 0
-        cursor = Cursor(self._reader.operation, 0, MAX_ID)
-        like = Prefix(self._reader.key)
-        walk = Walk(like, cursor.operation, like.key, self._reader.identity_field, candidates=(like,))
-        for page in Calls(self._reader).pages(walk.looking(), cursor):
-            for row in page.rows:
-                other = row.get(self._part.key)
-                if other and other != key:
-                    yield other
-                    tried += 1
-                if tried == MOST_IN_A_ROW:
-                    return
+        while tried < MOST_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
+            keys = [row.get(self._part.key) for _, row in piece.rows]
+            for key in [key for key in keys if key and key != failed][: MOST_IN_A_ROW - tried]:
+                tried += 1
+                if not isinstance((yield from self._one(key)), RemoteError):
+                    return str(key)
+        return None
 
-    def _unwell(self, reason: str) -> RemoteError:
-        return RemoteError(
-            f"{self._part.soap}: too many records cannot be read ({reason}): the server is unwell; resume when it is "
-            "not"
-        )
+
+def _part_of(piece: Piece, window: IdRange) -> Piece:
+    """Return what a piece says of some of its ids."""
+    rows = tuple(pair for pair in piece.rows if pair[0] in window)
+    behind = sum(int(token) > window.last for token, _ in piece.rows)
+    return replace(
+        piece,
+        window=window,
+        rows=rows,
+        quarantined=tuple(one for one in piece.quarantined if one.id in window),
+        repaired=tuple(number for number in piece.repaired if number in window),
+        ahead=None if piece.ahead is None else piece.ahead + behind,
+    )

@@ -7,21 +7,26 @@ Which records are wanted, and what becomes of one that does not come, is known t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
+from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
     from magento_pager.lists import RecordCall
     from magento_pager.shop.connection import Connection
     from magento_pager.shop.decoding import Shape
     from magento_pager.shop.xmlrpc import Argument
+    from magento_pager.walk.flows import Answer, Record
 
 OF_ALL_RECORDS = frozenset({"2", "3", "4", "5", "6", "WSDL", "Sender", "env:VersionMismatch"})
 """Codes of faults that are no matter of one record: the session, a right, the call itself."""
@@ -29,12 +34,6 @@ OF_ALL_RECORDS = frozenset({"2", "3", "4", "5", "6", "WSDL", "Sender", "env:Vers
 _XSD = "{http://www.w3.org/2001/XMLSchema}"
 _WHOLE = re.compile(r"\s*([+-]?)0*([0-9]*)", re.ASCII)
 _MOST = (1 << 63) - 1  # PHP's greatest int, where it stops counting
-
-
-Found: TypeAlias = "dict[str, Any] | list[Any]"
-"""A record, or the list that belongs to one, in the form that the WSDL promises."""
-Answer: TypeAlias = "Found | RemoteError"
-"""What came of asking for one; an error is about this one alone."""
 
 
 def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
@@ -113,17 +112,6 @@ def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:
     return "" if tells_empty and text == "\n" else text
 
 
-class Way(Protocol):
-    """How records are asked for."""
-
-    @property
-    def name(self) -> str:
-        """What the report calls it."""
-
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        """As many answers, in order, by one call."""
-
-
 @dataclass(frozen=True, slots=True)
 class SoapRecords:
     """One record by one call."""
@@ -140,7 +128,7 @@ class SoapRecords:
         except FaultError as fault:
             if fault.remedy == "again" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
                 raise
-            return [fault]
+            return [_about_one(fault)]
         return [_checked(value, key, self.part, self.connection)]
 
 
@@ -156,7 +144,10 @@ class XmlRpcRecords:
         """Ask for all keys at once."""
         calls = [call for key in keys for call in self._calls(key)]
         results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))
-        return [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
+        answers = [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
+        if many_failed(answers, self.part):  # such as when the database went away amid the call
+            raise RemoteError(f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})", remedy="again")
+        return answers
 
     def _calls(self, key: str) -> list[tuple[str, Sequence[Argument]]]:
         """Return the calls for one key; what names no record is asked for before and after what does."""
@@ -182,13 +173,13 @@ class XmlRpcRecords:
         fault = fault_error(code, text, self.part.xmlrpc, self.part.right)
         if fault.remedy == "again" or code in OF_ALL_RECORDS:
             raise fault
-        return fault
+        return _about_one(fault)
 
 
-def _checked(value: Any, key: str, part: RecordCall, connection: Connection) -> Found:
+def _checked(value: Any, key: str, part: RecordCall, connection: Connection) -> Record:
     """A value in its form; an error where it is not what was asked for."""
     shape = connection.record_shape(part.soap)
-    found: Found | None = fitted(value, shape, tells_empty=connection.tells_empty)
+    found: Record | None = fitted(value, shape, tells_empty=connection.tells_empty)
     if found is None or isinstance(found, list) != (part.into is not None):
         raise MalformedReplyError(f"{part.soap}: the record of {part.key} {key} is empty", remedy="isolate")
     if isinstance(found, dict) and found.get(part.key) != key:
@@ -208,3 +199,21 @@ def another(part: RecordCall, key: str, named: object) -> RemoteError:
 def address_ids(found: Iterable[Mapping[str, str]]) -> list[int]:
     """Return the ids of addresses; 0 where one has none."""
     return [int(one.get("customer_address_id", "0")) for one in found]
+
+
+def _about_one(fault: RemoteError) -> RemoteError:
+    """Return a fault that says nothing of other records, as such."""
+    fault.remedy = "isolate" if fault.remedy == "stop" else fault.remedy
+    return fault
+
+
+def is_gone(answer: Answer, part: RecordCall) -> bool:
+    """Return whether the record is not there any more."""
+    return isinstance(answer, FaultError) and answer.code == part.missing
+
+
+def many_failed(answers: Collection[Answer], part: RecordCall) -> bool:
+    """Return whether the last answers are so many failures that the server is unwell; deleted records are none."""
+    latest = islice(reversed(list(answers)), MOST_IN_A_ROW)
+    failed = [isinstance(answer, RemoteError) and not is_gone(answer, part) for answer in latest]
+    return len(failed) == MOST_IN_A_ROW and all(failed)

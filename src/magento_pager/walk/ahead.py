@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import FaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from magento_pager.walk.pages import Known
+    from magento_pager.walk.flows import Ask, Reply
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.reading import Reader, Reply
-    from magento_pager.walk.strategies import Strategy
-    from magento_pager.walk.turns import CallLimiter, Turn
+    from magento_pager.walk.reading import Reader
+    from magento_pager.walk.turns import CallLimiter
 
 log = logging.getLogger(__name__)
 
@@ -110,19 +109,17 @@ class Tuner:
 
 
 class Job:
-    """One window, read by a thread of its own.
+    """One ask, answered by a thread of its own.
 
     Attributes:
-        window: the ids asked for.
-        strategy: that asks.
+        ask: what is asked for.
         limit: calls that might be under way when it began.
         done: True once it ended.
         rows_came: True once a row arrived.
     """
 
-    def __init__(self, window: IdRange, strategy: Strategy, limit: int) -> None:
-        self.window = window
-        self.strategy = strategy
+    def __init__(self, ask: Ask, limit: int) -> None:
+        self.ask = ask
         self.limit = limit
         self.done = self.rows_came = False
         self._abandoned = False
@@ -135,47 +132,36 @@ class Job:
         return self.rows_came or self.done
 
     def result(self) -> Reply:
-        """What came of it, once: its rows are not kept; its error, if one did."""
+        """Return the reply, once, for its rows are not kept; or raise what was raised instead."""
         if self._error is not None:
             raise self._error
         reply, self._reply = self._reply, None
         if reply is None:
-            raise RuntimeError(f"ids {self.window} are still being read, or were taken")
+            raise RuntimeError(f"ids {self.ask.window} are still being read, or were taken")
         return reply
 
     def abandon(self) -> None:
-        """Nobody wants its rows: it ends at the next one, and sends no further request."""
+        """End at the next row, as nobody wants them, and send no further request."""
         self._abandoned = True
 
-    def run(self, reader: Reader, known: Known | None, limiter: CallLimiter, told: threading.Condition) -> None:
+    def run(self, reader: Reader, limiter: CallLimiter, changed: threading.Condition) -> None:
         """Read the window once; whatever comes of it is for `result`."""
-
-        def watch() -> None:
-            if self._abandoned:
-                raise _AbandonedError
-            if not self.rows_came:
-                with told:
-                    self.rows_came = True
-                    told.notify_all()
-
-        @contextmanager
-        def turn() -> Iterator[Turn]:
-            with limiter.call(watch) as one:
-                if self._abandoned:  # while it waited
-                    raise _AbandonedError
-                yield one
-
         try:
-            self._reply = replace(reader, turn=turn).attempt(self.strategy, self.window, known)
+            with closing(reader.read(self.ask, limiter)) as reading:
+                next(reading)  # a place was waited for
+                while not self._abandoned:
+                    next(reading)
+                    if not self.rows_came:
+                        with changed:
+                            self.rows_came = True
+                            changed.notify_all()
+        except StopIteration as ended:
+            self._reply = ended.value
         except BaseException as error:  # noqa: BLE001  - it is raised where the window's turn comes
             self._error = error
-        with told:
+        with changed:
             self.done = True
-            told.notify_all()
-
-
-class _AbandonedError(Exception):
-    """Ends the thread of a window that nobody wants."""
+            changed.notify_all()
 
 
 class Ahead:
@@ -196,7 +182,7 @@ class Ahead:
         self._reader = reader
         self._limiter = limiter
         self._tuner = tuner
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._queue: deque[Job] = deque()
         self._running: list[Job] = []
 
@@ -205,43 +191,35 @@ class Ahead:
         """Calls that may be under way at once."""
         return self._limiter.limit
 
-    def read(
-        self,
-        strategy: Strategy,
-        window: IdRange,
-        known: Known | None,
-        following: Callable[[IdRange], IdRange | None],
-    ) -> Reply:
-        """The rows of a window, and meanwhile those that follow are asked for.
+    def read(self, ask: Ask, following: Callable[[IdRange], IdRange | None]) -> Reply:
+        """Return the rows of a window; meanwhile those that follow are asked for.
 
         Args:
-            strategy: that asks.
-            window: the ids to ask for.
-            known: a row that may serve as a canary.
-            following: the window to ask for behind another one, with the same strategy; None where that is not known.
+            ask: what is wanted.
+            following: the window to ask for behind another one, likewise; None where that is not known.
 
         Raises:
-            PagerError: as `Reader.attempt`; what was asked for ahead is dropped.
+            PagerError: as `Reader.read`; what was asked for ahead is dropped.
         """
-        if self._queue and (self._queue[0].window != window or self._queue[0].strategy is not strategy):
+        if self._queue and not _same(self._queue[0].ask, ask):
             self.drop()
-        job = self._queue.popleft() if self._queue else self._started(window, strategy, known)
+        job = self._queue.popleft() if self._queue else self._started(ask)
         try:
-            with self._told:
+            with self._changed:
                 while True:
                     self._running = [one for one in self._running if not one.done]
                     if job.rows_came:
-                        self._fill(job, known, following)
+                        self._fill(job, ask, following)
                     if job.done:
                         break
-                    self._told.wait()
+                    self._changed.wait()
             reply = job.result()
         except BaseException as error:
             self.drop()
             self._fall_back(error)
             raise
         self._tune(job, reply)
-        return replace(reply, ahead=self._queue[0].window if self._queue else None)
+        return replace(reply, ahead=self._queue[0].ask.window if self._queue else None)
 
     def drop(self) -> None:
         """Throw away what was asked for ahead."""
@@ -255,7 +233,7 @@ class Ahead:
         for job in self._running:
             job.abandon()
 
-    def _fill(self, job: Job, known: Known | None, following: Callable[[IdRange], IdRange | None]) -> None:
+    def _fill(self, job: Job, ask: Ask, following: Callable[[IdRange], IdRange | None]) -> None:
         """Ask for as much more as may be under way, up to a window that turned out empty."""
         while len(self._queue) < self.limit + self.limit // 2:  # replies come out of order: some are ready early
             if sum(not one.answered for one in self._running) >= self.limit:
@@ -263,16 +241,16 @@ class Ahead:
             latest = self._queue[-1] if self._queue else job
             if latest.done and not latest.rows_came:
                 return
-            window = following(latest.window)
+            window = following(latest.ask.window)
             if window is None:
                 return
-            self._queue.append(self._started(window, job.strategy, known))
+            self._queue.append(self._started(replace(ask, window=window)))
 
-    def _started(self, window: IdRange, strategy: Strategy, known: Known | None) -> Job:
-        job = Job(window, strategy, self.limit)
+    def _started(self, ask: Ask) -> Job:
+        job = Job(ask, self.limit)
         self._running.append(job)
-        arguments = (self._reader, known, self._limiter, self._told)
-        threading.Thread(target=job.run, args=arguments, name=f"ids {window}", daemon=True).start()
+        arguments = (self._reader, self._limiter, self._changed)
+        threading.Thread(target=job.run, args=arguments, name=f"ids {ask.window}", daemon=True).start()
         return job
 
     def _tune(self, job: Job, reply: Reply) -> None:
@@ -291,3 +269,7 @@ class Ahead:
                 error.text,
             )
             self._limiter.limit, self._tuner = 1, None
+
+
+def _same(one: Ask, other: Ask) -> bool:
+    return one.window == other.window and one.strategy is other.strategy and one.where == other.where

@@ -6,24 +6,30 @@ is the flow's to say; what a reply must be like is the reader's.
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from magento_pager.errors import PagerError, RemoteError
-from magento_pager.walk.flows import NOTHING, Piece, advance
+from magento_pager.errors import RemoteError
+from magento_pager.walk.ahead import Ahead
+from magento_pager.walk.flows import NOTHING, AskRecords, Piece, Reply, advance
 from magento_pager.walk.pages import Page, PageStats
+from magento_pager.walk.reading import PATIENCE, persistently
+from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from magento_pager.walk.ahead import Ahead
+    from magento_pager.walk.ahead import Tuner
     from magento_pager.walk.flows import Ask, Flow
     from magento_pager.walk.pages import Cursor
-    from magento_pager.walk.reading import Reader, Reply
+    from magento_pager.walk.reading import Reader
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Calls:
@@ -33,23 +39,29 @@ class Calls:
         spent: calls that were made, failed ones included.
     """
 
-    def __init__(self, reader: Reader, ahead: Ahead | None = None) -> None:
+    def __init__(self, reader: Reader, patience: float = PATIENCE, limiter: CallLimiter | None = None) -> None:
         """Begin.
 
         Args:
             reader: reads windows.
-            ahead: asks for windows before their turn; None to ask for one after the other.
+            patience: seconds for which a call is tried again, ever more slowly, where its failure may pass.
+            limiter: holds back each call until there is room for it; None for one at a time.
         """
         self._reader = reader
-        self._ahead = ahead
+        self._patience = patience
+        self._limiter = limiter or CallLimiter()
+        self._ahead: Ahead | None = None
         self._ready_at = 0.0
         self.spent = 0
         self._reset()
 
-    def of(self, reader: Reader, ahead: Ahead | None) -> Self:
-        """Answer from another reader from now on, and go on counting."""
-        self._reader, self._ahead = reader, ahead
-        return self
+    def ask_ahead(self, tuner: Tuner | None) -> None:
+        """Ask for windows before their turn from now on.
+
+        Args:
+            tuner: says how many calls may be under way; None to leave it at what the limiter allows.
+        """
+        self._ahead = Ahead(self._reader, self._limiter, tuner)
 
     def result(self, flow: Flow[T]) -> T:
         """Drive a flow to its end, and return what it ends with; pieces are dropped.
@@ -57,67 +69,61 @@ class Calls:
         Raises:
             RemoteError: the flow let a failure pass.
         """
-        answer: Reply | RemoteError | None = None
-        with closing(flow):
-            while True:
-                try:
-                    item = advance(flow, answer)
-                except StopIteration as ended:
-                    value: T = ended.value
-                    return value
-                answer = NOTHING if isinstance(item, Piece) else self._answered(item)
+        pieces = self._pieces(flow)
+        while True:
+            try:
+                next(pieces)
+            except StopIteration as ended:
+                value: T = ended.value
+                return value
 
     def pages(self, flow: Flow[None], cursor: Cursor) -> Generator[Page]:
-        """The pages of a walk.
+        """Yield the pages of a walk.
 
         Args:
             flow: covers all ids from the cursor on, in order.
             cursor: where it begins.
 
         Raises:
-            PagerError: the walk cannot go on; its `cursor` says where to resume.
+            PagerError: the walk cannot go on.
         """
+        with closing(self._pieces(flow)) as pieces:
+            for piece in pieces:
+                page = self._page(piece, cursor)
+                cursor = page.cursor
+                del piece  # or its rows take memory while the next ones come
+                yield page
+                del page
+
+    def _pieces(self, flow: Flow[T]) -> Generator[Piece, None, T]:
+        """Drive a flow, and yield what it delivers."""
         answer: Reply | RemoteError | None = None
         try:
             with closing(flow):
                 while True:
-                    item = advance(flow, answer)
-                    if not isinstance(item, Piece):
+                    try:
+                        item = advance(flow, answer)
+                    except StopIteration as ended:
+                        value: T = ended.value
+                        return value
+                    if isinstance(item, Piece):
+                        yield item
+                        answer = NOTHING
+                    else:
                         answer = self._answered(item)
-                        continue
-                    page = self._page(item, cursor)
-                    cursor = page.cursor
                     del item
-                    yield page
-                    del page  # or its rows take memory while the next ones come
-                    answer = NOTHING
-        except StopIteration:
-            return
-        except PagerError as error:
-            error.cursor = cursor
-            raise
         finally:
             if self._ahead is not None:
                 self._ahead.close()
 
-    def _answered(self, ask: Ask) -> Reply | RemoteError:
-        """The reply to an ask, or its failure once waiting did not help."""
+    def _answered(self, ask: Ask | AskRecords) -> Reply | RemoteError:
+        """Return the reply to an ask, or its failure once waiting did not help."""
         time.sleep(max(0.0, self._ready_at - time.monotonic()))
-        reader = self._reader
-        if ask.repair and reader.repairing is not None:
-            reader = replace(reader, source=reader.repairing)
-        if ask.where or ask.bare:
-            reader = replace(reader, where=(*reader.where, *ask.where), bare=ask.bare)
-
-        def attempt() -> Reply:
-            if ask.unchecked:
-                return reader.unchecked(ask.strategy, ask.window, ask.known, ask.unchecked)
-            if ask.following is None or self._ahead is None:
-                return reader.attempt(ask.strategy, ask.window, ask.known)
-            return self._ahead.read(ask.strategy, ask.window, ask.known, ask.following)
-
+        patience = self._patience
+        if isinstance(ask, AskRecords) and ask.patience is not None:
+            patience = min(ask.patience, patience)
         try:
-            reply = reader.persistently(attempt, insist=ask.insist, failed=self._failed)
+            reply = persistently(lambda: self._call(ask), patience, insist=ask.insist, failed=self._again)
         except RemoteError as error:
             self._failed()
             self._ready_at = time.monotonic() + error.pause
@@ -126,6 +132,26 @@ class Calls:
         self._calls += reply.calls
         self._empty_calls += reply.empty_calls
         return reply
+
+    def _call(self, ask: Ask | AskRecords) -> Reply:
+        """Ask once."""
+        if isinstance(ask, AskRecords):
+            with self._limiter.call() as call:
+                records = ask.source.ask(ask.keys, repair=ask.repair)
+            return Reply(calls=1, seconds=call.seconds, records=tuple(records))
+        if ask.following is not None and self._ahead is not None:
+            return self._ahead.read(ask, ask.following)
+        reading = self._reader.read(ask, self._limiter)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as ended:
+                reply: Reply = ended.value
+                return reply
+
+    def _again(self, error: BaseException | None, seconds: float) -> None:
+        log.info("again in %.1f s: %s", seconds, error)
+        self._failed()
 
     def _failed(self) -> None:
         self.spent += 1
@@ -137,7 +163,7 @@ class Calls:
         self._calls = self._empty_calls = self._retries = 0
 
     def _page(self, piece: Piece, cursor: Cursor) -> Page:
-        """A piece as a page, with what it cost."""
+        """Return a piece as a page, with what it cost."""
         stats = PageStats(
             piece.strategy,
             piece.asked_by,

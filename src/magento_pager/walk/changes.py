@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.conditions import Condition
-from magento_pager.walk.flows import Ask, Flow, attempt
-from magento_pager.walk.isolation import first_rows
+from magento_pager.walk.flows import Ask, Flow, attempt, first_rows
 from magento_pager.walk.pages import Changes, Verified
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.recovery import is_verdict

@@ -10,16 +10,16 @@ No flow yields within `except` or `finally`: the context of the error would keep
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.pages import Known
-from magento_pager.walk.reading import Reply
 from magento_pager.walk.strategies import Prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.pages import Quarantined, Row, Token
@@ -40,6 +40,7 @@ class Ask:
         insist: how often to try again also where a narrower window might help, as it cannot.
         repair: read rows without the characters that XML forbids.
         where: conditions beside those of the list.
+        any_row: leave out the list's own conditions, to see rows that no longer meet them.
         bare: what rows are known by is enough; the rest of them would only take memory.
         unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
@@ -52,9 +53,90 @@ class Ask:
     insist: int = 0
     repair: bool = False
     where: tuple[Condition, ...] = ()
+    any_row: bool = False
     bare: bool = False
     unchecked: int = 0
     following: Callable[[IdRange], IdRange | None] | None = None
+
+
+Record: TypeAlias = "dict[str, Any] | list[Any]"
+"""What a list leaves out of a row: the record in full, or the list that belongs to one."""
+Answer: TypeAlias = "Record | RemoteError"
+"""What came of asking for one; an error is about this one alone."""
+
+
+class RecordSource(Protocol):
+    """The seam to the network for records in full."""
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+
+    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
+        """Return as many answers, in order, by one call.
+
+        Raises:
+            RemoteError: the call failed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecords:
+    """Which records a flow wants in full; the answer is in `Reply.records`.
+
+    Attributes:
+        source: who is asked.
+        keys: what the records are known by, one at least.
+        insist: as in `Ask`.
+        repair: as in `Ask`.
+        patience: seconds at most for which the call is tried again; None for as long as any other.
+    """
+
+    source: RecordSource
+    keys: Sequence[str]
+    insist: int = 0
+    repair: bool = False
+    patience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Checked rows, in order.
+
+    Attributes:
+        rows: each with its token, by id; by identity where rows carry no id.
+        calls: requests answered for it.
+        empty_calls: those of them that brought no row.
+        seconds: from each request to the end of its answer, together.
+        waited: the part of it before the first row of each: the server's own work.
+        ahead: the window that is being asked for already, inclusive; None where none is.
+        received: bytes of the answers, unpacked, with those of calls beside it; None where the source does not count.
+        records: what came of each of the records that were asked for, in order.
+    """
+
+    rows: tuple[tuple[Token, Row], ...] = ()
+    calls: int = 0
+    empty_calls: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    ahead: IdRange | None = None
+    received: int | None = None
+    records: tuple[Answer, ...] = ()
+
+    @property
+    def by_ids(self) -> bool:
+        """True where every row carries its id."""
+        return all(isinstance(token, int) for token, _ in self.rows)
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """What the rows are known by."""
+        return tuple(token for token, _ in self.rows)
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the rows that carry one."""
+        return [token for token in self.tokens if isinstance(token, int)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +164,11 @@ class Piece:
     ahead: int | None = None
 
 
-Flow: TypeAlias = Generator["Ask | Piece", Reply, T]
+Item: TypeAlias = Ask | AskRecords | Piece
+Flow: TypeAlias = Generator[Item, Reply, T]
 """A conversation that ends with a T. A piece needs no answer; it is sent an empty reply."""
 
-NOTHING = Reply((), 0, 0)
+NOTHING = Reply()
 """The answer to a piece."""
 
 
@@ -110,33 +193,66 @@ def settled(flow: Flow[T]) -> Flow[T | RemoteError]:
         return error
 
 
-def attempt(ask: Ask) -> Flow[Reply | RemoteError]:
+def attempt(item: Item) -> Flow[Reply | RemoteError]:
     """Ask, and give the failure as a value where there is one."""
     try:
-        return (yield ask)
+        return (yield item)
     except RemoteError as error:
         error.__traceback__ = None
         return error
 
 
-def advance(flow: Flow[T], answer: Reply | RemoteError | None) -> Ask | Piece:
+def advance(flow: Flow[T], answer: Reply | RemoteError | None) -> Item:
     """Return the next item of a flow that is sent an answer, thrown a failure, or begun with None."""
     if isinstance(answer, RemoteError):
         return flow.throw(answer)
     return flow.send(answer)  # type: ignore[arg-type]  # None begins
 
 
+def relayed(flow: Flow[T], relay: Callable[[Item], Flow[Reply]]) -> Flow[T]:
+    """Go on with a flow whose items another one takes: what that returns or raises is the answer to each."""
+    answer: Reply | RemoteError | None = None
+    with closing(flow):
+        while True:
+            try:
+                item = advance(flow, answer)
+            except StopIteration as ended:
+                value: T = ended.value
+                return value
+            answer = yield from settled(relay(item))
+            del item  # or its rows take memory while the next ones come
+
+
+def filtered(flow: Flow[T], where: tuple[Condition, ...], *, any_row: bool = False) -> Flow[T]:
+    """Go on with a flow, and add conditions to all that it asks for; with `any_row`, in place of the list's own."""
+
+    def relay(item: Item) -> Flow[Reply]:
+        if isinstance(item, Ask):
+            item = replace(item, where=(*where, *item.where), any_row=any_row)
+        return (yield item)
+
+    return (yield from relayed(flow, relay)) if where else (yield from flow)
+
+
 def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
-    """Go on with a flow up to its next piece; None where it ends."""
+    """Go on with a flow, on the side, up to its next piece; None where it ends."""
     answer: Reply | RemoteError | None = None
     try:
         while True:
             item = advance(flow, answer)
             if isinstance(item, Piece):
                 return item
-            answer = yield from attempt(item)
+            answer = yield from attempt(replace(item, following=None) if isinstance(item, Ask) else item)
     except StopIteration:
         return None
+
+
+def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
+    """Go on with a flow up to its first piece with rows; None where it has none."""
+    while (piece := (yield from next_piece(flow))) is not None and not piece.rows:
+        pass
+    flow.close()
+    return piece
 
 
 def find_row(window: IdRange, key: str) -> Flow[Known | None]:

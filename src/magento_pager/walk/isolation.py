@@ -1,148 +1,126 @@
-"""Isolation: what becomes of an id whose reply fails all by itself.
+"""Isolation: what becomes of the one thing whose reply fails all by itself, be it a row or a record.
 
-What lives here: the proof that the server is well although the row does not come, and the row's fate: read after all,
-repaired, or skipped by name. As flows; how the failing id was found is the walk's work.
+What lives here: the proof that the server is well although this one does not come, and its fate: read after all,
+repaired, or skipped by name. As flows; how it was found among others is not known here.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.walk.flows import Ask, Flow, Piece, attempt, find_known, next_piece
-from magento_pager.walk.pages import Quarantined
-from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.reading import Reply
+from magento_pager.walk.flows import Flow, settled
 from magento_pager.walk.recovery import action
-from magento_pager.walk.strategies import Prefix
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+G = TypeVar("G")
+T = TypeVar("T")
 
-    from magento_pager.walk.strategies import Strategy
+Asking: TypeAlias = Callable[[int, bool], Flow[T]]
+"""Asks for the one thing again: how often to insist, and whether to repair what it brings."""
+
+Looking: TypeAlias = Callable[[], Iterable[Flow[G | None]]]
+"""Looks for something else that works, in likely places first."""
 
 SINGLE_ROW_RETRIES = 4  # more attempts at a row whose failure may be the server's
 MOST_IN_A_ROW = 20  # rows skipped: then the server is unwell, not the rows
 
 
-class Good(NamedTuple):
-    """A reply that came: one of its rows should come again if the server is well."""
-
-    reply: Reply
-    window: IdRange
-
-
-class Fate(NamedTuple):
-    """What became of an id.
+class Fate(NamedTuple, Generic[T]):
+    """What became of it.
 
     Attributes:
-        reply: its row, if it came after all.
-        carrier: the strategy that brought it.
-        skipped: the row, where it did not.
-        repaired: its id, where characters had to be removed.
+        value: what came after all; None where it is skipped.
+        reason: why it is skipped: the server's words, or what is wrong with its reply; else empty.
+        repaired: True where characters had to be removed.
     """
 
-    reply: Reply
-    carrier: Strategy
-    skipped: tuple[Quarantined, ...] = ()
-    repaired: tuple[int, ...] = ()
+    value: T | None
+    reason: str = ""
+    repaired: bool = False
 
     @property
     def flawed(self) -> bool:
-        """Whether it is the row that broke the reply."""
-        return bool(self.skipped or self.repaired)
+        """True where it is the one that broke the reply."""
+        return self.repaired or self.value is None
 
 
-class Isolation:
-    """Remembers a row that works, and how many were skipped since one came."""
+@dataclass(slots=True)
+class Isolation(Generic[G]):
+    """Remembers something that works, and how many were skipped since it came.
 
-    def __init__(
-        self, key: str, operation: str, beside: Callable[[int], Iterable[Flow[None]]] | None, *, repair: bool = False
-    ) -> None:
-        """Begin with nothing.
+    Attributes:
+        operation: what is called, for messages.
+        works: asks again for something that came before; False where it was deleted meanwhile.
+        repair: read what control characters break without them.
+        good: what came last, if anything did.
+        skipped: in a row.
+    """
+
+    operation: str
+    works: Callable[[G], Flow[bool]]
+    repair: bool = False
+    good: G | None = None
+    skipped: int = 0
+
+    def came(self, good: G | None) -> None:
+        """Remember that something came; None for what may not come again."""
+        self.skipped = 0
+        self.good = good if good is not None else self.good
+
+    def alone(self, name: str, error: RemoteError, ask: Asking[T], others: Looking[G] | None) -> Flow[Fate[T]]:
+        """Decide about the one whose reply failed.
 
         Args:
-            key: what filters call the key.
-            operation: the name of the list, for messages.
-            beside: looks for rows other than an id; None to skip a row without asking whether others arrive.
-            repair: read a row in which control characters break the XML without them.
-        """
-        self._prefix = Prefix(key)
-        self._operation = operation
-        self._beside = beside
-        self._repair = repair
-        self._good: Good | None = None
-        self._skipped = 0
-
-    def came(self, reply: Reply, window: IdRange, *, repaired: bool) -> None:
-        """Remember that rows came."""
-        self._skipped = 0
-        if not repaired:
-            self._good = Good(replace(reply, rows=reply.rows[:1]), window)
-
-    def alone(self, window: IdRange, error: RemoteError) -> Flow[Fate]:
-        """Decide about one id whose reply failed.
+            name: what it is called in messages.
+            error: the failure.
+            ask: asks for it again.
+            others: finds something else that works; None to skip whatever fails without asking whether others arrive.
 
         Raises:
-            RemoteError: the server is unwell, or no row works beside which this one could be called broken.
+            RemoteError: the server is unwell, or nothing works beside which this one could be called broken.
         """
-        if self._repair and isinstance(error, MalformedReplyError):
-            repaired = yield from attempt(Ask(self._prefix, window, repair=True))
+        if self.repair and isinstance(error, MalformedReplyError):
+            repaired = yield from settled(ask(0, True))  # noqa: FBT003  see Asking
             if not isinstance(repaired, RemoteError):
-                return Fate(repaired, self._prefix, repaired=(window.first,))
-        if self._beside is not None:
-            yield from self._check_well(window.first, error)
-            insist = SINGLE_ROW_RETRIES if error.remedy == "split" else 0
-            again = yield from attempt(Ask(self._prefix, window, insist=insist))
+                return Fate(repaired, repaired=True)
+        if others is not None:
+            yield from self._check_well(name, error, others)
+            again = yield from settled(ask(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
-                return Fate(again, self._prefix)
+                return Fate(again)
             if action(again, narrowed=True) == "stop":
                 raise again
             error = again
-            yield from self._check_well(window.first, error)
-        self._skipped += 1
-        if self._skipped == MOST_IN_A_ROW:
-            raise RemoteError(
-                f"{self._operation}: {MOST_IN_A_ROW} rows in a row could not be read, the last is id {window.first} "
-                f"({error}): the server is unwell; resume when it is not"
-            )
-        reason = error.text if isinstance(error, FaultError) else str(error)
-        return Fate(Reply((), 1, 1), self._prefix, skipped=(Quarantined(window.first, reason),))
+            yield from self._check_well(name, error, others)
+        self.skipped += 1
+        if self.skipped == MOST_IN_A_ROW:
+            raise self.unwell(name, error)
+        return Fate(None, error.text if isinstance(error, FaultError) else str(error))
 
-    def _check_well(self, number: int, error: RemoteError) -> Flow[None]:
-        """Raise unless a row that came before, or any other, can be read again."""
-        for _ in range(2):  # the row may have been deleted
-            for flow in self._beside(number) if self._beside and self._good is None else ():
-                piece = yield from first_rows(flow)
-                if piece:
-                    self._good = Good(Reply(piece.rows[:1], 1, 0), piece.window)
-                    break
-            if self._good is None:
-                raise error
-            try:
-                came = yield from self._comes_again(self._good)
-            except RemoteError as other:
+    def unwell(self, name: str, error: RemoteError) -> RemoteError:
+        """Return the error that too many failures are."""
+        self.skipped = 0
+        return RemoteError(
+            f"{self.operation}: {MOST_IN_A_ROW} rows in a row could not be read, the last is {name} ({error}): the "
+            "server is unwell; resume when it is not"
+        )
+
+    def _check_well(self, name: str, error: RemoteError, others: Looking[G]) -> Flow[None]:
+        """Raise unless what came before, or something else, can be read now."""
+        if self.good is not None:
+            came = yield from settled(self.works(self.good))
+            if isinstance(came, RemoteError):
                 raise RemoteError(
-                    f"{self._operation}: id {number} cannot be read ({error}), and neither can a row of ids "
-                    f"{self._good.window}, which could before ({other}): the server is unwell; resume when it is not"
-                ) from other
+                    f"{self.operation}: {name} cannot be read ({error}), and neither can {self.good}, which could "
+                    f"before ({came}): the server is unwell; resume when it is not"
+                ) from came
             if came:
                 return
-            self._good = None
+            self.good = None  # it was deleted
+        for looking in others():
+            self.good = yield from looking
+            if self.good is not None:
+                return
         raise error
-
-    def _comes_again(self, good: Good) -> Flow[bool]:
-        known = yield from find_known(good.reply, good.window, self._prefix.key, insist=MAX_ID)
-        if known is None:
-            return False
-        reply = yield Ask(self._prefix, IdRange(known.id, known.id), insist=MAX_ID)
-        return known.token in reply.tokens
-
-
-def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
-    """Go on with a flow up to its first piece with rows; None where it has none."""
-    while (piece := (yield from next_piece(flow))) is not None and not piece.rows:
-        pass
-    flow.close()
-    return piece

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from magento_pager.errors import PagerError
-from magento_pager.walk.ahead import Ahead, Tuner
+from magento_pager.walk.ahead import Tuner
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
+from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, plan
@@ -34,11 +35,20 @@ if TYPE_CHECKING:
     from magento_pager.walk.windows import Goal
 
 MOST_NICE = 1_000_000
-Stage: TypeAlias = Callable[[Page], Page]
-"""What is done to every page before it is delivered: more fields to its rows, say. The window stays as it is.
+PageStage: TypeAlias = Callable[[Page], Page]
+"""What is done to every page before it is delivered. The window stays as it is."""
 
-One that remembers something has a method `begin`, which gives the stage for one walk.
-"""
+
+@runtime_checkable
+class FlowStage(Protocol):
+    """What takes part in a walk, and may ask the server for more: records in full, say."""
+
+    def through(self, walk: Flow[None]) -> Flow[None]:
+        """Go on with a walk, and deliver what becomes of its pieces."""
+
+
+Stage: TypeAlias = PageStage | FlowStage
+"""Those of flows come first, whatever their place among the stages: they take part before there are pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class Paginator:
             again when it no longer honours what it did; where there are none, `strategy` is used as it is.
         since: only rows that were changed at that moment or later; None for all. How the server is told so is tried at
             the beginning of a walk, on a row that is known.
-        stages: what is done to every page, in this order, before it is delivered.
+        stages: what is done to every page, in this order, before it is delivered; see `Stage`.
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
         nice: seconds to leave the server alone after a call, for each second that the call took.
@@ -136,7 +146,7 @@ class Paginator:
                 "the cursor is of a walk with another `where` or `since`: the rows before it are not those that are "
                 "asked for now; ask for the same, or start anew without it"
             )
-        return self._finished(replace(resume, asked=self._digest))
+        return self._pages(replace(resume, asked=self._digest))
 
     def queries(self) -> Iterator[Query]:
         """The queries of consecutive windows, without asking anything: what the strategy would say.
@@ -166,7 +176,7 @@ class Paginator:
             NoStrategyError: the server does not even honour `like`.
             RemoteError: a call failed in a way that says nothing of filters.
         """
-        return Calls(self._reader).result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive))
+        return self._calls().result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive))
 
     def plan(self) -> Plan:
         """Say how many rows there are, about, and what a walk would cost, from some six small calls.
@@ -177,9 +187,11 @@ class Paginator:
             NoStrategyError: the strategy does not hold on this server, or none does.
             RemoteError: a call failed.
         """
-        calls, reader, _ = self._asked()
-        found = calls.result(plan(self._walk, IdRange(self.first, self.last)))
-        queries = tuple(replace(one, conditions=one.conditions + reader.where) for one in found.queries)
+        calls = self._calls()
+        where = self._changes(calls)[1]
+        found = calls.result(filtered(plan(self._walk, IdRange(self.first, self.last)), where))
+        sent = (*self.where, *where)
+        queries = tuple(replace(one, conditions=one.conditions + sent) for one in found.queries)
         return replace(found, queries=queries, spent=calls.spent)
 
     def parts(self, ranges: Iterable[IdRange]) -> Iterator[Page]:
@@ -191,8 +203,7 @@ class Paginator:
         Raises:
             PagerError: as `pages`.
         """
-        reader = replace(self._reader, turn=CallLimiter(1, self.nice, self.calls_under_way).call)
-        calls = Calls(reader)
+        calls = self._calls()
         chosen = calls.result(self._walk.choosing.tested())
         for one in ranges:
             yield from calls.pages(self._walk.flow(one, chosen), Cursor(self.operation, one.first, one.last))
@@ -218,56 +229,47 @@ class Paginator:
         span = IdRange(self.first, self.last)
         if n == 1:
             return (Cursor(self.operation, span.first, span.last, asked=self._digest),)
-        calls, _, _ = self._asked()
-        parts = calls.result(cut(self._walk, span, n))
+        calls = self._calls()
+        where = self._changes(calls)[1]
+        parts = calls.result(filtered(cut(self._walk, span, n), where))
         return tuple(Cursor(self.operation, one.first, one.last, asked=self._digest) for one in parts)
 
-    def _finished(self, cursor: Cursor) -> Iterator[Page]:
-        """The pages of the walk, after all stages; where one fails, its page is still to come."""
-        stages = [cast("Stage", getattr(stage, "begin", lambda stage=stage: stage)()) for stage in self.stages]
-        with closing(self._pages(cursor)) as pages:
-            for walked in pages:
-                page = walked
-                try:
-                    for stage in stages:
-                        page = stage(page)
-                except PagerError as error:
-                    error.cursor = cursor
-                    raise
-                cursor = page.cursor
-                yield page
-                del walked, page  # nobody else may want its rows, and the next ones take as much memory
-
     def _pages(self, cursor: Cursor) -> Generator[Page]:
-        """The walk, over all rows or over those that changed, once it is known how the server is told so."""
+        """Walk over all rows, or over those that changed, once it is known how the server is told so."""
         if cursor.next_id > cursor.last_id:
             return
-        limiter = CallLimiter(1 if self.parallel == "auto" else self.parallel, self.nice, self.calls_under_way)
+        calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
-            calls, reader, changes = self._asked(limiter)
+            changes, where = self._changes(calls)
+            if self.lookahead or self.parallel != 1:
+                calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
+            flow = filtered(self._walk.flow(IdRange(cursor.next_id, cursor.last_id)), where)
+            for stage in self.stages:
+                if isinstance(stage, FlowStage):
+                    flow = stage.through(flow)
+            with closing(calls.pages(flow, cursor)) as pages:
+                for one in pages:
+                    page = replace(one, changes=changes) if changes else one
+                    for stage in self.stages:
+                        page = page if isinstance(stage, FlowStage) else stage(page)
+                    cursor = page.cursor
+                    yield page
+                    del one, page  # nobody else may want its rows, and the next ones take as much memory
         except PagerError as error:
             error.cursor = cursor
             raise
-        ahead = None
-        if self.lookahead or self.parallel != 1:
-            ahead = Ahead(reader, limiter, Tuner() if self.parallel == "auto" else None)
-        flow = self._walk.flow(IdRange(cursor.next_id, cursor.last_id))
-        with closing(calls.of(reader, ahead).pages(flow, cursor)) as pages:
-            for page in pages:
-                yield replace(page, changes=changes) if changes else page
-                del page  # as in _finished
 
-    def _asked(self, limiter: CallLimiter | None = None) -> tuple[Calls, Reader, Changes | None]:
-        """Who asks the server, for what changed alone once it is known how it is told so."""
-        limiter = limiter or CallLimiter(1, self.nice, self.calls_under_way)
-        reader = replace(self._reader, turn=limiter.call)
-        calls = Calls(reader)
+    def _calls(self, limit: int = 1) -> Calls:
+        """Return who asks the server."""
+        reader = Reader(self.source, self.id_field, self.identity_field, self.operation, self.where, self.repairing)
+        return Calls(reader, self.patience, CallLimiter(limit, self.nice, self.calls_under_way))
+
+    def _changes(self, calls: Calls) -> tuple[Changes | None, tuple[Condition, ...]]:
+        """Find out how the server is told to send what changed alone: what was found, and the conditions for that."""
         if self.since is None:
-            return calls, reader, None
+            return None, ()
         changes = calls.result(find_changes(self._walk.looking, self.key, self.operation, self.since))
-        changes = replace(changes, calls=calls.spent)
-        reader = replace(reader, where=(*reader.where, *changes.conditions))
-        return calls.of(reader, None), reader, changes
+        return replace(changes, calls=calls.spent), changes.conditions
 
     @property
     def _walk(self) -> Walk:
@@ -292,19 +294,6 @@ class Paginator:
     def _sent(self) -> tuple[Condition, ...]:
         """The user's conditions and, as most servers take it, the one on time, where it is not tried before."""
         return self.where if self.since is None else (*self.where, usual(self.since))
-
-    @property
-    def _reader(self) -> Reader:
-        return Reader(
-            self.source,
-            self.id_field,
-            self.identity_field,
-            self.operation,
-            self.key,
-            self.where,
-            self.patience,
-            self.repairing,
-        )
 
 
 def _check_parallel(parallel: object) -> None:

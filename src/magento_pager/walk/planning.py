@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.walk.conditions import Query
+    from magento_pager.walk.flows import Reply
     from magento_pager.walk.pages import Known
-    from magento_pager.walk.reading import Reply
     from magento_pager.walk.trials import Choice
     from magento_pager.walk.walk import Walk
     from magento_pager.walk.windows import Pace

@@ -1,7 +1,7 @@
 """Reading one window: ask, check every row as it arrives, and give all of it or nothing.
 
-What lives here: the seam to the network (`Source`), the checks that make a reply trustworthy, and the retries around
-the unit that reads one window. It does not know which window comes next, or why this one was asked for.
+What lives here: the seam to the network (`Source`), the checks that make a reply trustworthy, and how a call is tried
+again. It does not know which window comes next, or why this one was asked for.
 
 A row is known by its id; in lists whose rows carry none, by another field that no two rows share. Rows outside the
 span show a dropped condition. They cannot show rows that are missing: that is what the canary is for.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -19,17 +19,16 @@ from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_ex
 
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
+from magento_pager.walk.flows import Reply
 from magento_pager.walk.ranges import read_id
-from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    from magento_pager.walk.flows import Ask
     from magento_pager.walk.pages import Known, Row, Token
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.turns import Turn
+    from magento_pager.walk.turns import CallLimiter
 
 T = TypeVar("T")
 
@@ -50,6 +49,32 @@ def row_label(row: Row, id_field: str, identity_field: str | None = None) -> str
     return str(row.get(id_field, row.get(identity_field or id_field, "?")))
 
 
+def token_of(row: Row, id_field: str, identity_field: str | None, operation: str) -> Token:
+    """Return what a row is known by: its id, or its identity where it carries none.
+
+    Raises:
+        MalformedReplyError: it has neither a usable id nor an identity.
+    """
+    number = row.get(id_field)
+    if number is None and identity_field is not None:
+        if isinstance(identity := row.get(identity_field), str):
+            return identity
+        raise MalformedReplyError(
+            f"{operation}: a row came without {id_field} and without {identity_field}: it cannot be "
+            "told from others; give it a number in the shop's database",
+            remedy="isolate",
+        )
+    try:
+        return read_id(number)
+    except ValueError:
+        text = number[:50] if isinstance(number, str) else ""
+        odd = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))  # a number, but not as it is stored
+        raise MalformedReplyError(
+            f"{operation}: a row came with {id_field}={text or number!r}, which is no id; is this the right list?",
+            remedy="isolate" if odd else "stop",
+        ) from None
+
+
 class Source(Protocol):
     """The seam to the network. Any list that takes conditions can be one."""
 
@@ -62,44 +87,6 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """Checked rows, in order.
-
-    Attributes:
-        rows: each with its token, by id; by identity where rows carry no id.
-        calls: requests answered for it.
-        empty_calls: those of them that brought no row.
-        seconds: from each request to the end of its answer, together.
-        waited: the part of it before the first row of each: the server's own work.
-        ahead: the window that is being asked for already, inclusive; None where none is.
-        received: bytes of the answers, unpacked, with those of calls beside it; None where the source does not count.
-    """
-
-    rows: tuple[tuple[Token, Row], ...]
-    calls: int
-    empty_calls: int
-    seconds: float = 0.0
-    waited: float = 0.0
-    ahead: IdRange | None = None
-    received: int | None = None
-
-    @property
-    def by_ids(self) -> bool:
-        """True where every row carries its id."""
-        return all(isinstance(token, int) for token, _ in self.rows)
-
-    @property
-    def tokens(self) -> tuple[Token, ...]:
-        """What the rows are known by."""
-        return tuple(token for token, _ in self.rows)
-
-    @property
-    def ids(self) -> list[int]:
-        """The ids of the rows that carry one."""
-        return [token for token in self.tokens if isinstance(token, int)]
-
-
-@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads windows of one list.
 
@@ -108,148 +95,93 @@ class Reader:
         id_field: what rows call the key.
         identity_field: another field that no two rows share, where rows may carry no id; else None.
         operation: the name of the list, for messages.
-        key: what filters call the key.
         where: the user's own conditions, sent with every query and checked on every row that holds their field.
-        patience: seconds for which a call is tried again, ever more slowly, where a failure may pass.
         repairing: the same list with characters taken out of replies that XML forbids; None to take none out.
-        bare: give rows without their fields, where what they are known by is enough.
-        turn: holds back a call until there is room for it; see `turns`.
     """
 
     source: Source
     id_field: str
     identity_field: str | None = None
     operation: str = ""
-    key: str = KEY
     where: tuple[Condition, ...] = ()
-    patience: float = PATIENCE
     repairing: Source | None = None
-    bare: bool = False
-    turn: Callable[[], AbstractContextManager[Turn]] = field(default_factory=lambda: CallLimiter().call)
 
-    def read(self, strategy: Strategy, window: IdRange, known: Known | None = None, *, insist: int = 0) -> Reply:
-        """All rows of a window.
+    def read(self, ask: Ask, limiter: CallLimiter) -> Generator[None, None, Reply]:
+        """Read what is asked for, in a generator that yields before each call and behind each row; close it to stop.
 
         Args:
-            strategy: how the window is put to the server.
-            window: the ids wanted, inclusive.
-            known: a row that may serve as a canary, or None.
-            insist: how often to try again also where narrower windows might help, as they cannot.
+            ask: what is wanted.
+            limiter: holds back each call until there is room for it.
 
         Raises:
             FilterIgnoredError: a row from outside came, or the canary did not.
             MalformedReplyError: a row came that cannot be one of this list, or came twice.
-            RemoteError: the call failed, and did so again as long as it was tried.
+            RemoteError: a call failed.
         """
-        return self.persistently(lambda: self.attempt(strategy, window, known), insist=insist)
-
-    def tokens(self, query: Query) -> Iterator[Token]:
-        """What the rows of one call are known by, unchecked, as they arrive."""
-        with self.turn() as turn, closing(self.source.fetch(self._with_where(query))) as rows:
-            for row in rows:
-                turn.arrived()
-                yield self.token(row)
-
-    def token(self, row: Row) -> Token:
-        """What a row is known by.
-
-        Raises:
-            MalformedReplyError: it has neither a usable id nor an identity.
-        """
-        number = row.get(self.id_field)
-        if number is None and self.identity_field is not None:
-            if isinstance(identity := row.get(self.identity_field), str):
-                return identity
-            raise MalformedReplyError(
-                f"{self.operation}: a row came without {self.id_field} and without {self.identity_field}: it cannot be "
-                "told from others; give it a number in the shop's database",
-                remedy="isolate",
-            )
-        try:
-            return read_id(number)
-        except ValueError:
-            text = number[:50] if isinstance(number, str) else ""
-            odd = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))  # a number, but not as it is stored
-            raise MalformedReplyError(
-                f"{self.operation}: a row came with {self.id_field}={text or number!r}, which is no id; is this the "
-                "right list?",
-                remedy="isolate" if odd else "stop",
-            ) from None
-
-    def persistently(
-        self, attempt: Callable[[], T], *, insist: int = 0, failed: Callable[[], None] = lambda: None
-    ) -> T:
-        """As the function `persistently`; `failed` is called before each further attempt."""
-
-        def tell(error: BaseException | None, seconds: float) -> None:
-            log.info("again in %.1f s: %s", seconds, error)
-            failed()
-
-        return persistently(attempt, self.patience, insist=insist, failed=tell)
-
-    def unchecked(self, strategy: Strategy, window: IdRange, known: Known | None, most: int) -> Reply:
-        """As `attempt`, with whatever rows come, in that order, up to so many."""
-        rows: list[tuple[Token, Row]] = []
-        calls, seconds = 0, 0.0
-        for query in strategy.queries(window, known.id if known else None):
-            with self.turn() as turn, closing(self.source.fetch(self._with_where(query))) as found:
-                for row in islice(found, most - len(rows)):
-                    turn.arrived()
-                    rows.append((self.token(row), row))
-            calls, seconds = calls + 1, seconds + turn.seconds
-        return Reply(tuple(rows), calls, int(not rows), seconds)
-
-    def attempt(self, strategy: Strategy, window: IdRange, known: Known | None) -> Reply:
-        """As `read`, and nothing is tried again."""
+        source = self.repairing if ask.repair and self.repairing is not None else self.source
+        where = ask.where if ask.any_row else (*self.where, *ask.where)
         rows: list[tuple[Token, Row]] = []
         calls = empty_calls = 0
         seconds = waited = 0.0
-        before = self._received
-        for query in strategy.queries(window, known.id if known else None):
-            with self.turn() as turn:
-                found = list(self._admitted(query, known, turn))
-            seconds, waited = seconds + turn.seconds, waited + (turn.waited or 0.0)
-            if query.span not in window and any(isinstance(token, str) for token, _ in found):
+        before = _received(source)
+        for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
+            came: list[tuple[Token, Row]] = []
+            with limiter.call() as call:
+                yield
+                with closing(source.fetch(replace(query, conditions=query.conditions + where))) as sent:
+                    some = islice(sent, ask.unchecked - len(rows)) if ask.unchecked else sent
+                    for pair in self._tokens(some) if ask.unchecked else self._checked(some, query, ask.known, where):
+                        call.arrived()
+                        came.append((pair[0], {}) if ask.bare else pair)
+                        yield
+            calls, empty_calls = calls + 1, empty_calls + (not came)
+            seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
+            if ask.unchecked:
+                rows += came
+                continue
+            if query.span not in ask.window and any(isinstance(token, str) for token, _ in came):
                 raise FilterIgnoredError(
-                    f"{self.operation}: rows come without ids, so what {strategy.name} returns beyond ids {window} "
-                    "cannot be told from what was asked; use the strategy alias or prefix",
-                    span=window,
+                    f"{self.operation}: rows come without ids, so what {ask.strategy.name} returns beyond ids "
+                    f"{ask.window} cannot be told from what was asked; use the strategy alias or prefix",
+                    span=ask.window,
                 )
-            rows += (pair for pair in found if isinstance(pair[0], str) or pair[0] in window)
-            calls, empty_calls = calls + 1, empty_calls + (not found)
-        rows.sort(key=lambda pair: _order(pair[0]))
-        for (one, _), (other, _) in pairwise(rows):
-            if one == other:
-                raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
-        received = None if before is None else (self._received or 0) - before
+            rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in ask.window)
+        if not ask.unchecked:
+            self._sort(rows, ask.window)
+        received = None if before is None else (_received(source) or 0) - before
         return Reply(tuple(rows), calls, empty_calls, seconds, waited, received=received)
 
-    @property
-    def _received(self) -> int | None:
-        """Bytes that the source has read so far; None where it does not count them."""
-        return getattr(self.source, "bytes_received", None)
+    def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:
+        """Yield rows as they are, each with its token."""
+        return ((token_of(row, self.id_field, self.identity_field, self.operation), row) for row in rows)
 
-    def _admitted(self, query: Query, known: Known | None, turn: Turn) -> Iterator[tuple[Token, Row]]:
-        """The rows of one call, each checked as it arrives; the connection is closed at the first stray one."""
+    def _checked(
+        self, rows: Iterable[Row], query: Query, known: Known | None, where: Sequence[Condition]
+    ) -> Iterator[tuple[Token, Row]]:
+        """Yield the rows of one call, each checked as it arrives, with its token; without the canary."""
         canary = known.token if known and known.id == query.canary else query.canary
         met = canary is None
-        with closing(self.source.fetch(self._with_where(query))) as rows:
-            for row in rows:
-                turn.arrived()
-                token = self.token(row)
-                if token == canary:
-                    met = True
-                    if query.canary not in query.span:
-                        continue
-                if isinstance(token, int) and token not in query.span:
+        for token, row in self._tokens(rows):
+            if token == canary:
+                met = True
+                if query.canary not in query.span:
+                    continue
+            if isinstance(token, int) and token not in query.span:
+                raise FilterIgnoredError(
+                    f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
+                    "dropped a condition; use another strategy (prefix holds on every version)",
+                    span=query.span,
+                    stray=[token],
+                )
+            for condition in where:
+                if contradicts(condition, row):
                     raise FilterIgnoredError(
-                        f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
-                        "dropped a condition; use another strategy (prefix holds on every version)",
+                        f"{self.operation}: the server ignored or misread where {condition}: it sent a row with "
+                        f"{row.get(condition.field.rpartition('.')[2])!r}; leave it out and filter the rows",
                         span=query.span,
-                        stray=[token],
+                        stray=[token] if isinstance(token, int) else [],
                     )
-                self._check_where(row, token, query)
-                yield token, {} if self.bare else row
+            yield token, row
         if not met:
             raise FilterIgnoredError(
                 f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
@@ -259,18 +191,17 @@ class Reader:
                 missing_canary=query.canary,
             )
 
-    def _check_where(self, row: Row, token: Token, query: Query) -> None:
-        for condition in self.where:
-            if contradicts(condition, row):
-                raise FilterIgnoredError(
-                    f"{self.operation}: the server ignored or misread where {condition}: it sent a row with "
-                    f"{row.get(condition.field.rpartition('.')[2])!r}; leave it out and filter the rows",
-                    span=query.span,
-                    stray=[token] if isinstance(token, int) else [],
-                )
+    def _sort(self, rows: list[tuple[Token, Row]], window: IdRange) -> None:
+        """Put rows in order, in place, and refuse one that came twice."""
+        rows.sort(key=lambda pair: _order(pair[0]))
+        for (one, _), (other, _) in pairwise(rows):
+            if one == other:
+                raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
 
-    def _with_where(self, query: Query) -> Query:
-        return replace(query, conditions=query.conditions + self.where)
+
+def _received(source: Source) -> int | None:
+    """Return the bytes that a source has read so far; None where it does not count them."""
+    return getattr(source, "bytes_received", None)
 
 
 def persistently(

@@ -23,8 +23,8 @@ from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from magento_pager.walk.flows import Reply
     from magento_pager.walk.pages import Token
-    from magento_pager.walk.reading import Reply
     from magento_pager.walk.strategies import Strategy
 
 T = TypeVar("T")

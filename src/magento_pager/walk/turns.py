@@ -8,45 +8,38 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Self
 from weakref import WeakSet
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
-
-class Turn:
-    """One call.
+class Call:
+    """One call, as a context: it begins when there is a place for it, and frees that at the first row or at the end.
 
     Attributes:
         waited: seconds from the request to the first row, or to the end where none came; None until then.
         seconds: from the request to the end; 0.0 until then.
     """
 
-    def __init__(self, leave: Callable[[float], None], watch: Callable[[], None]) -> None:
+    def __init__(self, limiter: CallLimiter) -> None:
         self.waited: float | None = None
         self.seconds = 0.0
+        self._limiter = limiter
+
+    def __enter__(self) -> Self:
+        self._limiter.enter()
         self._began = time.monotonic()
-        self._leave = leave
-        self._watch = watch
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.arrived()
+        self.seconds = time.monotonic() - self._began
 
     def arrived(self) -> None:
-        """A row arrived."""
+        """Tell that a row arrived."""
         if self.waited is None:
-            self._over()
-        self._watch()
-
-    def end(self) -> None:
-        """Nothing more will."""
-        self.seconds = time.monotonic() - self._began
-        if self.waited is None:
-            self._over()
-
-    def _over(self) -> None:
-        self.waited = time.monotonic() - self._began
-        self._leave(self.waited)
+            self.waited = time.monotonic() - self._began
+            self._limiter.leave(self.waited)
 
 
 class CallsUnderWay:
@@ -90,28 +83,20 @@ class CallLimiter:
         with self._calls.changed:
             self._calls.limiters.add(self)
 
-    @contextmanager
-    def call(self, watch: Callable[[], None] = lambda: None) -> Iterator[Turn]:
-        """Wait for a place, and hold it until the first row of one call, or until it ends.
+    def call(self) -> Call:
+        """Return a call, which waits for its place when it is entered."""
+        return Call(self)
 
-        Args:
-            watch: called at every row.
-        """
-        self._enter()
-        turn = Turn(self._leave, watch)
-        try:
-            yield turn
-        finally:
-            turn.end()
-
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Wait for a place, and take it."""
         calls = self._calls
         with calls.changed:
             while not calls.free:
                 calls.changed.wait(calls.resting[0] - time.monotonic() if calls.resting else None)
             calls.under_way += 1
 
-    def _leave(self, seconds: float) -> None:
+    def leave(self, seconds: float) -> None:
+        """Give a place back, and let it rest for a call that took so many seconds."""
         calls = self._calls
         with calls.changed:
             calls.under_way -= 1

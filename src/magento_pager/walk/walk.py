@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.evidence import Sighting
-from magento_pager.walk.flows import Ask, Flow, Piece, find_known, settled
+from magento_pager.walk.flows import Ask, Flow, Piece, Reply, find_known, first_rows, settled
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Isolation
+from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import (
@@ -42,7 +44,6 @@ from magento_pager.walk.without_ids import WithoutIds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from magento_pager.walk.reading import Reply
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,16 @@ LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs te
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
 MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
+
+
+class Good(NamedTuple):
+    """A row that came, in a reply of its own, and the window that it came in: it should come again."""
+
+    reply: Reply
+    window: IdRange
+
+    def __str__(self) -> str:
+        return f"a row of ids {self.window}"
 
 
 class Work(NamedTuple):
@@ -121,17 +132,11 @@ class Walk:
         return Pace.start(self.goal, self.window, decimal=is_decimal(strategy))
 
     def looking(self) -> Flow[None]:
-        """Walk over all ids in narrow windows and skip what breaks its replies, in a way that holds everywhere."""
-        return self._by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
+        """Look for rows: all ids `by_prefix`, in narrow windows."""
+        return self.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
 
-    def beside(self, number: int) -> Iterator[Flow[None]]:
-        """Look for rows behind an id, then before it, whatever becomes of others that break their replies."""
-        if number < MAX_ID:
-            yield self._by_prefix(IdRange(number + 1, MAX_ID), self.window)
-        if number > 0:
-            yield self._by_prefix(IdRange(0, number - 1), self.window)
-
-    def _by_prefix(self, span: IdRange, window: int | None) -> Flow[None]:
+    def by_prefix(self, span: IdRange, window: int | None) -> Flow[None]:
+        """Walk over some ids in a way that holds everywhere, and skip what breaks its replies."""
         prefix = Prefix(self.key)
         walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True)
         return _Course(walk, span, Choice(prefix)).flow()
@@ -148,8 +153,7 @@ class _Course:
         self._strategy, self._known = choice
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
-        beside = None if walk.lenient else walk.beside
-        self._isolation = Isolation(walk.key, walk.operation, beside, repair=walk.repair)
+        self._isolation = Isolation(walk.operation, self._comes_again, repair=walk.repair)
         self._without_ids = WithoutIds(walk.key, walk.operation, walk.identity_field)
         self._untouched = span.first == 0  # no row lies below
         self._looks = bool(walk.candidates) and not walk.lenient and span.last == MAX_ID
@@ -181,7 +185,7 @@ class _Course:
                 continue
             if window.last < work.ids.last:
                 self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
-            fate: Fate | None = None
+            fate: Fate[Reply] | None = None
             if isinstance(answer, RemoteError):
                 if action(answer, narrowed=work.cause is not None) == "stop":
                     raise answer
@@ -189,7 +193,7 @@ class _Course:
                     self._narrow(work, window, answer)
                     continue
                 fate = yield from self._alone(window, answer, own=carrier is self._strategy)
-                answer, carrier = fate.reply, fate.carrier
+                answer, carrier = fate.value or Reply(), Prefix(self._key)
             elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
                 self._crowd(window, work, len(answer.rows))
                 continue  # such rows cannot be cut into narrower pages
@@ -224,14 +228,35 @@ class _Course:
             yield from self._without_ids.check(answer, window, own)
         return answer
 
-    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Fate]:
+    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Fate[Reply]]:
         """Decide about one id whose reply failed, and about the strategy, where the row itself is sound."""
-        fate = yield from self._isolation.alone(window, error)
+        prefix = Prefix(self._key)
+
+        def ask(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
+            return (yield Ask(prefix, window, insist=insist, repair=repair))
+
+        others = None if self._walk.lenient else partial(self._beside, window.first)
+        fate = yield from self._isolation.alone(f"id {window.first}", error, ask, others)
         if own and not fate.flawed:
             self._doubts += 1
             if self._doubts == MOST_DOUBTS and self._walk.candidates and self._walk.strategy is None:
                 yield from self._change_over(error, window.first)
         return fate
+
+    def _comes_again(self, good: Good) -> Flow[bool]:
+        """Read again a row that came before; False where it was deleted."""
+        known = yield from find_known(good.reply, good.window, self._key, insist=MAX_ID)
+        if known is None:
+            return False
+        reply = yield Ask(Prefix(self._key), IdRange(known.id, known.id), insist=MAX_ID)
+        return known.token in reply.tokens
+
+    def _beside(self, number: int) -> Iterator[Flow[Good | None]]:
+        """Look for a row behind an id, then before it, whatever becomes of others that break their replies."""
+        behind = IdRange(number + 1, MAX_ID) if number < MAX_ID else None
+        before = IdRange(0, number - 1) if number > 0 else None
+        for span in filter(None, (behind, before)):
+            yield _some_row(self._walk.by_prefix(span, self._walk.window))
 
     def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
         """Ask for a window in tenths, which hold so many rows together."""
@@ -260,7 +285,9 @@ class _Course:
         self._flowing, self._early = False, None
         self._pace = self._pace.spoken(decimal=is_decimal(self._strategy))
 
-    def _learn(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate | None) -> Flow[None]:
+    def _learn(
+        self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate[Reply] | None
+    ) -> Flow[None]:
         """Take a reply into account for those to come."""
         self._early = answer.ahead
         self._flawed = self._flawed + 1 if fate else 0
@@ -276,7 +303,8 @@ class _Course:
             self._untouched = False
             self._pages += 1
             self._gaps.passed(answer.tokens, window)
-            self._isolation.came(answer, window, repaired=bool(fate and fate.repaired))
+            row = Reply(answer.rows[:1])
+            self._isolation.came(None if fate and fate.repaired else Good(row, window))
         self._empty = self._empty and not answer.rows and not fate
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
@@ -351,7 +379,7 @@ class _Course:
                 span=one,
             )
 
-    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, fate: Fate | None) -> Flow[None]:
+    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, fate: Fate[Reply] | None) -> Flow[None]:
         """Deliver a reply; in pages of the user's own width where a window over a gap met rows after all."""
         tiles = [window]
         if self._walk.window and answer.rows and len(window) > self._walk.window:
@@ -359,8 +387,14 @@ class _Course:
         for tile in tiles:
             rows = tuple(pair for pair in answer.rows if isinstance(pair[0], str) or pair[0] in tile)
             ahead = self._gaps.rows_ahead(tile.last, self._span.last)
-            skipped, repaired = fate[2:] if fate else ((), ())
+            skipped = (Quarantined(tile.first, fate.reason),) if fate and fate.value is None else ()
+            repaired = (tile.first,) if fate and fate.repaired else ()
             yield Piece(tile, rows, self._strategy.name, carrier.name, answer.by_ids, skipped, repaired, ahead)
+
+
+def _some_row(looking: Flow[None]) -> Flow[Good | None]:
+    piece = yield from first_rows(looking)
+    return Good(Reply(piece.rows[:1]), piece.window) if piece else None
 
 
 def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:

@@ -13,8 +13,8 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix, SingleFilter
 
 if TYPE_CHECKING:
+    from magento_pager.walk.flows import Reply
     from magento_pager.walk.pages import Token
-    from magento_pager.walk.reading import Reply
     from magento_pager.walk.strategies import Strategy
 
 COMPARED_EVERY = 16  # pages
