@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -905,3 +906,48 @@ def test_walks_with_details_share_nothing() -> None:
         assert all(row["items"] for row in rows)
         (stage,) = (one for one in paginator.stages if isinstance(one, Details))
         assert stage.way == "xml-rpc"
+
+
+class Counted(Shop):
+    """A shop that counts the requests that it works on at once, at most so far; each takes some time."""
+
+    most = now = 0
+
+    def soap(self, body: bytes, context: Context) -> Answer:
+        """Answer by SOAP."""
+        return self._counted(super().soap, body, context)
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer by XML-RPC."""
+        return self._counted(super().xmlrpc, body, context)
+
+    def _counted(self, answer: Callable[[bytes, Context], Answer], body: bytes, context: Context) -> Answer:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.005)
+        try:
+            return answer(body, context)
+        finally:
+            self.now -= 1
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])
+def test_one_call_at_a_time_with_lookahead_too(without: bool) -> None:  # noqa: FBT001  a parameter of pytest
+    """Records in full are asked for while no list is, though windows are asked for before their turn."""
+    with Counted(orders=60, no_xmlrpc=without) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        rows = list(pager.orders(details=True, lookahead=True, window=10, strategy="range"))
+        assert len(rows) == 60
+        assert shop.most == 1
+
+
+def test_pages_with_details_have_at_most_250_rows() -> None:
+    """However wide the window: each has a cursor of its own, and a walk that goes on from it brings the others."""
+    with Shop(orders=900) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        orders = pager.orders(details=True, window=1000)
+        pages = list(orders.pages())
+        assert max(len(page.rows) for page in pages) <= MOST_AT_ONCE < len(pages[0].rows) * 2
+        assert [page.window.first for page in pages] == [0, *(page.window.last + 1 for page in pages[:-1])]
+        expected = [row for page in pages for row in page.rows]
+        assert [row["order_id"] for row in expected] == [row["order_id"] for row in pager.orders()]
+        again = [row for page in orders.pages(pages[1].cursor) for row in page.rows]
+        assert again == expected[len(pages[0].rows) + len(pages[1].rows) :]
