@@ -9,7 +9,6 @@ span show a dropped condition. They cannot show rows that are missing: that is w
 
 from __future__ import annotations
 
-import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.turns import CallLimiter
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 300.0  # seconds: a web server that restarts, a database that is backed up
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
