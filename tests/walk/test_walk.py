@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from memory import Memory, honest, no_lists
 
-import magento_pager.walk as package
+import magento_pager
 from magento_pager import (
     MAX_ID,
     FaultError,
@@ -21,15 +21,17 @@ from magento_pager import (
     RemoteError,
     TransportError,
 )
+from magento_pager.lists import ORDERS
+from magento_pager.shop.details import Details
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, attempt
+from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, advance, attempt
 from magento_pager.walk.reading import Reader
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
 from magento_pager.walk.trials import Choice
 from magento_pager.walk.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from magento_pager import Query
     from magento_pager.walk.flows import Flow
@@ -50,13 +52,18 @@ FLOWS = (
     "strategies",
     "conditions",
     "ranges",
+    "planning",
+    "partitions",
+    "estimating",
+    "../shop/details",
 )
 
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_does_no_io(name: str) -> None:
     """Nothing of the walk but its driver knows threads, clocks or retries."""
-    tree = ast.parse((Path(str(package.__file__)).with_name(f"{name}.py")).read_text(encoding="utf-8"))
+    path = Path(str(magento_pager.__file__)).parent / "walk" / f"{name}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"threading", "time", "tenacity", "socket", "requests"}
@@ -69,6 +76,7 @@ class Script:
         self.memory = Memory(ids)
         self.broken = broken
         self.asks: list[Ask] = []
+        self.more: Callable[[int], Row] = lambda number: {"id": str(number)}
 
     def __call__(self, ask: Ask | AskRecords) -> Reply:
         """Answer."""
@@ -76,35 +84,40 @@ class Script:
         self.asks.append(ask)
         pairs: list[tuple[Token, Row]] = []
         for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
-            pairs += [(int(row["id"]), row) for row in self.memory.fetch(query) if int(row["id"]) in ask.window]
+            numbers = (int(row["id"]) for row in self.memory.fetch(query))
+            pairs += [(number, self.more(number)) for number in numbers if number in ask.window]
         error = self.broken({int(token) for token, _ in pairs}) if self.broken else None
         if error is not None:
             raise error
         return Reply(tuple(sorted(pairs, key=lambda pair: pair[0])), 1, int(not pairs))
 
 
-def walk_through(walk: Walk, server: Script, span: IdRange, known: Known | None = None) -> list[Piece]:
-    """The pieces of a walk; they cover the span, in order, each id once."""
-    flow = walk.flow(span, Choice(walk.strategy, known) if known and walk.strategy else None)
+def play(flow: Flow[None], answering: Callable[[Ask | AskRecords], Reply], first: int = 0) -> list[Piece]:
+    """Drive a flow, and return its pieces: each begins behind the one before."""
     pieces: list[Piece] = []
     answer: Reply | RemoteError | None = None
-    position = span.first
     while True:
         try:
-            item = flow.throw(answer) if isinstance(answer, RemoteError) else flow.send(answer)  # type: ignore[arg-type]
+            item = advance(flow, answer)
         except StopIteration:
-            assert position == span.last + 1
             return pieces
         if isinstance(item, Piece):
-            assert item.window.first == position
-            position = item.window.last + 1
+            assert item.window.first == (pieces[-1].window.last + 1 if pieces else first)
             pieces.append(item)
             answer = NOTHING
             continue
         try:
-            answer = server(item)
+            answer = answering(item)
         except RemoteError as error:
             answer = error
+
+
+def walk_through(walk: Walk, server: Script, span: IdRange, known: Known | None = None) -> list[Piece]:
+    """The pieces of a walk; they cover the span, in order, each id once."""
+    flow = walk.flow(span, Choice(walk.strategy, known) if known and walk.strategy else None)
+    pieces = play(flow, server, span.first)
+    assert pieces[-1].window.last == span.last
+    return pieces
 
 
 def ids_of(pieces: Iterable[Piece]) -> list[Token]:
@@ -229,6 +242,45 @@ def test_a_cluster_costs_two_calls_more(clusters: int) -> None:
 def test_bad_luck_is_bounded(residue: int) -> None:
     """Every thousandth id: a sample may meet few of them or none."""
     assert calls_for(range(residue + 1000, 20_000_000, 1_000)) <= 100
+
+
+class Records:
+    """Gives records by key, in one call, without I/O; some break every reply that they are in."""
+
+
+    def __init__(self, broken: Iterable[str] = (), most: int = 250) -> None:
+        self.broken = set(broken)
+        self.most = most
+        self.asked: list[Sequence[str]] = []
+
+    def __call__(self, ask: AskRecords) -> Reply:
+        """Answer."""
+        self.asked.append(ask.keys)
+        if len(ask.keys) > self.most:
+            raise TransportError("too large", remedy="split")
+        if bad := self.broken.intersection(ask.keys):
+            raise FaultError("bad", code="1", text=f"no such column in {min(bad)}", operation="info", remedy="isolate")
+        return Reply(calls=1, records=tuple({"increment_id": key, "items": key} for key in ask.keys))
+
+
+@pytest.mark.parametrize("most", [250, 7, 1])
+@pytest.mark.parametrize("broken", [[], ["100000005"], ["100000001", "100000040", "100000041", "100000600"]])
+def test_records_in_full_on_replies_from_a_list(broken: list[str], most: int) -> None:
+    """Records come in batches, which are halved where they fail; what fails alone is skipped by name."""
+    numbers = range(1, 601)
+    rows, records = Script(numbers), Records(broken, most)
+    rows.more = lambda number: {"order_id": str(number), "increment_id": str(100_000_000 + number)}
+    connection: Any = None  # the ways are answered by the script
+    flow = Details(connection, ORDERS).through(Walk(KeyRange()).flow(IdRange(0, MAX_ID)))
+    pieces = play(flow, lambda ask: records(ask) if isinstance(ask, AskRecords) else rows(ask))
+    kept = [number for number in numbers if str(100_000_000 + number) not in broken]
+    assert ids_of(pieces) == kept
+    assert [row["items"] for piece in pieces for _, row in piece.rows] == [str(100_000_000 + one) for one in kept]
+    skipped = [(one.id, one.reason) for piece in pieces for one in piece.quarantined]
+    assert skipped == [(int(key) - 100_000_000, f"no such column in {key}") for key in broken]
+    assert max(len(piece.rows) for piece in pieces) <= 250
+    if most == 250:
+        assert len(records.asked) <= 12 + 25 * len(broken)
 
 
 def test_the_driver_gives_what_a_flow_ends_with() -> None:
