@@ -247,7 +247,6 @@ def test_bad_luck_is_bounded(residue: int) -> None:
 class Records:
     """Gives records by key, in one call, without I/O; some break every reply that they are in."""
 
-
     def __init__(self, broken: Iterable[str] = (), most: int = 250) -> None:
         self.broken = set(broken)
         self.most = most
