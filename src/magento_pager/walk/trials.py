@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, RemoteError
 from magento_pager.walk.evidence import FEWEST, Ground, ProbeReport, Sighting, Trial, Verdict, finer, ground
-from magento_pager.walk.flows import Ask, Flow, advance, attempt, find_known, next_piece, settled
+from magento_pager.walk.flows import Ask, Flow, attempt, find_known, next_piece, relayed, settled
 from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
@@ -23,7 +23,7 @@ from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from magento_pager.walk.flows import Reply
+    from magento_pager.walk.flows import Item, Reply
     from magento_pager.walk.pages import Token
     from magento_pager.walk.strategies import Strategy
 
@@ -37,105 +37,226 @@ INSIST = 4  # more attempts where a small reply fails
 ENOUGH_STRAY = 10  # rows: the rest of the reply is not read
 
 
-def probe(
-    looking: Flow[None], key: str, operation: str, candidates: Sequence[Strategy], *, exhaustive: bool = False
-) -> Flow[ProbeReport]:
-    """Ask the server which of the candidates it honours.
+@dataclass(slots=True)
+class Probing:
+    """Trials of strategies, within so many calls.
 
     At most 30 calls find rows at the low end of the ids, by decimal blocks, which every version understands; at most
     12 judge the candidates on them. No reply holds more than a few thousand rows.
 
-    Args:
-        looking: a walk over all ids that rests on `prefix`, in narrow windows, and skips what breaks its replies.
+    Attributes:
         key: what filters call the key.
         operation: the name of the list.
         candidates: strategies in order of preference.
         exhaustive: judge every candidate, instead of ending with the first that holds.
-
-    Raises:
-        NoStrategyError: there are rows, and decimal blocks bring none.
-        RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
+        left: calls that may still be made.
+        met: the ids of rows that came.
     """
-    spent = Spent(FINDING)
-    seen = yield from _sightings(looking, key, operation, spent)
-    spent.left += JUDGING
-    numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
-    if numbers:  # gaps are skipped by `like`
-        lowest = yield from spent.on(_all_of(IdRange(numbers[0], numbers[0]), key))
-        if lowest:
-            yield from _check_heard(numbers[0], lowest, key, operation)
-    report = yield from judged(seen, key, operation, candidates, exhaustive=exhaustive, spent=spent)
-    return replace(report, calls=FINDING + JUDGING - spent.left)
 
+    key: str
+    operation: str
+    candidates: Sequence[Strategy]
+    exhaustive: bool = False
+    left: int = JUDGING
+    met: set[int] = field(default_factory=set)
 
-def judged(
-    seen: Sequence[Sighting],
-    key: str,
-    operation: str,
-    candidates: Sequence[Strategy],
-    *,
-    exhaustive: bool = False,
-    spent: Spent | None = None,
-) -> Flow[ProbeReport]:
-    """Say what rows that are known prove about the candidates.
+    def probe(self, looking: Flow[None]) -> Flow[ProbeReport]:
+        """Ask the server which of the candidates it honours.
 
-    Args:
-        seen: all rows of some ranges; below the lowest there are few or none.
-        key: what filters call the key.
-        operation: the name of the list.
-        candidates: strategies in order of preference.
-        exhaustive: judge every candidate, instead of ending with the first that holds.
-        spent: how many calls may be made; None for as many as it takes.
+        Args:
+            looking: a walk over all ids that rests on `prefix`, in narrow windows, and skips what breaks its replies.
 
-    Raises:
-        RemoteError: as `probe`.
-    """
-    spent = spent or Spent(JUDGING)
-    before = spent.left
-    on = ground(seen)
-    trials = (yield from _trials(on, seen, key, candidates, exhaustive=exhaustive, spent=spent)) if on else []
-    holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
-    fit = (one for one in candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
-    chosen = next((one.name for one in fit), None)
-    rows = sum(len(one.rows) for one in seen)
-    canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
-    return ProbeReport(operation, chosen, rows, before - spent.left, tuple(trials), canary)
+        Raises:
+            NoStrategyError: there are rows, and decimal blocks bring none.
+            RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
+        """
+        self.left = FINDING
+        seen = yield from self._sightings(looking)
+        self.left += JUDGING
+        numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
+        if numbers:  # gaps are skipped by `like`
+            lowest = yield from self._within(self._all_of(IdRange(numbers[0], numbers[0])))
+            if lowest:
+                yield from self._check_heard(numbers[0], lowest)
+        report = yield from self.judged(seen)
+        return replace(report, calls=FINDING + JUDGING - self.left)
 
+    def judged(self, seen: Sequence[Sighting]) -> Flow[ProbeReport]:
+        """Say what rows that are known prove about the candidates.
 
-def _trials(
-    on: Ground,
-    seen: Sequence[Sighting],
-    key: str,
-    candidates: Sequence[Strategy],
-    *,
-    exhaustive: bool,
-    spent: Spent,
-) -> Flow[list[Trial]]:
-    """Take the evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
-    trials: list[Trial] = []
-    canary: Known | None = None
-    left = list(candidates)
-    while left:
-        candidate = left.pop(0)
-        if isinstance(candidate, HOLDS_EVERYWHERE):
-            if not exhaustive:
+        Args:
+            seen: all rows of some ranges; below the lowest there are few or none.
+
+        Raises:
+            RemoteError: as `probe`.
+        """
+        before = self.left
+        on = ground(seen)
+        trials = (yield from self._trials(on, seen)) if on else []
+        holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
+        fit = (one for one in self.candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
+        chosen = next((one.name for one in fit), None)
+        rows = sum(len(one.rows) for one in seen)
+        canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
+        return ProbeReport(self.operation, chosen, rows, before - self.left, tuple(trials), canary)
+
+    def _trials(self, on: Ground, seen: Sequence[Sighting]) -> Flow[list[Trial]]:
+        """Take the evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
+        trials: list[Trial] = []
+        canary: Known | None = None
+        left = list(self.candidates)
+        while left:
+            candidate = left.pop(0)
+            if isinstance(candidate, HOLDS_EVERYWHERE):
+                if not self.exhaustive:
+                    break
+                continue
+            if needs_canary(candidate) and canary is None:
+                canary = yield from self._within(self._canary(on, seen))
+            given = canary if needs_canary(candidate) else None
+            trial = yield from self._within(self._judge(candidate, on, given))
+            if trial and trial.verdict == "faults":  # a server that stumbles once is no reason to do without it
+                trial = yield from self._within(self._judge(candidate, on, given))
+            if trial is None:
                 break
-            continue
-        if needs_canary(candidate) and canary is None:
-            canary = yield from spent.on(_canary(on, seen, key))
-        given = canary if needs_canary(candidate) else None
-        trial = yield from spent.on(judge(candidate, on, given, key))
-        if trial and trial.verdict == "faults":  # a server that stumbles once is no reason to do without a strategy
-            trial = yield from spent.on(judge(candidate, on, given, key))
-        if trial is None:
-            break
-        trials.append(trial)
-        if trial.verdict == "holds" and not exhaustive:
-            break
-        if not exhaustive:  # the hopeless ones come last, or not at all where it is certain
-            hopeful = others(left, candidate)
-            left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
-    return trials
+            trials.append(trial)
+            if trial.verdict == "holds" and not self.exhaustive:
+                break
+            if not self.exhaustive:  # the hopeless ones come last, or not at all where it is certain
+                hopeful = others(left, candidate)
+                left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
+        return trials
+
+    def _judge(self, strategy: Strategy, on: Ground, canary: Known | None) -> Flow[Trial]:
+        """Put the window to the server in the words of one strategy, and compare.
+
+        Args:
+            strategy: the one to judge.
+            on: the rows that must come back, and those that must not. No more is read once enough others came.
+            canary: a row outside the window; None where the strategy needs none.
+        """
+        expected = on.inside | ({canary.token} if canary else set())
+        queries = list(strategy.queries(on.window, canary.id if canary else None))
+        reply = yield from attempt(Ask(strategy, on.window, canary, unchecked=len(expected) + ENOUGH_STRAY))
+        fault: str | None = None
+        returned: frozenset[Token] = frozenset()
+        stray: list[Token] = []
+        if isinstance(reply, RemoteError):
+            if not is_verdict(reply):
+                raise reply
+            fault = str(reply)
+        else:
+            spans = [query.span for query in queries]  # within, it is new, or trimmed in use
+            within = [token for token in reply.ids if any(token in span for span in spans)]
+            returned = expected & set(reply.tokens)
+            stray = [token for token in reply.tokens if token not in expected.union(within)][:ENOUGH_STRAY]
+            if not stray and len(expected - returned) < FEWEST:
+                expected -= yield from self._deleted(expected - returned)
+        verdict: Verdict = "faults" if fault else "holds" if returned == expected and not stray else "ignored"
+        seconds = 0.0 if isinstance(reply, RemoteError) else round(reply.seconds, 3)
+        asked = " / ".join(map(str, queries))
+        return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
+
+    def _deleted(self, missing: Iterable[Token]) -> Flow[set[Token]]:
+        """Find those of a few missing rows that are no longer there."""
+        gone: set[Token] = set()
+        for token in missing:
+            if isinstance(token, int) and token not in (yield from self._all_of(IdRange(token, token))).rows:
+                gone.add(token)
+        return gone
+
+    def _within(self, flow: Flow[T]) -> Flow[T | None]:
+        """Go on with a flow as long as there are calls left; None where they did not suffice."""
+
+        def relay(item: Item) -> Flow[Reply]:
+            if not isinstance(item, Ask):
+                return (yield item)
+            self.left -= sum(1 for _ in item.strategy.queries(item.window, item.known and item.known.id))
+            if self.left < 0:
+                self.left = 0
+                raise _NoCallsLeftError
+            reply = yield item
+            self.met.update(reply.ids)
+            return reply
+
+        try:
+            return (yield from relayed(flow, relay))
+        except _NoCallsLeftError:
+            return None
+
+    def _sightings(self, looking: Flow[None]) -> Flow[list[Sighting]]:
+        """Look at all rows at the low end of the ids, in parts, until they make a ground or cost too much."""
+        seen: list[Sighting] = []
+        pieces = self._within(looking)
+        while (piece := (yield from next_piece(pieces))) is not None:
+            seen.append(Sighting(piece.window, tuple(token for token, _ in piece.rows)))
+            if ground(seen):
+                return seen
+            if len(self.met) >= FEWEST:
+                return (yield from self._around(self.met))
+            if finer(seen):
+                break
+        pieces.close()
+        while not ground(seen) and (crowded := finer(seen)):
+            place = next(place for place, one in enumerate(seen) if one.ids == crowded)
+            blocks = list(crowded.blocks())
+            parts = blocks if len(blocks) > 1 else list(crowded.tenths())
+            looked_at = yield from self._within(self._each_of(parts))
+            if looked_at is None:
+                break
+            seen[place : place + 1] = looked_at
+        return seen
+
+    def _each_of(self, blocks: Iterable[IdRange]) -> Flow[list[Sighting]]:
+        """Look at all rows of some narrow ranges, one after the other."""
+        seen = []
+        for block in blocks:
+            found = yield from self._all_of(block)
+            seen.append(found)
+        return seen
+
+    def _all_of(self, block: IdRange) -> Flow[Sighting]:
+        """Look at all rows of a narrow range."""
+        reply = yield Ask(Prefix(self.key), block, insist=INSIST)
+        return Sighting(block, reply.tokens)
+
+    def _around(self, met: set[int]) -> Flow[list[Sighting]]:
+        """Look at all rows around the second of some that were met in samples, and at those by themselves.
+
+        Below the first there may be others that no sample met, up to a thousand of them: of a server that drops a
+        lower bound they would come back.
+        """
+        second = sorted(met)[1]
+        block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
+        around = yield from settled(self._all_of(block))
+        if isinstance(around, RemoteError):
+            if action(around, narrowed=True) == "stop":
+                raise around
+            around = Sighting(IdRange(second, second), (second,))  # another row of the block breaks its replies
+        yield from self._check_heard(second, around)
+        alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in around.ids)
+        return sorted([around, *alone], key=lambda seen: seen.ids)
+
+    def _check_heard(self, number: int, seen: Sighting) -> Flow[None]:
+        """Raise if a row is not among those that `like` brought, and has not been deleted either."""
+        if number in seen.rows:
+            return
+        low = IdRange(0, number)  # at the low end that is a small reply
+        if number in (yield Ask(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
+            raise _no_filters(self.operation)
+
+    def _canary(self, on: Ground, seen: Sequence[Sighting]) -> Flow[Known | None]:
+        """Find a row outside the ground's window."""
+        numbers = sorted(token for token in on.outside if isinstance(token, int))
+        if numbers:
+            return Known(numbers[0], numbers[0])
+        part = next(one.ids for one in seen if one.rows and one.ids != on.window)
+        reply = yield Ask(Prefix(self.key), part, insist=INSIST)
+        return (yield from find_known(reply, part, self.key, insist=INSIST))
+
+
+class _NoCallsLeftError(Exception):
+    """Ends a flow that may make no further call."""
 
 
 def others(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
@@ -150,166 +271,12 @@ def others(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
     return [one for one in candidates if one != failed and not isinstance(one, hopeless)]
 
 
-def judge(strategy: Strategy, on: Ground, canary: Known | None, key: str) -> Flow[Trial]:
-    """Put the window to the server in the words of one strategy, and compare.
-
-    Args:
-        strategy: the one to judge.
-        on: the rows that must come back, and those that must not. No more is read once enough stray ones were met.
-        canary: a row outside the window; None where the strategy needs none.
-        key: what filters call the key.
-
-    Raises:
-        RemoteError: the call failed in a way that says nothing of the filter: connection, login, rights.
-    """
-    expected = on.inside | ({canary.token} if canary else set())
-    queries = list(strategy.queries(on.window, canary.id if canary else None))
-    reply = yield from attempt(Ask(strategy, on.window, canary, unchecked=len(expected) + ENOUGH_STRAY))
-    fault: str | None = None
-    returned: frozenset[Token] = frozenset()
-    stray: list[Token] = []
-    if isinstance(reply, RemoteError):
-        if not is_verdict(reply):
-            raise reply
-        fault = str(reply)
-    else:
-        spans = [query.span for query in queries]  # within, it is new, or trimmed in use
-        within = [token for token in reply.ids if any(token in span for span in spans)]
-        returned = expected & set(reply.tokens)
-        stray = [token for token in reply.tokens if token not in expected.union(within)][:ENOUGH_STRAY]
-        if not stray and len(expected - returned) < FEWEST:
-            expected -= yield from _deleted(expected - returned, key)
-    verdict: Verdict = "faults" if fault else "holds" if returned == expected and not stray else "ignored"
-    seconds = 0.0 if isinstance(reply, RemoteError) else round(reply.seconds, 3)
-    asked = " / ".join(map(str, queries))
-    return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
-
-
-def _deleted(missing: Iterable[Token], key: str) -> Flow[set[Token]]:
-    """Find those of a few missing rows that are no longer there."""
-    gone: set[Token] = set()
-    for token in missing:
-        if isinstance(token, int) and token not in (yield from _all_of(IdRange(token, token), key)).rows:
-            gone.add(token)
-    return gone
-
-
-@dataclass(slots=True)
-class Spent:
-    """How many calls may still be made, and the ids that came by those that were.
-
-    Attributes:
-        left: calls.
-        met: the ids of rows that came.
-    """
-
-    left: int
-    met: set[int] = field(default_factory=set)
-
-    def on(self, flow: Flow[T]) -> Flow[T | None]:
-        """Go on with a flow as long as there are calls left; None where they did not suffice."""
-        answer: Reply | RemoteError | None = None
-        try:
-            while True:
-                item = advance(flow, answer)
-                if not isinstance(item, Ask):
-                    answer = yield item
-                    continue
-                self.left -= sum(1 for _ in item.strategy.queries(item.window, item.known and item.known.id))
-                if self.left < 0:
-                    self.left = 0
-                    flow.close()
-                    return None
-                answer = yield from attempt(item)
-                if not isinstance(answer, RemoteError):
-                    self.met.update(answer.ids)
-        except StopIteration as ended:
-            result: T = ended.value
-            return result
-
-
-def _sightings(looking: Flow[None], key: str, operation: str, spent: Spent) -> Flow[list[Sighting]]:
-    """Look at all rows at the low end of the ids, in parts, until they make a ground or cost too much."""
-    seen: list[Sighting] = []
-    pieces = spent.on(looking)
-    while (piece := (yield from next_piece(pieces))) is not None:
-        seen.append(Sighting(piece.window, tuple(token for token, _ in piece.rows)))
-        if ground(seen):
-            return seen
-        if len(spent.met) >= FEWEST:
-            return (yield from _around(spent.met, key, operation))
-        if finer(seen):
-            break
-    looking.close()
-    while not ground(seen) and (crowded := finer(seen)):
-        place = next(place for place, one in enumerate(seen) if one.ids == crowded)
-        blocks = list(crowded.blocks())
-        parts = blocks if len(blocks) > 1 else list(crowded.tenths())
-        looked_at = yield from spent.on(_each_of(parts, key))
-        if looked_at is None:
-            break
-        seen[place : place + 1] = looked_at
-    return seen
-
-
-def _each_of(blocks: Iterable[IdRange], key: str) -> Flow[list[Sighting]]:
-    """Look at all rows of some narrow ranges, one after the other."""
-    seen = []
-    for block in blocks:
-        found = yield from _all_of(block, key)
-        seen.append(found)
-    return seen
-
-
-def _all_of(block: IdRange, key: str) -> Flow[Sighting]:
-    """Look at all rows of a narrow range."""
-    reply = yield Ask(Prefix(key), block, insist=INSIST)
-    return Sighting(block, reply.tokens)
-
-
-def _around(met: set[int], key: str, operation: str) -> Flow[list[Sighting]]:
-    """Look at all rows around the second of some that were met in samples, and at those by themselves.
-
-    Below the first there may be others that no sample met, up to a thousand of them: of a server that drops a lower
-    bound they would come back.
-    """
-    second = sorted(met)[1]
-    block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
-    around = yield from settled(_all_of(block, key))
-    if isinstance(around, RemoteError):
-        if action(around, narrowed=True) == "stop":
-            raise around
-        around = Sighting(IdRange(second, second), (second,))  # another row of the block breaks its replies
-    yield from _check_heard(second, around, key, operation)
-    alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in around.ids)
-    return sorted([around, *alone], key=lambda seen: seen.ids)
-
-
-def _check_heard(number: int, seen: Sighting, key: str, operation: str) -> Flow[None]:
-    """Raise if a row is not among those that `like` brought, and has not been deleted either."""
-    if number in seen.rows:
-        return
-    low = IdRange(0, number)  # at the low end that is a small reply
-    if number in (yield Ask(SingleFilter(key), low, insist=INSIST, unchecked=MAX_ID)).ids:
-        raise _no_filters(operation)
-
-
 def _no_filters(operation: str) -> NoStrategyError:
     return NoStrategyError(
         f"{operation}: decimal blocks do not bring the rows there are: this server honours no filter that a "
         "strategy could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
         report=ProbeReport(operation, None, 0, 0, ()),
     )
-
-
-def _canary(on: Ground, seen: Sequence[Sighting], key: str) -> Flow[Known | None]:
-    """Find a row outside the ground's window."""
-    numbers = sorted(token for token in on.outside if isinstance(token, int))
-    if numbers:
-        return Known(numbers[0], numbers[0])
-    part = next(one.ids for one in seen if one.rows and one.ids != on.window)
-    reply = yield Ask(Prefix(key), part, insist=INSIST)
-    return (yield from find_known(reply, part, key, insist=INSIST))
 
 
 class Choice(NamedTuple):
@@ -370,7 +337,7 @@ class Choosing:
 
     def probe(self, candidates: Sequence[Strategy], *, exhaustive: bool = False) -> Flow[ProbeReport]:
         """Ask which of some strategies the server honours."""
-        return probe(self.looking(), self.key, self.operation, candidates, exhaustive=exhaustive)
+        return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking())
 
     def may_change(self, error: RemoteError) -> bool:
         """Whether a failure says that the strategy is not honoured, and another one may be taken.
@@ -386,7 +353,8 @@ class Choosing:
     def instead(self, failed: Strategy, seen: Sequence[Sighting]) -> Flow[Choice]:
         """Choose the strategy to go on with, tried on rows that came already where they are enough for that."""
         if self.named is None and ground(seen):
-            report = yield from judged(seen, self.key, self.operation, others(self.candidates, failed))
+            probing = Probing(self.key, self.operation, others(self.candidates, failed))
+            report = yield from probing.judged(seen)
             if report.chosen is not None:
                 return self._best(report)
         return (yield from self.tested())
