@@ -61,8 +61,6 @@ _PARSER_OPTIONS: dict[str, Any] = {
     "load_dtd": False,
     "huge_tree": False,
 }
-
-
 _NO_XML = Meaning("stop", "is this the shop's address, and does nothing but the shop answer there?")
 
 
@@ -270,11 +268,11 @@ def parsed_small(body: bytes, operation: str) -> Element:
     try:
         parser.feed(body)
     except etree.XMLSyntaxError as error:
-        raise _malformed(operation, error, followed=_is_whole(body)) from None
+        raise _malformed(operation, error, body) from None
     try:
         return parser.close()
     except etree.XMLSyntaxError as error:
-        raise _malformed(operation, error, whole=_is_whole(body)) from None
+        raise _malformed(operation, error, body, closing=True) from None
 
 
 def is_list(shape: Shape) -> bool:
@@ -459,8 +457,7 @@ class _Rows(_Values):
             return None
         parts = segment.split(b">")
         form = self._forms.get(tuple(parts[1::2]))
-        texts = form.texts(segment, parts) if form else None
-        if form is None or texts is None:
+        if form is None or (texts := form.texts(segment, parts)) is None:
             return None
         row: Row = dict(zip(form.names, texts, strict=True))
         if "" in texts:
@@ -492,7 +489,7 @@ class _Rows(_Values):
 
     def too_long(self) -> MalformedReplyError:
         return MalformedReplyError(
-            f"{self._shape.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes no row ends"
+            f"{self.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes no row ends"
         )
 
     def check_end(self) -> None:
@@ -500,8 +497,8 @@ class _Rows(_Values):
         try:
             root = self._parser.close()
         except etree.XMLSyntaxError as error:
-            raise _malformed(self._shape.operation, error, whole=_is_whole(self._end)) from None
-        reply = _payload(root, self._shape.operation)
+            raise _malformed(self.operation, error, self._end, closing=True) from None
+        reply = _payload(root, self.operation)
         if reply.tag != self._shape.reply:
             raise self.refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
         if [child.tag for child in reply] != [self._shape.result]:
@@ -519,20 +516,17 @@ class _Rows(_Values):
             if self._qualified(result, kind) != self._shape.row.type:
                 raise self.refusal(f"<{result.tag}> holds {kind}, not {self._shape.row.type}")
 
-    def _elements(self, segment: bytes) -> Iterator[Element]:
+    def _elements(self, segment: bytes) -> list[Element]:
         """Feed the parser: the elements with the tag of a row that end in these bytes."""
-        operation = self._shape.operation
-        start = 0
-        if not self._begun:
-            start, self._begun = _prolog_end(segment, operation), True
-        _check_markup(segment[start:], operation)
+        start = 0 if self._begun else _prolog_end(segment, self.operation)
+        self._begun = True
+        _check_markup(segment[start:], self.operation)
         self._end = segment
         try:
             self._parser.feed(segment)
         except etree.XMLSyntaxError as error:
-            raise _malformed(operation, error, followed=_is_whole(segment)) from None
-        for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events()):
-            yield element
+            raise _malformed(self.operation, error, segment) from None
+        return [element for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events())]
 
     def _row(self, element: Element) -> Row | None:
         """One row; None where the element is something nested that only has the tag of one."""
@@ -698,41 +692,26 @@ def _check_markup(markup: bytes, operation: str) -> None:
         )
 
 
-def _is_whole(end: bytes) -> bool:
-    """True where a reply's last bytes hold its end."""
-    return _REPLY_END.search(end) is not None
-
-
 def _malformed(
-    operation: str, error: etree.XMLSyntaxError, *, whole: bool = True, followed: bool = False
+    operation: str, error: etree.XMLSyntaxError, end: bytes, *, closing: bool = False
 ) -> MalformedReplyError:
-    """What a parser's complaint means.
-
-    Args:
-        operation: for messages.
-        error: the complaint.
-        whole: False where the reply has no end and there was nothing else to complain about.
-        followed: True where the end of the reply is among the bytes at hand, so that something may follow it.
-    """
+    """Return what a parser's complaint means: about the bytes that came last or, when closing, that no more came."""
     reason = " ".join(str(error.msg).split())
-    if not whole:
+    kind = int(error.code)  # type: ignore[attr-defined]  # one of etree.ErrorTypes, which the stubs do not know
+    whole = _REPLY_END.search(end)
+    if closing and not whole:
         return _cut_short(operation, reason)
-    if followed and _kind(error) == etree.ErrorTypes.ERR_DOCUMENT_END:
+    if whole and not closing and kind == etree.ErrorTypes.ERR_DOCUMENT_END:
         return MalformedReplyError(
             f"{operation}: something follows the reply: {reason}: does nothing but the shop answer there?"
         )
     meaning = (
         "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
         "such characters out)"
-        if _kind(error) == etree.ErrorTypes.ERR_INVALID_CHAR and "not proper UTF-8" not in reason  # before libxml2 2.14
+        if kind == etree.ErrorTypes.ERR_INVALID_CHAR and "not proper UTF-8" not in reason  # before libxml2 2.14
         else "a row is no XML, and fails every window it is in"
     )
     return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
-
-
-def _kind(error: etree.XMLSyntaxError) -> int:
-    """What kind of complaint it is, one of `etree.ErrorTypes`."""
-    return int(error.code)  # type: ignore[attr-defined]  # which the stubs do not know
 
 
 def _cut_short(operation: str, reason: str) -> MalformedReplyError:

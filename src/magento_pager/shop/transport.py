@@ -26,6 +26,7 @@ from urllib.request import getproxies
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from magento_pager.errors import RemoteError, TransportError
 from magento_pager.shop.origins import allowed_host, bare, check_secrecy, origin
@@ -44,11 +45,6 @@ LONGEST_PAUSE = 300.0  # seconds that a server's Retry-After is heeded at most
 SESSIONS_KEPT = 8  # of those that ended, for a server that speaks of one later
 
 _HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # a reset, as seen from within TLS
-_NO_ADDRESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-)
 
 log = logging.getLogger(__name__)
 
@@ -376,12 +372,7 @@ def http_time(date: str | None) -> datetime | None:
 
 @contextmanager
 def _explained(what: str, began: float) -> Generator[None]:
-    """Turn what requests and urllib3 raise into an error that says what to do, and what may help.
-
-    Args:
-        what: the operation, for messages.
-        began: when the call began, on the monotonic clock.
-    """
+    """Turn what requests and urllib3 raise into an error that says what to do; the clock of `began` is monotonic."""
     try:
         yield
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -389,13 +380,7 @@ def _explained(what: str, began: float) -> Generator[None]:
 
 
 def _translated(error: Exception, what: str, waited: float) -> Exception:
-    """What an error of requests or urllib3 means; kinds that belong to several are looked at in the order that counts.
-
-    Args:
-        error: theirs.
-        what: the operation, for messages.
-        waited: seconds since the call began.
-    """
+    """What an error of requests or urllib3 means, after so many seconds; the order of the kinds counts."""
     cause = _innermost(error)
     said = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
     reason = " ".join(redacted(said).split())
@@ -417,7 +402,7 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
             remedy="split",
             pause=waited,  # the server may be busy with it as long again
         )
-    if isinstance(error, _NO_ADDRESS):
+    if isinstance(error, InvalidURL | InvalidSchema | MissingSchema):
         return ValueError(f"{what}: an address that cannot be used: {redacted(str(error))}")
     if isinstance(error, urllib3.exceptions.DecodeError):
         return TransportError(f"{what}: the answer cannot be unpacked: {reason}", remedy="stop")

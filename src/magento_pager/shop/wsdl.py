@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -174,11 +175,7 @@ def load(http: HttpSession, address: str) -> Wsdl:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
-            client = zeep.Client(
-                address,
-                transport=loader,
-                settings=zeep.Settings(strict=True, xml_huge_tree=False),
-            )
+            client = zeep.Client(address, transport=loader, settings=zeep.Settings(strict=True, xml_huge_tree=False))
     except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
         raise MalformedReplyError(
             f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}"
@@ -324,18 +321,13 @@ def _soap_port(client: Any) -> tuple[Any, str]:
     for service in client.wsdl.services.values():
         for port in service.ports.values():
             address = (port.binding_options.get("address") or "").strip()
-            if isinstance(port.binding, Soap11Binding) and _is_address(address):
-                parts = urlsplit(address)
-                # A password in it would be shown with the address; --basic-auth is what is sent.
-                return port.binding, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+            if isinstance(port.binding, Soap11Binding):
+                with suppress(ValueError):  # it is no address
+                    origin(address)
+                    parts = urlsplit(address)
+                    # A password in it would be shown with the address; --basic-auth is what is sent.
+                    return port.binding, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(origin(text))
-    except ValueError:
-        return False
 
 
 class _Loader:
