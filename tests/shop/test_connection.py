@@ -680,6 +680,15 @@ def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
     assert list(connection.rows(ORDERS, SOME)) == RED[1:]
 
 
+def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
+    """It is named, as where the first WSDL lacks it."""
+    with connection_to(shop) as connection:
+        connection.login()
+        shop.set_profile("1.4.1.1")
+        with pytest.raises(RemoteError, match="has no creditmemos; the list came with Magento 1"):
+            list(connection.rows(CREDITMEMOS, SOME))
+
+
 def test_a_new_wsdl_cannot_lead_elsewhere(web: responses.RequestsMock) -> None:
     """What is refused at the beginning is refused later, and nothing is sent there."""
     connection = changing(web, wsdl("rpc", address="https://elsewhere.example/"), rendered("rpc", RED[1:]))

@@ -130,6 +130,14 @@ def test_a_list_the_wsdl_lacks_is_named(web: responses.RequestsMock, flavour: Fl
     assert len(web.calls) == 1
 
 
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_a_request_that_cannot_be_built_shows_no_key(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """Values that do not fit their type are quoted by zeep."""
+    web.get(URL, body=wsdl(flavour).replace(b'name="apiKey" type="x:string"', b'name="apiKey" type="x:duration"'))
+    with pytest.raises(RemoteError, match=r"login: no request fits this shop's WSDL: .* '\*\*\*'$"):
+        Connection(f"{URL}?wsdl=1", "me", "s3same-key").login()
+
+
 def test_filters_of_an_unknown_form_are_refused(web: responses.RequestsMock) -> None:
     """A WSDL whose filters cannot carry conditions is an error that says so, not a call without a filter."""
     web.get(URL, body=wsdl("wsi").replace(b'name="complex_filter"', b'name="other_filter"'))
