@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from benchmarks.readings import Reading, honest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from magento_pager import Condition, Query
+    from magento_pager import Query
     from magento_pager.walk.pages import Row
-
-
-Reading = Callable[["tuple[Condition, ...]", list[int]], list[int]]
-"""How a server reads conditions: which of the ids, in order, come back."""
-
-
-def honest(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Every condition, as asked."""
-    for condition in conditions:
-        ids = satisfying(condition, ids)
-    return ids
-
-
-def last_per_column(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Only the last condition on a column, however its name is spelt."""
-    return honest(conditions[-1:], ids)
-
-
-def no_lists(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Lists are not split, so their first id alone is read; regexps are unknown, so nothing equals them."""
-    for condition in conditions:
-        if condition.operator == "in":
-            ids = [number for number in ids if number == int(condition.value.split(",")[0])]
-        elif condition.operator == "regexp":
-            ids = []
-        else:
-            ids = satisfying(condition, ids)
-    return ids
-
-
-def satisfying(condition: Condition, ids: list[int]) -> list[int]:
-    """The ids that satisfy one condition on the key, as asked."""
-    operand = condition.value
-    match condition.operator:
-        case "from" | "gteq":
-            return ids[bisect_left(ids, int(operand)) :]
-        case "to":
-            return ids[: bisect_right(ids, int(operand))]
-        case "in":
-            wanted = set(map(int, operand.split(",")))
-            return [number for number in ids if number in wanted]
-        case "like" | "regexp":
-            text = operand.strip("^$")
-            if condition.operator == "like":
-                text = operand.replace("_", "[0-9]").replace("%", "[0-9]*")
-            matches = re.compile(text).fullmatch
-            return [number for number in ids if matches(str(number))]
-    raise AssertionError(f"the list in memory does not know {condition}")
 
 
 @dataclass

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from benchmarks.readings import honest
 from conftest import missing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory, honest
+from memory import Memory
 
 from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, dump, verify
 from magento_pager.cli import run

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.readings import last_per_column, no_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory, last_per_column, no_lists
+from memory import Memory
 
 from magento_pager import (
     MAX_ID,

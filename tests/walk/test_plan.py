@@ -7,10 +7,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.readings import honest, last_per_column, random_ids, random_layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory, honest, last_per_column
-from test_probing import random_layout
+from memory import Memory
 
 from magento_pager import (
     MAX_ID,
@@ -92,20 +92,8 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
     assert source.largest <= 3 * TELLING
 
 
-def drawn(seed: int) -> list[int]:
-    """Ids as shops have them, and worse: up to four stretches, dense, thinned, or at even distances."""
-    random = Random(seed)  # noqa: S311  no secret
-    ids: set[int] = set()
-    for _ in range(random.randint(1, 4)):
-        first, step = int(10 ** random.uniform(0, 8)), random.choice([1, 1, 1, 2, 3, 7, 10, 10, 100, 1000])
-        count, kept = int(10 ** random.uniform(1, 4.7)), random.choice([1, 1, 0.9, 0.5, 0.1])
-        stretch = range(first, min(first + count * step, MAX_ID), step)
-        ids.update(number for number in stretch if random.random() < kept)
-    return sorted(ids)
-
-
 @pytest.mark.parametrize("with_ids", [True, False])
-@pytest.mark.parametrize("layouts", [drawn, lambda seed: random_layout(seed)[0]], ids=["here", "of the trials"])
+@pytest.mark.parametrize("layouts", [random_ids, lambda seed: random_layout(seed)[0]], ids=["here", "of the trials"])
 def test_the_bar_of_two_standard_errors_misses_rarely(layouts: Callable[[int], list[int]], *, with_ids: bool) -> None:
     """On 200 layouts, with jumps and even distances, the truth is outside in at most one case of twenty."""
     missed = []

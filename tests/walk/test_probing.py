@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.readings import Reading, eav, honest, mapped_apart, no_lists, random_layout, spelled_once
 from conftest import slow, slow_after
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Memory, Reading, honest, no_lists
+from memory import Memory
 
 from magento_pager import (
     MAX_ID,
@@ -64,28 +64,9 @@ def auto(source: Memory, **options: object) -> Paginator:
     return Paginator(source, None, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
 
 
-def spelt_once(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """1.7.0.2: the last condition of each name counts, and order_id is entity_id."""
-    names = {"order_id": "entity_id"}
-    last = {names.get(condition.field, condition.field): condition for condition in conditions}
-    return honest(tuple(last.values()), ids)
-
-
-def mapped_apart(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
-    return no_lists(tuple({condition.field: condition for condition in conditions}.values()), ids)
-
-
-def eav(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Customers of 1.7.0.2: as spelt_once, and the qualified name is a fault."""
-    if any(condition.field.startswith("main_table.") for condition in conditions):
-        raise FaultError("Invalid attribute name", code="101", text="Invalid attribute name", operation="list")
-    return spelt_once(conditions, ids)
-
-
 SERVERS: list[tuple[Reading, str, str]] = [
     (honest, "key-range", "1.8 or newer"),
-    (spelt_once, "key-range", "1.7.0.1 to 1.7.0.2"),
+    (spelled_once, "key-range", "1.7.0.1 to 1.7.0.2"),
     (eav, "in-list", "1.7.0.1 to 1.7.0.2"),
     (mapped_apart, "key-range", "up to 1.5"),
 ]
@@ -106,7 +87,7 @@ def test_the_first_strategy_that_holds_is_chosen(server: Reading, chosen: str, w
     if server is eav:
         assert by_name["alias"].verdict == "faults"
         assert by_name["alias"].fault == "Invalid attribute name"
-    if server in {spelt_once, eav}:
+    if server in {spelled_once, eav}:
         assert by_name["range"].verdict == "ignored"
         assert by_name["range"].stray
     assert list(auto(source)) == source.rows()
@@ -170,18 +151,6 @@ def check_bounds(source: Memory, layout: str) -> None:
 def test_no_reply_is_unbounded_and_calls_are_few(layout: str) -> None:
     """On each fixed layout the table comes exactly, in few calls, none of them large."""
     check_bounds(Memory(LAYOUTS[layout]), layout)
-
-
-def random_layout(seed: int) -> tuple[list[int], Reading]:
-    """One to three stretches of ids anywhere, with steps and holes, and a server."""
-    chance = random.Random(seed)  # noqa: S311  no secret
-    ids: set[int] = set()
-    for _ in range(chance.randrange(1, 4)):
-        start, step = chance.randrange(10 ** chance.randrange(1, 10)), chance.choice([1, 1, 2, 3, 10])
-        stop = min(MAX_ID, start + step * chance.randrange(100, 20_000))
-        holes = chance.choice([0, 0.1, 0.5])
-        ids |= {number for number in range(start, stop, step) if chance.random() >= holes}
-    return sorted(ids), chance.choice([honest, spelt_once, eav])
 
 
 @pytest.mark.parametrize("block", slow_after(1, range(10)))
@@ -295,7 +264,7 @@ def test_rows_without_ids_that_are_missing_are_found_out() -> None:
 
 def test_the_report_can_be_read_and_stored() -> None:
     """It prints as a table and is JSON."""
-    report = auto(Memory(range(1, 500), spelt_once)).probe(exhaustive=True)
+    report = auto(Memory(range(1, 500), spelled_once)).probe(exhaustive=True)
     text = str(report)
     assert text.splitlines()[0].startswith("list: the server keeps the last condition per field")
     assert "range" in text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from benchmarks.readings import honest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import honest
 
 from magento_pager import (
     MAX_ID,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from memory import Memory, honest, no_lists
+from benchmarks.readings import honest, no_lists
+from memory import Memory
 
 import magento_pager
 from magento_pager import (

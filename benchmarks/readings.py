@@ -1,0 +1,106 @@
+"""What lists in memory share, in tests and benchmarks: how servers read conditions, and ids as shops have them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from magento_pager import MAX_ID, FaultError
+from magento_pager.lists import LISTS
+from magento_pager.walk.strategies import KEY
+
+if TYPE_CHECKING:
+    from magento_pager import Condition
+
+Reading = Callable[["tuple[Condition, ...]", list[int]], list[int]]
+"""How a server reads conditions: which of the ids, in order, come back."""
+
+
+def honest(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """Every condition, as asked."""
+    for condition in conditions:
+        ids = satisfying(condition, ids)
+    return ids
+
+
+def last_per_column(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """Only the last condition on a column, however its name is spelled."""
+    return honest(conditions[-1:], ids)
+
+
+def no_lists(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """Lists are not split, so their first id alone is read; regexps are unknown, so nothing equals them."""
+    for condition in conditions:
+        if condition.operator == "in":
+            ids = [number for number in ids if number == int(condition.value.split(",")[0])]
+        elif condition.operator == "regexp":
+            ids = []
+        else:
+            ids = satisfying(condition, ids)
+    return ids
+
+
+def spelled_once(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """1.7.0.2: the last condition of each name counts, and order_id, customer_id and so on are entity_id."""
+    keys = {spec.key for spec in LISTS.values()}
+    last = {KEY if condition.field in keys else condition.field: condition for condition in conditions}
+    return honest(tuple(last.values()), ids)
+
+
+def mapped_apart(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
+    return no_lists(tuple({condition.field: condition for condition in conditions}.values()), ids)
+
+
+def eav(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
+    """Customers of 1.7.0.2: as spelled_once, and the qualified name is a fault."""
+    if any(condition.field.startswith("main_table.") for condition in conditions):
+        raise FaultError("Invalid attribute name", code="101", text="Invalid attribute name", operation="list")
+    return spelled_once(conditions, ids)
+
+
+def satisfying(condition: Condition, ids: list[int]) -> list[int]:
+    """The ids that satisfy one condition on the key, as asked."""
+    operand = condition.value
+    match condition.operator:
+        case "from" | "gteq":
+            return ids[bisect_left(ids, int(operand)) :]
+        case "to":
+            return ids[: bisect_right(ids, int(operand))]
+        case "in":
+            wanted = set(map(int, operand.split(",")))
+            return [number for number in ids if number in wanted]
+        case "like" | "regexp":
+            text = operand.strip("^$")
+            if condition.operator == "like":
+                text = operand.replace("_", "[0-9]").replace("%", "[0-9]*")
+            matches = re.compile(text).fullmatch
+            return [number for number in ids if matches(str(number))]
+    raise AssertionError(f"the list in memory does not know {condition}")
+
+
+def random_layout(seed: int) -> tuple[list[int], Reading]:
+    """One to three stretches of ids anywhere, with steps and holes, and a server."""
+    chance = Random(seed)  # noqa: S311  no secret
+    ids: set[int] = set()
+    for _ in range(chance.randrange(1, 4)):
+        start, step = chance.randrange(10 ** chance.randrange(1, 10)), chance.choice([1, 1, 2, 3, 10])
+        stop = min(MAX_ID, start + step * chance.randrange(100, 20_000))
+        holes = chance.choice([0, 0.1, 0.5])
+        ids |= {number for number in range(start, stop, step) if chance.random() >= holes}
+    return sorted(ids), chance.choice([honest, spelled_once, eav])
+
+
+def random_ids(seed: int) -> list[int]:
+    """Ids as shops have them, and worse: up to four stretches, dense, thinned, or at even distances."""
+    random = Random(seed)  # noqa: S311  no secret
+    ids: set[int] = set()
+    for _ in range(random.randint(1, 4)):
+        first, step = int(10 ** random.uniform(0, 8)), random.choice([1, 1, 1, 2, 3, 7, 10, 10, 100, 1000])
+        count, kept = int(10 ** random.uniform(1, 4.7)), random.choice([1, 1, 0.9, 0.5, 0.1])
+        stretch = range(first, min(first + count * step, MAX_ID), step)
+        ids.update(number for number in stretch if random.random() < kept)
+    return sorted(ids)
