@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from benchmarks import cells
+from benchmarks.lies import ENDINGS
 from benchmarks.runs import measured, serving
 from conftest import missing, needs_pymysql
 
@@ -24,6 +25,8 @@ MODULES = (
     "details",
     "dump",
     "fleet",
+    "lies",
+    "lying",
     "memory",
     "naive",
     "parallel",
@@ -192,6 +195,24 @@ def test_fleet() -> None:
     (line,) = lines_of("fleet", "3", "30", "2")
     assert (line["shops"], line["orders"], line["tasks"]) == (3, 30, 2)
     assert line["loop_shops_per_minute"] > 0 < line["spark_shops_per_minute"]
+
+
+def test_lies() -> None:
+    """Walks that were told a lie are counted by how they ended, for each walk and together."""
+    one, other, both = lines_of("lies", "1", "--lie", "empty", "--walk", "orders range", "--walk", "shipments auto")
+    assert [line["walk"] for line in (one, other, both)] == ["orders range", "shipments auto", "all"]
+    endings = [both[ending] for ending in ENDINGS]
+    assert (one["walks"], both["walks"]) == (6, 12)
+    assert 12 >= both["lied"] == sum(endings) == one["lied"] + other["lied"] > 0
+
+
+@pytest.mark.slow
+def test_calls_of_honest_servers() -> None:
+    """Both lists have their calls on three demo shops and two kinds of random layouts."""
+    lines = lines_of("lies", "--honest")
+    assert [line["list"] for line in lines] == ["orders"] * 5 + ["shipments"] * 5
+    assert all(line["calls"] == sum(line["each"]) and len(line["each"]) == 100 for line in lines if "each" in line)
+    assert 0 < lines[0]["calls"] < lines[1]["calls"] < lines[2]["calls"] < 200
 
 
 def test_memory() -> None:
