@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
-CAUGHT_ALREADY = {
-    *product(("row twice",), SUBJECTS),
+CAUGHT_ALREADY: set[tuple[str, str]] = {
+    *product(["row twice"], SUBJECTS),
+    *product(["row of another page"], (name for name in SUBJECTS if not name.startswith("shipments"))),
+    *product(
+        ["previous page", "older page", "503, then another page"],
+        ["orders range", "orders alias", "orders prefix", "customers prefix"],
+    ),
 }
 """Lies and walks of which none ends wrong silently."""
 LIES: dict[Kind, Callable[[list[int], list[int]], bool]] = {
@@ -101,6 +106,7 @@ def test_one_call_of_twenty_is_answered_with_a_lie(kind: Kind) -> None:
     assert wrong
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_honest_server_is_walked_exactly(name: str, way: str) -> None:
