@@ -7,6 +7,7 @@ lie and walk, and one for each lie: of so many walks `lied` were told such a lie
 
 - `exact`: every row once, in order, in a page whose window it lies in;
 - `loud`: with an error, and all rows before its cursor were exact;
+- `late`: with an error, but a row before its cursor came too early, as can show only where it comes again;
 - `skipped`: whole, but rows that exist are named as broken;
 - `repeated`: wrong, silently, where two calls or more told the same lie about each of the rows that are wrong;
 - `endless`: not, after a thousand calls;
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from magento_pager import Page
     from magento_pager.lists import ListName
 
-Ending: TypeAlias = Literal["exact", "loud", "skipped", "repeated", "endless", "silent"]
+Ending: TypeAlias = Literal["exact", "loud", "late", "skipped", "repeated", "endless", "silent"]
 ENDINGS: tuple[Ending, ...] = get_args(Ending)
 
 SEEDS = 20
@@ -170,6 +171,7 @@ class Tally:
         position: the id at which the next page should begin.
         lost: ids of rows that are missing, and are not named as skipped.
         added: ids of rows that came twice, or in the wrong place.
+        early: those of them that came before their place.
         skipped: ids that are named as skipped.
     """
 
@@ -177,6 +179,7 @@ class Tally:
     position: int = 0
     lost: set[int] = field(default_factory=set)
     added: set[int] = field(default_factory=set)
+    early: set[int] = field(default_factory=set)
     skipped: set[int] = field(default_factory=set)
 
     def add(self, page: Page) -> None:
@@ -190,7 +193,9 @@ class Tally:
         assert came == sorted(came), f"the page of {page.window} is not in order"
         self.skipped |= skipped
         self.lost |= set(due).difference(came, skipped)
-        self.added |= set(Counter(came) - Counter(due))
+        added = set(Counter(came) - Counter(due))
+        self.added |= added
+        self.early |= {number for number in added if number >= self.position}
 
 
 def walked(subject: Subject, way: str, kind: Kind | None, seed: int) -> Walked:
@@ -210,6 +215,8 @@ def walked(subject: Subject, way: str, kind: Kind | None, seed: int) -> Walked:
     ending: Ending = "exact"
     if isinstance(error, EndlessError):
         ending = "endless"
+    elif error and wrong and wrong == tally.early:
+        ending = "late"
     elif wrong:
         ending = "repeated" if all(told[number] > 1 for number in wrong) else "silent"
     elif error or tally.skipped:

@@ -124,7 +124,10 @@ def test_rows_that_are_lost_doubled_or_skipped_are_told_apart() -> None:
     tally.add(one)
     assert not tally.lost | tally.added | tally.skipped
     tally.add(replace(other, rows=(one.rows[0], *other.rows[1:])))
-    assert (tally.lost, tally.added) == ({source.number(other.rows[0])}, {number})
+    assert (tally.lost, tally.added, tally.early) == ({source.number(other.rows[0])}, {number}, set())
+    tally = Tally(source)
+    tally.add(replace(one, rows=(*one.rows, other.rows[0])))
+    assert tally.added == tally.early == {source.number(other.rows[0])}
     tally = Tally(source)
     tally.add(replace(one, rows=one.rows[1:], quarantined=(Quarantined(number, "broken"),)))
     assert (tally.lost, tally.added, tally.skipped) == (set(), set(), {number})
