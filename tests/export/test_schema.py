@@ -35,7 +35,16 @@ REFUSED: list[tuple[Kind, str]] = [
     ("decimal", "1,5"),
     ("decimal", "NaN"),
     ("decimal", "Infinity"),
-    ("decimal", "1e3"),
+    ("decimal", "1e"),
+    ("decimal", "e3"),
+    ("decimal", "."),
+    ("decimal", "1e30"),
+    ("decimal", "1e999"),
+    ("decimal", "1.0E-10"),
+    ("decimal", "+-1"),
+    ("decimal", "1_0"),
+    ("decimal", "0x1"),
+    ("decimal", "1 "),
     ("decimal", "--1"),
     ("decimal", "0.0000000001"),
     ("decimal", "1" * 30),
@@ -91,6 +100,29 @@ def test_every_decimal_within_bounds_fits_exactly(value: Decimal) -> None:
     """With all its digits, whatever the context of Python's decimals says."""
     text = format(value, "f")
     assert format(value_of(text, "decimal"), "f") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("1.0E-5", "0.000010"),
+        ("-1.5e-4", "-0.00015"),
+        ("1e3", "1000"),
+        ("1.25E+2", "125"),
+        ("1.0E+25", "10000000000000000000000000"),
+        (".5", "0.5"),
+        ("-.5", "-0.5"),
+        ("5.", "5"),
+        ("+1.5", "1.5"),
+        ("+0", "0"),
+        ("0E-9", "0.000000000"),
+        ("1.00000000000E-2", "0.0100000000000"),
+    ],
+)
+def test_a_float_of_php_is_an_exact_decimal(text: str, digits: str) -> None:
+    """However it is written; and it is written out with all its digits."""
+    found = value_of(text, "decimal")
+    assert format(found, "f") == str(found) == digits or (found == 0 and format(found, "f") == digits)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

@@ -30,10 +30,12 @@ SECRET = "password_hash"  # noqa: S105  a name
 """The column that is dropped unless it is asked for."""
 
 WHOLE_DIGITS, FRACTION_DIGITS = 29, 9
+LONGEST_NUMBER = 100  # characters of a decimal with an exponent
 INTEGERS = range(-(1 << 63), 1 << 63)
 
 _INTEGER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
-_DECIMAL = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,3})?")  # PHP writes floats so
+_PLAIN = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
 _DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
 
@@ -73,6 +75,8 @@ def value_of(text: Any, kind: Kind) -> Any:
 
     >>> value_of("2023-10-01 04:52:26", "datetime")
     datetime.datetime(2023, 10, 1, 4, 52, 26, tzinfo=datetime.timezone.utc)
+    >>> value_of("1.0E-5", "decimal"), value_of("1e3", "decimal"), value_of("+.5", "decimal")
+    (Decimal('0.000010'), Decimal('1000'), Decimal('0.5'))
     >>> value_of("-750.7600", "decimal"), value_of("0012", "integer"), value_of("0000-00-00 00:00:00", "datetime")
     (Decimal('-750.7600'), 12, None)
     """
@@ -89,8 +93,14 @@ def _integer(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    if _DECIMAL.fullmatch(text):
+    if _PLAIN.fullmatch(text):
         return Decimal(text)
+    if (
+        len(text) < LONGEST_NUMBER
+        and _DECIMAL.fullmatch(text)
+        and _PLAIN.fullmatch(plain := format(Decimal(text), "f"))
+    ):
+        return Decimal(plain)
     raise ValueError(f"{text} is no decimal of {WHOLE_DIGITS} and {FRACTION_DIGITS} digits")
 
 
