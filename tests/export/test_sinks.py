@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 LAST = 9_999
+UNDECLARED = ["extra", "more, or less", OTHER_COLUMNS, "Extra", "EXTRA", "STATUS"]
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 values = {
     "integer": st.integers(-(1 << 63), (1 << 63) - 1).map(str),
@@ -56,7 +57,7 @@ def lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
     """A list, and rows of it with values that fit, columns that are declared and such that are not, some absent."""
     entity = draw(st.sampled_from(["orders", "customers", "products"]))
     schema = LISTS[entity]
-    columns = draw(st.lists(st.sampled_from([*schema.columns, "extra", "more, or less"]), max_size=8, unique=True))
+    columns = draw(st.lists(st.sampled_from([*schema.columns, *UNDECLARED]), max_size=8, unique=True))
     rows = []
     for number in draw(st.lists(st.integers(1, LAST), min_size=1, max_size=6, unique=True).map(sorted)):
         row: Row = {schema.key: str(number)}
@@ -261,6 +262,17 @@ def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "rows")
     assert table["order_id"].to_pylist() == [1, 2]
     assert table[OTHER_COLUMNS].to_pylist() == ['{"extra":"x"}'] * 2
+
+
+def test_columns_that_differ_by_case_are_all_kept(tmp_path: Path) -> None:
+    """SQLite takes their names for one: the later ones have a number, and are read back as they came."""
+    path = tmp_path / "shop.db"
+    rows = [{"order_id": "1", "PONumber": "a"}, {"order_id": "2", "ponumber": "b", "Status": "c", "status": "d"}]
+    dumped(path, Layout(LISTS["orders"], "sqlite"), rows)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute('SELECT PONumber, "ponumber (2)", "Status (2)", status FROM orders').fetchall()
+    assert found == [("a", None, None, None), (None, "b", "c", "d")]
+    assert list(stored(path, "orders")) == [{**row, "order_id": int(row["order_id"])} for row in rows]
 
 
 def test_pages_wait_for_a_part_and_are_safe_when_it_is_written(tmp_path: Path) -> None:

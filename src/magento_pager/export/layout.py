@@ -100,12 +100,13 @@ class Layout:
 
     def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
         """Yield rows as they are to be written, and add the invalid values to `misfits`."""
-        fixed = set(self.header) if self.format in FIXED_COLUMNS else None
+        fixed = set(self.header) if self.format in FIXED_COLUMNS else set()
+        own = fixed - {OTHER_COLUMNS}  # the server may have a column of that name
         for row in rows:
             picked = row
-            if fixed is not None and OTHER_COLUMNS in fixed and not fixed.issuperset(row):
-                picked = {name: value for name, value in row.items() if name in fixed}
-                picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in fixed})
+            if OTHER_COLUMNS in fixed and not own.issuperset(row):
+                picked = {name: value for name, value in row.items() if name in own}
+                picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in own})
             elif self.columns:
                 picked = {name: row[name] for name in self.columns if name in row}
             if self.has_values:

@@ -92,12 +92,13 @@ class SqliteOutput(LockedOutput):
             for start in range(0, len(rows), BATCH):
                 values = list(self._layout.values(rows[start : start + BATCH], misfits))
                 key, columns = self._prepared(connection, values)
-                names = ", ".join(map(quoted, columns))
-                updates = ", ".join(f"{name} = excluded.{name}" for name in map(quoted, columns))
+                places = list(map(quoted, columns.values()))
+                names = ", ".join(places)
+                updates = ", ".join(f"{name} = excluded.{name}" for name in places)
                 connection.executemany(
                     f"INSERT INTO {self._table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  quoted
                     f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {updates}",
-                    [self._bound(row, columns, misfits) for row in values],
+                    [self._bound(row, list(columns), misfits) for row in values],
                 )
         ids = (read_id(row[self._schema.key]) for row in rows if self._schema.key in row)
         self.position = max(self.position, *(number + 1 for number in ids), 0)
@@ -146,8 +147,8 @@ class SqliteOutput(LockedOutput):
                 rows = connection.execute(f"SELECT {quoted(key)} FROM {self._table}")  # noqa: S608  quoted
                 yield from ({key: str(value)} for (value,) in rows if isinstance(value, str) or value >= offset)
 
-    def _prepared(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[str, list[str]]:
-        """Have a table with all columns of these rows, and return its key and its columns."""
+    def _prepared(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[str, dict[str, str]]:
+        """Have a table with all columns of these rows, and return its key, and by name what its columns are called."""
         schema, columns = self._schema, columns_of(connection, self._entity)
         if columns and connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
             connection.execute(f"DROP TABLE {self._table}")  # it was made before anybody knew whether rows carry ids
@@ -161,10 +162,14 @@ class SqliteOutput(LockedOutput):
                 f"the rows in {self._entity} are told apart by {key}, which new ones do not carry: begin anew "
                 f"with {option('overwrite')}"
             )
-        new = dict.fromkeys(name for row in rows for name in row if name not in columns)
-        for name in new:
-            connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {TYPES[schema.kind(name)]}")
-        return key, [*columns, *new]
+        places = {name_of(place): place for place in columns}
+        for name in dict.fromkeys(name for row in rows for name in row if name not in places):
+            alike = sum(name.lower() == other.lower() for other in places)  # which is the same to SQLite
+            places[name] = f"{name} ({alike + 1})" if alike else name
+            connection.execute(
+                f"ALTER TABLE {self._table} ADD COLUMN {quoted(places[name])} {TYPES[schema.kind(name)]}"
+            )
+        return key, places
 
     def _create(self, connection: sqlite3.Connection, key: str) -> None:
         definitions = [
@@ -306,6 +311,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def name_of(place: str) -> str:
+    """Return the name of a column, which is called otherwise where another differs from it only by case.
+
+    >>> name_of("PONumber"), name_of("ponumber (2)")
+    ('PONumber', 'ponumber')
+    """
+    return place.partition(" (")[0]
+
+
 def columns_of(connection: sqlite3.Connection, table: str) -> dict[str, bool]:
     """Return the columns of a table, and whether each is its primary key; none where there is no such table."""
     return {str(one[1]): bool(one[5]) for one in connection.execute(f"PRAGMA table_info({quoted(table)})")}
@@ -329,7 +343,7 @@ def read_table(path: Path, layout: Layout) -> Iterator[Row]:
     with closing(connected(path)) as connection:
         connection.row_factory = sqlite3.Row
         for row in connection.execute(f"SELECT * FROM {quoted(entity)} ORDER BY rowid"):  # noqa: S608  quoted
-            yield layout.restored(dict(row))
+            yield layout.restored({name_of(place): row[place] for place in row.keys()})  # noqa: SIM118  no mapping
 
 
 def _dumps(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
