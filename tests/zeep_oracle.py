@@ -64,6 +64,8 @@ class _Same:
         self.nils = nils
 
     def value(self, ours: Any, theirs: Any) -> bool:
+        if isinstance(ours, list):  # which is a record of one field in WS-I
+            theirs = theirs["complexObjectArray"] if isinstance(theirs, dict) else theirs or []
         if isinstance(theirs, dict):
             return isinstance(ours, dict) and self.struct(ours, theirs)
         if isinstance(theirs, list):
@@ -86,6 +88,7 @@ class _Same:
             return True
         if self.nils:  # zeep makes an empty list of a nil array; to us it is NULL
             present = {name: value for name, value in present.items() if name in ours or not _hollow(value)}
+        present |= {name: [] for name in ours if ours[name] == [] and name not in present}  # WS-I's empty element
         present |= {name: "" for name in ours if ours[name] == "" and name not in present}
         return ours.keys() == present.keys() and all(self.value(ours[name], present[name]) for name in ours)
 

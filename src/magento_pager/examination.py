@@ -131,7 +131,7 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
     """Examine a shop as `doctor` does.
 
     Args:
-        url: the shop's base address, its SOAP endpoint, or the address of its WSDL.
+        url: the shop's base address, or that of any of its APIs or of its WSDL.
         user: the API user.
         key: the API key.
         options: how the shop is reached.

@@ -64,7 +64,7 @@ def connect(
     """Fetch a shop's WSDL and log in.
 
     Args:
-        url: the shop's base address, its SOAP endpoint, or the address of its WSDL.
+        url: the shop's base address, or that of any of its APIs or of its WSDL.
         user: the API user (System, Web Services, SOAP users).
         key: the API key.
         timeout: seconds one call may take in all, more than 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from zeep_oracle import ENCODING_SCHEMA, same_rows
 
 from magento_pager import Pager, connect
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.export.checkpoints import shop_key
 from magento_pager.fake import Shop
 from magento_pager.lists import CREDITMEMOS, CUSTOMERS, LISTS, ORDERS, PRODUCTS
 from magento_pager.shop.connection import Connection, ListSource
@@ -82,6 +84,16 @@ def test_every_way_to_say_where_the_shop_is(shop: Shop) -> None:
         f"{shop.url}?wsdl=1",
         f"{shop.url}?wsdl",
         f"{shop.url}index/wsdl/1",
+        f" {shop.url}\n",
+        f"{shop.base_url}api",
+        f"{shop.base_url}api/",
+        f"{shop.base_url}api/?wsdl",
+        f"{shop.base_url}api/soap/?wsdl=1",
+        f"{shop.base_url}index.php/api/xmlrpc/",
+        f"{shop.base_url}api/jsonrpc",
+        f"{shop.base_url}api/rest/",
+        f"{shop.url}index/index/",
+        shop.url.replace("http", "HTTP"),
     ):
         with closing(Connection(url, shop.user, shop.key)) as connection:
             assert connection.has("salesOrderList"), url
@@ -95,6 +107,26 @@ def test_every_way_to_say_where_the_shop_is(shop: Shop) -> None:
         ("https://a.b/api/v2_soap", ["https://a.b/api/v2_soap?wsdl=1"]),
         ("https://a.b/api/v2_soap/index/", ["https://a.b/api/v2_soap/index/?wsdl=1"]),
         ("https://a.b/api.php?type=v2_soap", ["https://a.b/api.php?type=v2_soap&wsdl=1"]),
+        ("https://a.b/api.php?type=soap_v2&wsdl", ["https://a.b/api.php?type=soap_v2&wsdl"]),
+        ("https://a.b/api-secret.php?type=soap_v2", ["https://a.b/api-secret.php?type=soap_v2&wsdl=1"]),
+        *[
+            (url, [f"https://a.b/api.php?type={one}&wsdl=1" for one in ("v2_soap", "soap_v2", "soap_wsi")])
+            for url in ("https://a.b/api.php", "https://a.b/api.php?type=xmlrpc", "https://a.b/api.php?wsdl&type=soap")
+        ],
+        *[
+            (url, ["https://a.b/de/api/v2_soap/?wsdl=1", "https://a.b/de/index.php/api/v2_soap/?wsdl=1"])
+            for url in (
+                "https://a.b/de/",
+                "https://a.b/de/api/",
+                "https://a.b/de/api/soap?wsdl",
+                " https://a.b/de/api\t",
+            )
+        ],
+        *[
+            (url, ["https://a.b/index.php/de/api/v2_soap/?wsdl=1", "https://a.b/de/api/v2_soap/?wsdl=1"])
+            for url in ("https://a.b/index.php/de", "https://a.b/index.php/de/api/xmlrpc/")
+        ],
+        ("https://a.b/api/v2_soap/#top", ["https://a.b/api/v2_soap/?wsdl=1"]),
         ("https://a.b/api/v2_soap/?wsdl", ["https://a.b/api/v2_soap/?wsdl"]),
         ("https://a.b/api/v2_soap/index/wsdl/1", ["https://a.b/api/v2_soap/index/wsdl/1"]),
         (
@@ -112,7 +144,7 @@ def test_where_a_wsdl_may_be(url: str, candidates: list[str]) -> None:
     ("url", "message"),
     [
         ("", "begins with http:// or https://"),
-        ("shop.example", "begins with http:// or https://"),
+        ("shop.example", "begins with http:// or https:// .*: is it https://shop.example?"),
         ("ftp://shop.example/", "begins with http:// or https://"),
         ("http://", "names a host"),
         ("https://me:s3same@shop.example/", "--basic-auth"),
@@ -138,6 +170,26 @@ def test_a_shop_without_url_rewriting(web: responses.RequestsMock, first: tuple[
         "http://127.0.0.1/index.php/api/v2_soap/", body=wsdl("rpc", address="http://127.0.0.1/index.php/api/v2_soap/")
     )
     assert Connection("http://127.0.0.1/", "me", KEY).address == "http://127.0.0.1/index.php/api/v2_soap/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://b\u00fccher.example",
+        "https://XN--Bcher-kva.example:443/",
+        "https://B\u00dcCHER.example./index.php/",
+        " https://xn--bcher-kva.example/api/v2_soap/?wsdl=1\n",
+    ],
+)
+def test_a_shop_has_one_name(web: responses.RequestsMock, url: str) -> None:
+    """However its host is spelled, checkpoints and messages call it the same."""
+    web.get(
+        re.compile("https://(xn--bcher-kva|b\u00fccher).example", re.IGNORECASE), body=wsdl("rpc", address=f" {url} ")
+    )
+    connection = Connection(url, "me", KEY)
+    source = ListSource(connection, ORDERS)
+    assert source.url.startswith("https://xn--bcher-kva.example/") or source.url == "https://xn--bcher-kva.example"
+    assert shop_key(source.shop) == shop_key(source.url) == "xn--bcher-kva.example"
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
@@ -395,7 +447,7 @@ def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: py
     with closing(Connection(shop.url, shop.user, shop.key)) as connection:
         rows = list(connection.rows(PRODUCTS, window))
         assert rows
-        assert all(row.keys().isdisjoint({"category_ids", "website_ids"}) for row in rows)
+        assert all(row["category_ids"] == row["website_ids"] == [] for row in rows)
         assert operations(shop)[-1] == "catalogProductInfo"
         shop.database.delete("products", int(rows[-1]["product_id"]))
         asked = iter(connection.rows(PRODUCTS, window))
@@ -647,11 +699,11 @@ def test_a_field_that_is_new_in_the_first_row(web: responses.RequestsMock) -> No
 
 @pytest.mark.parametrize("rows", [RED, RED[1:]])
 def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[dict[str, str]]) -> None:
-    """Where the WSDL is what it was, asking again would bring the same: it is an error as ever."""
+    """Where the WSDL is what it was, asking again would bring the same: a row may be the cause."""
     connection = changing(web, wsdl("rpc"), rendered("rpc", rows))
     with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
         list(connection.rows(ORDERS, SOME))
-    assert caught.value.remedy == "stop"
+    assert caught.value.remedy == "isolate"
     assert len(sent(web)) == 2
 
 

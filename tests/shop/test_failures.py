@@ -52,8 +52,17 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (413, "split"), (418, "stop"), (429, "again")],
-        *[(500, "split"), (501, "stop"), (502, "again"), (503, "again"), (504, "again"), (524, "again")],
+        *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
+        *[(413, "split"), (414, "split"), (418, "isolate"), (429, "again"), (451, "isolate"), (300, "stop")],
+        *[
+            (500, "split"),
+            (501, "isolate"),
+            (508, "again"),
+            (502, "again"),
+            (503, "again"),
+            (504, "again"),
+            (524, "again"),
+        ],
     ],
 )
 def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour, status: int, remedy: Remedy) -> None:
@@ -67,7 +76,10 @@ def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour
     connection = scripted(web, flavour, (status, page))
     with pytest.raises(TransportError, match=f"login: HTTP {status}; ") as caught:
         connection.login()
-    assert (caught.value.status, caught.value.remedy) == (status, "again" if remedy == "split" else remedy)
+    assert (caught.value.status, caught.value.remedy) == (
+        status,
+        {"split": "again", "isolate": "stop"}.get(remedy, remedy),
+    )
 
 
 PHP = b"<br />\n<b>Fatal error</b>:  Allowed memory size of 9 bytes exhausted in <b>/a.php</b> on line <b>1</b><br />\n"
@@ -83,8 +95,8 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
         (b"<html><body>Log in</body></html>", "again", r"a page of HTML came .*\('Log in'\)"),
         (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "again", "a page of HTML came"),
         (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "again", "a page of HTML came"),
-        (b"<htmlish/>", "stop", "no SOAP envelope but <htmlish>"),
-        (envelope("<n:other/>"), "stop", "answers with <{urn:Magento}other>"),
+        (b"<htmlish/>", "isolate", "no SOAP envelope but <htmlish>"),
+        (envelope("<n:other/>"), "isolate", "answers with <{urn:Magento}other>"),
         (rendered("rpc", ROWS)[:-60], "split", "was cut short"),
         (rendered("rpc", ROWS)[:40], "split", "was cut short"),
         (rendered("rpc", ROWS)[:4], "split", "was cut short"),
@@ -92,16 +104,20 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
         (rendered("rpc", ROWS).replace(b"complete", b"&#2;"), "isolate", "malformed: .*--repair control-characters"),
         (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn"), "isolate", "malformed: .*a row is no XML"),
         (rendered("rpc", ROWS).replace(b"complete", b"a < b"), "isolate", "malformed: .*a row is no XML"),
-        (rendered("rpc", ROWS) + b"junk", "stop", "something follows the reply"),
-        (rendered("rpc", ROWS) + WARNING, "stop", "something follows the reply"),
-        (WARNING + rendered("rpc", ROWS), "stop", "not XML; it begins with '<br />"),
-        (b"Warning: Invalid argument", "stop", "not XML; it begins with 'Warning"),
-        (PHP, "split", "not XML; it begins with '<br />.*choose a smaller --window"),
+        (rendered("rpc", ROWS) + b"junk", "isolate", r"something follows the reply \('junk'\)"),
+        (rendered("rpc", ROWS) + WARNING, "isolate", r"something follows the reply \('Warning: Invalid argument in /a"),
+        (
+            WARNING + rendered("rpc", ROWS),
+            "isolate",
+            "begins with 'Warning: Invalid argument in /a.php on line 1': PHP prints a notice before the XML: switch",
+        ),
+        (b"Warning: Invalid argument", "isolate", "not XML; it begins with 'Warning: Invalid argument': PHP gave up"),
+        (PHP, "split", "not XML; it begins with 'Fatal error: Allowed memory.*choose a smaller --window"),
         (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*choose a smaller --window"),
         (b"PDO::query(): MySQL server has gone away", "again", "not XML; .*try again later"),
         (rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1), "stop", "document type"),
         (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "stop", "encoded in 'UTF-16'"),
-        (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "stop", "announces 6 rows and holds 5"),
+        (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "isolate", "announces 6 rows and holds 5"),
     ],
 )
 def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, remedy: Remedy, message: str) -> None:
@@ -136,8 +152,14 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
 @pytest.mark.parametrize(
     ("code", "text", "remedy", "advice"),
     [
-        ("0", "Unknown Error", "stop", "a filter names something the list does not have"),
-        ("1", "SQLSTATE[42S22]: Column not found", "stop", "the server's own error"),
+        ("0", "Unknown Error", "isolate", "a filter names something the list does not have"),
+        ("1", "Call to a member function getId() on a non-object", "isolate", "the server's own error"),
+        (
+            "1",
+            "SQLSTATE[42S22]: 1054 Unknown column 'stat' in 'WHERE'",
+            "stop",
+            "no column 'stat' (did you mean 'status'",
+        ),
         ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "isolate", "two addresses"),
         ("1", "1139 Regex error 'regular expression is too large'", "split", "choose a smaller --window"),
         ("1", "General error: 2006 MySQL server has gone away", "again", "database is busy"),
@@ -149,13 +171,14 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
         ("3", "Invalid api path.", "stop", "does not know this API path"),
         ("4", "Resource path is not callable.", "stop", "cannot call this API path"),
         ("6", "Required parameter is missing", "stop", "misses a parameter"),
-        ("101", "Invalid attribute name: x", "stop", "refuses a filter"),
-        ("100", "Requested order not exists.", "stop", "gave up on the call"),
+        ("101", "Invalid attribute name: x", "stop", "orders have no column 'x'"),
+        ("101", "Invalid filters given.", "isolate", "refuses a filter"),
+        ("100", "Requested order not exists.", "isolate", "gave up on the call"),
         ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "split", "choose a smaller --window"),
         ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "split", "choose a smaller --window"),
         ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "isolate", "not UTF-8"),
         ("SOAP-ENV:Server", "Procedure 'x' not present", "stop", "does not speak as its WSDL says"),
-        ("SOAP-ENV:Server", "Internal Error", "stop", "gave up on the call"),
+        ("SOAP-ENV:Server", "Internal Error", "isolate", "gave up on the call"),
         ("Sender", "Invalid XML", "stop", "does a proxy or a firewall alter it"),
         ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "again", "enable the WSDL cache"),
     ],

@@ -5,7 +5,9 @@ Beside the recordings stand failures that nobody could record, or that come from
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -31,7 +33,7 @@ from test_failures import (
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection
-from magento_pager.shop.failures import BY_CODE, BY_STATUS, BY_WORDS, fault_error, status_error
+from magento_pager.shop.failures import FAILURES, body_error, failure_of, fault_error, status_error, without_rows
 from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from magento_pager.errors import Remedy
+    from magento_pager.shop.failures import Purpose
 
     Answer = Callable[[socket.socket, Request], None]
 
@@ -76,17 +79,17 @@ RECORDED: dict[str, Outcome] = {
     "fault_empty_login": Outcome("6", "stop", "misses a parameter"),
     "fault_empty_session": EXPIRED,
     "fault_http_413_body_too_large": Outcome(413, "split", "refuses so long a request: choose a smaller --window"),
-    "fault_invalid_filter_field": Outcome("1", "stop", "the server's own error"),
-    "fault_invalid_filter_field_customer": Outcome("101", "stop", "the server refuses a filter"),
-    "fault_invalid_filter_field_invoice": Outcome("1", "stop", "the server's own error"),
-    "fault_invalid_filter_field_product": Outcome("0", "stop", "a filter names something the list does not have"),
+    "fault_invalid_filter_field": Outcome("1", "stop", "orders have no column 'no_such_field'"),
+    "fault_invalid_filter_field_customer": Outcome("101", "stop", "orders have no column 'no_such_field'"),
+    "fault_invalid_filter_field_invoice": Outcome("1", "stop", "orders have no column 'no_such_field'"),
+    "fault_invalid_filter_field_product": Outcome("0", "isolate", "a filter names something the list does not have"),
     "fault_malformed_xml": NO_XML,
     "fault_max_execution_time": Outcome(SERVER, "split", "take it too long: choose a smaller --window"),
     "fault_memory_limit": MEMORY,
     "fault_memory_limit_display_errors": MEMORY,
-    "fault_missing_param": Outcome("100", "stop", "gave up on the call"),
+    "fault_missing_param": Outcome("100", "isolate", "gave up on the call"),
     "fault_not_soap": Outcome("env:VersionMismatch", "stop", "does a proxy or a firewall alter it?"),
-    "fault_order_not_exists": Outcome("100", "stop", "gave up on the call"),
+    "fault_order_not_exists": Outcome("100", "isolate", "gave up on the call"),
     "fault_other_flavour_request": NO_PROCEDURE,
     "fault_session_after_endSession": EXPIRED,
     "fault_session_timed_out": EXPIRED,
@@ -246,50 +249,227 @@ def documented(error: RemoteError) -> str | None:
     return next((remedy for patterns, remedy in rows_of_the_page() if any(one.search(said) for one in patterns)), None)
 
 
-WORDS = {
-    "Allowed memory size": (SERVER, "Allowed memory size of 9 bytes exhausted (tried to allocate 2 bytes)"),
-    "Maximum execution time": (SERVER, "Maximum execution time of 1 second exceeded"),
-    "Query execution was interrupted": ("1", "General error: 3024 Query execution was interrupted, maximum exceeded"),
-    "regular expression is too large": ("1", "1139 Regex error 'regular expression is too large'"),
-    "with the same id": ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist'),
-    "SOAP-ERROR: Encoding": (SERVER, "SOAP-ERROR: Encoding: string 'Bj\\xf6...' is not a valid utf-8 string"),
-    "gone away": ("1", "SQLSTATE[HY000]: General error: 2006 MySQL server has gone away"),
-    "Lost connection to MySQL": ("1", "General error: 2013 Lost connection to MySQL server during query"),
-    "Deadlock found": ("1", "SQLSTATE[40001]: Serialization failure: 1213 Deadlock found when trying to get lock"),
-    "Lock wait timeout": ("1", "SQLSTATE[HY000]: General error: 1205 Lock wait timeout exceeded"),
-    "Too many connections": ("1", "SQLSTATE[08004] [1040] Too many connections"),
-    "max_user_connections": ("1", "[1203] User shop already has more than 'max_user_connections' active connections"),
-    "SQLSTATE[HY000] [20": ("1", "SQLSTATE[HY000] [2002] Connection refused"),
-    "not present": (SERVER, "Procedure 'salesOrderList' not present"),
-}
-CODES = {
-    "0": "Unknown Error",
-    "1": "SQLSTATE[42S22]: Column not found: 1054 Unknown column 'x' in 'WHERE'",
-    "2": "Access denied.",
-    "3": "Invalid api path.",
-    "4": "Resource path is not callable.",
-    "5": "Session expired. Try to relogin.",
-    "6": 'Required parameter is missing, for more details see "exception.log".',
-    "101": "Invalid attribute name: x",
-    "WSDL": "SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/?wsdl=1'",
-    "Sender": "Invalid XML",
-    "env:VersionMismatch": "Wrong Version",
-}
+class Example(NamedTuple):
+    """What a server said.
+
+    Attributes:
+        words: a fault's text, or the body of an answer that is none.
+        code: of the fault; None where it is none.
+        status: of HTTP, where it is none.
+        purpose: what was asked for.
+    """
+
+    words: str
+    code: str | None = None
+    status: int = 200
+    purpose: Purpose = "rows"
+
+    def error(self) -> RemoteError:
+        """Return what becomes of it."""
+        if self.code is not None:
+            return fault_error(self.code, self.words, "salesOrderList", "Sales" if self.purpose == "rows" else None)
+        if self.status == 200:
+            return body_error(self.words.encode(), "salesOrderList", self.purpose)
+        return status_error(self.status, "salesOrderList", self.words.encode(), purpose=self.purpose)
 
 
-def test_what_we_know_of_is_on_the_page() -> None:
-    """Every fault and status that has a meaning of its own here has a row there, with the same remedy."""
-    assert WORDS.keys() == {words for words, _ in BY_WORDS}
-    assert CODES.keys() == BY_CODE.keys()
-    for words, meaning in BY_WORDS:
-        error = fault_error(*WORDS[words], "salesOrderList")
-        assert (documented(error), error.remedy) == (meaning.remedy, meaning.remedy), words
-    for code, meaning in BY_CODE.items():
-        error = fault_error(code, CODES[code], "salesOrderList")
-        assert (documented(error), error.remedy) == (meaning.remedy, meaning.remedy), code
-    for status, meaning in BY_STATUS.items():
-        assert documented(status_error(status, "salesOrderList", "")) == meaning.remedy, status
-    assert documented(fault_error("77", "never heard of", "salesOrderList")) is None
+def page(title: str, text: str = "") -> str:
+    """A page of HTML."""
+    return f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{text}</body></html>"
+
+
+NOTICE = "<br />\n<b>Notice</b>:  Undefined variable: x in <b>/var/www/a.php</b> on line <b>3</b><br />\n"
+ENVELOPE = '<?xml version="1.0"?>\n<SOAP-ENV:Envelope>'
+EXAMPLES: dict[str, list[Example]] = {
+    "memory call": [Example("Allowed memory size of 9 bytes exhausted", SERVER, purpose="call")],
+    "memory WSDL": [Example("Fatal error: Allowed memory size of 9 bytes exhausted", status=500, purpose="WSDL")],
+    "memory": [
+        Example("Allowed memory size of 9 bytes exhausted (tried to allocate 2 bytes)", SERVER),
+        Example("Out of memory (allocated 5) (tried to allocate 2 bytes)", SERVER),
+        Example("<b>Fatal error</b>:  Allowed memory size of 9 bytes exhausted"),
+    ],
+    "time": [
+        Example("Maximum execution time of 1 second exceeded", SERVER),
+        Example("SQLSTATE[HY000]: General error: 3024 Query execution was interrupted", "1"),
+        Example("Query execution was interrupted (max_statement_time exceeded)", "1"),
+    ],
+    "time call": [Example("Maximum execution time of 30 seconds exceeded", SERVER, purpose="call")],
+    "pattern": [
+        Example("1139 Got error 'regular expression is too large' from regexp", "1"),
+        Example("1139 Regex error 'Timeout exceeded in regular expression match.'", "1"),
+    ],
+    "packet": [Example("1153 Got a packet bigger than 'max_allowed_packet' bytes", "1")],
+    "same id": [Example('Item (Mage_Sales_Model_Order) with the same id "100" already exist', "1")],
+    "utf-8": [Example("SOAP-ERROR: Encoding: string 'Bj\\xf6...' is not a valid utf-8 string", SERVER)],
+    "no property": [
+        Example("SOAP-ERROR: Encoding: object has no 'code' property", SERVER),
+        Example("SOAP-ERROR: Encoding: object hasn't 'sku' property", SERVER),
+    ],
+    "encoding": [
+        Example("SOAP-ERROR: Encoding: Violation of encoding rules", SERVER),
+        Example("SOAP-ERROR: Encoding: Can't decode apache map, missing key", SERVER),
+    ],
+    "database busy": [
+        Example("SQLSTATE[HY000]: General error: 2006 MySQL server has gone away", "1"),
+        Example("General error: 2013 Lost connection to MySQL server during query", "1"),
+        Example("SQLSTATE[40001]: Serialization failure: 1213 Deadlock found when trying to get lock", "1"),
+        Example("SQLSTATE[HY000]: General error: 1205 Lock wait timeout exceeded", "1"),
+        Example("SQLSTATE[08004] [1040] Too many connections", "1"),
+        Example("[1203] User shop already has more than 'max_user_connections' active connections", "1"),
+        Example("SQLSTATE[HY000] [2002] Connection refused", "1"),
+        Example("SQLSTATE[28000] [1045] Access denied for user 'shop'@'localhost'", "1"),
+    ],
+    "ws-i": [
+        Example("SQLSTATE[42000]: Syntax error or access violation: 1064 ... to use near 'like = '_')' at line 1", "1"),
+        Example("SQLSTATE[42000]: Syntax error or access violation: 1064 ... to use near 'from = '1')' at line 1", "1"),
+    ],
+    "no column": [
+        Example("SQLSTATE[42S22]: Column not found: 1054 Unknown column 'stat' in 'where clause'", "1"),
+        Example("SQLSTATE[42S22]: Column not found: 1054 Unknown column 'main_table.stat' in 'WHERE'", "101"),
+        Example("Invalid attribute name: emial", "101"),
+    ],
+    "ambiguous column": [Example("SQLSTATE[23000]: ... 1052 Column 'created_at' in where clause is ambiguous", "1")],
+    "broken WSDL": [
+        Example("SOAP-ERROR: Parsing Schema: unexpected <foo> in sequence", "WSDL"),
+        Example("SOAP-ERROR: Parsing Schema: element 'x' already defined", "WSDL"),
+        Example("SOAP-ERROR: Parsing WSDL: Unknown required WSDL extension 'x'", SERVER),
+        Example("SOAP-ERROR: Parsing WSDL: <message> 'salesOrderListRequest' already defined", "WSDL"),
+        Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://a/' : Extra content at the end", "WSDL"),
+    ],
+    "own WSDL": [Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/?wsdl=1'", "WSDL")],
+    "own WSDL by words": [Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/'", SERVER)],
+    "no ext-soap": [
+        Example("Unable to load Soap extension on the server", "0"),
+        Example("Unable to load Soap extension", "0", purpose="call"),
+        Example("Uncaught Error: Class 'SoapServer' not found in /a.php:3", status=500, purpose="call"),
+        Example('Fatal error: Uncaught Error: Class "SoapServer" not found in /a.php:3'),
+    ],
+    "not present": [Example("Procedure 'salesOrderList' not present", SERVER)],
+    "bad request": [
+        Example("Bad Request", "SOAP-ENV:Client"),
+        Example('looks like we got XML without "Envelope" element', "SOAP-ENV:Client"),
+    ],
+    "0": [Example("Unknown Error", "0")],
+    "2": [Example("Access denied.", "2"), Example("Access denied.", "2", purpose="call")],
+    "3": [Example("Invalid api path.", "3")],
+    "4": [Example("Resource path is not callable.", "4")],
+    "5": [Example("Session expired. Try to relogin.", "5")],
+    "6": [Example('Required parameter is missing, for more details see "exception.log".', "6")],
+    "101": [Example("Invalid filters given. Details in error message.", "101")],
+    "Sender": [Example("Invalid XML", "Sender")],
+    "version": [Example("Wrong Version", "env:VersionMismatch")],
+    "1": [Example("No date part in '' found.", "1"), Example("Internal Error. Please see log for details.", "1")],
+    "fault": [
+        Example("Call to undefined method X::y()", SERVER),
+        Example("never heard of", "77"),
+        Example("Unknown Error", "0", purpose="call"),
+    ],
+    "bot check": [
+        *[Example(page("Just a moment..."), status=status) for status in (200, 403, 503)],
+        Example(page("Attention Required! | Cloudflare"), status=403),
+        Example(page("", "<h1>Checking your browser before accessing shop.example.</h1>"), status=503),
+        Example(page("", "Request unsuccessful. Incapsula incident ID: 4-7"), status=200),
+        Example(page("Pardon Our Interruption"), status=405),
+        Example('{"url":"https://geo.captcha-delivery.com/captcha/?initialCid=A"}', status=403),
+        Example(page("Human Verification"), status=202),
+        Example(page("You are being redirected..."), status=307),
+        Example(page("Making sure you're not a bot!"), status=200),
+        Example(page("Vercel Security Checkpoint"), status=429),
+    ],
+    "too many": [
+        Example(page("429 Too Many Requests"), status=403),
+        Example('{"message":"API rate limit exceeded"}'),
+        Example(page("508 Resource Limit Is Reached"), status=508),
+    ],
+    "document type": [Example('<!DOCTYPE r [<!ENTITY a "x">]><methodResponse/>'), Example("<!ENTITY e 'x'>")],
+    "before XML": [
+        Example(NOTICE + ENVELOPE),
+        Example(f"\nWarning: Invalid argument supplied for foreach() in /a.php on line 7\n{ENVELOPE}"),
+        Example(f"PHP Deprecated:  Function split() is deprecated in /a.php on line 7\n{ENVELOPE}"),
+        Example(f"Strict Standards: Non-static method A::b() in /a.php on line 7 {ENVELOPE}", status=500),
+        Example(f"<br /><font size='1'><table class='xdebug-error xe-notice'><tr><td>Notice{ENVELOPE}"),
+        Example(f"{NOTICE}<?xml version='1.0'?><definitions>", purpose="WSDL"),
+    ],
+    "before XML unknown": [Example(f"array(1) {{}}\n{ENVELOPE}"), Example(f"<pre>debug</pre>{ENVELOPE}")],
+    "PHP": [
+        Example("Fatal error: Call to a member function getX() on a non-object in /a.php on line 12"),
+        Example("PHP Fatal error:  Uncaught TypeError: x in /a.php:3", status=500),
+        Example(page("", "<b>Fatal error</b>:  Uncaught Error: Call to undefined method X::y() in /a.php:12")),
+        Example("<br />\n<b>Parse error</b>:  syntax error, unexpected 'x' in <b>/a.php</b> on line <b>3</b>"),
+        Example("Fatal error: x in /a.php on line 3", purpose="WSDL"),
+    ],
+    "report": [Example(page("Error 503", "There has been an error processing your request"), status=503)],
+    "report 200": [Example("There has been an error processing your request. Error log record number: 12")],
+    "401": [Example(page("401 Unauthorized"), status=401)],
+    "403": [Example(page("403 Forbidden"), status=403), Example('{"error":"blocked"}', status=403)],
+    "404": [Example(page("404 Not Found"), status=404)],
+    "405": [Example(page("405 Not Allowed"), status=405)],
+    "407": [Example("", status=407)],
+    "redirect": [Example("", status=300)],
+    "firewall": [
+        Example(page("Not Acceptable!", "This error was generated by Mod_Security."), status=406),
+        Example('{"success":false,"message":"Your request has been blocked by the firewall"}'),
+        Example(page("Request Rejected", "The requested URL was rejected. Your support ID is: 1"), status=200),
+        Example(page("Web Page Blocked!"), status=500),
+    ],
+    "firewall by status": [Example("I'm a teapot", status=418), Example("", status=406), Example("", status=451)],
+    "JSON": [Example('{"error": 7}'), Example(' [{"code": "E1"}]')],
+    "too long": [Example("", status=413), Example("", status=414), Example("", status=431)],
+    "429": [Example("", status=429), Example("", status=509)],
+    "500 WSDL": [Example("", status=500, purpose="WSDL")],
+    "500 call": [Example("", status=500, purpose="call")],
+    "500": [Example("", status=500)],
+    "503": [Example(page("Be back soon"), status=503)],
+    "gateway": [Example("", status=status) for status in (408, 502, 504, 520, 521, 522, 523, 524, 525, 530)],
+    "page": [Example(page("Welcome")), Example(page("My shop"), purpose="WSDL")],
+    "empty WSDL": [Example("", purpose="WSDL")],
+    "no XML": [Example("OK"), Example("<p>Back soon</p>")],
+    "status": [Example("", status=status) for status in (204, 400, 402, 409, 410, 422, 501, 505)],
+}
+"""What servers said, by the name of the failure that it is."""
+
+
+def test_every_failure_has_an_example() -> None:
+    """None stands in the table for nothing, and none hides behind another."""
+    assert EXAMPLES.keys() == {failure.name for failure in FAILURES}
+    assert len(EXAMPLES) == len(FAILURES)
+
+
+@pytest.mark.parametrize(("name", "example"), [(name, one) for name, some in EXAMPLES.items() for one in some])
+def test_a_failure_is_told_by_its_words(name: str, example: Example) -> None:
+    """It is found in the table, its message holds its advice, and it has a row on the page with the same remedy."""
+    failure = failure_of(example.words, code=example.code, status=example.status, purpose=example.purpose)
+    error = example.error()
+    assert (failure.name, error.remedy) == (name, failure.remedy)
+    assert failure.advice.partition("{")[0].strip() in str(error)
+    assert documented(error) == failure.remedy
+
+
+@pytest.mark.parametrize(
+    ("how", "body"),
+    [
+        ("gzip", gzip.compress(b"<?xml version='1.0'?>", mtime=0)),
+        ("deflate", zlib.compress(b"<?xml version='1.0'?>")),
+        ("deflate", zlib.compress(b"<?xml version='1.0'?>", wbits=-15)),
+        ("zstd", bytes.fromhex("28b52ffd2015a900003c3f786d6c2076657273696f6e3d27312e30273f3e")),
+        ("brotli?", bytes.fromhex("0b0a803c3f786d6c2076657273696f6e3d27312e30273f3e03")),
+    ],
+)
+def test_a_body_that_is_packed_in_silence(how: str, body: bytes) -> None:
+    """It is told by its bytes, and none of them is shown."""
+    error = body_error(body, "salesOrderList")
+    assert f"compressed ({how}) without" in str(error)
+    assert str(error).isprintable()
+    assert documented(error) == error.remedy == "isolate"
+
+
+@pytest.mark.parametrize("purpose", ["call", "WSDL"])
+def test_what_asks_for_no_rows_has_no_window(purpose: Purpose) -> None:
+    """No advice for a login or a WSDL is about the number of rows."""
+    for example in (one for some in EXAMPLES.values() for one in some):
+        error = without_rows(example._replace(purpose=purpose).error())
+        assert "--window" not in str(error)
+        assert error.remedy in {"again", "stop"}
 
 
 def sending(body: bytes, *headers: str, status: str = "200 OK") -> Answer:
@@ -317,13 +497,13 @@ MADE_UP: list[tuple[Answer, Remedy]] = [
     (sending(WHOLE.replace(b"complete", b"Bj\xf6rn")), "isolate"),
     (sending(PHP), "split"),
     (sending(b"Maximum execution time of 9 seconds exceeded"), "split"),
-    (sending(WARNING + WHOLE), "stop"),
-    (sending(WHOLE + b"<!-- in 0.3 s -->"), "stop"),
-    (sending(WHOLE + b"junk"), "stop"),
+    (sending(WARNING + WHOLE), "isolate"),
+    (sending(WHOLE + b"<!-- in 0.3 s -->"), "isolate"),
+    (sending(WHOLE + b"junk"), "isolate"),
     (sending(WHOLE.replace(b"UTF-8", b"UTF-16", 1)), "stop"),
-    (sending(WHOLE.replace(b"<status", b"<colour/><status")), "stop"),
-    (sending(WHOLE.replace(b"Magento", b"Other")), "stop"),
-    (sending(b"plain", "Content-Encoding: gzip"), "stop"),
+    (sending(WHOLE.replace(b"<status", b"<colour/><status")), "isolate"),
+    (sending(WHOLE.replace(b"Magento", b"Other")), "isolate"),
+    (sending(b"plain", "Content-Encoding: gzip"), "isolate"),
     (sending(b"", "Location: https://shop.example/", status="302 Found"), "stop"),
     (sending(bytes(300_000)), "split"),
     (sending(fault("1", "SQLSTATE[HY000]: General error: 2006 MySQL server has gone away")), "again"),

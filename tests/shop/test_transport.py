@@ -223,7 +223,7 @@ def test_a_page_that_is_no_http() -> None:
 def test_garbage_that_calls_itself_packed() -> None:
     """A body that cannot be unpacked is no answer."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", "Content-Encoding: gzip")), PATIENT)
-    assert error.remedy == "stop"
+    assert error.remedy == "isolate"
     assert "the answer cannot be unpacked" in str(error)
 
 

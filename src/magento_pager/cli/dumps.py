@@ -113,7 +113,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
     """What is asked for, before the shop is asked for anything."""
     from magento_pager.export.dumping import Task
     from magento_pager.export.jobs import Job
-    from magento_pager.shop.origins import bare
+    from magento_pager.shop.origins import bare, canonical
 
     first, last = asking.span
     job = Job(
@@ -125,7 +125,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         since=times.since,
         details=out.details,
         password_hash=out.password_hash,
-        url=shop.alias or bare(shop.url or ""),
+        url=shop.alias or (bare(canonical(shop.url)) if shop.url else ""),
         format=out.format,
         gzip=out.gzip,
         columns=tuple(one.strip() for one in out.columns.split(",")) if out.columns else (),

@@ -256,7 +256,7 @@ class ShopOptions:
     """Which shop, and how it is reached."""
 
     url: str | None = option(
-        "The shop's base address, its SOAP endpoint, or the address of its WSDL.", "URL", envvar=VARIABLES["url"]
+        "The shop's base address, or that of any of its APIs or of its WSDL.", "URL", envvar=VARIABLES["url"]
     )
     user: str | None = option("The API user.", "NAME", envvar=VARIABLES["user"])
     key: str | None = option(

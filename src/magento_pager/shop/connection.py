@@ -17,6 +17,7 @@ from lxml import etree
 from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError
 from magento_pager.shop import xmlrpc
 from magento_pager.shop.decoding import (
+    CutReplyError,
     ReplyFaultError,
     UnpromisedReplyError,
     breaks_lines,
@@ -26,8 +27,8 @@ from magento_pager.shop.decoding import (
     is_list,
     plain,
 )
-from magento_pager.shop.failures import BY_CODE, LostListError, excerpt, fault_error, status_error, without_rows
-from magento_pager.shop.origins import bare, check_secrecy, origin
+from magento_pager.shop.failures import CODES, LostListError, fault_error, short_length, status_error, without_rows
+from magento_pager.shop.origins import bare, canonical, check_secrecy, origin
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, http_time
 from magento_pager.shop.wsdl import Wsdl, find, load, wsdl_candidates
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from magento_pager.lists import ListSpec
     from magento_pager.shop.decoding import Shape
+    from magento_pager.shop.failures import Purpose
     from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.pages import Row
@@ -65,7 +67,7 @@ class Connection:
     threads.
 
     Attributes:
-        url: the shop's address as it was given, without user, password and query.
+        url: the shop's address as it was given, in its one spelling and without query.
         alias: what checkpoints call the shop; empty for its addresses.
         bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
@@ -77,7 +79,7 @@ class Connection:
         """Fetch and read the WSDL.
 
         Args:
-            url: the shop's base address, its SOAP endpoint, or the address of its WSDL.
+            url: the shop's base address, or that of any of its APIs or of its WSDL.
             user: the API user.
             key: the API key.
             options: how the shop is reached.
@@ -96,7 +98,7 @@ class Connection:
         self._counting = threading.Lock()
         candidates = wsdl_candidates(url)
         self._http = HttpSession(options or HttpOptions(), candidates[0], key)
-        self.url = bare(url)
+        self.url = bare(canonical(url))
         self.alias = ""
         self.bytes_received = 0
         self.characters_removed = 0
@@ -181,6 +183,7 @@ class Connection:
             spec.operation,
             spec.right,
             lambda wsdl, session: self._rows(wsdl, spec, conditions, session, repair=repair),
+            [condition.field for condition in conditions],
         )
 
     def record(self, operation: str, key: str, *, right: str, repair: bool = False) -> Any:
@@ -277,7 +280,13 @@ class Connection:
                 self._session_id = answer
             return self._session_id
 
-    def _values(self, operation: str, right: str | None, send: Callable[[Wsdl, str], Generator[Any]]) -> Generator[Any]:
+    def _values(
+        self,
+        operation: str,
+        right: str | None,
+        send: Callable[[Wsdl, str], Generator[Any]],
+        fields: Sequence[str] = (),
+    ) -> Generator[Any]:
         """Yield the values of a call. All calls are made here but the one that ends a session, and here alone again.
 
         A call is made again, before any value was given, once where the session had expired, and once where the shop
@@ -286,15 +295,16 @@ class Connection:
 
         Args:
             operation: what is called.
-            right: what the API user's role must allow for it, or None.
+            right: what the API user's role must allow for it; None where it asks for no rows.
             send: builds the request by this WSDL and for this session, which is empty for a login, and reads the reply.
+            fields: those that it is filtered by.
         """
         fixable = {"session", "WSDL"}
         while True:
             session = "" if operation == LOGIN else self._session()
             wsdl, begun = self._wsdl, False
             try:
-                with self._explained(operation, right), closing(send(wsdl, session)) as values:
+                with self._explained(operation, right, fields), closing(send(wsdl, session)) as values:
                     for value in values:
                         begun = True
                         yield value
@@ -310,14 +320,14 @@ class Connection:
                 return
 
     @contextmanager
-    def _explained(self, operation: str, right: str | None) -> Generator[None]:
+    def _explained(self, operation: str, right: str | None, fields: Sequence[str]) -> Generator[None]:
         """Turn a fault into an error that says what to do; nothing that is raised within shows a secret."""
         try:
             with self._http.unrevealing():
                 yield
         except ReplyFaultError as fault:
-            code = fault.code if fault.code in BY_CODE else self.redacted(fault.code)
-            raise fault_error(code, self.redacted(fault.text[:LONGEST_FAULT]), operation, right) from None
+            code = fault.code if fault.code in CODES else self.redacted(fault.code)
+            raise fault_error(code, self.redacted(fault.text[:LONGEST_FAULT]), operation, right, fields) from None
 
     def _fixed(self, error: FaultError | UnpromisedReplyError, wsdl: Wsdl, session: str) -> str | None:
         """Return the cause of an error if it is gone now; the call was made by this WSDL, in this session if any."""
@@ -348,8 +358,9 @@ class Connection:
 
     def _ask(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
         """The value of a reply that is no list."""
-        with self._post(wsdl, operation, wsdl.message(operation, arguments), timeout) as reply:
-            answer = decode_small(reply.body(), operation)
+        request = wsdl.message(operation, arguments)
+        with self._post(wsdl, operation, request, timeout, purpose="call") as reply:
+            answer = decode_small(reply.body(), operation, "call")
         self.tells_empty = breaks_lines(answer)
         if len(answer) != 1:
             raise MalformedReplyError(f"{operation}: the reply has {len(answer)} parts instead of one")
@@ -403,16 +414,23 @@ class Connection:
             self.characters_removed += count
 
     def _post(
-        self, wsdl: Wsdl, operation: str, request: Element, timeout: float | None = None
+        self, wsdl: Wsdl, operation: str, request: Element, timeout: float | None = None, *, purpose: Purpose = "rows"
     ) -> AbstractContextManager[HttpReply]:
         """Send a call by SOAP."""
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
         headers = XML_BODY | {"SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"'}
-        return self._posted(wsdl.address, body, headers, operation, timeout)
+        return self._posted(wsdl.address, body, headers, operation, timeout, purpose=purpose)
 
     @contextmanager
     def _posted(
-        self, address: str, body: bytes, headers: Mapping[str, str], operation: str, timeout: float | None = None
+        self,
+        address: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        operation: str,
+        timeout: float | None = None,
+        *,
+        purpose: Purpose = "rows",
     ) -> Generator[HttpReply]:
         """Send a call. An answer that is no success is an error: the fault in it, or else its status."""
         with self._http.post(address, body, headers, operation, timeout) as reply:
@@ -421,8 +439,13 @@ class Connection:
                 words = reply.words()
                 with suppress(MalformedReplyError):
                     decode_small(words, operation)
-                raise status_error(reply.status, operation, excerpt(words, self.redacted), reply.pause)
-            yield reply
+                raise status_error(
+                    reply.status, operation, words, redact=self.redacted, pause=reply.pause, purpose=purpose
+                )
+            try:
+                yield reply
+            except CutReplyError as error:
+                raise (short_length(operation, reply.bytes) if reply.bytes == reply.announced else error) from None
 
     def _check_address(self, wsdl: Wsdl) -> None:
         """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
@@ -461,7 +484,7 @@ class ListSource:
     @property
     def shop(self) -> str:
         """Where calls go, without user, password and query."""
-        return self.connection.alias or bare(self.connection.address)
+        return self.connection.alias or bare(canonical(self.connection.address))
 
     @property
     def url(self) -> str:

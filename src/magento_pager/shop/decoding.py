@@ -3,8 +3,8 @@
 What lives here: reading a reply as it arrives, and refusing every reply that is not exactly what the WSDL promises.
 The shape of the reply is told as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
 
-A row comes out equal to what zeep gives for the same bytes, with three exceptions: numbers and booleans stay the
-server's text; a NULL, which the server leaves out or marks as nil, is an absent key; and an empty text is `""`, where
+A row comes out equal to what zeep gives for the same bytes, with four exceptions: numbers and booleans stay the
+server's text; a list is a list in both flavours, where zeep has a record of one field for WS-I; a NULL, which the server leaves out or marks as nil, is an absent key; and an empty text is `""`, where
 zeep has None or a line break. Up to 1.7 it is an empty element, as is a NULL in a required field of WS-I, which stays
 absent. From 1.8 on the server writes a line break between all tags, so that an empty text becomes one.
 
@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any, cast
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import LostListError, Meaning, excerpt, is_page, meaning_of_words
+from magento_pager.shop.failures import BLANK, SMALLER, LostListError, body_error, excerpt, is_page
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from lxml.etree import _Element as Element
 
-    from magento_pager.errors import Remedy
+    from magento_pager.shop.failures import Purpose
     from magento_pager.walk.pages import Row
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -40,15 +40,21 @@ NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 TRUE = frozenset({"true", "1"})
 
-LONGEST_ROW = 1 << 22
-"""Bytes that may come without the end of a row among them: the bound on memory, which a tree takes many times over."""
+LONGEST_ROW = 1 << 23
+"""Bytes that may come without the end of a row among them."""
+MOST_MARKUP = 1 << 20
+"""Elements and attributes that may be in them: the bound on memory, of which a tree takes a hundred bytes for each."""
 MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
-_PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:(<\?xml\s[^>?]*\?>)|\s*<[A-Za-z])")
+_PROLOG = re.compile(rb"(<\?xml\s[^>?]*\?>)|<[A-Za-z]")
 _REPLY_END = re.compile(rb"</([\w.-]+:)?(Envelope|methodResponse)\s*>")  # of SOAP and of XML-RPC
-_PHP_SPEAKS = re.compile(rb"\s*<br\s*/?>\s*<b>")  # how PHP begins a warning or an error that it shows
-_XML_CUT = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
+_HTML = re.compile(
+    rb"<(a|b|body|br|center|div|em|font|h[1-6]|head|hr|i|p|pre|script|span|strong|style|table|title)[\s/>]",
+    re.IGNORECASE,
+)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+_XML_CUT = re.compile(rb"<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
 _ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
@@ -61,7 +67,6 @@ _PARSER_OPTIONS: dict[str, Any] = {
     "load_dtd": False,
     "huge_tree": False,
 }
-_NO_XML = Meaning("stop", "is this the shop's address, and does nothing but the shop answer there?")
 
 
 class ReplyFaultError(Exception):
@@ -76,6 +81,10 @@ class ReplyFaultError(Exception):
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+
+
+class CutReplyError(MalformedReplyError):
+    """A reply without its end."""
 
 
 class UnpromisedReplyError(MalformedReplyError):
@@ -118,6 +127,7 @@ class Struct:
         ordered: True where the fields must come in the declared order (WS-I).
         required: the fields that must be there (in WS-I; in RPC none must, as zeep reads it).
         repeated: the fields that may occur more than once and come out as a list (WS-I's complexObjectArray).
+        open: True where it may hold further fields, each of them `ANYTHING`.
     """
 
     type: str
@@ -125,9 +135,16 @@ class Struct:
     ordered: bool
     required: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    open: bool = False
 
 
-Shape = Leaf | Array | Struct
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A value of a type that only the reply tells: a text, a list, a dict, or NULL."""
+
+
+Shape = Leaf | Array | Struct | Anything
+ANYTHING = Anything()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,21 +226,23 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
     rows = _Rows(shape, Forms() if forms is None else forms)
     row_end = b"</" + shape.item.encode() + b">"
     waiting = bytearray()
+    markup = 0
     for piece in pieces:
+        markup += _markup(piece)
         looked_at = max(len(waiting) - len(row_end) + 1, 0)  # once is enough, however small the pieces are
         waiting += piece
         if waiting.find(row_end, looked_at) >= 0:
             *segments, rest = bytes(waiting).split(row_end)
-            waiting = bytearray(rest)
+            waiting, markup = bytearray(rest), _markup(rest)
             for segment in segments:
                 row = rows.recognised(segment)
                 if row is not None:
                     yield row
                 else:
                     yield from rows.parsed(segment + row_end)
-        if len(waiting) > LONGEST_ROW:
+        if len(waiting) > LONGEST_ROW or markup > MOST_MARKUP:
             raise rows.too_long()
-    yield from rows.parsed(bytes(waiting))
+    yield from rows.parsed(bytes(waiting).rstrip(BLANK))
     rows.check_end()
 
 
@@ -242,14 +261,14 @@ def decode_record(body: bytes, shape: RecordShape) -> Any:
     return values.value(reply[0], shape.value)
 
 
-def decode_small(body: bytes, operation: str) -> Element:
+def decode_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Element:
     """The element in the body of a short reply, such as that of `login`.
 
     Raises:
         ReplyFaultError: the reply is a SOAP fault.
         MalformedReplyError: the reply is no SOAP envelope.
     """
-    return _payload(parsed_small(body, operation), operation)
+    return _payload(parsed_small(body, operation, purpose), operation)
 
 
 def breaks_lines(element: Element) -> bool:
@@ -257,13 +276,14 @@ def breaks_lines(element: Element) -> bool:
     return element.getroottree().getroot().text == "\n"
 
 
-def parsed_small(body: bytes, operation: str) -> Element:
+def parsed_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Element:
     """The root of a reply that is at hand as a whole, parsed with every guard.
 
     Raises:
         MalformedReplyError: it is no XML, or XML that no shop sends.
     """
-    _check_markup(body[_prolog_end(body, operation) :], operation)
+    body = body.strip(BLANK)
+    _check_markup(body[_prolog_end(body, operation, purpose) :], operation)
     parser = etree.XMLParser(**_PARSER_OPTIONS)
     try:
         parser.feed(body)
@@ -291,6 +311,11 @@ def plain(element: Element) -> Any:
     return {child.tag: plain(child) for child in element}
 
 
+def _markup(part: bytes) -> int:
+    """At most so many elements and attributes are in a part of a reply."""
+    return part.count(b"<") + part.count(b"=")
+
+
 class _Values:
     """Reads elements by their shape, strictly.
 
@@ -315,12 +340,17 @@ class _Values:
             shape: what was promised.
             optional: the element would have been left out if it were NULL.
         """
+        if isinstance(shape, Anything):
+            return self._anything(element)
         if self._check_attributes(element, shape.type, array=isinstance(shape, Array)):
             if len(element) or element.text is not None:
                 raise self.refusal(f"<{element.tag}> is nil and yet holds something")
             return None
         if isinstance(shape, Leaf):
             return self._text(element, shape, optional=optional)
+        if isinstance(shape, Struct) and is_list(shape):
+            (name,) = shape.fields
+            return self._fields(element, shape)[name]
         if len(element) == 0 and not element.attrib:
             return None
         if isinstance(shape, Struct):
@@ -331,6 +361,27 @@ class _Values:
             self._check_length(element, len(element))
         values = (self._item(child, shape.item) for child in element)
         return [value for value in values if value is not None]
+
+    def _anything(self, element: Element) -> Any:
+        """Return a value by what it holds: a list, a map of PHP's, a record, or a text."""
+        strange = set(element.attrib) - {XSI_TYPE, NIL, ARRAY_TYPE}
+        if strange:
+            raise self.refusal(f"<{element.tag}> has an attribute {min(map(str, strange))}")
+        if element.get(NIL) in TRUE:
+            return None
+        kind, tags = element.get(XSI_TYPE, "").rpartition(":")[2], {child.tag for child in element}
+        if kind == "Map" and all([part.tag for part in item] == ["key", "value"] for item in element):
+            return {item[0].text or "": self._anything(item[1]) for item in element}
+        if ARRAY_TYPE in element.attrib or kind.endswith("Array") or tags in ({"item"}, {"complexObjectArray"}):
+            if ARRAY_TYPE in element.attrib:
+                self._check_length(element, len(element))
+            return [self._anything(child) for child in element]
+        if not len(element):
+            text = element.text or ""
+            return "" if text == "\n" and self.line_broken else text
+        if len(tags) < len(element):
+            raise self.refusal(f"<{element.tag}> holds fields twice")
+        return {str(child.tag): found for child in element if (found := self._anything(child)) is not None}
 
     def _item(self, element: Element, shape: Shape) -> Any:
         """The value of what stands in an array: never a record without any field."""
@@ -363,7 +414,8 @@ class _Values:
             if name in shape.repeated:
                 row[name].append(self._item(child, shape.fields[name]))
                 continue
-            value = self.value(child, shape.fields[name], optional=shape.ordered and name not in shape.required)
+            field = shape.fields.get(name, ANYTHING)
+            value = self.value(child, field, optional=shape.ordered and name not in shape.required)
             if value is not None:
                 row[name] = value
         return row
@@ -371,7 +423,7 @@ class _Values:
     def _check_tags(self, tags: list[str], shape: Struct) -> None:
         """Refuse fields that are not declared, doubled, missing, or out of order."""
         for tag in tags:
-            if tag not in shape.fields:
+            if tag not in shape.fields and not shape.open:
                 raise self.refusal(f"a row holds <{tag}>, which the WSDL does not declare")
         single = [tag for tag in tags if tag not in shape.repeated]
         if len(set(single)) < len(single):
@@ -381,7 +433,8 @@ class _Values:
             raise self.refusal(f"a row lacks <{name}>")
         if shape.ordered:
             order = {name: place for place, name in enumerate(shape.fields)}
-            if tags != sorted(tags, key=lambda tag: order[tag]):
+            declared = [tag for tag in tags if tag in order]
+            if declared != sorted(declared, key=lambda tag: order[tag]):
                 raise self.refusal("the fields of a row are not in the order the WSDL declares")
 
     def _check_attributes(self, element: Element, declared: str, *, array: bool = False) -> bool:
@@ -422,12 +475,12 @@ class _Values:
 
     def _check_integer(self, name: str, text: str) -> None:
         if not _INTEGER.fullmatch(text) and not (text == "" and self.line_broken):
-            raise self.refusal(f"<{name}> is no number: {text[:50]!r}", remedy="isolate")
+            raise self.refusal(f"<{name}> is no number: {text[:50]!r}")
 
-    def refusal(self, reason: str, *, remedy: Remedy = "stop") -> UnpromisedReplyError:
-        """Return the error for a reply that differs from the WSDL, or for a single row of it that may be skipped."""
+    def refusal(self, reason: str) -> UnpromisedReplyError:
+        """Return the error for a reply that differs from the WSDL: a single row may be the cause."""
         message = f"{self.operation}: the reply is not what the WSDL promises: {reason}"
-        return UnpromisedReplyError(message, remedy=remedy)
+        return UnpromisedReplyError(message, remedy="isolate")
 
 
 class _Rows(_Values):
@@ -441,6 +494,7 @@ class _Rows(_Values):
         self._begun = False
         self._end = b""  # the bytes that came last
         self._idle = 0  # bytes parsed since the last row
+        self._idle_markup = 0  # elements and attributes, likewise
         self._count = 0
         self._result: Element | None = None  # what holds the rows; None before the first row
         self._last: Element | None = None  # the last row parsed; all before it were let go
@@ -448,7 +502,7 @@ class _Rows(_Values):
         self.declares = False
         self._forms: dict[tuple[bytes, ...], _Form] = {}
         leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
-        self._formal = len(leaves) == len(shape.row.fields)  # rows with nested fields have too many forms
+        self._formal = len(leaves) == len(shape.row.fields) and not shape.row.open  # nested fields have too many forms
         self._integers = frozenset(name for name, leaf in leaves.items() if leaf.integer)
 
     def recognised(self, segment: bytes) -> Row | None:
@@ -476,8 +530,11 @@ class _Rows(_Values):
         between_rows, self._between_rows = self._between_rows, False
         self.declares = self.declares or b"xmlns" in segment
         rows = [row for element in self._elements(segment) if (row := self._row(element)) is not None]
-        self._idle = 0 if rows else self._idle + len(segment)
-        if self._idle > LONGEST_ROW:
+        if rows:
+            self._idle = self._idle_markup = 0
+        else:
+            self._idle, self._idle_markup = self._idle + len(segment), self._idle_markup + _markup(segment)
+        if self._idle > LONGEST_ROW or self._idle_markup > MOST_MARKUP:
             raise self.too_long()
         if rows and self._last is not None:
             self.declares = False
@@ -489,7 +546,9 @@ class _Rows(_Values):
 
     def too_long(self) -> MalformedReplyError:
         return MalformedReplyError(
-            f"{self.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes no row ends"
+            f"{self.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes, or {MOST_MARKUP} "
+            "elements, no row ends",
+            remedy="isolate",
         )
 
     def check_end(self) -> None:
@@ -518,6 +577,7 @@ class _Rows(_Values):
 
     def _elements(self, segment: bytes) -> list[Element]:
         """Feed the parser: the elements with the tag of a row that end in these bytes."""
+        segment = segment if self._begun else segment.lstrip(BLANK)
         start = 0 if self._begun else _prolog_end(segment, self.operation)
         self._begun = True
         _check_markup(segment[start:], self.operation)
@@ -542,7 +602,7 @@ class _Rows(_Values):
         self._count += 1
         row = self.value(element, self._shape.row)
         if row is None or len(element) == 0:
-            raise self.refusal("a row is empty", remedy="isolate")
+            raise self.refusal("a row is empty")
         return cast("Row", row)
 
     def _is_result(self, element: Element) -> bool:
@@ -636,10 +696,12 @@ def _payload(root: Element, operation: str) -> Element:
     """The one element in the body of an envelope."""
     soap = next((namespace for namespace in (SOAP, SOAP_12) if root.tag == namespace + "Envelope"), None)
     if soap is None:
-        raise MalformedReplyError(f"{operation}: the reply is no SOAP envelope but <{root.tag}>")
+        raise MalformedReplyError(f"{operation}: the reply is no SOAP envelope but <{root.tag}>", remedy="isolate")
     bodies = root.findall(soap + "Body")
     if len(bodies) != 1 or len(bodies[0]) != 1:
-        raise MalformedReplyError(f"{operation}: the reply's envelope has no single body with a single element")
+        raise MalformedReplyError(
+            f"{operation}: the reply's envelope has no single body with a single element", remedy="isolate"
+        )
     payload = bodies[0][0]
     if payload.tag == SOAP + "Fault":
         raise ReplyFaultError((payload.findtext("faultcode") or "").strip(), payload.findtext("faultstring") or "")
@@ -649,46 +711,42 @@ def _payload(root: Element, operation: str) -> Element:
     return payload
 
 
-def _prolog_end(start: bytes, operation: str) -> int:
+def _prolog_end(start: bytes, operation: str, purpose: Purpose = "rows") -> int:
     """Where the XML declaration ends, if there is one; refuse what is not XML in UTF-8.
 
     Another encoding could hide markup from the checks on raw bytes.
     """
-    if not start.strip():
+    if not start:
         raise MalformedReplyError(
-            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window",
-            remedy="split",
+            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; {SMALLER}", remedy="split"
         )
-    if is_page(start):
-        raise MalformedReplyError(
-            f"{operation}: a page of HTML came instead of a reply ({excerpt(start)!r}): if it stays so, is this the "
-            "shop's address, and does nothing but the shop answer there?",
-            remedy="again",
-        )
+    if start.startswith(_UTF_16):
+        raise _encoded(operation, "UTF-16")
     prolog = _PROLOG.match(start)
     if not prolog and _XML_CUT.fullmatch(start):
         raise _cut_short(operation, "there is no more of it than its beginning")
-    if not prolog or _PHP_SPEAKS.match(start):
-        meaning = meaning_of_words(start[:2000].decode("utf-8", "replace")) or _NO_XML
-        raise MalformedReplyError(
-            f"{operation}: the reply is not XML; it begins with {start[:60].decode('utf-8', 'replace')!r}: "
-            f"{meaning.advice}",
-            remedy=meaning.remedy,
-        )
+    if not prolog or is_page(start) or _HTML.match(start):
+        raise body_error(start, operation, purpose)
     encoding = _ENCODING.search(prolog[1] or b"")
     if encoding and encoding[1].lower() not in {b"utf-8", b"utf8"}:
-        raise MalformedReplyError(
-            f"{operation}: the reply is encoded in {encoding[1].decode('ascii', 'replace')!r}, not in UTF-8: set the "
-            "response charset of the shop's API to UTF-8"
-        )
+        raise _encoded(operation, encoding[1].decode("ascii", "replace"))
     return prolog.end(1) if prolog[1] else 0
+
+
+def _encoded(operation: str, encoding: str) -> MalformedReplyError:
+    return MalformedReplyError(
+        f"{operation}: the reply is encoded in {encoding!r}, not in UTF-8: set the response charset of the shop's API "
+        "to UTF-8"
+    )
 
 
 def _check_markup(markup: bytes, operation: str) -> None:
     """Refuse what SOAP forbids, and comments and the like, which no shop sends and which could hide a row."""
     if b"<!" in markup or b"<?" in markup:
+        attack = re.search(rb"<!(DOCTYPE|ENTITY)\b", markup, re.IGNORECASE)
         raise MalformedReplyError(
-            f"{operation}: the reply holds a document type, a comment, a CDATA section or a processing instruction"
+            f"{operation}: the reply holds a document type, a comment, a CDATA section or a processing instruction",
+            remedy="stop" if attack else "isolate",
         )
 
 
@@ -703,7 +761,9 @@ def _malformed(
         return _cut_short(operation, reason)
     if whole and not closing and kind == etree.ErrorTypes.ERR_DOCUMENT_END:
         return MalformedReplyError(
-            f"{operation}: something follows the reply: {reason}: does nothing but the shop answer there?"
+            f"{operation}: something follows the reply ({excerpt(end[whole.end() :])!r}): PHP, a module or something "
+            "in front of the shop adds to it: switch display_errors off on the server",
+            remedy="isolate",
         )
     meaning = (
         "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
@@ -714,9 +774,8 @@ def _malformed(
     return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
 
 
-def _cut_short(operation: str, reason: str) -> MalformedReplyError:
-    return MalformedReplyError(
-        f"{operation}: the reply was cut short: {reason}: PHP gave up, often for lack of memory; choose a smaller "
-        "--window",
+def _cut_short(operation: str, reason: str) -> CutReplyError:
+    return CutReplyError(
+        f"{operation}: the reply was cut short: {reason}: PHP gave up, often for lack of memory; {SMALLER}",
         remedy="split",
     )

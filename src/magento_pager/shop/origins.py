@@ -79,6 +79,30 @@ def origin(url: str) -> Origin:
     return Origin(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port)
 
 
+def canonical(url: str) -> str:
+    r"""Return the one spelling of a shop's address: no blanks around it, the host as `Origin` has it, no default port.
+
+    Raises:
+        ValueError: it is no address of http or https, or holds a password.
+
+    >>> canonical(" HTTPS://B\u00fccher.example.:443/index.php \n"), canonical("http://[0::1]:8080?a=b#c")
+    ('https://xn--bcher-kva.example/index.php', 'http://[::1]:8080?a=b')
+    """
+    url = url.strip()
+    parts = urlsplit(url)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(
+            f"a shop's address begins with http:// or https:// and names a host, not {redacted(url)!r}"
+            + (f": is it https://{url}?" if re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?(/\S*)?", url) else "")
+        )
+    if parts.username is not None:
+        raise ValueError(
+            "an address is no place for a password: give the web server's user and password as --basic-auth"
+        )
+    where = origin(url)
+    return parts._replace(scheme=where.scheme, netloc=where.place, fragment="").geturl()
+
+
 def allowed_host(text: str) -> tuple[str, int | None]:
     """Return the host and the port that a user allows; None for any port of it.
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.shop.decoding import Array, Leaf, Struct, is_list
+from magento_pager.shop.decoding import Anything, Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
 from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID
@@ -58,6 +58,8 @@ def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
     >>> fitted({"1": {"city": True, "region_id": "7 of 9"}}, Array("addresses", address), tells_empty=False)
     [{'city': '1', 'region_id': '7'}]
     """
+    if isinstance(promised, Anything):
+        return _as_it_is(value)
     if isinstance(promised, Array):
         return _fitted_list(value, promised.item, tells_empty=tells_empty)
     if isinstance(promised, Struct) and is_list(promised):
@@ -75,6 +77,19 @@ def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
     fields = {name: fitted(value.get(name), field, tells_empty=tells_empty) for name, field in promised.fields.items()}
     blank = () if tells_empty else promised.required  # where SOAP sends an empty text as it sends NULL
     return {name: one for name, one in fields.items() if one is not None and (one != "" or name not in blank)} or None
+
+
+def _as_it_is(value: Any) -> Any:
+    """A value of no promised type, with the texts that SOAP sends.
+
+    >>> _as_it_is({"a": [True, "1.5"], "b": None})
+    {'a': ['true', '1.5']}
+    """
+    if isinstance(value, Mapping):
+        return {name: found for name, one in value.items() if (found := _as_it_is(one)) is not None}
+    if isinstance(value, list):
+        return [_as_it_is(one) for one in value]
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _fitted_list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:

@@ -115,6 +115,7 @@ class HttpReply:
         location: where it redirects to; None where it does not.
         pause: seconds that it asks to be left alone, as `retry_after` reads it.
         bytes: of the body read so far, unpacked.
+        announced: bytes of the body, as its Content-Length says; None where it says nothing of the unpacked body.
     """
 
     def __init__(
@@ -125,6 +126,8 @@ class HttpReply:
         self.location = _target(str(response.url), response.headers["Location"]) if response.is_redirect else None
         self.pause = retry_after(response.headers.get("Retry-After"), self.date)
         self.bytes = 0
+        length = response.headers.get("Content-Length", "")
+        self.announced = int(length) if length.isdecimal() and "Content-Encoding" not in response.headers else None
         self._raw = response.raw
         self._began = began
         self._timeout = timeout
@@ -405,11 +408,11 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
     if isinstance(error, InvalidURL | InvalidSchema | MissingSchema):
         return ValueError(f"{what}: an address that cannot be used: {redacted(str(error))}")
     if isinstance(error, urllib3.exceptions.DecodeError):
-        return TransportError(f"{what}: the answer cannot be unpacked: {reason}", remedy="stop")
+        return TransportError(f"{what}: the answer cannot be unpacked: {reason}", remedy="isolate")
     if isinstance(error, urllib3.exceptions.ProtocolError) and not isinstance(cause, OSError):
         return TransportError(
-            f"{what}: the answer was cut short: {reason}: PHP gave up, often for lack of memory; ask for less at once "
-            "(--window)",
+            f"{what}: the answer was cut short: {reason}: PHP gave up, often for lack of memory, or Content-Length is "
+            "longer than the body; ask for less at once (--window)",
             remedy="split",
         )
     if isinstance(error, urllib3.exceptions.HTTPError | requests.exceptions.ConnectionError):

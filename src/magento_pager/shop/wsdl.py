@@ -12,7 +12,7 @@ import warnings
 from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import zeep
 import zeep.exceptions
@@ -21,10 +21,9 @@ from lxml import etree
 from zeep.wsdl.bindings import Soap11Binding
 
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
-from magento_pager.shop.decoding import Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
-from magento_pager.shop.failures import excerpt, status_error, without_rows
-from magento_pager.shop.origins import bare, origin
-from magento_pager.shop.redacting import redacted
+from magento_pager.shop.decoding import ANYTHING, Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
+from magento_pager.shop.failures import BLANK, body_error, status_error, without_rows
+from magento_pager.shop.origins import bare, canonical, origin
 from magento_pager.shop.transport import OK
 
 if TYPE_CHECKING:
@@ -38,14 +37,18 @@ if TYPE_CHECKING:
 
 ENCODING_SCHEMA = "http://schemas.xmlsoap.org/soap/encoding"
 MOST_DOCUMENTS = 20  # of one WSDL, which has one or two: those that lead to ever more would end in a RecursionError
-WSDL_PATHS = ("api/v2_soap/?wsdl=1", "index.php/api/v2_soap/?wsdl=1")
+_SOAP_V2 = ("v2_soap", "soap_v2", "soap_wsi")
+_ASKS_FOR_WSDL = re.compile(r"(^|&)wsdl\b")
 ALL_STORES = "0"  # any other store may restrict products to its website
+XSD = "http://www.w3.org/2001/XMLSchema"
+XSD_TYPES = frozenset(type_.qname.localname for type_ in zeep.xsd.types.builtins.default_types.values() if type_.qname)
+ARRAY_TYPE_OF_WSDL = "{http://schemas.xmlsoap.org/wsdl/}arrayType"
+ANY_ELEMENT = "any-element"
+"""What an element that stands for any other is called, where zeep takes none."""
 _ELSE = {"store": ALL_STORES, "storeView": ALL_STORES, "identifierType": "id", "productIdentifierType": "id"}
 """Further arguments of operations for one record; a product's key could otherwise be taken for a SKU."""
 
-_WSDL_START = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL
-)
+_WSDL_START = re.compile(rb"(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL)
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +179,19 @@ def load(http: HttpSession, address: str) -> Wsdl:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
             client = zeep.Client(address, transport=loader, settings=zeep.Settings(strict=True, xml_huge_tree=False))
-    except (zeep.exceptions.Error, etree.XMLSyntaxError, AttributeError, IndexError, KeyError, TypeError) as error:
+    except (
+        zeep.exceptions.Error,
+        etree.XMLSyntaxError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        TypeError,
+    ) as error:
+        why = "it is broken, usually by a module"
+        if loader.documents and not loader.documents[-1].endswith(b">"):
+            why = "it was cut short: PHP gave up, or Content-Length is shorter than the body: PHP output in front of it"
         raise MalformedReplyError(
-            f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}"
+            f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}: {why}"
         ) from None
     return Wsdl(client, tuple(loader.documents))
 
@@ -196,7 +209,10 @@ def find(http: HttpSession, candidates: Sequence[str]) -> Wsdl:
 
 
 def wsdl_candidates(url: str) -> list[str]:
-    """The addresses under which the WSDL may be found, likeliest first.
+    r"""The addresses under which the WSDL of SOAP V2 may be found, likeliest first.
+
+    Args:
+        url: of the shop, of any of its APIs, or of a WSDL.
 
     Raises:
         ValueError: not an http address.
@@ -205,21 +221,29 @@ def wsdl_candidates(url: str) -> list[str]:
     ['https://shop.example/api/v2_soap/?wsdl=1', 'https://shop.example/index.php/api/v2_soap/?wsdl=1']
     >>> wsdl_candidates("https://shop.example/index.php/api/v2_soap/")
     ['https://shop.example/index.php/api/v2_soap/?wsdl=1']
-    >>> wsdl_candidates("https://shop.example/api/v2_soap/index/wsdl/1")
-    ['https://shop.example/api/v2_soap/index/wsdl/1']
+    >>> wsdl_candidates("https://shop.example/index.php/api/xmlrpc")
+    ['https://shop.example/index.php/api/v2_soap/?wsdl=1', 'https://shop.example/api/v2_soap/?wsdl=1']
+    >>> wsdl_candidates(" https://shop.example/api-secret.php?type=soap_v2\n")
+    ['https://shop.example/api-secret.php?type=soap_v2&wsdl=1']
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"a shop's address begins with http:// or https:// and names a host, not {redacted(url)!r}")
-    if parts.username is not None:
-        raise ValueError(
-            "an address is no place for a password: give the web server's user and password as --basic-auth"
-        )
+    canonical(url)  # refuses what is no address
+    parts = urlsplit(url.strip())._replace(fragment="")
+    parts = parts._replace(path=re.sub(r"(/index){2,}/?$", "/", parts.path))
+    site = f"{parts.scheme}://{parts.netloc}"
+    api = re.search(r"(?:^|&)type=(\w*)", parts.query)
+    if parts.path.endswith("/api.php") or (parts.path.endswith(".php") and api):
+        if api and api[1] in _SOAP_V2:
+            return [parts.geturl() if _ASKS_FOR_WSDL.search(parts.query) else f"{parts.geturl()}&wsdl=1"]
+        return [f"{site}{parts.path}?type={one}&wsdl=1" for one in _SOAP_V2]
+    if other := re.fullmatch(r"(.*?)/api(/(soap|xmlrpc|jsonrpc))?(/(?!v2_soap|soap_v2|soap_wsi).*)?", parts.path):
+        parts = parts._replace(path=other[1], query="")
     if re.search(r"(^|[/?&])wsdl\b", f"{parts.path}?{parts.query}"):
-        return [url]
-    if re.search(r"/api/(v2_soap|soap_wsi)(/index)?/?$", parts.path) or parts.path.endswith("api.php"):
-        return [f"{url}{'&' if parts.query else '?'}wsdl=1"]
-    return [urljoin(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/", path) for path in WSDL_PATHS]
+        return [parts.geturl()]
+    if re.search(r"/api/(v2_soap|soap_v2|soap_wsi)(/index)?/?$", parts.path):
+        return [f"{parts.geturl()}{'&' if parts.query else '?'}wsdl=1"]
+    base, index, store = parts.path.rstrip("/").partition("/index.php")
+    spellings = [f"{base}/index.php{store}", f"{base}{store}"]
+    return [f"{site}{one}/api/v2_soap/?wsdl=1" for one in (spellings if index else reversed(spellings))]
 
 
 def check_rendered(request: Element, conditions: Sequence[Condition], operation: str) -> None:
@@ -269,6 +293,8 @@ def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
         declared: the zeep type.
         known: types already seen in this call, so that a type may hold itself.
     """
+    if type(declared) in {zeep.xsd.AnyType, zeep.xsd.AnySimpleType}:
+        return ANYTHING
     if not isinstance(declared, zeep.xsd.ComplexType):
         return Leaf(declared.qname.text, isinstance(declared, zeep.xsd.Integer))
     if id(declared) in known:
@@ -276,7 +302,7 @@ def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
     if _is_encoded_array(declared):
         return Array(declared.qname.text, shape_of(_item_type(declared), known))
     fields: dict[str, Shape] = {}
-    elements = declared.elements
+    elements = [(name, element) for name, element in declared.elements if not _is_wildcard(name, element)]
     ordered = isinstance(declared._element, zeep.xsd.Sequence)  # noqa: SLF001  zeep names it nowhere else
     shape = Struct(
         declared.qname.text,
@@ -284,10 +310,16 @@ def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
         ordered,
         required=frozenset(name for name, element in elements if ordered and not element.is_optional),
         repeated=frozenset(name for name, element in elements if element.accepts_multiple),
+        open=len(elements) < len(declared.elements),
     )
     known[id(declared)] = shape
     fields.update((name, shape_of(element.type, known)) for name, element in elements)
     return shape
+
+
+def _is_wildcard(name: str, element: Any) -> bool:
+    """True for an element that stands for any other."""
+    return name == ANY_ELEMENT or isinstance(element, zeep.xsd.Any)
 
 
 def _is_encoded_array(declared: Any) -> bool:
@@ -353,14 +385,47 @@ class _Loader:
         try:
             with self._http.get(url, what) as reply:
                 if reply.status != OK:
-                    raise status_error(reply.status, what, excerpt(reply.words(), self._http.redacted), reply.pause)
-                body = reply.body()
+                    words = reply.words()
+                    raise status_error(
+                        reply.status, what, words, redact=self._http.redacted, pause=reply.pause, purpose="WSDL"
+                    )
+                body = reply.body().strip(BLANK)
+            if not _WSDL_START.match(body):
+                raise body_error(body, where, "WSDL", redact=self._http.redacted)
         except RemoteError as error:
             raise without_rows(error) from None
-        if not _WSDL_START.match(body):
-            raise MalformedReplyError(
-                f"{where} answers with something else than a WSDL ({excerpt(body, self._http.redacted)!r}): check the "
-                "shop's address"
-            )
         self.documents.append(body)
-        return body
+        return with_known_types(body)
+
+
+def with_known_types(document: bytes) -> bytes:
+    """Return a document of a WSDL with types that zeep knows.
+
+    Extensions declare columns of types that are none, such as xsd:any, or that PHP alone knows, such as those of SOAP's
+    encoding; and any elements where XML Schema allows none. All of these become xsd:anyType.
+    """
+    try:
+        root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
+    except etree.XMLSyntaxError:
+        return document  # zeep says what is wrong with it
+    changed = False
+    for element in root.iter(f"{{{XSD}}}element", f"{{{XSD}}}attribute", f"{{{XSD}}}any"):
+        anything = next(
+            f"{prefix}:anyType" if prefix else "anyType" for prefix, name in element.nsmap.items() if name == XSD
+        )
+        if element.tag == f"{{{XSD}}}any":
+            parent = element.getparent()
+            if parent is not None and parent.tag == f"{{{XSD}}}all":
+                element.tag, changed = f"{{{XSD}}}element", True
+                element.attrib.clear()
+                element.attrib.update({"name": ANY_ELEMENT, "type": anything, "minOccurs": "0"})
+            continue
+        for attribute, brackets in (("type", ""), (ARRAY_TYPE_OF_WSDL, "[]")):
+            prefix, _, name = element.get(attribute, "").removesuffix(brackets).rpartition(":")
+            namespace = element.nsmap.get(prefix or None)
+            if name and (
+                (namespace == XSD and name not in XSD_TYPES) or (namespace or "").rstrip("/") == ENCODING_SCHEMA
+            ):
+                element.set(attribute, f"{anything}{brackets}")
+                changed = True
+    return etree.tostring(root, xml_declaration=True, encoding="utf-8") if changed else document

@@ -81,16 +81,20 @@ def value_of(reply: bytes, method: str) -> Any:
     """
     root = parsed_small(reply, method)
     if _STRAY(root):
-        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has attributes, or text beside markup")
+        raise MalformedReplyError(
+            f"{method}: the reply is no XML-RPC: it has attributes, or text beside markup", remedy="isolate"
+        )
     try:
         body = _only(_named(root, "methodResponse"))
         if body.tag != "fault":
             return _value(_only(_named(_only(_named(body, "params")), "param")))
         fault = _value(_only(body))
     except _UnexpectedError as error:
-        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has {error}") from None
+        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has {error}", remedy="isolate") from None
     if not isinstance(fault, dict) or not {"faultCode", "faultString"} <= fault.keys():
-        raise MalformedReplyError(f"{method}: the reply is a fault of XML-RPC without a code or without words")
+        raise MalformedReplyError(
+            f"{method}: the reply is a fault of XML-RPC without a code or without words", remedy="isolate"
+        )
     raise ReplyFaultError(str(fault["faultCode"]), str(fault["faultString"]))
 
 
