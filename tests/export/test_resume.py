@@ -401,6 +401,34 @@ def test_the_same_shop_by_another_address_is_asked_where_its_calls_go(
     assert capfd.readouterr().err.count("is complete already") == 2
 
 
+@pytest.mark.parametrize("ending", ["ndjson", "db"])
+def test_a_shop_whose_address_is_spelled_otherwise_now(
+    ending: str, mortal: Ask, shop: Shop, files_of: Callable[..., Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/index.php` goes from where calls go, as with another setting of the shop: it is the same shop."""
+    files = files_of(shop, *NARROW["orders"], ending=ending)
+    expected = uninterrupted(files)
+    started(files, mortal)
+    monkeypatch.setattr("magento_pager.fake.server.SOAP_PATH", "/api/v2_soap/")
+    moved = [one.replace("/index.php", "") for one in files.command]
+    assert run([*moved, "--resume"]) == 0
+    assert (files.content(), files.report()["rows"]) == (expected[0], expected[1]["rows"])
+
+
+def test_a_state_of_a_shop_whose_address_is_spelled_otherwise_now(
+    shop: Shop, files_of: Callable[..., Files], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run goes on from the last one, and the state has one list."""
+    files = files_of(shop, "customers")
+    command = [*files.command[:-4], "--state", str(files.folder / "state.json"), "--report", str(files.report_path)]
+    assert run([*command, "--out", str(files.folder / "one-{time}.ndjson")]) == 0
+    monkeypatch.setattr("magento_pager.fake.server.SOAP_PATH", "/api/v2_soap/index/")
+    moved = [one.replace("/index.php", "") for one in command]
+    assert run([*moved, "--out", str(files.folder / "two-{time}.ndjson")]) == 0
+    assert files.report()["asked"]["since"]
+    assert len(json.loads((files.folder / "state.json").read_bytes())["lists"]) == 1
+
+
 @pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
 def test_a_finished_file_that_nobody_knows_is_refused(
     ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]

@@ -7,9 +7,11 @@ It holds no key, no session and no password.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.digests import Block, Digest
@@ -27,6 +29,22 @@ KIND, VERSION = "magento-pager checkpoint", 3
 MOST_MARKS = 64
 NAMED_MISFITS = 10
 """Values of a column that are kept, of those that did not fit; the others are counted."""
+
+
+def shop_key(shop: str) -> str:
+    """Return what all spellings of where a shop's calls go have in common: host, port, and path but for its end.
+
+    >>> shop_key("http://Shop.example:80/index.php/api/v2_soap/"), shop_key("https://shop.example/api/v2_soap/index/")
+    ('shop.example', 'shop.example')
+    >>> shop_key("https://shop.example:8443/de/api.php"), shop_key("the demo 1.7.0.2 wsi")
+    ('shop.example:8443/de', 'the demo 1.7.0.2 wsi')
+    """
+    parts = urlsplit(shop)
+    if parts.scheme not in {"http", "https"}:
+        return shop
+    host = parts.netloc.lower().removesuffix(":80" if parts.scheme == "http" else ":443").removesuffix(".")
+    path = re.sub(r"/index\.php(?=/|$)|//+", "", parts.path)
+    return host + re.sub(r"(/api(/\w+)?(/index)*|/[\w.-]+\.php)?/*$", "", path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +81,12 @@ class Fingerprint:
         """Return what this one says and what is asked, for each part in which they differ.
 
         >>> one = Fingerprint("https://shop.example/", "orders", 0, 500)
-        >>> one.differences(replace(one, last=900, where=("status:eq:new",)))
+        >>> one.differences(replace(one, shop="http://shop.example/index.php/", last=900, where=("status:eq:new",)))
         ('last was 500 and is now 900', 'where was nothing and is now status:eq:new')
         """
         before, now = asdict(self), asdict(asked)
-        parts = (part for part in before if before[part] != now[part])
+        same = shop_key(self.shop) == shop_key(asked.shop)
+        parts = (part for part in before if before[part] != now[part] and not (part == "shop" and same))
         return tuple(f"{part} was {_shown(before[part])} and is now {_shown(now[part])}" for part in parts)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from magento_pager.errors import option, words_of
-from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another
+from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.jobs import Job
@@ -265,7 +265,7 @@ class Task:
         if self._output is None or not self._output.finished:
             self._write(self._report())
             return None
-        known = self._checkpoint.url == self._job.url and self.since == self._job.since
+        known = shop_key(self._checkpoint.url) == shop_key(self._job.url) and self.since == self._job.since
         return self._found_finished(self._output, self._checkpoint.fingerprint.shop) if known else None
 
     def run(

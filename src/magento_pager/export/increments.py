@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import CheckpointMismatchError, option
-from magento_pager.export.checkpoints import Fingerprint
+from magento_pager.export.checkpoints import Fingerprint, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
 
@@ -139,7 +139,7 @@ class State:
             CheckpointMismatchError: what is remembered of this list is of something else.
         """
         asked = replace(asked, since="")
-        entry = self._entries.get((asked.shop, asked.entity), _Entry(asked))
+        entry = self._entries.get((shop_key(asked.shop), asked.entity), _Entry(asked))
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
                 f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
@@ -183,7 +183,7 @@ class State:
             warn_of_clock(now)
 
     def _write(self, entry: _Entry) -> None:
-        self._entries[entry.asked.shop, entry.asked.entity] = entry
+        self._entries[shop_key(entry.asked.shop), entry.asked.entity] = entry
         content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries.values()))}
         replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
 
@@ -315,7 +315,7 @@ def _read(path: Path) -> dict[tuple[str, str], _Entry]:
     try:
         content = json.loads(path.read_bytes())
         if (content["kind"], content["version"]) == (KIND, VERSION):
-            return {(one.asked.shop, one.asked.entity): one for one in map(_entry, content["lists"])}
+            return {(shop_key(one.asked.shop), one.asked.entity): one for one in map(_entry, content["lists"])}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
