@@ -10,14 +10,13 @@ import logging
 import threading
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lxml import etree
 
 from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError
 from magento_pager.shop import xmlrpc
 from magento_pager.shop.decoding import (
-    CutReplyError,
     ReplyFaultError,
     UnpromisedReplyError,
     breaks_lines,
@@ -28,10 +27,11 @@ from magento_pager.shop.decoding import (
     plain,
 )
 from magento_pager.shop.failures import CODES, LostListError, fault_error, short_length, status_error, without_rows
-from magento_pager.shop.origins import bare, canonical, check_secrecy, origin
+from magento_pager.shop.guards import CutReplyError
+from magento_pager.shop.origins import bare, canonical
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, http_time
-from magento_pager.shop.wsdl import Wsdl, find, load, wsdl_candidates
+from magento_pager.shop.wsdl import Wsdl, check_address, find, load, wsdl_candidates
 from magento_pager.walk.reading import persistently
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ FAREWELL = 10.0  # seconds that ending a session may take at most: one that is n
 NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
 LOGIN, MULTI_CALL = "login", "multiCall"
 XML_BODY = {"Content-Type": "text/xml; charset=utf-8"}
+
+Send: TypeAlias = "Callable[[Wsdl, str], Generator[Any]]"
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +111,7 @@ class Connection:
             self._wsdl = persistently(
                 lambda: find(self._http, candidates), self._http.options.patience, failed=_announce
             )
-            self._check_address(self._wsdl)
+            check_address(self._http, self._wsdl)
         except BaseException:
             self._http.close()
             raise
@@ -280,13 +282,7 @@ class Connection:
                 self._session_id = answer
             return self._session_id
 
-    def _values(
-        self,
-        operation: str,
-        right: str | None,
-        send: Callable[[Wsdl, str], Generator[Any]],
-        fields: Sequence[str] = (),
-    ) -> Generator[Any]:
+    def _values(self, operation: str, right: str | None, send: Send, fields: Sequence[str] = ()) -> Generator[Any]:
         """Yield the values of a call. All calls are made here but the one that ends a session, and here alone again.
 
         A call is made again, before any value was given, once where the session had expired, and once where the shop
@@ -349,7 +345,7 @@ class Connection:
                 if fresh.documents == wsdl.documents:
                     return False
                 try:
-                    self._check_address(fresh)
+                    check_address(self._http, fresh)
                 except ValueError as error:  # no longer a mistake of the caller's
                     raise RemoteError(str(error)) from None
                 log.info("the shop has another WSDL now: %s, %s", self.redacted(fresh.namespace), fresh.flavour)
@@ -446,19 +442,6 @@ class Connection:
                 yield reply
             except CutReplyError as error:
                 raise (short_length(operation, reply.bytes) if reply.bytes == reply.announced else error) from None
-
-    def _check_address(self, wsdl: Wsdl) -> None:
-        """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go."""
-        if not self._http.admits(wsdl.address):
-            asked, told = origin(wsdl.location), origin(wsdl.address)
-            shown = told if told.place == asked.place else told.place
-            raise ValueError(
-                self.redacted(
-                    f"the WSDL of {asked.place} sends calls to {shown}; connect to {shown} itself, or allow it with "
-                    f"allow_hosts=[{told.place!r}] (--allow-host {told.place})"
-                )
-            )
-        check_secrecy(wsdl.address, insecure_http=self._http.options.insecure_http)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ What lives here: reading a reply as it arrives, and refusing every reply that is
 The shape of the reply is told as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
 
 A row comes out equal to what zeep gives for the same bytes, with four exceptions: numbers and booleans stay the
-server's text; a list is a list in both flavours, where zeep has a record of one field for WS-I; a NULL, which the server leaves out or marks as nil, is an absent key; and an empty text is `""`, where
-zeep has None or a line break. Up to 1.7 it is an empty element, as is a NULL in a required field of WS-I, which stays
-absent. From 1.8 on the server writes a line break between all tags, so that an empty text becomes one.
+server's text; a list of WS-I is one, where zeep has a record of one field; a NULL, which the server leaves out or marks
+as nil, is an absent key; and an empty text is `""`, where zeep has None or a line break. Up to 1.7 it is an empty
+element, as is a NULL in a required field of WS-I, which stays absent. From 1.8 on the server writes a line break
+between all tags, so that an empty text becomes one.
 
 Rows repeat: they differ in which columns are NULL and in what the columns say, and in nothing else. So every *form* of
 row (all its bytes but the texts) is parsed and checked once, in full. A later row that is the same form, byte for
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, cast
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import BLANK, SMALLER, LostListError, body_error, excerpt, is_page
+from magento_pager.shop.failures import BLANK, LostListError
+from magento_pager.shop.guards import check_markup, malformed, prolog_end
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -47,15 +49,6 @@ MOST_MARKUP = 1 << 20
 MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
-_PROLOG = re.compile(rb"(<\?xml\s[^>?]*\?>)|<[A-Za-z]")
-_REPLY_END = re.compile(rb"</([\w.-]+:)?(Envelope|methodResponse)\s*>")  # of SOAP and of XML-RPC
-_HTML = re.compile(
-    rb"<(a|b|body|br|center|div|em|font|h[1-6]|head|hr|i|p|pre|script|span|strong|style|table|title)[\s/>]",
-    re.IGNORECASE,
-)
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
-_XML_CUT = re.compile(rb"<(?:\?(?:x(?:m(?:l(?:\s[^>]*)?)?)?)?)?")  # a reply of a few bytes
-_ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']*)["']""")
 _ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
 _REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "#13": "\r"}  # those that PHP writes
@@ -81,10 +74,6 @@ class ReplyFaultError(Exception):
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
-
-
-class CutReplyError(MalformedReplyError):
-    """A reply without its end."""
 
 
 class UnpromisedReplyError(MalformedReplyError):
@@ -283,16 +272,16 @@ def parsed_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Elem
         MalformedReplyError: it is no XML, or XML that no shop sends.
     """
     body = body.strip(BLANK)
-    _check_markup(body[_prolog_end(body, operation, purpose) :], operation)
+    check_markup(body[prolog_end(body, operation, purpose) :], operation)
     parser = etree.XMLParser(**_PARSER_OPTIONS)
     try:
         parser.feed(body)
     except etree.XMLSyntaxError as error:
-        raise _malformed(operation, error, body) from None
+        raise malformed(operation, error, body) from None
     try:
         return parser.close()
     except etree.XMLSyntaxError as error:
-        raise _malformed(operation, error, body, closing=True) from None
+        raise malformed(operation, error, body, closing=True) from None
 
 
 def is_list(shape: Shape) -> bool:
@@ -556,7 +545,7 @@ class _Rows(_Values):
         try:
             root = self._parser.close()
         except etree.XMLSyntaxError as error:
-            raise _malformed(self.operation, error, self._end, closing=True) from None
+            raise malformed(self.operation, error, self._end, closing=True) from None
         reply = _payload(root, self.operation)
         if reply.tag != self._shape.reply:
             raise self.refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
@@ -578,14 +567,14 @@ class _Rows(_Values):
     def _elements(self, segment: bytes) -> list[Element]:
         """Feed the parser: the elements with the tag of a row that end in these bytes."""
         segment = segment if self._begun else segment.lstrip(BLANK)
-        start = 0 if self._begun else _prolog_end(segment, self.operation)
+        start = 0 if self._begun else prolog_end(segment, self.operation)
         self._begun = True
-        _check_markup(segment[start:], self.operation)
+        check_markup(segment[start:], self.operation)
         self._end = segment
         try:
             self._parser.feed(segment)
         except etree.XMLSyntaxError as error:
-            raise _malformed(self.operation, error, segment) from None
+            raise malformed(self.operation, error, segment) from None
         return [element for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events())]
 
     def _row(self, element: Element) -> Row | None:
@@ -709,73 +698,3 @@ def _payload(root: Element, operation: str) -> Element:
         code, reason = (payload.findtext(f"{SOAP_12}{path}") for path in ("Code/{*}Value", "Reason/{*}Text"))
         raise ReplyFaultError((code or "").strip(), reason or "")
     return payload
-
-
-def _prolog_end(start: bytes, operation: str, purpose: Purpose = "rows") -> int:
-    """Where the XML declaration ends, if there is one; refuse what is not XML in UTF-8.
-
-    Another encoding could hide markup from the checks on raw bytes.
-    """
-    if not start:
-        raise MalformedReplyError(
-            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; {SMALLER}", remedy="split"
-        )
-    if start.startswith(_UTF_16):
-        raise _encoded(operation, "UTF-16")
-    prolog = _PROLOG.match(start)
-    if not prolog and _XML_CUT.fullmatch(start):
-        raise _cut_short(operation, "there is no more of it than its beginning")
-    if not prolog or is_page(start) or _HTML.match(start):
-        raise body_error(start, operation, purpose)
-    encoding = _ENCODING.search(prolog[1] or b"")
-    if encoding and encoding[1].lower() not in {b"utf-8", b"utf8"}:
-        raise _encoded(operation, encoding[1].decode("ascii", "replace"))
-    return prolog.end(1) if prolog[1] else 0
-
-
-def _encoded(operation: str, encoding: str) -> MalformedReplyError:
-    return MalformedReplyError(
-        f"{operation}: the reply is encoded in {encoding!r}, not in UTF-8: set the response charset of the shop's API "
-        "to UTF-8"
-    )
-
-
-def _check_markup(markup: bytes, operation: str) -> None:
-    """Refuse what SOAP forbids, and comments and the like, which no shop sends and which could hide a row."""
-    if b"<!" in markup or b"<?" in markup:
-        attack = re.search(rb"<!(DOCTYPE|ENTITY)\b", markup, re.IGNORECASE)
-        raise MalformedReplyError(
-            f"{operation}: the reply holds a document type, a comment, a CDATA section or a processing instruction",
-            remedy="stop" if attack else "isolate",
-        )
-
-
-def _malformed(
-    operation: str, error: etree.XMLSyntaxError, end: bytes, *, closing: bool = False
-) -> MalformedReplyError:
-    """Return what a parser's complaint means: about the bytes that came last or, when closing, that no more came."""
-    reason = " ".join(str(error.msg).split())
-    kind = int(error.code)  # type: ignore[attr-defined]  # one of etree.ErrorTypes, which the stubs do not know
-    whole = _REPLY_END.search(end)
-    if closing and not whole:
-        return _cut_short(operation, reason)
-    if whole and not closing and kind == etree.ErrorTypes.ERR_DOCUMENT_END:
-        return MalformedReplyError(
-            f"{operation}: something follows the reply ({excerpt(end[whole.end() :])!r}): PHP, a module or something "
-            "in front of the shop adds to it: switch display_errors off on the server",
-            remedy="isolate",
-        )
-    meaning = (
-        "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
-        "such characters out)"
-        if kind == etree.ErrorTypes.ERR_INVALID_CHAR and "not proper UTF-8" not in reason  # before libxml2 2.14
-        else "a row is no XML, and fails every window it is in"
-    )
-    return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
-
-
-def _cut_short(operation: str, reason: str) -> CutReplyError:
-    return CutReplyError(
-        f"{operation}: the reply was cut short: {reason}: PHP gave up, often for lack of memory; {SMALLER}",
-        remedy="split",
-    )

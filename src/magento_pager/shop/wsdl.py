@@ -23,7 +23,7 @@ from zeep.wsdl.bindings import Soap11Binding
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
 from magento_pager.shop.decoding import ANYTHING, Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
 from magento_pager.shop.failures import BLANK, body_error, status_error, without_rows
-from magento_pager.shop.origins import bare, canonical, origin
+from magento_pager.shop.origins import bare, canonical, check_secrecy, origin
 from magento_pager.shop.transport import OK
 
 if TYPE_CHECKING:
@@ -206,6 +206,24 @@ def find(http: HttpSession, candidates: Sequence[str]) -> Wsdl:
                 raise  # the next address would fare no better
             log.debug("no WSDL at %s: %s", bare(candidate), error)
     return load(http, candidates[-1])
+
+
+def check_address(http: HttpSession, wsdl: Wsdl) -> None:
+    """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go.
+
+    Raises:
+        ValueError: they would go to another host, or readable by anyone.
+    """
+    if not http.admits(wsdl.address):
+        asked, told = origin(wsdl.location), origin(wsdl.address)
+        shown = told if told.place == asked.place else told.place
+        raise ValueError(
+            http.redacted(
+                f"the WSDL of {asked.place} sends calls to {shown}; connect to {shown} itself, or allow it with "
+                f"allow_hosts=[{told.place!r}] (--allow-host {told.place})"
+            )
+        )
+    check_secrecy(wsdl.address, insecure_http=http.options.insecure_http)
 
 
 def wsdl_candidates(url: str) -> list[str]:
