@@ -64,6 +64,18 @@ class Served:
         "An order with a control character in a name.", "ID", multiple=True, type=ID
     )
     broken_records: tuple[int, ...] = option("An order whose record in full is a fault.", "ID", multiple=True, type=ID)
+    trouble: str = option(
+        "What is wrong with replies, such as fault, notice, bot-check or http-504; any other name lists all.",
+        "NAME",
+        "",
+    )
+    trouble_rows: tuple[int, ...] = option(
+        "Only replies that hold this row are in trouble; may be repeated.", "ID", multiple=True, type=ID
+    )
+    trouble_list: str = option("The list that those rows are of.", default="orders", choices=list(LISTS))
+    trouble_at: str = option(
+        "Without rows: which replies are in trouble.", default="calls", choices=["calls", "wsdl", "everything"]
+    )
     nested_arrays_lost: bool = option('As 1.9.3.0: an array inside an array becomes the text "Array".')
     no_xmlrpc: bool = option("Nothing answers where XML-RPC should be.")
     base_url: str = option("The address the shop believes it has.", "URL", "")

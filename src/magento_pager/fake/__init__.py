@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from magento_pager.fake.profiles import PROFILES, Profile, profile
     from magento_pager.fake.settings import Settings
     from magento_pager.fake.shop import Knobs, Shop
+    from magento_pager.fake.troubles import TROUBLES
 
 __all__ = [
     "PROFILES",
+    "TROUBLES",
     "Call",
     "Database",
     "Knobs",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "PROFILES": "profiles",
+    "TROUBLES": "troubles",
     "Call": "api",
     "Database": "database",
     "Knobs": "shop",

@@ -23,6 +23,7 @@ from magento_pager.fake.profiles import listing
 from magento_pager.fake.replies import Encoder
 from magento_pager.fake.requests import read_request
 from magento_pager.fake.schema import ARRAYS
+from magento_pager.fake.troubles import TROUBLES, Troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -137,6 +138,14 @@ def whole(status: int, content_type: str, body: bytes, call: Call | None = None)
     return Answer(status, content_type, (body,), len(body), call)
 
 
+def troubled(answer: Answer, name: str) -> Answer:
+    """What becomes of an answer in a trouble of that name."""
+    found = TROUBLES[name](b"".join(answer.pieces))
+    status, body, wrong = (answer.status, found, 0) if isinstance(found, bytes) else (*found, 0)[:3]
+    kind = answer.content_type if status == answer.status else PAGE_TYPE
+    return replace(answer, status=status, content_type=kind, pieces=(body,), length=len(body) + wrong)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What one request is answered under.
@@ -148,6 +157,10 @@ class Context:
 
     settings: Settings
     started: float
+
+    def without_trouble(self) -> Context:
+        """The same, in a shop whose replies are in no trouble."""
+        return replace(self, settings=replace(self.settings, trouble=""))
 
     @property
     def encoder(self) -> Encoder:
@@ -192,6 +205,18 @@ class Api:
             return faulty(fault, context, call)
         except PhpFatal as fatal:
             return whole(fatal.status, PAGE_TYPE, fatal.body.encode(), replace(call, fault="fatal"))
+        except Troubled:
+            return troubled(self.answer(body, context.without_trouble()), settings.trouble)
+
+    def troubled(self, asked: Listing, settings: Settings) -> set[str]:
+        """The ids of rows of a list whose replies are in trouble, and their numbers, by which others know them."""
+        found = set[str]()
+        for number in settings.trouble_rows if settings.trouble and asked.name == settings.trouble_list else ():
+            where = [("entity_id", "eq", str(number))]
+            rows = self.tables.select(settings.profile, settings.flavour, asked, (), where)
+            numbers = (dict(zip(asked.columns, row, strict=True)).get("increment_id") for row in rows)
+            found |= {str(number), *(str(one) for one in numbers if one)}
+        return found
 
     def login(self, user: str | None, key: str | None, settings: Settings) -> str:
         """Open a session and give its id.
@@ -251,6 +276,8 @@ class Api:
         found = None if key is None else self.tables.record(list_name, key, by_id=by_id)
         if found is None:
             raise ShopFault(*LISTINGS[list_name].missing_fault)
+        if settings.meets(list_name, found[LISTINGS[list_name].key_field]):
+            raise Troubled
         if list_name == "orders" and found["order_id"] in settings.broken_records:
             raise ShopFault(*BROKEN)
         if list_name == "products":
@@ -325,6 +352,8 @@ class Api:
     ) -> Value:
         """The result of an operation that is not a list."""
         key = texts.get(argument)
+        if operation == "customerAddressList" and settings.meets("customers", key):
+            raise Troubled
         if operation == "customerAddressList":
             return self.addresses(key)
         if operation == "customerAddressInfo":
@@ -358,7 +387,7 @@ class Api:
                 filters.complex,
                 store=store,
             )
-            return poisoned(found, shape, settings)
+            return poisoned(found, shape, settings, self.troubled(asked, settings))
 
         limit = settings.memory_limit_rows or _ENDLESS
         held, more = _held(map(write, rows(asked)), limit)

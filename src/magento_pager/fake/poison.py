@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from magento_pager.fake.faults import same_id
+from magento_pager.fake.troubles import Troubled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,16 +31,34 @@ _NAMES = frozenset({"billing_firstname", "shipping_firstname", "customer_firstna
 """The columns of an order that hold the name."""
 
 
-def poisoned(rows: Iterable[Row], listing: Listing, settings: Settings) -> Iterable[Row]:
+def poisoned(rows: Iterable[Row], listing: Listing, settings: Settings, troubled: Iterable[str] = ()) -> Iterable[Row]:
     """The rows with what the settings put into them.
+
+    Args:
+        rows: of the list.
+        listing: the list.
+        settings: of the shop.
+        troubled: ids and numbers of rows whose replies are in trouble.
 
     Raises:
         ShopFault: while iterating, at an order that two billing addresses make appear twice.
+        Troubled: likewise, at a row whose replies are in trouble.
     """
+    if troubled:
+        rows = _met(rows, listing, frozenset(troubled))
     marked = settings.duplicate_address | settings.invalid_utf8 | settings.control_characters
     if settings.nested_arrays_lost:
         rows = ([shallow(value, TOO_DEEP) for value in row] for row in rows)
     return _poisoned(rows, listing, settings) if marked and listing.name == "orders" else rows
+
+
+def _met(rows: Iterable[Row], listing: Listing, troubled: frozenset[str]) -> Iterator[Row]:
+    """The rows up to one in trouble; those that carry no id are known by their number."""
+    names = [place for place, name in enumerate(listing.columns) if name in {listing.key_field, "increment_id"}]
+    for row in rows:
+        if not troubled.isdisjoint(str(row[place]) for place in names):
+            raise Troubled
+        yield row
 
 
 def spoiled(record: Mapping[str, Value], settings: Settings) -> Mapping[str, Value]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from magento_pager.fake import pages
-from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Answer, Context, faulty, whole
+from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Answer, Context, faulty, troubled, whole
 from magento_pager.fake.faults import ShopFault
 from magento_pager.fake.wsdl import ENCODING, wsdl
 
@@ -140,16 +140,19 @@ def _by_php(asked: Asked, shop: Backend, context: Context) -> Answer:
     settings = context.settings
     found = _SOAP.fullmatch(asked.path)
     if found is None:
-        return shop.xmlrpc(asked.body, context)
+        answer = shop.xmlrpc(asked.body, context)
+        return troubled(answer, settings.trouble) if settings.in_trouble("calls") else answer
     base = settings.base_url or f"http://{asked.host}/"
     address = urljoin(base, SOAP_PATH)
     elsewhere = urlsplit(base).netloc != asked.host
     if asked.method == "GET" and (found["wsdl"] or _wants_wsdl(asked.query, settings)):
         if elsewhere:
             return _moved(f"{address}?wsdl=1")
-        return whole(200, REPLY_TYPE, wsdl(settings.profile, settings.flavour, address))
+        answer = whole(200, REPLY_TYPE, wsdl(settings.profile, settings.flavour, address))
+        return troubled(answer, settings.trouble) if settings.in_trouble("wsdl") else answer
     fault = _not_loaded(f"{address}?wsdl=1", shop.workers, settings, elsewhere=elsewhere)
-    return shop.soap(asked.body, context) if fault is None else faulty(fault, context)
+    answer = shop.soap(asked.body, context) if fault is None else faulty(fault, context)
+    return troubled(answer, settings.trouble) if settings.in_trouble("calls") else answer
 
 
 def _page(status: HTTPStatus, body: bytes) -> Answer:

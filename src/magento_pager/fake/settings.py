@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from magento_pager.fake.lists import LISTINGS
+from magento_pager.fake.troubles import TROUBLES
 
 if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.profiles import Profile
 
+TroubleAt: TypeAlias = Literal["calls", "wsdl", "everything"]
 Outage: TypeAlias = Literal["", "maintenance", "database", "wsdl", "schema", "firewall", "redirect"]
 MemoryFailure: TypeAlias = Literal["fault", "empty"]
 
@@ -50,6 +52,13 @@ class Settings:
         invalid_utf8: ids of orders with a name that is not UTF-8.
         control_characters: ids of orders with a name that contains a control character.
         broken_records: ids of orders that a list has, but whose record in full is a fault.
+        trouble: what is wrong with replies, by its name in `TROUBLES`: what PHP, a firewall, a proxy or a row makes of
+            them. Empty: nothing.
+        trouble_rows: ids of rows; only replies to lists and for records that hold one of them are in trouble, and all
+            of a `multiCall` with one. Empty: every reply.
+        trouble_list: the list that those rows are of.
+        trouble_at: which replies are in trouble, where there are no `trouble_rows`: those to `calls`, the `wsdl`, or
+            `everything`.
         nested_arrays_lost: the bug of 1.9.3.0: each array inside an array of a result leaves the shop as the text
             "Array", such as the items of an order, or the ids of categories in a list of products.
         no_xmlrpc: nothing answers where XML-RPC should be.
@@ -81,6 +90,10 @@ class Settings:
     invalid_utf8: frozenset[int] = frozenset()
     control_characters: frozenset[int] = frozenset()
     broken_records: frozenset[int] = frozenset()
+    trouble: str = ""
+    trouble_rows: frozenset[int] = frozenset()
+    trouble_list: str = "orders"
+    trouble_at: TroubleAt = "calls"
     nested_arrays_lost: bool = False
     no_xmlrpc: bool = False
     base_url: str = ""
@@ -95,10 +108,24 @@ class Settings:
             raise ValueError(f"no outage {self.outage!r}: choose one of {', '.join(filter(None, get_args(Outage)))}")
         if self.memory_failure not in get_args(MemoryFailure):
             raise ValueError(f"memory_failure is {' or '.join(get_args(MemoryFailure))}, not {self.memory_failure!r}")
+        if self.trouble and self.trouble not in TROUBLES:
+            raise ValueError(f"no trouble {self.trouble!r}: choose one of {', '.join(TROUBLES)}")
+        if self.trouble_at not in get_args(TroubleAt):
+            raise ValueError(f"trouble_at is {', '.join(get_args(TroubleAt))}, not {self.trouble_at!r}")
+        if self.trouble_list not in LISTINGS:
+            raise ValueError(f"no list {self.trouble_list!r} in trouble: the lists are {', '.join(LISTINGS)}")
         unknown = sorted(set(self.denied) - set(LISTINGS))
         if unknown:
             raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTINGS)}")
         self.now  # noqa: B018  refuses what is no time
+
+    def meets(self, list_name: str, number: object) -> bool:
+        """Return whether replies that hold this row of a list are in trouble."""
+        return bool(self.trouble) and list_name == self.trouble_list and str(number) in map(str, self.trouble_rows)
+
+    def in_trouble(self, kind: Literal["calls", "wsdl"]) -> bool:
+        """Return whether every reply of that kind is in trouble."""
+        return bool(self.trouble) and not self.trouble_rows and self.trouble_at in {kind, "everything"}
 
     @property
     def now(self) -> float:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.api import Answer, Call, Context
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.profiles import Profile
-    from magento_pager.fake.settings import MemoryFailure, Outage
+    from magento_pager.fake.settings import MemoryFailure, Outage, TroubleAt
 
 LOGGED = 100_000
 """Calls that the log keeps."""
@@ -64,6 +64,10 @@ class Knobs(TypedDict, total=False):
     invalid_utf8: Collection[int]
     control_characters: Collection[int]
     broken_records: Collection[int]
+    trouble: str
+    trouble_rows: Collection[int]
+    trouble_list: str
+    trouble_at: TroubleAt
     nested_arrays_lost: bool
     no_xmlrpc: bool
     base_url: str

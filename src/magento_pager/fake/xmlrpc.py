@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
-from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, whole
+from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, troubled, whole
 from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import PhpFatal, ShopFault
@@ -21,6 +21,7 @@ from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.poison import poisoned, shallow
 from magento_pager.fake.profiles import Parser, listing
 from magento_pager.fake.replies import legible
+from magento_pager.fake.troubles import Troubled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,8 @@ class XmlRpc:
             call = replace(call, fault=fault.code)
         except PhpFatal as fatal:
             return whole(fatal.status, PAGE_TYPE, fatal.body.encode(), replace(call, fault="fatal"))
+        except Troubled:
+            return troubled(self.answer(body, context.without_trouble()), context.settings.trouble)
         return whole(200, REPLY_TYPE, text.encode(), call)
 
     def _called(self, method: str, arguments: Sequence[Any], settings: Settings) -> tuple[Any, int]:
@@ -122,6 +125,8 @@ class XmlRpc:
         resource, _, method = path.rpartition(".")
         if resource == "customer_address" and method in {"list", "info"}:
             self.api.permit("customers", settings)
+            if method == "list" and settings.meets("customers", key):
+                raise Troubled
             return _sent(self.api.addresses(key) if method == "list" else self.api.address(key), profile), 1
         name = _LISTS.get(resource)
         if name is None or name not in profile.lists:
@@ -147,7 +152,7 @@ class XmlRpc:
         simple, complex_ = _conditions(filters)
         plainly = replace(profile, parser=Parser.MERGED, parsers={}, splits_lists=True)
         rows = self.api.tables.select(plainly, "rpc", asked, simple, complex_, store=store)
-        for row in poisoned(rows, asked, settings):
+        for row in poisoned(rows, asked, settings, self.api.troubled(listing(name, profile), settings)):
             yield dict(zip(asked.columns, row, strict=True))
 
 
