@@ -167,6 +167,8 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
         return ListFinding(spec.name, "absent", advice=since)
     try:
         report = pager.list(spec.name).probe(exhaustive=True)
+        if not report.trials:  # no row came to test anything on: are there none, or does each break its reply?
+            next((page for page in pager.list(spec.name, patience=0.0).pages() if page.rows), None)
     except NoStrategyError as error:
         return ListFinding(spec.name, "trouble", advice=str(error), probe=error.report)
     except FaultError as error:

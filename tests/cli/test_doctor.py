@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListName
 
 
+@pytest.mark.parametrize("entity", ["orders", "products"])
+def test_a_list_whose_replies_all_break_cannot_be_paged(entity: ListName) -> None:
+    """Though nothing came to test a strategy on; the shop's words are there."""
+    with Shop(orders=40, trouble="fault", trouble_list=entity) as shop:
+        shop.change(trouble_rows=list(shop.database.ids(entity)))
+        (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == entity)
+    assert finding.state == "trouble"
+    assert "No date part in" in finding.advice
+
+
 @pytest.mark.parametrize(
     ("profile", "flavour", "strategies", "words"),
     [

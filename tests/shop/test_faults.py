@@ -322,6 +322,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "ws-i": [
         Example("SQLSTATE[42000]: Syntax error or access violation: 1064 ... to use near 'like = '_')' at line 1", "1"),
         Example("SQLSTATE[42000]: Syntax error or access violation: 1064 ... to use near 'from = '1')' at line 1", "1"),
+        Example("Invalid attribute name: like", "101"),
     ],
     "no column": [
         Example("SQLSTATE[42S22]: Column not found: 1054 Unknown column 'stat' in 'where clause'", "1"),

@@ -227,6 +227,15 @@ def test_garbage_that_calls_itself_packed() -> None:
     assert "the answer cannot be unpacked" in str(error)
 
 
+@pytest.mark.parametrize("packing", ["compress", "gzip, lzma", "Lzma"])
+def test_packed_in_another_way_than_was_asked_for(packing: str) -> None:
+    """It is named, and what came is not read."""
+    error = failure(lambda connection, _: connection.sendall(reply(b"plain", f"Content-Encoding: {packing}")), PATIENT)
+    assert error.remedy == "isolate"
+    assert "the answer cannot be unpacked: it is packed by " in str(error)
+    assert "; gzip was asked for" in str(error)
+
+
 def test_a_longer_answer_than_allowed() -> None:
     """The cap is on what was read, and nothing is read beyond it but the piece at hand."""
     sent: list[int] = []

@@ -127,7 +127,8 @@ FAILURES: tuple[Failure, ...] = (
     Failure("ws-i", "stop",
         "WS-I of Magento 1.5.1 to 1.6.2 takes the operator for the column, so that every filter breaks: switch WS-I "
         "off (System, Configuration, Magento Core API, WS-I Compliance), or use XML-RPC",
-        r"SQLSTATE\[42000\].*near '`?(like|from|to|in|nin|eq|neq|gt|lt|gteq|lteq|moreq|regexp|null|notnull)`? *="),
+        r"(SQLSTATE\[42000\].*near '`?|^invalid attribute name: )"
+        r"(like|from|to|in|nin|eq|neq|gt|lt|gteq|lteq|moreq|regexp|null|notnull)(`? *=|$)"),
     Failure("no column", "stop", "{list} have no column {name!r}{like}",
         r"(SQLSTATE\[42S22\].*unknown column|invalid attribute name:) *'?`?(?:[\w`]+\.)?(?P<name>[^\s'`]+)",
         purpose="rows"),

@@ -24,6 +24,7 @@ from urllib.parse import urljoin
 from urllib.request import getproxies
 
 import requests
+import urllib3
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
@@ -127,7 +128,9 @@ class HttpReply:
         self.pause = retry_after(response.headers.get("Retry-After"), self.date)
         self.bytes = 0
         length = response.headers.get("Content-Length", "")
-        self.announced = int(length) if length.isdecimal() and "Content-Encoding" not in response.headers else None
+        packing = response.headers.get("Content-Encoding", "")
+        self.announced = int(length) if length.isdecimal() and not packing else None
+        self._packing = {one.strip().lower() for one in packing.split(",")} - {""}
         self._raw = response.raw
         self._began = began
         self._timeout = timeout
@@ -143,6 +146,12 @@ class HttpReply:
         Raises:
             TransportError: it was cut short, took too long, or is longer than allowed.
         """
+        if unknown := self._packing - set(urllib3.HTTPResponse.CONTENT_DECODERS) - {"identity"}:
+            raise TransportError(
+                f"{self._what}: the answer cannot be unpacked: it is packed by {min(unknown)!r}; gzip was asked for",
+                remedy="isolate",
+                status=self.status,
+            )
         most = self._options.max_reply_bytes
         limit = min(limit or most, most)
         with _explained(self._what, self._began):

@@ -38,15 +38,15 @@ def address_beside(soap: str) -> str | None:
 
     >>> address_beside("https://shop.example/index.php/api/v2_soap/index/")
     'https://shop.example/index.php/api/xmlrpc/'
-    >>> address_beside("https://shop.example/api.php?type=v2_soap")
-    'https://shop.example/api.php?type=xmlrpc'
+    >>> address_beside("https://shop.example/api-secret.php?type=v2_soap")
+    'https://shop.example/api-secret.php?type=xmlrpc'
     >>> address_beside("https://shop.example/gateway") is None
     True
     """
     parts = urlsplit(soap)
     if found := _SOAP_PATH.fullmatch(parts.path):
         return urlunsplit((parts.scheme, parts.netloc, f"{found['before']}xmlrpc/", "", ""))
-    if parts.path.endswith("/api.php") and _SOAP_TYPE.search(parts.query):
+    if parts.path.endswith(".php") and _SOAP_TYPE.search(parts.query):
         return urlunsplit((parts.scheme, parts.netloc, parts.path, _SOAP_TYPE.sub("xmlrpc", parts.query), ""))
     return None
 
