@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 import zlib
 from contextlib import closing
 from functools import cache
@@ -376,6 +377,9 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(page("You are being redirected..."), status=307),
         Example(page("Making sure you're not a bot!"), status=200),
         Example(page("Vercel Security Checkpoint"), status=429),
+        Example(page("Please Wait... | Cloudflare"), status=503),
+        Example(page("Robot Challenge Screen"), status=200),
+        Example(page("Client Challenge"), status=403),
     ],
     "too many": [
         Example(page("429 Too Many Requests"), status=403),
@@ -462,6 +466,32 @@ def test_a_body_that_is_packed_in_silence(how: str, body: bytes) -> None:
     assert f"compressed ({how}) without" in str(error)
     assert str(error).isprintable()
     assert documented(error) == error.remedy == "isolate"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<>",
+        "<",
+        "<a>",
+        "Notice: ",
+        "<b>Warning</b>: x ",
+        "Fatal error: ",
+        "SQLSTATE[42S22] ",
+        "<script>",
+        "<title>",
+        "\n",
+    ],
+)
+def test_no_body_takes_long_to_tell(part: str) -> None:
+    """Whatever it repeats: patterns that begin anew at each place would take minutes."""
+    body = (part * 20_000).encode()
+    began = time.process_time()
+    for status in (200, 500):
+        status_error(status, "salesOrderList", body)
+    body_error(body, "salesOrderList")
+    fault_error("1", part * 20_000, "salesOrderList", "Sales")
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("purpose", ["call", "WSDL"])

@@ -217,7 +217,6 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
     waiting = bytearray()
     markup = 0
     for piece in pieces:
-        markup += _markup(piece)
         looked_at = max(len(waiting) - len(row_end) + 1, 0)  # once is enough, however small the pieces are
         waiting += piece
         if waiting.find(row_end, looked_at) >= 0:
@@ -229,6 +228,8 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
                     yield row
                 else:
                     yield from rows.parsed(segment + row_end)
+        else:
+            markup += _markup(piece)
         if len(waiting) > LONGEST_ROW or markup > MOST_MARKUP:
             raise rows.too_long()
     yield from rows.parsed(bytes(waiting).rstrip(BLANK))

@@ -71,7 +71,7 @@ class Failure:
 
 _FATAL = r"((catchable |recoverable )?fatal error|parse error|uncaught (exception|\w*error))"
 _SPEAKS = rf"(php )?({_FATAL}|notice|warning|deprecated|strict standards)(</b>)?\s*:\s"
-_PHP = rf"\A\W*(<[^>]*>\W*)*{_SPEAKS}|{_FATAL}(</b>)?\s*:\s|{_SPEAKS}.{{0,2000}}?on line (<\w>)?\d|xdebug-error"
+_PHP = rf"\A(<[^>]*>|[^\w<])*+{_SPEAKS}|{_FATAL}(</b>)?\s*:\s|{_SPEAKS}.{{0,2000}}?on line (<\w>)?\d|xdebug-error"
 _XML = r"<([\w.-]+:)?(envelope|methodresponse|definitions)\b"
 _BUSY = "its database is busy or restarts: try again later"
 _MEMORY = r"allowed memory size|out of memory|cannot allocate memory"
@@ -83,8 +83,8 @@ _BOT = (
     r"|human verification|bot verification|are you (a )?(human|robot)|not a (ro)?bot\b|security check(point)?\b"
     r"|sucuri_cloudproxy|you are being redirected\s*\.\.\.|_incapsula_resource|incapsula incident"
     r"|pardon our interruption|captcha-delivery\.com|px-captcha|perimeterx|one moment, please"
-    r"|(complete|solve) the captcha|<title>[^<]*captcha|enable javascript and cookies to continue"
-    r"|browser (integrity )?check"
+    r"|(complete|solve) the captcha|<title>[^<]*(captcha|challenge|robot|please wait\.\.\.)"
+    r"|enable javascript and cookies to continue|browser (integrity )?check"
 )
 _FIREWALL = (
     r"mod_?security|not acceptable|web application firewall|sucuri website firewall|wordfence|imunify360|bitninja"
