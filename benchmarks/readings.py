@@ -70,6 +70,9 @@ def satisfying(condition: Condition, ids: list[int]) -> list[int]:
             return ids[bisect_left(ids, int(operand)) :]
         case "to":
             return ids[: bisect_right(ids, int(operand))]
+        case "eq":
+            number = int(operand) - (100_000_000 if condition.field == "increment_id" else 0)
+            return [number] if number in ids else []
         case "in":
             wanted = set(map(int, operand.split(",")))
             return [number for number in ids if number in wanted]

@@ -31,7 +31,7 @@ WALK_ORDER = [
     "isolation",
     "evidence",
     "trials",
-    "without_ids",
+    "checks",
     "walk",
     "ahead",
     "calls",

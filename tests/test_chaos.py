@@ -177,7 +177,7 @@ def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: F
         plan = pager.list(place.entity, window=10, patience=0.2, lookahead=False)  # else a page more is there already
         pages = plan.pages()
         found = Walked()
-        for _ in range(6):
+        for _ in range(3):
             found.add(next(pages))
         proxy.choose = lambda _: kind
         rest = walked(pages)

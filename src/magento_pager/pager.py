@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from magento_pager.lists import ListName
     from magento_pager.walk.names import StrategyName
-    from magento_pager.walk.paginator import Stage
+    from magento_pager.walk.paginator import Check, Stage
     from magento_pager.walk.windows import Goal
 
 P = ParamSpec("P")
@@ -179,6 +179,7 @@ class Pager:
         lookahead: bool | None = None,
         parallel: int | Literal["auto"] = 1,
         nice: float = 0.0,
+        check: Check = "usual",
         typed: bool = False,
         password_hash: bool = False,
     ) -> Paginator:
@@ -205,6 +206,8 @@ class Pager:
                 default True, and False with `details`.
             parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
             nice: seconds to leave the shop alone after a call, for each second that the call took.
+            check: "full" asks for each window by two strategies, and delivers what both bring; takes twice the calls,
+                and more where the second strategy takes a call for each decimal block.
             typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those,
                 instead of the server's text; what does not fit is None, and among the `misfits` of its page.
             password_hash: rows of customers with that column, which else is dropped.
@@ -243,6 +246,7 @@ class Pager:
             lookahead=not details if lookahead is None else lookahead,
             parallel=parallel,
             nice=nice,
+            check=check,
             stages=stages,
             asked=asked,
             calls_under_way=self._calls_under_way,

@@ -42,7 +42,7 @@ STEPS_OF_OTHER_PAGES = {"csv.gz": 16, "parquet": 12, "db": 5}
 PARTS = 12
 EVERY_PART = sorted(range(PARTS), key=lambda part: part % 5)
 """What is killed at steps a part, a part + PARTS and so on; the first few parts are far apart."""
-COST = {"calls", "empty_calls", "bytes", "seconds", "began"}
+COST = {"calls", "empty_calls", "checks", "bytes", "seconds", "began"}
 """What a report says of the price, which an interruption raises, and of the hour."""
 
 

@@ -20,10 +20,10 @@ from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix
 from magento_pager.cli import run
 from magento_pager.export import verification
 from magento_pager.export.index import Index, sampled
-from magento_pager.export.verification import Origin, Tally, agreeing, differences, other_strategy
+from magento_pager.export.verification import Origin, Tally, agreeing, differences
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
-from magento_pager.walk.evidence import ProbeReport, Trial
+from magento_pager.walk.evidence import ProbeReport, Trial, other_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

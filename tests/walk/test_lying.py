@@ -23,15 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
-CAUGHT_ALREADY: set[tuple[str, str]] = {
-    *product(["row twice"], SUBJECTS),
-    *product(["row of another page"], (name for name in SUBJECTS if not name.startswith("shipments"))),
-    *product(
-        ["previous page", "older page", "503, then another page"],
-        ["orders range", "orders alias", "orders prefix", "customers prefix"],
-    ),
+NOT_FOR_SURE: dict[tuple[str, str], float] = {
+    **{("empty", name): 0.4 for name in ("orders prefix", "customers prefix", "shipments prefix")},
+    **{("half", name): 0.35 for name in ("orders prefix", "customers prefix", "shipments prefix")},
+    **{(kind, "customers auto, 1.7.0.2"): 0.2 for kind in ("empty", "half")},
+    **{(kind, "shipments auto"): 0.15 for kind in ("empty", "half")},
+    **{(kind, "shipments prefix"): 0.12 for kind in ("previous page", "older page", "503, then another page")},
+    **{("row of another page", name): 0.25 for name in ("shipments prefix", "shipments auto")},
+    ("half", "orders auto"): 0.06,
+    **{(kind, "customers auto"): 0.03 for kind in ("empty", "half")},
+    ("half", "orders range"): 0.02,
 }
-"""Lies and walks of which none ends wrong silently."""
+"""Lies and walks of which some end wrong silently, and the most of those that were told such a lie: mostly fewer than
+ten rows of a decimal block, the same lie twice, and rows without ids that came before the walk began.
+"""
 LIES: dict[Kind, Callable[[list[int], list[int]], bool]] = {
     "empty": lambda _, came: not came,
     "half": lambda rows, came: came in (rows[: len(rows) // 2], rows[len(rows) - len(rows) // 2 :]),
@@ -47,20 +52,25 @@ LIES: dict[Kind, Callable[[list[int], list[int]], bool]] = {
 """Whether rows that came instead of others are a lie of this kind; a page has the ids of one hundred."""
 
 
-UNCAUGHT = pytest.mark.xfail(strict=False, reason="replies that leave rows out are believed")
-CASES = [
-    pytest.param(kind, name, number, marks=[] if (kind, name) in CAUGHT_ALREADY else UNCAUGHT)
-    for number, (kind, name) in enumerate(product(CATCHABLE, SUBJECTS))
-]
+CASES = [(kind, name, number) for number, (kind, name) in enumerate(product(CATCHABLE, SUBJECTS))]
 
 
+@pytest.mark.parametrize(("kind", "name", "number"), [case for case in CASES if case[:2] not in NOT_FOR_SURE])
 @pytest.mark.parametrize("whole", slow_after(1, [False, True]))
-@pytest.mark.parametrize(("kind", "name", "number"), CASES)
 def test_lies_that_can_be_seen_are_seen(kind: Catchable, name: str, number: int, *, whole: bool) -> None:
     """No walk loses, doubles or misplaces a row without an error; in the quick tier each in half of the ways."""
     ways, seeds = (list(WAYS), range(SEEDS)) if whole else (list(WAYS)[number % 2 :: 2], [number % SEEDS])
     found = cell(kind, name, product(ways, seeds))
     assert found["silent"] == found["endless"] == 0, f"benchmarks.lies --lie '{kind}' --walk '{name}': {found}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), NOT_FOR_SURE)
+def test_lies_that_are_seldom_missed(kind: Catchable, name: str) -> None:
+    """Of the others no more walks end wrong silently than is known."""
+    found = cell(kind, name, product(WAYS, range(SEEDS)))
+    wrong, most = found["silent"] + found["endless"], NOT_FOR_SURE[kind, name]
+    assert 0 < wrong <= most * found["lied"], f"benchmarks.lies --lie '{kind}' --walk '{name}': {found}"
 
 
 @pytest.mark.parametrize("seeds", slow_after(1, [1, SEEDS]))

@@ -47,7 +47,7 @@ FLOWS = (
     "evidence",
     "trials",
     "changes",
-    "without_ids",
+    "checks",
     "walk",
     "windows",
     "strategies",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 from click.core import ParameterSource
@@ -16,6 +16,7 @@ from magento_pager.cli.progress import progress
 from magento_pager.errors import words_of
 from magento_pager.export.formats import FORMATS, Format
 from magento_pager.lists import LISTS
+from magento_pager.walk.paginator import Check
 
 if TYPE_CHECKING:
     from magento_pager.export.dumping import Task
@@ -39,6 +40,7 @@ class Load:
         "Calls under way at once; auto finds out how many bring the most rows.", "N|auto", "1", callback=_parallel
     )
     nice: float = option("After each call, leave the shop alone for R times as long as it took.", "R", 0.0)
+    check: Check = option("Ask for each window by two strategies, with full.", default="usual", choices=get_args(Check))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def dump(
                         password_hash=out.password_hash,
                         parallel=load.parallel,
                         nice=load.nice,
+                        check=load.check,
                     )
                     with progress(entity) as shown:
                         report = task.run(paginator, shown, lambda last: stop.held(forget=last))

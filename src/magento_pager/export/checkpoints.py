@@ -99,13 +99,14 @@ class Counters:
         pages: pages, empty ones included.
         calls: requests answered, samples included.
         empty_calls: those that brought no row.
+        checks: those that checked others.
         bytes: of all replies, decompressed.
         seconds: from the beginning to the last page, without the time between two runs.
         strategies: the names of those that carried rows: one, or more where the server changed in the middle.
         first_id: the lowest id delivered; None where rows carry none.
         last_id: the highest id delivered; None where rows carry none.
         verified: "ids" where every row was checked by its own id; "sampled" where rows carry none, so that only their
-            being unlike each other could be.
+            being unlike each other could be; "twice" where two strategies brought every row.
     """
 
     rows: int = 0
@@ -118,6 +119,12 @@ class Counters:
     first_id: int | None = None
     last_id: int | None = None
     verified: str = "ids"
+    checks: int = 0
+
+    def _verified(self, page: Page) -> str:
+        if page.stats.twice and (self.verified == "twice" or not self.rows):
+            return "twice"
+        return "ids" if page.stats.by_ids and self.verified != "sampled" else "sampled"
 
     def after(self, page: Page, rows: Sequence[Row], ids: Collection[int]) -> Counters:
         """Return these with the rows that were taken of a page, and their ids where they carry some."""
@@ -128,10 +135,11 @@ class Counters:
             pages=self.pages + 1,
             calls=self.calls + page.stats.calls,
             empty_calls=self.empty_calls + page.stats.empty_calls,
+            checks=self.checks + page.stats.checks,
             strategies=self.strategies if carried in self.strategies else (*self.strategies, carried),
             first_id=min((one for one in (self.first_id, *ids) if one is not None), default=None),
             last_id=max((one for one in (self.last_id, *ids) if one is not None), default=None),
-            verified="sampled" if rows and not page.stats.by_ids else self.verified,
+            verified=self._verified(page) if rows else self.verified,
         )
 
 

@@ -368,7 +368,13 @@ class Task:
             known = set(map(dumping.known_by, dumping.output.tail(dumping.checkpoint.offset_of(span.first))))
             for page in replace(paginator, first=span.first, last=span.last).pages():
                 yield page, known
-        for page in paginator.pages(dumping.checkpoint.cursor):
+        name, cursor = paginator.identity_field, dumping.checkpoint.cursor
+        if name and dumping.checkpoint.counters.verified == "sampled":  # what came tells a page that comes twice
+            came = (str(row[name]) for row in dumping.output.tail(0) if row.get(name))
+            pages = paginator.pages(cursor, came)
+        else:
+            pages = paginator.pages(cursor)
+        for page in pages:
             yield page, None
             del page
 

@@ -83,6 +83,7 @@ class Report:
             "rows": counters.rows,
             "calls": counters.calls,
             "empty_calls": counters.empty_calls,
+            "checks": counters.checks,
             "bytes": counters.bytes,
             "seconds": counters.seconds,
             "first_id": counters.first_id,

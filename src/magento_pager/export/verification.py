@@ -25,6 +25,7 @@ from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
 from magento_pager.walk.changes import text_of
 from magento_pager.walk.conditions import Condition
+from magento_pager.walk.evidence import other_strategy
 from magento_pager.walk.ranges import MAX_ID, IdRange, read_id
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from magento_pager.export.index import Key, Sample
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager
-    from magento_pager.walk.evidence import ProbeReport
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.pages import Page
     from magento_pager.walk.paginator import Paginator
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
 
-TWO_BOUNDS = ("range", "alias", "mapped")
-"""Strategies that say the same thing in different words: to the server they are one."""
-PREFERRED = ("in-list", *TWO_BOUNDS, "prefix", "regexp")
 KEPT = 1_000
 """Differences that a `Verification` holds: with more, it would grow with the list."""
 NAMED = 5  # columns in a line
@@ -296,21 +293,6 @@ def verify(
             tuple(kept),
             (*_account(file, index, origin, tally, drawn, how=how), _verdict(origin, tally, drawn)),
         )
-
-
-def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
-    """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
-
-    >>> from magento_pager.walk.evidence import ProbeReport, Trial
-    >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
-    >>> probed = ProbeReport("salesOrderList", "range", 3, 5, tuple(trials))
-    >>> other_strategy(probed, frozenset({"range"})), other_strategy(probed, frozenset({"in-list", "prefix"}))
-    ('in-list', 'range')
-    """
-    holding = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
-    alike = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used
-    names = (one for avoided in (alike, used) for one in PREFERRED if one in holding and one not in avoided)
-    return next(names, "single-filter")
 
 
 def differences(

@@ -429,6 +429,7 @@ class Connection:
         purpose: Purpose = "rows",
     ) -> Generator[HttpReply]:
         """Send a call. An answer that is no success is an error: the fault in it, or else its status."""
+        headers = {**headers, "Cache-Control": "no-cache"}  # which a cache that behaves obeys
         with self._http.post(address, body, headers, operation, timeout) as reply:
             self.clock = http_time(reply.date)
             if reply.status != OK:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.ahead import Ahead
-from magento_pager.walk.flows import NOTHING, AskRecords, Piece, Reply, advance
+from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, advance
 from magento_pager.walk.pages import Page, PageStats
 from magento_pager.walk.reading import PATIENCE, persistently
 from magento_pager.walk.turns import CallLimiter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from magento_pager.walk.ahead import Tuner
-    from magento_pager.walk.flows import Ask, Flow
+    from magento_pager.walk.flows import Flow
     from magento_pager.walk.pages import Cursor
     from magento_pager.walk.reading import Reader
 
@@ -131,6 +131,7 @@ class Calls:
         self.spent += reply.calls
         self._calls += reply.calls
         self._empty_calls += reply.empty_calls
+        self._checks += reply.calls if isinstance(ask, Ask) and ask.check else 0
         return reply
 
     def _call(self, ask: Ask | AskRecords) -> Reply:
@@ -160,7 +161,7 @@ class Calls:
     def _reset(self) -> None:
         """Count for the next page."""
         self._began = time.monotonic()
-        self._calls = self._empty_calls = self._retries = 0
+        self._calls = self._empty_calls = self._checks = self._retries = 0
 
     def _page(self, piece: Piece, cursor: Cursor) -> Page:
         """Return a piece as a page, with what it cost."""
@@ -173,6 +174,8 @@ class Calls:
             piece.by_ids,
             self._retries,
             self._ahead.limit if self._ahead else 1,
+            self._checks,
+            piece.twice,
         )
         self._reset()
         rows = tuple(row for _, row in piece.rows)

@@ -22,6 +22,9 @@ Verdict: TypeAlias = Literal["holds", "ignored", "faults"]
 FEWEST = 3  # rows below, inside and above
 WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
 MOST_INSIDE = 30  # rows of it: a server with little memory should bear them
+TWO_BOUNDS = ("key-range", "range", "alias", "mapped")
+"""Strategies that say the same thing in different words: to the server they are one."""
+PREFERRED = ("in-list", *TWO_BOUNDS[1:], TWO_BOUNDS[0], "prefix", "regexp")
 SHOWN = 60  # characters of a query in the table
 
 
@@ -227,3 +230,17 @@ def _ground_by_ids(ids: Sequence[int], seen: Sequence[Sighting]) -> Ground | Non
     beyond = ids[1 + len(inside)]
     window = IdRange(max(ids[0] + 1, known.first, inside[0] - 5), min(beyond - 1, known.last, inside[-1] + 5))
     return Ground(window, frozenset(inside), frozenset(ids) - frozenset(inside))
+
+
+def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
+    """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
+
+    >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
+    >>> probed = ProbeReport("salesOrderList", "range", 3, 5, tuple(trials))
+    >>> other_strategy(probed, frozenset({"range"})), other_strategy(probed, frozenset({"in-list", "prefix"}))
+    ('in-list', 'range')
+    """
+    holding = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
+    alike = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used
+    names = (one for avoided in (alike, used) for one in PREFERRED if one in holding and one not in avoided)
+    return next(names, "single-filter")

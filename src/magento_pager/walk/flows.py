@@ -43,6 +43,7 @@ class Ask:
         any_row: leave out the list's own conditions, to see rows that no longer meet them.
         bare: what rows are known by is enough; the rest of them would only take memory.
         unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
+        check: a call that checks another one, and is counted as such.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
             may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
     """
@@ -56,6 +57,7 @@ class Ask:
     any_row: bool = False
     bare: bool = False
     unchecked: int = 0
+    check: bool = False
     following: Callable[[IdRange], IdRange | None] | None = None
 
 
@@ -152,6 +154,7 @@ class Piece:
         quarantined: rows that are skipped.
         repaired: ids of rows that were readable only after characters were removed.
         ahead: rows expected behind it, about; None where that is unknown.
+        twice: True where two strategies brought the same rows.
     """
 
     window: IdRange
@@ -162,6 +165,7 @@ class Piece:
     quarantined: tuple[Quarantined, ...] = ()
     repaired: tuple[int, ...] = ()
     ahead: int | None = None
+    twice: bool = False
 
 
 Item: TypeAlias = Ask | AskRecords | Piece

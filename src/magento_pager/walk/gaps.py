@@ -10,6 +10,7 @@ that were sampled, so that a stretch that holds too many is looked at in tenths.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
@@ -51,6 +52,9 @@ REMEMBERED = 32_768  # rows without ids that samples recognise as lying behind
 FRESH = 64  # pages with rows, before a sample is too old to say how many rows the open end holds
 ENOUGH_HITS = 10  # before a sample tells how many rows are ahead
 ENOUGH_MET = 3  # ids, before a kind of pattern is judged by them
+DENSEST = 0.98  # rows per id: a row may have been deleted
+UNLIKELY = 0.08  # that a sample missed rows; over all samples it is a tenth of that
+TRUSTED = 1_000  # rows that came since a row of a sample did
 ATTEMPTS = 3  # at a sample that a row breaks; each has other digits
 
 
@@ -79,8 +83,9 @@ class Gaps:
         self._even = -1  # the last id up to which rows without ids lie as before
         self._coarse: Sample | None = None
         self._fine: Sample | None = None
-        self._covered = -1  # the last id that the fine sample speaks of
+        self._from, self._covered = 0, -1  # the ids that the fine sample speaks of
         self._pages = 0  # with rows, since the last sample
+        self._unmet = 0  # rows since the last one that the sample met
         self._ahead: tuple[list[int], float] | None = None  # ids that each stand for so many rows
         self._seen: dict[str, tuple[int, int]] = {}  # for each kind of pattern, ids that it met, and rows around them
 
@@ -90,11 +95,14 @@ class Gaps:
         Where ids lie at even distances, a kind of pattern may meet far more of them than its share.
         """
         if self._fine is not None and window.last <= self._covered:
-            for kind, met in self._fine.met_in(window).items():
+            for kind, met in Counter(pattern.kind for _, pattern in self._fine.hits_in(window)).items():
                 before, rows = self._seen.get(kind, (0, 0))
                 self._seen[kind] = before + met, rows + len(tokens)
         self._pages += 1
         last = tokens[-1]
+        hits = self._fine.hits_in(window) if self._fine else ()
+        unmet = sum(isinstance(token, int) and token > hits[-1][0] for token in tokens) if hits else len(tokens)
+        self._unmet = unmet if hits else self._unmet + unmet
         if isinstance(last, int):
             self._witness, self._behind = str(last), {last: None}
         else:
@@ -143,11 +151,33 @@ class Gaps:
         if self._fine and self._fine.rows and not self._fine.hits and self._numbered:
             self._numbered = False
             self._fine = yield from self._taken(position, block)
-        self._covered = MAX_ID if block is None else block.last
+        self._from, self._covered = position, MAX_ID if block is None else block.last
         self._pages = 0
         widest = self._fine if block is None else self._coarse
         numbered = widest is not None and len(widest.hits) >= ENOUGH_HITS
         self._ahead = placed([widest], IdRange(position, MAX_ID)) if widest and numbered else None
+
+    def met_in(self, window: IdRange) -> set[int]:
+        """Return the ids of a window that the present samples met: rows that exist, unless they were deleted since."""
+        return {number for one in (self._coarse, self._fine) if one for number, _ in one.hits_in(window)}
+
+    def vouches(self, ids: IdRange, density: float) -> bool:
+        """Return whether the present sample would have met rows that lie so densely in these ids, all but certainly.
+
+        Not where it may have left out rows itself: then it met none of those that came lately, and none further on.
+        """
+        if self._fine is None or not self._numbered or not self._from <= ids.first <= self._covered:
+            return False
+        if self._unmet > TRUSTED and not self._fine.hits_in(IdRange(min(ids.last, MAX_ID - 1) + 1, MAX_ID)):
+            return False
+        looked_at = sum(pattern.looked_at(ids) for pattern in self._fine.of)
+        return float((1 - min(density, DENSEST)) ** looked_at) <= UNLIKELY
+
+    def vouches_for(self, rows: int) -> bool:
+        """Return whether the present sample would have met one of so many rows, wherever they are, almost surely."""
+        if self._fine is None or not self._numbered or self._covered < MAX_ID or self._unmet > TRUSTED:
+            return False
+        return float((1 - self._fine.fraction) ** rows) <= UNLIKELY
 
     def rows_ahead(self, behind: int, last: int) -> int | None:
         """How many rows there are above an id, up to a last one, about; None where no sample was taken that tells."""

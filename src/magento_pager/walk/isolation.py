@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.walk.flows import Flow, settled
+from magento_pager.walk.flows import Ask, Flow, Reply, find_known, first_rows, settled
+from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
+from magento_pager.walk.strategies import Prefix
 
 G = TypeVar("G")
 T = TypeVar("T")
@@ -124,3 +126,28 @@ class Isolation(Generic[G]):
             if self.good is not None:
                 return
         raise error
+
+
+class Good(NamedTuple):
+    """A row that came, in a reply of its own, and the window that it came in: it should come again."""
+
+    reply: Reply
+    window: IdRange
+
+    def __str__(self) -> str:
+        return f"a row of ids {self.window}"
+
+
+def first_good(looking: Flow[None]) -> Flow[Good | None]:
+    """Look for a row; None where there is none."""
+    piece = yield from first_rows(looking)
+    return Good(Reply(piece.rows[:1]), piece.window) if piece else None
+
+
+def comes_again(key: str, good: Good) -> Flow[bool]:
+    """Read again a row that came before; False where it was deleted."""
+    known = yield from find_known(good.reply, good.window, key, insist=MAX_ID)
+    if known is None:
+        return False
+    reply = yield Ask(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID)
+    return known.token in reply.tokens

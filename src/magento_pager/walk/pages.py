@@ -58,6 +58,8 @@ class PageStats:
         empty_calls: those of them that brought no row.
         seconds: spent waiting for and reading the answers.
         by_ids: True where every row was checked by its own id; False where rows carry none.
+        twice: True where two strategies brought the same rows.
+        checks: calls among them that checked others.
         retries: attempts before it that failed, and were made again or in narrower windows.
         parallel: calls that might be under way at once.
     """
@@ -70,6 +72,8 @@ class PageStats:
     by_ids: bool = True
     retries: int = 0
     parallel: int = 1
+    checks: int = 0
+    twice: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from magento_pager.errors import PagerError
 from magento_pager.walk.ahead import Tuner
@@ -47,6 +47,7 @@ class FlowStage(Protocol):
         """Go on with a walk, and deliver what becomes of its pieces."""
 
 
+Check: TypeAlias = Literal["usual", "full"]
 Stage: TypeAlias = PageStage | FlowStage
 """Those of flows come first, whatever their place among the stages: they take part before there are pages."""
 
@@ -82,6 +83,7 @@ class Paginator:
         stages: what is done to every page, in this order, before it is delivered; see `Stage`.
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
+        check: "full" to ask for each window by two strategies, and to deliver what both bring.
         nice: seconds to leave the server alone after a call, for each second that the call took.
         asked: the user's own conditions as they were given, which checkpoints compare; `where` is what is sent.
         calls_under_way: shared by all paginators of one shop, so that its limit of calls holds for all their walks.
@@ -106,6 +108,7 @@ class Paginator:
     lookahead: bool = False
     parallel: int | Literal["auto"] = 1
     nice: float = 0.0
+    check: Check = "usual"
     asked: tuple[Condition, ...] = ()
     calls_under_way: CallsUnderWay = field(default_factory=CallsUnderWay, compare=False, repr=False)
 
@@ -114,6 +117,8 @@ class Paginator:
         if self.since is not None:
             usual(self.since)  # refuses a time without a zone
         _check_parallel(self.parallel)
+        if self.check not in get_args(Check):
+            raise ValueError(f'check is "usual" or "full", not {self.check!r}')
         if not 0 <= self.nice <= MOST_NICE:
             raise ValueError(f"nice is 0 or more, at most {MOST_NICE} times what a call takes, not {self.nice}")
         if max(self.last, self.window or 0) > LARGEST_NUMBER:
@@ -127,11 +132,13 @@ class Paginator:
         for page in self.pages():
             yield from page.rows
 
-    def pages(self, resume: Cursor | None = None) -> Iterator[Page]:
+    def pages(self, resume: Cursor | None = None, came: Iterable[str] = ()) -> Iterator[Page]:
         """The pages of the walk, empty ones included: the last one's cursor says that all ids were covered.
 
         Args:
             resume: the cursor of the last page that is safe, or of a `PagerError`.
+            came: where rows carry no ids, the identities of those before the cursor: one that comes again is noticed.
+                Without them the first page is compared with what another strategy brings.
 
         Raises:
             ValueError: the cursor belongs to another list or form, or to rows of other conditions.
@@ -146,7 +153,7 @@ class Paginator:
                 "the cursor is of a walk with another `where` or `since`: the rows before it are not those that are "
                 "asked for now; ask for the same, or start anew without it"
             )
-        return self._pages(replace(resume, asked=self._digest))
+        return self._pages(replace(resume, asked=self._digest), came)
 
     def queries(self) -> Iterator[Query]:
         """The queries of consecutive windows, without asking anything: what the strategy would say.
@@ -234,7 +241,7 @@ class Paginator:
         parts = calls.result(filtered(cut(self._walk, span, n), where))
         return tuple(Cursor(self.operation, one.first, one.last, asked=self._digest) for one in parts)
 
-    def _pages(self, cursor: Cursor) -> Generator[Page]:
+    def _pages(self, cursor: Cursor, came: Iterable[str]) -> Generator[Page]:
         """Walk over all rows, or over those that changed, once it is known how the server is told so."""
         if cursor.next_id > cursor.last_id:
             return
@@ -243,7 +250,7 @@ class Paginator:
             changes, where = self._changes(calls)
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = filtered(self._walk.flow(IdRange(cursor.next_id, cursor.last_id)), where)
+            flow = filtered(self._walk.flow(IdRange(cursor.next_id, cursor.last_id), came=came), where)
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
                     flow = stage.through(flow)
@@ -281,6 +288,7 @@ class Paginator:
             self.window,
             self.goal,
             repair=self.repairing is not None,
+            twice=self.check == "full",
             candidates=self.candidates,
         )
 

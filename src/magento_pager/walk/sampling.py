@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter
 from random import Random
@@ -244,9 +243,10 @@ class Sample:
                 return max(position, number - 1)
         return MAX_ID
 
-    def met_in(self, ids: IdRange) -> Counter[str]:
-        """Return how many ids of a range each kind of pattern met."""
-        return Counter(pattern.kind for number, pattern in self.hits if number in ids)
+    def hits_in(self, ids: IdRange) -> tuple[tuple[int, Pattern], ...]:
+        """Return the hits in a range of ids."""
+        first, after = (bisect_left(self.hits, end, key=itemgetter(0)) for end in (ids.first, ids.last + 1))
+        return self.hits[first:after]
 
 
 def sample(tokens: Iterable[Token], of: Sequence[Pattern], block: IdRange | None = None) -> Sample:

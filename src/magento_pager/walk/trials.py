@@ -13,7 +13,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, RemoteError
-from magento_pager.walk.evidence import FEWEST, Ground, ProbeReport, Sighting, Trial, Verdict, finer, ground
+from magento_pager.walk.evidence import (
+    FEWEST,
+    Ground,
+    ProbeReport,
+    Sighting,
+    Trial,
+    Verdict,
+    finer,
+    ground,
+    other_strategy,
+)
 from magento_pager.walk.flows import Ask, Flow, attempt, find_known, next_piece, relayed, settled
 from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
@@ -338,6 +348,12 @@ class Choosing:
     def probe(self, candidates: Sequence[Strategy], *, exhaustive: bool = False) -> Flow[ProbeReport]:
         """Ask which of some strategies the server honours."""
         return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking())
+
+    def second(self, first: Strategy) -> Flow[Strategy]:
+        """Choose a strategy that differs from the one that is used as far as the server allows."""
+        report = yield from self.probe(self.candidates, exhaustive=True)
+        name = other_strategy(report, frozenset({first.name}))
+        return next((one for one in self.candidates if one.name == name), Prefix(self.key))
 
     def may_change(self, error: RemoteError) -> bool:
         """Whether a failure says that the strategy is not honoured, and another one may be taken.

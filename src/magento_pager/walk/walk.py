@@ -19,10 +19,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
+from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import Sighting
-from magento_pager.walk.flows import Ask, Flow, Piece, Reply, find_known, first_rows, settled
+from magento_pager.walk.flows import Ask, Flow, Piece, Reply, find_known, settled
 from magento_pager.walk.gaps import Gaps
-from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Isolation
+from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
@@ -38,8 +39,7 @@ from magento_pager.walk.strategies import (
     widest,
 )
 from magento_pager.walk.trials import Choice, Choosing
-from magento_pager.walk.windows import Goal, Pace, part
-from magento_pager.walk.without_ids import WithoutIds
+from magento_pager.walk.windows import Goal, Pace, cut_at, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,17 +51,8 @@ DEFAULT_GOAL = Goal()
 LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs tells how many rows are ahead
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
 MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
+ATTEMPTS = 3  # at a reply in which a known row must come
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
-
-
-class Good(NamedTuple):
-    """A row that came, in a reply of its own, and the window that it came in: it should come again."""
-
-    reply: Reply
-    window: IdRange
-
-    def __str__(self) -> str:
-        return f"a row of ids {self.window}"
 
 
 class Work(NamedTuple):
@@ -72,12 +63,14 @@ class Work(NamedTuple):
         cause: why it is asked for in parts: the failure of a wider window; None where there was none.
         suspect: True where the failing row must be in here if all parts before it came.
         crowded: True where a reply said how many rows there are in this and other tenths, so that no sample is needed.
+        again: True where it brought no row, and is asked for once more.
     """
 
     ids: IdRange
     cause: RemoteError | None = None
     suspect: bool = False
     crowded: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +86,7 @@ class Walk:
         goal: rows and seconds that a call should bring, where `window` is None.
         repair: read a row in which control characters break the XML without them.
         lenient: skip a row that breaks its replies without asking whether others arrive; for looking about.
+        twice: ask for each window a second time, by another strategy.
         candidates: strategies in order of preference; where there are none, the server is not Magento's: the strategy
             is not tested, and samples use nothing but `like` with `_`.
     """
@@ -105,14 +99,16 @@ class Walk:
     goal: Goal = DEFAULT_GOAL
     repair: bool = False
     lenient: bool = False
+    twice: bool = False
     candidates: tuple[Strategy, ...] = ()
 
-    def flow(self, span: IdRange, choice: Choice | None = None) -> Flow[None]:
+    def flow(self, span: IdRange, choice: Choice | None = None, came: Iterable[str] = ()) -> Flow[None]:
         """Cover a range of ids, in order.
 
         Args:
             span: the ids, inclusive.
             choice: the strategy, and a row that may serve as a canary, where both are known already.
+            came: what rows without ids are known by that came before this range.
 
         Raises:
             NoStrategyError: the strategy does not hold on this server, or none does.
@@ -120,7 +116,8 @@ class Walk:
             RemoteError: a call failed in a way that no smaller window mends.
         """
         chosen = choice or (yield from self.choosing.first(span.first))
-        yield from _Course(self, span, chosen).flow()
+        second = (yield from self.choosing.second(chosen.strategy)) if self.twice else None
+        yield from _Course(self, span, chosen, came, second).flow()
 
     @property
     def choosing(self) -> Choosing:
@@ -138,14 +135,16 @@ class Walk:
     def by_prefix(self, span: IdRange, window: int | None) -> Flow[None]:
         """Walk over some ids in a way that holds everywhere, and skip what breaks its replies."""
         prefix = Prefix(self.key)
-        walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True)
-        return _Course(walk, span, Choice(prefix)).flow()
+        walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True, twice=False)
+        return _Course(walk, span, Choice(prefix), ()).flow()
 
 
 class _Course:
     """A walk under way: what is still to be covered, and what the next ask depends on."""
 
-    def __init__(self, walk: Walk, span: IdRange, choice: Choice) -> None:
+    def __init__(
+        self, walk: Walk, span: IdRange, choice: Choice, came: Iterable[str], second: Strategy | None = None
+    ) -> None:
         self._walk = walk
         self._key = walk.key
         self._span = span
@@ -153,8 +152,10 @@ class _Course:
         self._strategy, self._known = choice
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
-        self._isolation = Isolation(walk.operation, self._comes_again, repair=walk.repair)
-        self._without_ids = WithoutIds(walk.key, walk.operation, walk.identity_field)
+        self._isolation = Isolation(walk.operation, partial(comes_again, walk.key), repair=walk.repair)
+        self._checks = Checks(walk, self._gaps, came, second)
+        self._held: IdRange | None = None  # ids that brought no row, to be covered once more by the next window
+        self._doubtful = False  # whether rows are likely there
         self._untouched = span.first == 0  # no row lies below
         self._looks = bool(walk.candidates) and not walk.lenient and span.last == MAX_ID
         self._empty = True  # as yet
@@ -171,41 +172,117 @@ class _Course:
 
     def flow(self) -> Flow[None]:
         """Cover the ids."""
-        while self._stack:
-            work = self._stack.pop()
-            if work.suspect and len(work.ids) > 1:  # all parts before it came: it would fail again
+        while self._stack or self._held:
+            work = self._stack.pop() if self._stack else None
+            if work is None:
+                yield from self._end()
+            elif work.suspect and len(work.ids) > 1:  # all parts before it came: it would fail again
                 self._stack += _parts(work.ids, work.cause, self._pace)
-                continue
-            window = yield from self._window(work)
-            carrier = self._carrier(window, failed=work.cause is not None)
-            answer = yield from settled(self._checked(self._ask(carrier, window, work), window, carrier))
-            if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
-                yield from self._change_over(answer, work.ids.first)
-                self._stack.append(work)
-                continue
-            if window.last < work.ids.last:
-                self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
-            fate: Fate[Reply] | None = None
-            if isinstance(answer, RemoteError):
-                if action(answer, narrowed=work.cause is not None) == "stop":
-                    raise answer
-                if len(window) > 1:
-                    self._narrow(work, window, answer)
-                    continue
-                fate = yield from self._alone(window, answer, own=carrier is self._strategy)
-                answer, carrier = fate.value or Reply(), Prefix(self._key)
-            elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
-                self._crowd(window, work, len(answer.rows))
-                continue  # such rows cannot be cut into narrower pages
-            yield from self._learn(answer, window, work, carrier, fate)
-            yield from self._pieces(answer, window, carrier, fate)
-            if work.crowded:
-                self._found(len(answer.rows))
-            del answer  # or its rows take memory while the next ones come
+            else:
+                yield from self._cover(work)
+
+    def _cover(self, work: Work) -> Flow[None]:
+        """Ask for the window at the front of a range and deliver it; what is left goes back onto the stack."""
+        window = yield from self._window(work)
+        carrier = self._carrier(window, failed=work.cause is not None)
+        if self._held and self._may_cover(window, work, carrier):
+            window = IdRange(self._held.first, window.last)
+        answer = yield from settled(self._again(window) if work.again else self._checked(carrier, window, work))
+        if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
+            yield from self._change_over(answer, work.ids.first)
+            self._stack.append(work)
+            return
+        if window.last < work.ids.last:
+            self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
+        if isinstance(answer, RemoteError):
+            yield from self._recover(answer, window, work, carrier)
+        elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
+            self._crowd(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
+        else:
+            part = yield from self._covered(answer, window, work, carrier)
+            yield from self._deliver(answer, window, work, carrier, part=part)
+
+    def _recover(self, error: RemoteError, window: IdRange, work: Work, carrier: Strategy) -> Flow[None]:
+        """Decide what becomes of a window that failed."""
+        if action(error, narrowed=work.cause is not None) == "stop":
+            raise error
+        if self._held and self._held.last < window.first:  # first those before it
+            self._stack += [work._replace(ids=window), Work(self._held, again=True)]
+            self._held = None
+        elif len(window) > 1:
+            self._narrow(work, window, error)
+        else:
+            fate = yield from self._alone(window, error, own=carrier is self._strategy)
+            yield from self._deliver(fate.value or Reply(), window, work, Prefix(self._key), part=window, fate=fate)
+
+    def _deliver(
+        self,
+        answer: Reply,
+        window: IdRange,
+        work: Work,
+        carrier: Strategy,
+        *,
+        part: IdRange | None,
+        fate: Fate[Reply] | None = None,
+    ) -> Flow[None]:
+        """Learn from a reply, and deliver the part of its window that is covered."""
+        yield from self._learn(answer, window, work, carrier, fate)
+        if part is not None:
+            self._checks.believed(answer, part)
+            yield from self._pieces(answer, part, carrier, fate)
+        if work.crowded:
+            self._found(len(answer.rows))
+
+    def _covered(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy) -> Flow[IdRange | None]:
+        """Return the ids of a window that are covered for good; None for none.
+
+        An empty window is held back, and so are the ids behind the last row where more rows are likely: the next window
+        begins there, which costs no call, so that no reply that leaves rows out at its end is believed by itself.
+        """
+        held, self._held = self._held, None
+        if held is not None and window.first > held.last:  # it was asked for already
+            if not answer.rows:
+                self._doubtful |= self._checks.likely(answer, window, flowing=self._flowing)
+                self._held = IdRange(held.first, window.last)
+                return None
+            again = (yield from settled(self._again(held))) if self._doubtful else Reply()
+            if isinstance(again, RemoteError) or again.rows:
+                plain = self._stack and self._stack[-1] == Work(self._stack[-1].ids)
+                last = self._stack.pop().ids.last if plain else window.last
+                self._stack.append(Work(IdRange(held.first, last)))
+                return None
+            yield from self._pieces(Reply(), held, carrier, None)
+        if work.again or work.cause or work.crowded or self._walk.lenient:
+            return window
+        first = self._checks.behind(answer, window, carrier)
+        self._doubtful = first is not None and self._checks.likely(answer, window, flowing=self._flowing)
+        costs = is_decimal(carrier) and len(window) > self._pace.safe  # calls, to be covered once more
+        if first is None or not (self._doubtful or (first == window.first and not costs)):
+            return window
+        self._held = IdRange(first, window.last)
+        return IdRange(window.first, first - 1) if first > window.first else None
+
+    def _end(self) -> Flow[None]:
+        """Cover the ids that are held back when there are no others."""
+        held, self._held = self._held, None
+        if held is not None and self._doubtful:
+            self._stack.append(Work(held, again=True))
+        elif held is not None:
+            yield from self._pieces(Reply(), held, self._strategy, None)
+
+    def _again(self, ids: IdRange) -> Flow[Reply]:
+        """Ask once more for ids that brought no row, from the last row on, which must come."""
+        carrier, last = self._carrier(ids), self._checks.last
+        first = ids.first if last is None or is_decimal(carrier) else last
+        for _ in range(ATTEMPTS):
+            reply = yield Ask(carrier, IdRange(first, ids.last), self._known, check=True)
+            if first == ids.first or last in reply.tokens:
+                break
+        return replace(reply, rows=tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids))
 
     def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> Ask:
         """Put a window to the server; where rows are flowing, the ones behind it may be asked for meanwhile."""
-        last, pace = self._span.last, self._pace
+        last, pace = work.ids.last, self._pace
         steady = self._flowing and work.cause is None and not work.crowded  # what follows is not in parts
 
         def following(before: IdRange) -> IdRange | None:
@@ -218,15 +295,24 @@ class _Course:
         asked = IdRange(0, window.last) if bounded else window  # one bound is enough where no row lies below
         return Ask(carrier, asked, self._known, following=following)
 
-    def _checked(self, ask: Ask, window: IdRange, carrier: Strategy) -> Flow[Reply]:
+    def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
         """Ask, and look for what no single reply shows."""
+        ask = self._ask(carrier, window, work)
         answer = yield ask
         yield from self._check_inserted(answer, window)
-        crowded = self._walk.window and len(window) > self._walk.window  # it will be asked for in parts
-        if not answer.by_ids and not crowded:
-            own = self._strategy if carrier is self._strategy else None
-            yield from self._without_ids.check(answer, window, own)
-        return answer
+        crowded = not answer.by_ids and self._walk.window and len(window) > self._walk.window
+        if crowded or self._walk.lenient:  # it will be asked for in parts
+            return answer
+        own = carrier is self._strategy
+        fresh = self._held.last + 1 if self._held and self._held.last < window.last else window.first
+        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=self._flowing))
+
+    def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
+        """Whether a window may begin at the ids that are held back."""
+        early = self._early is not None and self._early.first == window.first
+        held = self._held if window.first == work.ids.first else None
+        plain = not (early or work.cause or work.crowded or work.again)
+        return held is not None and plain and window.last + 1 - held.first <= widest(carrier)
 
     def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Fate[Reply]]:
         """Decide about one id whose reply failed, and about the strategy, where the row itself is sound."""
@@ -243,20 +329,12 @@ class _Course:
                 yield from self._change_over(error, window.first)
         return fate
 
-    def _comes_again(self, good: Good) -> Flow[bool]:
-        """Read again a row that came before; False where it was deleted."""
-        known = yield from find_known(good.reply, good.window, self._key, insist=MAX_ID)
-        if known is None:
-            return False
-        reply = yield Ask(Prefix(self._key), IdRange(known.id, known.id), insist=MAX_ID)
-        return known.token in reply.tokens
-
     def _beside(self, number: int) -> Iterator[Flow[Good | None]]:
         """Look for a row behind an id, then before it, whatever becomes of others that break their replies."""
         behind = IdRange(number + 1, MAX_ID) if number < MAX_ID else None
         before = IdRange(0, number - 1) if number > 0 else None
         for span in filter(None, (behind, before)):
-            yield _some_row(self._walk.by_prefix(span, self._walk.window))
+            yield first_good(self._walk.by_prefix(span, self._walk.window))
 
     def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
         """Ask for a window in tenths, which hold so many rows together."""
@@ -322,7 +400,7 @@ class _Course:
         ids, pace = work.ids, self._pace
         if self._early is not None and self._early.first == ids.first:
             return self._early
-        if work.cause is not None or work.crowded:
+        if work.cause is not None or work.crowded or work.again:
             return ids
         window = pace.window(ids.first, ids.last)
         if len(window) <= pace.safe:
@@ -330,8 +408,10 @@ class _Course:
         reach = yield from self._gaps.reach(ids, pace, flowing=self._flowing)
         if reach is None:
             return window
-        last = min(reach, window.last) if self._flowing or pace.careful else reach
-        return IdRange(ids.first, max(last, min(ids.first + pace.safe - 1, ids.last)))
+        last = max(min(reach, window.last) if self._flowing or pace.careful else reach, ids.first + pace.safe - 1)
+        if pace.decimal and ids.last > last >= ids.first + pace.width:  # or it takes a call for each id at its end
+            last = (last + 1) // pace.width * pace.width - 1
+        return IdRange(ids.first, min(last, ids.last))
 
     def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:
         """Push the parts of a window that failed; if it was too large, ask for less from now on."""
@@ -383,18 +463,23 @@ class _Course:
         """Deliver a reply; in pages of the user's own width where a window over a gap met rows after all."""
         tiles = [window]
         if self._walk.window and answer.rows and len(window) > self._walk.window:
-            tiles = list(_cut(window, answer.ids, self._walk.window))
+            tiles = list(cut_at(window, answer.ids, self._walk.window))
         for tile in tiles:
             rows = tuple(pair for pair in answer.rows if isinstance(pair[0], str) or pair[0] in tile)
             ahead = self._gaps.rows_ahead(tile.last, self._span.last)
             skipped = (Quarantined(tile.first, fate.reason),) if fate and fate.value is None else ()
             repaired = (tile.first,) if fate and fate.repaired else ()
-            yield Piece(tile, rows, self._strategy.name, carrier.name, answer.by_ids, skipped, repaired, ahead)
-
-
-def _some_row(looking: Flow[None]) -> Flow[Good | None]:
-    piece = yield from first_rows(looking)
-    return Good(Reply(piece.rows[:1]), piece.window) if piece else None
+            yield Piece(
+                tile,
+                rows,
+                self._strategy.name,
+                carrier.name,
+                answer.by_ids,
+                skipped,
+                repaired,
+                ahead,
+                twice=self._walk.twice,
+            )
 
 
 def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:
@@ -404,20 +489,3 @@ def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work
     isolating = cause is not None and cause.remedy == "isolate"
     for place, one in enumerate(reversed(parts)):
         yield Work(one, cause, suspect=isolating and place == 0)
-
-
-def _cut(window: IdRange, ids: Iterable[int], width: int) -> Iterator[IdRange]:
-    """Cover a window, in order: a tile of `width` around every id, and what lies between them as it is.
-
-    >>> [str(part) for part in _cut(IdRange(600, 999), [733, 738, 990], 100)]
-    ['600-699', '700-799', '800-899', '900-999']
-    """
-    start = window.first
-    for tile in sorted({number // width * width for number in ids}):
-        first, last = max(tile, window.first), min(tile + width - 1, window.last)
-        if first > start:
-            yield IdRange(start, first - 1)
-        yield IdRange(first, last)
-        start = last + 1
-    if start <= window.last:
-        yield IdRange(start, window.last)

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
+from typing import TYPE_CHECKING
 
 from magento_pager.walk.ranges import LARGEST_NUMBER, IdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)  # widths, times a power of ten
 LITTLE_MORE = 1.3  # times as many ids as are wanted
@@ -218,3 +222,20 @@ def _stepped(width: int) -> int:
     """
     power: int = 10 ** (len(str(width)) - 1)
     return max(step * power for step in STEPS if step * power <= width * LITTLE_MORE)
+
+
+def cut_at(window: IdRange, ids: Iterable[int], width: int) -> Iterator[IdRange]:
+    """Cover a window, in order: a tile of `width` around every id, and what lies between them as it is.
+
+    >>> [str(part) for part in cut_at(IdRange(600, 999), [733, 738, 990], 100)]
+    ['600-699', '700-799', '800-899', '900-999']
+    """
+    start = window.first
+    for tile in sorted({number // width * width for number in ids}):
+        first, last = max(tile, window.first), min(tile + width - 1, window.last)
+        if first > start:
+            yield IdRange(start, first - 1)
+        yield IdRange(first, last)
+        start = last + 1
+    if start <= window.last:
+        yield IdRange(start, window.last)

@@ -1,0 +1,378 @@
+"""Checks: what a reply leaves out shows only beside others.
+
+What lives here: what makes a reply doubtful, and who is believed then. As flows; which windows are asked for is known
+to `walk`.
+
+- A row that a sample met must be in the reply to its window.
+- A row without an id that came before has been sent again: as far back as the walk remembers.
+- Far fewer rows than those before make likely, an empty reply among full ones, or half a page: the ids behind the last
+  row are covered once more by the next window, which begins there; a whole reply is asked for again.
+- The end of the list is asked for once more where a sample does not vouch for it.
+- On every sixteenth page another strategy must bring the same rows: a filter that is misread shows in no other way.
+
+A doubtful reply is asked for again in another form, and delivered only in a version that both forms agree on. A single
+row that a server drops, and a replica that lags behind, cannot be seen by any of this for sure.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+from magento_pager.errors import FilterIgnoredError
+from magento_pager.walk.conditions import Condition, Query
+from magento_pager.walk.flows import Ask, Exactly, Flow, Reply
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.strategies import Prefix, SingleFilter, is_decimal, widest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from magento_pager.walk.gaps import Gaps
+    from magento_pager.walk.pages import Token
+    from magento_pager.walk.strategies import Strategy
+
+CHECKED_EVERY = 16  # pages with rows
+HALF = 0.5  # of the rows that came: so many more are missed at least in a reply that is doubtful
+TENTH = 0.1  # of the rows of a reply in several blocks
+WORTH_A_CALL = 10  # rows: where fewer are likely, none is no surprise
+NEW = 10  # rows at most that may have been added between two calls
+LATEST = 100  # rows that tell how densely those behind them lie
+MOST_ASKED = 6  # times that a doubtful window is asked for
+
+
+class Identities:
+    """Which of many texts came before, by a hash of 64 bits each: at most 3 million, which take 32 MB.
+
+    >>> came = Identities()
+    >>> came.add(["100000001", "100000002"])
+    >>> "100000001" in came, "100000003" in came
+    (True, False)
+    """
+
+    MOST = 3 << 20
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._slots = array("Q", bytes(8 << 10))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, text: object) -> bool:
+        return bool(self._slots[self._place(self._hash(text))])
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Remember texts; no more once there are too many."""
+        for text in texts:
+            number = self._hash(text)
+            place = self._place(number)
+            if self._slots[place] or self._count >= self.MOST:
+                continue
+            self._slots[place] = number
+            self._count += 1
+            if 4 * self._count > 3 * len(self._slots) and self._count < self.MOST:
+                self._grow()
+
+    @staticmethod
+    def _hash(text: object) -> int:
+        return hash(text) & 0xFFFF_FFFF_FFFF_FFFF or 1  # 0 is a free place
+
+    def _place(self, number: int) -> int:
+        """Return where a number stands, or the free place for it."""
+        last = len(self._slots) - 1
+        place = number & last
+        while (there := self._slots[place]) and there != number:
+            place = (place + 1) & last
+        return place
+
+    def _grow(self) -> None:
+        numbers = self._slots
+        self._slots = array("Q", bytes(16 * len(numbers)))
+        for number in filter(None, numbers):
+            self._slots[self._place(number)] = number
+
+
+class Walked(Protocol):
+    """What is walked."""
+
+    @property
+    def key(self) -> str:
+        """What filters call the key."""
+
+    @property
+    def operation(self) -> str:
+        """The name of the list, for messages."""
+
+    @property
+    def identity_field(self) -> str | None:
+        """Another field that no two rows share."""
+
+
+class Checks:
+    """What is known of the replies so far."""
+
+    def __init__(self, walk: Walked, gaps: Gaps, identities: Iterable[str], second: Strategy | None = None) -> None:
+        """Begin.
+
+        Args:
+            walk: says how the list is called.
+            gaps: knows which rows samples met.
+            identities: of rows without ids that came before this walk.
+            second: asked for every window as well; None to ask only where there is a reason.
+        """
+        self._walk, self._key, self._operation = walk, walk.key, walk.operation
+        self._gaps = gaps
+        self._identities = Identities()
+        self._identities.add(identities)
+        self._second = second
+        self._pages = 0  # with rows
+        self._last: int | None = None  # the last row with an id
+        self._density: float | None = None  # of the rows of the last page
+        self._sure = False  # the present window was answered twice
+        self._highest = ""  # of the identities, in their order
+        self._rising = True  # each page's identities were above those before
+
+    def checked(self, reply: Reply, ask: Ask, window: IdRange, fresh: int, *, own: bool, flowing: bool) -> Flow[Reply]:
+        """Return a reply that may be believed: this one, or one that two calls agree on.
+
+        Args:
+            reply: the reply to be checked.
+            ask: what was asked.
+            window: the ids it covers.
+            fresh: the first of them that no call covered before.
+            own: the walk's own strategy asked.
+            flowing: rows came from the ids before it.
+
+        Raises:
+            FilterIgnoredError: the server misread a condition, or answers differently each time.
+        """
+        self._sure = False
+        ask = replace(ask, following=None, check=True)
+        names = [token for token in reply.tokens if isinstance(token, str)]
+        again = [name for name in names if name in self._identities]
+        if self._second is not None:
+            reply = yield from self._agreed(reply, ask, self._by_second(ask, window, self._second), window)
+        elif again and window.last < MAX_ID:  # a dropped condition repeats rows as well, so the other form is no sister
+            reply = yield from self._agreed(reply, ask, self._universal(ask, window), window)
+        elif (
+            again
+            or self._gaps.met_in(window).difference(reply.tokens)
+            or (self._rising and names and _order(names[0]) < _order(self._highest))
+            or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
+        ):
+            reply = yield from self._agreed(reply, ask, self._other(ask, window, numbered=reply.by_ids), window)
+        elif own and self._due(reply):
+            reply = yield from self._compared(reply, ask, window)
+        for name in again:
+            if name in reply.tokens:
+                yield from self._check_shared(name, window)
+        return reply
+
+    def _by_second(self, ask: Ask, window: IdRange, second: Strategy) -> Ask:
+        """Return the same ask by the second strategy, or one that takes the window where that cannot."""
+        if len(window) > widest(second) or ask.strategy.name == second.name:
+            end = window.last == MAX_ID and not isinstance(ask.strategy, SingleFilter)
+            second = SingleFilter(self._key) if end else Prefix(self._key)
+        return replace(ask, strategy=second, window=window)
+
+    def _due(self, reply: Reply) -> bool:
+        """Whether another strategy is to be asked; on the first page, where rows carry no ids and none came before."""
+        first = not reply.by_ids and not self._identities
+        return bool(reply.rows) and self._pages % CHECKED_EVERY == 0 and (self._pages > 0 or first)
+
+    def _check_shared(self, identity: str, window: IdRange) -> Flow[None]:
+        """Raise if only one row has an identity that came before, and comes again.
+
+        Raises:
+            FilterIgnoredError: the one that came before was of another page than it came with.
+        """
+        query = Query((Condition(str(self._walk.identity_field), "eq", identity),), IdRange(0, MAX_ID))
+        reply = yield Ask(Exactly(query), query.span, unchecked=2, any_row=True, check=True, bare=True)
+        if len(reply.rows) == 1:
+            raise FilterIgnoredError(
+                f"{self._operation}: {self._walk.identity_field} {identity} came twice, the second time for ids "
+                f"{window}, and only one row has it: the server, or a cache before it, sent a row with the wrong page; "
+                "what came before cannot be trusted: start anew",
+                span=window,
+            )
+
+    def behind(self, reply: Reply, window: IdRange, strategy: Strategy) -> int | None:
+        """Return the first of the ids at the end of a window that brought no row; None where there is none, or no id.
+
+        Those are covered once more, by the next window, which costs no call.
+        """
+        if not reply.rows:
+            return window.first
+        if not reply.by_ids or is_decimal(strategy) or reply.ids[-1] == window.last:
+            return None  # nobody knows where the last row is; or it takes many calls to begin there
+        return reply.ids[-1] + 1
+
+    def likely(self, reply: Reply, window: IdRange, *, flowing: bool) -> bool:
+        """Whether rows are likely in the ids at the end of a window that brought none, so that it is worth a call.
+
+        Args:
+            reply: the reply, checked.
+            window: the ids it covers.
+            flowing: rows came from the ids before it.
+        """
+        ids = reply.ids
+        if self._sure:
+            return False
+        if ids and window.last == MAX_ID:
+            return len(ids) >= WORTH_A_CALL and not self._gaps.vouches_for(len(ids))
+        if ids:
+            return self._half(len(ids), ids[-1] + 1, window.last, ids[-LATEST:])
+        if reply.rows or self._density is None:
+            return False
+        if window.last == MAX_ID:
+            return True  # the end of the list is worth a call
+        return flowing and self._density * len(window) >= WORTH_A_CALL and not self._gaps.vouches(window, self._density)
+
+    def _half(self, rows: int, first: int, last: int, nearest: list[int], *, before: bool = False) -> bool:
+        """Whether as many rows as came, or half of that, may be in ids beside them that brought none.
+
+        Args:
+            rows: that came.
+            first: of those ids.
+            last: of those ids; below `first` where there is none.
+            nearest: the rows beside them, which tell how densely they lie.
+            before: those ids are below the rows.
+        """
+        density = (len(nearest) - 1) / max(1, nearest[-1] - nearest[0])
+        count = min(last + 1 - first, int(rows / density) if density else 0)
+        if count * density < max(WORTH_A_CALL, HALF * rows):
+            return False
+        ids = IdRange(last + 1 - count, last) if before else IdRange(first, first + count - 1)
+        return not self._gaps.vouches(ids, density)
+
+    def believed(self, reply: Reply, window: IdRange) -> None:
+        """Remember the rows of a page that is delivered."""
+        if not reply.rows:
+            return
+        self._pages += 1
+        self._identities.add(token for token in reply.tokens if isinstance(token, str))
+        last = reply.ids[-1] if reply.by_ids else window.last
+        self._last = last if reply.by_ids else None
+        if last < MAX_ID:
+            density = len(reply.rows) / max(1, last + 1 - window.first)
+            if not reply.by_ids:  # behind a gap nobody knows where rows begin
+                density = max(density, (3 * (self._density or 0.0) + density) / 4)
+            self._density = density
+        if not reply.by_ids:
+            names = [str(token) for token in reply.tokens]
+            self._rising = self._rising and _order(names[0]) > _order(self._highest)
+            self._highest = max(self._highest, names[-1], key=_order)
+
+    @property
+    def last(self) -> int | None:
+        """The id of the last row; None where none came, or it carried none."""
+        return self._last
+
+    def _few(self, reply: Reply, window: IdRange, strategy: Strategy, *, flowing: bool) -> bool:
+        """Whether rows came, and as many more may be missing; of ids behind the last row `likely` is asked."""
+        rows, ids = len(reply.rows), reply.ids
+        if ids and is_decimal(strategy):  # a block of several may be missing, or half of it
+            ends = [window.first - 1, *(number for number in ids if number >= window.first), window.last + 1]
+            before, after = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
+            hole = after - before - 1
+            density = rows / max(1, len(window) - hole)
+            if hole * density < max(WORTH_A_CALL, TENTH * rows):
+                return False
+            return not self._gaps.vouches(IdRange(before + 1, after - 1), density)
+        if ids:
+            return self._half(rows, window.first, ids[0] - 1, ids[:LATEST], before=True)
+        if rows < WORTH_A_CALL or self._density is None:
+            return False
+        if window.last == MAX_ID or not flowing:
+            return True  # behind a gap nobody knows how many there should be
+        return self._density * len(window) - rows >= max(WORTH_A_CALL, HALF * rows)
+
+    def _other(self, ask: Ask, window: IdRange, *, numbered: bool) -> Ask:
+        """Return another form of an ask, which a cache does not know: it begins at a row that must come, or before."""
+        strategy = ask.strategy
+        if window.first == 0 and window.last < MAX_ID and not isinstance(strategy, SingleFilter | Prefix):
+            return self._universal(ask, window)
+        first = self._last if numbered and self._last is not None else max(0, window.first - 1)
+        ids = IdRange(min(first, window.first), window.last)
+        takes = len(ids) <= widest(strategy) and not is_decimal(strategy)
+        return replace(ask, window=ids) if takes else ask
+
+    def _universal(self, ask: Ask, window: IdRange) -> Ask:
+        """Return a bounded ask in a way that holds everywhere; at the low end of the ids that is one bound."""
+        low = window.first == 0 and not isinstance(ask.strategy, SingleFilter)
+        return replace(ask, strategy=SingleFilter(self._key) if low else Prefix(self._key), window=window)
+
+    def _agreed(self, reply: Reply, ask: Ask, other: Ask, window: IdRange) -> Flow[Reply]:
+        """Ask again, in both forms in turn, until both have brought the same rows."""
+        own: list[Reply] = [reply]
+        others: list[Reply] = []
+        while len(own) + len(others) < MOST_ASKED:
+            form, mine, theirs = (ask, own, others) if len(own) <= len(others) else (other, others, own)
+            came = yield form
+            if mine is others and other.window.first == self._last and self._last not in came.tokens:
+                self._last = None if others else self._last  # was it deleted?
+                others.append(Reply())
+                continue
+            for version in theirs:
+                one, two = (came, version) if mine is own else (version, came)
+                if self._same(one, two, window):
+                    self._sure = True
+                    return replace(one, ahead=reply.ahead)
+            mine.append(came)
+            if len(others) > 1 and self._same(own[-1], own[-2], window) and others[-1].tokens == others[-2].tokens:
+                break
+        lost = set(own[-1].tokens).symmetric_difference(others[-1].tokens)
+        raise FilterIgnoredError(
+            f"{self._operation}: {ask.strategy.name} and {other.strategy.name} disagree about ids {window}: only one "
+            f"brings row {min(map(str, lost), default='?')}; the server misreads a condition or answers differently "
+            "each time; use another strategy (prefix holds on every version)",
+            span=window,
+        )
+
+    def _same(self, own: Reply, other: Reply, window: IdRange) -> bool:
+        """Whether two versions have the same rows; the other one may have some from before the window."""
+        ours, theirs = set(own.tokens), set(other.tokens)
+        more = {token for token in theirs - ours if not self._came(token, window)}
+        if not ours <= theirs or not more:
+            return ours <= theirs
+        newest = max((token for token in ours if isinstance(token, int)), default=MAX_ID)
+        return (
+            len(more) <= NEW
+            and window.last == MAX_ID
+            and all(isinstance(token, int) and token > newest for token in more)
+        )
+
+    def _came(self, token: Token, window: IdRange) -> bool:
+        return token < window.first if isinstance(token, int) else token in self._identities
+
+    def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
+        """Ask for a page in a way that holds everywhere: of rows with ids, for its widest decimal block alone."""
+        if isinstance(ask.strategy, Prefix) or (window.last == MAX_ID and not reply.by_ids):
+            return reply
+        block = max(_blocks(window, reply.ids), key=len) if reply.by_ids else window
+        second = yield replace(self._universal(ask, block), window=block)
+        ours = [token for token in reply.tokens if isinstance(token, str) or token in block]
+        if self._same(Reply(tuple((token, {}) for token in ours)), second, block):
+            return reply
+        ids = IdRange(window.first, max(block.last, reply.ids[-1])) if window.last == MAX_ID else window
+        return (yield from self._agreed(reply, ask, self._universal(ask, ids), window))
+
+
+def _order(identity: str) -> tuple[int, str]:
+    """What identities are sorted by, as numbers in text are; see `reading`."""
+    return len(identity), identity
+
+
+def _blocks(window: IdRange, ids: list[int]) -> list[IdRange]:
+    """Return the decimal blocks around the row in the middle that lie within a window.
+
+    >>> [str(block) for block in _blocks(IdRange(2_000, 7_999), [2_345, 5_678, 6_000])]
+    ['5678-5678', '5670-5679', '5600-5699', '5000-5999']
+    """
+    middle = ids[len(ids) // 2]
+    widths = (10**power for power in range(len(str(middle))))
+    blocks = (IdRange(middle - middle % width, middle - middle % width + width - 1) for width in widths)
+    return [block for block in blocks if window.first <= block.first and block.last <= window.last]
