@@ -19,7 +19,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError
 from magento_pager.walk.conditions import Condition, Query
@@ -95,35 +95,30 @@ class Identities:
             self._slots[self._place(number)] = number
 
 
-class Walked(Protocol):
-    """What is walked."""
-
-    @property
-    def key(self) -> str:
-        """What filters call the key."""
-
-    @property
-    def operation(self) -> str:
-        """The name of the list, for messages."""
-
-    @property
-    def identity_field(self) -> str | None:
-        """Another field that no two rows share."""
-
-
 class Checks:
     """What is known of the replies so far."""
 
-    def __init__(self, walk: Walked, gaps: Gaps, identities: Iterable[str], second: Strategy | None = None) -> None:
+    def __init__(
+        self,
+        gaps: Gaps,
+        key: str,
+        operation: str,
+        identity_field: str | None,
+        *,
+        identities: Iterable[str] = (),
+        second: Strategy | None = None,
+    ) -> None:
         """Begin.
 
         Args:
-            walk: says how the list is called.
             gaps: knows which rows samples met.
+            key: what filters call the key.
+            operation: the name of the list, for messages.
+            identity_field: another field that no two rows share; None where every row has an id.
             identities: of rows without ids that came before this walk.
             second: asked for every window as well; None to ask only where there is a reason.
         """
-        self._walk, self._key, self._operation = walk, walk.key, walk.operation
+        self._key, self._operation, self._identity_field = key, operation, identity_field
         self._gaps = gaps
         self._identities = Identities()
         self._identities.add(identities)
@@ -189,11 +184,11 @@ class Checks:
         Raises:
             FilterIgnoredError: the one that came before was of another page than it came with.
         """
-        query = Query((Condition(str(self._walk.identity_field), "eq", identity),), IdRange(0, MAX_ID))
+        query = Query((Condition(str(self._identity_field), "eq", identity),), IdRange(0, MAX_ID))
         reply = yield Ask(Exactly(query), query.span, unchecked=2, any_row=True, check=True, bare=True)
         if len(reply.rows) == 1:
             raise FilterIgnoredError(
-                f"{self._operation}: {self._walk.identity_field} {identity} came twice, the second time for ids "
+                f"{self._operation}: {self._identity_field} {identity} came twice, the second time for ids "
                 f"{window}, and only one row has it: the server, or a cache before it, sent a row with the wrong page; "
                 "what came before cannot be trusted: start anew",
                 span=window,
