@@ -32,6 +32,7 @@ WALK_ORDER = [
     "evidence",
     "trials",
     "checks",
+    "work",
     "walk",
     "ahead",
     "calls",

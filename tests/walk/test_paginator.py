@@ -321,8 +321,11 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
     class Broken(Memory):
+        down = False
+
         def fetch(self, query: Query) -> Generator[Row]:
-            if query.span.first >= 200:
+            self.down = self.down or query.span.first >= 200
+            if self.down:
                 raise TransportError("down", remedy="again")
             yield from super().fetch(query)
 

@@ -48,6 +48,7 @@ FLOWS = (
     "trials",
     "changes",
     "checks",
+    "work",
     "walk",
     "windows",
     "strategies",

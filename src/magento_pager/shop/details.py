@@ -50,7 +50,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import token_of
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import KEY, Prefix
-from magento_pager.walk.walk import DEFAULT_GOAL, Walk
+from magento_pager.walk.walk import DEFAULT_GOAL, HASTY, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
@@ -334,9 +334,9 @@ class _Course:
             found = again
         return another(self._part, key, "the addresses of others")
 
-    def _one(self, key: str, *, insist: int = 0) -> Flow[Answer]:
+    def _one(self, key: str, *, patient: bool = False) -> Flow[Answer]:
         """Ask for one record by SOAP."""
-        return (yield from self._batch(self._soap, [key], insist=insist))[key]
+        return (yield from self._batch(self._soap, [key], patient=patient))[key]
 
     def _chosen(self, keys: Sequence[str]) -> Flow[RecordSource | None]:
         """Choose the way: XML-RPC if it gives the same as SOAP; None where that is still open."""
@@ -356,20 +356,28 @@ class _Course:
             break
         return self._way
 
-    def _batch(self, way: RecordSource, keys: Sequence[str], *, insist: int = 0) -> Flow[dict[str, Answer]]:
-        """Ask for some records; in parts where they are too much, or where one breaks the reply."""
+    def _batch(
+        self, way: RecordSource, keys: Sequence[str], *, insist: int = 0, patient: bool = False
+    ) -> Flow[dict[str, Answer]]:
+        """Ask for some records; in parts where they are too much, or where one breaks the reply.
+
+        Where waiting may help, a record that came is waited for, unless `patient`: this is the one that is waited for.
+        """
         answers: dict[str, Answer] = {}
         stack = [keys]
         while stack:
             part = stack.pop()
             span = IdRange(0, len(part) - 1)
-            reply = yield from attempt(AskRecords(way, part, insist))
+            good = None if patient else self._isolation.good
+            reply = yield from attempt(AskRecords(way, part, insist, max(HASTY, insist + 1) if good else 0))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
                 if way is self._xmlrpc:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
-            if action(reply, narrowed=len(part) == 1) == "stop":
+            if reply.remedy == "again" and good:
+                self._isolation.good = good if (yield from self._comes_again(good)) else None
+            elif action(reply, narrowed=len(part) == 1) == "stop":
                 raise reply
             if len(part) == 1:
                 answers[part[0]] = reply
@@ -430,7 +438,7 @@ class _Course:
 
     def _comes_again(self, key: str) -> Flow[bool]:
         """Ask again for a record that came before; False where it was deleted."""
-        answer = yield from self._one(key)
+        answer = yield from self._one(key, patient=True)
         if isinstance(answer, RemoteError) and not is_gone(answer, self._part):
             raise answer
         return not isinstance(answer, RemoteError)

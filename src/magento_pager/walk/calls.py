@@ -123,7 +123,9 @@ class Calls:
         if isinstance(ask, AskRecords) and ask.patience is not None:
             patience = min(ask.patience, patience)
         try:
-            reply = persistently(lambda: self._call(ask), patience, insist=ask.insist, failed=self._again)
+            reply = persistently(
+                lambda: self._call(ask), patience, insist=ask.insist, attempts=ask.attempts, failed=self._again
+            )
         except RemoteError as error:
             self._failed()
             self._ready_at = time.monotonic() + error.pause

@@ -194,6 +194,20 @@ class Checks:
                 span=window,
             )
 
+    def check_inserted(self, answer: Reply, window: IdRange) -> Flow[None]:
+        """A row below a gap must be a new one: what was there before, `like` would have brought."""
+        below = next((number for number in answer.ids if number < window.first), None)
+        if below is None:
+            return
+        one = IdRange(below, below)
+        reply = yield Ask(Prefix(self._key), one)
+        if below not in reply.ids:
+            raise FilterIgnoredError(
+                f"{self._operation}: row {below} exists, and like does not bring it: this server honours no "
+                "filter that a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+                span=one,
+            )
+
     def behind(self, reply: Reply, window: IdRange, strategy: Strategy) -> int | None:
         """Return the first of the ids at the end of a window that brought no row; None where there is none, or no id.
 

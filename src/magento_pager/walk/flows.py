@@ -38,6 +38,8 @@ class Ask:
         window: the ids wanted, inclusive.
         known: a row that may serve as a canary.
         insist: how often to try again also where a narrower window might help, as it cannot.
+        attempts: at most so many, also where waiting may help, as the flow finds out itself whether the server is well;
+            0 for as many as the driver has patience for.
         repair: read rows without the characters that XML forbids.
         where: conditions beside those of the list.
         any_row: leave out the list's own conditions, to see rows that no longer meet them.
@@ -52,6 +54,7 @@ class Ask:
     window: IdRange
     known: Known | None = None
     insist: int = 0
+    attempts: int = 0
     repair: bool = False
     where: tuple[Condition, ...] = ()
     any_row: bool = False
@@ -90,6 +93,7 @@ class AskRecords:
         source: who is asked.
         keys: what the records are known by, one at least.
         insist: as in `Ask`.
+        attempts: as in `Ask`.
         repair: as in `Ask`.
         patience: seconds at most for which the call is tried again; None for as long as any other.
     """
@@ -97,6 +101,7 @@ class AskRecords:
     source: RecordSource
     keys: Sequence[str]
     insist: int = 0
+    attempts: int = 0
     repair: bool = False
     patience: float | None = None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_any, stop_before_delay, wait_random_exponential
 
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
@@ -202,7 +202,12 @@ def _received(source: Source) -> int | None:
 
 
 def persistently(
-    attempt: Callable[[], T], patience: float, *, insist: int = 0, failed: Callable[[BaseException | None, float], None]
+    attempt: Callable[[], T],
+    patience: float,
+    *,
+    insist: int = 0,
+    attempts: int = 0,
+    failed: Callable[[BaseException | None, float], None],
 ) -> T:
     """Return what `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help.
 
@@ -212,6 +217,7 @@ def persistently(
         attempt: what to try.
         patience: seconds after which it is not tried again.
         insist: how often to try again also where waiting alone does not help.
+        attempts: at most; 0 for as many as there is patience for.
         failed: called before each further attempt, with the failure and the seconds until then.
     """
 
@@ -222,7 +228,7 @@ def persistently(
 
     retrying = Retrying(
         retry=may_pass,
-        stop=stop_before_delay(patience),
+        stop=stop_any(stop_before_delay(patience), *([stop_after_attempt(attempts)] if attempts else [])),
         wait=lambda state: max(BACKOFF(state), getattr(_failure(state), "pause", 0.0)),
         before_sleep=lambda state: failed(_failure(state), state.upcoming_sleep),
         reraise=True,

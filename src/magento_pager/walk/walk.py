@@ -16,9 +16,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from magento_pager.errors import FilterIgnoredError, RemoteError
+from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import Sighting
 from magento_pager.walk.flows import Ask, Flow, Piece, Reply, find_known, settled
@@ -39,7 +39,8 @@ from magento_pager.walk.strategies import (
     widest,
 )
 from magento_pager.walk.trials import Choice, Choosing
-from magento_pager.walk.windows import Goal, Pace, cut_at, part
+from magento_pager.walk.windows import Goal, Pace, cut_at
+from magento_pager.walk.work import Work, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,26 +52,9 @@ DEFAULT_GOAL = Goal()
 LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs tells how many rows are ahead
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
 MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
+HASTY = 2  # attempts at a window, before a row that came is asked for
 ATTEMPTS = 3  # at a reply in which a known row must come
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
-
-
-class Work(NamedTuple):
-    """Ids still to be covered.
-
-    Attributes:
-        ids: the range, inclusive.
-        cause: why it is asked for in parts: the failure of a wider window; None where there was none.
-        suspect: True where the failing row must be in here if all parts before it came.
-        crowded: True where a reply said how many rows there are in this and other tenths, so that no sample is needed.
-        again: True where it brought no row, and is asked for once more.
-    """
-
-    ids: IdRange
-    cause: RemoteError | None = None
-    suspect: bool = False
-    crowded: bool = False
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +153,8 @@ class _Course:
         self._seen: list[Sighting] = []  # the first pages with rows
         self._failed: set[str] = set()  # strategies that are not honoured for the window in turn
         self._failed_at = -1
+        self._gave_up = False  # a window was asked for in parts though waiting might have helped
+        self._wide: Pace | None = None  # the pace before windows were asked for in parts
 
     def flow(self) -> Flow[None]:
         """Cover the ids."""
@@ -177,7 +163,7 @@ class _Course:
             if work is None:
                 yield from self._end()
             elif work.suspect and len(work.ids) > 1:  # all parts before it came: it would fail again
-                self._stack += _parts(work.ids, work.cause, self._pace)
+                self._stack += parts_of(work.ids, work.cause, self._pace)
             else:
                 yield from self._cover(work)
 
@@ -203,8 +189,23 @@ class _Course:
             yield from self._deliver(answer, window, work, carrier, part=part)
 
     def _recover(self, error: RemoteError, window: IdRange, work: Work, carrier: Strategy) -> Flow[None]:
-        """Decide what becomes of a window that failed."""
-        if action(error, narrowed=work.cause is not None) == "stop":
+        """Decide what becomes of a window that failed.
+
+        Where waiting may help, a row that came is waited for. When it comes, the window is tried once more, and then
+        asked for in parts: it was the window that the server, or a gateway before it, gave up on.
+        """
+        good = None if self._walk.lenient else self._isolation.good
+        if error.remedy == "again":
+            gateway = action(error, narrowed=False) == "narrow" and len(window) > 1
+            if good is not None and not work.cause and not self._gave_up:
+                self._isolation.good = good if (yield from self._isolation.works(good)) else None
+            if not (work.tried or work.cause or self._gave_up) and (good is not None or not gateway):
+                self._stack.append(work._replace(ids=window, tried=True))
+                return
+            if good is None and not gateway:
+                raise error
+            self._gave_up = True
+        elif action(error, narrowed=work.cause is not None) == "stop":
             raise error
         if self._held and self._held.last < window.first:  # first those before it
             self._stack += [work._replace(ids=window), Work(self._held, again=True)]
@@ -293,13 +294,19 @@ class _Course:
 
         bounded = self._untouched and isinstance(carrier, SingleFilter) and window.last < MAX_ID
         asked = IdRange(0, window.last) if bounded else window  # one bound is enough where no row lies below
-        return Ask(carrier, asked, self._known, following=following)
+        return Ask(carrier, asked, self._known, attempts=self._attempts(window, work), following=following)
+
+    def _attempts(self, window: IdRange, work: Work) -> int:
+        """How often a window is tried before a row that came is asked for; 0 for as long as there is patience."""
+        if self._isolation.good is not None and not self._walk.lenient:
+            return 1 if work.tried or work.cause or self._gave_up else HASTY
+        return HASTY if len(window) > 1 and not work.tried else 0
 
     def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
         """Ask, and look for what no single reply shows."""
         ask = self._ask(carrier, window, work)
         answer = yield ask
-        yield from self._check_inserted(answer, window)
+        yield from self._checks.check_inserted(answer, window)
         crowded = not answer.by_ids and self._walk.window and len(window) > self._walk.window
         if crowded or self._walk.lenient:  # it will be asked for in parts
             return answer
@@ -319,7 +326,7 @@ class _Course:
         prefix = Prefix(self._key)
 
         def ask(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
-            return (yield Ask(prefix, window, insist=insist, repair=repair))
+            return (yield Ask(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
         fate = yield from self._isolation.alone(f"id {window.first}", error, ask, others)
@@ -369,20 +376,10 @@ class _Course:
         """Take a reply into account for those to come."""
         self._early = answer.ahead
         self._flawed = self._flawed + 1 if fate else 0
-        if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy != "isolate"):
+        if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy == "split"):
             self._stack = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
         if answer.rows:
-            if fate:
-                self._known = None  # or was it the canary that broke the reply?
-            if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
-                self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
-            if len(self._seen) < ENOUGH_SEEN:
-                self._seen.append(Sighting(window, answer.tokens))
-            self._untouched = False
-            self._pages += 1
-            self._gaps.passed(answer.tokens, window)
-            row = Reply(answer.rows[:1])
-            self._isolation.came(None if fate and fate.repaired else Good(row, window))
+            yield from self._came(answer, window, work, fate)
         self._empty = self._empty and not answer.rows and not fate
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
@@ -390,10 +387,26 @@ class _Course:
         self._doubts = 0 if self._flowing else self._doubts
         if fate and fate.flawed:
             self._untouched = self._flowing = False
+            self._pace, self._wide = self._wide or self._pace, None
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
             self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
         if self._pages == LOOKED_AFTER and self._looks and window.last < MAX_ID and answer.rows and answer.by_ids:
             yield from self._gaps.look(window.last + 1)
+
+    def _came(self, answer: Reply, window: IdRange, work: Work, fate: Fate[Reply] | None) -> Flow[None]:
+        """Take rows into account."""
+        self._wide = self._wide if work.cause else None
+        if fate:
+            self._known = None  # or was it the canary that broke the reply?
+        if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
+            self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
+        if len(self._seen) < ENOUGH_SEEN:
+            self._seen.append(Sighting(window, answer.tokens))
+        self._untouched = False
+        self._pages += 1
+        self._gaps.passed(answer.tokens, window)
+        row = Reply(answer.rows[:1])
+        self._isolation.came(None if fate and fate.repaired else Good(row, window))
 
     def _window(self, work: Work) -> Flow[IdRange]:
         """The window at the front of a range: all of a part that failed, else as the pace says and samples allow."""
@@ -420,11 +433,12 @@ class _Course:
         if self._stack and self._stack[-1].suspect:  # what failed was before it
             self._stack[-1] = self._stack[-1]._replace(suspect=False)
         if error.remedy != "isolate":
+            self._wide = self._wide or self._pace
             self._pace = self._pace.strained(window)
         if isinstance(self._strategy, SingleFilter) and work.cause is None:
             self._stack.append(Work(window, error))  # the trouble may lie in the tail behind the window
         else:
-            self._stack += _parts(window, error, self._pace)
+            self._stack += parts_of(window, error, self._pace)
 
     def _carrier(self, window: IdRange, *, failed: bool = False) -> Strategy:
         """The strategy asked for, or one that holds everywhere where that one cannot take the window.
@@ -444,20 +458,6 @@ class _Course:
         if window.last == MAX_ID or untouched:
             return SingleFilter(self._key)
         return Regexp(self._key) if isinstance(self._strategy, InList) and self._known else Prefix(self._key)
-
-    def _check_inserted(self, answer: Reply, window: IdRange) -> Flow[None]:
-        """A row below a gap must be a new one: what was there before, `like` would have brought."""
-        below = next((number for number in answer.ids if number < window.first), None)
-        if below is None:
-            return
-        one = IdRange(below, below)
-        reply = yield Ask(Prefix(self._key), one)
-        if below not in reply.ids:
-            raise FilterIgnoredError(
-                f"{self._walk.operation}: row {below} exists, and like does not bring it: this server honours no "
-                "filter that a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
-                span=one,
-            )
 
     def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, fate: Fate[Reply] | None) -> Flow[None]:
         """Deliver a reply; in pages of the user's own width where a window over a gap met rows after all."""
@@ -480,12 +480,3 @@ class _Course:
                 ahead,
                 twice=self._walk.twice,
             )
-
-
-def _parts(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:
-    """The parts of ids that failed, the last one first: decimal blocks where they are wide, else halves."""
-    decimal = pace.decimal or len(ids) > 10 * pace.safe
-    parts = list(ids.tile(part(ids, decimal=True)) if decimal else ids.halves())
-    isolating = cause is not None and cause.remedy == "isolate"
-    for place, one in enumerate(reversed(parts)):
-        yield Work(one, cause, suspect=isolating and place == 0)

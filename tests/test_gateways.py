@@ -1,0 +1,94 @@
+"""A gateway that gives up: on one row, on wide windows, or because the shop is down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import magento_pager
+from magento_pager.fake import Shop
+from magento_pager.fake.api import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from magento_pager import Pager
+    from magento_pager.fake.api import Answer, Context
+
+PAGE = b"<html><head><title>Gateway Time-out</title></head></html>"
+
+
+class Behind(Shop):
+    """A shop behind a gateway that gives up on replies with one order, on large ones, or for some calls.
+
+    Attributes:
+        poison: the order whose replies never arrive.
+        most: rows in a reply that arrives; 0 for any number.
+        down: calls that get no answer, whatever they are.
+        status: what the gateway says.
+    """
+
+    poison = most = down = 0
+    status = 504
+
+    def soap(self, body: bytes, context: Context) -> Answer:
+        """Answer, or not."""
+        answer = super().soap(body, context)
+        reply = b"".join(answer.pieces)
+        poisoned = self.poison and f'<order_id xsi:type="xsd:string">{self.poison}<'.encode() in reply
+        rows = (answer.call.rows or 0) if answer.call else 0
+        if self.down or poisoned or (self.most and rows > self.most):
+            self.down = max(0, self.down - 1)
+            return whole(self.status, "text/html", PAGE, answer.call)
+        return whole(answer.status, answer.content_type, reply, answer.call)
+
+
+@pytest.fixture
+def shop() -> Iterator[Behind]:
+    """A shop of 3,000 orders."""
+    with Behind(orders=3_000) as running:
+        yield running
+
+
+@pytest.fixture
+def pager(shop: Behind, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  a fixture
+    """A pager for it, which does not sleep."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as connected:
+        yield connected
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 524])
+def test_one_order_that_never_arrives(shop: Behind, pager: Pager, status: int) -> None:
+    """It is skipped by name in at most 60 calls more than without it; every other order comes."""
+    expected = [order["order_id"] for order in pager.orders()]
+    plain = len(shop.log)
+    shop.poison, shop.status = int(expected[1_500]), status
+    pages = list(pager.orders().pages())
+    assert [row["order_id"] for page in pages for row in page.rows] == [*expected[:1_500], *expected[1_501:]]
+    assert [one.id for page in pages for one in page.quarantined] == [shop.poison]
+    assert len(shop.log) - plain <= plain + 60
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_windows_that_are_too_much_are_narrowed_at_once(shop: Behind, pager: Pager, status: int) -> None:
+    """Also the first one, before any row is known; narrowing is remembered."""
+    expected = [order["order_id"] for order in pager.orders()]
+    before = len(shop.log)
+    shop.most, shop.status = 200, status
+    assert [order["order_id"] for order in pager.orders()] == expected
+    assert len(shop.log) - before <= 100
+
+
+@pytest.mark.parametrize("status", [502, 503])
+@pytest.mark.parametrize("calls", [1, 3, 6])
+def test_a_shop_that_is_down_for_a_while_is_waited_for(shop: Behind, pager: Pager, calls: int, status: int) -> None:
+    """No row is blamed."""
+    expected = [order["order_id"] for order in pager.orders()]
+    found: list[str] = []
+    shop.status = status
+    for page in pager.orders(window=500, lookahead=False).pages():
+        found += (row["order_id"] for row in page.rows)
+        assert not page.quarantined
+        shop.down = calls if len(found) < 1_000 else 0
+    assert found == expected
