@@ -951,3 +951,26 @@ def test_pages_with_details_have_at_most_250_rows() -> None:
         assert [row["order_id"] for row in expected] == [row["order_id"] for row in pager.orders()]
         again = [row for page in orders.pages(pages[1].cursor) for row in page.rows]
         assert again == expected[len(pages[0].rows) + len(pages[1].rows) :]
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurried: None) -> None:  # noqa: ARG001, FBT001  parameters of pytest
+    """It is skipped by name; the others come, in at most 60 calls more."""
+
+    class Behind(Counted):
+        poison = b"none"
+
+        def _counted(self, answer: Callable[[bytes, Context], Answer], body: bytes, context: Context) -> Answer:
+            given = answer(body, context)
+            return given if self.poison not in body else whole(status, "text/html", b"<html>gave up</html>", given.call)
+
+    with Behind(orders=300, no_xmlrpc=without) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        orders = pager.orders(details=True)
+        expected = list(orders)
+        calls, bad = len(shop.log), expected[150]
+        shop.poison = bad["increment_id"].encode()
+        rows, skipped = everything_left_out(orders)
+        assert rows == [*expected[:150], *expected[151:]]
+        assert list(skipped) == [int(bad["order_id"])]
+        assert len(shop.log) - calls <= calls + 60

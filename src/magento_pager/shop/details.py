@@ -250,8 +250,6 @@ class _Course:
                 raise self._isolation.unwell(batch[-1], last)
         if self._part.echo:
             yield from self._confirm(answers, tied=way is self._xmlrpc)
-        came = (key for key, answer in reversed(answers.items()) if not isinstance(answer, RemoteError))
-        self._isolation.good = next(came, self._isolation.good)
         return [answers[key] if key else RemoteError(f"it has no {self._part.key} to ask for it by") for key in keys]
 
     def _of_row(self, row: Row, answer: Answer) -> Answer:
@@ -369,14 +367,18 @@ class _Course:
             part = stack.pop()
             span = IdRange(0, len(part) - 1)
             good = None if patient else self._isolation.good
-            reply = yield from attempt(AskRecords(way, part, insist, max(HASTY, insist + 1) if good else 0))
+            hasty = (1 if len(part) < len(keys) else HASTY) if good or (len(part) > 1 and not patient) else 0
+            reply = yield from attempt(AskRecords(way, part, insist, hasty and max(hasty, insist + 1)))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
+                came = (key for key in part if not isinstance(answers[key], RemoteError))
+                self._isolation.good = next(came, self._isolation.good)
                 if way is self._xmlrpc:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
-            if reply.remedy == "again" and good:
-                self._isolation.good = good if (yield from self._comes_again(good)) else None
+            if reply.remedy == "again" and hasty:
+                if good and len(part) == len(keys):
+                    self._isolation.good = good if (yield from self._comes_again(good)) else None
             elif action(reply, narrowed=len(part) == 1) == "stop":
                 raise reply
             if len(part) == 1:
