@@ -194,6 +194,8 @@ class _Course:
         Where waiting may help, a row that came is waited for. When it comes, the window is tried once more, and then
         asked for in parts: it was the window that the server, or a gateway before it, gave up on.
         """
+        if self._held and self._held.first >= window.first:
+            self._held = None  # they are asked for again with the window
         good = None if self._walk.lenient else self._isolation.good
         if error.remedy == "again":
             gateway = action(error, narrowed=False) == "narrow" and len(window) > 1
