@@ -328,7 +328,11 @@ class _Course:
         prefix = Prefix(self._key)
 
         def ask(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
-            return (yield Ask(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair))
+            ask = Ask(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair)
+            reply = yield ask
+            if self._walk.lenient:
+                return reply
+            return (yield from self._checks.checked(reply, ask, window, window.first, own=False, flowing=False))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
         fate = yield from self._isolation.alone(f"id {window.first}", error, ask, others)
