@@ -158,7 +158,6 @@ LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 500, 60, 8
 LONG_MODULES = {
     "shop.decoding",
     "walk.regexps",
-    "walk.surveying",
 }
 """Modules that may be longer: regexps and decoding for good, the others until they are rebuilt."""
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import FilterIgnoredError
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Ask, Exactly, Flow, Reply
+from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix, SingleFilter, is_decimal, widest
 
@@ -96,7 +97,11 @@ class Identities:
 
 
 class Checks:
-    """What is known of the replies so far."""
+    """What is known of the replies so far.
+
+    Attributes:
+        last: the id of the last row; None where none came, or it carried none.
+    """
 
     def __init__(
         self,
@@ -124,7 +129,7 @@ class Checks:
         self._identities.add(identities)
         self._second = second
         self._pages = 0  # with rows
-        self._last: int | None = None  # the last row with an id
+        self.last: int | None = None
         self._density: float | None = None  # of the rows of the last page
         self._sure = False  # the present window was answered twice
         self._highest = ""  # of the identities, in their order
@@ -155,7 +160,7 @@ class Checks:
         elif (
             again
             or self._gaps.met_in(window).difference(reply.tokens)
-            or (self._rising and names and _order(names[0]) < _order(self._highest))
+            or (self._rising and names and row_order(names[0]) < row_order(self._highest))
             or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
         ):
             reply = yield from self._agreed(reply, ask, self._other(ask, window, numbered=reply.by_ids), window)
@@ -264,7 +269,7 @@ class Checks:
         self._pages += 1
         self._identities.add(token for token in reply.tokens if isinstance(token, str))
         last = reply.ids[-1] if reply.by_ids else window.last
-        self._last = last if reply.by_ids else None
+        self.last = last if reply.by_ids else None
         if last < MAX_ID:
             density = len(reply.rows) / max(1, last + 1 - window.first)
             if not reply.by_ids:  # behind a gap nobody knows where rows begin
@@ -272,13 +277,8 @@ class Checks:
             self._density = density
         if not reply.by_ids:
             names = [str(token) for token in reply.tokens]
-            self._rising = self._rising and _order(names[0]) > _order(self._highest)
-            self._highest = max(self._highest, names[-1], key=_order)
-
-    @property
-    def last(self) -> int | None:
-        """The id of the last row; None where none came, or it carried none."""
-        return self._last
+            self._rising = self._rising and row_order(names[0]) > row_order(self._highest)
+            self._highest = max(self._highest, names[-1], key=row_order)
 
     def _few(self, reply: Reply, window: IdRange, strategy: Strategy, *, flowing: bool) -> bool:
         """Whether rows came, and as many more may be missing; of ids behind the last row `likely` is asked."""
@@ -304,7 +304,7 @@ class Checks:
         strategy = ask.strategy
         if window.first == 0 and window.last < MAX_ID and not isinstance(strategy, SingleFilter | Prefix):
             return self._universal(ask, window)
-        first = self._last if numbered and self._last is not None else max(0, window.first - 1)
+        first = self.last if numbered and self.last is not None else max(0, window.first - 1)
         ids = IdRange(min(first, window.first), window.last)
         takes = len(ids) <= widest(strategy) and not is_decimal(strategy)
         return replace(ask, window=ids) if takes else ask
@@ -321,8 +321,8 @@ class Checks:
         while len(own) + len(others) < MOST_ASKED:
             form, mine, theirs = (ask, own, others) if len(own) <= len(others) else (other, others, own)
             came = yield form
-            if mine is others and other.window.first == self._last and self._last not in came.tokens:
-                self._last = None if others else self._last  # was it deleted?
+            if mine is others and other.window.first == self.last and self.last not in came.tokens:
+                self.last = None if others else self.last  # was it deleted?
                 others.append(Reply())
                 continue
             for version in theirs:
@@ -368,11 +368,6 @@ class Checks:
             return reply
         ids = IdRange(window.first, max(block.last, reply.ids[-1])) if window.last == MAX_ID else window
         return (yield from self._agreed(reply, ask, self._universal(ask, ids), window))
-
-
-def _order(identity: str) -> tuple[int, str]:
-    """What identities are sorted by, as numbers in text are; see `reading`."""
-    return len(identity), identity
 
 
 def _blocks(window: IdRange, ids: list[int]) -> list[IdRange]:

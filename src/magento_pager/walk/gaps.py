@@ -94,13 +94,13 @@ class Gaps:
 
         Where ids lie at even distances, a kind of pattern may meet far more of them than its share.
         """
-        if self._fine is not None and window.last <= self._covered:
-            for kind, met in Counter(pattern.kind for _, pattern in self._fine.hits_in(window)).items():
+        hits = self._fine.hits_in(window) if self._fine else ()
+        if hits and window.last <= self._covered:
+            for kind, met in Counter(pattern.kind for _, pattern in hits).items():
                 before, rows = self._seen.get(kind, (0, 0))
                 self._seen[kind] = before + met, rows + len(tokens)
         self._pages += 1
         last = tokens[-1]
-        hits = self._fine.hits_in(window) if self._fine else ()
         unmet = sum(isinstance(token, int) and token > hits[-1][0] for token in tokens) if hits else len(tokens)
         self._unmet = unmet if hits else self._unmet + unmet
         if isinstance(last, int):

@@ -21,6 +21,15 @@ Token: TypeAlias = int | str
 """What a row is known by: its id, or its identity in lists whose rows carry no id."""
 
 
+def row_order(token: Token) -> tuple[int, int | str]:
+    """Return what rows are sorted by: ids before identities, of those the shorter ones first, as numbers in text are.
+
+    >>> sorted(["100000002", "99", 5, "100000001"], key=row_order)
+    [5, '99', '100000001', '100000002']
+    """
+    return (0, token) if isinstance(token, int) else (len(token), token)
+
+
 class Known(NamedTuple):
     """A row known to exist, which may serve as a canary."""
 

@@ -19,6 +19,7 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_any, sto
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.flows import Reply
+from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Reader:
 
     def _sort(self, rows: list[tuple[Token, Row]], window: IdRange) -> None:
         """Put rows in order, in place, and refuse one that came twice."""
-        rows.sort(key=lambda pair: _order(pair[0]))
+        rows.sort(key=lambda pair: row_order(pair[0]))
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
                 raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
@@ -238,12 +239,3 @@ def persistently(
 
 def _failure(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
-
-
-def _order(token: Token) -> tuple[int, int | str]:
-    """What rows are sorted by: ids before identities, and of those the shorter ones first, as numbers in text are.
-
-    >>> sorted(["100000002", "99", 5, "100000001"], key=_order)
-    [5, '99', '100000001', '100000002']
-    """
-    return (0, token) if isinstance(token, int) else (len(token), token)
