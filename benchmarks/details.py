@@ -20,8 +20,8 @@ import magento_pager
 from benchmarks.naive import Offline
 from benchmarks.runs import serving
 from magento_pager.lists import LISTS, ORDERS
-from magento_pager.shop.connection import ListSource
 from magento_pager.shop.details import Details
+from magento_pager.shop.sources import ListSource
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import Flow, Piece
 from magento_pager.walk.pages import Cursor

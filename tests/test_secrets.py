@@ -11,6 +11,7 @@ import logging
 import re
 import traceback
 import xmlrpc.client
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urljoin, urlsplit
 from xml.sax.saxutils import escape, quoteattr
@@ -27,6 +28,7 @@ from magento_pager.fake import Shop
 from magento_pager.fake.sessions import Sessions
 from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection
+from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:
@@ -135,7 +137,9 @@ class Stage:
         self.address = address
         self.folder = folder
         self.statuses: dict[str, int] = {}
-        self.how = ("--url", address, "--user", shop.user, "--header", f"X-Pass: {HEADER}")
+        self.replies = folder / "replies"
+        saved = ("--save-replies", str(self.replies))
+        self.how = ("--url", address, "--user", shop.user, "--header", f"X-Pass: {HEADER}", *saved)
         self.basic = ("--basic-auth", f"me:{BASIC}")
 
     def dump(self, name: str, *arguments: str, out: str = "") -> int:
@@ -296,6 +300,10 @@ def test_no_command_writes_a_secret(
     capture = capfd.readouterr()
     written = {"standard error": capture.err, "the log": caplog.text}
     rows = {"standard output": capture.out}
+    saved = list(stage.replies.iterdir())
+    assert len(saved) > 20
+    written |= {path.name: path.read_text("latin-1") for path in saved}
+    stage.replies.rename(stage.folder.with_name("replies"))
     for path in stage.folder.iterdir():
         (written if path.suffix in {".json", ".checkpoint"} else rows)[path.name] = path.read_text()
     assert {"half.checkpoint", "half.json", "rows.json"} <= written.keys()
@@ -494,21 +502,32 @@ def quoted(ask: Callable[[], object]) -> str:
 ODD_OPTIONS = HttpOptions(timeout=60, basic_auth=("me", ODD_PASSWORD), headers={"X-Pass": ODD_HEADER})
 
 
+def taken_from(folder: Path) -> str:
+    """All that was saved in a folder since the last time, in either encoding."""
+    texts = []
+    for path in folder.iterdir():
+        body = path.read_bytes()
+        texts += [path.name, body.decode("latin-1"), body.decode(errors="replace")]
+        path.unlink()
+    return "\n".join(texts)
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["list", "multiCall"])
 @pytest.mark.parametrize("place", PLACES)
 def test_no_echo_of_a_call_is_passed_on(
-    stage: str, place: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    stage: str, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every secret, in every form, in every place of an answer: no error, log line or output shows a part of it."""
+    """Every secret, in every form, in every place: no error, log line, output or saved reply shows a part of it."""
     echo = Echo(stage, place)
-    with serving(echo) as url, contextlib.closing(Connection(url, "me", ODD_KEY, ODD_OPTIONS)) as connection:
+    options = replace(ODD_OPTIONS, save_replies=ReplyFolder(tmp_path))
+    with serving(echo) as url, contextlib.closing(Connection(url, "me", ODD_KEY, options)) as connection:
         for name, echo.form in FORMS.items():
             if stage == "list":
                 shown = quoted(lambda: list(connection.rows(ORDERS, SOME)))
             else:
                 shown = quoted(lambda: connection.multi_call([("a.b", ["1"])], right="x"))
-            shown += "\n".join([caplog.text, *capfd.readouterr()])
+            shown += "\n".join([caplog.text, *capfd.readouterr(), taken_from(tmp_path)])
             assert not parts_shown(shown), (name, shown)
             caplog.clear()
 
@@ -517,19 +536,20 @@ def test_no_echo_of_a_call_is_passed_on(
 @pytest.mark.parametrize("stage", ["wsdl", "login"])
 @pytest.mark.parametrize("place", PLACES)
 def test_no_echo_at_the_beginning_is_passed_on(
-    stage: str, place: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    stage: str, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The same for the WSDL and the login."""
+    options = replace(ODD_OPTIONS, save_replies=ReplyFolder(tmp_path))
     echo = Echo(stage, place)
     with serving(echo) as url:
         for name in ("as it is", "for HTML", "at the end of a quote", "its beginning"):
             echo.form = FORMS[name]
 
             def ask() -> None:
-                with contextlib.closing(Connection(url, "me", ODD_KEY, ODD_OPTIONS)) as connection:
+                with contextlib.closing(Connection(url, "me", ODD_KEY, options)) as connection:
                     connection.login()
 
-            shown = "\n".join([quoted(ask), caplog.text, *capfd.readouterr()])
+            shown = "\n".join([quoted(ask), caplog.text, *capfd.readouterr(), taken_from(tmp_path)])
             assert not parts_shown(shown), (name, shown)
             caplog.clear()
 

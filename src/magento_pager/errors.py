@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from magento_pager.walk.evidence import ProbeReport
     from magento_pager.walk.pages import Cursor
@@ -56,15 +57,25 @@ class RemoteError(PagerError):
     Attributes:
         remedy: what a walk does about it.
         pause: seconds to wait before that, at least 0: what the server asked for, or what it may still be busy.
+        reply_file: where the request and the reply are, if they were saved; the message names it.
     """
 
     remedy: Remedy = "stop"
     pause: float = 0.0
+    reply_file: Path | None = None
 
     def __init__(self, message: str, *, remedy: Remedy = "stop", pause: float = 0.0) -> None:
         super().__init__(message)
         self.remedy = remedy
         self.pause = pause
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}{self.where_saved}"
+
+    @property
+    def where_saved(self) -> str:
+        """In words, where the request and the reply are; empty where they were not saved."""
+        return f" (request and reply: {self.reply_file})" if self.reply_file else ""
 
 
 class FaultError(RemoteError):

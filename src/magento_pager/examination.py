@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
-from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.sources import ListSource
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID, IdRange

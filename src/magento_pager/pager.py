@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 from magento_pager.export.increments import earlier, shop_time, warn_of_clock
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec, list_spec
-from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.connection import Connection
 from magento_pager.shop.details import Details
+from magento_pager.shop.saving import ReplyFolder
+from magento_pager.shop.sources import ListSource
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import Condition, as_condition, checked_where
@@ -36,6 +38,7 @@ from magento_pager.walk.walk import DEFAULT_GOAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from magento_pager.lists import ListName
     from magento_pager.walk.names import StrategyName
@@ -60,6 +63,7 @@ def connect(
     legacy_tls: bool = False,
     insecure_http: bool = False,
     allow_hosts: Iterable[str] = (),
+    save_replies: str | Path | None = None,
 ) -> Pager:
     """Fetch a shop's WSDL and log in.
 
@@ -78,6 +82,8 @@ def connect(
         allow_hosts: further hosts, each HOST (any port of it) or HOST:PORT. The key, `basic_auth` and `headers` are
             bound to the scheme, host and port of `url`. The WSDL may send calls to these hosts as well, with all of
             that; documents may come from them, and are asked for without it.
+        save_replies: a folder, made if it is missing, for the request and the raw reply of each call that fails: for
+            the shop's admin, as customers' data stays in. At most 16 MiB of a reply, 1,000 files and 256 MiB in all.
 
     Raises:
         ValueError: an argument that cannot be right.
@@ -95,6 +101,7 @@ def connect(
         legacy_tls=legacy_tls,
         insecure_http=insecure_http,
         allow_hosts=allow_hosts,
+        save_replies=save_replies,
     )
     connection = Connection(url, user, key, options)
     try:
@@ -106,10 +113,21 @@ def connect(
 
 
 def http_options(
-    *, wait: float = 0.0, headers: Mapping[str, str] | None = None, allow_hosts: Iterable[str] = (), **others: Any
+    *,
+    wait: float = 0.0,
+    headers: Mapping[str, str] | None = None,
+    allow_hosts: Iterable[str] = (),
+    save_replies: str | Path | None = None,
+    **others: Any,
 ) -> HttpOptions:
     """Return how a shop is reached, from the options of `connect`."""
-    return HttpOptions(patience=wait, headers=dict(headers or {}), allow_hosts=frozenset(allow_hosts), **others)
+    return HttpOptions(
+        patience=wait,
+        headers=dict(headers or {}),
+        allow_hosts=frozenset(allow_hosts),
+        save_replies=ReplyFolder(save_replies) if save_replies else None,
+        **others,
+    )
 
 
 def with_options_of(other: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:

@@ -40,7 +40,8 @@ from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, T
 from magento_pager.export.checkpoints import shop_key
 from magento_pager.fake import Shop
 from magento_pager.lists import CREDITMEMOS, CUSTOMERS, LISTS, ORDERS, PRODUCTS
-from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.sources import ListSource
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.shop.wsdl import wsdl_candidates
 from magento_pager.walk.conditions import Condition, Query

@@ -34,7 +34,8 @@ from wsdls import Flavour, wsdl
 from magento_pager.errors import FaultError, MalformedReplyError, PagerError, RemoteError, TransportError
 from magento_pager.fake import Shop
 from magento_pager.lists import CUSTOMERS, ORDERS
-from magento_pager.shop.connection import Connection, ListSource
+from magento_pager.shop.connection import Connection
+from magento_pager.shop.sources import ListSource
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.walk.conditions import Condition
 

@@ -15,9 +15,9 @@ from test_decoding import ROWS, SHAPES, cut, rendered, some_rows
 from magento_pager.errors import MalformedReplyError
 from magento_pager.fake import Shop
 from magento_pager.lists import ORDERS
-from magento_pager.shop.connection import Connection, ListSource
 from magento_pager.shop.decoding import decode
 from magento_pager.shop.repairing import without_forbidden
+from magento_pager.shop.sources import ListSource
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import IdRange
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wsdls import Flavour
+
+    from magento_pager.shop.connection import Connection
 
 NUMBERS = sorted({*range(0x20), 0xFFFE, 0xFFFF} - {0x9, 0xA, 0xD})
 raw = st.sampled_from(NUMBERS).map(lambda number: chr(number).encode())

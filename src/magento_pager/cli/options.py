@@ -290,6 +290,12 @@ class ShopOptions:
         "HOST[:PORT]",
         multiple=True,
     )
+    save_replies: str | None = option(
+        "Save the request and the raw reply of each failed call there, for the shop's admin: without credentials, but "
+        "with customers' data.",
+        "DIR",
+        type=click.Path(),
+    )
 
     @property
     def alias(self) -> str:
@@ -310,7 +316,7 @@ class ShopOptions:
     @contextmanager
     def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
         """Where the shop is, or an embedded one until the block ends, and how it is reached."""
-        from magento_pager.shop.transport import HttpOptions
+        from magento_pager.pager import http_options
 
         with ExitStack() as stack:
             url, user, key = self.url or "", self.user or "", self.key or ""
@@ -337,16 +343,17 @@ class ShopOptions:
                     "--key-file"
                 )
             pairs = [_pair(one, "--header is NAME:VALUE") for one in self.header]
-            reached = HttpOptions(
+            reached = http_options(
                 timeout=self.timeout,
-                patience=self.wait,
+                wait=self.wait,
                 headers={name.strip(): value.strip() for name, value in pairs},
                 basic_auth=_pair(self.basic_auth, "--basic-auth is USER:PASSWORD") if self.basic_auth else None,
                 ca_bundle=self.ca_bundle,
                 proxy=self.proxy,
                 legacy_tls=self.legacy_tls,
                 insecure_http=self.insecure_http,
-                allow_hosts=frozenset(self.allow_host),
+                allow_hosts=self.allow_host,
+                save_replies=self.save_replies,
             )
             yield url, user, key, reached
 

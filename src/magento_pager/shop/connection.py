@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lxml import etree
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from magento_pager.shop.decoding import Shape
     from magento_pager.shop.failures import Purpose
     from magento_pager.shop.xmlrpc import Argument
-    from magento_pager.walk.conditions import Condition, Query
+    from magento_pager.walk.conditions import Condition
     from magento_pager.walk.pages import Row
 
 SESSION_EXPIRED = "5"
@@ -109,7 +108,7 @@ class Connection:
         self._lists_come = False  # a row came with a list inside it: lists are not lost
         try:
             self._wsdl = persistently(
-                lambda: find(self._http, candidates), self._http.options.patience, failed=_announce
+                lambda: self._read(lambda: find(self._http, candidates)), self._http.options.patience, failed=_announce
             )
             check_address(self._http, self._wsdl)
         except BaseException:
@@ -137,6 +136,10 @@ class Connection:
     def has(self, operation: str) -> bool:
         """True where the shop's WSDL declares the operation."""
         return self._wsdl.has(operation)
+
+    def refused(self, error: RemoteError) -> None:
+        """Save the reply that this thread read last, where replies are saved: it was read, and then refused."""
+        self._http.save(error, self._http.latest.exchange)
 
     def redacted(self, text: str) -> str:
         """Return a text from outside without what nobody may read: the key, sessions, passwords, headers."""
@@ -180,6 +183,7 @@ class Connection:
         """
         if not conditions:
             raise ValueError(f"{spec.operation}: without a condition the shop would send its whole table at once")
+        self._http.latest.exchange = None
         self._wsdl.check_has(spec)  # before a login
         yield from self._values(
             spec.operation,
@@ -298,20 +302,22 @@ class Connection:
         fixable = {"session", "WSDL"}
         while True:
             session = "" if operation == LOGIN else self._session()
-            wsdl, begun = self._wsdl, False
+            wsdl, begun, self._http.latest.exchange = self._wsdl, False, None
             try:
                 with self._explained(operation, right, fields), closing(send(wsdl, session)) as values:
                     for value in values:
                         begun = True
                         yield value
-            except (FaultError, UnpromisedReplyError) as error:
+            except RemoteError as error:
+                latest = self._http.latest.exchange
                 cause = self._fixed(error, wsdl, session)
-                if cause not in fixable:
-                    raise
-                if begun:  # which is never so with a fault: it comes instead of values
+                if cause in fixable and not begun:
+                    fixable.remove(cause)
+                    continue
+                if cause in fixable:  # which is never so with a fault: it comes instead of values
                     error.remedy = "again"
-                    raise
-                fixable.remove(cause)
+                self._http.save(error, latest)
+                raise
             else:
                 return
 
@@ -325,7 +331,7 @@ class Connection:
             code = fault.code if fault.code in CODES else self.redacted(fault.code)
             raise fault_error(code, self.redacted(fault.text[:LONGEST_FAULT]), operation, right, fields) from None
 
-    def _fixed(self, error: FaultError | UnpromisedReplyError, wsdl: Wsdl, session: str) -> str | None:
+    def _fixed(self, error: RemoteError, wsdl: Wsdl, session: str) -> str | None:
         """Return the cause of an error if it is gone now; the call was made by this WSDL, in this session if any."""
         if isinstance(error, FaultError):
             if error.code == SESSION_EXPIRED and session:
@@ -335,13 +341,24 @@ class Connection:
                 return "session"
             if NO_PROCEDURE not in error.text:
                 return None
+        elif not isinstance(error, UnpromisedReplyError):
+            return None
         return "WSDL" if self._renewed(wsdl) else None
+
+    def _read(self, reading: Callable[[], Wsdl]) -> Wsdl:
+        """Return the WSDL that is read; one that cannot be is saved, where replies are."""
+        self._http.latest.exchange = None
+        try:
+            return reading()
+        except RemoteError as error:
+            self.refused(error)
+            raise
 
     def _renewed(self, wsdl: Wsdl) -> bool:
         """Return True where the shop has another WSDL now."""
         with self._reading:
             if self._wsdl is wsdl:
-                fresh = load(self._http, wsdl.location)
+                fresh = self._read(lambda: load(self._http, wsdl.location))
                 if fresh.documents == wsdl.documents:
                     return False
                 try:
@@ -443,46 +460,6 @@ class Connection:
                 yield reply
             except CutReplyError as error:
                 raise (short_length(operation, reply.bytes) if reply.bytes == reply.announced else error) from None
-
-
-@dataclass(frozen=True, slots=True)
-class ListSource:
-    """One list of one shop: a `Source` for a `Paginator`.
-
-    Attributes:
-        connection: to the shop.
-        spec: the list.
-        repair: take characters that XML forbids out of replies before they are read, as strictly as ever; what that
-            was is counted by the connection's `characters_removed`.
-    """
-
-    connection: Connection
-    spec: ListSpec
-    repair: bool = False
-
-    @property
-    def bytes_received(self) -> int:
-        """Of all replies to lists so far, unpacked; a plan reads it."""
-        return self.connection.bytes_received
-
-    @property
-    def shop(self) -> str:
-        """Where calls go, without user, password and query."""
-        return self.connection.alias or bare(canonical(self.connection.address))
-
-    @property
-    def url(self) -> str:
-        """The shop's address as it was given, likewise."""
-        return self.connection.alias or self.connection.url
-
-    @property
-    def clock(self) -> datetime | None:
-        """The time that the last answer said it was there; None where it said none."""
-        return self.connection.clock
-
-    def fetch(self, query: Query) -> Generator[Row]:
-        """The rows of one call."""
-        return self.connection.rows(self.spec, query.conditions, repair=self.repair)
 
 
 def _whole(pieces: Iterable[bytes], operation: str) -> bytes:

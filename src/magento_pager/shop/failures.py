@@ -440,7 +440,7 @@ def without_rows(error: RemoteError) -> RemoteError:
     login: the reply is empty; see the server's error log -> again
     """
     error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
-    error.args = (_SMALLER.sub(lambda found: "" if found[1] else "see the server's error log", str(error)),)
+    error.args = (_SMALLER.sub(lambda found: "" if found[1] else "see the server's error log", error.args[0]),)
     return error
 
 

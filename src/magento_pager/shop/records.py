@@ -18,6 +18,7 @@ from magento_pager.shop.decoding import Anything, Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
 from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID
+from magento_pager.walk.reading import refusals_saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -144,7 +145,8 @@ class SoapRecords:
             if fault.remedy == "again" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
                 raise
             return [_about_one(fault)]
-        return [_checked(value, key, self.part, self.connection)]
+        with refusals_saved(self.connection):
+            return [_checked(value, key, self.part, self.connection)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,12 @@ class XmlRpcRecords:
     def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
         """Ask for all keys at once."""
         calls = [call for key in keys for call in self._calls(key)]
-        results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))
-        answers = [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
-        if many_failed(answers, self.part):  # such as when the database went away amid the call
-            raise RemoteError(f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})", remedy="again")
+        with refusals_saved(self.connection):
+            results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))
+            answers = [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
+            if many_failed(answers, self.part):  # such as when the database went away amid the call
+                words = f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})"
+                raise RemoteError(words, remedy="again")
         return answers
 
     def _calls(self, key: str) -> list[tuple[str, Sequence[Argument]]]:

@@ -10,13 +10,14 @@ import html
 import logging
 import re
 from base64 import b64decode
+from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PART = 8
 """Characters of a secret in a row that are already too many; PHP's own traces show the first 15 of an argument."""
@@ -25,6 +26,16 @@ HIDDEN = "***"
 
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(["'/\\]))""")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_BLANKS = re.compile(r"[\x00-\x20\x7f+]+")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?")
+_PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
+_SHAPES = re.compile(
+    r"(?<=//)[^/@\s<>\"']+(?=@)"  # a password in an address
+    r"|\b[0-9a-fA-F]{32,}(?::\w+)?\b"  # a session, or a hash
+    r"|<(?:\w+:)?password_hash\b[^<>/]*>([^<]+)"
+    r"|<name>password_hash</name>\s*<value>\s*(?:<string>)?([^<]+)"
+)
+_OF_A_LOGIN = re.compile(r"<(?:[\w.-]+:)?(?:loginReturn|result|sessionId|apiKey)\b[^>]*>([^<]+)")
 
 
 def redacted(text: str, *secrets: str) -> str:
@@ -51,6 +62,87 @@ def redacted(text: str, *secrets: str) -> str:
         candidate = decoded
     text = re.sub(r"(?<=//)[^/@\s]+(?=@)", HIDDEN, text)
     return re.sub(r"\b[0-9a-fA-F]{32,}(:\w+)?\b", HIDDEN, text)
+
+
+def redacted_body(body: bytes, *secrets: str, login: bool = False) -> bytes:
+    r"""Return a body without what `redacted` takes out of a text; all else stays as it is, byte by byte.
+
+    Args:
+        body: in any encoding that has ASCII in it.
+        secrets: what nobody may read.
+        login: it is of a login: the key and the session in it are hidden whatever they look like.
+
+    >>> redacted_body(b"<a>\xff &quot; s3same &amp;amp;\nkey %26c</a>", "s3same & key")
+    b'<a>\xff &quot; *** %26c</a>'
+    """
+    text = body.decode("latin-1")
+    hidden = [found.span(found.lastindex or 0) for found in _SHAPES.finditer(text)]
+    hidden += [found.span(1) for found in _OF_A_LOGIN.finditer(text)] if login else []
+    parts = {
+        part for secret in filter(None, secrets) for form in _forms(secret) for part in _parts(_BLANKS.sub("", form))
+    }
+    traced = _Traced(text)
+    for _ in range(1 + MOST_ENCODINGS):
+        hidden += traced.replaced(_BLANKS, lambda _: "").origins_of(parts)
+        decoded = traced.replaced(_ESCAPE, lambda found: found[3] or chr(int(found[1] or found[2], 16)))
+        decoded = decoded.replaced(_ENTITY, lambda found: html.unescape(found[0]))
+        decoded = decoded.replaced(_PERCENT, lambda found: chr(int(found[1], 16)))
+        if decoded.text == traced.text:
+            break
+        traced = decoded
+    shown, end = [], 0
+    for first, last in sorted(hidden):
+        if first >= end:
+            shown += [text[end:first], HIDDEN]
+        end = max(end, last)
+    return "".join([*shown, text[end:]]).encode("latin-1")
+
+
+class _Traced:
+    """A text, and where in the text that it was made of each of its characters comes from.
+
+    Attributes:
+        text: as it is now.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._before: _Traced | None = None
+        self._here, self._there = [0], [0]  # from a place here on it goes on as from a place there
+
+    def replaced(self, pattern: re.Pattern[str], becomes: Callable[[re.Match[str]], str]) -> _Traced:
+        """Return the text with something else in place of what a pattern finds."""
+        pieces, end, length = [], 0, 0
+        made = _Traced("")
+        made._before = self
+        for found in pattern.finditer(self.text):
+            new, (first, last) = becomes(found), found.span()
+            pieces += [self.text[end:first], new]
+            length += first - end
+            made._here += [length, length + len(new)]
+            made._there += [first, last]
+            length, end = length + len(new), last
+        made.text = "".join([*pieces, self.text[end:]])
+        return made
+
+    def origins_of(self, parts: Iterable[str]) -> list[tuple[int, int]]:
+        """Return where in the first text of all these parts of this one come from."""
+        return [
+            (self.origin(found.start()), self.origin(found.start() + len(part) - 1, end=True))
+            for part in parts
+            if part in self.text
+            for found in re.finditer(f"(?={re.escape(part)})", self.text)
+        ]
+
+    def origin(self, place: int, *, end: bool = False) -> int:
+        """Return the first place that a character comes from, or the one behind its last."""
+        if self._before is None:
+            return place + end
+        last = bisect_right(self._here, place) - 1
+        there = self._there[last] + place - self._here[last]
+        if end and last + 1 < len(self._here) and self._here[last + 1] == place + 1:
+            there = self._there[last + 1] - 1
+        return self._before.origin(there, end=end)
 
 
 def _forms(secret: str) -> Iterator[str]:

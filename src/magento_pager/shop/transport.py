@@ -31,7 +31,8 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from magento_pager.errors import RemoteError, TransportError
 from magento_pager.shop.origins import allowed_host, bare, check_secrecy, origin
-from magento_pager.shop.redacting import login_in_address, login_in_header, redact_library_logs, redacted
+from magento_pager.shop.redacting import login_in_address, login_in_header, redact_library_logs, redacted, redacted_body
+from magento_pager.shop.saving import Exchange, Latest, ReplyFolder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -68,6 +69,7 @@ class HttpOptions:
         max_reply_bytes: a longer reply, unpacked, is refused.
         patience: seconds to go on trying to fetch the WSDL and to log in where that fails in a way that may pass, as
             when the shop is in maintenance; 0 to try once. Lists are not tried again here.
+        save_replies: a folder for the request and the reply of each call that fails, see `saving`; None to save none.
     """
 
     timeout: float = 120.0
@@ -80,6 +82,7 @@ class HttpOptions:
     allow_hosts: frozenset[str] = frozenset()
     max_reply_bytes: int = 1 << 28
     patience: float = 0.0
+    save_replies: ReplyFolder | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -119,9 +122,8 @@ class HttpReply:
         announced: bytes of the body, as its Content-Length says; None where it says nothing of the unpacked body.
     """
 
-    def __init__(
-        self, response: requests.Response, began: float, timeout: float, options: HttpOptions, what: str
-    ) -> None:
+    def __init__(self, exchange: Exchange, began: float, timeout: float, options: HttpOptions, what: str) -> None:
+        response = exchange.response
         self.status = response.status_code
         self.date = response.headers.get("Date")
         self.location = _target(str(response.url), response.headers["Location"]) if response.is_redirect else None
@@ -132,6 +134,7 @@ class HttpReply:
         self.announced = int(length) if length.isdecimal() and not packing else None
         self._packing = {one.strip().lower() for one in packing.split(",")} - {""}
         self._raw = response.raw
+        self._body = exchange.body() if options.save_replies else response.raw
         self._began = began
         self._timeout = timeout
         self._options = options
@@ -196,12 +199,18 @@ class HttpReply:
             )
         if self._raw.connection is not None and self._raw.connection.sock is not None:
             self._raw.connection.sock.settimeout(left)
-        piece: bytes = self._raw.read1(PIECE, decode_content=True)
+        piece: bytes = self._body.read1(PIECE, decode_content=True)
         return piece
 
 
 class HttpSession:
-    """One client of one shop. Safe to use from several threads, one call each."""
+    """One client of one shop. Safe to use from several threads, one call each.
+
+    Attributes:
+        options: how the shop is reached.
+        closed: True once nothing is sent any more.
+        latest: the last call of each thread, where replies are saved.
+    """
 
     def __init__(self, options: HttpOptions, shop: str, *secrets: str) -> None:
         """Connect to nothing yet.
@@ -217,6 +226,7 @@ class HttpSession:
         self._allowed = [allowed_host(host) for host in options.allow_hosts]
         self._secrets = (*secrets, *options.secrets)
         self._sessions: deque[str] = deque(maxlen=SESSIONS_KEPT)
+        self.latest = Latest()
         redact_library_logs(self)
         self._session = requests.Session()
         # PHP locks a cookie's session for the length of a call: sent back, it would put all calls in a row.
@@ -234,6 +244,15 @@ class HttpSession:
     def redacted(self, text: str) -> str:
         """Return a text from outside without what nobody may read."""
         return redacted(text, *self._secrets, *tuple(self._sessions))
+
+    def redacted_body(self, body: bytes, *more: str, login: bool = False) -> bytes:
+        """Return a body without what nobody may read, and without `more`."""
+        return redacted_body(body, *self._secrets, *tuple(self._sessions), *more, login=login)
+
+    def save(self, error: RemoteError, exchange: Exchange | None) -> None:
+        """Write down the call that an error is about, where replies are saved, and let the error name the file."""
+        if self.options.save_replies and exchange and error.reply_file is None:
+            error.reply_file = self.options.save_replies.save(exchange, error, self)
 
     def admits(self, url: str) -> bool:
         """Return True for an address of the shop itself, or of a host that the user allows."""
@@ -331,10 +350,16 @@ class HttpSession:
                 )
                 # Not by the session's `send`, which reads the whole body of a redirect, whatever its length.
                 response = self._session.get_adapter(address).send(request, timeout=(min(timeout, 15), timeout), **ways)
-            reply = HttpReply(response, began, timeout, self.options, what)
+            exchange = Exchange(what if method == "POST" else "WSDL", request, response, self.options.headers)
+            reply = HttpReply(exchange, began, timeout, self.options, what)
             try:
                 yield reply
+            except Exception:
+                if self.options.save_replies:
+                    exchange.read_on(timeout - (time.monotonic() - began))
+                raise
             finally:
+                self.latest.exchange = exchange if self.options.save_replies else None
                 response.close()
                 waited = time.monotonic() - began
                 log.debug("%s: HTTP %d, %d bytes, %.3f s", self.redacted(what), reply.status, reply.bytes, waited)
@@ -345,7 +370,7 @@ class HttpSession:
         try:
             yield
         except RemoteError as error:
-            error.args = (self.redacted(str(error)),)
+            error.args = (self.redacted(error.args[0]),)
             raise
 
 

@@ -99,7 +99,7 @@ class Isolation(Generic[G]):
         self.skipped += 1
         if self.skipped == MOST_IN_A_ROW:
             raise self.unwell(name, error)
-        return Fate(None, error.text if isinstance(error, FaultError) else str(error))
+        return Fate(None, f"{error.text}{error.where_saved}" if isinstance(error, FaultError) else str(error))
 
     def unwell(self, name: str, error: RemoteError) -> RemoteError:
         """Return the error that too many failures are."""

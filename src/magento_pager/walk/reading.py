@@ -9,7 +9,7 @@ span show a dropped condition. They cannot show rows that are missing: that is w
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -126,7 +126,10 @@ class Reader:
             came: list[tuple[Token, Row]] = []
             with limiter.call() as call:
                 yield
-                with closing(source.fetch(replace(query, conditions=query.conditions + where))) as sent:
+                with (
+                    refusals_saved(source),
+                    closing(source.fetch(replace(query, conditions=query.conditions + where))) as sent,
+                ):
                     some = islice(sent, ask.unchecked - len(rows)) if ask.unchecked else sent
                     for pair in self._tokens(some) if ask.unchecked else self._checked(some, query, ask.known, where):
                         call.arrived()
@@ -145,7 +148,8 @@ class Reader:
                 )
             rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in ask.window)
         if not ask.unchecked:
-            self._sort(rows, ask.window)
+            with refusals_saved(source) if calls == 1 else nullcontext():
+                self._sort(rows, ask.window)
         received = None if before is None else (_received(source) or 0) - before
         return Reply(tuple(rows), calls, empty_calls, seconds, waited, received=received)
 
@@ -195,6 +199,17 @@ class Reader:
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
                 raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
+
+
+@contextmanager
+def refusals_saved(source: object) -> Iterator[None]:
+    """Let a source that saves replies know the error for which its last one is refused."""
+    try:
+        yield
+    except RemoteError as error:
+        if refused := getattr(source, "refused", None):
+            refused(error)
+        raise
 
 
 def _received(source: Source) -> int | None:
