@@ -111,6 +111,7 @@ def test_a_skipped_row_names_its_reply(
     assert b"POST http://127.0.0.1:" in request
     assert b"<value>7</value>" in re.sub(rb"(<value) [^>]*", rb"\1", request)
     assert kept in answer
+    assert b"unpacked" not in answer
     assert all(one.stat().st_mode & 0o777 == 0o600 for one in files(file.parent))
     assert not any(shop.key.encode() in one.read_bytes() for one in files(file.parent))
 
@@ -190,6 +191,7 @@ def test_a_packed_reply_is_saved_unpacked(tmp_path: Path, packed: bytes, headers
     (content,) = saved_of(tmp_path, reply(packed, *headers))
     assert b"*** &amp; *** &#33;" in content
     assert b"s3same-key" not in content
+    assert (b"cannot be unpacked" in content) == (packed == FAULT and headers == ["Content-Encoding: gzip"])
 
 
 def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
@@ -211,7 +213,11 @@ def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
 
 def test_a_reply_that_is_cut_is_saved_as_far_as_it_came(tmp_path: Path) -> None:
     """With status and headers, of which cookies and those of the user show no value; nor do cookies in the body."""
-    came = reply(b"<e:Envelope>PHPSESSID=0a1b2c3d4e5f and more", "Set-Cookie: PHPSESSID=0a1b2c3d4e5f; path=/")
+    came = reply(
+        b"<e:Envelope>PHPSESSID=0a1b2c3d4e5f at shop.example",
+        "Set-Cookie: a=1; expires=Thu, 19-Nov-2037 08:52:00 GMT; domain=shop.example",
+        "Set-Cookie: PHPSESSID=0a1b2c3d4e5f; path=/",
+    )
     (content,) = saved_of(
         tmp_path,
         came.replace(b"Content-Length: 4", b"Content-Length: 9"),
@@ -220,7 +226,7 @@ def test_a_reply_that_is_cut_is_saved_as_far_as_it_came(tmp_path: Path) -> None:
     )
     assert b"HTTP 200 OK\n" in content
     assert b"Set-Cookie: ***\n" in content
-    assert b"<e:Envelope>PHPSESSID=*** and more" in content
+    assert b"<e:Envelope>PHPSESSID=*** at shop.example" in content
     assert b"X-Pass: ***\nAuthorization: ***\n" in content
 
 

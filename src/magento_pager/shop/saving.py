@@ -108,7 +108,7 @@ class Exchange:
         came = bytes(self.came)
         declared = self.response.headers.get("Content-Encoding", "").lower().replace(" ", "")
         kind = declared if declared not in {"", "identity"} else packing(came)
-        if not came or (kind != declared and kind not in {"gzip", "deflate", "zstd"}):
+        if not came or kind in {"", "brotli?"}:  # the latter is any byte that is no text
             return came, True
         if set(kind.split(",")) - {*urllib3.HTTPResponse.CONTENT_DECODERS, "identity"}:
             return b"", False
@@ -233,7 +233,7 @@ def _request(exchange: Exchange, redactor: Redactor) -> bytes:
 def _reply(exchange: Exchange, redactor: Redactor) -> list[bytes]:
     """The reply: its body unpacked, and as it came where it could not be unpacked to its end."""
     response = exchange.response
-    cookies = re.findall(r"[^=;,\s]+=([^;,\s]{8,})", response.headers.get("Set-Cookie", ""))
+    cookies = re.findall(r"(?:^|, )[^=;,\s]+=([^;,\s]{8,})", response.headers.get("Set-Cookie", ""))
     body, whole = exchange.unpacked()
     shown = redactor.redacted_body(body[:LONGEST], *cookies, login=exchange.is_login)
     cut = f" (the first {LONGEST} bytes)" if max(exchange.length, len(body)) > LONGEST else ""
