@@ -34,6 +34,7 @@ WALK_ORDER = [
     "checks",
     "work",
     "walk",
+    "added",
     "ahead",
     "calls",
     "changes",

@@ -192,6 +192,7 @@ class Pager:
         goal: Goal = DEFAULT_GOAL,
         patience: float = PATIENCE,
         updated_since: datetime | timedelta | None = None,
+        new_from: int | None = None,
         repair: bool = False,
         details: bool = False,
         lookahead: bool | None = None,
@@ -215,7 +216,9 @@ class Pager:
             patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
             updated_since: only rows that were changed at that time or later, an aware datetime, or how long ago that is
                 by the shop's clock, a timedelta. Rows that were deleted are invisible to it, and so are those whose
-                `updated_at` is NULL.
+                `updated_at` is NULL, but for those of `new_from`.
+            new_from: with `updated_since`, the first id of new rows, at most 4294967296: rows with it or a higher one
+                come whatever their `updated_at` says. That is the highest id that you have, plus 1.
             repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
                 characters, and name their ids; otherwise they are skipped, and named.
             details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
@@ -259,6 +262,7 @@ class Pager:
             goal=goal,
             patience=patience,
             since=updated_since,
+            new_from=new_from,
             repairing=ListSource(self.connection, spec, repair=True) if repair else None,
             candidates=candidates_for(spec),
             lookahead=not details if lookahead is None else lookahead,

@@ -141,9 +141,9 @@ def test_a_cursor_of_other_conditions_is_refused() -> None:
     narrow = [replace(paginator, where=(complete,)), replace(paginator, since=noon)]
     cursors = [replace(next(one.pages()).cursor, next_id=100) for one in (paginator, narrow[0])]
     for one, cursor in itertools.product(narrow, cursors[:1]):
-        with pytest.raises(ValueError, match="another `where` or `since`"):
+        with pytest.raises(ValueError, match="another `where`, `since` or `new_from`"):
             one.pages(resume=cursor)
-    with pytest.raises(ValueError, match="another `where` or `since`"):
+    with pytest.raises(ValueError, match="another `where`, `since` or `new_from`"):
         paginator.pages(resume=cursors[1])
     assert next(row["id"] for page in paginator.pages(resume=cursors[0]) for row in page.rows) == "100"
     assert next(narrow[0].pages(resume=cursors[1])).cursor.asked == cursors[1].asked

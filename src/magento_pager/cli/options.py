@@ -239,8 +239,9 @@ class Times:
         callback=_since,
     )
     state: str | None = option(
-        "Only rows changed since the last run, which FILE remembers; all rows the first time. A run that was stopped "
-        "is resumed. In --out, {time} stands for the time at which the run began.",
+        "Only rows that changed since the last run, which FILE remembers, and new ones, whatever their dates; all rows "
+        "the first time. A run that was stopped is resumed. In --out, {time} stands for the time at which the run "
+        "began.",
         "FILE",
         type=InputFile(exists=False),
     )

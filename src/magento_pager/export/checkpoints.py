@@ -63,6 +63,7 @@ class Fingerprint:
         password_hash: True where rows have that column.
         details: True where rows are records in full.
         since: the time from which on rows changed, in ISO 8601; empty for all rows.
+        new_from: the first id of rows that came whenever they changed; None where only the time counted.
     """
 
     shop: str
@@ -76,6 +77,7 @@ class Fingerprint:
     password_hash: bool = False
     details: bool = False
     since: str = ""
+    new_from: int | None = None
 
     def differences(self, asked: Fingerprint) -> tuple[str, ...]:
         """Return what this one says and what is asked, for each part in which they differ.
@@ -100,6 +102,7 @@ class Counters:
         calls: requests answered, samples included.
         empty_calls: those that brought no row.
         checks: those that checked others.
+        new: rows of ids from `new_from` on.
         bytes: of all replies, decompressed.
         seconds: from the beginning to the last page, without the time between two runs.
         strategies: the names of those that carried rows: one, or more where the server changed in the middle.
@@ -120,15 +123,18 @@ class Counters:
     last_id: int | None = None
     verified: str = "ids"
     checks: int = 0
+    new: int = 0
 
     def _verified(self, page: Page) -> str:
         if page.stats.twice and (self.verified == "twice" or not self.rows):
             return "twice"
         return "ids" if page.stats.by_ids and self.verified != "sampled" else "sampled"
 
-    def after(self, page: Page, rows: Sequence[Row], ids: Collection[int]) -> Counters:
+    def after(self, page: Page, rows: Sequence[Row], ids: Collection[int], new_from: int | None) -> Counters:
         """Return these with the rows that were taken of a page, and their ids where they carry some."""
         carried = page.stats.strategy
+        known = carried in self.strategies or (self.strategies and not rows)
+        new = new_from is not None and page.window.first >= new_from  # no page is of both kinds
         return replace(
             self,
             rows=self.rows + len(rows),
@@ -136,10 +142,11 @@ class Counters:
             calls=self.calls + page.stats.calls,
             empty_calls=self.empty_calls + page.stats.empty_calls,
             checks=self.checks + page.stats.checks,
-            strategies=self.strategies if carried in self.strategies else (*self.strategies, carried),
+            strategies=self.strategies if known else (*self.strategies, carried),
             first_id=min((one for one in (self.first_id, *ids) if one is not None), default=None),
             last_id=max((one for one in (self.last_id, *ids) if one is not None), default=None),
             verified=self._verified(page) if rows else self.verified,
+            new=self.new + len(rows) * new,
         )
 
 
@@ -181,6 +188,7 @@ class Checkpoint:
             of what makes two checkpoints equal: it is known only once the bytes are safe.
         details: the way by which records in full came last, and why it is no faster one; None without them.
         length: bytes of the finished output on disk; None as long as it is not finished, and in a database.
+        met: a row with this id or a higher one came; exact where rows carry ids. -1 where none came.
     """
 
     fingerprint: Fingerprint
@@ -199,6 +207,7 @@ class Checkpoint:
     checksum: int = field(default=0, compare=False)
     length: int | None = None
     details: Mapping[str, str | None] | None = None
+    met: int = -1
 
     @property
     def complete(self) -> bool:
@@ -221,11 +230,12 @@ class Checkpoint:
         taken = replace(
             self,
             offset=offset,
-            counters=self.counters.after(page, rows, ids),
+            counters=self.counters.after(page, rows, ids, self.fingerprint.new_from),
             quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
             repaired=tuple(sorted(repaired)),
             digest=self.digest.plus(rows, id_field),
             reached=max(self.reached, max(ids, default=page.window.last if rows else -1)),
+            met=max(self.met, max(ids, default=page.window.first + len(rows) - 1 if rows else -1)),
             changes=page.changes or self.changes,
         )
         if late is not None:

@@ -26,6 +26,7 @@ from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
+from magento_pager.walk.added import LastRow
 from magento_pager.walk.changes import usual
 from magento_pager.walk.conditions import checked_where
 from magento_pager.walk.pages import Cursor
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Page, Row
-    from magento_pager.walk.paginator import Paginator
+    from magento_pager.walk.paginator import Paginator, Stage
     from magento_pager.walk.ranges import IdRange
 
     Hold = Callable[[bool], AbstractContextManager[None]]
@@ -107,8 +108,9 @@ def dump(
         typed: values instead of the server's text, as Parquet and SQLite have always.
         gzip: pack text by gzip, as where the name ends with .gz.
         lookback: with `resume`, read so many ids once more, at least 1, for rows that were committed late.
-        state: a file that remembers when the last run began: only rows that changed since are wanted, and all the first
-            time. A run that was stopped is resumed. Then `path` has `{time}` in it, or is a database.
+        state: a file that remembers when the last run began, and the highest id that came: only rows that changed since
+            or have a higher id are wanted, and all the first time. A run that was stopped is resumed. Then `path` has
+            `{time}` in it, or is a database.
         late: with `state`, how much before the last run to read once more; 10 minutes by default.
         report: where the report goes as JSON.
         progress: called after each page.
@@ -131,6 +133,7 @@ def dump(
         last=paginator.last,
         where=tuple(f"{one.field}:{one.operator}:{one.value}" for one in paginator.asked),
         since=paginator.since,
+        new_from=paginator.new_from,
         details=_way_of(paginator) is not None,
         password_hash=without_secrets not in paginator.stages,
         url=getattr(paginator.source, "url", ""),
@@ -218,6 +221,7 @@ class Task:
     Attributes:
         path: where the rows go, once that is known; None for standard output.
         since: from when on rows are wanted, once that is known; else None.
+        new_from: the first id of rows that are wanted whenever they changed, once that is known; else None.
         begun: True once the output is ours.
     """
 
@@ -225,6 +229,7 @@ class Task:
         """Refuse what does not go together."""
         self.path = job.file
         self.since = job.since if isinstance(job.since, datetime) else None
+        self.new_from = job.new_from
         self.begun = False
         self._job = job
         self._layout = job.layout()
@@ -235,6 +240,7 @@ class Task:
         self._state: State | None = None
         self._run: Run | None = None
         self._newest: Newest | None = None
+        self._last_row: LastRow | None = None
         self._output: Output | None = None
         self._dumping: Dump | None = None
         self._way_now: Callable[[], Mapping[str, str | None]] | None = None
@@ -305,14 +311,14 @@ class Task:
         ours, clock = datetime.now(UTC), _clock(paginator)
         if self._state is None:
             now = shop_time(clock) if self._named_late else ours
-            run = Run(now, paginator.since, named(self.path, now), again=self._resume)
+            run = Run(now, paginator.since, named(self.path, now), again=self._resume, new_from=paginator.new_from)
         else:
             if clock is None:  # ours is good enough, as rows say when they were changed
                 words = "the shop does not say what time it is there: that of this machine is taken"
                 warnings.warn(words, stacklevel=2)
             late = LATE if self._job.late is None else self._job.late
             run = self._state.plan(self._asked(shop), clock or ours, ours=ours, late=late, out=self.path)
-        self._run, self.since = run, run.since
+        self._run, self.since, self.new_from = run, run.since, run.new_from
         if self._named_late:
             self.path, self._resume = run.out, run.again
         output = self._output = self._opened() if self._output is None else self._output
@@ -356,11 +362,14 @@ class Task:
 
     def _asking(self, paginator: Paginator) -> Paginator:
         """The paginator of what is wanted since the last run, with the server's text in its rows."""
-        stages = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
+        stages: tuple[Stage, ...] = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
         if self._state is not None and self.since is not None:
             spec = self._job.spec  # refuses a condition on what the walk needs for that
             checked_where((*paginator.asked, usual(self.since)), (KEY, spec.key), spec.dates)
-        return replace(paginator, stages=stages, since=self.since)
+        if self._state is not None and paginator.identity_field and (self.since is None or self.new_from is not None):
+            self._last_row = LastRow(paginator.key, self.new_from or 0, paginator.last)
+            stages = (self._last_row, *stages)
+        return replace(paginator, stages=stages, since=self.since, new_from=self.new_from)
 
     def _pages(self, paginator: Paginator, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
         """The pages: first those of ids to look back on, each with what the output holds of them already."""
@@ -399,8 +408,9 @@ class Task:
 
     def _asked(self, shop: str) -> Fingerprint:
         job, layout, since = self._job, self._layout, iso(self.since) if self.since else ""
+        where = tuple(sorted(job.where))
         how = layout.name, layout.columns, layout.has_values, layout.secret, layout.details
-        return Fingerprint(shop, job.spec.name, job.first, job.last, tuple(sorted(job.where)), *how, since)
+        return Fingerprint(shop, job.spec.name, job.first, job.last, where, *how, since, self.new_from)
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
         return Checkpoint(self._asked(shop), Cursor(operation, self._job.first, self._job.last))
@@ -421,7 +431,9 @@ class Task:
         if self._state is not None and self._run is not None:
             newest = self._newest.time if self._newest else None
             start = next_start(self._run, self._state.last, rows=self._checkpoint.counters.rows, newest=newest)
-            self._state.complete(start, sure=newest is not None)
+            found = self._last_row.id if self._last_row else None
+            met = max(self._checkpoint.met, found or -1, self._checkpoint.counters.last_id or -1)
+            self._state.complete(start, sure=newest is not None, met=met)
             output.forget()  # each run has a name of its own, and nobody asks for it again
         return report
 

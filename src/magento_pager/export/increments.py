@@ -9,6 +9,9 @@ what is asked for, and the time by the server's own clock. A state file holds fo
     there   none    between two runs            what changed since `last`, and a little before
     there   there   a later run on its way      the same as the one before, and resumes where that stopped
 
+and `new_from`, the first id that no complete run brought a row of, nor of a higher one: rows of the ids from there on
+are wanted whatever their time says. It never falls. Where rows carry no ids, it is at most that; rows then come again.
+
 `last` is a time at which the last complete run had *not yet begun*: what changed while it went on may lie behind where
 it was. The little before is for transactions that were on their way then. A run that is begun again keeps its first
 beginning. `last` moves only once the output is safe: who is killed between the two reads the same changes again.
@@ -39,6 +42,7 @@ from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import Fingerprint, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
+from magento_pager.walk.ranges import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +66,7 @@ class Run:
     Attributes:
         begun: when it began, the first time, by the server's clock.
         since: rows that changed then or later are wanted; None for all.
+        new_from: the first id of rows that are wanted whenever they changed; None where only the time counts.
         out: where they go; None for standard output.
         latest: the earlier of the server's clock and ours when it began; None where an older version began it.
         again: True where it was begun before, with the same output, and was not completed.
@@ -72,6 +77,7 @@ class Run:
     out: str | None
     latest: datetime | None = None
     again: bool = False
+    new_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,14 @@ class _Entry:
         last: a time at which the last complete run had not yet begun; None before there was one.
         begun: the run on its way, or that was stopped; None where there is none.
         sure: True where rows said so of `last`, and no clock.
+        new_from: where new ids begin; None where that is unknown.
     """
 
     asked: Fingerprint
     last: datetime | None = None
     begun: Run | None = None
     sure: bool = False
+    new_from: int | None = None
 
 
 class State:
@@ -138,7 +146,7 @@ class State:
         Raises:
             CheckpointMismatchError: what is remembered of this list is of something else.
         """
-        asked = replace(asked, since="")
+        asked = replace(asked, since="", new_from=None)
         entry = self._entries.get((shop_key(asked.shop), asked.entity), _Entry(asked))
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
@@ -151,7 +159,8 @@ class State:
             self.went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
             entry = replace(entry, last=LONG_AGO) if self.went_back else entry
             now = now.replace(microsecond=0)
-            run = Run(now, earlier(entry.last, late) if entry.last else None, None, latest=min(now, ours or now))
+            since, new_from = (earlier(entry.last, late), entry.new_from) if entry.last else (None, None)
+            run = Run(now, since, None, latest=min(now, ours or now), new_from=new_from)
         path = named(out, run.begun)
         run = replace(run, out=path, again=before is not None and before.out == path)
         self._current = replace(entry, begun=run)
@@ -162,17 +171,21 @@ class State:
         if self._current is not None:
             self._write(self._current)
 
-    def complete(self, start: datetime, *, sure: bool = False) -> None:
+    def complete(self, start: datetime, *, sure: bool = False, met: int = -1) -> None:
         """Note that all rows of the run are safe where they go; where that fails, the next run is this one again.
 
         Args:
             start: from when on the next run asks, see `next_start`.
             sure: True where rows say that this one had not yet begun then.
+            met: a row with this id or a higher one came; -1 for none.
         """
         entry = self._current
         if entry is not None:
             sure = sure or (entry.sure and start == entry.last)
-            self._write(replace(entry, last=start, begun=None, sure=sure))
+            new_from = entry.new_from
+            if met >= 0 or entry.last is None:  # an older version's increments that brought no row do not tell
+                new_from = max(new_from or 0, met + 1)
+            self._write(replace(entry, last=start, begun=None, sure=sure, new_from=new_from))
 
     def warn_of_clock(self, now: datetime) -> None:
         """Warn where the server's clock went back, or is certainly wrong."""
@@ -333,17 +346,26 @@ def _entry(content: dict[str, Any]) -> _Entry:
     run, begun = None, content["begun"]
     if begun:
         out = None if begun["out"] is None else str(begun["out"])
-        run = Run(_time(begun["begun"]), _moment(begun["since"]), out, _moment(begun.get("latest")))
-    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, bool(content.get("sure", False)))
+        latest, new_from = _moment(begun.get("latest")), _id(begun.get("new_from"))
+        run = Run(_time(begun["begun"]), _moment(begun["since"]), out, latest, new_from=new_from)
+    new_from = _id(content.get("new_from"))
+    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, bool(content.get("sure", False)), new_from)
 
 
 def _content(entry: _Entry) -> dict[str, Any]:
     begun = entry.begun and {name: value for name, value in asdict(entry.begun).items() if name != "again"}
-    return {"asked": asdict(entry.asked), "last": entry.last, "sure": entry.sure, "begun": begun}
+    return asdict(entry) | {"begun": begun}
 
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else _time(text)
+
+
+def _id(number: int | None) -> int | None:
+    """The first id of new rows in a state; a ValueError where it is none."""
+    if number is not None and (type(number) is not int or not 0 <= number <= MAX_ID + 1):
+        raise ValueError
+    return number
 
 
 def _time(text: str) -> datetime:

@@ -27,6 +27,7 @@ class Job:
     Attributes:
         where: FIELD:OP:VALUE each.
         since: from when on rows changed, or how long ago that is; None for all rows.
+        new_from: the first id of rows that are wanted whenever they changed; None for none.
         url: of the shop, as it was given.
     """
 
@@ -36,6 +37,7 @@ class Job:
     last: int = MAX_ID
     where: tuple[str, ...] = ()
     since: datetime | timedelta | None = None
+    new_from: int | None = None
     details: bool = False
     password_hash: bool = False
     url: str = ""

@@ -70,6 +70,8 @@ class Report:
         account += f" (verified: {counters.verified})"
         account += f", but {len(self.left_out)} left out, see above" if self.left_out else ""
         account += f"; {saved.changes}" if saved.changes else ""
+        if asked.new_from is not None:
+            account += f", or new: {counters.new} rows of ids from {asked.new_from} on"
         return "\n".join([*lines, account])
 
     def as_json(self) -> dict[str, Any]:
@@ -118,4 +120,6 @@ class Report:
             "condition": " and ".join(map(str, changes.conditions)) if changes else None,
             "verified": changes.verified if changes else None,
             "row": changes.row if changes else None,
+            "new_from": self.checkpoint.fingerprint.new_from,
+            "new_rows": self.checkpoint.counters.new,
         }

@@ -45,6 +45,7 @@ class Ask:
         any_row: leave out the list's own conditions, to see rows that no longer meet them.
         bare: what rows are known by is enough; the rest of them would only take memory.
         unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
+        most: give up on a reply with more rows than that; 0 for as many as there are.
         check: a call that checks another one, and is counted as such.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
             may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
@@ -60,6 +61,7 @@ class Ask:
     any_row: bool = False
     bare: bool = False
     unchecked: int = 0
+    most: int = 0
     check: bool = False
     following: Callable[[IdRange], IdRange | None] | None = None
 

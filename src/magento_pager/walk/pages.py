@@ -46,7 +46,7 @@ class Cursor:
         next_id: the first id not yet covered, inclusive; above `last_id` when the walk is done.
         last_id: the last id to cover, inclusive, frozen when the walk began.
         version: of this form.
-        asked: a digest of `where` and `since`; None in a cursor that does not say. One of other conditions is refused.
+        asked: a digest of `where`, `since` and `new_from`; None in a cursor that does not say. Another is refused.
     """
 
     operation: str

@@ -12,13 +12,14 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from magento_pager.errors import PagerError
+from magento_pager.walk.added import added
 from magento_pager.walk.ahead import Tuner
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row
 from magento_pager.walk.partitions import cut
-from magento_pager.walk.planning import Plan, plan
+from magento_pager.walk.planning import Plan, joined, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
@@ -80,6 +81,8 @@ class Paginator:
             again when it no longer honours what it did; where there are none, `strategy` is used as it is.
         since: only rows that were changed at that moment or later; None for all. How the server is told so is tried at
             the beginning of a walk, on a row that is known.
+        new_from: with `since`, the first id of new rows: those with it or a higher one come whenever they were changed;
+            None where only the time counts.
         stages: what is done to every page, in this order, before it is delivered; see `Stage`.
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
@@ -104,6 +107,7 @@ class Paginator:
     repairing: Source | None = None
     candidates: tuple[Strategy, ...] = ()
     since: datetime | None = None
+    new_from: int | None = None
     stages: tuple[Stage, ...] = ()
     lookahead: bool = False
     parallel: int | Literal["auto"] = 1
@@ -116,6 +120,8 @@ class Paginator:
         IdRange(self.first, self.last)
         if self.since is not None:
             usual(self.since)  # refuses a time without a zone
+        if self.new_from is not None:
+            _check_new_from(self.new_from, self.since)
         _check_parallel(self.parallel)
         if self.check not in get_args(Check):
             raise ValueError(f'check is "usual" or "full", not {self.check!r}')
@@ -150,8 +156,8 @@ class Paginator:
             raise ValueError(f"{resume} does not belong to a walk over {self.operation!r}; start anew without it")
         if resume.asked not in {None, self._digest}:
             raise ValueError(
-                "the cursor is of a walk with another `where` or `since`: the rows before it are not those that are "
-                "asked for now; ask for the same, or start anew without it"
+                "the cursor is of a walk with another `where`, `since` or `new_from`: the rows before it are not those "
+                "that are asked for now; ask for the same, or start anew without it"
             )
         return self._pages(replace(resume, asked=self._digest), came)
 
@@ -166,10 +172,12 @@ class Paginator:
             raise ValueError(
                 "which strategy holds is decided by asking the server: name one to see its queries offline"
             )
-        windows = IdRange(self.first, self.last).tile(self._walk.pace(strategy).width)
+        old, new = self._parted(IdRange(self.first, self.last))
         return (
-            replace(query, conditions=query.conditions + self._sent)
-            for window in windows
+            replace(query, conditions=query.conditions + sent)
+            for part, sent in ((old, self._sent), (new, self.where))
+            if part is not None
+            for window in part.tile(self._walk.pace(strategy).width)
             for query in strategy.queries(window, None)
         )
 
@@ -188,18 +196,23 @@ class Paginator:
     def plan(self) -> Plan:
         """Say how many rows there are, about, and what a walk would cost, from some six small calls.
 
-        They are more on servers before 1.6 and where rows carry no ids. `since` is honoured as the walk does.
+        They are more on servers before 1.6 and where rows carry no ids, and twice as many with `new_from`. `since` and
+        `new_from` are honoured as the walk does.
 
         Raises:
             NoStrategyError: the strategy does not hold on this server, or none does.
             RemoteError: a call failed.
         """
         calls = self._calls()
-        where = self._changes(calls)[1]
-        found = calls.result(filtered(plan(self._walk, IdRange(self.first, self.last)), where))
-        sent = (*self.where, *where)
-        queries = tuple(replace(one, conditions=one.conditions + sent) for one in found.queries)
-        return replace(found, queries=queries, spent=calls.spent)
+        old, new = self._parted(IdRange(self.first, self.last))
+        plans = []
+        for part, where in ((old, self._changes(calls)[1] if old else ()), (new, ())):
+            if part is not None:
+                found = calls.result(filtered(plan(self._walk, part), where))
+                sent = (*self.where, *where)
+                queries = tuple(replace(one, conditions=one.conditions + sent) for one in found.queries)
+                plans.append(replace(found, queries=queries))
+        return replace(joined(plans), spent=calls.spent)
 
     def parts(self, ranges: Iterable[IdRange]) -> Iterator[Page]:
         """The pages of some ranges of ids alone; the strategy is chosen once. Stages are left out.
@@ -225,7 +238,7 @@ class Paginator:
         Args:
             n: partitions at most, at least 1; there are fewer where there are few rows. To cut the list takes up to 24
                 small calls, with `since` those that try how it is told as well, and none where `n` is 1. The parts are
-                less even where rows carry no ids.
+                less even where rows carry no ids, and with `new_from`, as only rows that changed since are counted.
 
         Raises:
             ValueError: `n` is below 1.
@@ -247,10 +260,11 @@ class Paginator:
             return
         calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
-            changes, where = self._changes(calls)
+            span = IdRange(cursor.next_id, cursor.last_id)
+            changes, where = self._changes(calls) if self._parted(span)[0] else (None, ())
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = filtered(self._walk.flow(IdRange(cursor.next_id, cursor.last_id), came=came), where)
+            flow = self._flow(span, where, came)
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
                     flow = stage.through(flow)
@@ -265,6 +279,21 @@ class Paginator:
         except PagerError as error:
             error.cursor = cursor
             raise
+
+    def _flow(self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str]) -> Flow[None]:
+        """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
+        old, new = self._parted(span)
+        if old is not None:
+            yield from filtered(self._walk.flow(old, came=came), where)
+        if new is not None:
+            yield from added(self._walk, new, came)
+
+    def _parted(self, span: IdRange) -> tuple[IdRange | None, IdRange | None]:
+        """Part ids into those of rows that must have changed, and those of new rows; None for none."""
+        if self.new_from is None:
+            return span, None
+        old = span.intersection(IdRange(0, self.new_from - 1)) if self.new_from else None
+        return old, span.intersection(IdRange(self.new_from, LARGEST_NUMBER))
 
     def _calls(self, limit: int = 1) -> Calls:
         """Return who asks the server."""
@@ -295,13 +324,22 @@ class Paginator:
     @property
     def _digest(self) -> str:
         """Which rows are wanted, for cursors; empty where all are."""
-        said = sorted(map(str, self._sent))
+        said = sorted(map(str, self._sent)) + ([] if self.new_from is None else [f"new_from {self.new_from}"])
         return blake2b("\n".join(said).encode(), digest_size=8).hexdigest() if said else ""
 
     @property
     def _sent(self) -> tuple[Condition, ...]:
         """The user's conditions and, as most servers take it, the one on time, where it is not tried before."""
         return self.where if self.since is None else (*self.where, usual(self.since))
+
+
+def _check_new_from(new_from: object, since: datetime | None) -> None:
+    if type(new_from) is not int:
+        raise TypeError(f"new_from is an id, a whole number, not {new_from!r}")
+    if not 0 <= new_from <= MAX_ID + 1:
+        raise ValueError(f"new_from is an id, or {MAX_ID + 1} where there is none behind the last, not {new_from}")
+    if since is None:
+        raise ValueError("new_from is for updated_since: give that as well; without it all rows come anyway")
 
 
 def _check_parallel(parallel: object) -> None:

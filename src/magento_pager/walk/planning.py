@@ -8,7 +8,7 @@ nothing but the end.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from magento_pager.walk.sampling import TELLING, Sample
 from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy, needs_canary, widest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.flows import Reply
@@ -116,6 +116,26 @@ def plan(walk: Walk, span: IdRange) -> Flow[Plan]:
         choice = yield from walk.choosing.instead(choice.strategy, ())
         found = yield from _planned(walk, span, choice)
     return found
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Return what a walk over some ranges of ids, in order, will be like; it goes as where most of the rows are.
+
+    Args:
+        plans: of each range, one at least.
+    """
+    most = max(plans, key=lambda one: one.rows.about)
+    sizes = [one.bytes for one in plans if one.bytes is not None]
+    return replace(
+        most,
+        rows=Estimate(*(sum(getattr(one.rows, part) for one in plans) for part in ("about", "least", "most"))),
+        first_id=next((one.first_id for one in plans if one.first_id is not None), None),
+        last_id=next((one.last_id for one in reversed(plans) if one.last_id is not None), None),
+        proved=plans[-1].proved,
+        calls=sum(one.calls for one in plans),
+        seconds=round(sum(one.seconds for one in plans), 1),
+        bytes=sum(sizes) if sizes else None,
+    )
 
 
 def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:

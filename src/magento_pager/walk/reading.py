@@ -134,6 +134,10 @@ class Reader:
                     for pair in self._tokens(some) if ask.unchecked else self._checked(some, query, ask.known, where):
                         call.arrived()
                         came.append((pair[0], {}) if ask.bare else pair)
+                        if 0 < ask.most < len(came):
+                            raise RemoteError(
+                                f"{self.operation}: ids {ask.window} hold more than {ask.most} rows", remedy="split"
+                            )
                         yield
             calls, empty_calls = calls + 1, empty_calls + (not came)
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)

@@ -1,0 +1,135 @@
+"""New rows: those of ids behind the last one of an earlier walk, and which id that is.
+
+What lives here: how the open end of the ids is asked for in one call where few rows are likely, and how the id of the
+last row is found where rows carry none. As flows. Where there are many rows after all, `walk` covers them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from magento_pager.errors import RemoteError
+from magento_pager.walk.checks import WORTH_A_CALL
+from magento_pager.walk.flows import NOTHING, Ask, Flow, Piece, Reply, attempt, relayed
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.strategies import SingleFilter
+from magento_pager.walk.walk import HASTY
+from magento_pager.walk.windows import cut_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from magento_pager.walk.flows import Item
+    from magento_pager.walk.walk import Walk
+
+FASTER = 8  # times as many ids in each step, while rows are met
+
+
+def added(walk: Walk, ids: IdRange, came: Iterable[str] = ()) -> Flow[None]:
+    """Cover the ids behind those of an earlier walk: in one call where they bring few rows, else as any others.
+
+    Args:
+        walk: how they are covered where one call cannot.
+        ids: the ids, inclusive. The one before them is of a row, or was.
+        came: what rows without ids are known by that came before.
+
+    Raises: as `Walk.flow`.
+    """
+    bound = SingleFilter(walk.key)
+    rest: IdRange | None = ids
+    if not walk.candidates or walk.twice or ids.last != MAX_ID:
+        yield from walk.flow(ids, came=came)
+        return
+    while rest is not None:
+        reply = yield from _above(walk, rest, bound)
+        if reply is None or (reply.rows and walk.window and not reply.by_ids):  # such a page cannot be cut
+            yield from walk.flow(rest, came=came)
+            return
+        last = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
+        window = IdRange(rest.first, last)
+        for tile in cut_at(window, reply.ids, walk.window) if walk.window else [window]:
+            rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
+            yield Piece(tile, rows, bound.name, bound.name, reply.by_ids)
+        rest = IdRange(last + 1, MAX_ID) if last < MAX_ID else None
+
+
+def _above(walk: Walk, ids: IdRange, bound: SingleFilter) -> Flow[Reply | None]:
+    """Ask for all rows of the open end by one bound; None where there are many, or the call failed.
+
+    Where rows carry ids, the row before them must come as well: a reply without it is believed if it comes twice, as
+    the row may have been deleted.
+    """
+    numbered = walk.identity_field is None and ids.first > 0
+    first = ids.first - 1 if numbered else ids.first
+    most = walk.pace(bound).safe
+    before: Reply | None = None
+    for check in (False, True, True):
+        ask = Ask(bound, IdRange(first, MAX_ID), attempts=HASTY, most=most, check=check)
+        reply = yield from attempt(ask)
+        if isinstance(reply, RemoteError):
+            return None
+        if not numbered:
+            return reply
+        rows = tuple(pair for pair in reply.rows if pair[0] in ids)
+        if len(rows) < len(reply.rows) or (before is not None and before.tokens == reply.tokens):
+            return Reply(rows)
+        before = reply
+    return None
+
+
+class LastRow:
+    """A stage of a walk that finds the id of its last row where rows carry none.
+
+    Attributes:
+        id: of a row that was delivered; no row that was has a higher one. None where it was not found, or rows carry
+            their ids.
+    """
+
+    def __init__(self, key: str, first: int, last: int) -> None:
+        """Get ready.
+
+        Args:
+            key: what filters call the key.
+            first: a page begins there; rows below do not count.
+            last: the last id of the walk, inclusive.
+        """
+        self.id: int | None = None
+        self._key = key
+        self._first, self._last = first, last
+        self._latest: Piece | None = None
+
+    def through(self, walk: Flow[None]) -> Flow[None]:
+        """Go on with a walk; at its end, ask for the id."""
+        yield from relayed(walk, self._relay)
+
+    def _relay(self, item: Item) -> Flow[Reply]:
+        if not isinstance(item, Piece):
+            return (yield item)
+        if item.rows and item.window.first >= self._first:
+            self._latest = None if item.by_ids else item
+        if item.window.last == self._last and self._latest is not None:
+            self.id = yield from last_id(self._latest, self._key)
+        yield item
+        return NOTHING
+
+
+def last_id(piece: Piece, key: str) -> Flow[int | None]:
+    """Find the id of the last row of a piece whose rows carry none; None where a call failed.
+
+    As many rows as came have different ids, so the last one is not below so many. From there on the steps grow as long
+    as rows of the piece are met; then they are halved.
+    """
+    known = {token for token, _ in piece.rows}
+    least, most, step, growing = piece.window.first + len(known) - 1, piece.window.last, 1, True
+    while least < most:
+        number = min(least + step, most)
+        reply = yield from attempt(Ask(SingleFilter(key), IdRange(number, MAX_ID), bare=True, unchecked=MAX_ID))
+        if isinstance(reply, RemoteError):
+            return None
+        met = len(known.intersection(reply.tokens))
+        if met:
+            least = number + met - 1
+        else:
+            most, growing = number - 1, False
+        step = FASTER * step if growing else max(1, (most - least + 1) // 2)
+    return least
