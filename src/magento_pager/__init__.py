@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from magento_pager.lists import LISTS, ListName, ListSpec
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
+    from magento_pager.walk.bounds import Between, between
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.estimating import Estimate
     from magento_pager.walk.evidence import ProbeReport, Trial
     from magento_pager.walk.names import STRATEGIES, StrategyName
-    from magento_pager.walk.pages import Changes, Cursor, Page, PageStats
+    from magento_pager.walk.pages import Bounds, Changes, Cursor, Page, PageStats
     from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.planning import Plan
     from magento_pager.walk.ranges import MAX_ID, IdRange
@@ -56,6 +57,8 @@ __all__ = [
     "MAX_ID",
     "STRATEGIES",
     "Alias",
+    "Between",
+    "Bounds",
     "Changes",
     "CheckpointMismatchError",
     "Condition",
@@ -98,6 +101,7 @@ __all__ = [
     "TransportError",
     "Trial",
     "Verification",
+    "between",
     "connect",
     "doctor",
     "dump",
@@ -121,6 +125,7 @@ _HOMES = (
     "walk.pages",
     "walk.evidence",
     "walk.estimating",
+    "walk.bounds",
     "walk.planning",
     "walk.paginator",
     "export.outputs",

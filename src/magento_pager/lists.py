@@ -131,6 +131,16 @@ class ListSpec:
         """
         return DAYS.union(name for name, kind in (*self.columns.items(), *self.details.items()) if kind == "datetime")
 
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The columns that a filter compares as numbers.
+
+        >>> "grand_total" in LISTS["orders"].numbers, "increment_id" in LISTS["orders"].numbers
+        (True, False)
+        """
+        kinds = (*self.columns.items(), *self.details.items())
+        return frozenset(name for name, kind in kinds if kind in {"integer", "decimal"})
+
     def kind(self, column: str) -> Kind:
         """Return what a column holds; a column that is not declared holds text.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
@@ -14,8 +15,9 @@ from magento_pager.shop.details import Details
 from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.sources import ListSource
 from magento_pager.shop.transport import HttpOptions
-from magento_pager.walk.changes import usual
-from magento_pager.walk.conditions import Condition, as_condition, checked_where
+from magento_pager.walk.bounds import ColumnRange, as_conditions
+from magento_pager.walk.changes import refuse_beside_since
+from magento_pager.walk.conditions import Condition, checked_where, column_of, pairs_of
 from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from magento_pager.lists import ListName
+    from magento_pager.walk.bounds import Where
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.paginator import Check, Stage
     from magento_pager.walk.windows import Goal
@@ -188,7 +191,7 @@ class Pager:
         strategy: StrategyName | Strategy = "auto",
         first: int = 0,
         last: int = MAX_ID,
-        where: Iterable[Condition | tuple[str, str, str]] = (),
+        where: Where = (),
         goal: Goal = DEFAULT_GOAL,
         patience: float = PATIENCE,
         updated_since: datetime | timedelta | None = None,
@@ -210,8 +213,9 @@ class Pager:
             strategy: a name out of `STRATEGIES`, or an object of your own with a name and a method `queries`.
             first: the first id to cover, inclusive.
             last: the last id to cover, inclusive; by default the last there can be.
-            where: further conditions, (field, operator, value), all of which must hold; refused where some server
-                would silently misread them.
+            where: further conditions, (field, operator, value), all of which must hold; or a mapping of fields to
+                values, to (operator, value), or to `between(start, end)`. Refused where some server would silently
+                misread them. Two on one column are a range of dates or numbers, one lower and one upper bound.
             goal: rows and seconds that a call should bring, where `window` is None.
             patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
             updated_since: only rows that were changed at that time or later, an aware datetime, or how long ago that is
@@ -242,8 +246,10 @@ class Pager:
         if isinstance(updated_since, timedelta):
             now = shop_time(self.connection.clock)
             updated_since = earlier(now, updated_since)
-        asked = tuple(map(as_condition, where))
-        sent = _checked(asked, updated_since, spec)
+        asked = as_conditions(where)
+        if updated_since is not None:
+            refuse_beside_since(asked)
+        sent, ranges = _checked(asked, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
             stages = (Details(self.connection, spec, goal=goal, repair=repair), *stages)
@@ -256,6 +262,7 @@ class Pager:
             identity_field=spec.identity,
             operation=spec.operation,
             where=sent,
+            ranges=ranges,
             window=window,
             first=first,
             last=last,
@@ -310,13 +317,19 @@ class Pager:
         return self.list("products", **options)
 
 
-def _checked(where: tuple[Condition, ...], since: datetime | None, spec: ListSpec) -> tuple[Condition, ...]:
-    """The user's own conditions as the server spells them; none may be on the column that `since` needs."""
-    asked = where if since is None else (*where, usual(since))
-    return tuple(
-        Condition(spec.spellings.get(one.field, one.field), one.operator, one.value)
-        for one in checked_where(asked, (KEY, spec.key), spec.dates)[: len(where)]
-    )
+def _checked(where: tuple[Condition, ...], spec: ListSpec) -> tuple[tuple[Condition, ...], tuple[ColumnRange, ...]]:
+    """The user's own conditions as the server spells them, those of ranges apart."""
+    checked = [
+        replace(one, field=spec.spellings.get(one.field, one.field))
+        for one in checked_where(where, (KEY, spec.key), spec.dates, spec.numbers)
+    ]
+    pairs = pairs_of(checked)
+    ranges = []
+    for column, (lower, upper) in pairs.items():
+        # A second name is a field of its own, on servers that keep one condition for each field.
+        names = (f"main_table.{column}", f"main_table.{column.upper()}") if spec.flat else (column.upper(), column)
+        ranges.append(ColumnRange(lower, upper, names, number=column in spec.numbers))
+    return tuple(one for one in checked if column_of(one.field) not in pairs), tuple(ranges)
 
 
 def candidates_for(spec: ListSpec) -> tuple[Strategy, ...]:

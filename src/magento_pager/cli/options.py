@@ -206,7 +206,9 @@ class Asking:
     first: int = option("The first id, inclusive.", "ID", 0, type=ID, show_default=True)
     last: int | None = option("The last id, inclusive.  [default: the last there can be]", "ID", type=ID)
     where: tuple[str, ...] = option(
-        "A further condition, such as status:eq:complete; may be repeated, and all must hold.",
+        "A further condition, such as status:eq:complete; may be repeated, and all must hold. Two bounds on a column "
+        "of dates or numbers are a range: created_at:from:2024-01-01 and created_at:to:2024-02-01, or "
+        "created_at:lt:2024-02-01 without the end.",
         "FIELD:OP:VALUE",
         multiple=True,
     )

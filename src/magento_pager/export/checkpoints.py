@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.digests import Block, Digest
 from magento_pager.export.files import replace_file
-from magento_pager.walk.pages import Changes, Cursor, Misfit, Quarantined
+from magento_pager.walk.conditions import Condition
+from magento_pager.walk.pages import Bounds, Changes, Cursor, Misfit, Quarantined
 from magento_pager.walk.ranges import IdRange, read_id
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class Checkpoint:
             most `MOST_MARKS`, the older the sparser; they say where to read the output back from.
         misfits: invalid values, by column.
         changes: how the server was told to send only what changed; None where all rows are wanted.
+        bounds: how the server was told each range among the conditions.
         began: when the first run began, by the server's clock, in ISO 8601; empty where it does not say.
         url: the shop's address as it was given, without user, password and query: who gives it again means the same
             shop, and need not ask that shop where its calls go.
@@ -202,6 +204,7 @@ class Checkpoint:
     marks: tuple[tuple[int, int], ...] = ()
     misfits: tuple[Misfits, ...] = ()
     changes: Changes | None = None
+    bounds: tuple[Bounds, ...] = ()
     began: str = ""
     url: str = ""
     checksum: int = field(default=0, compare=False)
@@ -237,6 +240,7 @@ class Checkpoint:
             reached=max(self.reached, max(ids, default=page.window.last if rows else -1)),
             met=max(self.met, max(ids, default=page.window.first + len(rows) - 1 if rows else -1)),
             changes=page.changes or self.changes,
+            bounds=page.bounds or self.bounds,
         )
         if late is not None:
             return taken
@@ -315,6 +319,7 @@ def decoded(data: bytes, path: str) -> Checkpoint:
             for one in content["misfits"]
         ),
         "changes": Changes(**content["changes"]) if content["changes"] else None,
+        "bounds": tuple(map(_bounds, content.get("bounds", ()))),
     }
     return Checkpoint(**content | parts)
 
@@ -324,6 +329,11 @@ def encoded(checkpoint: Checkpoint) -> bytes:
     content = asdict(replace(checkpoint, digest=Digest()))
     content["digest"] = [[number, block.rows, str(block)] for number, block in checkpoint.digest.blocks.items()]
     return _sealed(content)
+
+
+def _bounds(content: dict[str, Any]) -> Bounds:
+    told = {name: tuple(Condition(**one) for one in content[name]) for name in ("sent", "here")}
+    return Bounds(**content | told)
 
 
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:

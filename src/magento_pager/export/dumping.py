@@ -27,11 +27,9 @@ from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.added import LastRow
-from magento_pager.walk.changes import usual
-from magento_pager.walk.conditions import checked_where
+from magento_pager.walk.changes import refuse_beside_since
 from magento_pager.walk.pages import Cursor
 from magento_pager.walk.reading import row_label
-from magento_pager.walk.strategies import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -364,8 +362,7 @@ class Task:
         """The paginator of what is wanted since the last run, with the server's text in its rows."""
         stages: tuple[Stage, ...] = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
         if self._state is not None and self.since is not None:
-            spec = self._job.spec  # refuses a condition on what the walk needs for that
-            checked_where((*paginator.asked, usual(self.since)), (KEY, spec.key), spec.dates)
+            refuse_beside_since(paginator.asked)
         if self._state is not None and paginator.identity_field and (self.since is None or self.new_from is not None):
             self._last_row = LastRow(paginator.key, self.new_from or 0, paginator.last)
             stages = (self._last_row, *stages)

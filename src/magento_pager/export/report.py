@@ -72,6 +72,7 @@ class Report:
         account += f"; {saved.changes}" if saved.changes else ""
         if asked.new_from is not None:
             account += f", or new: {counters.new} rows of ids from {asked.new_from} on"
+        account += "".join(f"; {one}" for one in saved.bounds)
         return "\n".join([*lines, account])
 
     def as_json(self) -> dict[str, Any]:
@@ -92,6 +93,17 @@ class Report:
             "last_id": counters.last_id,
             "verified": counters.verified,
             "updated_since": self._since,
+            "bounds": [
+                {
+                    "column": one.column,
+                    "by": one.by,
+                    "condition": " and ".join(map(str, one.sent)),
+                    "here": " and ".join(map(str, one.here)) or None,
+                    "verified": one.verified,
+                    "row": one.row,
+                }
+                for one in self.checkpoint.bounds
+            ],
             "quarantined": [asdict(one) for one in self.checkpoint.quarantined],
             "repaired": list(self.checkpoint.repaired),
             "details": self.details and dict(self.details),

@@ -29,11 +29,12 @@ from magento_pager.walk.evidence import other_strategy
 from magento_pager.walk.ranges import MAX_ID, IdRange, read_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from magento_pager.export.index import Key, Sample
     from magento_pager.lists import ListName
     from magento_pager.pager import Pager
+    from magento_pager.walk.bounds import Where
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.pages import Page
     from magento_pager.walk.paginator import Paginator
@@ -223,7 +224,7 @@ def verify(
     sample: float | None = None,
     seed: int | None = None,
     strategy: StrategyName | Strategy = "auto",
-    where: Iterable[Condition | tuple[str, str, str]] | None = None,
+    where: Where | None = None,
     first: int | None = None,
     last: int | None = None,
     found: Callable[[Difference], object] | None = None,

@@ -53,6 +53,10 @@ class Wanted:
         >>> orders = Wanted("orders").narrowed([GreaterThan(("order_id",), 5), EqualTo(("status",), "complete")])
         >>> orders.first, orders.last, str(orders.where[0])
         (6, 4294967295, "status eq 'complete'")
+        >>> day = datetime.fromisoformat("2024-05-01T00:00:00Z")
+        >>> span = [GreaterThan(("created_at",), day), LessThan(("created_at",), day), LessThan(("created_at",), day)]
+        >>> list(map(str, Wanted("orders").narrowed(span).where))
+        ["created_at gteq '2024-05-01 00:00:00'", "created_at lteq '2024-05-01 00:00:00'"]
         >>> Wanted("orders").narrowed([EqualTo(("grand_total",), 5), LessThan(("updated_at",), datetime.now())]).where
         ()
         """
@@ -100,9 +104,9 @@ def _with_column(wanted: Wanted, condition: Condition | None) -> Wanted:
     if condition is None:
         return wanted
     try:
-        spec = LISTS[wanted.entity]
-        return replace(wanted, where=checked_where([*wanted.where, condition], (KEY, spec.key), spec.dates))
-    except ValueError:  # a second condition on one column, or a value that some server misreads
+        spec, conditions = LISTS[wanted.entity], [*wanted.where, condition]
+        return replace(wanted, where=checked_where(conditions, (KEY, spec.key), spec.dates, spec.numbers))
+    except ValueError:  # a second condition that makes no range, or a value that some server misreads
         return wanted
 
 

@@ -1,41 +1,31 @@
 """Only the rows that changed since a moment: how that is said so that this server understands it.
 
-What lives here: the spellings of the condition, the trial of one on a row that is known, and the evidence. Which rows
-come of it is the walk's work: the condition goes with every query, as a user's own `where` does.
+What lives here: times as servers write them, the spellings of the condition, and the evidence. How a spelling is tried
+is known to `spellings`; which rows come of it is the walk's work: the condition goes with every query, as a user's own
+`where` does.
 
-Nothing is trusted because it did not fault. A condition that is dropped brings all rows, one that is read as `=` hardly
-any, and neither shows where rows do not say when they were changed: invoices, shipments and products do not. So the
-condition is tried on a row that exists: it must come back since before it was changed, and must not since after.
+Invoices, shipments and products do not say when they were changed: there the trial is all the evidence there is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice, product
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from magento_pager.errors import FilterIgnoredError, RemoteError
-from magento_pager.walk.conditions import Condition
-from magento_pager.walk.flows import Ask, Flow, attempt, first_rows
-from magento_pager.walk.pages import Changes, Verified
-from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.recovery import is_verdict
-from magento_pager.walk.strategies import Prefix
+from magento_pager.errors import FilterIgnoredError, option
+from magento_pager.walk.conditions import Condition, column_of, full_time
+from magento_pager.walk.pages import Changes
+from magento_pager.walk.spellings import find_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from magento_pager.walk.pages import Token
+    from magento_pager.walk.flows import Flow
 
 FIELD = "updated_at"
 SPELLINGS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))
 """In order of preference. The second name is for shops where an extension joins a table with a column of that name."""
 
-LOOKED_AT = 200  # ids in a window while rows are sought
-TRIED = 3  # rows: the time of one may be in the hour that comes twice, where the database keeps summer time
-INSIST = 4  # more attempts where a small reply fails
-ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
 A_SECOND = timedelta(seconds=1)
 LONG_AGO, NOT_SOON = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
 """What a TIMESTAMP column of MySQL can hold."""
@@ -96,6 +86,29 @@ def moment_of(text: object) -> datetime | None:
         return None
 
 
+def around_time(value: object) -> Mapping[int, str]:
+    """Return times a second below, at and above that of a row, see `Around`.
+
+    >>> around_time("2024-05-01 10:00:00")[-1], around_time(None)[1]
+    ('2024-05-01 09:59:59', '2037-12-31 00:00:00')
+    """
+    moment = moment_of(full_time(value)) if isinstance(value, str) else None
+    if moment is None or moment.year in {MINYEAR, MAXYEAR}:
+        return {-1: text_of(LONG_AGO), 1: text_of(NOT_SOON)}
+    return {step: text_of(moment + step * A_SECOND) for step in (-1, 0, 1)}
+
+
+def refuse_beside_since(where: Iterable[Condition]) -> None:
+    """Refuse conditions on the column that `since` needs; a ValueError that says what to ask for instead."""
+    for one in where:
+        if column_of(one.field) == FIELD:
+            raise ValueError(
+                f"where {one}: a second condition on one field, which {option('since')} and {option('state')} need: "
+                "one of them would be dropped silently. For a range give its two bounds as conditions, "
+                f"{FIELD}:from:... and {FIELD}:to:..., and no time beside them"
+            )
+
+
 def find_changes(looking: Callable[[], Flow[None]], key: str, operation: str, since: datetime) -> Flow[Changes]:
     """Find out how this server is told to send only what changed, on a row at the low end of the ids.
 
@@ -112,74 +125,15 @@ def find_changes(looking: Callable[[], Flow[None]], key: str, operation: str, si
         FilterIgnoredError: no spelling holds.
         RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
     """
-    met: tuple[_Met, ...] = ()
-    for _ in range(ATTEMPTS):
-        before, met = met, (yield from _met(looking()))
-        if not met:
-            return Changes(text_of(since), "", "", "empty", None, 0)
-        if met == before:
-            break  # nothing has changed meanwhile, so the trials were fair
-        for one, (field, operator) in product(met, SPELLINGS):
-            if (yield from _holds(field, operator, one, key)):
-                verified: Verified = "rows" if one.changed else "probe"
-                return Changes(text_of(since), field, operator, verified, one.name, 0)
-    raise FilterIgnoredError(
-        f"{operation}: this server does not tell what was changed since a moment: it ignores, misreads or refuses each "
-        f"way to ask for it, such as {FIELD} gteq, tried on row {met[0].name}; dump the whole list instead",
-        span=met[0].span,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Met:
-    """Rows that are known.
-
-    Attributes:
-        span: ids, inclusive, in which there are no others.
-        tokens: what they are known by.
-        changed: when the only one of them was; None where rows do not say.
-    """
-
-    span: IdRange
-    tokens: frozenset[Token]
-    changed: datetime | None
-
-    @property
-    def name(self) -> Token:
-        """What one of them is known by."""
-        return min(self.tokens, key=str)
-
-
-def _met(looking: Flow[None]) -> Flow[tuple[_Met, ...]]:
-    """Find some of the first rows that say when they were changed, else all rows of the first window that has any."""
-    piece = yield from first_rows(looking)
-    if piece is None:
-        return ()
-    by_token = {token: moment_of(row.get(FIELD)) for token, row in piece.rows}
-    saying = (
-        _Met(IdRange(token, token), frozenset([token]), changed)
-        for token, changed in by_token.items()
-        if changed and isinstance(token, int)
-    )
-    return tuple(islice(saying, TRIED)) or (_Met(piece.window, frozenset(by_token), None),)
-
-
-def _holds(field: str, operator: str, met: _Met, key: str) -> Flow[bool]:
-    """Find out whether rows come back since before they were changed, and do not since after.
-
-    To the second where it is known when that was. A second before shows that the operator does not mean `=`.
-    """
-    if met.changed:
-        trials = [(met.changed - A_SECOND, True), (met.changed, True), (met.changed + A_SECOND, False)]
-    else:
-        trials = [(LONG_AGO, True), (NOT_SOON, False)]
-    for moment, there in trials:
-        condition = Condition(field, operator, text_of(moment))
-        reply = yield from attempt(Ask(Prefix(key), met.span, insist=INSIST, where=(condition,)))
-        if isinstance(reply, RemoteError):
-            if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row came that changed before
-                raise reply
-            return False
-        if met.tokens.isdisjoint(reply.tokens) is there:
-            return False
-    return True
+    tried = [(spelling,) for spelling in SPELLINGS]
+    spelling, rows = yield from find_spelling(looking, key, FIELD, around_time, tried)
+    if rows is None:
+        return Changes(text_of(since), "", "", "empty", None, 0)
+    if spelling is None:
+        raise FilterIgnoredError(
+            f"{operation}: this server does not tell what was changed since a moment: it ignores, misreads or refuses "
+            f"each way to ask for it, such as {FIELD} gteq, tried on row {rows.name}; dump the whole list instead",
+            span=rows.span,
+        )
+    ((field, operator),) = spelling
+    return Changes(text_of(since), field, operator, "rows" if rows.says else "probe", rows.name, 0)

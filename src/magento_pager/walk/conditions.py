@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.ranges import IdRange
 
-_ORDERS = {"eq": {0}, "gt": {1}, "gteq": {0, 1}, "from": {0, 1}, "lt": {-1}, "lteq": {-1, 0}, "to": {-1, 0}}
+ORDERS = {"eq": {0}, "gt": {1}, "gteq": {0, 1}, "from": {0, 1}, "lt": {-1}, "lteq": {-1, 0}, "to": {-1, 0}}
 """For each comparison, how a column may stand to the operand: -1 below, 0 equal, 1 above."""
 
+_LOWER, _UPPER = frozenset({"from", "gteq", "gt"}), frozenset({"to", "lteq", "lt"})
+
 OPERATORS = (
-    frozenset(_ORDERS) | {"neq", "like", "nlike", "in", "nin", "finset", "null", "notnull"} | {"regexp", "seq", "sneq"}
+    frozenset(ORDERS) | {"neq", "like", "nlike", "in", "nin", "finset", "null", "notnull"} | {"regexp", "seq", "sneq"}
 )
 """The operators a server knows. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
 
@@ -31,6 +33,7 @@ _SPELLED_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt"
 _LISTS = frozenset({"in", "nin", "finset"})  # their values are cut at commas
 _NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare a text, or nothing
 _TIME = "%Y-%m-%d %H:%M:%S"
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,3})?")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
@@ -89,14 +92,18 @@ def checked_where(
     where: Iterable[Condition | tuple[str, str, str]],
     key_names: Collection[str] = ("entity_id",),
     dates: Collection[str] = (),
+    numbers: Collection[str] = (),
 ) -> tuple[Condition, ...]:
     """Return a user's own conditions, once none of them can be misread by a server.
+
+    Two on one column are a range: a lower bound and an upper one, on a column of dates or numbers.
 
     Args:
         where: conditions, or (field, operator, value) triples. All must hold.
         key_names: the names of the key, which the walk needs for itself.
         dates: columns that hold dates or times. What they are compared with is a whole date, to which 00:00:00 is
             added, or a date and a time.
+        numbers: columns that hold numbers.
 
     Raises:
         ValueError: a condition that some server would silently misread; the message says which and what to do.
@@ -112,13 +119,30 @@ def checked_where(
     ValueError: where status equals 'complete': no server knows 'equals' and all would read it as '='; the operators \
 are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, null, regexp, seq, sneq, to
     """
-    conditions = tuple(map(as_condition, where))
-    seen: set[str] = set()
-    for condition in conditions:
-        if reason := _refusal(condition, seen, {_column(name) for name in key_names}):
+    conditions = []
+    for condition in map(as_condition, where):
+        if reason := _refusal(condition, {column_of(name) for name in key_names}):
             raise ValueError(f"where {condition}: {reason}")
-        seen.add(_column(condition.field))
-    return tuple(_with_times(one) if _column(one.field) in dates else one for one in conditions)
+        conditions.append(_with_times(condition) if column_of(condition.field) in dates else condition)
+    for column, same in _by_column(conditions).items():
+        if len(same) > 1 and (reason := _no_range(same, column, dates, numbers)):
+            raise ValueError(f"where {same[1]}: {reason}")
+    return tuple(conditions)
+
+
+def pairs_of(conditions: Iterable[Condition]) -> dict[str, tuple[Condition, Condition]]:
+    """Return the ranges among checked conditions: the lower and the upper bound, by column.
+
+    >>> pairs_of([Condition("created_at", "lt", "2024-02-01"), Condition("created_at", "from", "2024-01-01")])
+    {'created_at': (Condition(field='created_at', operator='from', value='2024-01-01'), \
+Condition(field='created_at', operator='lt', value='2024-02-01'))}
+    """
+    found = {}
+    for column, same in _by_column(conditions).items():
+        if len(same) > 1:
+            upper, lower = sorted(same, key=lambda one: one.operator in _LOWER)
+            found[column] = lower, upper
+    return found
 
 
 def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
@@ -136,20 +160,31 @@ def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
     >>> contradicts(Condition("created_at", "from", "2024-05-01"), {"created_at": "2024-04-30 23:59:59"})
     True
     """
-    have = row.get(condition.field.rpartition(".")[2])
-    if not isinstance(have, str):
+    have = value_in(row, condition)
+    if have is None:
         return False
     want, operator = condition.value, condition.operator
-    if operator in _ORDERS:
-        order = _order(have, want, text=operator == "eq")
-        return order is not None and order not in _ORDERS[operator]
+    if operator in ORDERS:
+        order = order_of(have, want, text=operator == "eq")
+        return order is not None and order not in ORDERS[operator]
     if operator == "in":
-        return all(_order(have, one, text=True) not in {0, None} for one in want.split(","))
+        return all(order_of(have, one, text=True) not in {0, None} for one in want.split(","))
     if operator in {"neq", "nin"}:
         return have in (want.split(",") if operator == "nin" else [want])
     if operator == "like":
         return have.isascii() and want.isascii() and "\\" not in want and not _like(want).fullmatch(have)
     return operator == "null"
+
+
+def value_in(row: Mapping[str, Any], condition: Condition) -> str | None:
+    """Return the text that a row has in the column of a condition; None where it has none.
+
+    >>> value_in({"created_at": "2024-05-01 00:00:00"}, Condition("main_table.CREATED_AT", "to", "2024-05-01"))
+    '2024-05-01 00:00:00'
+    """
+    name = condition.field.rpartition(".")[2]
+    have = row.get(name, row.get(name.lower()))
+    return have if isinstance(have, str) else None
 
 
 def full_time(text: str) -> str | None:
@@ -207,21 +242,46 @@ def as_condition(given: object) -> Condition:
     raise TypeError(f'a condition is a Condition or three texts, such as ("status", "eq", "complete"), not {given!r}')
 
 
-def _refusal(condition: Condition, seen: set[str], keys: set[str]) -> str | None:
+def _by_column(conditions: Iterable[Condition]) -> dict[str, list[Condition]]:
+    found: dict[str, list[Condition]] = {}
+    for one in conditions:
+        found.setdefault(column_of(one.field), []).append(one)
+    return found
+
+
+def _no_range(same: list[Condition], column: str, dates: Collection[str], numbers: Collection[str]) -> str | None:
+    """Why several conditions on one column are no range that can be asked for, or None."""
+    lower = [one for one in same if one.operator in _LOWER]
+    upper = [one for one in same if one.operator in _UPPER]
+    if not (len(lower) == len(upper) == 1 and len(same) == len(lower + upper)):
+        return (
+            "a second condition on one field, however it is spelled: one of them would be dropped silently. Only a "
+            "range takes two: one lower bound (from, gteq or gt) and one upper bound (to, lteq or lt)"
+        )
+    if column not in dates and column not in numbers:
+        return (
+            "a second condition on one field, however it is spelled: one of them would be dropped silently. A range is "
+            f"of dates or numbers, and {column} is not known to hold any: give one bound, and filter the rows"
+        )
+    if column in numbers and None in [number_of(one.value) for one in same]:
+        return "the bounds of a range of numbers are numbers, such as 100 or 99.50"
+    if order_of(lower[0].value, upper[0].value, text=False) == 1:
+        return f"no row can meet that and {same[0]}: the lower bound is above the upper one"
+    return None
+
+
+def _refusal(condition: Condition, keys: set[str]) -> str | None:
     """Why a server could misread `condition`, or None."""
     field, operator, value = condition.field, condition.operator, condition.value
-    column = _column(field)
     if not _FIELD.fullmatch(field):
         return "a field is a name such as status or main_table.status; old servers paste it into SQL as it is"
-    if column in keys:
+    if column_of(field) in keys:
         return "the walk itself needs conditions on the key, and a second one would be dropped; use first and last"
     if operator not in OPERATORS:
         hint = f"did you mean {_SPELLED_OTHERWISE[operator]!r}? " if operator in _SPELLED_OTHERWISE else ""
         known = ", ".join(sorted(OPERATORS))
         return f"{hint}no server knows {operator!r} and all would read it as '='; the operators are {known}"
-    if column in seen:
-        return "a second condition on one field, however it is spelled: one of them would be dropped silently"
-    if value == "" and operator in ({*_ORDERS} - {"eq"}) | {"in", "nin", "finset", "like", "nlike", "regexp"}:
+    if value == "" and operator in ({*ORDERS} - {"eq"}) | {"in", "nin", "finset", "like", "nlike", "regexp"}:
         return f"an empty value with {operator!r} does not compare: it matches everything or nothing"
     if "?" in value:
         return "servers replace '?' in a value; with like, use _ for any one character"
@@ -232,27 +292,30 @@ def _refusal(condition: Condition, seen: set[str], keys: set[str]) -> str | None
     return None
 
 
-def _column(field: str) -> str:
-    """The column behind a spelling: MySQL reads column names without case, and tables may be named before them.
+def column_of(field: str) -> str:
+    """Return the column behind a spelling: MySQL reads column names without case, and tables may be named before them.
 
-    >>> _column("main_table.Entity_ID")
+    >>> column_of("main_table.Entity_ID")
     'entity_id'
     """
     return field.rpartition(".")[2].strip("` ").lower()
 
 
-def _order(have: str, want: str, *, text: bool) -> int | None:
-    """How MySQL orders a column's text and an operand: -1, 0 or 1; None where only the database knows.
+def order_of(have: str, want: str, *, text: bool) -> int | None:
+    """Return how MySQL orders a column's text and an operand: -1, 0 or 1; None where only the database knows.
 
     Numbers and times are compared as such where both sides are (a day alone is its midnight). Other text is compared
     where `text` is asked for, without case and trailing blanks, and only in ASCII: the rest is up to the collation.
 
-    >>> _order("10.0000", "9", text=False), _order("2024-01-31 00:00:00", "2024-01-31", text=False)
+    >>> order_of("10.0000", "9", text=False), order_of("2024-01-31 00:00:00", "2024-01-31", text=False)
     (1, 0)
-    >>> _order("abc", "abd", text=False), _order("10.0000", "10abc", text=True)
+    >>> order_of("abc", "abd", text=False), order_of("10.0000", "10abc", text=True)
     (None, None)
     """
-    readings: tuple[tuple[Callable[[str], Any], Callable[[str], Any]], ...] = ((_number, _number), (_moment, full_time))
+    readings: tuple[tuple[Callable[[str], Any], Callable[[str], Any]], ...] = (
+        (number_of, number_of),
+        (_moment, full_time),
+    )
     for of_column, of_operand in readings:
         left, right = of_column(have), of_operand(want)
         if left is not None and right is not None:
@@ -265,8 +328,13 @@ def _order(have: str, want: str, *, text: bool) -> int | None:
     return (one > other) - (one < other)
 
 
-def _number(text: str) -> Decimal | None:
-    return Decimal(text) if re.fullmatch(r"-?\d+(\.\d+)?", text, re.ASCII) else None
+def number_of(text: str) -> Decimal | None:
+    """Return the number that a text is, as MySQL keeps it or as PHP writes its floats; None where it is none.
+
+    >>> number_of("10.0000"), number_of("1.0E-5"), number_of("+.5"), number_of("0x10"), number_of("1e3 ")
+    (Decimal('10.0000'), Decimal('0.000010'), Decimal('0.5'), None, None)
+    """
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def _moment(text: str) -> str | None:

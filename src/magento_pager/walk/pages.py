@@ -154,6 +154,46 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How a server was told both bounds of a range on one column, and the evidence that it understood: plain values.
+
+    Attributes:
+        column: what the range is on.
+        sent: the bounds that go with every query, as this server is told them.
+        here: the bounds that the server would have dropped, and that are applied to the rows that it sends; of a list
+            without a row to try anything on, both.
+        verified: `rows`: rows carry the column, so it was tried on one of them whether the server honours what is sent,
+            to the second for dates, and every row that comes is held against it; `probe`: they do not carry it, so that
+            the trial is all there is: rows came between bounds far apart, and none above or below all values; `empty`:
+            no row has a value there, so there was none to try it on.
+        row: what the row is known by on which it was tried, one of several where they do not carry the column.
+        calls: made to find rows and to try it on them.
+    """
+
+    column: str
+    sent: tuple[Condition, ...]
+    here: tuple[Condition, ...]
+    verified: Verified
+    row: Token | None
+    calls: int = 0
+
+    @property
+    def by(self) -> Literal["server", "here"]:
+        """Who applies the range: the server alone, or the client as well."""
+        return "here" if self.here else "server"
+
+    def __str__(self) -> str:
+        by_server = f"{' and '.join(map(str, self.sent))} by the server"
+        by_client = f", {' and '.join(map(str, self.here))} here" if self.here else ""
+        evidence = {
+            "rows": f"tried on row {self.row}, and every row is held against it",
+            "probe": f"which rests on a trial alone: rows do not carry {self.column}",
+            "empty": "no row to try that on",
+        }
+        return f"range: {by_server}{by_client} ({evidence[self.verified]})"
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The rows of one window: whole, checked and sorted.
 
@@ -166,6 +206,7 @@ class Page:
         repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
         misfits: values of typed rows that are null because they did not fit.
         changes: how the server was told to send only what changed; None where all rows are wanted.
+        bounds: how the server was told each range among the conditions.
         ahead: rows expected behind this page, about, by the walk's own sample of the ids; None where none was taken,
             it met too few rows to tell, or rows carry no ids.
     """
@@ -178,4 +219,5 @@ class Page:
     repaired: tuple[int, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     changes: Changes | None = None
+    bounds: tuple[Bounds, ...] = ()
     ahead: int | None = None

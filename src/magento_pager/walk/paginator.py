@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtim
 from magento_pager.errors import PagerError
 from magento_pager.walk.added import added
 from magento_pager.walk.ahead import Tuner
+from magento_pager.walk.bounds import find_bounds, told, within
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
+    from magento_pager.walk.bounds import ColumnRange
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.evidence import ProbeReport
-    from magento_pager.walk.pages import Changes
+    from magento_pager.walk.pages import Bounds, Changes
     from magento_pager.walk.windows import Goal
 
 MOST_NICE = 1_000_000
@@ -83,6 +85,8 @@ class Paginator:
             the beginning of a walk, on a row that is known.
         new_from: with `since`, the first id of new rows: those with it or a higher one come whenever they were changed;
             None where only the time counts.
+        ranges: two bounds on one column each, as further conditions. How the server is told so is tried likewise; a
+            bound that it would drop is applied to the rows that come.
         stages: what is done to every page, in this order, before it is delivered; see `Stage`.
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
@@ -108,6 +112,7 @@ class Paginator:
     candidates: tuple[Strategy, ...] = ()
     since: datetime | None = None
     new_from: int | None = None
+    ranges: tuple[ColumnRange, ...] = ()
     stages: tuple[Stage, ...] = ()
     lookahead: bool = False
     parallel: int | Literal["auto"] = 1
@@ -196,8 +201,9 @@ class Paginator:
     def plan(self) -> Plan:
         """Say how many rows there are, about, and what a walk would cost, from some six small calls.
 
-        They are more on servers before 1.6 and where rows carry no ids, and twice as many with `new_from`. `since` and
-        `new_from` are honoured as the walk does.
+        They are more on servers before 1.6 and where rows carry no ids, and twice as many with `new_from`. `since`,
+        `new_from` and ranges are honoured as the walk does, but for a bound that is applied to the rows that come: rows
+        beyond it are counted.
 
         Raises:
             NoStrategyError: the strategy does not hold on this server, or none does.
@@ -205,11 +211,11 @@ class Paginator:
         """
         calls = self._calls()
         old, new = self._parted(IdRange(self.first, self.last))
-        plans = []
+        ranges, plans = told(self._bounds(calls)), []
         for part, where in ((old, self._changes(calls)[1] if old else ()), (new, ())):
             if part is not None:
-                found = calls.result(filtered(plan(self._walk, part), where))
-                sent = (*self.where, *where)
+                found = calls.result(filtered(plan(self._walk, part), (*where, *ranges)))
+                sent = (*self.where, *where, *ranges)
                 queries = tuple(replace(one, conditions=one.conditions + sent) for one in found.queries)
                 plans.append(replace(found, queries=queries))
         return replace(joined(plans), spent=calls.spent)
@@ -224,9 +230,11 @@ class Paginator:
             PagerError: as `pages`.
         """
         calls = self._calls()
-        chosen = calls.result(self._walk.choosing.tested())
+        bounds = self._bounds(calls)
+        chosen = calls.result(filtered(self._walk.choosing.tested(), told(bounds)))
         for one in ranges:
-            yield from calls.pages(self._walk.flow(one, chosen), Cursor(self.operation, one.first, one.last))
+            flow = within(self._walk.flow(one, chosen), bounds, self.operation)
+            yield from calls.pages(flow, Cursor(self.operation, one.first, one.last))
 
     def partitions(self, n: int) -> tuple[Cursor, ...]:
         """Cut the list for several readers: cursors that cover every id exactly once, of about as many rows each.
@@ -237,8 +245,9 @@ class Paginator:
 
         Args:
             n: partitions at most, at least 1; there are fewer where there are few rows. To cut the list takes up to 24
-                small calls, with `since` those that try how it is told as well, and none where `n` is 1. The parts are
-                less even where rows carry no ids, and with `new_from`, as only rows that changed since are counted.
+                small calls, with `since` or ranges those that try how they are told as well, and none where `n` is 1.
+                The parts are less even where rows carry no ids, and with `new_from`, as only rows that changed since
+                are counted.
 
         Raises:
             ValueError: `n` is below 1.
@@ -250,27 +259,28 @@ class Paginator:
         if n == 1:
             return (Cursor(self.operation, span.first, span.last, asked=self._digest),)
         calls = self._calls()
-        where = self._changes(calls)[1]
+        where = (*self._changes(calls)[1], *told(self._bounds(calls)))
         parts = calls.result(filtered(cut(self._walk, span, n), where))
         return tuple(Cursor(self.operation, one.first, one.last, asked=self._digest) for one in parts)
 
     def _pages(self, cursor: Cursor, came: Iterable[str]) -> Generator[Page]:
-        """Walk over all rows, or over those that changed, once it is known how the server is told so."""
+        """Walk over the rows that are wanted, once it is known how the server is told so."""
         if cursor.next_id > cursor.last_id:
             return
         calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
             span = IdRange(cursor.next_id, cursor.last_id)
             changes, where = self._changes(calls) if self._parted(span)[0] else (None, ())
+            bounds = self._bounds(calls)
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = self._flow(span, where, came)
+            flow = within(self._flow(span, where, came), bounds, self.operation)
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
                     flow = stage.through(flow)
             with closing(calls.pages(flow, cursor)) as pages:
                 for one in pages:
-                    page = replace(one, changes=changes) if changes else one
+                    page = replace(one, changes=changes, bounds=bounds)
                     for stage in self.stages:
                         page = page if isinstance(stage, FlowStage) else stage(page)
                     cursor = page.cursor
@@ -304,8 +314,18 @@ class Paginator:
         """Find out how the server is told to send what changed alone: what was found, and the conditions for that."""
         if self.since is None:
             return None, ()
+        before = calls.spent
         changes = calls.result(find_changes(self._walk.looking, self.key, self.operation, self.since))
-        return replace(changes, calls=calls.spent), changes.conditions
+        return replace(changes, calls=calls.spent - before), changes.conditions
+
+    def _bounds(self, calls: Calls) -> tuple[Bounds, ...]:
+        """Find out how the server is told each range."""
+        found = []
+        for one in self.ranges:
+            before = calls.spent
+            bounds = calls.result(find_bounds(self._walk.looking, self.key, self.operation, one))
+            found.append(replace(bounds, calls=calls.spent - before))
+        return tuple(found)
 
     @property
     def _walk(self) -> Walk:
@@ -329,8 +349,9 @@ class Paginator:
 
     @property
     def _sent(self) -> tuple[Condition, ...]:
-        """The user's conditions and, as most servers take it, the one on time, where it is not tried before."""
-        return self.where if self.since is None else (*self.where, usual(self.since))
+        """The user's conditions; ranges and the one on time as most servers take them, as that is not tried yet."""
+        bounds = tuple(bound for one in self.ranges for bound in one.usual)
+        return (*self.where, *bounds, *([usual(self.since)] if self.since is not None else []))
 
 
 def _check_new_from(new_from: object, since: datetime | None) -> None:

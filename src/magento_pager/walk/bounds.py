@@ -1,0 +1,286 @@
+"""Bounds: a range of dates or numbers on one column, and how it is told to this server.
+
+What lives here: `between`, the conditions it stands for, the spellings of two bounds on one column, and what is done
+where the server drops one of them in each: that bound is applied to the rows that come.
+
+Most servers drop one of two conditions on a field silently, and which one depends on the version. From 1.8 `from` and
+`to` are combined; before, a second name of the column is a field of its own: with the table's name before it in the
+sales lists, in capitals for customers and products. `spellings` tries each on a row that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+from magento_pager.errors import FilterIgnoredError
+from magento_pager.walk.changes import around_time, text_of
+from magento_pager.walk.conditions import (
+    ORDERS,
+    Condition,
+    as_condition,
+    column_of,
+    number_of,
+    order_of,
+    value_in,
+)
+from magento_pager.walk.flows import Ask, Flow, Item, Piece, Reply, filtered, relayed
+from magento_pager.walk.pages import Bounds
+from magento_pager.walk.spellings import INSIST, find_spelling
+from magento_pager.walk.strategies import Prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from magento_pager.walk.pages import Row
+    from magento_pager.walk.ranges import IdRange
+
+Bound: TypeAlias = datetime | Decimal | int | str
+NEARLY_A_SECOND = timedelta(microseconds=999_999)
+COMBINED = {"gteq": "from", "lteq": "to"}
+"""The operators that servers combine, for others that mean the same."""
+NO_NUMBER = "1000000000000"
+"""Beyond all numbers that Magento's columns hold, with either sign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Two bounds, as `between` returns them.
+
+    Attributes:
+        start: the lower bound, inclusive, as text.
+        end: the upper bound, as text.
+        half_open: True where the upper bound itself is excluded.
+    """
+
+    start: str
+    end: str
+    half_open: bool = False
+
+    def conditions(self, field: str) -> tuple[Condition, Condition]:
+        """Return the two conditions on a field that this stands for.
+
+        >>> [str(one) for one in between(100, 200).conditions("grand_total")]
+        ["grand_total from '100'", "grand_total to '200'"]
+        """
+        return Condition(field, "from", self.start), Condition(field, "lt" if self.half_open else "to", self.end)
+
+
+Where: TypeAlias = "Iterable[Condition | tuple[str, str, str]] | Mapping[str, str | Between | tuple[str, str]]"
+"""A user's own conditions: in a mapping a text means `eq`, and a pair is an operator and a value."""
+
+
+def between(start: Bound, end: Bound, *, half_open: bool = False) -> Between:
+    """Return a range of times or numbers.
+
+    It is the value of a column in `where={"created_at": magento_pager.between(start, end)}`.
+
+    Args:
+        start: the lower bound, inclusive: an aware datetime, a number (int or Decimal), or a text as in a condition.
+        end: the upper bound, inclusive, of the same kind. As a text, a date means 00:00:00 of that day.
+        half_open: exclude the upper bound itself.
+
+    Raises:
+        ValueError: the start is after the end, a time has no zone, or the two cannot be compared.
+        TypeError: a bound is no datetime, int, Decimal or text.
+
+    >>> from datetime import UTC
+    >>> between(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), half_open=True)
+    Between(start='2024-01-01 00:00:00', end='2024-02-01 00:00:00', half_open=True)
+    >>> between("200", "100")
+    Traceback (most recent call last):
+    ...
+    ValueError: between '200' and '100' there is nothing: the start comes after the end
+    """
+    lower, upper = _text(start, up=True), _text(end, up=half_open)  # rows hold whole seconds
+    order = order_of(lower, upper, text=False)
+    if order is None:
+        raise ValueError(
+            f"a range has two bounds of one kind, whole dates, times or numbers, not {lower!r} and {upper!r}"
+        )
+    if order == 1:
+        raise ValueError(f"between {lower!r} and {upper!r} there is nothing: the start comes after the end")
+    return Between(lower, upper, half_open)
+
+
+def _text(bound: Bound, *, up: bool) -> str:
+    """A bound as servers write it; times to the second, rounded `up` or down."""
+    given: object = bound
+    match given:
+        case datetime() if up and given.utcoffset() is not None:
+            return text_of(given + NEARLY_A_SECOND)
+        case datetime():
+            return text_of(given)
+        case str():
+            return given
+        case int() | Decimal() if not isinstance(given, bool):
+            return f"{given:f}" if isinstance(given, Decimal) else str(given)
+    raise TypeError(
+        "a bound is an aware datetime, such as datetime(2024, 5, 1, tzinfo=timezone.utc), an int, a Decimal or a text, "
+        f"not {given!r}"
+    )
+
+
+def as_conditions(where: Where) -> tuple[Condition, ...]:
+    """Return conditions of all forms as such.
+
+    Raises:
+        TypeError: something that is none.
+
+    >>> [str(one) for one in as_conditions({"status": "complete", "grand_total": ("gteq", "100")})]
+    ["status eq 'complete'", "grand_total gteq '100'"]
+    """
+    if not isinstance(where, Mapping):
+        return tuple(map(as_condition, where))
+    found: list[Condition] = []
+    for field, value in where.items():
+        match value:
+            case Between():
+                found += value.conditions(field)
+            case str():
+                found.append(as_condition((field, "eq", value)))
+            case (operator, operand):
+                found.append(as_condition((field, operator, operand)))
+            case _:
+                raise TypeError(
+                    f"where {field!r}: a condition is a text, which must be equal, an operator and a value, such as "
+                    f'("gteq", "100"), or a range, between(start, end), not {value!r}'
+                )
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRange:
+    """A range that is wanted, as it was given.
+
+    Attributes:
+        lower: the lower bound, on the field as filters call it.
+        upper: the upper bound.
+        aliases: other names that filters may have for the column, at least one, in order of preference.
+        number: True where the column holds numbers; else dates.
+    """
+
+    lower: Condition
+    upper: Condition
+    aliases: tuple[str, ...] = ()
+    number: bool = False
+
+    @property
+    def column(self) -> str:
+        """What rows call the column."""
+        return column_of(self.lower.field)
+
+    @property
+    def usual(self) -> tuple[Condition, Condition]:
+        """The conditions as most servers take them."""
+        lower, upper = (
+            replace(one, field=self.lower.field, operator=COMBINED.get(one.operator, one.operator))
+            for one in (self.lower, self.upper)
+        )
+        return lower, upper
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the column in filters."""
+        return tuple(dict.fromkeys((self.lower.field, *self.aliases)))
+
+
+def around_number(value: object) -> Mapping[int, str]:
+    """Return numbers below, at and above that of a row, see `Around`.
+
+    >>> dict(around_number("99.5000"))
+    {-1: '98.5000', 0: '99.5000', 1: '100.5000'}
+    """
+    number = number_of(value) if isinstance(value, str) else None
+    if number is None:
+        return {-1: f"-{NO_NUMBER}", 1: NO_NUMBER}
+    return {step: f"{number + step:f}" for step in (-1, 0, 1)}
+
+
+def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wanted: ColumnRange) -> Flow[Bounds]:
+    """Find out how this server is told a range: both bounds at once, else the lower one, and the other is left to us.
+
+    Args: see `find_changes`.
+
+    Raises:
+        FilterIgnoredError: the server drops one bound in each spelling, and rows do not carry the column; or it does
+            not honour one alone.
+        RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
+    """
+    lower, upper = wanted.usual
+    names = [(one, other) for one, second in pairwise(wanted.names) for other in (one, second)]
+    pairs = [((one, lower.operator), (other, upper.operator)) for one, other in names]
+    how = key, wanted.column, around_number if wanted.number else around_time
+    both, rows = yield from find_spelling(looking, *how, pairs)
+    if (
+        both is None and rows is not None and not rows.says
+    ):  # they may have nothing in that column, and others something
+        without = rows
+        looking = partial(_having, looking, Condition(lower.field, "notnull", "1"))
+        both, rows = yield from find_spelling(looking, *how, pairs)
+        if rows is None:
+            reply = yield Ask(Prefix(key), without.span, insist=INSIST, where=(Condition(lower.field, "null", "1"),))
+            rows = None if without.tokens.issubset(reply.tokens) else without
+    if rows is None:
+        return Bounds(wanted.column, (lower,), (lower, upper), "empty", None)
+    if both is not None:
+        sent = tuple(replace(bound, field=field) for bound, (field, _) in zip((lower, upper), both, strict=True))
+        return Bounds(wanted.column, sent, (), "rows" if rows.says else "probe", rows.name)
+    one = None
+    if rows.says:
+        one, _ = yield from find_spelling(looking, *how, [((name, lower.operator),) for name in wanted.names])
+    if one is None:
+        lacking = f"drops one of two bounds, and its rows carry no {wanted.column}"
+        reason = "misreads one bound" if rows.says else lacking
+        raise FilterIgnoredError(
+            f"{operation}: {lower} and {upper} cannot be had from this server: it {reason}; give one bound alone, and "
+            "filter the rows yourself",
+            span=rows.span,
+        )
+    return Bounds(wanted.column, (replace(lower, field=one[0][0]),), (upper,), "rows", rows.name)
+
+
+def _having(looking: Callable[[], Flow[None]], condition: Condition) -> Flow[None]:
+    return (yield from filtered(looking(), (condition,)))
+
+
+def told(bounds: Iterable[Bounds]) -> tuple[Condition, ...]:
+    """Return the conditions that go with every query."""
+    return tuple(condition for one in bounds for condition in one.sent)
+
+
+def within(walk: Flow[None], bounds: Sequence[Bounds], operation: str) -> Flow[None]:
+    """Go on with a walk over the rows that lie within some ranges; what is applied here comes behind all its checks.
+
+    Raises:
+        FilterIgnoredError: a row does not carry the column, or has no date or number there.
+    """
+    here = tuple(condition for one in bounds for condition in one.here)
+
+    def relay(item: Item) -> Flow[Reply]:
+        if isinstance(item, Piece):
+            rows = tuple(
+                pair for pair in item.rows if all(_meets(pair[1], one, operation, item.window) for one in here)
+            )
+            item = replace(item, rows=rows)
+        return (yield item)
+
+    walk = filtered(walk, told(bounds))
+    return (yield from relayed(walk, relay)) if here else (yield from walk)
+
+
+def _meets(row: Row, condition: Condition, operation: str, window: IdRange) -> bool:
+    value = value_in(row, condition)
+    order = None if value is None else order_of(value, condition.value, text=False)
+    if order is None:
+        raise FilterIgnoredError(
+            f"{operation}: {condition} was to be applied here, and a row came with {value!r} in that column; give one "
+            "bound alone, and filter the rows yourself",
+            span=window,
+        )
+    return order in ORDERS[condition.operator]

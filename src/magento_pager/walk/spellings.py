@@ -1,0 +1,129 @@
+"""Spellings: how a comparison on a column must be put, so that this server honours it.
+
+What lives here: the trial of a spelling on rows that are known, for one bound or for the two of a range. Which
+spellings there are, and what is done where none holds, is said by who asks.
+
+Nothing is trusted because it did not fault. A bound that is dropped brings more rows, one that is read as `=` hardly
+any, and neither shows where rows do not carry the column. So each spelling is tried on a row that exists: it must come
+where its value lies within the bounds, and must not where it lies below or above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from magento_pager.errors import FilterIgnoredError, RemoteError
+from magento_pager.walk.conditions import ORDERS, Condition
+from magento_pager.walk.flows import Ask, Flow, attempt, first_rows
+from magento_pager.walk.ranges import IdRange
+from magento_pager.walk.recovery import is_verdict
+from magento_pager.walk.strategies import Prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from magento_pager.walk.pages import Token
+
+Spelling: TypeAlias = tuple[tuple[str, str], ...]
+"""A field and an operator for each bound: one, or a lower and an upper one."""
+Around: TypeAlias = "Callable[[Any], Mapping[int, str]]"
+"""Gives operands around what a row has in a column: -1 below it, 0 equal to it, 1 above it. Where the row has nothing
+that can be read, -1 is below all values that there are, 1 above all of them, and there is no 0."""
+
+TRIED = 3  # rows: the time of one may be in the hour that comes twice, where the database keeps summer time
+INSIST = 4  # more attempts where a small reply fails
+ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
+STEPS = ((-1, 1), (0, 0), (1, 1), (-1, -1))
+"""Where the bounds of each trial lie beside a row's value, the lower and the upper one: around it, at it, above it,
+below it. The first shows an operator that means `=`, the last two a bound that is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRows:
+    """Rows that are known.
+
+    Attributes:
+        span: ids, inclusive, in which there are no others.
+        tokens: what they are known by.
+        operands: see `Around`; of the only row where they have a 0.
+    """
+
+    span: IdRange
+    tokens: frozenset[Token]
+    operands: Mapping[int, str]
+
+    @property
+    def name(self) -> Token:
+        """What one of them is known by."""
+        return min(self.tokens, key=str)
+
+    @property
+    def says(self) -> bool:
+        """True where the row says what it has in the column."""
+        return 0 in self.operands
+
+
+def find_spelling(
+    looking: Callable[[], Flow[None]], key: str, column: str, around: Around, spellings: Sequence[Spelling]
+) -> Flow[tuple[Spelling | None, KnownRows | None]]:
+    """Find out which of some spellings this server honours, on rows at the low end of the ids.
+
+    Args:
+        looking: gives a walk over all ids that rests on `prefix`, in windows of some hundred ids. Its own conditions
+            hold as well.
+        key: what filters call the key.
+        column: what rows call the column.
+        around: gives the operands of the trials.
+        spellings: in order of preference.
+
+    Returns:
+        The first that holds, and the rows it was tried on; no spelling where none holds; no rows where there are none.
+
+    Raises:
+        RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
+    """
+    rows: tuple[KnownRows, ...] = ()
+    for _ in range(ATTEMPTS):
+        before, rows = rows, (yield from _known_rows(looking(), column, around))
+        if not rows:
+            return None, None
+        if rows == before:
+            break  # nothing has changed meanwhile, so the trials were fair
+        for some, spelling in product(rows, spellings):
+            if (yield from _holds(spelling, some, key)):
+                return spelling, some
+    return None, rows[0]
+
+
+def _known_rows(looking: Flow[None], column: str, around: Around) -> Flow[tuple[KnownRows, ...]]:
+    """Find some of the first rows that say what they have in a column, else all of the first window that has any."""
+    piece = yield from first_rows(looking)
+    if piece is None:
+        return ()
+    known = (
+        KnownRows(IdRange(token, token), frozenset([token]), around(row.get(column)))
+        for token, row in piece.rows
+        if isinstance(token, int)
+    )
+    everything = KnownRows(piece.window, frozenset(token for token, _ in piece.rows), around(None))
+    return tuple(islice((some for some in known if some.says), TRIED)) or (everything,)
+
+
+def _holds(spelling: Spelling, rows: KnownRows, key: str) -> Flow[bool]:
+    """Find out whether rows come where their value lies within bounds that are spelled so, and else do not."""
+    for steps in dict.fromkeys(steps[: len(spelling)] for steps in STEPS):
+        if not rows.operands.keys() >= set(steps):
+            continue
+        bounds = list(zip(spelling, steps, strict=True))
+        conditions = tuple(Condition(field, operator, rows.operands[step]) for (field, operator), step in bounds)
+        there = all(-step in ORDERS[operator] for (_, operator), step in bounds)
+        reply = yield from attempt(Ask(Prefix(key), rows.span, insist=INSIST, where=conditions))
+        if isinstance(reply, RemoteError):
+            if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row came from outside of them
+                raise reply
+            return False
+        if rows.tokens.isdisjoint(reply.tokens) is there:
+            return False
+    return True
