@@ -354,12 +354,22 @@ def test_increments_of_a_span(shop: Shop, tmp_path: Path) -> None:
     with connect(shop.url, shop.user, shop.key) as pager:
         out, state = tmp_path / "orders-{time}.ndjson", tmp_path / "state"
         assert dump(pager.orders(where=where), out, state=state).rows == len(expected)
-        changed = sorted(expected)[3]
-        shop.database.update("orders", changed, {"updated_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"})
-        outside = min(set(shop.database.ids("orders")) - expected)
-        shop.database.update("orders", outside, {"updated_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"})
+        changed, outside = sorted(expected)[3], min(set(shop.database.ids("orders")) - expected)
+        for number in (changed, outside):
+            shop.database.update("orders", number, {"updated_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"})
         since = datetime.now(UTC) - timedelta(hours=1)
         assert [int(row["order_id"]) for row in pager.orders(where=where, updated_since=since)] == [changed]
+        inside, beyond = (
+            shop.database.insert("orders", {"created_at": time, "updated_at": "2002-02-02 00:00:00"})
+            for time in (where[0][2], "2001-01-01 00:00:00")
+        )
+        report = dump(pager.orders(where=where), tmp_path / "again-{time}.ndjson", state=state)
+        rows = {int(json.loads(line)["order_id"]) for line in cast("Path", report.path).read_text().splitlines()}
+        assert {changed, inside} <= rows <= {*expected, inside}
+        assert beyond not in rows
+        assert report.checkpoint.bounds[0].by == "server"
+        with pytest.raises(ValueError, match="a second condition on one field, which updated_since"):
+            dump(pager.orders(where={"updated_at": between(JANUARY, FEBRUARY)}), out, state=tmp_path / "other")
         for upper in ([], [("updated_at", "to", "2030-01-01")]):
             with pytest.raises(ValueError, match=r"updated_since .* need: .* give its two bounds as conditions"):
                 pager.orders(where=[("updated_at", "from", "2024-01-01"), *upper], updated_since=since)

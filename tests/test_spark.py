@@ -547,6 +547,9 @@ def test_columns_that_are_pushed_are_understood(version: str) -> None:
                     assert not values or value in [row[column] for row in found], (entity, column)
                     if values and operation == "eq":
                         assert len(found) == values.count(value), (entity, column)
+                if values and column in LISTS[entity].numbers | LISTS[entity].dates:
+                    span = [(column, "gteq", value), (column, "lteq", value)]
+                    assert len(list(pager.list(entity, where=span))) == values.count(value), (entity, column)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.added import LastRow
-from magento_pager.walk.changes import refuse_beside_since
 from magento_pager.walk.pages import Cursor
 from magento_pager.walk.reading import row_label
 
@@ -361,8 +360,6 @@ class Task:
     def _asking(self, paginator: Paginator) -> Paginator:
         """The paginator of what is wanted since the last run, with the server's text in its rows."""
         stages: tuple[Stage, ...] = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
-        if self._state is not None and self.since is not None:
-            refuse_beside_since(paginator.asked)
         if self._state is not None and paginator.identity_field and (self.since is None or self.new_from is not None):
             self._last_row = LastRow(paginator.key, self.new_from or 0, paginator.last)
             stages = (self._last_row, *stages)
