@@ -235,14 +235,17 @@ def relayed(flow: Flow[T], relay: Callable[[Item], Flow[Reply]]) -> Flow[T]:
 
 
 def filtered(flow: Flow[T], where: tuple[Condition, ...], *, any_row: bool = False) -> Flow[T]:
-    """Go on with a flow, and add conditions to all that it asks for; with `any_row`, in place of the list's own."""
+    """Go on with a flow, and add conditions to what it asks for; with `any_row`, in place of the list's own.
+
+    What it asks of any row is left as it is.
+    """
 
     def relay(item: Item) -> Flow[Reply]:
-        if isinstance(item, Ask):
+        if isinstance(item, Ask) and not item.any_row:
             item = replace(item, where=(*where, *item.where), any_row=any_row)
         return (yield item)
 
-    return (yield from relayed(flow, relay)) if where else (yield from flow)
+    return (yield from relayed(flow, relay)) if where or any_row else (yield from flow)
 
 
 def next_piece(flow: Flow[None]) -> Flow[Piece | None]:

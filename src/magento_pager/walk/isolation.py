@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
-from magento_pager.walk.flows import Ask, Flow, Reply, find_known, first_rows, settled
+from magento_pager.walk.flows import Ask, Flow, Reply, filtered, find_known, first_rows, settled
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import Prefix
@@ -145,9 +145,9 @@ def first_good(looking: Flow[None]) -> Flow[Good | None]:
 
 
 def comes_again(key: str, good: Good) -> Flow[bool]:
-    """Read again a row that came before; False where it was deleted."""
-    known = yield from find_known(good.reply, good.window, key, insist=MAX_ID)
+    """Read again a row that came before, though it may no longer be wanted; False where it was deleted."""
+    known = yield from filtered(find_known(good.reply, good.window, key, insist=MAX_ID), (), any_row=True)
     if known is None:
         return False
-    reply = yield Ask(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID)
+    reply = yield Ask(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)
     return known.token in reply.tokens

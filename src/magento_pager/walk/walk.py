@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import Sighting
-from magento_pager.walk.flows import Ask, Flow, Piece, Reply, find_known, settled
+from magento_pager.walk.flows import Ask, Flow, Piece, Reply, filtered, find_known, settled
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
 from magento_pager.walk.pages import Quarantined
@@ -343,11 +343,11 @@ class _Course:
         return fate
 
     def _beside(self, number: int) -> Iterator[Flow[Good | None]]:
-        """Look for a row behind an id, then before it, whatever becomes of others that break their replies."""
+        """Look for any row behind an id, then before it, whatever becomes of others that break their replies."""
         behind = IdRange(number + 1, MAX_ID) if number < MAX_ID else None
         before = IdRange(0, number - 1) if number > 0 else None
         for span in filter(None, (behind, before)):
-            yield first_good(self._walk.by_prefix(span, self._walk.window))
+            yield first_good(filtered(self._walk.by_prefix(span, self._walk.window), (), any_row=True))
 
     def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
         """Ask for a window in tenths, which hold so many rows together."""
