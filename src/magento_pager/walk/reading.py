@@ -198,11 +198,23 @@ class Reader:
             )
 
     def _sort(self, rows: list[tuple[Token, Row]], window: IdRange) -> None:
-        """Put rows in order, in place, and refuse one that came twice."""
+        """Put rows in order, in place; refuse one that came twice, and several without ids for a single id.
+
+        Of rows without ids two may have one identity in the database: apart, each is sound.
+        """
         rows.sort(key=lambda pair: row_order(pair[0]))
+        if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str):
+            raise FilterIgnoredError(
+                f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; use "
+                "another strategy (prefix holds on every version)",
+                span=window,
+            )
         for (one, _), (other, _) in pairwise(rows):
             if one == other:
-                raise MalformedReplyError(f"{self.operation}: row {one} came twice for ids {window}")
+                raise MalformedReplyError(
+                    f"{self.operation}: row {one} came twice for ids {window}",
+                    remedy="isolate" if isinstance(one, str) else "stop",
+                )
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""Lists whose rows carry no id: rows without a number, and rows that share one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import magento_pager
+from magento_pager import FilterIgnoredError, Prefix, dump
+from magento_pager.cli import run
+from magento_pager.fake import Shop
+from magento_pager.walk.paginator import Paginator
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from magento_pager import ListName, Pager, Query
+    from magento_pager.walk.pages import Row
+
+LISTS: list[tuple[str, ListName]] = [
+    ("20.0.20", "shipments"),
+    ("1.7.0.2", "shipments"),
+    ("1.4.1.1", "shipments"),
+    ("1.4.1.1", "invoices"),
+    ("1.6.2.0", "invoices"),
+]
+WAYS: list[dict[str, Any]] = [{}, {"strategy": "prefix"}, {"window": 50}, {"check": "full"}, {"lookahead": False}]
+PLACES = {"null": [99], "empty": [99], "nulls": [99, -20], "near": [99, 100], "far": [5, -20], "three": [3, 4, -9]}
+NUMBER = "100000777"
+LATER = "2031-01-01 00:00:00"
+
+
+@contextmanager
+def spoiled(profile: str, entity: ListName, how: str) -> Iterator[tuple[Shop, Pager, list[int]]]:
+    """A shop with some spoiled rows among 300 or 390; and their ids.
+
+    `null` and `empty`: one has no number; `nulls`: two; `near` and `far`: two share one, or three do for `three`.
+    """
+    with Shop(profile=profile, orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        ids = sorted(shop.database.ids(entity))
+        places = {
+            "null": [99],
+            "empty": [99],
+            "nulls": [99, -20],
+            "near": [99, 100],
+            "far": [5, -20],
+            "three": [3, 4, -9],
+        }
+        bad = [ids[place] for place in places[how]]
+        number = {"null": None, "nulls": None, "empty": ""}.get(how, NUMBER)
+        for one in bad:
+            assert shop.database.update(entity, one, {"increment_id": number})
+        yield shop, pager, bad
+
+
+def created(shop: Shop, entity: ListName) -> dict[int, str]:
+    """Give each row a time of its own, and return these."""
+    times = {
+        number: f"2021-01-01 00:{count // 60:02}:{count % 60:02}"
+        for count, number in enumerate(shop.database.ids(entity))
+    }
+    for number, time in times.items():
+        shop.database.update(entity, number, {"created_at": time})
+    return times
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("how", ["null", "nulls", "empty", "near", "far", "three"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("profile", "entity"), LISTS)
+def test_each_row_is_delivered_or_named(profile: str, entity: ListName, way: dict[str, Any], how: str) -> None:
+    """Those that share a number are told apart by their ids, one by one; those without one are named."""
+    with spoiled(profile, entity, how) as (shop, pager, bad):
+        times = created(shop, entity)
+        pages = list(pager.list(entity, **way).pages())
+        named = [one.id for page in pages for one in page.quarantined]
+        assert named == (bad if how in {"null", "nulls"} else [])
+        came = Counter(row["created_at"] for page in pages for row in page.rows)
+        assert came == Counter(time for number, time in times.items() if number not in named)
+        assert all("without increment_id" in one.reason for page in pages for one in page.quarantined)
+        assert len(shop.log) < 400
+
+
+@pytest.mark.parametrize("how", ["near", "far", "null"])
+def test_a_walk_is_resumed_between_them(how: str) -> None:
+    """From each page's cursor the rest comes, once."""
+    with spoiled("20.0.20", "shipments", how) as (shop, pager, bad):
+        times = created(shop, "shipments")
+        paginator = pager.shipments(window=100)
+        pages = list(paginator.pages())
+        for number, page in enumerate(pages):
+            came = [row["increment_id"] for before in pages[: number + 1] for row in before.rows]
+            rest = list(paginator.pages(page.cursor, came))
+            delivered = [row["created_at"] for one in (*pages[: number + 1], *rest) for row in one.rows]
+            assert Counter(delivered) == Counter(time for one, time in times.items() if how != "null" or one not in bad)
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "entity"), LISTS)
+@pytest.mark.parametrize("how", ["null", "near", "far"])
+def test_an_increment_of_such_rows_alone(tmp_path: Path, profile: str, entity: ListName, how: str) -> None:
+    """That no other row changed is no reason to end: any row shows that the server is well."""
+    with spoiled(profile, entity, how) as (shop, pager, bad):
+        state, out = tmp_path / "state.json", tmp_path / "rows-{time}.ndjson"
+        first = dump(pager.list(entity), out, state=state)
+        assert first.rows + len(first.left_out) == shop.database.count(entity)
+        for number in bad:
+            shop.database.update(entity, number, {"updated_at": LATER})
+        new = [shop.database.insert(entity, {"increment_id": None, "updated_at": None}) for _ in range(2)]
+        twins = [shop.database.insert(entity, {"increment_id": "7", "updated_at": None}) for _ in range(2)]
+        report = dump(pager.list(entity), tmp_path / "second.ndjson", state=state, overwrite=True)
+        assert [one.id for one in report.left_out] == [*(bad if how == "null" else []), *new]
+        came = [json.loads(line)["increment_id"] for line in (tmp_path / "second.ndjson").read_text().splitlines()]
+        assert Counter(came) == Counter(["7"] * len(twins) + ([] if how == "null" else [NUMBER] * len(bad)))
+
+
+def test_an_increment_of_one_broken_row_alone() -> None:
+    """It is named, also where every row has an id; and where the user's own condition leaves no other."""
+    with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        bad = sorted(shop.database.ids("orders"))[100]
+        shop.database.update("orders", bad, {"updated_at": LATER, "status": "odd"})
+        shop.change(trouble="fault", trouble_rows=[bad])
+        since = magento_pager.walk.changes.moment_of(LATER)
+        for options in ({"updated_since": since}, {"where": [("status", "eq", "odd")]}):
+            pages = list(pager.orders(**options).pages())
+            assert [one.id for page in pages for one in page.quarantined] == [bad]
+            assert not any(page.rows for page in pages)
+
+
+def test_the_command_ends_with_status_3(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """And names each row."""
+    with spoiled("20.0.20", "shipments", "null") as (shop, _, bad):
+        where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+        assert run(["dump", "shipments", *where, "--out", str(tmp_path / "rows.ndjson")]) == 3
+    assert f"left out: id {bad[0]} of shipments:" in capfd.readouterr().err
+
+
+class Deaf:
+    """A server that sends the same rows without ids whatever is asked."""
+
+    def fetch(self, query: Query) -> Generator[Row]:  # noqa: ARG002  that is the point
+        """All rows."""
+        yield from ({"increment_id": f"{number}"} for number in (1, 2, 2, 3))
+
+
+def test_several_rows_for_one_id_show_a_dropped_condition() -> None:
+    """Rows are not taken for each other's twins where the server does not listen."""
+    with pytest.raises(FilterIgnoredError, match="4 rows came for id 0: the server dropped a condition"):
+        list(Paginator(Deaf(), Prefix(), "id", "increment_id", window=10))
