@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError
-from magento_pager.walk.changes import around_time, text_of
+from magento_pager.walk.changes import A_SECOND, around_time, text_of
 from magento_pager.walk.conditions import (
     ORDERS,
     Condition,
@@ -41,10 +41,9 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
 
 Bound: TypeAlias = datetime | Decimal | int | str
-NEARLY_A_SECOND = timedelta(microseconds=999_999)
 COMBINED = {"gteq": "from", "lteq": "to"}
 """The operators that servers combine, for others that mean the same."""
-NO_NUMBER = "1000000000000"
+TOO_LARGE = "1000000000000"
 """Beyond all numbers that Magento's columns hold, with either sign."""
 
 
@@ -112,10 +111,9 @@ def _text(bound: Bound, *, up: bool) -> str:
     """A bound as servers write it; times to the second, rounded `up` or down."""
     given: object = bound
     match given:
-        case datetime() if up and given.utcoffset() is not None:
-            return text_of(given + NEARLY_A_SECOND)
         case datetime():
-            return text_of(given)
+            text = text_of(given)
+            return text_of(given + A_SECOND) if up and given.microsecond else text
         case str():
             return given
         case int() | Decimal() if not isinstance(given, bool):
@@ -198,7 +196,7 @@ def around_number(value: object) -> Mapping[int, str]:
     """
     number = number_of(value) if isinstance(value, str) else None
     if number is None:
-        return {-1: f"-{NO_NUMBER}", 1: NO_NUMBER}
+        return {-1: f"-{TOO_LARGE}", 1: TOO_LARGE}
     return {step: f"{number + step:f}" for step in (-1, 0, 1)}
 
 
@@ -217,10 +215,8 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
     pairs = [((one, lower.operator), (other, upper.operator)) for one, other in names]
     how = key, wanted.column, around_number if wanted.number else around_time
     both, rows = yield from find_spelling(looking, *how, pairs)
-    if (
-        both is None and rows is not None and not rows.says
-    ):  # they may have nothing in that column, and others something
-        without = rows
+    if both is None and rows is not None and not rows.says:
+        without = rows  # these may have nothing in the column, and others something
         looking = partial(_having, looking, Condition(lower.field, "notnull", "1"))
         both, rows = yield from find_spelling(looking, *how, pairs)
         if rows is None:

@@ -35,9 +35,9 @@ that can be read, -1 is below all values that there are, 1 above all of them, an
 TRIED = 3  # rows: the time of one may be in the hour that comes twice, where the database keeps summer time
 INSIST = 4  # more attempts where a small reply fails
 ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
-STEPS = ((-1, 1), (0, 0), (1, 1), (-1, -1))
-"""Where the bounds of each trial lie beside a row's value, the lower and the upper one: around it, at it, above it,
-below it. The first shows an operator that means `=`, the last two a bound that is dropped."""
+STEPS = ((1, 1), (-1, -1), (-1, 1), (0, 0))
+"""Where the bounds of each trial lie beside a row's value, the lower and the upper one: above it, below it, around it,
+at it. The first two show a bound that is dropped, as most servers do, the third an operator that means `=`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class KnownRows:
     """Rows that are known.
 
     Attributes:
-        span: ids, inclusive, in which there are no others.
+        span: ids, inclusive, that they have.
         tokens: what they are known by.
-        operands: see `Around`; of the only row where they have a 0.
+        operands: see `Around`; where they have a 0, of the only row.
     """
 
     span: IdRange
@@ -102,10 +102,10 @@ def _known_rows(looking: Flow[None], column: str, around: Around) -> Flow[tuple[
     piece = yield from first_rows(looking)
     if piece is None:
         return ()
+    spans = (IdRange(token, token) if isinstance(token, int) else piece.window for token, _ in piece.rows)
     known = (
-        KnownRows(IdRange(token, token), frozenset([token]), around(row.get(column)))
-        for token, row in piece.rows
-        if isinstance(token, int)
+        KnownRows(span, frozenset([token]), around(row.get(column)))
+        for span, (token, row) in zip(spans, piece.rows, strict=True)
     )
     everything = KnownRows(piece.window, frozenset(token for token, _ in piece.rows), around(None))
     return tuple(islice((some for some in known if some.says), TRIED)) or (everything,)
