@@ -199,12 +199,12 @@ class _Course:
         rows: list[tuple[Token, Row]] = []
         skipped, repaired = list(piece.quarantined), set(piece.repaired)
         for (token, row), came in zip(piece.rows, answers, strict=True):
-            answer = self._of_row(row, came)
+            answer = self._of_row(row, came, piece.window)
             if isinstance(answer, RemoteError):
                 number = yield from self._present(token, piece.window)
                 if number is None:
                     continue  # deleted meanwhile
-                fate = yield from self._alone(row, answer)
+                fate = yield from self._alone(row, answer, piece.window)
                 if fate.value is None:
                     if (yield from self._present(token, piece.window)) is not None:
                         skipped.append(Quarantined(number, fate.reason))
@@ -252,12 +252,18 @@ class _Course:
             yield from self._confirm(answers, tied=way is self._xmlrpc)
         return [answers[key] if key else RemoteError(f"it has no {self._part.key} to ask for it by") for key in keys]
 
-    def _of_row(self, row: Row, answer: Answer) -> Answer:
-        """Return an answer; an error where it is the record of another row with the same key."""
+    def _of_row(self, row: Row, answer: Answer, window: IdRange) -> Answer:
+        """Return an answer; an error where it is the record of another row with the same key.
+
+        A row without an id is the only one of its window with that key.
+        """
         name = self._spec.key
-        if isinstance(answer, dict) and name in row and answer.get(name, row[name]) != row[name]:
-            return another(self._part, row[self._part.key], f"{name} {answer[name]} instead of {row[name]}")
-        return answer
+        if not isinstance(answer, dict) or name not in answer:
+            return answer
+        wanted, found = row.get(name), answer[name]
+        if found == wanted or (wanted is None and (not found.isdigit() or int(found) in window)):
+            return answer
+        return another(self._part, row[self._part.key], f"{name} {found} instead of {wanted or window}")
 
     def _confirm(self, answers: dict[str, Answer], *, tied: bool) -> Flow[None]:
         """Turn lists of addresses that may be another customer's into those that are not, or into errors.
@@ -404,7 +410,7 @@ class _Course:
         known = yield from filtered(find_row(window, KEY), (alone,), any_row=True)
         return known.id if known else None
 
-    def _alone(self, row: Row, error: RemoteError) -> Flow[Fate[Record]]:
+    def _alone(self, row: Row, error: RemoteError, window: IdRange) -> Flow[Fate[Record]]:
         """Decide about a row whose record did not come."""
         key = row.get(self._part.key)
         if not key:
@@ -412,7 +418,7 @@ class _Course:
 
         def ask(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see Asking
             answer = yield from (self._repaired(key) if repair else self._confirmed_one(key, insist))
-            answer = self._of_row(row, answer)
+            answer = self._of_row(row, answer, window)
             if isinstance(answer, RemoteError):
                 raise answer
             return answer
