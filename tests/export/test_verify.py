@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from magento_pager import Condition
+    from magento_pager import Condition, ListName
     from magento_pager.fake.declarations import Flavour
     from magento_pager.walk.pages import Row
 
@@ -486,3 +486,20 @@ def test_old_versions(
     assert run(["verify", out, entity, "--report", report, *asking]) == 0
     by, dumped_by = capfd.readouterr().err.rpartition(", by ")[2].split(" calls")[0].split(" (dumped by ")
     assert by not in dumped_by.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("profile", "entity"),
+    [("20.0.20", "shipments"), ("1.4.1.1", "invoices"), ("20.0.20", "invoices"), ("20.0.20", "creditmemos")],
+)
+def test_rows_in_full_are_compared_by_what_their_list_brings(tmp_path: Path, profile: str, entity: ListName) -> None:
+    """The list of shipments has no id, and few of the columns of a record."""
+    with Shop(profile=profile, orders=100) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        report = dump(pager.list(entity, details=True), tmp_path / "rows.ndjson")
+        assert verify(pager, tmp_path / "rows.ndjson", entity, report=report).counts == {}
+        first, second, *_ = sorted(shop.database.ids(entity))
+        shop.database.update(entity, first, {"increment_id": "7"})
+        shop.database.update(entity, second, {"created_at": "2031-01-01 00:00:00"})
+        counts = verify(pager, tmp_path / "rows.ndjson", entity, report=report).counts
+        key = "changed" if entity == "creditmemos" else "extra"
+        assert counts == ({"changed": 2} if key == "changed" else {"changed": 1, "extra": 1, "missing": 1})

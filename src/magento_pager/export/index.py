@@ -21,7 +21,7 @@ from magento_pager.export.values import typed_row
 from magento_pager.walk.ranges import IdRange, read_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from magento_pager.lists import ListSpec
     from magento_pager.walk.pages import Row
@@ -43,8 +43,22 @@ class Index:
         columns: those that any row has.
     """
 
-    def __init__(self, rows: Iterable[Row], schema: ListSpec, *, typed: bool) -> None:
-        """Read the rows of an output once, in any order; `typed` says whether they are values rather than texts.
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        schema: ListSpec,
+        *,
+        typed: bool,
+        sent: Callable[[], Collection[str]] | None = None,
+    ) -> None:
+        """Read the rows of an output once, in any order.
+
+        Args:
+            rows: of the output.
+            schema: the list.
+            typed: whether they are values rather than texts.
+            sent: gives the columns that the list brings. It is called where rows are in full, and their list may carry
+                no ids: such a list brings few columns, and maybe not the one of the id.
 
         Raises:
             ValueError: they have neither an id nor an identity.
@@ -55,18 +69,25 @@ class Index:
         self._typed = typed
         rows = iter(rows)
         head = list(islice(rows, 1))
-        self.by_ids = not head or schema.key in head[0]
+        short = head and schema.identity in head[0] and not schema.details.keys().isdisjoint(head[0])
+        self._compared = sent() if short and sent else None
+        self.by_ids = not head or (schema.key in head[0] and not short)
         # SQLite's own temporary file: it has no name, and is gone when it is closed.
         self._database = sqlite3.connect("", isolation_level=None)
         try:
             self._database.execute("PRAGMA journal_mode = OFF")
-            kind = "INTEGER" if self.by_ids else "TEXT"
-            self._database.execute(f"CREATE TABLE output (key {kind} PRIMARY KEY, digest BLOB, again, seen)")
+            # Rows without ids may share an identity in the shop; two with one id are a fault of the output.
+            kind, conflict = ("INTEGER PRIMARY KEY", "ON CONFLICT (key) DO UPDATE SET again = TRUE")
+            if not self.by_ids:
+                kind, conflict = ("TEXT", "")
+            self._database.execute(f"CREATE TABLE output (key {kind}, digest BLOB, again, seen)")
             self._database.execute("BEGIN")
             self._database.executemany(
-                "INSERT INTO output (key, digest) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET again = TRUE",
+                f"INSERT INTO output (key, digest) VALUES (?, ?) {conflict}",  # noqa: S608  a constant
                 map(self._indexed, chain(head, rows)),
             )
+            if not self.by_ids:
+                self._database.execute("CREATE INDEX by_key ON output (key)")
             self._database.execute("COMMIT")
         except BaseException:
             self._database.close()
@@ -107,6 +128,7 @@ class Index:
             for name, value in row.items()
             if value is not None
             and name not in self._schema.details
+            and (self._compared is None or name in self._compared)
             and (value != "" or name not in self._schema.required)
         }
         return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
@@ -117,22 +139,34 @@ class Index:
             row, _ = typed_row(self._schema, row)
         return self.digest_of({name: row[name] for name in row.keys() & self.columns})
 
-    def lookup(self, window: IdRange, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """Return the digests of the output's rows in a window; of rows without ids those with the given keys."""
+    def lookup(self, window: IdRange, sent: Mapping[Key, bytes]) -> dict[Key, bytes]:
+        """Return the digests of the output's rows in a window; of rows without ids those with the keys of the shop's.
+
+        Args:
+            window: the ids, inclusive.
+            sent: the digests of the shop's rows. Of several rows with one key, each stands for another one of the
+                shop's: best one that is the same.
+        """
         if self.by_ids:
             within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
             return dict(self._database.execute(within, (window.first, window.last)))
-        self._database.executemany("UPDATE output SET seen = TRUE WHERE key = ?", ((key,) for key in keys))
-        found = "SELECT key, digest FROM output WHERE key = ?"
-        return dict(pair for key in keys for pair in self._database.execute(found, (key,)))
+        held: dict[Key, bytes] = {}
+        for pair in sent.items():
+            best = "SELECT rowid, digest FROM output WHERE key = ? AND seen IS NULL ORDER BY digest = ? DESC LIMIT 1"
+            for place, digest in self._database.execute(best, pair).fetchall():
+                self._database.execute("UPDATE output SET seen = TRUE WHERE rowid = ?", (place,))
+                held[pair[0]] = digest
+        return held
 
-    def unseen(self) -> Iterator[Key]:
-        """Yield the keys without ids that were never looked up."""
+    def unseen(self) -> Iterator[tuple[Key, bool]]:
+        """Yield the keys of rows without ids that were never looked up, and whether another row with it was."""
         if not self.by_ids:
-            yield from self._keys("SELECT key FROM output WHERE seen IS NULL ORDER BY key")
+            other = "SELECT 1 FROM output AS other WHERE other.key = output.key AND other.seen"
+            left = f"SELECT key, EXISTS ({other}) FROM output WHERE seen IS NULL ORDER BY key"  # noqa: S608  a constant
+            yield from ((key, bool(known)) for key, known in self._database.execute(left))
 
     def repeated(self) -> Iterator[Key]:
-        """Yield the keys that the output has more than once."""
+        """Yield the ids that the output has more than once."""
         return self._keys("SELECT key FROM output WHERE again ORDER BY key")
 
     def populated(self, width: int) -> list[int]:

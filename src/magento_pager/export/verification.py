@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -271,7 +272,7 @@ def verify(
     paginator, how = _other_way(paginator, origin)
     kept: list[Difference] = []
     tally = Tally()
-    with Index(file, file.layout.schema, typed=file.typed) as index:
+    with Index(file, file.layout.schema, typed=file.typed, sent=partial(_columns, paginator)) as index:
         drawn = None
         if sample is not None:
             seed = SystemRandom().randrange(1 << 32) if seed is None else seed
@@ -313,8 +314,8 @@ def differences(
             tally.digest = tally.digest.plus(page.rows, paginator.id_field)
         found = _on_page(page, index, origin, tally)
         yield from map(tally.counted, sorted(found, key=lambda one: (isinstance(one.key, str), one.key)))
-    for key in index.unseen() if sample is None else ():
-        yield tally.counted(Difference("extra", key))
+    for key, known in index.unseen() if sample is None else ():
+        yield tally.counted(Difference("repeated" if known else "extra", key))
 
 
 def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator[Difference]:
@@ -324,19 +325,29 @@ def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator
         return Difference(kind, key, at, since=bool(at and began and at >= began))  # texts of times sort as they are
 
     rows = {index.key_of(row): row for row in page.rows}
-    held = index.lookup(page.window, rows)
+    sent = {key: index.digest_of_sent(row) for key, row in rows.items()}
+    held = index.lookup(page.window, sent)
+    # Rows without ids were left out by their ids: so many of the window.
+    unnamed = sum(one in page.window for one in origin.left_out) - len(page.quarantined) if not index.by_ids else 0
     for key, row in rows.items():
         if key in held:
             tally.not_compared |= row.keys() - index.columns
-            if held[key] != index.digest_of_sent(row):
+            if held[key] != sent[key]:
                 yield dated("changed", key, row.get("updated_at"))
-        elif key in origin.left_out:
+        elif key in origin.left_out or unnamed > 0:
             tally.left_out += 1
+            unnamed -= 1
         else:
             yield dated("missing", key, row.get("created_at"))
     if index.by_ids:
         for key in held.keys() - rows.keys() - {one.id for one in page.quarantined}:
             yield Difference("extra", key)
+
+
+def _columns(paginator: Paginator) -> frozenset[str]:
+    """Return the columns that the first rows of a list have."""
+    rows = next((page.rows for page in paginator.pages() if page.rows), ())
+    return frozenset().union(*rows)
 
 
 def agreeing(origin: Origin, digest: Digest) -> int | None:
