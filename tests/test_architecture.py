@@ -35,6 +35,7 @@ WALK_ORDER = [
     "work",
     "walk",
     "added",
+    "doubles",
     "ahead",
     "calls",
     "spellings",

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import magento_pager
-from magento_pager import FilterIgnoredError, Prefix, dump
+from magento_pager import FilterIgnoredError, Prefix, dump, verify
 from magento_pager.cli import run
 from magento_pager.fake import Shop
 from magento_pager.walk.paginator import Paginator
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from magento_pager import ListName, Pager, Query
@@ -61,8 +63,8 @@ def spoiled(profile: str, entity: ListName, how: str) -> Iterator[tuple[Shop, Pa
 def created(shop: Shop, entity: ListName) -> dict[int, str]:
     """Give each row a time of its own, and return these."""
     times = {
-        number: f"2021-01-01 00:{count // 60:02}:{count % 60:02}"
-        for count, number in enumerate(shop.database.ids(entity))
+        number: f"2021-01-01 00:{place // 60:02}:{place % 60:02}"
+        for place, number in enumerate(shop.database.ids(entity))
     }
     for number, time in times.items():
         shop.database.update(entity, number, {"created_at": time})
@@ -152,3 +154,88 @@ def test_several_rows_for_one_id_show_a_dropped_condition() -> None:
     """Rows are not taken for each other's twins where the server does not listen."""
     with pytest.raises(FilterIgnoredError, match="4 rows came for id 0: the server dropped a condition"):
         list(Paginator(Deaf(), Prefix(), "id", "increment_id", window=10))
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "entity"), LISTS)
+@pytest.mark.parametrize("how", ["near", "far", "three", "null"])
+def test_a_record_is_never_that_of_the_other_row(profile: str, entity: ListName, how: str) -> None:
+    """The shop gives one of them for their number; the others are left out by name."""
+    with spoiled(profile, entity, how) as (shop, pager, bad):
+        times = created(shop, entity)
+        pages = list(pager.list(entity, details=True).pages())
+        rows = [row for page in pages for row in page.rows]
+        ids = [int(row[f"{entity[:-1]}_id"]) for row in rows]
+        assert [row["created_at"] for row in rows] == [times[number] for number in ids]
+        named = [one.id for page in pages for one in page.quarantined]
+        assert sorted([*ids, *named]) == sorted(times)
+        assert named == (bad if how == "null" else bad[1:])
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "entity"), LISTS)
+@pytest.mark.parametrize("how", ["near", "far", "null"])
+@pytest.mark.parametrize("options", [{}, {"details": True}])
+@pytest.mark.parametrize("name", ["rows.ndjson", "rows.csv"])
+def test_verify_compares_each_of_them(  # noqa: PLR0917
+    tmp_path: Path, profile: str, entity: ListName, how: str, options: dict[str, Any], name: str
+) -> None:
+    """Two in the shop and two in the output are no difference, and a row that was named is not missing."""
+    with spoiled(profile, entity, how) as (shop, pager, bad):
+        created(shop, entity)
+        report = dump(pager.list(entity, **options), tmp_path / name)
+        found = verify(pager, tmp_path / name, entity, report=report)
+        assert (found.counts, found.left_out + found.unread) == ({}, len(report.left_out))
+        shop.database.update(entity, bad[0], {"created_at": LATER})
+        if how != "null":
+            assert verify(pager, tmp_path / name, entity, report=report).counts == {"changed": 1}
+            shop.database.delete(entity, bad[0])
+            counts = verify(pager, tmp_path / name, entity, report=report).counts
+            assert counts in ({"repeated": 1}, {"changed": 1})
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("how", ["near", "far", "three"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_table_that_tells_rows_apart_by_their_number_names_the_others(
+    tmp_path: Path, how: str, *, stopped: bool
+) -> None:
+    """It keeps the first, and the report has the ids of those that it cannot hold; a resumed dump does the same."""
+    with spoiled("20.0.20", "shipments", how) as (shop, pager, bad):
+        out = tmp_path / "shop.sqlite"
+        if stopped:
+            with pytest.raises(KeyboardInterrupt):
+                dump(pager.shipments(window=50), out, progress=stopper(3))
+        report = dump(pager.shipments(window=50), out, resume=True)
+        assert [one.id for one in report.left_out] == bad[1:]
+        assert all(f"another row has its increment_id, {NUMBER}" in one.reason for one in report.left_out)
+        with closing(sqlite3.connect(out)) as database:
+            assert database.execute("SELECT count(*) FROM shipments").fetchone()[0] == report.rows
+        assert report.rows + len(report.left_out) == shop.database.count("shipments")
+        assert verify(pager, out, "shipments", report=report).ok
+
+
+def test_an_increment_that_was_stopped_goes_on_in_a_table(tmp_path: Path) -> None:
+    """Rows of the nights before are in the table too: that they come again now is no sign of a mixed-up reply."""
+    out, state = tmp_path / "shop.sqlite", tmp_path / "state.json"
+    with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        dump(pager.shipments(window=20), out, state=state)
+        changed = sorted(shop.database.ids("shipments"))[::5]
+        for number in changed:
+            shop.database.update("shipments", number, {"updated_at": LATER})
+        with pytest.raises(KeyboardInterrupt):
+            dump(pager.shipments(window=20), out, state=state, progress=stopper(3))
+        report = dump(pager.shipments(window=20), out, state=state)
+    assert report.rows == len(changed)
+    assert not report.left_out
+
+
+def stopper(after: int) -> Callable[[object], None]:
+    """Stop a run after so many pages."""
+    pages = count(1)
+
+    def stop(_: object) -> None:
+        if next(pages) == after:
+            raise KeyboardInterrupt
+
+    return stop

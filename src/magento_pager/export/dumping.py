@@ -27,6 +27,7 @@ from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec
 from magento_pager.walk.added import LastRow
+from magento_pager.walk.doubles import FirstOfEach
 from magento_pager.walk.pages import Cursor
 from magento_pager.walk.reading import row_label
 
@@ -238,6 +239,7 @@ class Task:
         self._run: Run | None = None
         self._newest: Newest | None = None
         self._last_row: LastRow | None = None
+        self._first_of_each: FirstOfEach | None = None
         self._output: Output | None = None
         self._dumping: Dump | None = None
         self._way_now: Callable[[], Mapping[str, str | None]] | None = None
@@ -363,6 +365,9 @@ class Task:
         if self._state is not None and paginator.identity_field and (self.since is None or self.new_from is not None):
             self._last_row = LastRow(paginator.key, self.new_from or 0, paginator.last)
             stages = (self._last_row, *stages)
+        if self._layout.format == "sqlite" and paginator.identity_field and not self._job.details:
+            self._first_of_each = FirstOfEach(paginator.key, paginator.identity_field)
+            stages = (*stages, self._first_of_each)
         return replace(paginator, stages=stages, since=self.since, new_from=self.new_from)
 
     def _pages(self, paginator: Paginator, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
@@ -373,6 +378,8 @@ class Task:
                 yield page, known
         name, cursor = paginator.identity_field, dumping.checkpoint.cursor
         if name and dumping.checkpoint.counters.verified == "sampled":  # what came tells a page that comes twice
+            if self._first_of_each is not None:
+                self._first_of_each.add(str(row[name]) for row in dumping.output.tail(0) if row.get(name))
             came = (str(row[name]) for row in dumping.output.tail(0) if row.get(name))
             pages = paginator.pages(cursor, came)
         else:

@@ -141,11 +141,15 @@ class SqliteOutput(LockedOutput):
         super().close()
 
     def tail(self, offset: int) -> Iterator[Row]:
-        """Yield the rows with an id from there on, with what they are told apart by; all, where rows carry no id."""
+        """Yield the rows with an id from there on, with what they are told apart by; all, where rows carry no id.
+
+        Not the latter in a table with rows of other dumps: there it does not say which came now.
+        """
         with closing(connected(self.path)) as connection:
             for key in (name for name, is_key in columns_of(connection, self._entity).items() if is_key):
                 rows = connection.execute(f"SELECT {quoted(key)} FROM {self._table}")  # noqa: S608  quoted
-                yield from ({key: str(value)} for (value,) in rows if isinstance(value, str) or value >= offset)
+                every = not self._into_existing
+                yield from ({key: str(one)} for (one,) in rows if (every if isinstance(one, str) else one >= offset))
 
     def _prepared(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[str, dict[str, str]]:
         """Have a table with all columns of these rows, and return its key, and by name what its columns are called."""
