@@ -174,6 +174,23 @@ def test_a_run_that_stops_in_either_stretch_is_resumed(
     assert stretches == {"changed", "new"}
 
 
+@pytest.mark.sampled
+@pytest.mark.parametrize("profile", GENERATIONS)
+@pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
+def test_the_oldest_rows_may_have_no_dates_at_all(
+    nights: Callable[..., Nights], profile: str, entity: ListName
+) -> None:
+    """As an import leaves them: the condition is tried on the first rows that it can bring."""
+    line = nights(profile, entity)
+    every = sorted(line.shop.database.ids(entity))
+    for place, number in enumerate(every[:-4]):
+        line.shop.database.update(entity, number, {"updated_at": UNDATED[place % 2]})
+    line.run()
+    changed, new = line.change(every[-2]), line.insert(None)
+    came = line.run()[0]
+    assert {changed, new} <= set(came) <= {new, *every[-4:]}
+
+
 def undo(state: Path, **names: Any) -> None:
     """Write a state as an older version did, with some values of its list changed."""
     content = json.loads(state.read_text())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.conditions import ORDERS, Condition
-from magento_pager.walk.flows import Ask, Flow, attempt, first_rows
+from magento_pager.walk.flows import Ask, Flow, attempt, filtered, first_rows
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.recovery import is_verdict
 from magento_pager.walk.strategies import Prefix
@@ -92,6 +92,14 @@ def find_spelling(
         if rows == before:
             break  # nothing has changed meanwhile, so the trials were fair
         for some, spelling in product(rows, spellings):
+            if (yield from _holds(spelling, some, key)):
+                return spelling, some
+    for spelling in () if rows[0].says else spellings:  # these may have NULL there, as imports leave it, and others not
+        every = tuple(Condition(*bound, around(None)[-1 if 1 in ORDERS[bound[1]] else 1]) for bound in spelling)
+        reply = yield from attempt(Ask(Prefix(key), rows[0].span, insist=INSIST, where=every))
+        if isinstance(reply, RemoteError) or reply.rows:
+            continue  # it is refused, or misread
+        for some in (yield from _known_rows(filtered(looking(), every), column, around)):
             if (yield from _holds(spelling, some, key)):
                 return spelling, some
     return None, rows[0]
