@@ -303,3 +303,19 @@ def test_a_date_alone_is_its_midnight_on_every_version(
         day = rows[len(rows) // 2]["created_at"][:10]
         expected = [row for row in rows if getattr(operators, compare)(row["created_at"], f"{day} 00:00:00")]
         assert list(pager.orders(last=4000, where=[("created_at", operator, day)])) == expected
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("value", ["2", "9", "1000000010", "1000000000000"])
+@pytest.mark.parametrize("operator", ["lteq", "lt", "gteq", "gt"])
+def test_a_column_of_text_that_looks_like_numbers_is_compared_as_text(
+    shop_of: Callable[[str, str], Shop], operator: str, value: str
+) -> None:
+    """Magento keeps increment_id as text, so that "100000001" is below "2"; an honest server raises no alarm."""
+    shop = shop_of("20.0.20", "rpc")
+    satisfied = {"lteq": operators.le, "lt": operators.lt, "gteq": operators.ge, "gt": operators.gt}[operator]
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        numbers = [row["increment_id"] for row in pager.orders(last=4000)]
+        expected = [number for number in numbers if satisfied(number, value)]
+        found = pager.orders(last=4000, where=[("increment_id", operator, value)])
+        assert [row["increment_id"] for row in found] == expected

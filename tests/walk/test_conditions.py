@@ -170,6 +170,13 @@ def test_a_pattern_for_a_date_column_is_a_text(operator: str, value: str) -> Non
         (("created_at", "to", "2024-01-31"), {"created_at": "2024-01-31 00:00:01"}),
         (("created_at", "gteq", "2024-01-31"), {"created_at": "0000-00-00 00:00:00"}),
         (("status", "null", "1"), {"status": "pending"}),
+        (("increment_id", "lteq", "0"), {"increment_id": "100000001"}),
+        (("increment_id", "lteq", "100000000"), {"increment_id": "100000001"}),
+        (("increment_id", "gt", "2000000000"), {"increment_id": "100000001"}),
+        (("increment_id", "eq", "2"), {"increment_id": "100000001"}),
+        (("increment_id", "in", "1,2"), {"increment_id": "100000001"}),
+        (("store_id", "gteq", "2"), {"store_id": "1"}),
+        (("store_id", "lt", "-1"), {"store_id": "1"}),
     ],
 )
 def test_a_row_that_does_not_satisfy_is_seen(condition: tuple[str, str, str], row: dict[str, str]) -> None:
@@ -206,6 +213,17 @@ def test_a_row_that_does_not_satisfy_is_seen(condition: tuple[str, str, str], ro
         (("status", "notnull", "1"), {"status": "x"}),
         (("status", "regexp", "^x$"), {"status": "y"}),
         (("category_ids", "eq", "1"), {"category_ids": ["2"]}),
+        (("increment_id", "lteq", "2"), {"increment_id": "100000001"}),
+        (("increment_id", "to", "10000001"), {"increment_id": "0100000001"}),
+        (("increment_id", "lt", "2"), {"increment_id": "100000001"}),
+        (("increment_id", "gteq", "100"), {"increment_id": "99"}),
+        (("increment_id", "from", "1000000000"), {"increment_id": "99"}),
+        (("increment_id", "gt", "1000"), {"increment_id": "2"}),
+        (("postcode", "gt", "100.5"), {"postcode": "11"}),
+        (("postcode", "lteq", "5"), {"postcode": "01234"}),
+        (("postcode", "eq", "1.0"), {"postcode": "1"}),
+        (("postcode", "lt", "1e1"), {"postcode": "100"}),
+        (("store_id", "gteq", "10"), {"store_id": "9"}),
     ],
 )
 def test_where_only_the_database_knows_there_is_no_alarm(

@@ -34,6 +34,7 @@ _LISTS = frozenset({"in", "nin", "finset"})  # their values are cut at commas
 _NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare a text, or nothing
 _TIME = "%Y-%m-%d %H:%M:%S"
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,3})?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
@@ -149,7 +150,8 @@ def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
     """True where `row` certainly does not satisfy `condition`: the server then dropped or misread it.
 
     Where the field is not in the row, or where the database's collation decides, nothing is certain and the answer is
-    False: a false alarm would stop an honest server.
+    False: a false alarm would stop an honest server. A whole number may stand in a column of numbers or of text, and
+    databases order these differently: it contradicts only what both forbid.
 
     >>> contradicts(Condition("status", "eq", "complete"), {"status": "pending"})
     True
@@ -159,14 +161,18 @@ def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
     True
     >>> contradicts(Condition("created_at", "from", "2024-05-01"), {"created_at": "2024-04-30 23:59:59"})
     True
+    >>> contradicts(Condition("increment_id", "lteq", "2"), {"increment_id": "100000001"})  # "1..." is below "2"
+    False
     """
     have = value_in(row, condition)
     if have is None:
         return False
     want, operator = condition.value, condition.operator
     if operator in ORDERS:
-        order = order_of(have, want, text=operator == "eq")
-        return order is not None and order not in ORDERS[operator]
+        orders = [order_of(have, want, text=operator == "eq")]
+        if _WHOLE.fullmatch(have):
+            orders.append(_order_of_texts(have, want))
+        return all(order is not None and order not in ORDERS[operator] for order in orders)
     if operator == "in":
         return all(order_of(have, one, text=True) not in {0, None} for one in want.split(","))
     if operator in {"neq", "nin"}:
@@ -322,7 +328,11 @@ def order_of(have: str, want: str, *, text: bool) -> int | None:
             return int(left > right) - int(left < right)
         if left is not None:
             return None  # the server casts the operand in its own way
-    if not (text and have.isascii() and want.isascii()):
+    return _order_of_texts(have, want) if text else None
+
+
+def _order_of_texts(have: str, want: str) -> int | None:
+    if not (have.isascii() and want.isascii()):
         return None
     one, other = have.rstrip(" ").lower(), want.rstrip(" ").lower()
     return (one > other) - (one < other)
