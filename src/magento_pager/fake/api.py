@@ -211,7 +211,7 @@ class Api:
     def troubled(self, asked: Listing, settings: Settings) -> set[str]:
         """The ids of rows of a list whose replies are in trouble, and their numbers, by which others know them."""
         found = set[str]()
-        for number in settings.trouble_rows if settings.trouble and asked.name == settings.trouble_list else ():
+        for number in settings.in_trouble_at(asked.name):
             where = [("entity_id", "eq", str(number))]
             rows = self.tables.select(settings.profile, settings.flavour, asked, (), where)
             numbers = (dict(zip(asked.columns, row, strict=True)).get("increment_id") for row in rows)

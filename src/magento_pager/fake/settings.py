@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.profiles import Profile
 
-TroubleAt: TypeAlias = Literal["calls", "wsdl", "everything"]
+TroubleAt: TypeAlias = Literal["calls", "wsdl", "everything", "lists", "records"]
 Outage: TypeAlias = Literal["", "maintenance", "database", "wsdl", "schema", "firewall", "redirect"]
 MemoryFailure: TypeAlias = Literal["fault", "empty"]
 
@@ -120,8 +120,14 @@ class Settings:
         self.now  # noqa: B018  refuses what is no time
 
     def meets(self, list_name: str, number: object) -> bool:
-        """Return whether replies that hold this row of a list are in trouble."""
-        return bool(self.trouble) and list_name == self.trouble_list and str(number) in map(str, self.trouble_rows)
+        """Return whether the record of this row of a list is in trouble."""
+        concerned = bool(self.trouble) and list_name == self.trouble_list and self.trouble_at != "lists"
+        return concerned and str(number) in map(str, self.trouble_rows)
+
+    def in_trouble_at(self, list_name: str) -> frozenset[int]:
+        """Return the ids of the rows by which replies to a list are in trouble."""
+        concerned = bool(self.trouble) and list_name == self.trouble_list and self.trouble_at != "records"
+        return self.trouble_rows if concerned else frozenset()
 
     def in_trouble(self, kind: Literal["calls", "wsdl"]) -> bool:
         """Return whether every reply of that kind is in trouble."""
