@@ -365,7 +365,8 @@ class _Course:
     ) -> Flow[dict[str, Answer]]:
         """Ask for some records; in parts where they are too much, or where one breaks the reply.
 
-        Where waiting may help, a record that came is waited for, unless `patient`: this is the one that is waited for.
+        Where waiting may help, a record that came is waited for, or else one that comes at once is looked for; unless
+        `patient`, or none is found: then this is the one that is waited for.
         """
         answers: dict[str, Answer] = {}
         stack = [keys]
@@ -373,7 +374,7 @@ class _Course:
             part = stack.pop()
             span = IdRange(0, len(part) - 1)
             good = None if patient else self._isolation.good
-            hasty = (1 if len(part) < len(keys) else HASTY) if good or (len(part) > 1 and not patient) else 0
+            hasty = 0 if patient else 1 if good and len(part) < len(keys) else HASTY
             reply = yield from attempt(AskRecords(way, part, insist, hasty and max(hasty, insist + 1)))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
@@ -383,8 +384,12 @@ class _Course:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
             if reply.remedy == "again" and hasty:
-                if good and len(part) == len(keys):
-                    self._isolation.good = good if (yield from self._comes_again(good)) else None
+                if len(part) == (len(keys) if good else 1):
+                    self._isolation.good = yield from self._well(good, part[0])
+                if len(part) == 1 and self._isolation.good is None:
+                    patient = True
+                    stack.append(part)
+                    continue
             elif action(reply, narrowed=len(part) == 1) == "stop":
                 raise reply
             if len(part) == 1:
@@ -444,6 +449,12 @@ class _Course:
             return mended[key] if answers[0] == answers[-1] else another(self._part, key, "two different lists")
         return answers[0]
 
+    def _well(self, good: str | None, failed: str) -> Flow[str | None]:
+        """Return a record that comes now: the one that came before, or else another one, at once; None for none."""
+        if good is None:
+            return (yield from self._first_that_comes(failed, attempts=1))
+        return good if (yield from self._comes_again(good)) else None
+
     def _comes_again(self, key: str) -> Flow[bool]:
         """Ask again for a record that came before; False where it was deleted."""
         answer = yield from self._one(key, patient=True)
@@ -452,19 +463,27 @@ class _Course:
         return not isinstance(answer, RemoteError)
 
     def _others(self, failed: str) -> Iterator[Flow[str | None]]:
-        """Look for another record that comes, among those of the first rows of the list."""
-        prefix = Prefix(KEY)
-        walk = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,))
-        yield self._first_that_comes(walk.looking(), failed)
+        """Look for another record that comes, among those of the first rows of the list; then wait for one."""
+        yield self._first_that_comes(failed, attempts=1)
+        yield self._first_that_comes(failed, attempts=0)
 
-    def _first_that_comes(self, looking: Flow[None], failed: str) -> Flow[str | None]:
-        tried = 0
+    def _first_that_comes(self, failed: str, *, attempts: int) -> Flow[str | None]:
+        """Look for another record that comes; each is asked for so often, 0 for as long as there is patience.
+
+        Raises:
+            RemoteError: there was no more patience.
+        """
+        prefix, tried = Prefix(KEY), 0
+        looking = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,)).looking()
         while tried < MOST_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
             keys = [row.get(self._part.key) for _, row in piece.rows]
             for key in [key for key in keys if key and key != failed][: MOST_IN_A_ROW - tried]:
                 tried += 1
-                if not isinstance((yield from self._one(key)), RemoteError):
+                reply = yield from attempt(AskRecords(self._soap, [key], attempts=attempts))
+                if isinstance(reply, Reply) and not isinstance(reply.records[0], RemoteError):
                     return str(key)
+                if isinstance(reply, RemoteError) and reply.remedy == "again" and not attempts:
+                    raise reply
         return None
 
 

@@ -70,6 +70,7 @@ class Walk:
         goal: rows and seconds that a call should bring, where `window` is None.
         repair: read a row in which control characters break the XML without them.
         lenient: skip a row that breaks its replies without asking whether others arrive; for looking about.
+        hasty: with that, ask for each window once, also where waiting may help.
         twice: ask for each window a second time, by another strategy.
         candidates: strategies in order of preference; where there are none, the server is not Magento's: the strategy
             is not tested, and samples use nothing but `like` with `_`.
@@ -83,6 +84,7 @@ class Walk:
     goal: Goal = DEFAULT_GOAL
     repair: bool = False
     lenient: bool = False
+    hasty: bool = False
     twice: bool = False
     candidates: tuple[Strategy, ...] = ()
 
@@ -116,10 +118,10 @@ class Walk:
         """Look for rows: all ids `by_prefix`, in narrow windows."""
         return self.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
 
-    def by_prefix(self, span: IdRange, window: int | None) -> Flow[None]:
+    def by_prefix(self, span: IdRange, window: int | None, *, hasty: bool = False) -> Flow[None]:
         """Walk over some ids in a way that holds everywhere, and skip what breaks its replies."""
         prefix = Prefix(self.key)
-        walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True, twice=False)
+        walk = replace(self, strategy=prefix, window=window, repair=False, lenient=True, hasty=hasty, twice=False)
         return _Course(walk, span, Choice(prefix), ()).flow()
 
 
@@ -191,23 +193,27 @@ class _Course:
     def _recover(self, error: RemoteError, window: IdRange, work: Work, carrier: Strategy) -> Flow[None]:
         """Decide what becomes of a window that failed.
 
-        Where waiting may help, a row that came is waited for. When it comes, the window is tried once more, and then
-        asked for in parts: it was the window that the server, or a gateway before it, gave up on.
+        Where waiting may help, a row that came is waited for, or else one that comes is looked for. Then the window is
+        tried once more, and asked for in parts: it was the window that the server, or a gateway before it, gave up on.
         """
         if self._held and self._held.first >= window.first:
             self._held = None  # they are asked for again with the window
         good = None if self._walk.lenient else self._isolation.good
-        if error.remedy == "again":
+        if error.remedy == "again" and not self._walk.hasty:
             gateway = action(error, narrowed=False) == "narrow" and len(window) > 1
-            if good is not None and not work.cause and not self._gave_up:
+            if good is None and not (gateway or self._walk.lenient):
+                good = self._isolation.good = yield from self._any_good()
+            elif good is not None and not work.cause and not self._gave_up:
                 self._isolation.good = good if (yield from self._isolation.works(good)) else None
-            if not (work.tried or work.cause or self._gave_up) and (good is not None or not gateway):
+            unknown = good is None and not gateway  # perhaps nothing comes now
+            early = not (work.cause or self._gave_up) and (unknown or good is not None)
+            if not work.tried and (early or (unknown and not self._walk.lenient)):
                 self._stack.append(work._replace(ids=window, tried=True))
                 return
-            if good is None and not gateway:
+            if unknown:
                 raise error
             self._gave_up = True
-        elif action(error, narrowed=work.cause is not None) == "stop":
+        elif error.remedy != "again" and action(error, narrowed=work.cause is not None) == "stop":
             raise error
         if self._held and self._held.last < window.first:  # first those before it
             self._stack += [work._replace(ids=window), Work(self._held, again=True)]
@@ -300,9 +306,9 @@ class _Course:
 
     def _attempts(self, window: IdRange, work: Work) -> int:
         """How often a window is tried before a row that came is asked for; 0 for as long as there is patience."""
-        if self._isolation.good is not None and not self._walk.lenient:
-            return 1 if work.tried or work.cause or self._gave_up else HASTY
-        return HASTY if len(window) > 1 and not work.tried else 0
+        if self._walk.hasty or (self._isolation.good is not None and not self._walk.lenient):
+            return 1 if self._walk.hasty or work.tried or work.cause or self._gave_up else HASTY
+        return HASTY if not work.tried and (len(window) > 1 or not self._walk.lenient) else 0
 
     def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
         """Ask, and look for what no single reply shows."""
@@ -348,6 +354,11 @@ class _Course:
         before = IdRange(0, number - 1) if number > 0 else None
         for span in filter(None, (behind, before)):
             yield first_good(filtered(self._walk.by_prefix(span, self._walk.window), (), any_row=True))
+
+    def _any_good(self) -> Flow[Good | None]:
+        """Look for a row that comes at once, to tell a window that breaks its replies from a server that is unwell."""
+        found = yield from settled(first_good(self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)))
+        return None if isinstance(found, RemoteError) else found
 
     def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
         """Ask for a window in tenths, which hold so many rows together."""
