@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import magento_pager
+from magento_pager import TransportError
 from magento_pager.fake import Shop
 from magento_pager.fake.api import whole
 
@@ -92,3 +93,25 @@ def test_a_shop_that_is_down_for_a_while_is_waited_for(shop: Behind, pager: Page
         assert not page.quarantined
         shop.down = calls if len(found) < 1_000 else 0
     assert found == expected
+
+
+@pytest.mark.parametrize("status", [502, 503])
+@pytest.mark.parametrize("details", [False, True])
+def test_the_first_order_never_arrives(shop: Behind, pager: Pager, status: int, *, details: bool) -> None:
+    """No row came before it that could be asked for: another one is looked for, and comes."""
+    expected = [order["order_id"] for order in pager.orders(last=100, details=details)]
+    before = len(shop.log)
+    shop.poison, shop.status = int(expected[0]), status
+    pages = list(pager.orders(last=100, details=details).pages())
+    assert [row["order_id"] for page in pages for row in page.rows] == expected[1:]
+    assert [one.id for page in pages for one in page.quarantined] == [shop.poison]
+    assert len(shop.log) - 2 * before <= 60
+
+
+@pytest.mark.parametrize("status", [503, 504])
+def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Pager, status: int) -> None:
+    """Nothing else comes either, so no row is blamed; to look for one takes fewer calls than the patience does."""
+    shop.down, shop.status = 10_000, status
+    with pytest.raises(TransportError, match=f"HTTP {status}"):
+        list(pager.orders().pages())
+    assert 10_000 - shop.down <= 120

@@ -74,7 +74,9 @@ class Served:
     )
     trouble_list: str = option("The list that those rows are of.", default="orders", choices=list(LISTS))
     trouble_at: str = option(
-        "Without rows: which replies are in trouble.", default="calls", choices=["calls", "wsdl", "everything"]
+        "Without rows: which replies are in trouble; with rows: lists or records alone, or else both.",
+        default="calls",
+        choices=["calls", "wsdl", "everything", "lists", "records"],
     )
     nested_arrays_lost: bool = option('As 1.9.3.0: an array inside an array becomes the text "Array".')
     no_xmlrpc: bool = option("Nothing answers where XML-RPC should be.")

@@ -58,7 +58,7 @@ class Settings:
             of a `multiCall` with one. Empty: every reply.
         trouble_list: the list that those rows are of.
         trouble_at: which replies are in trouble, where there are no `trouble_rows`: those to `calls`, the `wsdl`, or
-            `everything`.
+            `everything`. Where there are: `lists` or `records` for these alone, anything else for both.
         nested_arrays_lost: the bug of 1.9.3.0: each array inside an array of a result leaves the shop as the text
             "Array", such as the items of an order, or the ids of categories in a list of products.
         no_xmlrpc: nothing answers where XML-RPC should be.

@@ -65,7 +65,7 @@ def _packed(given: bytes) -> bytes:
 
 
 _SERVER = "SOAP-ENV:Server"
-_IN_A_ROW = rb"(<(?:increment_id|customer_id|sku|name>increment_id<)[^>]*>)"
+_IN_A_ROW = rb"(<(?:increment_id|customer_id|customer_address_id|sku|name>(?:increment_id|customer_id|sku)<)[^>]*>)"
 
 TROUBLES: Mapping[str, Trouble] = MappingProxyType(
     {

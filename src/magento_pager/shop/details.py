@@ -468,11 +468,7 @@ class _Course:
         yield self._first_that_comes(failed, attempts=0)
 
     def _first_that_comes(self, failed: str, *, attempts: int) -> Flow[str | None]:
-        """Look for another record that comes; each is asked for so often, 0 for as long as there is patience.
-
-        Raises:
-            RemoteError: there was no more patience.
-        """
+        """Look for another record that comes; each is asked for so often, with 0 until patience ends with an error."""
         prefix, tried = Prefix(KEY), 0
         looking = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,)).looking()
         while tried < MOST_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
