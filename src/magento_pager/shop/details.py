@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
 FIRST_AT_ONCE = 10
-PROBED = 3  # records of a page that the ways are compared by, until one settles it
+PROBED = 10  # records of a page that the ways are compared by, until one settles it
 TIMES_ASKED = 3  # that addresses are asked for once more before they are given up
 PROBING = 5.0  # seconds for which XML-RPC is tried again before it is given up: SOAP can do the same
 
