@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 CHECKED_EVERY = 16  # pages with rows
 HALF = 0.5  # of the rows that came: so many more are missed at least in a reply that is doubtful
-TENTH = 0.1  # of the rows of a reply in several blocks
+LITTLE = 2  # rows: where fewer are missing of a query that brought some, it is no surprise
 WORTH_A_CALL = 10  # rows: where fewer are likely, none is no surprise
 NEW = 10  # rows at most that may have been added between two calls
 LATEST = 100  # rows that tell how densely those behind them lie
@@ -135,7 +135,9 @@ class Checks:
         self._highest = ""  # of the identities, in their order
         self._rising = True  # each page's identities were above those before
 
-    def checked(self, reply: Reply, ask: Ask, window: IdRange, fresh: int, *, own: bool, flowing: bool) -> Flow[Reply]:
+    def checked(
+        self, reply: Reply, ask: Ask, window: IdRange, fresh: int, *, own: bool, flowing: bool, least: int = 0
+    ) -> Flow[Reply]:
         """Return a reply that may be believed: this one, or one that two calls agree on.
 
         Args:
@@ -145,12 +147,15 @@ class Checks:
             fresh: the first of them that no call covered before.
             own: the walk's own strategy asked.
             flowing: rows came from the ids before it.
+            least: rows that are there, as far as a wider window said.
 
         Raises:
             FilterIgnoredError: the server misread a condition, or answers differently each time.
         """
         self._sure = False
         ask = replace(ask, following=None, check=True)
+        if self._second is None and reply.rows:
+            reply = yield from self._filled(reply, ask, window)
         names = [token for token in reply.tokens if isinstance(token, str)]
         again = [name for name in names if name in self._identities]
         if self._second is not None:
@@ -159,6 +164,7 @@ class Checks:
             reply = yield from self._agreed(reply, ask, self._universal(ask, window), window)
         elif (
             again
+            or len(reply.rows) < least
             or self._gaps.met_in(window).difference(reply.tokens)
             or (self._rising and names and row_order(names[0]) < row_order(self._highest))
             or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
@@ -283,14 +289,9 @@ class Checks:
     def _few(self, reply: Reply, window: IdRange, strategy: Strategy, *, flowing: bool) -> bool:
         """Whether rows came, and as many more may be missing; of ids behind the last row `likely` is asked."""
         rows, ids = len(reply.rows), reply.ids
-        if ids and is_decimal(strategy):  # a block of several may be missing, or half of it
-            ends = [window.first - 1, *(number for number in ids if number >= window.first), window.last + 1]
-            before, after = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
-            hole = after - before - 1
-            density = rows / max(1, len(window) - hole)
-            if hole * density < max(WORTH_A_CALL, TENTH * rows):
-                return False
-            return not self._gaps.vouches(IdRange(before + 1, after - 1), density)
+        if ids and is_decimal(strategy):  # each of several blocks was looked at by itself
+            ids = [number for number in ids if number in window]
+            return not reply.brought and self._lacks(window, len(ids), ids, 0.0)
         if ids:
             return self._half(rows, window.first, ids[0] - 1, ids[:LATEST], before=True)
         if rows < WORTH_A_CALL or self._density is None:
@@ -298,6 +299,64 @@ class Checks:
         if window.last == MAX_ID or not flowing:
             return True  # behind a gap nobody knows how many there should be
         return self._density * len(window) - rows >= max(WORTH_A_CALL, HALF * rows)
+
+    def _filled(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
+        """Return a reply that took several queries, with what those brought once more that brought too few rows.
+
+        Such a query is for few ids, so a query for ten times as many is asked for where it must bring known rows too.
+
+        Raises:
+            FilterIgnoredError: the server answers differently each time.
+        """
+        of_blocks = [count / len(block) for block, count in reply.brought if len(block) > 1]
+        density = max([self._density or len(reply.rows) / len(window), *of_blocks])
+        behind = -1
+        for block, count in reply.brought:
+            ids = [number for number in reply.ids if number in block]
+            if block.last <= behind or not self._lacks(block, count, ids, density):
+                continue
+            wide = self._wider(block, reply.ids, window)
+            part = IdRange(max(wide.first, window.first), min(wide.last, window.last))
+            one, other = replace(ask, window=part), replace(ask, window=wide)
+            first = Reply(tuple(pair for pair in reply.rows if isinstance(pair[0], int) and pair[0] in part))
+            if count and not ids:  # which rows are of this block only a query for it says
+                first = yield one
+            if first.ids or len(first.rows) != count or not set(first.tokens) <= set(reply.tokens) or not count:
+                first = yield from self._agreed(first, one, other, part)
+            came = set(first.tokens)
+            others = (pair for pair in reply.rows if pair[0] not in came and not (reply.by_ids and pair[0] in part))
+            rows = sorted((*others, *first.rows), key=lambda pair: row_order(pair[0]))
+            reply, behind = replace(reply, rows=tuple(rows)), part.last
+        self._sure = False
+        return reply
+
+    def _wider(self, block: IdRange, ids: list[int], window: IdRange) -> IdRange:
+        """Return a block that is ten times as wide where rows of a window came from there; else the block."""
+        width = 10 * len(block)
+        wide = IdRange(block.first - block.first % width, block.first - block.first % width + width - 1)
+        known = any(number in wide and number not in block for number in ids)
+        return wide if known and width <= max(WORTH_A_CALL, len(window)) and wide.last < MAX_ID else block
+
+    def _lacks(self, block: IdRange, rows: int, ids: list[int], density: float) -> bool:
+        """Whether none of some likely rows came, or as many as came may be missing.
+
+        Args:
+            block: the ids of one query.
+            rows: that came.
+            ids: of those that carry one.
+            density: rows per id beside it.
+        """
+        missing, hole = density * len(block) - rows, block
+        if ids:
+            ends = [block.first - 1, *ids, block.last + 1]
+            before, after = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
+            if after - before == 1:
+                return False
+            hole = IdRange(before + 1, after - 1)
+            density = max(density, rows / (len(block) - len(hole)))
+            missing = density * len(hole)
+        least = max(LITTLE, HALF * rows) if rows else HALF
+        return missing >= least and not self._gaps.vouches(hole, density)
 
     def _other(self, ask: Ask, window: IdRange, *, numbered: bool) -> Ask:
         """Return another form of an ask, which a cache does not know: it begins at a row that must come, or before."""
@@ -355,7 +414,7 @@ class Checks:
         )
 
     def _came(self, token: Token, window: IdRange) -> bool:
-        return token < window.first if isinstance(token, int) else token in self._identities
+        return token not in window if isinstance(token, int) else token in self._identities
 
     def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
         """Ask for a page in a way that holds everywhere: of rows with ids, for its widest decimal block alone."""

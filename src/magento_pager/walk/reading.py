@@ -119,7 +119,7 @@ class Reader:
         source = self.repairing if ask.repair and self.repairing is not None else self.source
         where = ask.where if ask.any_row else (*self.where, *ask.where)
         rows: list[tuple[Token, Row]] = []
-        calls = empty_calls = 0
+        brought: list[tuple[IdRange, int]] = []
         seconds = waited = 0.0
         before = _received(source)
         for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
@@ -139,7 +139,7 @@ class Reader:
                                 f"{self.operation}: ids {ask.window} hold more than {ask.most} rows", remedy="split"
                             )
                         yield
-            calls, empty_calls = calls + 1, empty_calls + (not came)
+            brought.append((query.span, len(came)))
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
             if ask.unchecked:
                 rows += came
@@ -155,7 +155,9 @@ class Reader:
             with refusals_saved(source) if calls == 1 else nullcontext():
                 self._sort(rows, ask.window)
         received = None if before is None else (_received(source) or 0) - before
-        return Reply(tuple(rows), calls, empty_calls, seconds, waited, received=received)
+        calls, empty = len(brought), sum(not count for _, count in brought)
+        several = tuple(brought) if calls > 1 else ()
+        return Reply(tuple(rows), calls, empty, seconds, waited, received=received, brought=several)
 
     def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:
         """Yield rows as they are, each with its token."""

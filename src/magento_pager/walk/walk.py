@@ -39,7 +39,7 @@ from magento_pager.walk.strategies import (
     widest,
 )
 from magento_pager.walk.trials import Choice, Choosing
-from magento_pager.walk.windows import Goal, Pace, cut_at
+from magento_pager.walk.windows import Goal, Pace, cut_at, round_end
 from magento_pager.walk.work import Work, parts_of
 
 if TYPE_CHECKING:
@@ -321,7 +321,12 @@ class _Course:
             return answer
         own = carrier is self._strategy
         fresh = self._held.last + 1 if self._held and self._held.last < window.last else window.first
-        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=self._flowing))
+        least = self._least() if work.crowded else 0
+        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=self._flowing, least=least))
+
+    def _least(self) -> int:
+        """Rows that a tenth of a crowded window must bring: in the last one all that are still missing."""
+        return min(self._sought, 1) if self._stack and self._stack[-1].crowded else self._sought
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
@@ -440,9 +445,9 @@ class _Course:
         if reach is None:
             return window
         last = max(min(reach, window.last) if self._flowing or pace.careful else reach, ids.first + pace.safe - 1)
-        if pace.decimal and ids.last > last >= ids.first + pace.width:  # or it takes a call for each id at its end
-            last = (last + 1) // pace.width * pace.width - 1
-        return IdRange(ids.first, min(last, ids.last))
+        window = IdRange(ids.first, min(last, ids.last))
+        cut = pace.decimal and last < ids.last and not self._untouched  # else one bound takes it as it is
+        return round_end(window) if cut else window
 
     def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:
         """Push the parts of a window that failed; if it was too large, ask for less from now on."""

@@ -177,6 +177,18 @@ def part(window: IdRange, *, decimal: bool) -> int:
     return 10 ** _places_below(len(window)) if decimal else (len(window) + 1) // 2
 
 
+def round_end(window: IdRange) -> IdRange:
+    """Return a window without the ids at its end that take many decimal blocks; nine tenths of it remain, or more.
+
+    >>> str(round_end(IdRange(100, 853))), str(round_end(IdRange(2_000, 9_153))), str(round_end(IdRange(7, 8)))
+    ('100-799', '2000-8999', '7-8')
+    """
+    end, power = window.last + 1, 1
+    while end % (10 * power) <= len(window) // 10:
+        power *= 10
+    return IdRange(window.first, end - end % power - 1)
+
+
 def _places_below(width: int) -> int:
     """The exponent of the greatest power of ten below `width`, which is at least 2."""
     return len(str(width - 1)) - 1
