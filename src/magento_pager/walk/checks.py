@@ -377,6 +377,7 @@ class Checks:
         """Ask again, in both forms in turn, until both have brought the same rows."""
         own: list[Reply] = [reply]
         others: list[Reply] = []
+        alike = 0
         while len(own) + len(others) < MOST_ASKED:
             form, mine, theirs = (ask, own, others) if len(own) <= len(others) else (other, others, own)
             came = yield form
@@ -387,8 +388,11 @@ class Checks:
             for version in theirs:
                 one, two = (came, version) if mine is own else (version, came)
                 if self._same(one, two, window):
-                    self._sure = True
-                    return replace(one, ahead=reply.ahead)
+                    alike += 1
+                    if alike > (other == ask and one.tokens == reply.tokens):  # the same in the same form: thrice
+                        self._sure = True
+                        return replace(one, ahead=reply.ahead)
+                    break
             mine.append(came)
             if len(others) > 1 and self._same(own[-1], own[-2], window) and others[-1].tokens == others[-2].tokens:
                 break
