@@ -41,6 +41,7 @@ LITTLE = 2  # rows: where fewer are missing of a query that brought some, it is 
 WORTH_A_CALL = 10  # rows: where fewer are likely, none is no surprise
 NEW = 10  # rows at most that may have been added between two calls
 LATEST = 100  # rows that tell how densely those behind them lie
+MOST_ODD = 3  # pages, before numbers that are far from all others are no surprise
 MOST_ASKED = 6  # times that a doubtful window is asked for
 
 
@@ -133,6 +134,7 @@ class Checks:
         self._density: float | None = None  # of the rows of the last page
         self._sure = False  # the present window was answered twice
         self._highest = ""  # of the identities, in their order
+        self._odd = 0  # pages in which one number was far from the others, and belonged there
         self._rising = True  # each page's identities were above those before
 
     def checked(
@@ -158,6 +160,7 @@ class Checks:
             reply = yield from self._filled(reply, ask, window)
         names = [token for token in reply.tokens if isinstance(token, str)]
         again = [name for name in names if name in self._identities]
+        odd = False
         if self._second is not None:
             reply = yield from self._agreed(reply, ask, self._by_second(ask, window, self._second), window)
         elif again and window.last < MAX_ID:  # a dropped condition repeats rows as well, so the other form is no sister
@@ -167,15 +170,25 @@ class Checks:
             or len(reply.rows) < least
             or self._gaps.met_in(window).difference(reply.tokens)
             or (self._rising and names and row_order(names[0]) < row_order(self._highest))
+            or (odd := self._far_from_all_others(names))
             or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
         ):
             reply = yield from self._agreed(reply, ask, self._other(ask, window, numbered=reply.by_ids), window)
+            self._odd += odd
         elif own and self._due(reply):
             reply = yield from self._compared(reply, ask, window)
         for name in again:
             if name in reply.tokens:
                 yield from self._check_shared(name, window)
         return reply
+
+    def _far_from_all_others(self, names: list[str]) -> bool:
+        """Whether one number is further from the others than those are from each other, as seldom happens here."""
+        numbers = [int(name) for name in names if name.isdecimal()]
+        if len(numbers) < WORTH_A_CALL or self._odd >= MOST_ODD:
+            return False
+        lowest, first, *_, last, highest = numbers
+        return max(highest - last, first - lowest) > last - first
 
     def _by_second(self, ask: Ask, window: IdRange, second: Strategy) -> Ask:
         """Return the same ask by the second strategy, or one that takes the window where that cannot."""
@@ -279,7 +292,7 @@ class Checks:
         if last < MAX_ID:
             density = len(reply.rows) / max(1, last + 1 - window.first)
             if not reply.by_ids:  # behind a gap nobody knows where rows begin
-                density = max(density, (3 * (self._density or 0.0) + density) / 4)
+                density = max(density, (7 * (self._density or 0.0) + density) / 8)
             self._density = density
         if not reply.by_ids:
             names = [str(token) for token in reply.tokens]
@@ -294,10 +307,10 @@ class Checks:
             return not reply.brought and self._lacks(window, len(ids), ids, 0.0)
         if ids:
             return self._half(rows, window.first, ids[0] - 1, ids[:LATEST], before=True)
-        if rows < WORTH_A_CALL or self._density is None:
+        if not rows or self._density is None:
             return False
         if window.last == MAX_ID or not flowing:
-            return True  # behind a gap nobody knows how many there should be
+            return rows >= WORTH_A_CALL  # behind a gap nobody knows how many there should be
         return self._density * len(window) - rows >= max(WORTH_A_CALL, HALF * rows)
 
     def _filled(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
