@@ -29,7 +29,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix, SingleFilter, is_decimal, widest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from magento_pager.walk.gaps import Gaps
     from magento_pager.walk.pages import Token
@@ -167,7 +167,7 @@ class Checks:
             reply = yield from self._agreed(reply, ask, self._universal(ask, window), window)
         elif (
             again
-            or len(reply.rows) < least
+            or not least <= len(reply.rows) <= len(window)
             or self._gaps.met_in(window).difference(reply.tokens)
             or (self._rising and names and row_order(names[0]) < row_order(self._highest))
             or (odd := self._far_from_all_others(names))
@@ -304,7 +304,7 @@ class Checks:
         rows, ids = len(reply.rows), reply.ids
         if ids and is_decimal(strategy):  # each of several blocks was looked at by itself
             ids = [number for number in ids if number in window]
-            return not reply.brought and self._lacks(window, len(ids), ids, 0.0)
+            return not reply.brought and self._lacks(window, ids, 0.0)
         if ids:
             return self._half(rows, window.first, ids[0] - 1, ids[:LATEST], before=True)
         if not rows or self._density is None:
@@ -321,53 +321,50 @@ class Checks:
         Raises:
             FilterIgnoredError: the server answers differently each time.
         """
-        of_blocks = [count / len(block) for block, count in reply.brought if len(block) > 1]
-        density = max([self._density or len(reply.rows) / len(window), *of_blocks])
+        of_blocks = [len(tokens) / len(block) for block, tokens in reply.brought if len(block) > 1]
+        density = max([self._density or len(reply.rows) / len(window), *filter(lambda one: one <= 1, of_blocks)])
         behind = -1
-        for block, count in reply.brought:
-            ids = [number for number in reply.ids if number in block]
-            if block.last <= behind or not self._lacks(block, count, ids, density):
+        for block, tokens in reply.brought:
+            if block.last <= behind or not self._lacks(block, tokens, density):
                 continue
             wide = self._wider(block, reply.ids, window)
             part = IdRange(max(wide.first, window.first), min(wide.last, window.last))
-            one, other = replace(ask, window=part), replace(ask, window=wide)
-            first = Reply(tuple(pair for pair in reply.rows if isinstance(pair[0], int) and pair[0] in part))
-            if count and not ids:  # which rows are of this block only a query for it says
-                first = yield one
-            if first.ids or len(first.rows) != count or not set(first.tokens) <= set(reply.tokens) or not count:
-                first = yield from self._agreed(first, one, other, part)
-            came = set(first.tokens)
-            others = (pair for pair in reply.rows if pair[0] not in came and not (reply.by_ids and pair[0] in part))
-            rows = sorted((*others, *first.rows), key=lambda pair: row_order(pair[0]))
-            reply, behind = replace(reply, rows=tuple(rows)), part.last
+            own = {token for other, some in reply.brought if part.first <= other.first <= part.last for token in some}
+            before = Reply(tuple(pair for pair in reply.rows if pair[0] in own))
+            agreed = yield from self._agreed(before, replace(ask, window=part), replace(ask, window=wide), part)
+            rows = [*agreed.rows, *(pair for pair in reply.rows if pair[0] not in own)]
+            reply = replace(reply, rows=tuple(sorted(rows, key=lambda pair: row_order(pair[0]))))
+            behind = part.last
         self._sure = False
         return reply
 
     def _wider(self, block: IdRange, ids: list[int], window: IdRange) -> IdRange:
         """Return a block that is ten times as wide where rows of a window came from there; else the block."""
-        width = 10 * len(block)
-        wide = IdRange(block.first - block.first % width, block.first - block.first % width + width - 1)
+        width, first = 10 * len(block), block.first - block.first % (10 * len(block))
+        wide = IdRange(first, first + width - 1)
         known = any(number in wide and number not in block for number in ids)
-        return wide if known and width <= max(WORTH_A_CALL, len(window)) and wide.last < MAX_ID else block
+        decimal = next(wide.blocks()) == wide
+        return wide if known and decimal and width <= max(WORTH_A_CALL, len(window)) else block
 
-    def _lacks(self, block: IdRange, rows: int, ids: list[int], density: float) -> bool:
-        """Whether none of some likely rows came, or as many as came may be missing.
+    def _lacks(self, block: IdRange, tokens: Sequence[Token], density: float) -> bool:
+        """Whether none of some likely rows came, or as many as came may be missing, or more came than there are ids.
 
         Args:
             block: the ids of one query.
-            rows: that came.
-            ids: of those that carry one.
+            tokens: of the rows that came.
             density: rows per id beside it.
         """
-        missing, hole = density * len(block) - rows, block
-        if ids:
+        rows, hole = len(tokens), block
+        missing = density * len(block) - rows
+        if rows > len(block):
+            return True
+        if ids := sorted(token for token in tokens if isinstance(token, int)):
             ends = [block.first - 1, *ids, block.last + 1]
             before, after = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
             if after - before == 1:
                 return False
             hole = IdRange(before + 1, after - 1)
-            density = max(density, rows / (len(block) - len(hole)))
-            missing = density * len(hole)
+            missing = max(density, rows / (len(block) - len(hole))) * len(hole)
         least = max(LITTLE, HALF * rows) if rows else HALF
         return missing >= least and not self._gaps.vouches(hole, density)
 

@@ -121,7 +121,7 @@ class Reply:
         ahead: the window that is being asked for already, inclusive; None where none is.
         received: bytes of the answers, unpacked, with those of calls beside it; None where the source does not count.
         records: what came of each of the records that were asked for, in order.
-        brought: the ids of each query, and how many rows came, where there were several.
+        brought: the ids of each query, and what the rows that came are known by, where there were several.
     """
 
     rows: tuple[tuple[Token, Row], ...] = ()
@@ -132,7 +132,7 @@ class Reply:
     ahead: IdRange | None = None
     received: int | None = None
     records: tuple[Answer, ...] = ()
-    brought: tuple[tuple[IdRange, int], ...] = ()
+    brought: tuple[tuple[IdRange, list[Token]], ...] = ()
 
     @property
     def by_ids(self) -> bool:

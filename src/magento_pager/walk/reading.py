@@ -119,7 +119,7 @@ class Reader:
         source = self.repairing if ask.repair and self.repairing is not None else self.source
         where = ask.where if ask.any_row else (*self.where, *ask.where)
         rows: list[tuple[Token, Row]] = []
-        brought: list[tuple[IdRange, int]] = []
+        brought: list[tuple[IdRange, list[Token]]] = []
         seconds = waited = 0.0
         before = _received(source)
         for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
@@ -139,7 +139,7 @@ class Reader:
                                 f"{self.operation}: ids {ask.window} hold more than {ask.most} rows", remedy="split"
                             )
                         yield
-            brought.append((query.span, len(came)))
+            brought.append((query.span, [token for token, _ in came]))
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
             if ask.unchecked:
                 rows += came
@@ -155,7 +155,7 @@ class Reader:
             with refusals_saved(source) if calls == 1 else nullcontext():
                 self._sort(rows, ask.window)
         received = None if before is None else (_received(source) or 0) - before
-        calls, empty = len(brought), sum(not count for _, count in brought)
+        calls, empty = len(brought), sum(not tokens for _, tokens in brought)
         several = tuple(brought) if calls > 1 else ()
         return Reply(tuple(rows), calls, empty, seconds, waited, received=received, brought=several)
 
