@@ -432,6 +432,8 @@ class Checks:
 
     def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
         """Ask for a page in a way that holds everywhere: of rows with ids, for its widest decimal block alone."""
+        if isinstance(ask.strategy, Prefix) and self._pages == 0 < window.first:
+            return (yield from self._agreed(reply, ask, ask, window))  # no row before it tells what is likely
         if isinstance(ask.strategy, Prefix) or (window.last == MAX_ID and not reply.by_ids):
             return reply
         block = max(_blocks(window, reply.ids), key=len) if reply.by_ids else window
