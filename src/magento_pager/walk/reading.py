@@ -152,12 +152,12 @@ class Reader:
                 )
             rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in ask.window)
         if not ask.unchecked:
-            with refusals_saved(source) if calls == 1 else nullcontext():
+            with refusals_saved(source) if len(brought) == 1 else nullcontext():
                 self._sort(rows, ask.window)
         received = None if before is None else (_received(source) or 0) - before
-        calls, empty = len(brought), sum(not tokens for _, tokens in brought)
-        several = tuple(brought) if calls > 1 else ()
-        return Reply(tuple(rows), calls, empty, seconds, waited, received=received, brought=several)
+        empty = sum(not tokens for _, tokens in brought)
+        several = tuple(brought) if len(brought) > 1 else ()
+        return Reply(tuple(rows), len(brought), empty, seconds, waited, received=received, brought=several)
 
     def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:
         """Yield rows as they are, each with its token."""
