@@ -12,6 +12,7 @@ import magento_pager
 from magento_pager import (
     Alias,
     FilterIgnoredError,
+    Goal,
     IdRange,
     InList,
     KeyRange,
@@ -110,14 +111,89 @@ def test_a_page_without_ids_that_is_an_older_one(back: int) -> None:
 
 
 def test_a_number_that_came_before_and_exists_once_ends_the_walk() -> None:
-    """A row of a later page came too early: when it comes again, what was delivered cannot be trusted."""
+    """A row of the next page came too early: when it comes again, what was delivered cannot be trusted."""
     early = asks_for(950)
-    source = Lying(
-        range(1, 3_000), with_ids=False, lie=lambda query, rows: [*rows, 1_777] if early(query, rows) else None
-    )
+    ids = [number for number in range(1, 3_000) if number % 10]
+    source = Lying(ids, with_ids=False, lie=lambda query, rows: [*rows, 1_007] if early(query, rows) else None)
     with pytest.raises(FilterIgnoredError, match="only one row has it") as caught:
         list(walk(source, KeyRange(), window=100))
     assert caught.value.cursor is not None
+
+
+@pytest.mark.parametrize("strategy", [KeyRange(), Prefix()], ids=lambda one: one.name)
+@pytest.mark.parametrize("other", [1, 302, 2_999])
+def test_a_number_far_from_all_others_of_a_page(other: int, strategy: Strategy) -> None:
+    """The page is asked for again before it is delivered."""
+    concerned = asks_for(950)
+    source = Lying(
+        [number for number in range(1, 3_000) if number % 10],
+        with_ids=False,
+        lie=lambda query, rows: sorted([*rows, other]) if concerned(query, rows) else None,
+    )
+    assert list(walk(source, strategy, window=100)) == source.rows()
+    assert source.lies == 1
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("query", range(15))
+@pytest.mark.parametrize("told", ["none", "half", "others"])
+def test_each_query_of_a_window_is_looked_at(told: str, query: int, with_ids: bool) -> None:  # noqa: FBT001
+    """A window that takes 15 queries, as it begins at an odd id, comes whole though one of them brings few rows."""
+    queries = list(Prefix().queries(IdRange(3_094, 3_999), None))
+    block = queries[query].span
+
+    def lie(query: Query, rows: list[int]) -> list[int] | None:
+        if query.span != block:
+            return None
+        return {"none": [], "half": rows[: len(rows) // 2], "others": [one - 700 for one in rows]}[told]
+
+    source = Lying(range(3_000, 6_000), with_ids=with_ids, lie=lie)
+    paginator = walk(source, Prefix(), window=1_000, first=3_094, last=3_999)
+    if told == "others" and with_ids:
+        with pytest.raises(FilterIgnoredError):
+            list(paginator)
+    else:
+        assert list(paginator) == source.rows()[94:1_000]
+    assert source.lies == 1
+    assert len(queries) == 15
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_half_a_page_that_comes_twice_is_not_believed(times: int) -> None:
+    """Where nothing but the same query can be asked, a reply that few rows make doubtful must come three times."""
+    lies: list[Query] = []
+
+    def lie(query: Query, rows: list[int]) -> list[int] | None:
+        if query.span != IdRange(1_200, 1_299) or len(lies) == times:
+            return None
+        lies.append(query)
+        return rows[:50]
+
+    source = Lying(range(1, 3_000), lie=lie, always=True)
+    assert list(walk(source, Prefix(), window=100)) == source.rows()
+    assert len(lies) == times
+
+
+def test_a_tenth_must_bring_what_the_wider_window_did() -> None:
+    """Rows without ids, too many for a user's own window, are asked for in tenths, of which one comes empty."""
+    asked: list[Query] = []
+
+    def lie(query: Query, rows: list[int]) -> list[int] | None:
+        asked.extend([query] if query.span == IdRange(4_000, 4_999) else [])
+        return [] if rows and len(asked) == 2 else None
+
+    source = Lying([*range(1, 2_600), *range(4_900, 6_000)], with_ids=False, lie=lie, always=True)
+    assert list(walk(source, Prefix(), window=100)) == source.rows()
+    assert source.lies == 1
+
+
+def test_a_window_of_decimal_blocks_ends_at_a_round_id() -> None:
+    """However far a sample reaches, no call is spent on single ids at its end: 112 calls, 158 before."""
+    source = Memory([*range(1, 90), *range(41_357, 43_000), *range(87_654, 90_000)])
+    paginator = Paginator(source, None, "id", candidates=(Prefix(),), goal=Goal(rows=100, seconds=1e6))
+    windows = [page.window for page in paginator.pages()]
+    assert all((window.last + 1) % 100 == 0 for window in windows[:-1])
+    assert len(source.asked) < 120
 
 
 def test_two_rows_with_one_number_are_delivered() -> None:

@@ -321,12 +321,13 @@ class _Course:
             return answer
         own = carrier is self._strategy
         fresh = self._held.last + 1 if self._held and self._held.last < window.last else window.first
-        least = self._least() if work.crowded else 0
-        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=self._flowing, least=least))
+        least, flowing = self._least(work), self._flowing
+        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
 
-    def _least(self) -> int:
-        """Rows that a tenth of a crowded window must bring: in the last one all that are still missing."""
-        return min(self._sought, 1) if self._stack and self._stack[-1].crowded else self._sought
+    def _least(self, work: Work) -> int:
+        """Rows that must come: in a tenth of a crowded window one, in the last of them all that are still missing."""
+        last = not (self._stack and self._stack[-1].crowded)
+        return min(self._sought, MAX_ID if last else 1) if work.crowded else 0
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
