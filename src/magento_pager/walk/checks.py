@@ -384,10 +384,9 @@ class Checks:
         return replace(ask, strategy=SingleFilter(self._key) if low else Prefix(self._key), window=window)
 
     def _agreed(self, reply: Reply, ask: Ask, other: Ask, window: IdRange) -> Flow[Reply]:
-        """Ask again, in both forms in turn, until both have brought the same rows."""
+        """Ask again, in both forms in turn, until both have brought the same rows; one form must bring them thrice."""
         own: list[Reply] = [reply]
         others: list[Reply] = []
-        alike = 0
         while len(own) + len(others) < MOST_ASKED:
             form, mine, theirs = (ask, own, others) if len(own) <= len(others) else (other, others, own)
             came = yield form
@@ -398,8 +397,8 @@ class Checks:
             for version in theirs:
                 one, two = (came, version) if mine is own else (version, came)
                 if self._same(one, two, window):
-                    alike += 1
-                    if alike > (other == ask and one.tokens == reply.tokens):  # the same in the same form: thrice
+                    alike = 1 + sum(self._same(one, some, window) for some in (*own, *others))
+                    if alike >= (3 if other == ask else 2):
                         self._sure = True
                         return replace(one, ahead=reply.ahead)
                     break
