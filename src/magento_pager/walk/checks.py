@@ -182,6 +182,10 @@ class Checks:
                 yield from self._check_shared(name, window)
         return reply
 
+    def repeats(self, reply: Reply) -> bool:
+        """Whether rows without ids came before."""
+        return any(isinstance(token, str) and token in self._identities for token in reply.tokens)
+
     def _far_from_all_others(self, names: list[str]) -> bool:
         """Whether one number is further from the others than those are from each other, as seldom happens here."""
         numbers = [int(name) for name in names if name.isdecimal()]

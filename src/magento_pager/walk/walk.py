@@ -316,11 +316,16 @@ class _Course:
         ask = self._ask(carrier, window, work)
         answer = yield ask
         yield from self._checks.check_inserted(answer, window)
-        crowded = not answer.by_ids and self._walk.window and len(window) > self._walk.window
+        fits = not self._walk.window or len(window) <= self._walk.window
+        if not fits and self._checks.repeats(answer):
+            answer = yield replace(ask, following=None, check=True)
+        crowded = not (fits or answer.by_ids)
         if crowded or self._walk.lenient:  # it will be asked for in parts
             return answer
         own = carrier is self._strategy
-        fresh = self._held.last + 1 if self._held and self._held.last < window.last else window.first
+        fresh, held = window.first, self._held
+        if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
+            fresh = held.last + 1
         least, flowing = self._least(work), self._flowing
         return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
 
