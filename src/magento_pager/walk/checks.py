@@ -368,7 +368,8 @@ class Checks:
             if after - before == 1:
                 return False
             hole = IdRange(before + 1, after - 1)
-            missing = max(density, rows / (len(block) - len(hole))) * len(hole)
+            density = max(density, rows / (len(block) - len(hole)))
+            missing = density * len(hole)
         least = max(LITTLE, HALF * rows) if rows else HALF
         return missing >= least and not self._gaps.vouches(hole, density)
 
@@ -388,7 +389,7 @@ class Checks:
         return replace(ask, strategy=SingleFilter(self._key) if low else Prefix(self._key), window=window)
 
     def _agreed(self, reply: Reply, ask: Ask, other: Ask, window: IdRange) -> Flow[Reply]:
-        """Ask again, in both forms in turn, until both have brought the same rows; one form must bring them thrice."""
+        """Ask again, in both forms in turn, until both brought the same rows; of decimal blocks, one form thrice."""
         own: list[Reply] = [reply]
         others: list[Reply] = []
         while len(own) + len(others) < MOST_ASKED:
@@ -402,7 +403,7 @@ class Checks:
                 one, two = (came, version) if mine is own else (version, came)
                 if self._same(one, two, window):
                     alike = 1 + sum(self._same(one, some, window) for some in (*own, *others))
-                    if alike >= (3 if other == ask else 2):
+                    if alike >= (3 if other == ask and is_decimal(ask.strategy) else 2):
                         self._sure = True
                         return replace(one, ahead=reply.ahead)
                     break
