@@ -27,6 +27,7 @@ WALK_ORDER = [
     "recovery",
     "sampling",
     "estimating",
+    "where_check",
     "gaps",
     "isolation",
     "evidence",

@@ -28,6 +28,8 @@ Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
 - `stop`: nothing that a walk can do.
 """
 
+QUOTED = 200  # characters of the server's words in a message
+SMALLER = "choose a smaller --window"
 
 OPTIONS = {
     "out": "path",

@@ -20,6 +20,7 @@ Source: the WSDLs, the code and `api.xml` of every version from 1.3.0 to 20.18.0
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -148,6 +149,27 @@ class ListSpec:
         ('decimal', 'text')
         """
         return self.columns.get(column) or self.details.get(column, "text")
+
+    def has(self, field: str) -> bool:
+        """Return whether a filter may name a field on every shop.
+
+        >>> LISTS["orders"].has("status"), LISTS["orders"].has("entity_id"), LISTS["orders"].has("stat")
+        (True, True, False)
+        """
+        return field.lower() in self._fields
+
+    def similar(self, field: str) -> list[str]:
+        """Return at most two fields like this one; those that begin with it first, for they are misspelled the least.
+
+        >>> LISTS["orders"].similar("stat"), LISTS["orders"].similar("zip")
+        (['status', 'state'], [])
+        """
+        likes = get_close_matches(field, self._fields, 3)
+        return sorted(likes, key=lambda like: -len(like) if like.startswith(field) else 0)[:2]
+
+    @property
+    def _fields(self) -> list[str]:
+        return ["entity_id", *self.columns, *self.details, *self.spellings.values()]
 
 
 def columns(names: str) -> Mapping[str, Kind]:

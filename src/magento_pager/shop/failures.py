@@ -11,15 +11,14 @@ import html
 import re
 import zlib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.errors import QUOTED, SMALLER, FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.lists import LISTS
 from magento_pager.shop.redacting import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from magento_pager.errors import Remedy
 
@@ -27,10 +26,7 @@ Purpose: TypeAlias = Literal["rows", "call", "WSDL"]
 """What was asked for: rows or records, another call such as `login`, or a document."""
 
 LOOKED_AT = 20_000  # bytes of a body that is no reply
-QUOTED = 200  # characters of the server's words in a message
 OK = 200
-
-SMALLER = "choose a smaller --window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +291,8 @@ def _advice(failure: Failure, text: str, operation: str, right: str | None, fiel
     found = re.search(failure.words, text[:LOOKED_AT], re.IGNORECASE | re.DOTALL)
     name = (found.groupdict() if found else {}).get("name", "")
     spec = next((spec for spec in LISTS.values() if spec.operation == operation), None)
-    known = ["entity_id", *spec.columns, *spec.details] if spec else []
-    doubtful = [name] if name else [field for field in fields if spec and field.rpartition(".")[2] not in known]
-    column, likes = next(((one, likes) for one in doubtful if (likes := _like(one, known))), ("", []))
+    doubtful = [name] if name else [field for field in fields if spec and not spec.has(field.rpartition(".")[2])]
+    column, likes = next(((one, likes) for one in doubtful if spec and (likes := spec.similar(one))), ("", []))
     named = f", such as {column!r}" if column and not name else ""
     return failure.advice.format(
         allowed=f"has the right {right!r}" if right else "has the rights it needs",
@@ -305,16 +300,6 @@ def _advice(failure: Failure, text: str, operation: str, right: str | None, fiel
         name=name,
         like=f"{named} (did you mean {' or '.join(map(repr, likes))}?)" if likes else "",
     )
-
-
-def _like(name: str, known: Sequence[str]) -> list[str]:
-    """Return at most two names like this one; those that begin with it first, for they are misspelled the least.
-
-    >>> _like("stat", ["state", "status", "entity_id"]), _like("zip", ["state"])
-    (['status', 'state'], [])
-    """
-    likes = get_close_matches(name, known, 3)
-    return sorted(likes, key=lambda like: -len(like) if like.startswith(name) else 0)[:2]
 
 
 def status_error(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import SMALLER, body_error, excerpt, is_page
+from magento_pager.errors import SMALLER, MalformedReplyError
+from magento_pager.shop.failures import body_error, excerpt, is_page
 
 if TYPE_CHECKING:
     from magento_pager.shop.failures import Purpose

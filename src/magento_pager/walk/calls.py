@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.flows import Flow
     from magento_pager.walk.pages import Cursor
     from magento_pager.walk.reading import Reader
+    from magento_pager.walk.where_check import WhereCheck
 
 T = TypeVar("T")
 
@@ -39,15 +40,23 @@ class Calls:
         spent: calls that were made, failed ones included.
     """
 
-    def __init__(self, reader: Reader, patience: float = PATIENCE, limiter: CallLimiter | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        patience: float = PATIENCE,
+        limiter: CallLimiter | None = None,
+        where_check: WhereCheck | None = None,
+    ) -> None:
         """Begin.
 
         Args:
             reader: reads windows.
             patience: seconds for which a call is tried again, ever more slowly, where its failure may pass.
             limiter: holds back each call until there is room for it; None for one at a time.
+            where_check: ends flows where the server fails at the user's own conditions; None where there are none.
         """
         self._reader = reader
+        self._where_check = where_check
         self._patience = patience
         self._limiter = limiter or CallLimiter()
         self._ahead: Ahead | None = None
@@ -98,6 +107,7 @@ class Calls:
     def _pieces(self, flow: Flow[T]) -> Generator[Piece, None, T]:
         """Drive a flow, and yield what it delivers."""
         answer: Reply | RemoteError | None = None
+        flow = self._where_check.through(flow) if self._where_check else flow
         try:
             with closing(flow):
                 while True:

@@ -26,6 +26,7 @@ from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
 from magento_pager.walk.turns import CallLimiter, CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
+from magento_pager.walk.where_check import WhereCheck
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -308,7 +309,8 @@ class Paginator:
     def _calls(self, limit: int = 1) -> Calls:
         """Return who asks the server."""
         reader = Reader(self.source, self.id_field, self.identity_field, self.operation, self.where, self.repairing)
-        return Calls(reader, self.patience, CallLimiter(limit, self.nice, self.calls_under_way))
+        where_check = WhereCheck(self.where, self.key, self.operation) if self.where else None
+        return Calls(reader, self.patience, CallLimiter(limit, self.nice, self.calls_under_way), where_check)
 
     def _changes(self, calls: Calls) -> tuple[Changes | None, tuple[Condition, ...]]:
         """Find out how the server is told to send what changed alone: what was found, and the conditions for that."""
