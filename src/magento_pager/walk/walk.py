@@ -40,7 +40,7 @@ from magento_pager.walk.strategies import (
 )
 from magento_pager.walk.trials import Choice, Choosing
 from magento_pager.walk.windows import Goal, Pace, cut_at, round_end
-from magento_pager.walk.work import Work, parts_of
+from magento_pager.walk.work import Stack, Work, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -134,7 +134,7 @@ class _Course:
         self._walk = walk
         self._key = walk.key
         self._span = span
-        self._stack = [Work(span)]
+        self._stack = Stack([Work(span)])
         self._strategy, self._known = choice
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
@@ -149,7 +149,6 @@ class _Course:
         self._pages = 0  # that brought rows
         self._flowing = False  # the last window brought rows by the walk's own strategy
         self._early: IdRange | None = None  # the window that the driver asks for already
-        self._sought = 0  # rows that the tenths of a window hold
         self._doubts = 0  # ids for which the walk's own strategy failed and another did not, since it brought rows
         self._flawed = 0  # rows that broke their replies since one came that did not; behind two, expect more
         self._seen: list[Sighting] = []  # the first pages with rows
@@ -185,7 +184,7 @@ class _Course:
         if isinstance(answer, RemoteError):
             yield from self._recover(answer, window, work, carrier)
         elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
-            self._crowd(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
+            self._stack.crowd(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
         else:
             part = yield from self._covered(answer, window, work, carrier)
             yield from self._deliver(answer, window, work, carrier, part=part)
@@ -240,7 +239,7 @@ class _Course:
             self._checks.believed(answer, part)
             yield from self._pieces(answer, part, carrier, fate)
         if work.crowded:
-            self._found(len(answer.rows))
+            self._stack.found(len(answer.rows))
 
     def _covered(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy) -> Flow[IdRange | None]:
         """Return the ids of a window that are covered for good; None for none.
@@ -326,13 +325,8 @@ class _Course:
         fresh, held = window.first, self._held
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
-        least, flowing = self._least(work), self._flowing
+        least, flowing = self._stack.least(work), self._flowing
         return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
-
-    def _least(self, work: Work) -> int:
-        """Rows that must come: in a tenth of a crowded window one, in the last of them all that are still missing."""
-        last = not (self._stack and self._stack[-1].crowded)
-        return min(self._sought, MAX_ID if last else 1) if work.crowded else 0
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
@@ -372,21 +366,6 @@ class _Course:
         found = yield from settled(first_good(self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)))
         return None if isinstance(found, RemoteError) else found
 
-    def _crowd(self, window: IdRange, work: Work, rows: int) -> None:
-        """Ask for a window in tenths, which hold so many rows together."""
-        if not work.crowded:
-            self._sought = rows
-        self._stack += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
-
-    def _found(self, rows: int) -> None:
-        """Take rows that were sought in tenths into account; where all are there, the other tenths are one window."""
-        self._sought -= rows
-        if self._sought <= 0 and self._stack and self._stack[-1].crowded:
-            first = self._stack[-1].ids.first
-            while self._stack and self._stack[-1].crowded:
-                last = self._stack.pop().ids.last
-            self._stack.append(Work(IdRange(first, last), crowded=True))
-
     def _change_over(self, error: RemoteError, position: int) -> Flow[None]:
         """Go on from an id with a strategy that holds now."""
         self._failed = {self._strategy.name} | (self._failed if position == self._failed_at else set())
@@ -406,7 +385,8 @@ class _Course:
         self._early = answer.ahead
         self._flawed = self._flawed + 1 if fate else 0
         if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy == "split"):
-            self._stack = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
+            rest = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
+            self._stack = Stack(rest)
         if answer.rows:
             yield from self._came(answer, window, work, fate)
         self._empty = self._empty and not answer.rows and not fate

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.windows import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from magento_pager.errors import RemoteError
-    from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.windows import Pace
 
 
@@ -32,6 +32,36 @@ class Work(NamedTuple):
     crowded: bool = False
     again: bool = False
     tried: bool = False
+
+
+class Stack(list[Work]):
+    """What is still to be covered, what comes next last."""
+
+    _sought = 0  # rows that the tenths of a crowded window still hold
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a tenth of a crowded window comes next."""
+        return bool(self) and self[-1].crowded
+
+    def crowd(self, window: IdRange, work: Work, rows: int) -> None:
+        """Push the tenths of a window, which hold so many rows together."""
+        if not work.crowded:
+            self._sought = rows
+        self += [Work(tenth, crowded=True) for tenth in reversed(list(window.tenths()))]
+
+    def least(self, work: Work) -> int:
+        """Return how many rows must come: of a tenth one, of the last tenth all that are still missing."""
+        return min(self._sought, 1 if self.crowded else self._sought) if work.crowded else 0
+
+    def found(self, rows: int) -> None:
+        """Take rows of a tenth into account; where all are there, the other tenths are one window."""
+        self._sought -= rows
+        if self._sought <= 0 and self.crowded:
+            first = self[-1].ids.first
+            while self and self[-1].crowded:
+                last = self.pop().ids.last
+            self.append(Work(IdRange(first, last), crowded=True))
 
 
 def parts_of(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:
