@@ -318,7 +318,7 @@ def test_an_interrupted_dump_ends_its_session(number: signal.Signals, status: in
         names = [call.operation for call in slow.log]
     assert dumping.returncode == status
     assert re.search(r"^interrupted; [0-9]+ orders are safe in .*, go on with: .* --resume$", one_line(err))
-    assert names[-1] == "endSession"
+    assert "endSession" in names[-2:]  # the call that was given up may be answered after it
     assert not (tmp_path / "o.ndjson").exists()
 
 
