@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,10 +30,14 @@ class Behind(Shop):
         most: rows in a reply that arrives; 0 for any number.
         down: calls that get no answer, whatever they are.
         status: what the gateway says.
+        scans: False where samples, which look at the whole table, take longer than the gateway waits.
+        sampled: orders that came in samples.
     """
 
     poison = most = down = 0
     status = 504
+    scans = True
+    sampled: tuple[int, ...] = ()
 
     def soap(self, body: bytes, context: Context) -> Answer:
         """Answer, or not."""
@@ -39,7 +45,10 @@ class Behind(Shop):
         reply = b"".join(answer.pieces)
         poisoned = self.poison and f'<order_id xsi:type="xsd:string">{self.poison}<'.encode() in reply
         rows = (answer.call.rows or 0) if answer.call else 0
-        if self.down or poisoned or (self.most and rows > self.most):
+        sample = b">regexp<" in body
+        if sample:
+            self.sampled += tuple(map(int, re.findall(rb'<order_id xsi:type="xsd:string">(\d+)<', reply)))
+        if self.down or poisoned or (self.most and rows > self.most) or (sample and not self.scans):
             self.down = max(0, self.down - 1)
             return whole(self.status, "text/html", PAGE, answer.call)
         return whole(answer.status, answer.content_type, reply, answer.call)
@@ -115,3 +124,31 @@ def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Page
     with pytest.raises(TransportError, match=f"HTTP {status}"):
         list(pager.orders().pages())
     assert 10_000 - shop.down <= 120
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 524])
+def test_an_order_that_breaks_a_sample_is_skipped_as_others_are(shop: Behind, pager: Pager, status: int) -> None:
+    """The sample is tried with other digits, and nobody waits for it."""
+    expected = [order["order_id"] for order in pager.orders()]
+    plain, began = len(shop.log), time.monotonic()
+    shop.poison, shop.status = max(shop.sampled), status
+    pages = list(pager.orders().pages())
+    assert [int(row["order_id"]) for page in pages for row in page.rows] == [
+        one for one in map(int, expected) if one != shop.poison
+    ]
+    assert [one.id for page in pages for one in page.quarantined] == [shop.poison]
+    assert len(shop.log) - plain <= plain + 60
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("status", [503, 504])
+def test_a_walk_goes_on_without_samples(shop: Behind, pager: Pager, status: int) -> None:
+    """Where the gateway gives up on each; a plan, which is made of them, says so."""
+    expected = list(pager.orders())
+    plain, began = len(shop.log), time.monotonic()
+    shop.scans, shop.status = False, status
+    assert list(pager.orders()) == expected
+    assert len(shop.log) - plain <= plain + 30
+    assert time.monotonic() - began < 60
+    with pytest.raises(TransportError, match=f"HTTP {status}"):
+        pager.orders().plan()

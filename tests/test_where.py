@@ -130,7 +130,7 @@ def test_it_is_named_with_a_time_and_for_a_plan_as_well() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("trouble", ["fault", "fatal", "http-500", "control-character"])
+@pytest.mark.parametrize("trouble", ["fault", "fatal", "http-500", "http-504", "control-character"])
 def test_a_row_that_breaks_its_replies_is_no_fault_of_the_condition(trouble: str) -> None:
     """The first row of all breaks the first reply; it is skipped by name, and all others come."""
     with Shop(orders=200) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:

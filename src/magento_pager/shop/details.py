@@ -48,9 +48,9 @@ from magento_pager.walk.isolation import MOST_IN_A_ROW, Fate, Isolation
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import token_of
-from magento_pager.walk.recovery import action
+from magento_pager.walk.recovery import HASTY, action
 from magento_pager.walk.strategies import KEY, Prefix
-from magento_pager.walk.walk import DEFAULT_GOAL, HASTY, Walk
+from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import WORTH_A_CALL
 from magento_pager.walk.flows import NOTHING, Ask, Flow, Piece, Reply, attempt, relayed
 from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.recovery import HASTY
 from magento_pager.walk.strategies import SingleFilter
-from magento_pager.walk.walk import HASTY
 from magento_pager.walk.windows import cut_at
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from magento_pager.errors import RemoteError
 from magento_pager.walk.estimating import placed
 from magento_pager.walk.flows import Ask, Exactly, Flow, attempt
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import action, is_verdict
+from magento_pager.walk.recovery import HASTY, action, is_verdict
 from magento_pager.walk.sampling import (
     FIXED,
     THIN,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from magento_pager.walk.conditions import Query
+    from magento_pager.walk.flows import Reply
     from magento_pager.walk.pages import Known, Token
     from magento_pager.walk.sampling import Pattern
     from magento_pager.walk.windows import Pace
@@ -55,13 +56,15 @@ ENOUGH_MET = 3  # ids, before a kind of pattern is judged by them
 DENSEST = 0.98  # rows per id: a row may have been deleted
 UNLIKELY = 0.08  # that a sample missed rows; over all samples it is a tenth of that
 TRUSTED = 1_000  # rows that came since a row of a sample did
-ATTEMPTS = 3  # at a sample that a row breaks; each has other digits
+ATTEMPTS = 3  # at a sample that a row breaks, or a gateway gives up on; each has other digits
 
 
 class Gaps:
     """What is known of the ids ahead."""
 
-    def __init__(self, key: str, operation: str, known: Known | None = None, *, plain: bool = False) -> None:
+    def __init__(
+        self, key: str, operation: str, known: Known | None = None, *, plain: bool = False, patient: bool = False
+    ) -> None:
         """Begin with nothing.
 
         Args:
@@ -70,12 +73,15 @@ class Gaps:
             known: a row that exists, to be seen in the first sample.
             plain: ask nothing but `like` with `_`, so for one length of ids at a time: all that a server which is not
                 Magento's must know.
+            patient: wait for a sample where that may help, once others failed; else it is done without.
         """
         self._key = key
         self._operation = operation
         self.asked = 0
         """Calls for samples so far."""
         self._plain = plain
+        self._patient = patient
+        self._gave_up = False  # on the last sample, which might have come later
         self._by_regexp = False if plain else None  # None until a sample came back, or did not
         self._witness = str(known.id) if known else ""
         self._behind: dict[Token, None] = {known.token: None} if known else {}
@@ -87,6 +93,7 @@ class Gaps:
         self._pages = 0  # with rows, since the last sample
         self._unmet = 0  # rows since the last one that the sample met
         self._ahead: tuple[list[int], float] | None = None  # ids that each stand for so many rows
+        self._attempts = 0  # at the sample in turn; 0 for as many as there is patience for
         self._seen: dict[str, tuple[int, int]] = {}  # for each kind of pattern, ids that it met, and rows around them
 
     def passed(self, tokens: Sequence[Token], window: IdRange) -> None:
@@ -120,7 +127,7 @@ class Gaps:
             flowing: the last window brought rows, so that the next are expected to be about as many for their width.
 
         Returns:
-            None where no sample can be had, as rows break it.
+            None where no sample can be had, as rows break it or a gateway gives up on it.
 
         Raises:
             RemoteError: a sample failed.
@@ -146,6 +153,9 @@ class Gaps:
             return  # rows without ids may all be behind by the next time
         if self._coarse is None and not self._plain:
             self._coarse = yield from self._taken(position, None, thin=THIN)
+            if self._coarse is None and self._gave_up:
+                self._fine = None
+                return
         block = self._block(position)
         self._fine = yield from self._taken(position, block)
         if self._fine and self._fine.rows and not self._fine.hits and self._numbered:
@@ -301,10 +311,15 @@ class Gaps:
     def _taken(
         self, seed: int, block: IdRange | None, thin: int = 0, kinds: Collection[str] = ()
     ) -> Flow[Sample | None]:
-        """A sample of the ids ahead, by some kinds of patterns; None where rows break every reply that it comes in."""
-        for trial in range(ATTEMPTS):
+        """A sample of the ids ahead, by some kinds of patterns; None where rows break every reply that it comes in.
+
+        Where waiting may help, each is tried a few times only: the walk finds out by itself whether the server is well.
+        """
+        for trial in range(1 if self._gave_up else ATTEMPTS):
+            last = trial == ATTEMPTS - 1
+            self._attempts = 0 if self._patient and last else HASTY if trial == 0 and not self._gave_up else 1
             digits = f"{self._operation}/{seed}/{trial}"
-            if trial == ATTEMPTS - 1 and block is None:
+            if last and block is None:
                 thin = THIN  # fewer rows, so that all of them may be sound
             narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None and not kinds else ()
             found: Sample | RemoteError | None = None
@@ -317,7 +332,9 @@ class Gaps:
                 of = [*narrow] or _fitting(like_patterns(digits, thin, free), block, kinds)
                 found = yield from self._taken_by_like(seed, block, of)
             if isinstance(found, Sample):
+                self._gave_up = False
                 return found
+        self._gave_up = isinstance(found, RemoteError) and found.remedy == "again"
         return None
 
     def _taken_by_regexp(
@@ -325,9 +342,9 @@ class Gaps:
     ) -> Flow[Sample | RemoteError | None]:
         """A sample in one call; None where this server does not read it; the failure where a row breaks it."""
         self.asked += 1
-        reply = yield from attempt(_ask(regexp_query(self._key, of, block, self._witness)))
+        reply = yield from self._attempt(regexp_query(self._key, of, block, self._witness))
         if isinstance(reply, RemoteError):
-            if action(reply, narrowed=True) != "stop":
+            if self._does_without(reply):
                 return reply
             if not is_verdict(reply):
                 raise reply
@@ -340,13 +357,21 @@ class Gaps:
         tokens: list[Token] = []
         for pattern in of:
             self.asked += 1
-            reply = yield from attempt(_ask(like_query(self._key, pattern, block)))
+            reply = yield from self._attempt(like_query(self._key, pattern, block))
             if isinstance(reply, RemoteError):
-                if action(reply, narrowed=True) == "stop":
+                if not self._does_without(reply):
                     raise reply
                 return reply
             tokens += reply.tokens
         return self._sample(tokens, of, seed, block)
+
+    def _attempt(self, query: Query) -> Flow[Reply | RemoteError]:
+        """Ask, for as long as there is patience or a few times only."""
+        return (yield from attempt(Ask(Exactly(query), IdRange(0, MAX_ID), attempts=self._attempts, bare=True)))
+
+    def _does_without(self, error: RemoteError) -> bool:
+        """Whether a sample that failed may be done without: a row may be at fault, or it took too long."""
+        return action(error, narrowed=True) != "stop" or (error.remedy == "again" and self._attempts > 0)
 
     def _understood(self, tokens: Sequence[Token], of: Sequence[Pattern]) -> bool:
         """Whether the server reads a `regexp`: the witness came back, or rows that match, and no others."""
@@ -370,10 +395,6 @@ def _fitting(of: Iterable[Pattern], block: IdRange | None, kinds: Collection[str
     """The patterns of some kinds, or of all, that ids of a block may end in."""
     free = len(str(MAX_ID)) if block is None else head_of(block)[1]
     return [one for one in of if len(one.digits) <= free and (not kinds or one.kind in kinds)]
-
-
-def _ask(query: Query) -> Ask:
-    return Ask(Exactly(query), IdRange(0, MAX_ID), bare=True)
 
 
 def _lengths(ids: IdRange) -> list[IdRange]:

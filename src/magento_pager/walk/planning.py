@@ -270,7 +270,7 @@ def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] =
         RemoteError: a call failed.
     """
     low = IdRange(span.first, min(span.last, span.first - span.first % FIRST + FIRST - 1))
-    gaps = Gaps(walk.key, walk.operation, choice.known, plain=not walk.candidates)
+    gaps = Gaps(walk.key, walk.operation, choice.known, plain=not walk.candidates, patient=True)
     seen = Seen(span, choice.strategy, choice.known, gaps, [], [])
     reply = yield from _read(walk, low, seen)
     if reply and reply.rows:

@@ -26,7 +26,7 @@ from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import action
+from magento_pager.walk.recovery import HASTY, action
 from magento_pager.walk.strategies import (
     KEY,
     InList,
@@ -52,7 +52,6 @@ DEFAULT_GOAL = Goal()
 LOOKED_AFTER = 3  # pages with rows: the sample that the end of the ids needs tells how many rows are ahead
 LOOKING_WIDTH = 200  # ids in a window while rows are sought
 MOST_DOUBTS = 2  # a row outside of all windows that breaks each reply: then a bound was dropped
-HASTY = 2  # attempts at a window, before a row that came is asked for
 ATTEMPTS = 3  # at a reply in which a known row must come
 ENOUGH_SEEN = 8  # pages with rows that are remembered, to test strategies on
 
