@@ -18,6 +18,7 @@ from walked import Walked, walked
 
 import magento_pager
 from magento_pager import RemoteError
+from magento_pager.cli import run
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ PICKS: dict[str, Pick] = {
     "some": lambda ids: ids[5::17],
 }
 WORDS = {
-    "duplicate_address": r'^Item \(Mage_Sales_Model_Order\) with the same id "{id}" already exist$',
-    "invalid_utf8": r"^SOAP-ERROR: Encoding: string .* is not a valid utf-8 string",
+    "duplicate_address": r"fault 1, 'Item .* with the same id \"{id}\" already exist': the row has two addresses",
+    "invalid_utf8": r"Encoding: string .* is not a valid utf-8 string.*: a row holds a text that is not UTF-8",
     "control_characters": r"malformed: PCDATA invalid Char value 1",
 }
 """What is said of a row, by the knob that poisons it."""
@@ -219,7 +220,7 @@ def test_lists_without_ids_and_lists_of_other_tables(profile: str, entity: ListN
         assert found.error is None
         found.ids.sort()
         only_these_are_left_out(found, bad, ids)
-        assert set(found.quarantined.values()) == {"Item with the same id already exist"}
+        assert all("fault 1, 'Item with the same id already exist': " in one for one in found.quarantined.values())
         assert proxy.done["poison"] < 100
 
 
@@ -273,3 +274,26 @@ def test_a_server_with_little_time() -> None:
         assert found.error is None
         assert found.ids == sorted(shop.database.ids("orders"))
         assert any(call.fault for call in shop.log)
+
+
+@pytest.mark.parametrize("knob", ["duplicate_address", "invalid_utf8"])
+def test_the_reason_says_what_the_fault_means(knob: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The line that names a row holds the fault's code and words, and what to do about them."""
+    with Shop(profile="1.7.0.2", orders=20) as shop:
+        bad = sorted(shop.database.ids("orders"))[3]
+        shop.change(duplicate_address=[bad] if knob == "duplicate_address" else [])
+        shop.change(invalid_utf8=[bad] if knob == "invalid_utf8" else [])
+        assert run(["dump", "--url", shop.url, "--user", shop.user, "--key", shop.key]) == 3
+    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith(f"left out: id {bad} "))
+    assert re.search(WORDS[knob].format(id=bad), line)
+
+
+@pytest.mark.parametrize("trouble", ["notice", "json", "fault-property", "firewall"])
+def test_where_no_row_comes_at_all_the_failure_is_told(trouble: str) -> None:
+    """And not that twenty rows broke, one after the other: no row came beside which one could be called broken."""
+    with Shop(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        shop.change(trouble=trouble)
+        with pytest.raises(RemoteError, match=r"^salesOrderList: (the reply|fault|HTTP)") as caught:
+            list(pager.orders())
+        assert "in a row" not in str(caught.value)
+        shop.change(trouble="")

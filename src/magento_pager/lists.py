@@ -163,8 +163,10 @@ class ListSpec:
 
         >>> LISTS["orders"].similar("stat"), LISTS["orders"].similar("zip")
         (['status', 'state'], [])
+        >>> LISTS["products"].similar("typ")
+        ['type_id', 'type']
         """
-        likes = get_close_matches(field, self._fields, 3)
+        likes = get_close_matches(field, sorted(set(self._fields)), 3)
         return sorted(likes, key=lambda like: -len(like) if like.startswith(field) else 0)[:2]
 
     @property

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
+        *[(401, "stop"), (403, "isolate"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
         *[(413, "split"), (414, "split"), (418, "isolate"), (429, "again"), (451, "isolate"), (300, "stop")],
         *[
             (500, "split"),
@@ -117,7 +117,7 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
         (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*choose a smaller --window"),
         (b"PDO::query(): MySQL server has gone away", "again", "not XML; .*try again later"),
         (rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1), "stop", "document type"),
-        (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "stop", "encoded in 'UTF-16'"),
+        (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "isolate", "encoded in 'UTF-16'"),
         (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "isolate", "announces 6 rows and holds 5"),
     ],
 )
@@ -180,6 +180,11 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
         ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "isolate", "not UTF-8"),
         ("SOAP-ENV:Server", "Procedure 'x' not present", "stop", "does not speak as its WSDL says"),
         ("SOAP-ENV:Server", "Internal Error", "isolate", "gave up on the call"),
+        # words of a module that begin as PHP's do
+        ("1", "Bad request to the payment gateway", "isolate", "the server's own error"),
+        ("1", "Function eval() is not present", "isolate", "the server's own error"),
+        ("1", "The parcel was killed", "isolate", "the server's own error"),
+        ("SOAP-ENV:Client", "looks like we got no XML document", "stop", "does a proxy or a firewall alter it"),
         ("Sender", "Invalid XML", "stop", "does a proxy or a firewall alter it"),
         ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "again", "enable the WSDL cache"),
     ],

@@ -531,7 +531,7 @@ MADE_UP: list[tuple[Answer, Remedy]] = [
     (sending(WARNING + WHOLE), "isolate"),
     (sending(WHOLE + b"<!-- in 0.3 s -->"), "isolate"),
     (sending(WHOLE + b"junk"), "isolate"),
-    (sending(WHOLE.replace(b"UTF-8", b"UTF-16", 1)), "stop"),
+    (sending(WHOLE.replace(b"UTF-8", b"UTF-16", 1)), "isolate"),
     (sending(WHOLE.replace(b"<status", b"<colour/><status")), "isolate"),
     (sending(WHOLE.replace(b"Magento", b"Other")), "isolate"),
     (sending(b"plain", "Content-Encoding: gzip"), "isolate"),

@@ -119,7 +119,8 @@ FAILURES: tuple[Failure, ...] = (
     # The database
     Failure("database busy", "again", _BUSY,
         r"gone away|lost connection to mysql|deadlock found|lock wait timeout|too many connections"
-        r"|max_user_connections|SQLSTATE\[(HY000|08\w*|28000)\] \[\d|server shutdown in progress|was killed"),
+        r"|max_user_connections|SQLSTATE\[(HY000|08\w*|28000)\] \[\d|server shutdown in progress"
+        r"|connection was killed"),
     Failure("ws-i", "stop",
         "WS-I of Magento 1.5.1 to 1.6.2 takes the operator for the column, so that every filter breaks: switch WS-I "
         "off (System, Configuration, Magento Core API, WS-I Compliance), or use XML-RPC",
@@ -147,11 +148,12 @@ FAILURES: tuple[Failure, ...] = (
     Failure("no ext-soap", "stop", "PHP on the server lacks the extension soap: install and enable it",
         r"unable to load soap extension|class .?.?(Zend_)?Soap_?(Server|Fault)\b.* not found"),
     Failure("not present", "stop",
-        "the server does not speak as its WSDL says: is it this shop's WSDL, or an old one?", r"not present",
-        fault=True),
+        "the server does not speak as its WSDL says: is it this shop's WSDL, or an old one?",
+        r"^(procedure|function) '[^']*' not present$", fault=True),
     Failure("bad request", "stop",
         "the call did not reach the server as it was sent: does a proxy or a firewall alter it?",
-        r"^bad request|looks like we got|cannot find parameter|dtd are not supported", fault=True),
+        r"^bad request$|^looks like we got (no xml|xml|bad)|^cannot find parameter$|^dtd are not supported by soap$",
+        fault=True),
     # Faults by code
     Failure("0", "isolate",
         "the server gives no reason; a filter names something the list does not have{like}, or a row breaks",
@@ -198,7 +200,7 @@ FAILURES: tuple[Failure, ...] = (
         "Magento's error report: its number names a file in var/report on the server, which says more",
         r"there has been an error processing your request|error log record number|exception printing is disabled"),
     Failure("401", "stop", "the web server itself asks for a login: give --basic-auth", statuses={401}),
-    Failure("403", "stop",
+    Failure("403", "isolate",
         "a firewall or bot protection refused the call: ask the host to admit it (--header may help)",
         statuses={403}),
     Failure("404", "stop", "there is no API at this address: check the shop's address", statuses={404}),

@@ -56,7 +56,8 @@ def prolog_end(start: bytes, operation: str, purpose: Purpose = "rows") -> int:
 def _encoded(operation: str, encoding: str) -> MalformedReplyError:
     return MalformedReplyError(
         f"{operation}: the reply is encoded in {encoding!r}, not in UTF-8: set the response charset of the shop's API "
-        "to UTF-8"
+        "to UTF-8",
+        remedy="isolate",
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
+from magento_pager.errors import MalformedReplyError, RemoteError
 from magento_pager.walk.flows import Ask, Flow, Reply, filtered, find_known, first_rows, settled
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
@@ -81,7 +81,8 @@ class Isolation(Generic[G]):
             others: finds something else that works; None to skip whatever fails without asking whether others arrive.
 
         Raises:
-            RemoteError: the server is unwell, or nothing works beside which this one could be called broken.
+            RemoteError: the server is unwell, or nothing works beside which this one could be called broken; in the
+                words of that failure alone where others were not asked for, since nothing came before.
         """
         if self.repair and isinstance(error, MalformedReplyError):
             repaired = yield from settled(ask(0, True))  # noqa: FBT003  see Asking
@@ -98,8 +99,8 @@ class Isolation(Generic[G]):
             yield from self._check_well(name, error, others)
         self.skipped += 1
         if self.skipped == MOST_IN_A_ROW:
-            raise self.unwell(name, error)
-        return Fate(None, f"{error.text}{error.where_saved}" if isinstance(error, FaultError) else str(error))
+            raise RemoteError(str(error)) if others is None else self.unwell(name, error)
+        return Fate(None, str(error))
 
     def unwell(self, name: str, error: RemoteError) -> RemoteError:
         """Return the error that too many failures are."""

@@ -91,7 +91,7 @@ class Quarantined:
 
     Attributes:
         id: its id.
-        reason: the server's words, or what is wrong with its reply.
+        reason: the message of that failure: the server's words and what they mean, or what is wrong with its reply.
     """
 
     id: int
