@@ -319,3 +319,26 @@ def test_a_column_of_text_that_looks_like_numbers_is_compared_as_text(
         expected = [number for number in numbers if satisfied(number, value)]
         found = pager.orders(last=4000, where=[("increment_id", operator, value)])
         assert [row["increment_id"] for row in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ("fault", "fault 1, \"No date part in '' found.\""),
+        ("fatal", "Fatal error: Call to a member function getName()"),
+        ("http-500", "HTTP 500"),
+        ("empty", "the reply is empty"),
+        ("control-character", "a row holds a character that XML forbids"),
+    ],
+)
+@pytest.mark.parametrize("entity", ["orders", "shipments", "products"])
+def test_a_probe_says_what_every_reply_breaks_with(entity: ListName, trouble: str, words: str) -> None:
+    """No row comes to try a strategy on; an empty list is none of this."""
+    with Shop(orders=40, trouble=trouble, trouble_list=entity) as shop:
+        shop.change(trouble_rows=list(shop.database.ids(entity)))
+        with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+            for exhaustive in (False, True):
+                with pytest.raises(NoStrategyError, match="no row came to try a strategy on") as caught:
+                    pager.list(entity).probe(exhaustive=exhaustive)
+                assert words in str(caught.value)
+            assert pager.list(entity, where=[("created_at", "gteq", "2037-01-01")]).probe().rows_known == 0

@@ -143,7 +143,7 @@ class FilterIgnoredError(RemoteError):
 
 
 class NoStrategyError(RemoteError):
-    """The server honours none of the strategies, or not the one that was asked for.
+    """The server honours none of the strategies, or not the one that was asked for, or breaks each reply with rows.
 
     Attributes:
         report: the `ProbeReport`, with the evidence for each strategy that was tried.

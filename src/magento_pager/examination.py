@@ -8,7 +8,7 @@ that failure's own message; what only shows when everything is looked at togethe
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -167,9 +167,7 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
         since = f"the list came with Magento {spec.since}" if spec.since else "the WSDL does not declare it"
         return ListFinding(spec.name, "absent", advice=since)
     try:
-        report = pager.list(spec.name).probe(exhaustive=True)
-        if not report.trials:  # no row came to test anything on: are there none, or does each break its reply?
-            next((page for page in pager.list(spec.name, patience=0.0).pages() if page.rows), None)
+        report = _probed(pager, spec)
     except NoStrategyError as error:
         return ListFinding(spec.name, "trouble", advice=str(error), probe=error.report)
     except FaultError as error:
@@ -181,6 +179,23 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
     mean = round(sum(seconds) / len(seconds), 3) if seconds else None
     advice = _about_rows_without_identity(pager, spec)
     return ListFinding(spec.name, "pageable", report.chosen or "prefix", mean, advice, report)
+
+
+def _probed(pager: Pager, spec: ListSpec) -> ProbeReport:
+    """Probe a list; where its first rows break their replies, a walk decides whether others come.
+
+    Raises:
+        PagerError: no list comes, or no row does.
+    """
+    try:
+        return pager.list(spec.name).probe(exhaustive=True)
+    except NoStrategyError as error:
+        if error.report.trials or not error.report.calls:
+            raise
+        with suppress(PagerError):
+            if any(page.rows for page in pager.list(spec.name, patience=0.0).pages()):
+                return error.report
+        raise
 
 
 def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:

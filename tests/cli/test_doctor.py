@@ -27,7 +27,16 @@ def test_a_list_whose_replies_all_break_cannot_be_paged(entity: ListName) -> Non
         shop.change(trouble_rows=list(shop.database.ids(entity)))
         (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == entity)
     assert finding.state == "trouble"
+    assert "no row came to try a strategy on, as replies break: " in finding.advice
     assert "No date part in" in finding.advice
+
+
+def test_a_list_whose_first_replies_break_can_be_paged() -> None:
+    """A dump skips these rows by name."""
+    with Shop(orders=200, trouble="fault", trouble_list="orders") as shop:
+        shop.change(trouble_rows=sorted(shop.database.ids("orders"))[:12])
+        (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == "orders")
+    assert (finding.state, finding.strategy) == ("pageable", "prefix")
 
 
 @pytest.mark.parametrize(

@@ -194,10 +194,11 @@ class Paginator:
             exhaustive: judge every candidate, instead of ending with the first that holds.
 
         Raises:
-            NoStrategyError: the server does not even honour `like`.
+            NoStrategyError: the server does not even honour `like`, or no row came because replies break; the message
+                quotes what the last one broke with.
             RemoteError: a call failed in a way that says nothing of filters.
         """
-        return self._calls().result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive))
+        return self._calls().result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive, strict=True))
 
     def plan(self) -> Plan:
         """Say how many rows there are, about, and what a walk would cost, from some six small calls.

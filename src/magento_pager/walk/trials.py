@@ -61,6 +61,9 @@ class Probing:
         exhaustive: judge every candidate, instead of ending with the first that holds.
         left: calls that may still be made.
         met: the ids of rows that came.
+        failed: calls that failed.
+        failure: the last one's, where there was one.
+        broken: rows were skipped because their replies break.
     """
 
     key: str
@@ -69,19 +72,25 @@ class Probing:
     exhaustive: bool = False
     left: int = JUDGING
     met: set[int] = field(default_factory=set)
+    failed: int = 0
+    failure: RemoteError | None = None
+    broken: bool = False
 
-    def probe(self, looking: Flow[None]) -> Flow[ProbeReport]:
+    def probe(self, looking: Flow[None], *, strict: bool = False) -> Flow[ProbeReport]:
         """Ask the server which of the candidates it honours.
 
         Args:
             looking: a walk over all ids that rests on `prefix`, in narrow windows, and skips what breaks its replies.
+            strict: raise where nothing is found out because replies break.
 
         Raises:
-            NoStrategyError: there are rows, and decimal blocks bring none.
+            NoStrategyError: there are rows, and decimal blocks bring none; or none came as each broke its reply.
             RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
         """
         self.left = FINDING
         seen = yield from self._sightings(looking)
+        if strict and self.failure and (self.broken or not self.left) and not any(one.rows for one in seen):
+            raise self._nothing_came(self.failure) from self.failure
         self.left += JUDGING
         numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
         if numbers:  # gaps are skipped by `like`
@@ -185,7 +194,10 @@ class Probing:
             if self.left < 0:
                 self.left = 0
                 raise _NoCallsLeftError
-            reply = yield item
+            reply = yield from attempt(item)
+            if isinstance(reply, RemoteError):
+                self.failed, self.failure = self.failed + 1, reply
+                raise reply
             self.met.update(reply.ids)
             return reply
 
@@ -199,6 +211,7 @@ class Probing:
         seen: list[Sighting] = []
         pieces = self._within(looking)
         while (piece := (yield from next_piece(pieces))) is not None:
+            self.broken |= bool(piece.quarantined)
             seen.append(Sighting(piece.window, tuple(token for token, _ in piece.rows)))
             if ground(seen):
                 return seen
@@ -254,6 +267,14 @@ class Probing:
         low = IdRange(0, number)  # at the low end that is a small reply
         if number in (yield Ask(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
             raise _no_filters(self.operation)
+
+    def _nothing_came(self, failure: RemoteError) -> NoStrategyError:
+        words = str(failure).removeprefix(f"{self.operation}: ")
+        return NoStrategyError(
+            f"{self.operation}: no row came to try a strategy on, as replies break: {self.failed} calls failed, the "
+            f"last with {words}",
+            report=ProbeReport(self.operation, None, 0, FINDING - self.left, ()),
+        )
 
     def _canary(self, on: Ground, seen: Sequence[Sighting]) -> Flow[Known | None]:
         """Find a row outside the ground's window."""
@@ -345,9 +366,11 @@ class Choosing:
             )
         return Choice(self.named, report.known)
 
-    def probe(self, candidates: Sequence[Strategy], *, exhaustive: bool = False) -> Flow[ProbeReport]:
-        """Ask which of some strategies the server honours."""
-        return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking())
+    def probe(
+        self, candidates: Sequence[Strategy], *, exhaustive: bool = False, strict: bool = False
+    ) -> Flow[ProbeReport]:
+        """Ask which of some strategies the server honours; `strict` as in `Probing.probe`."""
+        return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking(), strict=strict)
 
     def second(self, first: Strategy) -> Flow[Strategy]:
         """Choose a strategy that differs from the one that is used as far as the server allows."""
