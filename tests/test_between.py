@@ -185,6 +185,7 @@ def month(shop: Shop, entity: str = "orders") -> tuple[list[tuple[str, str, str]
     return where, {number for time, number in rows if low <= time <= high}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "customers", "shipments"])
 @pytest.mark.parametrize("lie", [first_alone, last_alone])
 def test_a_bound_that_a_server_drops_is_applied_here(

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import slow_after
 
 import magento_pager
 from magento_pager import TransportError
@@ -68,7 +69,7 @@ def pager(shop: Behind, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  a fi
         yield connected
 
 
-@pytest.mark.parametrize("status", [502, 503, 504, 524])
+@pytest.mark.parametrize("status", slow_after(2, [503, 504, 502, 524]))
 def test_one_order_that_never_arrives(shop: Behind, pager: Pager, status: int) -> None:
     """It is skipped by name in at most 60 calls more than without it; every other order comes."""
     expected = [order["order_id"] for order in pager.orders()]
@@ -90,7 +91,7 @@ def test_windows_that_are_too_much_are_narrowed_at_once(shop: Behind, pager: Pag
     assert len(shop.log) - before <= 100
 
 
-@pytest.mark.parametrize("status", [502, 503])
+@pytest.mark.parametrize("status", slow_after(1, [502, 503]))
 @pytest.mark.parametrize("calls", [1, 3, 6])
 def test_a_shop_that_is_down_for_a_while_is_waited_for(shop: Behind, pager: Pager, calls: int, status: int) -> None:
     """No row is blamed."""

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus, unquote, urljoin, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
+from conftest import slow_after
 from loopback import Request, reply, serving
 from scripted import SOME, logged_in
 from wsdls import wsdl
@@ -534,7 +535,7 @@ def test_no_echo_of_a_call_is_passed_on(
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["wsdl", "login"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", slow_after(3, PLACES))
 def test_no_echo_at_the_beginning_is_passed_on(
     stage: str, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import slow_after
 
 from magento_pager import Diagnosis, ListFinding, connect, doctor
 from magento_pager.cli import run
@@ -183,7 +184,7 @@ NUMBERLESS = [
 
 
 @pytest.mark.usefixtures("hurried")
-@pytest.mark.parametrize("case", NUMBERLESS, ids=str)
+@pytest.mark.parametrize("case", slow_after(3, NUMBERLESS), ids=str)
 def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
     """Where rows are told apart by it, dump does with those that have none what was said."""
     name = case.name
@@ -207,7 +208,7 @@ def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
             assert run(["dump", name, *where, "--details", "--out", str(out), "--overwrite"]) == 3
 
 
-@pytest.mark.parametrize("places", [[0], [1], [2], [-1], [-2, -1], [0, 1, 5, -1]])
+@pytest.mark.parametrize("places", slow_after(3, [[0], [-2, -1], [0, 1, 5, -1], [1], [2], [-1]]))
 @pytest.mark.parametrize("options", [{}, {"strategy": "prefix"}, {"window": 50}])
 def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[str, Any]) -> None:
     """Wherever they are, the first and the last row included."""

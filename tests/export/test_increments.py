@@ -679,7 +679,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(
 
 
 @pytest.mark.parametrize("every", slow_after(1, [12, 4]))
-@pytest.mark.parametrize("name", ["shop.db", "orders-{time}.ndjson"])
+@pytest.mark.parametrize("name", slow_after(1, ["shop.db", "orders-{time}.ndjson"]))
 def test_killed_at_every_step_no_change_is_lost(
     *,
     shop: Shop,
@@ -824,7 +824,7 @@ def test_after_each_run_each_row_is_as_it_was_when_that_first_began(
     live_through(tmp_path, profile, entity, column, key, seed)
 
 
-@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(1, HISTORIES))
+@pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(0, HISTORIES))
 def test_the_same_with_clocks_that_differ(
     tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int
 ) -> None:

@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import slow_after
 from hypothesis import given
 from hypothesis import strategies as st
 from walked import id_of
@@ -146,10 +147,11 @@ def stopper(after: int) -> Callable[[object], None]:
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("profile", GENERATIONS)
+@pytest.mark.parametrize("profile", slow_after(1, GENERATIONS))
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers"])
+@pytest.mark.parametrize("step", slow_after(1, [3, 1]))
 def test_a_run_that_stops_in_either_stretch_is_resumed(
-    nights: Callable[..., Nights], profile: str, entity: ListName
+    nights: Callable[..., Nights], profile: str, entity: ListName, step: int
 ) -> None:
     """After whichever page: each row comes once, in one file."""
     line = nights(profile, entity)
@@ -157,7 +159,7 @@ def test_a_run_that_stops_in_either_stretch_is_resumed(
     before = line.state.read_text()
     expected = {line.change(number) for number in sorted(every)[::9]} | {line.insert(None) for _ in range(25)}
     stretches = set()
-    for after in count(1):
+    for after in count(1, step):
         line.state.write_text(before)
         try:
             line.run(stopper(after), window=50)
@@ -338,7 +340,9 @@ def test_a_reply_that_leaves_new_rows_out_is_noticed(keep: slice) -> None:
 
 
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
-@pytest.mark.parametrize("options", [{}, {"window": 10}, {"check": "full"}, {"last": 200_000}, {"strategy": "prefix"}])
+@pytest.mark.parametrize(
+    "options", slow_after(2, [{}, {"window": 10}, {"check": "full"}, {"last": 200_000}, {"strategy": "prefix"}])
+)
 def test_many_new_rows_come_as_any_others(entity: ListName, options: dict[str, Any]) -> None:
     """Or where each window is asked for twice, or there is a last id: by the usual walk, cursor by cursor."""
     with Shop(orders=150) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:

@@ -187,7 +187,7 @@ KILLED_FORMATS = [
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("part", slow_after(3, EVERY_PART))
+@pytest.mark.parametrize("part", slow_after(2, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_of_every_page_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
@@ -216,7 +216,7 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("part", slow_after(3, EVERY_PART))
+@pytest.mark.parametrize("part", slow_after(2, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
 def test_killed_at_every_step_to_the_end_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask

@@ -956,7 +956,7 @@ def test_pages_with_details_have_at_most_250_rows() -> None:
 
 
 @pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])
-@pytest.mark.parametrize("status", [502, 504])
+@pytest.mark.parametrize("status", slow_after(1, [504, 502]))
 def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurried: None) -> None:  # noqa: ARG001, FBT001  parameters of pytest
     """It is skipped by name; the others come, in at most 60 calls more."""
 
