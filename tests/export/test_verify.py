@@ -23,10 +23,11 @@ from magento_pager.export.index import Index, sampled
 from magento_pager.export.verification import Origin, Tally, agreeing, differences
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
+from magento_pager.shop.connection import Connection
 from magento_pager.walk.evidence import ProbeReport, Trial, other_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from random import Random
 
     from magento_pager import Condition, ListName
@@ -503,3 +504,31 @@ def test_rows_in_full_are_compared_by_what_their_list_brings(tmp_path: Path, pro
         counts = verify(pager, tmp_path / "rows.ndjson", entity, report=report).counts
         key = "changed" if entity == "creditmemos" else "extra"
         assert counts == ({"changed": 2} if key == "changed" else {"changed": 1, "extra": 1, "missing": 1})
+
+
+@pytest.mark.filterwarnings("ignore:no orders are known to have the column options")
+@pytest.mark.parametrize(
+    "written",
+    [("sqlite", ()), ("ndjson", ()), ("csv", ()), ("csv", ("order_id", "options")), ("parquet", ())],
+)
+@pytest.mark.parametrize("value", [{"b": "1", "a": ["2", {"c": "3"}]}, ["7"], [], {}, "[no list", '{"a":"1"}'])
+def test_lists_and_records_that_nobody_declared(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: tuple[str, tuple[str, ...]], value: object
+) -> None:
+    """They are compared in every format: as an extension's column of any type comes, and as a table holds it."""
+    ending, columns = written
+    if ending == "parquet" and find_spec("pyarrow") is None:
+        missing("pyarrow is not installed")
+    plain = Connection.rows
+    change: list[object] = [value]
+
+    def rows(self: Connection, *given: Any, repair: bool = False) -> Iterator[dict[str, Any]]:
+        return ({**row, "options": change[0]} for row in plain(self, *given, repair=repair))
+
+    monkeypatch.setattr(Connection, "rows", rows)
+    path = tmp_path / f"orders.{ending}"
+    with connect(shop.url, shop.user, shop.key) as pager:
+        dump(pager.orders(last=50), path, columns=columns)
+        assert not verify(pager, path, "orders", last=50).differences
+        change[0] = ["another"]
+        assert verify(pager, path, "orders", last=50).differences

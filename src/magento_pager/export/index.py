@@ -7,6 +7,7 @@ that came late stand at its end).
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
@@ -121,10 +122,11 @@ class Index:
     def digest_of(self, row: Row) -> bytes:
         """Return the digest of a row of the output, of what can be compared.
 
-        An empty text and nothing are one where a shop may send the same for both, so that both flavours agree.
+        An empty text and nothing are one where a shop may send the same for both, so that both flavours agree. So are a
+        list or a record and its JSON, in which tables hold those of columns that nobody declared.
         """
         content = {
-            name: value
+            name: _parsed(value)
             for name, value in row.items()
             if value is not None
             and name not in self._schema.details
@@ -245,6 +247,14 @@ def sampled(index: Index, fraction: float, span: IdRange, seed: int) -> Sample:
         ranges.append(IdRange(top + 1, span.last))
     within = tuple(shared for one in ranges if (shared := one.intersection(span)))
     return Sample(within, (len(chosen), len(windows)), len(empty), width, top + 1)
+
+
+def _parsed(value: object) -> object:
+    """Return a list or a record that is written as JSON, and any other value as it is."""
+    if isinstance(value, str) and value[:1] in {"[", "{"}:
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(value)
+    return value
 
 
 def _decimal(value: object) -> str:
