@@ -56,8 +56,8 @@ def added(walk: Walk, ids: IdRange, came: Iterable[str] = ()) -> Flow[None]:
 def _above(walk: Walk, ids: IdRange, bound: SingleFilter) -> Flow[Reply | None]:
     """Ask for all rows of the open end by one bound; None where there are many, or the call failed.
 
-    Where rows carry ids, the row before them must come as well: a reply without it is believed if it comes twice, as
-    the row may have been deleted.
+    Where rows carry ids, the row before them must come as well. A reply without it is believed if it comes twice, as
+    the row may have been deleted; so is one whose rows carry none.
     """
     numbered = walk.identity_field is None and ids.first > 0
     first = ids.first - 1 if numbered else ids.first
@@ -68,9 +68,7 @@ def _above(walk: Walk, ids: IdRange, bound: SingleFilter) -> Flow[Reply | None]:
         reply = yield from attempt(ask)
         if isinstance(reply, RemoteError):
             return None
-        if not numbered:
-            return reply
-        rows = tuple(pair for pair in reply.rows if pair[0] in ids)
+        rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids)
         if len(rows) < len(reply.rows) or (before is not None and before.tokens == reply.tokens):
             return Reply(rows)
         before = reply
