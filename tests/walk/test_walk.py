@@ -260,7 +260,8 @@ class Records:
         if len(ask.keys) > self.most:
             raise TransportError("too large", remedy="split")
         if bad := self.broken.intersection(ask.keys):
-            raise FaultError("bad", code="1", text=f"no such column in {min(bad)}", operation="info", remedy="isolate")
+            text = f"no such column in {min(bad)}"
+            raise FaultError(text, code="1", text=text, operation="info", remedy="isolate")
         return Reply(calls=1, records=tuple({"increment_id": key, "items": key} for key in ask.keys))
 
 

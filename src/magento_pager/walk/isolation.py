@@ -99,7 +99,7 @@ class Isolation(Generic[G]):
             yield from self._check_well(name, error, others)
         self.skipped += 1
         if self.skipped == MOST_IN_A_ROW:
-            raise RemoteError(str(error)) if others is None else self.unwell(name, error)
+            raise error if others is None else self.unwell(name, error)
         return Fate(None, str(error))
 
     def unwell(self, name: str, error: RemoteError) -> RemoteError:

@@ -66,10 +66,9 @@ def token_of(row: Row, id_field: str, identity_field: str | None, operation: str
         return read_id(number)
     except ValueError:
         text = number[:50] if isinstance(number, str) else ""
-        odd = any(map(str.isdigit, text)) and not any(map(str.isalpha, text))  # a number, but not as it is stored
         raise MalformedReplyError(
             f"{operation}: a row came with {id_field}={text or number!r}, which is no id; is this the right list?",
-            remedy="isolate" if odd else "stop",
+            remedy="isolate",
         ) from None
 
 
