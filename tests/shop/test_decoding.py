@@ -421,6 +421,11 @@ def damaged(flavour: Flavour, old: str, new: str, place: int) -> bytes:
 
 
 ANY_ROW = {
+    "notice": (
+        "<status",
+        "<br /><b>Warning</b>: x on line 4<br /><status",
+        "PHP prints a notice into it: switch display",
+    ),
     "unknown field": ("<status", "<colour>red</colour><status", "which the WSDL does not declare"),
     "field twice": ("<status", "<status>new</status><status", "a row holds <status> twice"),
     "markup in a text": ("complete", "<b>complete</b>", "holds markup where text was promised"),

@@ -61,6 +61,9 @@ _PARSER_OPTIONS: dict[str, Any] = {
     "huge_tree": False,
 }
 
+_PRINTED = frozenset({"br", "b", "font", "pre"})
+"""Tags of the notices of PHP, which no shop has as columns."""
+
 
 class ReplyFaultError(Exception):
     """The reply is a SOAP fault. `shop.connection` turns it into an error that says what to do.
@@ -414,7 +417,10 @@ class _Values:
         """Refuse fields that are not declared, doubled, missing, or out of order."""
         for tag in tags:
             if tag not in shape.fields and not shape.open:
-                raise self.refusal(f"a row holds <{tag}>, which the WSDL does not declare")
+                printed = ": PHP prints a notice into it: switch display_errors off on the server"
+                raise self.refusal(
+                    f"a row holds <{tag}>, which the WSDL does not declare{printed if tag in _PRINTED else ''}"
+                )
         single = [tag for tag in tags if tag not in shape.repeated]
         if len(set(single)) < len(single):
             doubled = next(tag for tag in single if single.count(tag) > 1)
