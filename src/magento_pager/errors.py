@@ -32,6 +32,7 @@ QUOTED = 200  # characters of the server's words in a message
 SMALLER = "choose a smaller --window"
 
 OPTIONS = {
+    "moved-from": "moved_from",
     "out": "path",
     "overwrite": "overwrite=True",
     "password-hash": "password_hash=True",

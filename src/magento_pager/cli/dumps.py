@@ -66,6 +66,10 @@ class Out:
     lookback: int | None = option(
         "With --resume: read the last N ids once more, for rows that were committed late.", "N", type=WholeNumber(1)
     )
+    moved_from: str | None = option(
+        "With --resume or --state: an address that the shop had; go on with what was dumped from there.",
+        "URL",
+    )
     repair: str | None = option(
         "Read rows that no XML can hold, without the characters that XML forbids.", choices=["control-characters"]
     )
@@ -139,6 +143,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         state=times.state,
         late=duration(times.late) if times.late else None,
         report=out.report,
+        moved_from=out.moved_from,
     )
     return Task(job)
 

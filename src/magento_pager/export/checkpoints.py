@@ -336,9 +336,17 @@ def _bounds(content: dict[str, Any]) -> Bounds:
     return Bounds(**content | told)
 
 
+def known_as(shop: str, saved: Checkpoint | None, moved_from: str | None) -> str:
+    """Return the address under which a shop's dump was saved, if that is its own in another spelling or an old one."""
+    there = saved.fingerprint.shop if saved else shop
+    return there if shop_key(there) == shop_key(moved_from or shop) else shop
+
+
 def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
     """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do."""
     if differences := saved.fingerprint.differences(asked):
+        if shop_key(saved.fingerprint.shop) != shop_key(asked.shop):
+            advice = f"if the shop moved, give its old address as {option('moved-from')}; else {advice}"
         raise CheckpointMismatchError(
             f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; {advice}",
             differences=differences,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from magento_pager.errors import option, words_of
-from magento_pager.export.checkpoints import Checkpoint, Fingerprint, refuse_another, shop_key
+from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, refuse_another, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.jobs import Job
@@ -84,6 +84,7 @@ def dump(
     lookback: int | None = None,
     state: str | Path | None = None,
     late: timedelta | None = None,
+    moved_from: str | None = None,
     report: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
@@ -110,6 +111,8 @@ def dump(
             or have a higher id are wanted, and all the first time. A run that was stopped is resumed. Then `path` has
             `{time}` in it, or is a database.
         late: with `state`, how much before the last run to read once more; 10 minutes by default.
+        moved_from: with `resume` or `state`, an address that the shop had before, as it was given or as the refusal
+            names it: what was dumped from there is of this shop.
         report: where the report goes as JSON.
         progress: called after each page.
 
@@ -144,6 +147,7 @@ def dump(
         lookback=lookback,
         state=state,
         late=late,
+        moved_from=moved_from,
         report=report,
     )
     with Task(job) as task:
@@ -316,7 +320,8 @@ class Task:
                 words = "the shop does not say what time it is there: that of this machine is taken"
                 warnings.warn(words, stacklevel=2)
             late = LATE if self._job.late is None else self._job.late
-            run = self._state.plan(self._asked(shop), clock or ours, ours=ours, late=late, out=self.path)
+            asked, old = self._asked(shop), self._job.moved_from
+            run = self._state.plan(asked, clock or ours, ours=ours, late=late, out=self.path, moved_from=old)
         self._run, self.since, self.new_from = run, run.since, run.new_from
         if self._named_late:
             self.path, self._resume = run.out, run.again
@@ -334,8 +339,11 @@ class Task:
         self._way_now = _way_of(paginator)
         clock = _clock(paginator)
         began = clock.isoformat() if clock else ""
+        start = output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began))
+        if self._job.moved_from:
+            start = replace(start, fingerprint=replace(start.fingerprint, shop=shop), url=self._job.url)
         dumping = self._dumping = Dump(
-            output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began)),
+            start,
             output,
             paginator.id_field,
             paginator.identity_field,
@@ -411,7 +419,9 @@ class Task:
         job, layout, since = self._job, self._layout, iso(self.since) if self.since else ""
         where = tuple(sorted(job.where))
         how = layout.name, layout.columns, layout.has_values, layout.secret, layout.details
-        return Fingerprint(shop, job.spec.name, job.first, job.last, where, *how, since, self.new_from)
+        saved = self._output.saved if self._output else None
+        asked = known_as(shop, saved, job.moved_from), job.spec.name, job.first, job.last, where, *how
+        return Fingerprint(*asked, since, self.new_from)
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
         return Checkpoint(self._asked(shop), Cursor(operation, self._job.first, self._job.last))

@@ -130,6 +130,7 @@ class State:
         ours: datetime | None = None,
         late: timedelta = LATE,
         out: str | None = None,
+        moved_from: str | None = None,
     ) -> Run:
         """Return the run to come, or the one to resume. Nothing is written yet.
 
@@ -142,12 +143,13 @@ class State:
             ours: the time by the clock of this machine; None for `now`.
             late: how much before the last run to read once more.
             out: where rows go, with `TIME` for the time at which the run began; None for standard output.
+            moved_from: an address that the shop had before; None for none.
 
         Raises:
             CheckpointMismatchError: what is remembered of this list is of something else.
         """
         asked = replace(asked, since="", new_from=None)
-        entry = self._entries.get((shop_key(asked.shop), asked.entity), _Entry(asked))
+        entry = self._entry_of(asked, moved_from)
         if differences := entry.asked.differences(asked):
             raise CheckpointMismatchError(
                 f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
@@ -165,6 +167,23 @@ class State:
         run = replace(run, out=path, again=before is not None and before.out == path)
         self._current = replace(entry, begun=run)
         return run
+
+    def _entry_of(self, asked: Fingerprint, moved_from: str | None) -> _Entry:
+        """What is remembered of a list; of a shop that moved, under its new address from now on."""
+        key = shop_key(asked.shop), asked.entity
+        if moved_from and key not in self._entries:
+            old = self._entries.pop((shop_key(moved_from), asked.entity), None)
+            if old is not None:
+                self._entries[key] = replace(old, asked=replace(old.asked, shop=asked.shop))
+        if key in self._entries:
+            return self._entries[key]
+        if others := [one.asked.shop for one in self._entries.values() if one.asked.entity == asked.entity]:
+            warnings.warn(
+                f"{self.path} knows {asked.entity} of {' and '.join(others)}, and not of {asked.shop}: all rows are "
+                f"dumped; if it is one shop that moved, stop, and give its old address as {option('moved-from')}",
+                stacklevel=2,
+            )
+        return _Entry(asked)
 
     def begin(self) -> None:
         """Note that the run is on its way; an OSError where that cannot be written."""

@@ -31,6 +31,7 @@ class Job:
         since: from when on rows changed, or how long ago that is; None for all rows.
         new_from: the first id of rows that are wanted whenever they changed; None for none.
         url: of the shop, as it was given.
+        moved_from: an address that the shop had before; None where it has always been at this one.
     """
 
     spec: ListSpec
@@ -53,6 +54,7 @@ class Job:
     state: str | Path | None = None
     late: timedelta | None = None
     report: str | Path | None = None
+    moved_from: str | None = None
 
     @property
     def file(self) -> str | None:
@@ -88,12 +90,22 @@ class Job:
         ):
             if given:
                 raise ValueError(f"{option(name)} is for {option(needed)}: give that as well")
+        if self.moved_from is not None:
+            self._check_moved_from(self.moved_from)
         if self.late is not None and not self.state:
             words = f"give that as well, or an earlier {option('since')}"
             raise ValueError(f"{option('late')} is for {option('state')}: {words}")
         if self.state:
             self._check_state(Path(self.state), layout.format)
         return layout
+
+    def _check_moved_from(self, url: str) -> None:
+        if not (self.resume or self.state):
+            words = f"{option('resume')} or {option('state')}: give one of them as well"
+            raise ValueError(f"{option('moved-from')} is for {words}")
+        if not url.lower().startswith(("http://", "https://")):
+            words = "is an address that the shop had, such as https://www.shop.example"
+            raise ValueError(f"{option('moved-from')} {words}, not {url!r}")
 
     def _check_state(self, state: Path, format: Format) -> None:  # noqa: A002  as on the command line
         if self.since:

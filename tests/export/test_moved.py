@@ -1,0 +1,134 @@
+"""A shop at another address than before: the refusal names both and the way on, which is taken."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+import magento_pager
+from magento_pager import CheckpointMismatchError, Pager, Progress, dump
+from magento_pager.cli import run
+from magento_pager.export.stored import stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from magento_pager.fake import Shop
+
+
+@pytest.fixture
+def old(shop: Shop) -> Iterator[Pager]:
+    """A pager for the shop at the address that it had."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        yield pager
+
+
+@pytest.fixture
+def new(shop: Shop) -> Iterator[Pager]:
+    """A pager for the same shop by another name, as where `www.` comes or goes."""
+    with magento_pager.connect(moved(shop), shop.user, shop.key) as pager:
+        yield pager
+
+
+@pytest.fixture(params=["ndjson", "csv.gz", "db"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where the rows go."""
+    return tmp_path / f"orders.{request.param}"
+
+
+def moved(shop: Shop) -> str:
+    """The other address."""
+    return shop.url.replace("127.0.0.1", "localhost")
+
+
+def stop(_: Progress) -> None:
+    """Stop a dump after its first page."""
+    raise RuntimeError
+
+
+def stopped(pager: Pager, path: Path) -> None:
+    """Leave an unfinished dump of orders."""
+    with pytest.raises(RuntimeError):
+        dump(pager.orders(window=100), path, progress=stop)
+
+
+@pytest.mark.parametrize("leave", [stopped, lambda pager, path: dump(pager.orders(window=100), path)])
+def test_the_refusal_names_both_addresses_and_the_way_on(
+    shop: Shop, old: Pager, new: Pager, path: Path, leave: Callable[[Pager, Path], object]
+) -> None:
+    """Unfinished and finished dumps, for the library and the command line; the way on is one option."""
+    leave(old, path)
+    with pytest.raises(CheckpointMismatchError) as caught:
+        dump(new.orders(window=100), path, resume=True)
+    assert f"shop was {shop.url} and is now {moved(shop)}" in str(caught.value)
+    assert "if the shop moved, give its old address as moved_from (--moved-from); else " in str(caught.value)
+    with pytest.raises(CheckpointMismatchError):
+        dump(new.orders(window=100), path, resume=True, moved_from="https://www.shop.example")
+    assert dump(new.orders(window=100), path, resume=True, moved_from=f"{shop.url}?wsdl=1").complete
+    assert [str(row["order_id"]) for row in stored(path)] == [row["order_id"] for row in new.orders()]
+
+
+def test_the_way_on_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Path) -> None:
+    """What is gone on with is of the new address from then on, and of the old one no longer."""
+    stopped(old, path)
+    with pytest.raises(RuntimeError):
+        dump(new.orders(window=100), path, resume=True, moved_from=shop.base_url, progress=stop)
+    with pytest.raises(CheckpointMismatchError):
+        dump(old.orders(window=100), path, resume=True)
+    assert dump(new.orders(window=100), path, resume=True, moved_from=shop.base_url).complete
+    assert dump(new.orders(window=100), path, resume=True).already
+
+
+def test_another_question_is_refused_all_the_same(shop: Shop, old: Pager, new: Pager, tmp_path: Path) -> None:
+    """To say that the shop moved says nothing of what is asked for."""
+    stopped(old, tmp_path / "orders.ndjson")
+    with pytest.raises(CheckpointMismatchError, match="is of a dump that asked for something else: last was") as caught:
+        dump(new.orders(last=500), tmp_path / "orders.ndjson", resume=True, moved_from=shop.url)
+    assert "moved_from" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["orders-{time}.ndjson", "shop.sqlite"])
+def test_a_state_goes_on_at_the_new_address(
+    shop: Shop, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else all rows come again, which is said before; then the state has the list once, under the new address."""
+    state = tmp_path / "state.json"
+    command = ["dump", "orders", "--user", shop.user, "--key", shop.key, "--state", str(state)]
+    command += ["--report", str(tmp_path / "report.json")]
+    out = (["--out", str(tmp_path / name.replace("orders", f"orders{number}"))] for number in itertools.count())
+    assert run([*command, *next(out), "--url", shop.url]) == 0
+    before = state.read_bytes()
+    capfd.readouterr()
+    there = ["--url", moved(shop)]
+    if name != "shop.sqlite":  # a table's own checkpoint is refused before
+        assert run([*command, *next(out), *there]) == 0
+        said = capfd.readouterr().err
+        assert f"knows orders of {shop.url}, and not of {moved(shop)}: all rows are dumped" in said
+        assert "if it is one shop that moved, stop, and give its old address as --moved-from" in said
+        state.write_bytes(before)
+    assert run([*command, *next(out), *there, "--moved-from", shop.url]) == 0
+    assert json.loads((tmp_path / "report.json").read_text())["asked"]["since"]
+    assert "--moved-from" not in capfd.readouterr().err
+    assert [one["asked"]["shop"] for one in json.loads(state.read_bytes())["lists"]] == [moved(shop)]
+    assert run([*command, *next(out), *there]) == 0
+    if name == "shop.sqlite":
+        with closing(sqlite3.connect(tmp_path / name)) as database:
+            assert database.execute("SELECT count(*) FROM orders").fetchone() == (200,)
+
+
+def test_it_goes_with_resume_or_state_and_is_an_address(shop: Shop, old: Pager, tmp_path: Path) -> None:
+    """Anything else is a mistake, and said before anything is asked of the shop."""
+    shop.clear_log()
+    with pytest.raises(ValueError, match=r"moved_from \(--moved-from\) is for resume=True \(--resume\) or state"):
+        dump(old.orders(), tmp_path / "a.ndjson", moved_from=shop.url)
+    with pytest.raises(
+        ValueError, match=r"is an address that the shop had, such as https://.*, not 'www.shop.example'"
+    ):
+        dump(old.orders(), tmp_path / "a.ndjson", resume=True, moved_from="www.shop.example")
+    assert not shop.log
