@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
+import scripted
 import test_decoding
 import zeep
 from lxml import etree
@@ -280,3 +282,37 @@ def test_conditions_in_another_order_are_refused() -> None:
     request = rendered(client(wsdl("wsi")), {"complex_filter": {"complexObjectArray": DICTS[::-1]}})
     with pytest.raises(RemoteError, match="would not carry the query"):
         check_rendered(request, WINDOW, "salesOrderList")
+
+
+OTHER_PORTS = {
+    "a service of another binding": (
+        '<service name="Other"><port name="Http" binding="t:Other"><http:address location="http://127.0.0.1/other/"/>'
+        "</port></service>"
+    ),
+    "a port of another binding": "",
+}
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+@pytest.mark.parametrize("where", OTHER_PORTS)
+def test_calls_are_written_for_the_port_that_they_go_to(
+    web: responses.RequestsMock, flavour: Flavour, where: str
+) -> None:
+    """A service or a port that speaks no SOAP may come first: neither the address nor the requests are made of it."""
+    text = wsdl(flavour).decode()
+    other = """<binding name="Other" type="t:PortType" xmlns:http="http://schemas.xmlsoap.org/wsdl/http/">
+        <http:binding verb="POST"/>
+        <operation name="login"><http:operation location="login"/><input/><output/></operation>
+      </binding>"""
+    ports = OTHER_PORTS[where].replace("<service", '<service xmlns:http="http://schemas.xmlsoap.org/wsdl/http/"')
+    text = text.replace('<service name="Shop">', f'{other}{ports}<service name="Shop">')
+    if not ports:
+        port = '<port name="Http" binding="t:Other"><a:address location="http://127.0.0.1/other/"/></port>'
+        port = port.replace("<a:address", '<a:address xmlns:a="http://schemas.xmlsoap.org/wsdl/http/"')
+        text = text.replace('<service name="Shop">', f'<service name="Shop">{port}')
+    web.get(URL, body=text.encode())
+    web.post(URL, body=scripted.logged_in(flavour))
+    with closing(Connection(f"{URL}?wsdl=1", "me", scripted.KEY)) as connection:
+        assert connection.address == URL
+        connection.login()
+    assert b"Envelope" in scripted.sent(web)[0]

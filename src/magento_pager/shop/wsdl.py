@@ -18,6 +18,7 @@ import zeep
 import zeep.exceptions
 import zeep.xsd
 from lxml import etree
+from zeep.proxy import ServiceProxy
 from zeep.wsdl.bindings import Soap11Binding
 
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
@@ -70,7 +71,9 @@ class Wsdl:
         self.client = client
         self.documents = documents
         self.location: str = client.wsdl.location
-        self.binding, self.address = _soap_port(client)
+        port, self.address = _soap_port(client)
+        self.binding = port.binding
+        self._service = ServiceProxy(client, port.binding, **port.binding_options)
         styles = {operation.style for operation in self.binding.all().values()}
         self.flavour = "rpc" if "rpc" in styles else "wsi"
         self.namespace: str = self.binding.name.namespace
@@ -147,7 +150,7 @@ class Wsdl:
         """
         self._declared(operation)
         try:
-            message: Element = self.client.create_message(self.client.service, operation, **arguments)
+            message: Element = self.client.create_message(self._service, operation, **arguments)
         except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
             raise RemoteError(f"{operation}: no request fits this shop's WSDL: {error}") from None
         return message
@@ -367,7 +370,7 @@ def _operand(declared: Any, value: str) -> Any:
 
 
 def _soap_port(client: Any) -> tuple[Any, str]:
-    """The first SOAP binding of a WSDL, and where its calls go."""
+    """The first port of a WSDL that speaks SOAP 1.1, in whatever service, and where its calls go."""
     for service in client.wsdl.services.values():
         for port in service.ports.values():
             address = (port.binding_options.get("address") or "").strip()
@@ -376,7 +379,7 @@ def _soap_port(client: Any) -> tuple[Any, str]:
                     origin(address)
                     parts = urlsplit(address)
                     # A password in it would be shown with the address; --basic-auth is what is sent.
-                    return port.binding, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+                    return port, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
 
 
