@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("status", "remedy"),
     [
-        *[(401, "stop"), (403, "isolate"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
+        *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
         *[(413, "split"), (414, "split"), (418, "isolate"), (429, "again"), (451, "isolate"), (300, "stop")],
         *[
             (500, "split"),

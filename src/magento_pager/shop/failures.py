@@ -200,7 +200,7 @@ FAILURES: tuple[Failure, ...] = (
         "Magento's error report: its number names a file in var/report on the server, which says more",
         r"there has been an error processing your request|error log record number|exception printing is disabled"),
     Failure("401", "stop", "the web server itself asks for a login: give --basic-auth", statuses={401}),
-    Failure("403", "isolate",
+    Failure("403", "stop",
         "a firewall or bot protection refused the call: ask the host to admit it (--header may help)",
         statuses={403}),
     Failure("404", "stop", "there is no API at this address: check the shop's address", statuses={404}),
