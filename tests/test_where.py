@@ -175,3 +175,16 @@ def test_the_command_line_says_it_in_one_line(
     assert run(["dump", "products", "--where", "skuu:eq:x", "--out", str(out)]) == 1
     assert "products have no 'skuu' of Magento's own (did you mean 'sku'?)" in capfd.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("call", [1, 3, 9, 10])
+def test_without_the_condition_no_wide_window_is_asked_for(call: int) -> None:
+    """A condition that few rows meet makes windows wide; a call of those that fails is not repeated for all rows."""
+    shop = Guarded(orders=20_000)
+    with pager_of(shop) as pager:
+        shop.clear_log()
+        shop.down = frozenset({shop.calls + call})
+        rows = list(pager.orders(where=[("increment_id", "eq", "no such order")]))
+    assert rows == []
+    assert max(one.rows for one in shop.log) <= 1_000

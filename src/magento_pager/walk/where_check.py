@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from magento_pager.errors import QUOTED, SMALLER, FaultError, RemoteError, TransportError
 from magento_pager.lists import LISTS
 from magento_pager.walk.flows import Ask, Flow, attempt, relayed
-from magento_pager.walk.ranges import IdRange
-from magento_pager.walk.strategies import Prefix
+from magento_pager.walk.ranges import MAX_ID, IdRange
+from magento_pager.walk.strategies import Prefix, SingleFilter
 
 if TYPE_CHECKING:
     from magento_pager.walk.conditions import Condition
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WIDE = 10_000  # ids: so many at most are asked for without the conditions
 ATTEMPTS = 5  # with the condition, where waiting may help
 REFUSED = 403  # a firewall may take the condition for an attack
 
@@ -72,10 +73,13 @@ class WhereCheck:
     def _verdict(self, item: Ask, error: RemoteError) -> Flow[RemoteError | None]:
         """Return what ends the walk, where a call fails with the conditions and does not without them; else None.
 
+        Without them a wide window may hold all rows of the list, so a block of a thousand ids takes its place.
         Of the rows that come without them, one is asked for by itself: a reply of one row at most is neither too large
         nor too slow, and that row is sound.
         """
         bare = replace(item, bare=True, following=None, check=True)
+        if len(item.window) > WIDE or isinstance(item.strategy, SingleFilter):
+            bare = replace(bare, strategy=Prefix(self._key), window=_thousand(item.window.first))
         without = yield from attempt(replace(bare, where=(), any_row=True, attempts=1))
         if isinstance(without, RemoteError):
             return None
@@ -124,3 +128,9 @@ class WhereCheck:
                 hint = f"did you mean {likes}?" if likes else "is it an attribute of this shop?"
                 return f"{spec.name} have no {name!r} of Magento's own ({hint})"
         return "does the list have this field, and does it take this value?"
+
+
+def _thousand(number: int) -> IdRange:
+    """Return the block of a thousand ids around one."""
+    first = number - number % 1_000
+    return IdRange(first, min(first + 999, MAX_ID))
