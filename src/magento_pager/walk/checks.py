@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError
@@ -42,7 +42,8 @@ WORTH_A_CALL = 10  # rows: where fewer are likely, none is no surprise
 NEW = 10  # rows at most that may have been added between two calls
 LATEST = 100  # rows that tell how densely those behind them lie
 MOST_ODD = 3  # pages, before numbers that are far from all others are no surprise
-MOST_ASKED = 6  # times that a doubtful window is asked for
+CHANGING = 4  # versions, of which no three are alike: rows come and go
+MOST_ASKED = 8  # times that a doubtful window is asked for
 
 
 class Identities:
@@ -403,13 +404,16 @@ class Checks:
                 one, two = (came, version) if mine is own else (version, came)
                 if self._same(one, two, window):
                     alike = 1 + sum(self._same(one, some, window) for some in (*own, *others))
-                    if alike >= (3 if other == ask and is_decimal(ask.strategy) else 2):
+                    thrice = other == ask and is_decimal(ask.strategy) and len(own) + len(others) < CHANGING
+                    if alike >= (3 if thrice else 2):
                         self._sure = True
                         return replace(one, ahead=reply.ahead)
                     break
             mine.append(came)
             if len(others) > 1 and self._same(own[-1], own[-2], window) and others[-1].tokens == others[-2].tokens:
                 break
+        if other == ask and _only_changed([came for pair in zip_longest(own, others) for came in pair if came]):
+            return replace((others if len(own) == len(others) else own)[-1], ahead=reply.ahead)
         lost = set(own[-1].tokens).symmetric_difference(others[-1].tokens)
         raise FilterIgnoredError(
             f"{self._operation}: {ask.strategy.name} and {other.strategy.name} disagree about ids {window}: only one "
@@ -459,3 +463,11 @@ def _blocks(window: IdRange, ids: list[int]) -> list[IdRange]:
     widths = (10**power for power in range(len(str(middle))))
     blocks = (IdRange(middle - middle % width, middle - middle % width + width - 1) for width in widths)
     return [block for block in blocks if window.first <= block.first and block.last <= window.last]
+
+
+def _only_changed(versions: Sequence[Reply]) -> bool:
+    """Whether rows went or came from one version to the next, and none of them back: a list that changes does so."""
+    present = [set(version.tokens) for version in versions]
+    changes = (one ^ other for one, other in pairwise(present))
+    changed = [token for some in changes for token in some]
+    return len(changed) == len(set(changed))
