@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -100,6 +101,17 @@ def slow(value: Any) -> ParameterSet:
 def slow_after(count: int, values: Iterable[Any]) -> list[Any]:
     """Return these values as parameters: the first ones for the quick tier, the others marked `slow`."""
     return [value if number < count else slow(value) for number, value in enumerate(values)]
+
+
+def stopper(after: int, error: type[BaseException]) -> Callable[[object], None]:
+    """Return what raises when it is called that often, such as a progress that stops a dump."""
+    calls = count(1)
+
+    def stop(_: object) -> None:
+        if next(calls) == after:
+            raise error
+
+    return stop
 
 
 def missing(reason: str) -> NoReturn:

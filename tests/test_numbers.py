@@ -6,10 +6,10 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing, contextmanager
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import stopper
 
 import magento_pager
 from magento_pager import FilterIgnoredError, Prefix, dump, verify
@@ -18,7 +18,7 @@ from magento_pager.fake import Shop
 from magento_pager.walk.paginator import Paginator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from magento_pager import ListName, Pager, Query
@@ -205,7 +205,7 @@ def test_a_table_that_tells_rows_apart_by_their_number_names_the_others(
         out = tmp_path / "shop.sqlite"
         if stopped:
             with pytest.raises(KeyboardInterrupt):
-                dump(pager.shipments(window=50), out, progress=stopper(3))
+                dump(pager.shipments(window=50), out, progress=stopper(3, KeyboardInterrupt))
         report = dump(pager.shipments(window=50), out, resume=True)
         assert [one.id for one in report.left_out] == bad[1:]
         assert all(f"another row has its increment_id, {NUMBER}" in one.reason for one in report.left_out)
@@ -224,18 +224,7 @@ def test_an_increment_that_was_stopped_goes_on_in_a_table(tmp_path: Path) -> Non
         for number in changed:
             shop.database.update("shipments", number, {"updated_at": LATER})
         with pytest.raises(KeyboardInterrupt):
-            dump(pager.shipments(window=20), out, state=state, progress=stopper(3))
+            dump(pager.shipments(window=20), out, state=state, progress=stopper(3, KeyboardInterrupt))
         report = dump(pager.shipments(window=20), out, state=state)
     assert report.rows == len(changed)
     assert not report.left_out
-
-
-def stopper(after: int) -> Callable[[object], None]:
-    """Stop a run after so many pages."""
-    pages = count(1)
-
-    def stop(_: object) -> None:
-        if next(pages) == after:
-            raise KeyboardInterrupt
-
-    return stop

@@ -75,7 +75,7 @@ def test_the_refusal_names_both_addresses_and_the_way_on(
 
 
 def test_the_way_on_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Path) -> None:
-    """What is gone on with is of the new address from then on, and of the old one no longer."""
+    """What is resumed belongs to the new address from then on, and to the old one no longer."""
     stopped(old, path)
     with pytest.raises(RuntimeError):
         dump(new.orders(window=100), path, resume=True, moved_from=shop.base_url, progress=stop)

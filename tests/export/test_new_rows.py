@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import slow_after
+from conftest import slow_after, stopper
 from hypothesis import given
 from hypothesis import strategies as st
 from walked import id_of
@@ -135,17 +135,6 @@ class Stop(Exception):  # noqa: N818  nothing went wrong
     """Ends a run."""
 
 
-def stopper(after: int) -> Callable[[object], None]:
-    """Stop a run after so many pages."""
-    pages = count(1)
-
-    def stop(_: object) -> None:
-        if next(pages) == after:
-            raise Stop
-
-    return stop
-
-
 @pytest.mark.sampled
 @pytest.mark.parametrize("profile", slow_after(1, GENERATIONS))
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers"])
@@ -162,7 +151,7 @@ def test_a_run_that_stops_in_either_stretch_is_resumed(
     for after in count(1, step):
         line.state.write_text(before)
         try:
-            line.run(stopper(after), window=50)
+            line.run(stopper(after, Stop), window=50)
         except Stop as stop:
             reached: Any = stop
             saved = reached.dumped.checkpoint
@@ -212,7 +201,7 @@ def test_a_state_of_an_older_version_goes_on(nights: Callable[..., Nights], enti
     line.change(sorted(line.shop.database.ids(entity))[10])
     unseen, seen = line.insert(None), line.insert(text(datetime.now(UTC)))
     with pytest.raises(Stop):
-        line.run(stopper(1))
+        line.run(stopper(1, Stop))
     undo(line.state)
     came, report = line.run()
     assert unseen not in came

@@ -15,6 +15,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from magento_pager.walk.conditions import number_of
 from magento_pager.walk.pages import Misfit
 from magento_pager.walk.reading import row_label
 
@@ -34,7 +35,6 @@ LONGEST_NUMBER = 100  # characters of a decimal with an exponent
 INTEGERS = range(-(1 << 63), 1 << 63)
 
 _INTEGER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
-_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[Ee][+-]?[0-9]{1,3})?")  # PHP writes floats so
 _PLAIN = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
 _DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
@@ -95,11 +95,8 @@ def _integer(text: str) -> int:
 def _decimal(text: str) -> Decimal:
     if _PLAIN.fullmatch(text):
         return Decimal(text)
-    if (
-        len(text) < LONGEST_NUMBER
-        and _DECIMAL.fullmatch(text)
-        and _PLAIN.fullmatch(plain := format(Decimal(text), "f"))
-    ):
+    number = number_of(text) if len(text) < LONGEST_NUMBER else None  # as PHP writes floats
+    if number is not None and _PLAIN.fullmatch(plain := format(number, "f")):
         return Decimal(plain)
     raise ValueError(f"{text} is no decimal of {WHOLE_DIGITS} and {FRACTION_DIGITS} digits")
 

@@ -160,7 +160,7 @@ class Checks:
         if self._second is None and reply.rows:
             reply = yield from self._filled(reply, ask, window)
         names = [token for token in reply.tokens if isinstance(token, str)]
-        again = [name for name in names if name in self._identities]
+        again = self.repeated(reply)
         odd = False
         if self._second is not None:
             reply = yield from self._agreed(reply, ask, self._by_second(ask, window, self._second), window)
@@ -183,9 +183,9 @@ class Checks:
                 yield from self._check_shared(name, window)
         return reply
 
-    def repeats(self, reply: Reply) -> bool:
-        """Whether rows without ids came before."""
-        return any(isinstance(token, str) and token in self._identities for token in reply.tokens)
+    def repeated(self, reply: Reply) -> list[str]:
+        """Return what those rows without ids are known by that came before."""
+        return [token for token in reply.tokens if isinstance(token, str) and token in self._identities]
 
     def _far_from_all_others(self, names: list[str]) -> bool:
         """Whether one number is further from the others than those are from each other, as seldom happens here."""
@@ -326,8 +326,8 @@ class Checks:
         Raises:
             FilterIgnoredError: the server answers differently each time.
         """
-        of_blocks = [len(tokens) / len(block) for block, tokens in reply.brought if len(block) > 1]
-        density = max([self._density or len(reply.rows) / len(window), *filter(lambda one: one <= 1, of_blocks)])
+        of_blocks = [len(tokens) / len(block) for block, tokens in reply.brought if 1 < len(block) >= len(tokens)]
+        density = max([self._density or len(reply.rows) / len(window), *of_blocks])
         behind = -1
         for block, tokens in reply.brought:
             if block.last <= behind or not self._lacks(block, tokens, density):

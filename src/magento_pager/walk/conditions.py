@@ -35,6 +35,7 @@ _NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare 
 _TIME = "%Y-%m-%d %H:%M:%S"
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
+_SECOND = "a second condition on one field, however it is spelled: one of them would be dropped silently"
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
@@ -260,15 +261,11 @@ def _no_range(same: list[Condition], column: str, dates: Collection[str], number
     lower = [one for one in same if one.operator in _LOWER]
     upper = [one for one in same if one.operator in _UPPER]
     if not (len(lower) == len(upper) == 1 and len(same) == len(lower + upper)):
-        return (
-            "a second condition on one field, however it is spelled: one of them would be dropped silently. Only a "
-            "range takes two: one lower bound (from, gteq or gt) and one upper bound (to, lteq or lt)"
-        )
+        bounds = "one lower bound (from, gteq or gt) and one upper bound (to, lteq or lt)"
+        return f"{_SECOND}. Only a range takes two: {bounds}"
     if column not in dates and column not in numbers:
-        return (
-            "a second condition on one field, however it is spelled: one of them would be dropped silently. A range is "
-            f"of dates or numbers, and {column} is not known to hold any: give one bound, and filter the rows"
-        )
+        reason = f"{column} is not known to hold any: give one bound, and filter the rows"
+        return f"{_SECOND}. A range is of dates or numbers, and {reason}"
     if column in numbers and None in [number_of(one.value) for one in same]:
         return "the bounds of a range of numbers are numbers, such as 100 or 99.50"
     if order_of(lower[0].value, upper[0].value, text=False) == 1:

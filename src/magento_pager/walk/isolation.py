@@ -81,7 +81,7 @@ class Isolation(Generic[G]):
             others: finds something else that works; None to skip whatever fails without asking whether others arrive.
 
         Raises:
-            RemoteError: the server is unwell, or nothing works beside which this one could be called broken; in the
+            RemoteError: the server is failing, or nothing works beside which this one could be called broken; in the
                 words of that failure alone where others were not asked for, since nothing came before.
         """
         if self.repair and isinstance(error, MalformedReplyError):

@@ -118,7 +118,7 @@ class Reader:
         source = self.repairing if ask.repair and self.repairing is not None else self.source
         where = ask.where if ask.any_row else (*self.where, *ask.where)
         rows: list[tuple[Token, Row]] = []
-        brought: list[tuple[IdRange, list[Token]]] = []
+        brought: list[tuple[IdRange, list[tuple[Token, Row]]]] = []
         seconds = waited = 0.0
         before = _received(source)
         for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
@@ -138,7 +138,7 @@ class Reader:
                                 f"{self.operation}: ids {ask.window} hold more than {ask.most} rows", remedy="split"
                             )
                         yield
-            brought.append((query.span, [token for token, _ in came]))
+            brought.append((query.span, came))
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
             if ask.unchecked:
                 rows += came
@@ -154,8 +154,8 @@ class Reader:
             with refusals_saved(source) if len(brought) == 1 else nullcontext():
                 self._sort(rows, ask.window)
         received = None if before is None else (_received(source) or 0) - before
-        empty = sum(not tokens for _, tokens in brought)
-        several = tuple(brought) if len(brought) > 1 else ()
+        empty = sum(not came for _, came in brought)
+        several = tuple((span, [token for token, _ in came]) for span, came in brought) if len(brought) > 1 else ()
         return Reply(tuple(rows), len(brought), empty, seconds, waited, received=received, brought=several)
 
     def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:

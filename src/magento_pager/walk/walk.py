@@ -315,7 +315,7 @@ class _Course:
         answer = yield ask
         yield from self._checks.check_inserted(answer, window)
         fits = not self._walk.window or len(window) <= self._walk.window
-        if not fits and self._checks.repeats(answer):
+        if not fits and self._checks.repeated(answer):
             answer = yield replace(ask, following=None, check=True)
         crowded = not (fits or answer.by_ids)
         if crowded or self._walk.lenient:  # it will be asked for in parts
@@ -361,7 +361,7 @@ class _Course:
             yield first_good(filtered(self._walk.by_prefix(span, self._walk.window), (), any_row=True))
 
     def _any_good(self) -> Flow[Good | None]:
-        """Look for a row that comes at once, to tell a window that breaks its replies from a server that is unwell."""
+        """Look for a row that comes at once, to tell a window that breaks its replies from a server that is failing."""
         found = yield from settled(first_good(self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)))
         return None if isinstance(found, RemoteError) else found
 

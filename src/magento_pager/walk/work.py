@@ -52,7 +52,9 @@ class Stack(list[Work]):
 
     def least(self, work: Work) -> int:
         """Return how many rows must come: of a tenth one, of the last tenth all that are still missing."""
-        return min(self._sought, 1 if self.crowded else self._sought) if work.crowded else 0
+        if not work.crowded:
+            return 0
+        return min(self._sought, 1) if self.crowded else self._sought
 
     def found(self, rows: int) -> None:
         """Take rows of a tenth into account; where all are there, the other tenths are one window."""
