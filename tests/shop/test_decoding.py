@@ -15,9 +15,7 @@ from zeep_oracle import Oracle, same_rows
 
 from magento_pager.errors import MalformedReplyError
 from magento_pager.shop.decoding import (
-    LONGEST_ROW,
     MOST_FORMS,
-    MOST_MARKUP,
     Array,
     Forms,
     Leaf,
@@ -30,6 +28,7 @@ from magento_pager.shop.decoding import (
     decode_record,
     decode_small,
 )
+from magento_pager.shop.streaming import LONGEST_ROW, MOST_MARKUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -901,14 +900,14 @@ def test_rows_are_let_go() -> None:
     )
     tail = [b"</result></ns1:salesOrderListResponse></SOAP-ENV:Body></SOAP-ENV:Envelope>"]
     forms = Forms()
-    before = _resident()
+    before = resident()
     for count, _ in enumerate(decode(chain(pieces, tail), SHAPES["rpc"], forms)):  # noqa: B007  the last is looked at
         pass
     assert count == 2 * total
-    assert _resident() - before < 20_000_000, "of some 17 MB of reply, tens of MB as a tree"
+    assert resident() - before < 20_000_000, "of some 17 MB of reply, tens of MB as a tree"
 
 
-def _resident() -> int:
+def resident() -> int:
     """Bytes of this process in memory."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  no ordinary file
         return int(file.read().split()[1]) * 4096

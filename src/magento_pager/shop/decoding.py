@@ -21,14 +21,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from lxml import etree
-
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.failures import BLANK, LostListError
-from magento_pager.shop.guards import check_markup, malformed, prolog_end
+from magento_pager.shop.failures import LostListError
+from magento_pager.shop.streaming import UNFIT, RowStream, parsed_small, without_references
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from lxml.etree import _Element as Element
 
@@ -42,31 +40,19 @@ NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 TRUE = frozenset({"true", "1"})
 
-LONGEST_ROW = 1 << 23
-"""Bytes that may come without the end of a row among them."""
-MOST_MARKUP = 1 << 20
-"""Elements and attributes that may be in them: the bound on memory, of which a tree takes a hundred bytes for each."""
 MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
 _ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f<\ufffe\uffff]")  # what XML forbids in a text, and the one it changes, "\r"
-_REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "#13": "\r"}  # those that PHP writes
-_REFERENCE = re.compile("&(amp|lt|gt|#13);")
+_UNFIT = re.compile(f"[<{UNFIT}]")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
-_PARSER_OPTIONS: dict[str, Any] = {
-    "resolve_entities": False,
-    "no_network": True,
-    "load_dtd": False,
-    "huge_tree": False,
-}
 
 _PRINTED = frozenset({"br", "b", "font", "pre"})
 """Tags of the notices of PHP, which no shop has as columns."""
 
 
 class ReplyFaultError(Exception):
-    """The reply is a SOAP fault. `shop.connection` turns it into an error that says what to do.
+    """The reply is a fault, of SOAP or XML-RPC. `shop.connection` turns it into an error that says what to do.
 
     Attributes:
         code: as the server sent it.
@@ -215,28 +201,7 @@ def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = Non
         ReplyFaultError: the reply is a SOAP fault.
         MalformedReplyError: the reply is anything else than what was promised.
     """
-    rows = _Rows(shape, Forms() if forms is None else forms)
-    row_end = b"</" + shape.item.encode() + b">"
-    waiting = bytearray()
-    markup = 0
-    for piece in pieces:
-        looked_at = max(len(waiting) - len(row_end) + 1, 0)  # once is enough, however small the pieces are
-        waiting += piece
-        if waiting.find(row_end, looked_at) >= 0:
-            *segments, rest = bytes(waiting).split(row_end)
-            waiting, markup = bytearray(rest), _markup(rest)
-            for segment in segments:
-                row = rows.recognised(segment)
-                if row is not None:
-                    yield row
-                else:
-                    yield from rows.parsed(segment + row_end)
-        else:
-            markup += _markup(piece)
-        if len(waiting) > LONGEST_ROW or markup > MOST_MARKUP:
-            raise rows.too_long()
-    yield from rows.parsed(bytes(waiting).rstrip(BLANK))
-    rows.check_end()
+    return _Rows(shape, Forms() if forms is None else forms).read(pieces)
 
 
 def decode_record(body: bytes, shape: RecordShape) -> Any:
@@ -269,25 +234,6 @@ def breaks_lines(element: Element) -> bool:
     return element.getroottree().getroot().text == "\n"
 
 
-def parsed_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Element:
-    """The root of a reply that is at hand as a whole, parsed with every guard.
-
-    Raises:
-        MalformedReplyError: it is no XML, or XML that no shop sends.
-    """
-    body = body.strip(BLANK)
-    check_markup(body[prolog_end(body, operation, purpose) :], operation)
-    parser = etree.XMLParser(**_PARSER_OPTIONS)
-    try:
-        parser.feed(body)
-    except etree.XMLSyntaxError as error:
-        raise malformed(operation, error, body) from None
-    try:
-        return parser.close()
-    except etree.XMLSyntaxError as error:
-        raise malformed(operation, error, body, closing=True) from None
-
-
 def is_list(shape: Shape) -> bool:
     """Return True for a list in either flavour: an array of RPC, or a record of one repeated field."""
     return isinstance(shape, Array) or (isinstance(shape, Struct) and shape.repeated == shape.fields.keys())
@@ -296,17 +242,13 @@ def is_list(shape: Shape) -> bool:
 def plain(element: Element) -> Any:
     """A short reply's value: the text of an element, or its children by tag.
 
+    >>> from lxml import etree
     >>> plain(etree.fromstring("<info><version>1.9.4.5</version><edition>Community</edition></info>"))
     {'version': '1.9.4.5', 'edition': 'Community'}
     """
     if len(element) == 0:
         return element.text
     return {child.tag: plain(child) for child in element}
-
-
-def _markup(part: bytes) -> int:
-    """At most so many elements and attributes are in a part of a reply."""
-    return part.count(b"<") + part.count(b"=")
 
 
 class _Values:
@@ -479,30 +421,23 @@ class _Values:
         return UnpromisedReplyError(message, remedy="isolate")
 
 
-class _Rows(_Values):
+class _Rows(_Values, RowStream):
     """Turns the bytes of one reply into rows, and knows at the end whether they were all."""
 
     def __init__(self, shape: ReplyShape, forms: Forms) -> None:
-        super().__init__(shape.operation)
+        RowStream.__init__(self, shape.operation, shape.item)
+        _Values.__init__(self, shape.operation)
         self._shape = shape
         self._memory = forms
-        self._parser = etree.XMLPullParser(events=("end",), tag=shape.item, **_PARSER_OPTIONS)
-        self._begun = False
-        self._end = b""  # the bytes that came last
-        self._idle = 0  # bytes parsed since the last row
-        self._idle_markup = 0  # elements and attributes, likewise
         self._count = 0
         self._result: Element | None = None  # what holds the rows; None before the first row
-        self._last: Element | None = None  # the last row parsed; all before it were let go
-        self._between_rows = False  # the next byte stands right behind a row
         self.declares = False
         self._forms: dict[tuple[bytes, ...], _Form] = {}
         leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
         self._formal = len(leaves) == len(shape.row.fields) and not shape.row.open  # nested fields have too many forms
         self._integers = frozenset(name for name, leaf in leaves.items() if leaf.integer)
 
-    def recognised(self, segment: bytes) -> Row | None:
-        """The row whose bytes these are, all but its end tag; None where they must be parsed to be sure."""
+    def _recognised(self, segment: bytes) -> Row | None:
         if not self._between_rows:
             return None
         parts = segment.split(b">")
@@ -521,38 +456,16 @@ class _Rows(_Values):
         self._count += 1
         return row
 
-    def parsed(self, segment: bytes) -> Iterator[Row]:
-        """The rows that end in these bytes, after every check."""
-        between_rows, self._between_rows = self._between_rows, False
-        self.declares = self.declares or b"xmlns" in segment
-        rows = [row for element in self._elements(segment) if (row := self._row(element)) is not None]
-        if rows:
-            self._idle = self._idle_markup = 0
-        else:
-            self._idle, self._idle_markup = self._idle + len(segment), self._idle_markup + _markup(segment)
-        if self._idle > LONGEST_ROW or self._idle_markup > MOST_MARKUP:
-            raise self.too_long()
+    def _parsed(self, segment: bytes) -> Sequence[Row]:
+        between_rows, self.declares = self._between_rows, self.declares or b"xmlns" in segment
+        rows = super()._parsed(segment)
         if rows and self._last is not None:
             self.declares = False
-            # The parser stands right behind the row that ended last if nothing followed it.
-            self._between_rows = self._last.getnext() is None and self._last.tail is None
             if between_rows and len(rows) == 1 and self._formal and len(self._forms) < MOST_FORMS:
                 self._learn(segment.rpartition(b"<")[0], self._last)
-        yield from rows
+        return rows
 
-    def too_long(self) -> MalformedReplyError:
-        return MalformedReplyError(
-            f"{self.operation}: the reply is not what the WSDL promises: for {LONGEST_ROW} bytes, or {MOST_MARKUP} "
-            "elements, no row ends",
-            remedy="isolate",
-        )
-
-    def check_end(self) -> None:
-        """Refuse a reply that is a fault, that lacks its result, or that holds anything besides its rows."""
-        try:
-            root = self._parser.close()
-        except etree.XMLSyntaxError as error:
-            raise malformed(self.operation, error, self._end, closing=True) from None
+    def _check_end(self, root: Element) -> None:
         reply = _payload(root, self.operation)
         if reply.tag != self._shape.reply:
             raise self.refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
@@ -571,30 +484,11 @@ class _Rows(_Values):
             if self._qualified(result, kind) != self._shape.row.type:
                 raise self.refusal(f"<{result.tag}> holds {kind}, not {self._shape.row.type}")
 
-    def _elements(self, segment: bytes) -> list[Element]:
-        """Feed the parser: the elements with the tag of a row that end in these bytes."""
-        segment = segment if self._begun else segment.lstrip(BLANK)
-        start = 0 if self._begun else prolog_end(segment, self.operation)
-        self._begun = True
-        check_markup(segment[start:], self.operation)
-        self._end = segment
-        try:
-            self._parser.feed(segment)
-        except etree.XMLSyntaxError as error:
-            raise malformed(self.operation, error, segment) from None
-        return [element for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events())]
-
     def _row(self, element: Element) -> Row | None:
-        """One row; None where the element is something nested that only has the tag of one."""
         parent = element.getparent()
         if parent is None or (parent is not self._result and not self._is_result(parent)):
             return None
-        before = element.getprevious()
-        if before is not self._last:
-            raise self.refusal("markup stands among the rows")
-        if before is not None:
-            parent.remove(before)
-        self._last = element
+        self._advance(element, parent)
         self._count += 1
         row = self.value(element, self._shape.row)
         if row is None or len(element) == 0:
@@ -663,7 +557,7 @@ class _Form:
         markup[-1] = markup[-1][:-1]  # the last is followed by the end tag of the row, not by a start tag
         return cls(tuple(names), nulls, markup, [len(end) for end in ends])
 
-    def texts(self, segment: bytes, parts: Sequence[bytes]) -> list[str] | None:
+    def texts(self, segment: bytes, parts: Sequence[bytes]) -> Sequence[str] | None:
         """The texts of a row; None unless it is of this form and its texts are plain.
 
         Args:
@@ -681,11 +575,7 @@ class _Form:
             return None
         if _UNFIT.search(joined):
             return None
-        if "&" not in joined:
-            return joined.split(">")
-        if joined.count("&") != len(_REFERENCE.findall(joined)):
-            return None
-        return [_REFERENCE.sub(lambda found: _REFERENCES[found[1]], text) for text in joined.split(">")]
+        return without_references(joined.split(">"), joined)
 
 
 def _payload(root: Element, operation: str) -> Element:

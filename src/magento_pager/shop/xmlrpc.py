@@ -16,7 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
-from magento_pager.shop.decoding import ReplyFaultError, parsed_small
+from magento_pager.shop.decoding import ReplyFaultError
+from magento_pager.shop.streaming import parsed_small
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
