@@ -10,6 +10,7 @@ A value comes out as PHP meant it: `None`, a bool, a list, a dict, or the server
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,21 +18,39 @@ from lxml import etree
 
 from magento_pager.errors import MalformedReplyError
 from magento_pager.shop.decoding import ReplyFaultError
-from magento_pager.shop.streaming import parsed_small
+from magento_pager.shop.streaming import UNFIT, RowStream, parsed_small, without_references
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from lxml.etree import _Element as Element
 
+    from magento_pager.walk.pages import Row
+
 Argument: TypeAlias = "str | Sequence[Argument] | None"
 """What a call may be given. Numbers travel as text: PHP does not mind, and the API takes increment ids."""
+Booleans: TypeAlias = "Mapping[str, bool | str]"
+"""What becomes of a boolean, by its text."""
 
 _SOAP_PATH = re.compile(r"(?P<before>.*/api/)(v2_soap|soap_wsi|soap_v2|soap)(/.*)?")
 _SOAP_TYPE = re.compile(r"(?<=\btype=)(v2_soap|soap_wsi|soap_v2|soap)\b")
 _NUMBERS = frozenset({"int", "i4", "i8", "double"})
-_STRAY = etree.XPath("boolean(//@*) or boolean(//*[*]/text()[normalize-space()])")
+_BOOLEANS: Booleans = {"0": False, "1": True}
+_AS_SENT: Booleans = {"0": "0", "1": "1"}
+_STRAY = etree.XPath("boolean(//@*) or boolean(//*[*]/text()[normalize-space()])")  # in the whole document
+_STRAYED = "attributes, or text beside markup"
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+
+_PATH = ["data", "array", "value", "param", "params", "methodResponse"]
+"""Where rows stand, from the inside."""
+_ROW_START = b"</value><value><struct>"  # behind the end tag of another row
+_TEXT = f"[^<>{UNFIT}]*"
+_SCALAR = f"nil/|string>({_TEXT})</string|int>(-?[0-9]+)</int"
+_LIST = "<data/>|<data>(?:<value><(?:{})></value>)*</data>".format(_SCALAR.replace("(", "(?:"))
+_ITEM = re.compile(f"<value><(?:{_SCALAR})></value>")
+_MEMBER = re.compile(
+    f"<member><name>([^&<>{UNFIT}]*)</name><value><(?:{_SCALAR}|array>({_LIST})</array)></value></member>"
+)
 
 
 def address_beside(soap: str) -> str | None:
@@ -81,26 +100,103 @@ def value_of(reply: bytes, method: str) -> Any:
     '7'
     """
     root = parsed_small(reply, method)
-    if _STRAY(root):
-        raise MalformedReplyError(
-            f"{method}: the reply is no XML-RPC: it has attributes, or text beside markup", remedy="isolate"
-        )
-    try:
-        body = _only(_named(root, "methodResponse"))
-        if body.tag != "fault":
-            return _value(_only(_named(_only(_named(body, "params")), "param")))
-        fault = _value(_only(body))
-    except _UnexpectedError as error:
-        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has {error}", remedy="isolate") from None
-    if not isinstance(fault, dict) or not {"faultCode", "faultString"} <= fault.keys():
-        raise MalformedReplyError(
-            f"{method}: the reply is a fault of XML-RPC without a code or without words", remedy="isolate"
-        )
-    raise ReplyFaultError(str(fault["faultCode"]), str(fault["faultString"]))
+    with _refusing(method):
+        return _value(_result(root), _BOOLEANS)
+
+
+def rows(pieces: Iterable[bytes], method: str) -> Generator[Row]:
+    """The rows of a reply that is a list of records, each as soon as its bytes are in.
+
+    Rows come before the end of the reply is known: only when the generator is exhausted without an error were they
+    all there were. They hold what `value_of` gives, but for booleans, which stay the server's text: "1" or "0".
+
+    Args:
+        pieces: the body, in pieces of any size.
+        method: for messages.
+
+    Raises:
+        ReplyFaultError: the reply is a fault.
+        MalformedReplyError: it is anything else than a list of records, each of them with a member at least.
+    """
+    with _refusing(method):
+        yield from _Rows(method, "struct").read(pieces)
 
 
 class _UnexpectedError(Exception):
     """Something that the format does not have in its place."""
+
+
+@contextmanager
+def _refusing(method: str) -> Generator[None]:
+    """Refuse a reply in which something unexpected is found: a single row may be the cause."""
+    try:
+        yield
+    except _UnexpectedError as error:
+        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has {error}", remedy="isolate") from None
+
+
+class _Rows(RowStream):
+    """Turns the bytes of one reply into rows. A row is known when its <struct> ends; its <value> ends a tag later."""
+
+    _data: Element | None = None  # what holds the rows; None before the first row
+
+    def refusal(self, reason: str) -> Exception:
+        return _UnexpectedError(reason)
+
+    def _recognised(self, segment: bytes) -> Row | None:
+        """Return a row that is written as PHP does it: members that are NULL, texts, whole numbers or lists of them."""
+        if not self._between_rows or not segment.startswith(_ROW_START):
+            return None
+        try:
+            source = segment[len(_ROW_START) :].decode()
+        except UnicodeDecodeError:
+            return None
+        parts = _MEMBER.split(source)
+        names, lists = parts[1::5], parts[4::5]
+        if any(parts[::5]) or (values := _scalars(parts[2::5], parts[3::5], source)) is None:
+            return None
+        row: Row = dict(zip(names, values, strict=True))
+        if any(lists):
+            for name, data in zip(names, lists, strict=True):
+                if data:
+                    items = _ITEM.split(data)
+                    row[name] = _scalars(items[1::3], items[2::3], data)
+        return row if 0 < len(row) == len(names) else None
+
+    def _row(self, element: Element) -> Row | None:
+        value = element.getparent()
+        data = None if value is None else value.getparent()
+        if value is None or data is None or (data is not self._data and not self._is_data(data)):
+            return None
+        if self._last is not None:
+            for ended in (_only(self._last), self._last):
+                if (ended.tail or "").strip(" \t\r\n"):
+                    raise _UnexpectedError(_STRAYED)
+        self._advance(value, data)
+        if _STRAY(value):
+            raise _UnexpectedError(_STRAYED)
+        row = _struct(_only(_named(value, "value")), _AS_SENT)
+        if not row:
+            raise _UnexpectedError("a record without members")
+        return row
+
+    def _is_data(self, data: Element) -> bool:
+        """True for the element that holds the rows, in its place in the reply, and alone there; it is remembered."""
+        path = [data, *data.iterancestors()]
+        alone = all(part.getprevious() is None for part in path)
+        if self._data is not None or [part.tag for part in path] != _PATH or not alone:
+            return False
+        self._data = data
+        return True
+
+    def _check_end(self, root: Element) -> None:
+        value = _result(root)
+        if [part.tag for part in value] != ["array"]:
+            raise _UnexpectedError("no list")
+        for row in _named(_only(value[0]), "data"):
+            if row is not self._last:
+                raise _UnexpectedError(f"a <{row.tag}> that is no record among the rows")
+            _only(row)
 
 
 def _write(parent: Element, argument: Argument) -> None:
@@ -113,6 +209,19 @@ def _write(parent: Element, argument: Argument) -> None:
         data = etree.SubElement(etree.SubElement(value, "array"), "data")
         for one in argument:
             _write(data, one)
+
+
+def _result(root: Element) -> Element:
+    """The <value> that a reply answers with; a fault is raised."""
+    if _STRAY(root):
+        raise _UnexpectedError(_STRAYED)
+    body = _only(_named(root, "methodResponse"))
+    if body.tag != "fault":
+        return _named(_only(_named(_only(_named(body, "params")), "param")), "value")
+    fault = _value(_only(body), _BOOLEANS)
+    if not isinstance(fault, dict) or not {"faultCode", "faultString"} <= fault.keys():
+        raise _UnexpectedError("a fault without a code or without words")
+    raise ReplyFaultError(str(fault["faultCode"]), str(fault["faultString"]))
 
 
 def _named(element: Element, tag: str) -> Element:
@@ -135,10 +244,9 @@ def _text(element: Element) -> str:
     return element.text or ""
 
 
-def _value(element: Element) -> Any:
+def _value(element: Element, booleans: Booleans) -> Any:
     """What stands in a <value>."""
-    if element.tag != "value":
-        raise _UnexpectedError(f"<{element.tag}> instead of <value>")
+    _named(element, "value")
     if len(element) == 0:
         return element.text or ""
     typed = _only(element)
@@ -150,18 +258,18 @@ def _value(element: Element) -> Any:
         if not _NUMBER.fullmatch(text):
             raise _UnexpectedError(f"{text[:50]!r} as a number")
         return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
-    if kind == "boolean" and _text(typed) in {"0", "1"}:
-        return _text(typed) == "1"
+    if kind == "boolean" and (text := _text(typed)) in booleans:
+        return booleans[text]
     if kind == "nil" and not _text(typed):
         return None
     if kind == "array":
-        return [_value(one) for one in _named(_only(typed), "data")]
+        return [_value(one, booleans) for one in _named(_only(typed), "data")]
     if kind == "struct":
-        return _struct(typed)
+        return _struct(typed, booleans)
     raise _UnexpectedError(f"a <{kind}>")
 
 
-def _struct(element: Element) -> dict[str, Any]:
+def _struct(element: Element, booleans: Booleans) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for member in element:
         parts = list(member)
@@ -170,5 +278,11 @@ def _struct(element: Element) -> dict[str, Any]:
         name = _text(parts[0])
         if name in members:
             raise _UnexpectedError(f"two members {name[:50]!r}")
-        members[name] = _value(parts[1])
+        members[name] = _value(parts[1], booleans)
     return members
+
+
+def _scalars(texts: Sequence[str | None], numbers: Sequence[str | None], source: str) -> Sequence[str | None] | None:
+    """What `_SCALAR` found, each as a text or as a number; None where only a parser can tell what it means."""
+    values = [text if number is None else number for text, number in zip(texts, numbers, strict=True)]
+    return without_references(values, source)
