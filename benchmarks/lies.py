@@ -39,7 +39,7 @@ from magento_pager import MAX_ID, Goal, PagerError, Paginator
 from magento_pager.fake.data import ids as demo_ids
 from magento_pager.fake.data import sizes
 from magento_pager.lists import LISTS
-from magento_pager.pager import candidates_for, strategy_for
+from magento_pager.shop.wires import WIRES, strategy_for
 from magento_pager.walk import reading as retrying
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def walk(source: LyingList, strategy: str, **options: Any) -> Paginator:
         id_field=spec.key,
         identity_field=spec.identity,
         operation=spec.operation,
-        candidates=candidates_for(spec),
+        candidates=WIRES["soap"].strategies(spec),
         **options,
     )
 

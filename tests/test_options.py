@@ -16,7 +16,7 @@ from conftest import missing
 import magento_pager
 from magento_pager import STRATEGIES, ListName, Pager, Paginator
 from magento_pager.lists import LISTS
-from magento_pager.pager import candidates_for
+from magento_pager.shop.wires import WIRES
 
 NOBODY: Any = None
 """A connection that is never used: no shop is asked before the first row is wanted."""
@@ -67,7 +67,7 @@ def test_a_time_that_is_none_is_refused(since: Any) -> None:
 def test_names_are_those_of_what_there_is() -> None:
     """They stand in one place, as types, and everything else is held against it."""
     assert get_args(ListName) == tuple(LISTS)
-    assert ("auto", *(one.name for one in candidates_for(LISTS["orders"]))) == STRATEGIES
+    assert ("auto", *(one.name for one in WIRES["soap"].strategies(LISTS["orders"]))) == STRATEGIES
 
 
 WRONG = {

@@ -12,26 +12,59 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from magento_pager.errors import FaultError, NoStrategyError, PagerError
 from magento_pager.lists import LISTS, ListSpec
 from magento_pager.pager import Pager, connect, http_options, with_options_of
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.sources import ListSource
+from magento_pager.shop.wires import NO_ROW
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.isolation import MOST_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID, IdRange
 
 if TYPE_CHECKING:
     from magento_pager.shop.transport import HttpOptions
+    from magento_pager.shop.wires import Wires
     from magento_pager.walk.evidence import ProbeReport
 
 State = Literal["pageable", "absent", "denied", "trouble"]
 
 ACCESS_DENIED = "2"
 LARGEST_CLOCK_DIFFERENCE = 60.0  # seconds
+NAMED = 5  # columns
 COUNTED = 100  # rows without a number: who has more need not know how many
+
+
+@dataclass(frozen=True, slots=True)
+class XmlRpcFinding:
+    """What was found out about a list by XML-RPC.
+
+    Attributes:
+        state: `alike` where the same rows came as by SOAP, `unlike` where others came, or none; `empty` where there was
+            no row to compare.
+        words: the evidence.
+        strategy: the one that `auto` takes, or None.
+        seconds_per_call: the mean of the trials' calls, or None.
+        undeclared_columns: what rows hold and SOAP does not declare.
+    """
+
+    state: Literal["alike", "unlike", "empty"]
+    words: str
+    strategy: str | None = None
+    seconds_per_call: float | None = None
+    undeclared_columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.state != "alike":
+            return f"not by XML-RPC: {self.words}"
+        pace = f"{self.seconds_per_call:.2f} s a call" if self.seconds_per_call is not None else ""
+        names = self.undeclared_columns
+        more = (
+            f"{len(names)} more columns ({', '.join(names[:NAMED])}{', ...' * (len(names) > NAMED)})" if names else ""
+        )
+        return f"by XML-RPC: {'; '.join(filter(None, [self.strategy, pace, self.words, more]))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +74,12 @@ class ListFinding:
     Attributes:
         entity: the list.
         state: `absent` where the shop's version does not have it, `denied` where the API user may not read it,
-            `trouble` where no strategy pages it.
+            `trouble` where no strategy pages it by SOAP.
         strategy: the one that `auto` takes, or None.
         seconds_per_call: the mean of the probe's calls, or None.
         advice: what to do, in a sentence; empty where nothing is to be done.
         probe: the evidence, or None.
+        xmlrpc: the same by XML-RPC; None where it was not tried, as the list is absent or denied.
     """
 
     entity: str
@@ -54,6 +88,7 @@ class ListFinding:
     seconds_per_call: float | None = None
     advice: str = ""
     probe: ProbeReport | None = None
+    xmlrpc: XmlRpcFinding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +144,7 @@ class Diagnosis:
             pace = f"{one.seconds_per_call:.2f} s a call" if one.seconds_per_call is not None else ""
             parts = [one.strategy or "", pace, one.probe.server if one.probe else "", one.advice]
             lines.append(f"{one.entity:<{max(width + 1, 12)}}{one.state:<10}{'; '.join(filter(None, parts))}")
+            lines += [f"{'':<{max(width + 1, 12) + 10}}{one.xmlrpc}"] if one.xmlrpc else []
         return "\n".join([*lines, *(f"advice    {sentence}" for sentence in self.advice)])
 
 
@@ -116,7 +152,8 @@ class Diagnosis:
 def doctor(url: str, user: str, key: str, **options: Any) -> Diagnosis:
     """Examine a shop: whether each list can be paged, by which strategies, and what to do where not.
 
-    Makes a probe for each list, of at most a few dozen small calls. Takes the arguments of `connect`.
+    Makes a probe for each list, of at most a few dozen small calls, and some more by XML-RPC. Takes the arguments of
+    `connect`.
 
     Returns:
         What was found. A shop that cannot be reached, logged in to or read is a finding, not an error.
@@ -158,7 +195,7 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
             login_seconds=round(time.monotonic() - began, 3),
             clock_difference=_clock_difference(connection.clock),
         )
-        lists = tuple(_examined(pager, spec) for spec in LISTS.values())
+        lists = tuple(_by_both_wires(pager, _examined(pager, spec), spec) for spec in LISTS.values())
         return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
 
 
@@ -175,10 +212,37 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
         return ListFinding(spec.name, state, advice=str(error))
     except PagerError as error:
         return ListFinding(spec.name, "trouble", advice=str(error))
-    seconds = [trial.seconds for trial in report.trials]
-    mean = round(sum(seconds) / len(seconds), 3) if seconds else None
     advice = _about_rows_without_identity(pager, spec)
-    return ListFinding(spec.name, "pageable", report.chosen or "prefix", mean, advice, report)
+    return ListFinding(spec.name, "pageable", report.chosen or "prefix", _mean(report), advice, report)
+
+
+def _by_both_wires(pager: Pager, found: ListFinding, spec: ListSpec) -> ListFinding:
+    """Add what XML-RPC brings, which may be more than SOAP does."""
+    if found.state in {"absent", "denied"}:
+        return found
+    asked = pager.list(spec.name, wire="auto")
+    wires = cast("Wires", asked.wires)
+    try:
+        by_soap = found.state == "pageable"
+        alike, words = wires.comparison(asked) if by_soap else wires.comparison_of_records(asked)
+        if not alike:
+            return replace(found, xmlrpc=XmlRpcFinding("empty" if words == NO_ROW else "unlike", words))
+        paginator = pager.list(spec.name, wire="xml-rpc")
+        report = paginator.probe()
+    except PagerError as error:
+        return replace(found, xmlrpc=XmlRpcFinding("unlike", str(error)))
+    names = tuple(paginator.source.used()["undeclared_columns"])  # type: ignore[attr-defined]  # an XmlRpcSource
+    strategy = report.chosen or "prefix"
+    xmlrpc = XmlRpcFinding("alike", words, strategy, _mean(report), names)
+    if found.state == "trouble":
+        found = replace(found, advice=f'XML-RPC pages it: give --wire xml-rpc, or wire="xml-rpc". SOAP: {found.advice}')
+    return replace(found, xmlrpc=xmlrpc)
+
+
+def _mean(report: ProbeReport) -> float | None:
+    """Return the mean time of the calls of trials, in seconds."""
+    seconds = [trial.seconds for trial in report.trials]
+    return round(sum(seconds) / len(seconds), 3) if seconds else None
 
 
 def _probed(pager: Pager, spec: ListSpec) -> ProbeReport:
@@ -229,9 +293,11 @@ def _advice(flavour: str, difference: float | None, findings: tuple[ListFinding,
     advice: list[str] = []
     there = [one for one in findings if one.state != "absent"]
     if flavour == "wsi" and there and all(one.state == "trouble" for one in there):
+        alike = all(one.xmlrpc and one.xmlrpc.state == "alike" for one in there)
+        instead = ", or page them by XML-RPC" if alike else ""
         advice.append(
-            "No list can be paged, and the shop speaks WS-I: Magento 1.5.1 to 1.6.2 breaks every filter there. Switch "
-            "WS-I off (System, Configuration, Magento Core API, WS-I Compliance)."
+            "No list can be paged by SOAP, and the shop speaks WS-I: Magento 1.5.1 to 1.6.2 breaks every filter there. "
+            f"Switch WS-I off (System, Configuration, Magento Core API, WS-I Compliance){instead}."
         )
     if difference is not None and abs(difference) > LARGEST_CLOCK_DIFFERENCE:
         advice.append(

@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,12 @@ ListName: TypeAlias = Literal[
 """What users call the lists, in the library and on the command line."""
 Kind: TypeAlias = Literal["integer", "decimal", "datetime", "text"]
 """What a column holds."""
+Wire: TypeAlias = Literal["soap", "xml-rpc"]
+"""A protocol by which rows come."""
+WireName: TypeAlias = Literal["soap", "xml-rpc", "auto"]
+"""A name by which users choose one."""
+ColumnSet: TypeAlias = Literal["declared", "all"]
+"""Which columns rows have: those that the shop's WSDL declares, or all that XML-RPC sends."""
 DAYS = frozenset(
     {"dob", "customer_dob"}
     | {f"{name}_{end}_date" for name in ("special", "news") for end in ("from", "to")}
@@ -63,6 +69,7 @@ class RecordCall:
         echo: a method of XML-RPC whose answer names the record, where the call's own answer does not.
         share: types of rows of which one `multiCall` may hold any number; of all others it may hold one. None: the
             rows have no types, and any number will do.
+        row: the operation of SOAP that gives the columns of one row, where `soap` does not.
     """
 
     soap: str
@@ -75,6 +82,7 @@ class RecordCall:
     into: str | None = None
     echo: str | None = None
     share: frozenset[str] | None = None
+    row: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,9 @@ class ListSpec:
         reports_changes: True where its rows carry `updated_at`.
         marks: columns that tell rows of this list from those of others, each with a rank: where a file has several,
             the highest rank decides.
+        path: the method of XML-RPC; empty where there is none.
+        cheaper: the wire by which a server sends 1,000 rows in less time. Orders and credit memos have many columns,
+            of which XML-RPC sends each by name, NULL or not: measured on OpenMage 20.0.20, see docs.
     """
 
     name: ListName
@@ -117,6 +128,8 @@ class ListSpec:
     comparable: frozenset[str] = frozenset()
     reports_changes: bool = False
     marks: Mapping[str, int] = field(default_factory=dict)
+    path: str = ""
+    cheaper: Wire = "xml-rpc"
 
     @property
     def details(self) -> Mapping[str, Kind]:
@@ -244,6 +257,8 @@ ORDERS = ListSpec(
     comparable=frozenset({"increment_id", "store_id", "status", "state", "created_at"}),
     reports_changes=True,
     marks={"base_grand_total": 3},
+    path="sales_order.list",
+    cheaper="soap",
 )
 INVOICES = ListSpec(
     "invoices",
@@ -273,6 +288,7 @@ INVOICES = ListSpec(
     spellings={"order_id": "main_table.order_id"},  # 1.5.0.0 to 1.7.0.0 take a plain order_id for the invoice's own id
     comparable=frozenset({"increment_id", "store_id", "order_id", "state", "created_at"}),
     marks={"invoice_id": 4, "order_id": 2},  # up to 1.7.0.0 rows have no id, and little else than their order's
+    path="sales_order_invoice.list",
 )
 SHIPMENTS = ListSpec(
     "shipments",
@@ -298,6 +314,7 @@ SHIPMENTS = ListSpec(
     identity="increment_id",  # from 1.4.1.0 on the id is never in the row
     comparable=frozenset({"increment_id", "store_id", "order_id", "created_at"}),
     marks={"shipment_id": 4, "total_qty": 4},
+    path="sales_order_shipment.list",
 )
 CREDITMEMOS = ListSpec(
     "creditmemos",
@@ -337,6 +354,8 @@ CREDITMEMOS = ListSpec(
     comparable=frozenset({"increment_id", "store_id", "order_id", "state", "created_at"}),
     reports_changes=True,
     marks={"creditmemo_id": 5},
+    path="sales_order_creditmemo.list",
+    cheaper="soap",
 )
 CUSTOMERS = ListSpec(
     "customers",
@@ -359,12 +378,14 @@ CUSTOMERS = ListSpec(
         columns("addresses"),
         into="addresses",
         echo="customer.info",
+        row="customerCustomerInfo",
     ),
     nested=frozenset({"addresses"}),
     flat=False,
     comparable=frozenset({"store_id", "website_id", "group_id", "email", "created_at"}),
     reports_changes=True,
     marks={"customer_id": 1},
+    path="customer.list",
 )
 PRODUCTS = ListSpec(
     "products",
@@ -395,6 +416,7 @@ PRODUCTS = ListSpec(
     spellings={"type": "type_id", "set": "attribute_set_id"},  # rows and filters call these two differently
     comparable=frozenset({"sku"}),
     marks={"product_id": 1},
+    path="catalog_product.list",
 )
 
 _SPECS: tuple[ListSpec, ...] = (
@@ -418,3 +440,22 @@ def list_spec(name: str) -> ListSpec:
     if name not in LISTS:
         raise ValueError(f"there is no list {name!r}; the lists are {', '.join(LISTS)}")
     return LISTS[name]
+
+
+def wire_and_columns(wire: WireName | None, columns: ColumnSet | None) -> tuple[WireName, bool]:
+    """Return by which wire rows come, and whether with all columns, from the options of `Pager.list`.
+
+    Raises:
+        ValueError: an unknown name, or all columns by SOAP, which sends those that the WSDL declares alone.
+
+    >>> wire_and_columns(None, None), wire_and_columns("xml-rpc", None), wire_and_columns(None, "all")
+    (('soap', False), ('xml-rpc', True), ('xml-rpc', True))
+    """
+    if wire not in (None, *get_args(WireName)):
+        raise ValueError(f"there is no wire {wire!r}; the wires are {', '.join(get_args(WireName))}")
+    if columns not in (None, *get_args(ColumnSet)):
+        raise ValueError(f'columns is "declared" or "all", not {columns!r}')
+    if columns == "all" and wire == "soap":
+        raise ValueError("SOAP sends no columns but those that the WSDL declares: all columns come by xml-rpc")
+    all_columns = columns == "all" or (wire == "xml-rpc" and columns is None)
+    return ("xml-rpc" if columns == "all" else wire or "soap"), all_columns

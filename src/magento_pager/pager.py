@@ -9,31 +9,19 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, Ty
 
 from magento_pager.export.increments import earlier, shop_time, warn_of_clock
 from magento_pager.export.values import TypedPages, without_secrets
-from magento_pager.lists import ListSpec, list_spec
+from magento_pager.lists import ListSpec, list_spec, wire_and_columns
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.details import Details
 from magento_pager.shop.saving import ReplyFolder
-from magento_pager.shop.sources import ListSource
 from magento_pager.shop.transport import HttpOptions
+from magento_pager.shop.wires import WIRES, Wires, strategy_for
 from magento_pager.walk.bounds import ColumnRange, as_conditions
 from magento_pager.walk.changes import refuse_beside_since
 from magento_pager.walk.conditions import Condition, checked_where, column_of, pairs_of
-from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.reading import PATIENCE
-from magento_pager.walk.strategies import (
-    KEY,
-    Alias,
-    InList,
-    KeyRange,
-    Mapped,
-    Prefix,
-    Range,
-    Regexp,
-    SingleFilter,
-    Strategy,
-)
+from magento_pager.walk.strategies import KEY, Strategy
 from magento_pager.walk.turns import CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL
 
@@ -42,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from magento_pager.lists import ListName
+    from magento_pager.lists import ColumnSet, ListName, Wire, WireName
     from magento_pager.walk.bounds import Where
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.paginator import Check, Stage
@@ -169,6 +157,7 @@ class Pager:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._calls_under_way = CallsUnderWay()
+        self._compared: dict[str, tuple[Wire, str]] = {}
 
     def __repr__(self) -> str:
         return f"<Pager of {self.connection.redacted(self.connection.address)}>"
@@ -204,6 +193,8 @@ class Pager:
         check: Check = "usual",
         typed: bool = False,
         password_hash: bool = False,
+        wire: WireName | None = None,
+        columns: ColumnSet | None = None,
     ) -> Paginator:
         """Return the list of that name.
 
@@ -235,7 +226,12 @@ class Pager:
                 and more where the second strategy takes a call for each decimal block.
             typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those,
                 instead of the server's text; what does not fit is None, and among the `misfits` of its page.
-            password_hash: rows of customers with that column, which else is dropped.
+            password_hash: rows of customers with that column, which else is dropped, and with `rp_token`, which XML-RPC
+                sends.
+            wire: "soap", "xml-rpc", or "auto" for whichever costs the shop less, once known rows came equal by both. By
+                default "soap", and "xml-rpc" for all columns.
+            columns: "declared" for those of the shop's WSDL, or "all" for what extensions added as well, which
+                XML-RPC sends, as text. By default "all" with `wire="xml-rpc"`, else "declared".
 
         Raises:
             ValueError: an unknown entity or strategy, a window below 1, `first` above `last`, a refused condition, a
@@ -255,9 +251,9 @@ class Pager:
             stages = (Details(self.connection, spec, goal=goal, repair=repair), *stages)
         if typed:
             stages = (*stages, TypedPages(spec))
+        wire, all_columns = wire_and_columns(wire, columns)
+        by = {name: self._by(name, spec, strategy, repair, all_columns) for name in WIRES if wire in {name, "auto"}}
         paginator = Paginator(
-            ListSource(self.connection, spec),
-            strategy_for(strategy, spec),
             id_field=spec.key,
             identity_field=spec.identity,
             operation=spec.operation,
@@ -270,8 +266,6 @@ class Pager:
             patience=patience,
             since=updated_since,
             new_from=new_from,
-            repairing=ListSource(self.connection, spec, repair=True) if repair else None,
-            candidates=candidates_for(spec),
             lookahead=not details if lookahead is None else lookahead,
             parallel=parallel,
             nice=nice,
@@ -279,10 +273,31 @@ class Pager:
             stages=stages,
             asked=asked,
             calls_under_way=self._calls_under_way,
+            wires=Wires(spec, by, self._compared) if wire == "auto" else None,
+            **next(iter(by.values())),
         )
         if now is not None:  # it is no mistake, and says so last
             warn_of_clock(now)
         return paginator
+
+    def _by(
+        self,
+        wire: Wire,
+        spec: ListSpec,
+        strategy: str | Strategy,
+        repair: bool,  # noqa: FBT001  as above
+        all_columns: bool,  # noqa: FBT001  as above
+    ) -> dict[str, Any]:
+        """Return the attributes of a paginator that a wire decides about."""
+        kind = WIRES[wire]
+        more = {"all_columns": all_columns} if wire == "xml-rpc" else {}
+        source = kind.source(self.connection, spec, **more)
+        return {
+            "source": source,
+            "repairing": replace(source, repair=True) if repair else None,
+            "strategy": strategy_for(strategy, spec, wire),
+            "candidates": kind.strategies(spec),
+        }
 
     _shortcut = _options_of(list)  # noqa: A003  the method above
 
@@ -330,28 +345,3 @@ def _checked(where: tuple[Condition, ...], spec: ListSpec) -> tuple[tuple[Condit
         names = (f"main_table.{column}", f"main_table.{column.upper()}") if spec.flat else (column.upper(), column)
         ranges.append(ColumnRange(lower, upper, names, number=column in spec.numbers))
     return tuple(one for one in checked if column_of(one.field) not in pairs), tuple(ranges)
-
-
-def candidates_for(spec: ListSpec) -> tuple[Strategy, ...]:
-    """The strategies for a list, in order of preference: key ranges first, then scans.
-
-    >>> from magento_pager.lists import LISTS
-    >>> [strategy.name for strategy in candidates_for(LISTS["customers"])]
-    ['key-range', 'range', 'alias', 'mapped', 'in-list', 'prefix', 'regexp', 'single-filter']
-    """
-    key_range = KeyRange() if spec.flat else KeyRange(spec.key, KEY)
-    return (key_range, Range(), Alias(), Mapped(spec.key), InList(), Prefix(), Regexp(), SingleFilter())
-
-
-def strategy_for(strategy: str | Strategy, spec: ListSpec) -> Strategy | None:
-    """The strategy of that name for a list, None for "auto"; an object of the user's own is taken as it is.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    if not isinstance(strategy, str):
-        return strategy
-    by_name = {known.name: known for known in candidates_for(spec)}
-    if strategy not in STRATEGIES:
-        raise ValueError(f"there is no strategy {strategy!r}; the strategies are {', '.join(STRATEGIES)}")
-    return by_name.get(strategy)

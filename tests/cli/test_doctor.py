@@ -84,12 +84,18 @@ def test_a_missing_right_is_told_with_its_name() -> None:
     assert "Retrieve products data" in str(found)
 
 
-def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i() -> None:
-    """WS-I on 1.5.1 to 1.6.2 breaks every filter."""
-    with Shop(orders=20, profile="1.6.2.0", flavour="wsi", broken_wsi=True) as shop:
+@pytest.mark.parametrize("no_xmlrpc", [False, True])
+def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bool) -> None:  # noqa: FBT001
+    """WS-I on 1.5.1 to 1.6.2 breaks every filter; XML-RPC reads the lists all the same, where it is not blocked."""
+    with Shop(orders=80, profile="1.6.2.0", flavour="wsi", broken_wsi=True, no_xmlrpc=no_xmlrpc) as shop:
         found = doctor(shop.url, shop.user, shop.key)
     assert not found.healthy
-    assert any("WS-I" in sentence for sentence in [*found.advice, *(one.advice for one in found.lists)])
+    (sentence,) = (one for one in found.advice if "WS-I" in one)
+    assert ("page them by XML-RPC" in sentence) is not no_xmlrpc
+    for one in found.lists:
+        assert one.xmlrpc
+        assert one.xmlrpc.state == ("unlike" if no_xmlrpc else "alike")
+        assert ("--wire xml-rpc" in one.advice) is not no_xmlrpc
 
 
 @pytest.mark.parametrize(

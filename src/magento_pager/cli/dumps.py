@@ -15,7 +15,7 @@ from magento_pager.cli.options import Asking, ShopOptions, Times, WholeNumber, W
 from magento_pager.cli.progress import progress
 from magento_pager.errors import words_of
 from magento_pager.export.formats import FORMATS, Format
-from magento_pager.lists import LISTS
+from magento_pager.lists import LISTS, wire_and_columns
 from magento_pager.walk.paginator import Check
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         late=duration(times.late) if times.late else None,
         report=out.report,
         moved_from=out.moved_from,
+        all_columns=wire_and_columns(asking.wire, "all" if asking.all_columns else None)[1],
     )
     return Task(job)
 

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -50,8 +50,12 @@ def plan(
         click.echo(json.dumps(queries, indent=2) if as_json else "\n".join(queries))
         return
     with as_usage_error(), stoppable(), shop.connected() as pager:
-        found = asking.of(pager, entity, widths)().plan()
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else str(found))
+        paginator = asking.of(pager, entity, widths)()
+        found = paginator.plan()
+        by: Any = paginator.wires or paginator.source
+        used = by.used()
+    words = f"by {used['wire']}{': ' if used['wire_reason'] else ''}{used['wire_reason'] or ''}"
+    click.echo(json.dumps(found.as_json() | used, indent=2) if as_json else f"{found}\n{words}")
 
 
 def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
@@ -102,6 +106,7 @@ def verify(
         origin, where = Origin.of(report, file.path), asking.conditions
         with shop.connected() as pager:
             compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed, found=click.echo)
+            compare = partial(compare, wire=asking.wire, columns="all" if asking.all_columns else None)
             compared = compare(strategy=asking.strategy, where=where or None, first=first, last=asking.last)
         say(str(compared))
     if not compared.ok:

@@ -65,6 +65,7 @@ class Fingerprint:
         details: True where rows are records in full.
         since: the time from which on rows changed, in ISO 8601; empty for all rows.
         new_from: the first id of rows that came whenever they changed; None where only the time counted.
+        all_columns: True where rows have the columns that the shop's WSDL does not declare.
     """
 
     shop: str
@@ -79,6 +80,7 @@ class Fingerprint:
     details: bool = False
     since: str = ""
     new_from: int | None = None
+    all_columns: bool = False
 
     def differences(self, asked: Fingerprint) -> tuple[str, ...]:
         """Return what this one says and what is asked, for each part in which they differ.
@@ -191,6 +193,7 @@ class Checkpoint:
         details: the way by which records in full came last, and why it is no faster one; None without them.
         length: bytes of the finished output on disk; None as long as it is not finished, and in a database.
         met: a row with this id or a higher one came; exact where rows carry ids. -1 where none came.
+        wire: the protocol by which rows came last, see `ListSource.used`; None where there is only one.
     """
 
     fingerprint: Fingerprint
@@ -211,6 +214,7 @@ class Checkpoint:
     length: int | None = None
     details: Mapping[str, str | None] | None = None
     met: int = -1
+    wire: Mapping[str, Any] | None = None
 
     @property
     def complete(self) -> bool:
@@ -249,6 +253,13 @@ class Checkpoint:
             older = MOST_MARKS * 3 // 4
             marks = (*marks[:older:2], *marks[older:])
         return replace(taken, cursor=page.cursor, marks=marks)
+
+    def with_wire(self, used: Mapping[str, Any] | None) -> Checkpoint:
+        """Return this with the wire that is used now; columns that came before are kept."""
+        if used is None:
+            return self
+        before = (self.wire or {}).get("undeclared_columns", [])
+        return replace(self, wire={**used, "undeclared_columns": sorted({*before, *used["undeclared_columns"]})})
 
     def with_misfits(self, found: Iterable[Misfit]) -> Checkpoint:
         """Return this with more invalid values."""

@@ -2,7 +2,7 @@
 
 Each row is hashed, and the hashes are added up, modulo 2^128, for each block of a million ids; rows that carry no id
 are one block. A sum does not care in which order its parts come. What is hashed is what the server sent, but for
-`password_hash`: the digest is the same whatever the output's format, columns and types are.
+`password_hash` and `rp_token`: the digest is the same whatever the output's format, columns and types are.
 
 - What it proves: equal digests mean the same rows, each as often. That two different tables have one by accident is out
   of the question (1 in 2^128). Where the digests of two dumps differ, those of the blocks say around which ids.
@@ -20,7 +20,7 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.export.values import SECRET
+from magento_pager.export.values import SECRETS
 from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Digest:
 
 def _form(names: tuple[str, ...]) -> tuple[Callable[[Row], tuple[Any, ...]], Any]:
     """Return, for rows with these columns, their values in the order of the names, and a hash that has the names."""
-    ordered = sorted(name for name in names if name != SECRET)  # dropped unless asked for: no part of it
+    ordered = sorted(name for name in names if name not in SECRETS)  # dropped unless asked for: no part of it
     values = itemgetter(*ordered) if len(ordered) > 1 else lambda row: tuple(row[name] for name in ordered)
     return values, blake2b(_joined((*ordered, str(len(ordered)))), digest_size=BYTES)
 

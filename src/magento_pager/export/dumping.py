@@ -1,7 +1,6 @@
-"""Dumps: the pages of a list to an output, a checkpoint that covers them, and the report.
+"""Dumps: the pages of a list to an output, a checkpoint that covers them, and the report: the order of the steps.
 
-What lives here: in what order things are looked at, begun, made safe and reported. What may be asked for is known to
-`jobs`; what an output is called and how it is made safe, to `outputs`; where pages come from, to the paginator.
+What may be asked for is known to `jobs`; how an output is made safe, to `outputs`; where pages come from, to `walk`.
 """
 
 from __future__ import annotations
@@ -149,6 +148,7 @@ def dump(
         late=late,
         moved_from=moved_from,
         report=report,
+        all_columns=getattr(paginator.source, "all_columns", False),
     )
     with Task(job) as task:
         return task.look() or task.run(paginator, progress)
@@ -165,7 +165,7 @@ class Dump:
         identity_field: another field that no two rows share, where rows may carry no id.
         layout: the columns and values that are asked for, where the output does not see to that itself.
         received: says how many bytes came from the server so far.
-        details: says by which way records in full come.
+        told: adds to a checkpoint by which ways rows and records in full come.
         torn: True while a page is half taken.
     """
 
@@ -175,7 +175,7 @@ class Dump:
     identity_field: str | None = None
     layout: Layout | None = None
     received: Callable[[], int] = lambda: 0
-    details: Callable[[], Mapping[str, str | None] | None] = lambda: None
+    told: Callable[[Checkpoint], Checkpoint] = lambda checkpoint: checkpoint
     torn: bool = False
     _began: float = field(init=False)
     _bytes_before: int = field(init=False)
@@ -203,7 +203,7 @@ class Dump:
         found = self.checkpoint.after(page, self.id_field, position, None if known is None else rows)
         received = self._bytes_before + self.received()
         counters = replace(found.counters, bytes=received, seconds=round(time.monotonic() - self._began, 3))
-        found = replace(found.with_misfits(misfits), counters=counters, details=self.details())
+        found = self.told(replace(found.with_misfits(misfits), counters=counters))
         self.output.keep(found)
         self.torn = False
         self.checkpoint = found
@@ -337,7 +337,7 @@ class Task:
         self, paginator: Paginator, output: Output, shop: str, progress: Callable[[Progress], None] | None, hold: Hold
     ) -> None:
         self._way_now = _way_of(paginator)
-        clock = _clock(paginator)
+        wire, clock = getattr(paginator.wires or paginator.source, "used", lambda: None), _clock(paginator)
         began = clock.isoformat() if clock else ""
         start = output.begin(replace(self._start(shop, paginator.operation), url=self._job.url, began=began))
         if self._job.moved_from:
@@ -349,7 +349,7 @@ class Task:
             paginator.identity_field,
             layout=None if self._job.own is None else self._layout,
             received=lambda: getattr(paginator.source, "bytes_received", 0),
-            details=self._way,
+            told=lambda checkpoint: replace(checkpoint.with_wire(wire()), details=self._way()),
         )
         self.begun = True
         if self._state is not None and clock is not None:
@@ -421,7 +421,7 @@ class Task:
         how = layout.name, layout.columns, layout.has_values, layout.secret, layout.details
         saved = self._output.saved if self._output else None
         asked = known_as(shop, saved, job.moved_from), job.spec.name, job.first, job.last, where, *how
-        return Fingerprint(*asked, since, self.new_from)
+        return Fingerprint(*asked, since, self.new_from, job.all_columns)
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
         return Checkpoint(self._asked(shop), Cursor(operation, self._job.first, self._job.last))

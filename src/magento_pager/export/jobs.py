@@ -32,6 +32,7 @@ class Job:
         new_from: the first id of rows that are wanted whenever they changed; None for none.
         url: of the shop, as it was given.
         moved_from: an address that the shop had before; None where it has always been at this one.
+        all_columns: rows have the columns that the shop's WSDL does not declare.
     """
 
     spec: ListSpec
@@ -55,6 +56,7 @@ class Job:
     late: timedelta | None = None
     report: str | Path | None = None
     moved_from: str | None = None
+    all_columns: bool = False
 
     @property
     def file(self) -> str | None:

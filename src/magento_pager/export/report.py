@@ -73,6 +73,7 @@ class Report:
         if asked.new_from is not None:
             account += f", or new: {counters.new} rows of ids from {asked.new_from} on"
         account += "".join(f"; {one}" for one in saved.bounds)
+        account += self._by_wire
         return "\n".join([*lines, account])
 
     def as_json(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ class Report:
             "quarantined": [asdict(one) for one in self.checkpoint.quarantined],
             "repaired": list(self.checkpoint.repaired),
             "details": self.details and dict(self.details),
+            **(self.checkpoint.wire or {"wire": None, "wire_reason": None, "undeclared_columns": []}),
             "misfits": [
                 {
                     "column": one.column,
@@ -120,6 +122,18 @@ class Report:
             "complete": self.complete,
             "error": self.error,
         }
+
+    @property
+    def _by_wire(self) -> str:
+        """In words, by which wire rows came, where that is not the usual one or there is something to say of it."""
+        used, asked = self.checkpoint.wire or {}, self.checkpoint.fingerprint
+        if used.get("wire") == "soap" and used["wire_reason"] is None:
+            return ""
+        said = f"; by {used['wire']}" if used.get("wire") else ""
+        said += f" ({used['wire_reason']})" if used.get("wire_reason") else ""
+        if asked.all_columns and (names := used.get("undeclared_columns")):
+            said += f"; {len(names)} columns that SOAP does not declare: {', '.join(names)}"
+        return said
 
     @property
     def _since(self) -> dict[str, Any] | None:

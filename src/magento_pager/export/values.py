@@ -29,6 +29,8 @@ OTHER_COLUMNS = "other_columns"
 """Where formats with fixed columns put those that are not declared: one JSON object, the last column."""
 SECRET = "password_hash"  # noqa: S105  a name
 """The column that is dropped unless it is asked for."""
+SECRETS = frozenset({SECRET, "rp_token"})
+"""It, and what is dropped with it: with this token, which XML-RPC sends, anybody can set a new password."""
 
 WHOLE_DIGITS, FRACTION_DIGITS = 29, 9
 LONGEST_NUMBER = 100  # characters of a decimal with an exponent
@@ -126,7 +128,7 @@ class TypedPages:
 
 
 def without_secrets(page: Page) -> Page:
-    """Return a page whose rows have no `password_hash`; a stage of a paginator."""
-    if not any(SECRET in row for row in page.rows):
+    """Return a page whose rows have no `password_hash` and no `rp_token`; a stage of a paginator."""
+    if all(SECRETS.isdisjoint(row) for row in page.rows):
         return page
-    return replace(page, rows=tuple({name: row[name] for name in row if name != SECRET} for row in page.rows))
+    return replace(page, rows=tuple({name: row[name] for name in row if name not in SECRETS} for row in page.rows))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from magento_pager.export.index import Key, Sample
-    from magento_pager.lists import ListName
+    from magento_pager.lists import ColumnSet, ListName, WireName
     from magento_pager.pager import Pager
     from magento_pager.walk.bounds import Where
     from magento_pager.walk.names import StrategyName
@@ -228,6 +228,8 @@ def verify(
     where: Where | None = None,
     first: int | None = None,
     last: int | None = None,
+    wire: WireName | None = None,
+    columns: ColumnSet | None = None,
     found: Callable[[Difference], object] | None = None,
 ) -> Verification:
     """Compare an output of a dump with the shop, row by row, through another strategy than the dump's.
@@ -244,6 +246,8 @@ def verify(
         where: the conditions of the dump, where there is no report; None for those of the report, or for none.
         first: the first id of the dump, inclusive; None for that of the report, or 0.
         last: the last id of the dump, inclusive; None for that of the report, or the last there can be.
+        wire: the protocol, as of `Pager.list`.
+        columns: those of the shop's rows, likewise; None for those of the report, or for what the wire sends.
         found: is called with each difference as it is found.
 
     Raises:
@@ -268,8 +272,10 @@ def verify(
         where=map(Condition.parse, origin.asked.get("where", ())) if where is None else where,
         repair=origin.repaired,
         password_hash=True,  # the output may have them
+        wire=wire,
+        columns="all" if columns is None and origin.asked.get("all_columns") else columns,
     )
-    paginator, how = _other_way(paginator, origin)
+    paginator, how = _other_way(paginator.settled(), origin)
     kept: list[Difference] = []
     tally = Tally()
     with Index(file, file.layout.schema, typed=file.typed, sent=partial(_columns, paginator)) as index:

@@ -22,10 +22,9 @@ from magento_pager.shop.decoding import (
     decode,
     decode_record,
     decode_small,
-    is_list,
     plain,
 )
-from magento_pager.shop.failures import CODES, LostListError, fault_error, short_length, status_error, without_rows
+from magento_pager.shop.failures import CODES, fault_error, short_length, status_error, without_rows
 from magento_pager.shop.guards import CutReplyError
 from magento_pager.shop.origins import bare, canonical
 from magento_pager.shop.repairing import without_forbidden
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
     from magento_pager.lists import ListSpec
-    from magento_pager.shop.decoding import Shape
+    from magento_pager.shop.decoding import Shape, Struct
     from magento_pager.shop.failures import Purpose
     from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.conditions import Condition
@@ -73,6 +72,7 @@ class Connection:
         bytes_received: of all replies to lists and for records in full so far, unpacked.
         characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
         clock: the time that the last answer said it was there; None before the first, or where it said none.
+        lists_come: a row came by SOAP with a list inside it: this shop does not lose lists.
         tells_empty: the shop's SOAP writes an empty text as a line break, as it does from 1.8 on; known once logged in.
     """
 
@@ -105,7 +105,7 @@ class Connection:
         self.characters_removed = 0
         self.clock: datetime | None = None
         self.tells_empty = False
-        self._lists_come = False  # a row came with a list inside it: lists are not lost
+        self.lists_come = False
         try:
             self._wsdl = persistently(
                 lambda: self._read(lambda: find(self._http, candidates)), self._http.options.patience, failed=_announce
@@ -192,6 +192,40 @@ class Connection:
             [condition.field for condition in conditions],
         )
 
+    def xmlrpc_rows(
+        self, spec: ListSpec, filters: Mapping[str, Mapping[str, Argument]], *, repair: bool = False
+    ) -> Generator[dict[str, Any]]:
+        """Yield the rows of a list by XML-RPC as they arrive, with all columns that the shop has, see `xmlrpc`.
+
+        Args:
+            spec: the list.
+            filters: what each field is compared with, by operator: at least one, all of which must hold.
+            repair: take characters that XML forbids out of the reply before it is read.
+
+        Raises:
+            ValueError: there is no filter, or the connection is closed.
+            RemoteError: the call failed; rows delivered before are not all there were.
+        """
+        if not filters or not all(filters.values()):
+            raise ValueError(f"{spec.path}: without a filter the shop would send its whole table at once")
+        self._http.latest.exchange = None
+
+        def send(wsdl: Wsdl, session: str) -> Generator[Any]:
+            body = xmlrpc.request("call", session, spec.path, [filters])
+            with self._post_xmlrpc(wsdl, spec.path, body, repair=repair) as pieces:
+                yield from xmlrpc.rows(pieces, spec.path)
+
+        yield from self._values(spec.path, spec.right, send, list(filters))
+
+    def row_shape(self, spec: ListSpec) -> Struct:
+        """Return what the WSDL promises of a row.
+
+        Raises:
+            RemoteError: it does not declare the list.
+        """
+        self._wsdl.check_has(spec)  # before a login
+        return self._wsdl.shape(spec.operation)[0].row
+
     def record(self, operation: str, key: str, *, right: str, repair: bool = False) -> Any:
         """One record in full by SOAP, or what belongs to one, as `record_shape` says: texts, dicts and lists.
 
@@ -244,14 +278,8 @@ class Connection:
         arguments = [[path, list(given)] for path, given in calls]
 
         def send(wsdl: Wsdl, session: str) -> Generator[Any]:
-            address = xmlrpc.address_beside(wsdl.address)
-            if address is None:
-                raise RemoteError(f"{MULTI_CALL}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
             body = xmlrpc.request(MULTI_CALL, session, arguments)
-            with (
-                self._posted(address, body, XML_BODY, MULTI_CALL) as reply,
-                self._pieces(reply, repair=repair) as pieces,
-            ):
+            with self._post_xmlrpc(wsdl, MULTI_CALL, body, repair=repair) as pieces:
                 yield xmlrpc.value_of(_whole(pieces, MULTI_CALL), MULTI_CALL)
 
         (results,) = self._values(MULTI_CALL, right, send)
@@ -386,32 +414,7 @@ class Connection:
         request = wsdl.list_request(spec.operation, session, conditions)
         shape, forms = wsdl.shape(spec.operation)
         with self._post(wsdl, spec.operation, request) as reply, self._pieces(reply, repair=repair) as pieces:
-            rows = decode(pieces, shape, forms)
-            lists = [name for name in shape.row.required if is_list(shape.row.fields[name])]
-            yield from self._with_lists(rows, lists, spec) if lists and not self._lists_come else rows
-
-    def _with_lists(self, rows: Iterable[Row], lists: Sequence[str], spec: ListSpec) -> Generator[Row]:
-        """Rows as they come; an error where the lists inside them were lost.
-
-        In WS-I a list of ids that Magento 1.9.3.0 lost looks like an empty one. Where no product of a reply has one,
-        the record of the last tells: in records that version keeps lists of ids. `lists` are the fields of a row that
-        are lists, and required: those of products.
-        """
-        row: Row | None = None
-        for row in rows:
-            self._lists_come = self._lists_come or any(row.get(name) for name in lists)
-            yield row
-        if row is None or self._lists_come or spec.record is None:
-            return
-        try:
-            record = self.record(spec.record.soap, row[spec.record.key], right=spec.record.right)
-        except LostListError:
-            raise
-        except RemoteError as error:
-            log.warning("%s: whether the lists in its rows are lost cannot be told: %s", spec.operation, error)
-            return
-        if any(record.get(name) for name in (*lists, "categories", "websites")):
-            raise LostListError(spec.operation, f"<{'> and <'.join(sorted(lists))}> came empty, but not in records")
+            yield from decode(pieces, shape, forms)
 
     @contextmanager
     def _pieces(self, reply: HttpReply, *, repair: bool) -> Generator[Iterable[bytes]]:
@@ -433,6 +436,15 @@ class Connection:
         body = etree.tostring(request, xml_declaration=True, encoding="utf-8")
         headers = XML_BODY | {"SOAPAction": f'"{wsdl.binding.get(operation).soapaction}"'}
         return self._posted(wsdl.address, body, headers, operation, timeout, purpose=purpose)
+
+    @contextmanager
+    def _post_xmlrpc(self, wsdl: Wsdl, path: str, body: bytes, *, repair: bool) -> Generator[Iterable[bytes]]:
+        """Send a call by XML-RPC, and give the body of the answer as it arrives."""
+        address = xmlrpc.address_beside(wsdl.address)
+        if address is None:
+            raise RemoteError(f"{path}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
+        with self._posted(address, body, XML_BODY, path) as reply, self._pieces(reply, repair=repair) as pieces:
+            yield pieces
 
     @contextmanager
     def _posted(

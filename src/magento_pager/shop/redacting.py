@@ -32,8 +32,8 @@ _PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 _SHAPES = re.compile(
     r"(?<=//)[^/@\s<>\"']+(?=@)"  # a password in an address
     r"|\b[0-9a-fA-F]{32,}(?::\w+)?\b"  # a session, or a hash
-    r"|<(?:\w+:)?password_hash\b[^<>/]*>([^<]+)"
-    r"|<name>password_hash</name>\s*<value>\s*(?:<string>)?([^<]+)"
+    r"|<(?:\w+:)?(?:password_hash|rp_token)\b[^<>/]*>([^<]+)"
+    r"|<name>(?:password_hash|rp_token)</name>\s*<value>\s*(?:<string>)?([^<]+)"
 )
 _OF_A_LOGIN = re.compile(r"<(?:[\w.-]+:)?(?:loginReturn|result|sessionId|apiKey)\b[^>]*>([^<]+)")
 

@@ -10,6 +10,7 @@ A value comes out as PHP meant it: `None`, a bool, a list, a dict, or the server
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
@@ -21,13 +22,13 @@ from magento_pager.shop.decoding import ReplyFaultError
 from magento_pager.shop.streaming import UNFIT, RowStream, parsed_small, without_references
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from lxml.etree import _Element as Element
 
     from magento_pager.walk.pages import Row
 
-Argument: TypeAlias = "str | Sequence[Argument] | None"
+Argument: TypeAlias = "str | Sequence[Argument] | Mapping[str, Argument] | None"
 """What a call may be given. Numbers travel as text: PHP does not mind, and the API takes increment ids."""
 Booleans: TypeAlias = "Mapping[str, bool | str]"
 """What becomes of a boolean, by its text."""
@@ -205,6 +206,12 @@ def _write(parent: Element, argument: Argument) -> None:
         etree.SubElement(value, "nil")
     elif isinstance(argument, str):
         etree.SubElement(value, "string").text = argument
+    elif isinstance(argument, Mapping):
+        struct = etree.SubElement(value, "struct")
+        for name, one in argument.items():
+            member = etree.SubElement(struct, "member")
+            etree.SubElement(member, "name").text = name
+            _write(member, one)
     else:
         data = etree.SubElement(etree.SubElement(value, "array"), "data")
         for one in argument:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
-from magento_pager.errors import PagerError
+from magento_pager.errors import PagerError, RemoteError
 from magento_pager.walk.added import added
 from magento_pager.walk.ahead import Tuner
 from magento_pager.walk.bounds import find_bounds, told, within
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Bounds, Changes
     from magento_pager.walk.windows import Goal
 
+T = TypeVar("T")
+
 MOST_NICE = 1_000_000
 PageStage: TypeAlias = Callable[[Page], Page]
 """What is done to every page before it is delivered. The window stays as it is."""
@@ -49,6 +51,19 @@ class FlowStage(Protocol):
 
     def through(self, walk: Flow[None]) -> Flow[None]:
         """Go on with a walk, and deliver what becomes of its pieces."""
+
+
+class WireChoice(Protocol):
+    """Says by which source a list is read, where it can be by several."""
+
+    def begin(self, asked: Paginator) -> Paginator:
+        """Return a paginator that asks for the same, by the source to begin with."""
+
+    def instead(self, asked: Paginator, error: RemoteError) -> Paginator | None:
+        """Return one by a source that was not tried yet, behind a failure; None where there is none."""
+
+    def cost(self) -> int:
+        """Return how many calls were made to choose since this was asked last."""
 
 
 Check: TypeAlias = Literal["usual", "full"]
@@ -95,6 +110,8 @@ class Paginator:
         nice: seconds to leave the server alone after a call, for each second that the call took.
         asked: the user's own conditions as they were given, which checkpoints compare; `where` is what is sent.
         calls_under_way: shared by all paginators of one shop, so that its limit of calls holds for all their walks.
+        wires: gives the source, strategy and candidates that take the place of these once something is asked; None to
+            use these.
     """
 
     source: Source
@@ -121,6 +138,7 @@ class Paginator:
     check: Check = "usual"
     asked: tuple[Condition, ...] = ()
     calls_under_way: CallsUnderWay = field(default_factory=CallsUnderWay, compare=False, repr=False)
+    wires: WireChoice | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
@@ -167,6 +185,14 @@ class Paginator:
             )
         return self._pages(replace(resume, asked=self._digest), came)
 
+    def settled(self) -> Paginator:
+        """Return this with the source by which it begins, where it can be read by several.
+
+        Raises:
+            RemoteError: none of them brings rows.
+        """
+        return self if self.wires is None else self.wires.begin(self)
+
     def queries(self) -> Iterator[Query]:
         """The queries of consecutive windows, without asking anything: what the strategy would say.
 
@@ -198,6 +224,8 @@ class Paginator:
                 quotes what the last one broke with.
             RemoteError: a call failed in a way that says nothing of filters.
         """
+        if self.wires is not None:
+            return self._by_wire(self.wires, lambda one: one.probe(exhaustive=exhaustive))
         return self._calls().result(self._walk.choosing.probe(self.candidates, exhaustive=exhaustive, strict=True))
 
     def plan(self) -> Plan:
@@ -211,6 +239,9 @@ class Paginator:
             NoStrategyError: the strategy does not hold on this server, or none does.
             RemoteError: a call failed.
         """
+        if self.wires is not None:
+            found = self._by_wire(self.wires, Paginator.plan)
+            return replace(found, spent=found.spent + self.wires.cost())
         calls = self._calls()
         old, new = self._parted(IdRange(self.first, self.last))
         ranges, plans = told(self._bounds(calls)), []
@@ -231,6 +262,9 @@ class Paginator:
         Raises:
             PagerError: as `pages`.
         """
+        if self.wires is not None:
+            yield from self.settled().parts(ranges)
+            return
         calls = self._calls()
         bounds = self._bounds(calls)
         chosen = calls.result(filtered(self._walk.choosing.tested(), told(bounds)))
@@ -260,6 +294,8 @@ class Paginator:
         span = IdRange(self.first, self.last)
         if n == 1:
             return (Cursor(self.operation, span.first, span.last, asked=self._digest),)
+        if self.wires is not None:
+            return self._by_wire(self.wires, lambda one: one.partitions(n))
         calls = self._calls()
         where = (*self._changes(calls)[1], *told(self._bounds(calls)))
         parts = calls.result(filtered(cut(self._walk, span, n), where))
@@ -268,6 +304,9 @@ class Paginator:
     def _pages(self, cursor: Cursor, came: Iterable[str]) -> Generator[Page]:
         """Walk over the rows that are wanted, once it is known how the server is told so."""
         if cursor.next_id > cursor.last_id:
+            return
+        if self.wires is not None:
+            yield from self._pages_by_wire(self.wires, cursor, came)
             return
         calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
@@ -291,6 +330,29 @@ class Paginator:
         except PagerError as error:
             error.cursor = cursor
             raise
+
+    def _by_wire(self, wires: WireChoice, asking: Callable[[Paginator], T]) -> T:
+        """Ask by one source, and by the next one where it fails."""
+        try:
+            return asking(wires.begin(self))
+        except RemoteError as error:
+            other = wires.instead(self, error)
+            if other is None:
+                raise
+        return asking(other)
+
+    def _pages_by_wire(self, wires: WireChoice, cursor: Cursor, came: Iterable[str]) -> Generator[Page]:
+        """Walk by one source, and resume by the next one where it fails."""
+        other = None
+        try:
+            yield from _with_cost(wires.begin(self).pages(cursor, came), wires)
+        except RemoteError as error:
+            cursor = error.cursor = error.cursor or cursor
+            other = wires.instead(self, error)
+            if other is None:
+                raise
+        if other is not None:
+            yield from _with_cost(other.pages(cursor), wires)
 
     def _flow(self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str]) -> Flow[None]:
         """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
@@ -355,6 +417,15 @@ class Paginator:
         """The user's conditions; ranges and the one on time as most servers take them, as that is not tried yet."""
         bounds = tuple(bound for one in self.ranges for bound in one.usual)
         return (*self.where, *bounds, *([usual(self.since)] if self.since is not None else []))
+
+
+def _with_cost(pages: Iterator[Page], wires: WireChoice) -> Iterator[Page]:
+    """Yield pages, with the calls that were made to choose their source among those of the first."""
+    for page in pages:
+        calls = wires.cost()
+        stats = replace(page.stats, calls=page.stats.calls + calls, checks=page.stats.checks + calls)
+        yield replace(page, stats=stats) if calls else page
+        del page
 
 
 def _check_new_from(new_from: object, since: datetime | None) -> None:

@@ -89,11 +89,11 @@ class KeyRange:
 
     Attributes:
         field: what the list calls its key; it must be the name whose condition survives where both fall together.
-        other: a second name of it.
+        other: a second name of it; None where the server takes both bounds as one condition, as by XML-RPC.
     """
 
     field: str = KEY
-    other: str = "main_table.entity_id"
+    other: str | None = "main_table.entity_id"
     name: str = "key-range"
     widest: int = MAX_ID + 1
 
@@ -104,7 +104,8 @@ class KeyRange:
         "entity_id from '100' and entity_id to '199' and main_table.entity_id from '100'"
         """
         between = _between(self.field, self.field, window)
-        yield replace(between, conditions=(*between.conditions, Condition(self.other, "from", str(window.first))))
+        again = () if self.other is None else (Condition(self.other, "from", str(window.first)),)
+        yield replace(between, conditions=(*between.conditions, *again))
 
 
 @dataclass(frozen=True, slots=True)

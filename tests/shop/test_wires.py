@@ -1,0 +1,312 @@
+"""The two wires: the same rows by SOAP and by XML-RPC, which one `auto` takes, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import xmlrpc.client
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import SPOKEN, needs_pyarrow
+
+import magento_pager
+from magento_pager import FaultError, RemoteError
+from magento_pager.cli import run
+from magento_pager.errors import FilterIgnoredError
+from magento_pager.export.dumping import dump
+from magento_pager.fake import Shop
+from magento_pager.lists import LISTS
+from magento_pager.shop.sources import nested
+from magento_pager.walk.conditions import Condition
+from magento_pager.walk.ranges import IdRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from magento_pager import ListName, Pager
+    from magento_pager.fake.declarations import Flavour
+
+CELLS = [
+    (profile, flavour, entity)
+    for profile, flavour in SPOKEN
+    for entity in LISTS
+    if (profile, entity) != ("1.4.1.1", "creditmemos")
+]
+
+TOKEN = "0123456789abcdef-a-token"
+
+
+@pytest.fixture
+def pager(shop: Shop) -> Iterator[Pager]:
+    """Its lists."""
+    with magento_pager.connect(shop.url, shop.user, shop.key) as found:
+        yield found
+
+
+def written(pager: Pager, entity: ListName, path: Path, **options: Any) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a dump, and its report."""
+    report = dump(pager.list(entity, **options), path, overwrite=True)
+    return path.read_bytes(), report.as_json()
+
+
+def called(shop: Shop) -> list[str]:
+    """What was called since the last time."""
+    found = [call.operation for call in shop.log]
+    shop.clear_log()
+    return found
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
+def test_both_wires_bring_the_same_bytes(
+    shop_of: Callable[[str, str], Shop], tmp_path: Path, profile: str, flavour: str, entity: ListName
+) -> None:
+    """By a key range on every version, and with all columns nothing changes but that there are more."""
+    shop = shop_of(profile, flavour)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        by_soap, _ = written(pager, entity, tmp_path / "soap")
+        by_xmlrpc, report = written(pager, entity, tmp_path / "xml-rpc", wire="xml-rpc", columns="declared")
+        assert by_xmlrpc == by_soap
+        assert (report["wire"], report["strategy"]) == ("xml-rpc", "key-range")
+        by_auto, report = written(pager, entity, tmp_path / "auto", wire="auto")
+        assert by_auto == by_soap
+        assert report["wire"] == LISTS[entity].cheaper, report["wire_reason"]
+        by_all, report = written(pager, entity, tmp_path / "all", wire="xml-rpc")
+    rows = [json.loads(line) for line in by_soap.splitlines()]
+    wider = [json.loads(line) for line in by_all.splitlines()]
+    assert len(rows) == len(wider) == shop.database.count(entity)
+    more = set()
+    for row, wide in zip(rows, wider, strict=True):
+        assert {name: wide.get(name) for name in row} == row
+        more |= wide.keys() - row.keys()
+    declared = set().union(*rows) | LISTS[entity].columns.keys()
+    assert more - declared <= set(report["undeclared_columns"])
+
+
+@pytest.mark.parametrize("entity", LISTS)
+def test_a_shop_whose_filters_are_broken_by_ws_i_is_read_by_xml_rpc(tmp_path: Path, entity: ListName) -> None:
+    """SOAP fails there, or stops; `auto` compares with records by SOAP, and takes XML-RPC."""
+    with Shop(profile="1.6.2.0", orders=80) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected, _ = written(pager, entity, tmp_path / "rpc")
+    with (
+        Shop(profile="1.6.2.0", flavour="wsi", broken_wsi=True, orders=80) as shop,
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        with pytest.raises(RemoteError):
+            list(pager.list(entity, patience=0.0))
+        found, _ = written(pager, entity, tmp_path / "xml-rpc", wire="xml-rpc", columns="declared")
+        assert found == expected
+        found, report = written(pager, entity, tmp_path / "auto", wire="auto", patience=0.0)
+        assert found == expected
+    assert report["wire"] == "xml-rpc"
+    assert report["wire_reason"].startswith("rows do not come by SOAP: ")
+    assert "rows came as in their records by SOAP" in report["wire_reason"]
+
+
+def test_auto_asks_for_orders_by_soap_and_for_others_by_xml_rpc(shop: Shop, pager: Pager) -> None:
+    """Two calls more, once for each list: the same range of ids by both."""
+    called(shop)
+    assert len(list(pager.orders(wire="auto"))) == 200
+    assert set(called(shop)) == {"salesOrderList"}
+    pages = list(pager.customers(wire="auto").pages())
+    calls = called(shop)
+    assert calls[:2] == ["customerCustomerList", "call"]
+    assert set(calls[2:]) == {"call"}
+    assert sum(page.stats.calls for page in pages) == len(calls)
+    assert list(pager.customers(wire="auto")) == [row for page in pages for row in page.rows]
+    assert set(called(shop)) == {"call"}
+
+
+def test_where_xml_rpc_is_blocked_all_goes_on_by_soap(tmp_path: Path) -> None:
+    """And the report says why; asked for by name, it is an error."""
+    with (
+        Shop(orders=100, no_xmlrpc=True) as shop,
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        expected, _ = written(pager, "invoices", tmp_path / "soap")
+        found, report = written(pager, "invoices", tmp_path / "auto", wire="auto")
+        assert found == expected
+        assert report["wire"] == "soap"
+        assert report["wire_reason"].startswith("XML-RPC fails: sales_order_invoice.list: ")
+        with pytest.raises(RemoteError, match=r"^sales_order_invoice\.list: "):
+            list(pager.invoices(wire="xml-rpc", patience=0.0))
+
+
+def test_a_wire_that_fails_on_the_way_is_replaced_by_the_other(tmp_path: Path) -> None:
+    """From the page on that failed; nothing is lost, and nothing comes twice."""
+    with Shop(orders=900) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected, _ = written(pager, "invoices", tmp_path / "soap")
+        asked = pager.invoices(wire="auto", window=200, patience=0.0, lookahead=False)
+
+        def block(progress: Any) -> None:
+            if progress.rows > 300:
+                shop.change(no_xmlrpc=True)
+
+        report = dump(asked, tmp_path / "auto", progress=block).as_json()
+    assert (tmp_path / "auto").read_bytes() == expected
+    assert report["wire"] == "soap"
+    assert report["wire_reason"].startswith("rows do not come by XML-RPC: ")
+
+
+def test_rows_that_differ_are_read_by_soap(pager: Pager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extension may change what one of the APIs sends: SOAP is what was asked for before."""
+    expected = list(pager.customers())
+    dumps = xmlrpc.client.dumps
+
+    def other(*arguments: Any, **options: Any) -> str:
+        return dumps(*arguments, **options).replace("cust7@", "other@")
+
+    monkeypatch.setattr(xmlrpc.client, "dumps", other)
+    paginator = pager.customers(wire="auto")
+    assert list(paginator) == expected
+    used = paginator.wires.used()  # type: ignore[union-attr]  # it is "auto"
+    assert used["wire"] == "soap"
+    assert used["wire_reason"] == "XML-RPC gives another 'email' for row 7 than SOAP"
+    assert list(pager.customers(wire="xml-rpc", columns="declared")) != expected
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[Shop]:
+    """A shop with an empty text and NULL, and with a token that sets a new password."""
+    path = tmp_path / "rows.json"
+    customers = {"columns": ["entity_id", "email", "rp_token"], "rows": [[1, "a@b.example", TOKEN], [2, "", None]]}
+    orders = {"columns": ["entity_id", "coupon_rule_name", "coupon_code"], "rows": [[1, "", ""], [2, None, None]]}
+    path.write_text(json.dumps({"orders": orders, "customers": customers}))
+    with Shop(rows=path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_null_is_no_empty_text(odd: Shop, flavour: Flavour) -> None:
+    """NULL is an absent key, and an empty text is there, declared or not, on servers whose SOAP sends the same."""
+    for profile in ("1.7.0.2", "20.0.20"):
+        odd.set_profile(profile, flavour=flavour)
+        with magento_pager.connect(odd.url, odd.user, odd.key) as pager:
+            first, second = pager.orders(columns="all")
+            assert (first["coupon_code"], first["coupon_rule_name"]) == ("", "")
+            assert not {"coupon_code", "coupon_rule_name"} & second.keys()
+
+
+def test_a_token_that_sets_a_new_password_is_dropped(odd: Shop, tmp_path: Path) -> None:
+    """As `password_hash` is, unless that is asked for."""
+    with magento_pager.connect(odd.url, odd.user, odd.key) as pager:
+        assert not any("rp_token" in row for row in pager.customers(wire="xml-rpc"))
+        found, report = written(pager, "customers", tmp_path / "out", columns="all")
+        assert TOKEN.encode() not in found
+        assert "rp_token" in report["undeclared_columns"]
+        first, _ = pager.customers(columns="all", password_hash=True)
+        assert first["rp_token"] == TOKEN
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet", "sqlite"])
+def test_all_columns_are_in_each_format(
+    shop: Shop, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As text; the report names them, and `verify` compares them."""
+    if form == "parquet":
+        needs_pyarrow()
+    path, report = tmp_path / f"customers.{form}", tmp_path / "report.json"
+    where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+    out = ["--out", str(path), "--format", form]
+    assert run(["dump", "customers", "--all-columns", *where, *out, "--report", str(report)]) == 0
+    said = json.loads(report.read_text())
+    assert said["wire"] == "xml-rpc"
+    assert "disable_auto_group_change" in said["undeclared_columns"]
+    assert "that SOAP does not declare" in capsys.readouterr().err
+    content = path.read_bytes() if path.is_file() else b"".join(one.read_bytes() for one in path.iterdir())
+    assert b"disable_auto_group_change" in content
+    assert run(["verify", str(path), *where, "--report", str(report)]) == 0
+    assert "not compared, as the file does not have them: password_hash\n" in capsys.readouterr().err
+
+
+def test_a_dump_is_resumed_by_the_other_wire_only_with_the_same_columns(pager: Pager, tmp_path: Path) -> None:
+    """The wire is how, and the columns are what is asked for."""
+    expected, _ = written(pager, "orders", tmp_path / "whole")
+    path = tmp_path / "part"
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dump(pager.orders(window=50), path, progress=stop)
+    with pytest.raises(magento_pager.CheckpointMismatchError, match="all_columns was False and is now True"):
+        dump(pager.orders(wire="xml-rpc"), path, resume=True)
+    dump(pager.orders(wire="xml-rpc", columns="declared", window=50), path, resume=True)
+    assert path.read_bytes() == expected
+
+
+def test_options_that_do_not_go_together(pager: Pager) -> None:
+    """One line that says what there is."""
+    with pytest.raises(ValueError, match="all columns come by xml-rpc"):
+        pager.orders(wire="soap", columns="all")
+    with pytest.raises(ValueError, match="there is no wire 'rest'; the wires are soap, xml-rpc, auto"):
+        pager.orders(wire="rest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='columns is "declared" or "all", not'):
+        pager.orders(columns=["sku"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the strategy alias is for SOAP; by XML-RPC there are auto, key-range"):
+        pager.orders(wire="xml-rpc", strategy="alias")
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [],
+        [("", "eq", "1")],
+        [("entity_id", "from", "")],
+        [("entity_id", "to", "")],
+        [("entity_id", "in", "")],
+        [("entity_id", "between", "1")],
+        [("entity_id", "FROM", "1")],
+    ],
+)
+def test_no_call_can_bring_the_whole_table(shop: Shop, pager: Pager, conditions: list[tuple[str, str, str]]) -> None:
+    """What a server would misread silently is refused before it is sent."""
+    asked = [Condition(*one) for one in conditions]
+    called(shop)
+    with pytest.raises(ValueError, match=r"^sales_order\.list: "):
+        nested(asked, "sales_order.list", IdRange(0, 9))
+    empty: tuple[dict[str, dict[str, str]], ...] = ({}, {"entity_id": {}})
+    for filters in empty:
+        with pytest.raises(ValueError, match="its whole table"):
+            list(pager.connection.xmlrpc_rows(LISTS["orders"], filters))
+    assert called(shop) == []
+
+
+def test_two_conditions_on_a_field_are_a_range_or_refused() -> None:
+    """As a list they would be an OR, and together the server would drop one."""
+    bounds = [Condition("created_at", "from", "2024-01-01"), Condition("created_at", "to", "2024-02-01")]
+    assert nested(bounds, "a.list", IdRange(0, 9)) == {"created_at": {"from": "2024-01-01", "to": "2024-02-01"}}
+    for other in (Condition("created_at", "lt", "2024-01-31"), Condition("created_at", "to", "2024-01-31")):
+        with pytest.raises(FilterIgnoredError, match="XML-RPC takes no two conditions on created_at"):
+            nested([*bounds, other], "a.list", IdRange(0, 9))
+
+
+def test_lists_of_values_go_as_arrays_and_ids_as_text(pager: Pager) -> None:
+    """A text with commas would be its first id, and an integer of XML-RPC ends at 2147483647."""
+    filters = nested(
+        [Condition("entity_id", "in", "3,4000000000"), Condition("store_id", "null", "")], "a.list", IdRange(0, 9)
+    )
+    assert filters == {"entity_id": {"in": ["3", "4000000000"]}, "store_id": {"null": "1"}}
+    asked = pager.orders(wire="xml-rpc", strategy="in-list", window=50, first=4_294_967_200)
+    assert list(asked) == []
+
+
+def test_doctor_and_plan_speak_of_both_wires(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The doctor tries both; a plan is of the one that a dump would take."""
+    where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+    assert run(["doctor", *where]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = [line.strip() for line in lines if "by XML-RPC: key-range" in line]
+    assert len(found) == len(LISTS)
+    assert all("came alike by both" in line for line in found)
+    assert run(["plan", "invoices", "--wire", "auto", *where]) == 0
+    assert "by xml-rpc: " in capsys.readouterr().out
+    assert run(["plan", "orders", "--wire", "xml-rpc", "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["wire"] == "xml-rpc"
+
+
+def test_a_fault_by_xml_rpc_names_the_column_that_is_meant(pager: Pager) -> None:
+    """As one by SOAP does, though it is called by another name."""
+    with pytest.raises((FaultError, RemoteError), match=r"orders have no (column )?'stat'.*did you mean '?stat"):
+        list(pager.orders(wire="xml-rpc", where=[("stat", "eq", "new")]))
