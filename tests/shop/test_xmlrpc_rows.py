@@ -104,14 +104,14 @@ lists = st.lists(texts | st.none() | st.integers(-9, 99), max_size=3)
 scalars = texts | st.none() | st.integers(-(1 << 70), 1 << 70)
 values = scalars | lists | st.dictionaries(st.sampled_from("ab"), scalars | lists, min_size=1, max_size=2)
 some_rows = st.lists(
-    st.dictionaries(st.sampled_from(["order_id", "größe", "a b", "x"]), values, min_size=1), max_size=12
+    st.dictionaries(st.sampled_from(["order_id", "größe", "a & b", "x"]), values, min_size=1), max_size=12
 )
 
 
 def escaped(value: Any) -> Any:
     """A value whose texts are ready for XML, as PHP escapes them."""
     if isinstance(value, dict):
-        return {name: escaped(one) for name, one in value.items()}
+        return {escaped(name): escaped(one) for name, one in value.items()}
     if isinstance(value, list):
         return [escaped(one) for one in value]
     return escape(value, {'"': "&quot;"}) if isinstance(value, str) else value
@@ -182,6 +182,7 @@ def test_odd_values(odd: str, place: int, size: int) -> None:
         ("</struct></value>", "</struct>\n</value>"),
         ("<string>complete</string>", "complete"),
         ("<struct>", "<struct >"),
+        ("<name>status", "<name>&#115;tatus"),
         ("<?xml", "\ufeff \ufeff\r\n<?xml"),
         ('<?xml version="1.0" encoding="UTF-8"?>', ""),
         ('"UTF-8"', "'utf8'"),
@@ -274,6 +275,8 @@ ANY_ROW = {
     "end of CDATA": ("complete", "this ]]> that", MALFORMED),
     "unclosed": ("</string></value>", "</value>", MALFORMED),
     "crossed": ("</string></value>", "</value></string>", MALFORMED),
+    "crossed in a list": ("<string>3</string>", "<string>3</int>", MALFORMED),
+    "no number in a list": ("<string>3</string>", "<int>x</int>", "'x' as a number"),
     "deep nesting": ("<string>complete</string>", DEEP, MALFORMED),
     "empty record": (struct(ROWS[0])[8:-9], "", "a record without members"),
     "row that is a text": (struct(ROWS[0]), "<string>Array</string>", "a <value> that is no record|among the rows"),

@@ -35,23 +35,23 @@ Booleans: TypeAlias = "Mapping[str, bool | str]"
 
 _SOAP_PATH = re.compile(r"(?P<before>.*/api/)(v2_soap|soap_wsi|soap_v2|soap)(/.*)?")
 _SOAP_TYPE = re.compile(r"(?<=\btype=)(v2_soap|soap_wsi|soap_v2|soap)\b")
-_NUMBERS = frozenset({"int", "i4", "i8", "double"})
+_SCALARS = "string|int|i4|i8|double|boolean"
 _BOOLEANS: Booleans = {"0": False, "1": True}
 _AS_SENT: Booleans = {"0": "0", "1": "1"}
-_STRAY = etree.XPath("boolean(//@*) or boolean(//*[*]/text()[normalize-space()])")  # in the whole document
+_STRAY = etree.XPath("boolean(//@*) or boolean(//text()[normalize-space()][../*])")  # in the whole document
 _STRAYED = "attributes, or text beside markup"
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 _PATH = ["data", "array", "value", "param", "params", "methodResponse"]
 """Where rows stand, from the inside."""
-_ROW_START = b"</value><value><struct>"  # behind the end tag of another row
+_GAP = "[ \t\r\n]*+"  # between tags, where PHP writes nothing
 _TEXT = f"[^<>{UNFIT}]*"
-_SCALAR = f"nil/|string>({_TEXT})</string|int>(-?[0-9]+)</int"
-_LIST = "<data/>|<data>(?:<value><(?:{})></value>)*</data>".format(_SCALAR.replace("(", "(?:"))
-_ITEM = re.compile(f"<value><(?:{_SCALAR})></value>")
-_MEMBER = re.compile(
-    f"<member><name>([^&<>{UNFIT}]*)</name><value><(?:{_SCALAR}|array>({_LIST})</array)></value></member>"
-)
+_ROW_START = re.compile(f"</value>{_GAP}<value>{_GAP}<struct>{_GAP}".encode())  # behind the end tag of another row
+_SCALAR = f"nil/|(?P<kind>{_SCALARS})>(?P<text>{_TEXT})</(?P=kind)"
+_ITEM = re.compile(f"{_GAP}<value>{_GAP}<(?:{_SCALAR})>{_GAP}</value>{_GAP}")
+_LIST = f"<data/>|<data>(?:{_GAP}<value>{_GAP}<(?:nil/|(?:{_SCALARS})>{_TEXT}</\\w++)>{_GAP}</value>)*{_GAP}</data>"
+_VALUE = f"<value>{_GAP}<(?:{_SCALAR}|array>{_GAP}(?P<list>{_LIST}){_GAP}</array)>{_GAP}</value>"
+_MEMBER = re.compile(f"<member>{_GAP}<name>([^&<>{UNFIT}]*)</name>{_GAP}{_VALUE}{_GAP}</member>{_GAP}")
 
 
 def address_beside(soap: str) -> str | None:
@@ -145,24 +145,29 @@ class _Rows(RowStream):
         return _UnexpectedError(reason)
 
     def _recognised(self, segment: bytes) -> Row | None:
-        """Return a row that is written as PHP does it: members that are NULL, texts, whole numbers or lists of them."""
-        if not self._between_rows or not segment.startswith(_ROW_START):
+        """Return a row that is written as PHP does it: members that are NULL, single values, or lists of such."""
+        start = self._between_rows and _ROW_START.match(segment)
+        if not start:
             return None
         try:
-            source = segment[len(_ROW_START) :].decode()
+            source = segment[start.end() :].decode()
         except UnicodeDecodeError:
             return None
         parts = _MEMBER.split(source)
         names, lists = parts[1::5], parts[4::5]
-        if any(parts[::5]) or (values := _scalars(parts[2::5], parts[3::5], source)) is None:
+        values = None if any(parts[::5]) else _scalars(parts[2::5], parts[3::5], source)
+        if values is None:
             return None
         row: Row = dict(zip(names, values, strict=True))
-        if any(lists):
-            for name, data in zip(names, lists, strict=True):
-                if data:
-                    items = _ITEM.split(data)
-                    row[name] = _scalars(items[1::3], items[2::3], data)
-        return row if 0 < len(row) == len(names) else None
+        if len(row) < max(len(names), 1):
+            return None
+        for name, data in zip(names, lists, strict=True) if any(lists) else ():
+            if data:
+                items = _ITEM.split(data[len("<data>") : -len("</data>")])
+                if any(items[::3]):
+                    return None
+                row[name] = _scalars(items[1::3], items[2::3], data)
+        return row
 
     def _row(self, element: Element) -> Row | None:
         value = element.getparent()
@@ -182,10 +187,8 @@ class _Rows(RowStream):
         return row
 
     def _is_data(self, data: Element) -> bool:
-        """True for the element that holds the rows, in its place in the reply, and alone there; it is remembered."""
-        path = [data, *data.iterancestors()]
-        alone = all(part.getprevious() is None for part in path)
-        if self._data is not None or [part.tag for part in path] != _PATH or not alone:
+        """True for the element that holds the rows, in its place in the reply; it is remembered."""
+        if self._data is not None or [data.tag, *(part.tag for part in data.iterancestors())] != _PATH:
             return False
         self._data = data
         return True
@@ -257,23 +260,27 @@ def _value(element: Element, booleans: Booleans) -> Any:
     if len(element) == 0:
         return element.text or ""
     typed = _only(element)
-    kind = typed.tag
-    if kind == "string":
-        return _text(typed)
-    if kind in _NUMBERS:
-        text = _text(typed).strip()
-        if not _NUMBER.fullmatch(text):
-            raise _UnexpectedError(f"{text[:50]!r} as a number")
-        return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
-    if kind == "boolean" and (text := _text(typed)) in booleans:
-        return booleans[text]
-    if kind == "nil" and not _text(typed):
-        return None
-    if kind == "array":
+    if typed.tag == "array":
         return [_value(one, booleans) for one in _named(_only(typed), "data")]
-    if kind == "struct":
+    if typed.tag == "struct":
         return _struct(typed, booleans)
-    raise _UnexpectedError(f"a <{kind}>")
+    return _scalar(typed.tag, _text(typed), booleans)
+
+
+def _scalar(kind: str, text: str, booleans: Booleans) -> Any:
+    """A value that is not made of others."""
+    if kind == "string":
+        return text
+    if kind == "nil" and not text:
+        return None
+    if kind == "boolean" and text in booleans:
+        return booleans[text]
+    if kind not in {"int", "i4", "i8", "double"}:
+        raise _UnexpectedError(f"a <{kind}>")
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        raise _UnexpectedError(f"{text[:50]!r} as a number")
+    return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
 
 
 def _struct(element: Element, booleans: Booleans) -> dict[str, Any]:
@@ -289,7 +296,12 @@ def _struct(element: Element, booleans: Booleans) -> dict[str, Any]:
     return members
 
 
-def _scalars(texts: Sequence[str | None], numbers: Sequence[str | None], source: str) -> Sequence[str | None] | None:
-    """What `_SCALAR` found, each as a text or as a number; None where only a parser can tell what it means."""
-    values = [text if number is None else number for text, number in zip(texts, numbers, strict=True)]
-    return without_references(values, source)
+def _scalars(kinds: Sequence[str | None], texts: Sequence[str | None], source: str) -> list[Any] | None:
+    """Values of a row as `_SCALAR` finds them in a source; None where only a parser can tell what they mean."""
+    resolved = without_references(texts, source)
+    if resolved is None:
+        return None
+    return [
+        text if text is None or kind is None or kind == "string" else _scalar(kind, text, _AS_SENT)
+        for kind, text in zip(kinds, resolved, strict=True)
+    ]
