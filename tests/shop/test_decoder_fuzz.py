@@ -22,6 +22,7 @@ from zeep_oracle import Oracle, same_rows
 
 from magento_pager.errors import MalformedReplyError
 from magento_pager.shop.decoding import Forms, ReplyFaultError, decode
+from magento_pager.shop.failures import BLANK
 
 MORE = int(os.environ.get("MAGENTO_PAGER_FUZZ", "0"))
 FLAVOURS: tuple[Flavour, ...] = ("rpc", "wsi")
@@ -206,6 +207,7 @@ def test_damage_never_changes_rows(which: int, damage: list[Damage], size: int) 
     outcomes = [_outcome(body, size, shape, known) for known in (Forms(), forms)]
     assert outcomes[0] == outcomes[1]
     if isinstance(outcomes[0], list):
+        body = body.strip(BLANK)  # which we skip around a reply, and zeep does not
         theirs = reply.oracle.rows(reply.operation, body)
         assert same_rows(outcomes[0], theirs, body)
 
