@@ -1,12 +1,13 @@
-"""CPU for each row of a reply: zeep's full deserialisation, our decoder, and lxml that only parses.
+"""CPU for each row of a reply: zeep's or `xmlrpc.client`'s full reading, our decoder, and lxml that only parses.
 
-`python -m benchmarks.decode` prints a JSON line for each flavour and number of rows. The replies are lists of orders:
-the recorded ones where they are beside the checkout, repeated to the number wanted; else such as the embedded shop
-sends. Each is decoded in pieces of 64 KiB, as it arrives over HTTP, and the rows are asserted to be zeep's own.
+`python -m benchmarks.decode` prints a JSON line for each wire (RPC, WS-I, XML-RPC) and number of rows. The replies are
+lists of orders: the recorded ones where they are beside the checkout, repeated to the number wanted; else such as the
+embedded shop sends. Each is decoded in pieces of 64 KiB, as it arrives over HTTP, and the rows are asserted to be those
+of the other side.
 
-Keys: `zeep_us`, `ours_us` and `lxml_us` are microseconds of CPU for each row, the least of several rounds in which the
-sides take turns; `ratio` is zeep over ours, `ratio_lxml` bare lxml over ours; `cold_us` is ours when each reply is the
-first one of its connection, whose forms of row have yet to be met.
+Keys: `zeep_us` or `client_us`, `ours_us` and `lxml_us` are microseconds of CPU for each row, the least of several
+rounds in which the sides take turns; `ratio` is zeep, or `xmlrpc.client`, over ours, `ratio_lxml` bare lxml over ours;
+`cold_us`, of SOAP, is ours when each reply is the first one of its connection, whose forms of row have yet to be met.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import re
 import sys
 import time
+import xmlrpc.client
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,11 +29,12 @@ from lxml import etree
 from zeep.helpers import serialize_object
 
 from magento_pager.fake import Shop
+from magento_pager.shop import xmlrpc as ours
 from magento_pager.shop.decoding import Forms, decode
 from magento_pager.shop.wsdl import reply_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from magento_pager.shop.decoding import ReplyShape
 
@@ -62,13 +65,9 @@ class Case:
     operation: Any
     shape: ReplyShape
 
-    def pieces(self) -> Iterator[bytes]:
-        """The reply as it arrives."""
-        return (self.body[start : start + PIECE] for start in range(0, len(self.body), PIECE))
-
     def ours(self, forms: Forms) -> list[dict[str, Any]]:
         """All rows by our decoder."""
-        return list(decode(self.pieces(), self.shape, forms))
+        return list(decode(pieces(self.body), self.shape, forms))
 
     def zeeps(self) -> Any:
         """All rows by zeep."""
@@ -80,9 +79,14 @@ class Case:
     def lxmls(self) -> None:
         """No rows: lxml's parser, fed in the same pieces."""
         parser = etree.XMLPullParser(events=())
-        for piece in self.pieces():
+        for piece in pieces(self.body):
             parser.feed(piece)
         parser.close()
+
+
+def pieces(body: bytes) -> Iterator[bytes]:
+    """A reply as it arrives."""
+    return (body[start : start + PIECE] for start in range(0, len(body), PIECE))
 
 
 def case_of(flavour: Flavour, rows: int) -> Case:
@@ -112,8 +116,8 @@ def repeated(body: bytes, rows: int) -> bytes:
     >>> repeated(b"<result t='x[2]'><item>a</item><item>b</item></result>", 3)
     b"<result t='x[3]'><item>a</item><item>b</item><item>a</item></result>"
     """
-    end = b"</item>" if b"</item>" in body else b"</complexObjectArray>"
-    start = re.search(rb"\s*<" + end[2:-1], body)
+    end = next(end for end in (b"</item>", b"</complexObjectArray>", b"</struct></value>") if end in body)
+    start = re.search(rb"\s*<(item|complexObjectArray|value><struct)\b", body)
     if start is None:
         raise ValueError("a reply without rows cannot be repeated")
     head, rest = body[: start.start()], body[start.start() :]
@@ -175,14 +179,50 @@ def figures(flavour: Flavour, rows: int) -> dict[str, object]:
         },
         ROUNDS[rows],
     )
+    return line(flavour, rows, case.source, case.body, seconds, beside="zeep")
+
+
+def xmlrpc_figures(rows: int) -> dict[str, object]:
+    """One line of the output, for XML-RPC."""
+    recorded = SAMPLES / "xmlrpc" / "sales_order.list_typical.response.xml"
+    if recorded.exists():
+        source, body = "recording", repeated(recorded.read_bytes(), rows)
+    else:
+        source, body = "embedded shop", made_up_xmlrpc(rows)
+    theirs: Any = xmlrpc.client.loads(body)[0][0]
+    texts = [{name: str(one) if isinstance(one, int) else one for name, one in row.items()} for row in theirs]
+    assert list(ours.rows(pieces(body), "call")) == texts, "our rows are not those of xmlrpc.client"
+    seconds = least(
+        {
+            "client": lambda: xmlrpc.client.loads(body),
+            "ours": lambda: list(ours.rows(pieces(body), "call")),
+            "lxml": lambda: etree.fromstring(body),
+        },
+        ROUNDS[rows],
+    )
+    return line("xml-rpc", rows, source, body, seconds, beside="client")
+
+
+def made_up_xmlrpc(rows: int) -> bytes:
+    """The reply of an embedded shop with so many orders."""
+    with Shop(orders=rows) as shop:
+        login = requests.post(shop.xmlrpc_url, data=ours.request("login", shop.user, shop.key), timeout=60)
+        call = ours.request("call", ours.value_of(login.content, "login"), "sales_order.list")
+        return requests.post(shop.xmlrpc_url, data=call, timeout=600).content
+
+
+def line(
+    flavour: str, rows: int, source: str, body: bytes, seconds: Mapping[str, float], *, beside: str
+) -> dict[str, object]:
+    """The figures of a reply, by the seconds that each side took; `beside` is the side to compare ours with."""
     return {
         "benchmark": "decode",
         "flavour": flavour,
         "rows": rows,
-        "body": case.source,
-        "bytes_per_row": round(len(case.body) / rows),
+        "body": source,
+        "bytes_per_row": round(len(body) / rows),
         **{f"{name}_us": round(spent * 1e6 / rows, 1) for name, spent in seconds.items()},
-        "ratio": round(seconds["zeep"] / seconds["ours"], 1),
+        "ratio": round(seconds[beside] / seconds["ours"], 1),
         "ratio_lxml": round(seconds["lxml"] / seconds["ours"], 2),
         "identical": True,
     }
@@ -194,6 +234,8 @@ def main() -> int:
     for flavour in flavours:
         for rows in SIZES:
             print(json.dumps(figures(flavour, rows)), flush=True)
+    for rows in SIZES:
+        print(json.dumps(xmlrpc_figures(rows)), flush=True)
     return 0
 
 

