@@ -144,7 +144,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         late=duration(times.late) if times.late else None,
         report=out.report,
         moved_from=out.moved_from,
-        all_columns=wire_and_columns(asking.wire, "all" if asking.all_columns else None)[1],
+        all_columns=wire_and_columns(asking.wire, asking.column_set)[1],
     )
     return Task(job)
 

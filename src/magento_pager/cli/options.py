@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from magento_pager.fake.declarations import Flavour
-    from magento_pager.lists import ListName
+    from magento_pager.lists import ColumnSet, ListName
     from magento_pager.pager import Pager
     from magento_pager.shop.transport import HttpOptions
     from magento_pager.walk.paginator import Paginator
@@ -209,7 +209,10 @@ class Asking:
         "[default: soap; xml-rpc with --all-columns]",
         choices=get_args(WireName),
     )
-    all_columns: bool = option("Also the columns of extensions, and custom attributes, which come by XML-RPC alone.")
+    all_columns: bool = option(
+        "Also the columns of extensions and custom attributes, which come by XML-RPC alone; usual with --wire xml-rpc."
+    )
+    declared_columns: bool = option("With --wire xml-rpc: only the columns that the shop's WSDL declares.")
     first: int = option("The first id, inclusive.", "ID", 0, type=ID, show_default=True)
     last: int | None = option("The last id, inclusive.  [default: the last there can be]", "ID", type=ID)
     where: tuple[str, ...] = option(
@@ -226,6 +229,13 @@ class Asking:
         return self.first, MAX_ID if self.last is None else self.last
 
     @property
+    def column_set(self) -> ColumnSet | None:
+        """Which columns rows have, None for those that are usual; a ValueError where both are asked for."""
+        if self.all_columns and self.declared_columns:
+            raise ValueError("--all-columns and --declared-columns: give one of them")
+        return "all" if self.all_columns else "declared" if self.declared_columns else None
+
+    @property
     def conditions(self) -> list[Condition]:
         """The conditions of `--where`; a ValueError where a text is none."""
         return list(map(Condition.parse, self.where))
@@ -234,7 +244,7 @@ class Asking:
         """Return `pager.list`, but for the options that only a dump has."""
         first, last = self.span
         asked = partial(pager.list, entity, strategy=self.strategy, first=first, last=last, where=self.conditions)
-        asked = partial(asked, wire=self.wire, columns="all" if self.all_columns else None)
+        asked = partial(asked, wire=self.wire, columns=self.column_set)
         return partial(asked, window=widths.window, goal=widths.goal())
 
 

@@ -106,7 +106,7 @@ def verify(
         origin, where = Origin.of(report, file.path), asking.conditions
         with shop.connected() as pager:
             compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed, found=click.echo)
-            compare = partial(compare, wire=asking.wire, columns="all" if asking.all_columns else None)
+            compare = partial(compare, wire=asking.wire, columns=asking.column_set)
             compared = compare(strategy=asking.strategy, where=where or None, first=first, last=asking.last)
         say(str(compared))
     if not compared.ok:

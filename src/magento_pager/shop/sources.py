@@ -18,7 +18,8 @@ from magento_pager.shop.records import fitted
 from magento_pager.walk.conditions import OPERATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from magento_pager.lists import ListSpec
@@ -33,8 +34,6 @@ LISTED = frozenset({"in", "nin"})
 """Operators whose operands go as an array: a server takes a text with commas for the first of them."""
 BARE = frozenset({"null", "notnull"})
 """Operators that compare with nothing."""
-UNSURE = frozenset({"", "\n"})
-"""Texts that SOAP does not send on every server."""
 STRING = "{http://www.w3.org/2001/XMLSchema}string"
 
 log = logging.getLogger(__name__)
@@ -144,23 +143,26 @@ class XmlRpcSource(ListSource):
         for row in self.connection.xmlrpc_rows(self.spec, filters, repair=self.repair):
             yield self._fitted(row, declared, texts)
 
-    def _fitted(self, row: Row, declared: Struct, texts: Container[str]) -> Row:
-        """Return a row as SOAP sends it, with the columns in the order of the WSDL, and others behind them."""
+    def _fitted(self, row: Row, declared: Struct, texts: AbstractSet[str]) -> Row:
+        """Return a row as SOAP sends it, with the columns in the order of the WSDL, and others behind them.
+
+        `texts` are the declared fields that hold text: nearly all.
+        """
+        found = {name: value for name in declared.fields if (value := row.get(name)) is not None}
+        unsure = found.keys() - texts
+        if "" in (values := found.values()) or "\n" in values:  # which SOAP does not send on every server
+            unsure = {name for name, value in found.items() if name not in texts or value in {"", "\n"}}
         tells_empty = self.connection.tells_empty or self.all_columns
-        found: Row = {}
-        for name, promised in declared.fields.items():
-            value = row.get(name)
-            if type(value) is str and name in texts and value not in UNSURE:
-                found[name] = value  # as nearly all are
-            elif name in row:
-                value = fitted(value, promised, tells_empty=tells_empty)
-                if value is not None and (value != "" or tells_empty or name not in declared.required):
-                    found[name] = value
-        if others := [name for name in row if name not in declared.fields]:
-            self.undeclared.update(others)
-            for name in others if self.all_columns else ():
-                if (value := fitted(row[name], ANYTHING)) is not None:
-                    found[name] = value
+        for name in unsure:
+            value = fitted(found[name], declared.fields[name], tells_empty=tells_empty)
+            if value is None or (value == "" and name in declared.required and not tells_empty):
+                del found[name]
+            else:
+                found[name] = value
+        if more := [name for name in row if name not in declared.fields]:
+            self.undeclared.update(more)
+            if self.all_columns:
+                found |= {name: value for name in more if (value := fitted(row[name], ANYTHING)) is not None}
         return found
 
 
