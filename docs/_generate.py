@@ -21,12 +21,14 @@ from magento_pager import FilterIgnoredError, NoStrategyError, RemoteError
 from magento_pager.cli import all_commands, cli
 from magento_pager.fake import PROFILES, Shop
 from magento_pager.lists import LISTS
+from magento_pager.shop.wires import WIRES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from magento_pager.fake import Database
     from magento_pager.fake.declarations import Flavour
+    from magento_pager.lists import Wire
 
 DOCS = Path(__file__).parent
 RULES = DOCS.parent / "tests" / "fake" / "filter_rules.toml"
@@ -74,11 +76,16 @@ def strategies_by_version() -> str:
         ]
         parts += [f"## {name.capitalize()}", "", _table(["strategy", *PROFILES], rows), ""]
     flavours = f"they differ on {', '.join(differing)}" if differing else "both flavours gave the same"
-    parts += [f"The WS-I flavour was measured as well, on {', '.join(spoken)}: {flavours}."]
-    return "\n".join(parts)
+    parts += [f"The WS-I flavour was measured as well, on {', '.join(spoken)}: {flavours}.", ""]
+    by_xmlrpc = {version: outcomes_on(version, "rpc", "xml-rpc") for version in PROFILES}
+    names = ["auto", *(one.name for one in WIRES["xml-rpc"].strategies(LISTS["orders"]))]
+    rows = [
+        [name, f"`{one}`", *(by_xmlrpc[version][name, one] for version in PROFILES)] for name in LISTS for one in names
+    ]
+    return "\n".join([*parts, "## By XML-RPC", "", _table(["list", "strategy", *PROFILES], rows)])
 
 
-def outcomes_on(version: str, flavour: Flavour) -> Mapping[tuple[str, str], str]:
+def outcomes_on(version: str, flavour: Flavour, wire: Wire = "soap") -> Mapping[tuple[str, str], str]:
     """What each (list, strategy) comes to on a version; of "auto", which strategy it takes.
 
     Raises:
@@ -92,8 +99,9 @@ def outcomes_on(version: str, flavour: Flavour) -> Mapping[tuple[str, str], str]
         by_number = increment_ids(cast("Database", shop.database))
         for name in (spec.name for spec in LISTS.values()):
             truth = [one for one in shop.database.ids(name) if one <= LAST_ID]
-            for strategy in magento_pager.STRATEGIES:
-                paginator = pager.list(name, strategy=strategy, window=20, last=LAST_ID)
+            names = {"auto", *(one.name for one in WIRES[wire].strategies(LISTS[name]))}
+            for strategy in (one for one in magento_pager.STRATEGIES if one in names):
+                paginator = pager.list(name, strategy=strategy, window=20, last=LAST_ID, wire=wire)
                 try:
                     pages = list(paginator.pages())
                 except RemoteError as error:

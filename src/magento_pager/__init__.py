@@ -20,12 +20,12 @@ if TYPE_CHECKING:
         RemoteError,
         TransportError,
     )
-    from magento_pager.examination import Diagnosis, ListFinding, doctor
+    from magento_pager.examination import Diagnosis, ListFinding, XmlRpcFinding, doctor
     from magento_pager.export.dumping import Progress, dump
     from magento_pager.export.outputs import Output
     from magento_pager.export.report import Report
     from magento_pager.export.verification import Difference, Verification, verify
-    from magento_pager.lists import LISTS, ListName, ListSpec
+    from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.walk.bounds import Between, between
@@ -61,6 +61,7 @@ __all__ = [
     "Bounds",
     "Changes",
     "CheckpointMismatchError",
+    "ColumnSet",
     "Condition",
     "Cursor",
     "Details",
@@ -101,6 +102,8 @@ __all__ = [
     "TransportError",
     "Trial",
     "Verification",
+    "WireName",
+    "XmlRpcFinding",
     "between",
     "connect",
     "doctor",

@@ -61,9 +61,8 @@ class XmlRpcFinding:
             return f"not by XML-RPC: {self.words}"
         pace = f"{self.seconds_per_call:.2f} s a call" if self.seconds_per_call is not None else ""
         names = self.undeclared_columns
-        more = (
-            f"{len(names)} more columns ({', '.join(names[:NAMED])}{', ...' * (len(names) > NAMED)})" if names else ""
-        )
+        shown = ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
+        more = f"{len(names)} column{'s' * (len(names) > 1)} that SOAP does not declare ({shown})" if names else ""
         return f"by XML-RPC: {'; '.join(filter(None, [self.strategy, pace, self.words, more]))}"
 
 

@@ -301,7 +301,7 @@ def test_doctor_and_plan_speak_of_both_wires(shop: Shop, capsys: pytest.CaptureF
     assert len(found) == len(LISTS)
     assert all("came alike by both" in line for line in found)
     assert run(["plan", "invoices", "--wire", "auto", *where]) == 0
-    assert "by xml-rpc: " in capsys.readouterr().out
+    assert "wire      xml-rpc: " in capsys.readouterr().out
     assert run(["plan", "orders", "--wire", "xml-rpc", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["wire"] == "xml-rpc"
 

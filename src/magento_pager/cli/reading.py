@@ -54,8 +54,8 @@ def plan(
         found = paginator.plan()
         by: Any = paginator.wires or paginator.source
         used = by.used()
-    words = f"by {used['wire']}{': ' if used['wire_reason'] else ''}{used['wire_reason'] or ''}"
-    click.echo(json.dumps(found.as_json() | used, indent=2) if as_json else f"{found}\n{words}")
+    wire = f"wire      {': '.join(filter(None, (used['wire'], used['wire_reason'])))}"
+    click.echo(json.dumps(found.as_json() | used, indent=2) if as_json else f"{found}\n{wire}")
 
 
 def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
