@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
     from magento_pager.fake.replies import Row, Value
     from magento_pager.fake.requests import Filters, Request
@@ -42,7 +43,7 @@ _ENDLESS = 2**32
 """More rows than there can be ids."""
 _PIECE = 2**18
 """Bytes that are handed to the socket at a time."""
-_MEMORY_EXHAUSTED = "Allowed memory size of 536870912 bytes exhausted (tried to allocate 2097152 bytes)"
+MEMORY_EXHAUSTED = "Allowed memory size of 536870912 bytes exhausted (tried to allocate 2097152 bytes)"
 
 REPLY_TYPE = "text/xml; charset=UTF-8"
 PHP_FAULT_TYPE = "text/xml; charset=utf-8"
@@ -69,6 +70,7 @@ class Tables(Protocol):
         complex: Sequence[tuple[str, str, str]],  # noqa: A002 -- the API's own word
         *,
         store: str = "",
+        nested: Php = None,
     ) -> Iterator[Row]:
         """The rows of a list that pass its filters; ShopFault or PhpFatal before the first."""
         ...
@@ -396,7 +398,7 @@ class Api:
             held, count = [], sum(1 for _ in islice(rows(_narrow(asked)), limit + 1))
         if count > limit and settings.memory_failure == "fault":
             self.take_time(0, context)
-            raise ShopFault("SOAP-ENV:Server", _MEMORY_EXHAUSTED, 500)
+            raise ShopFault("SOAP-ENV:Server", MEMORY_EXHAUSTED, 500)
         self.take_time(count, context)
         call = replace(call, rows=count)
         if count > limit:

@@ -1,25 +1,29 @@
 """From the filters of a call to the SQL that the shop would run, version by version.
 
-Two steps, as in the shop: a parser turns `filter` and `complex_filter` into conditions by field, and a builder turns
-each condition into SQL, with MySQL's own quoting and with every accident on the way: lost duplicates, mapped names,
-unknown operators, `?` and `{{fieldName}}` inside values. Nothing here knows what the database makes of the SQL, apart
-from which names are attributes of customers and products, which the shop looks up before it builds any.
+Two steps, as in the shop: a parser turns `filter` and `complex_filter`, or the nested array that XML-RPC brings, into
+conditions by field, and a builder turns each condition into SQL, with MySQL's own quoting and with every accident on
+the way: lost duplicates, mapped names, unknown operators, `?` and `{{fieldName}}` inside values. Nothing here knows
+what the database makes of the SQL, apart from which names are attributes of customers and products, which the shop
+looks up before it builds any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from magento_pager.fake import php
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.profiles import Builder, Parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
     from magento_pager.fake.tables import Attributes
 
@@ -29,7 +33,8 @@ Complex: TypeAlias = "Sequence[tuple[str, str, str]]"
 """The entries of `complex_filter`, in the order sent: field, operator and value."""
 Value: TypeAlias = "str | list[str]"
 Condition: TypeAlias = "str | dict[str, Value]"
-"""What the collection is given for one field: a value, or values by operator in the order they came."""
+"""What the collection is given for one field by SOAP: a value, or values by operator in the order they came. XML-RPC
+may give it any value of PHP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,18 @@ class Conditions:
     joined: Mapping[str, str]
 
 
-def conditions(profile: Profile, flavour: Flavour, listing: Listing, simple: Simple, complex_: Complex) -> Conditions:
+def conditions(
+    profile: Profile, flavour: Flavour, listing: Listing, simple: Simple, complex_: Complex, *, nested: Php = None
+) -> Conditions:
     """The SQL that this version makes of these filters.
+
+    Args:
+        profile: the version.
+        flavour: of SOAP.
+        listing: the list.
+        simple: the entries of `filter`.
+        complex_: the entries of `complex_filter`.
+        nested: instead of these, the argument of a call by XML-RPC; no array: no condition.
 
     Raises:
         ShopFault: a field is no attribute of customers or products.
@@ -63,7 +78,12 @@ def conditions(profile: Profile, flavour: Flavour, listing: Listing, simple: Sim
     """
     where: list[str] = []
     joined: dict[str, str] = {}
-    for field, condition in parsed(profile, flavour, listing, simple, complex_):
+    by_field: Sequence[tuple[str, Php | Condition]]
+    if nested is None:
+        by_field = parsed(profile, flavour, listing, simple, complex_)
+    else:
+        by_field = _nested(profile, listing, nested)
+    for field, condition in by_field:
         if listing.attributes:
             column = _attribute(profile, listing, listing.attributes, field, joined)
             sql = _built(profile, column, condition)
@@ -107,6 +127,7 @@ def parsed(
     return _PARSERS[profile.parsers.get(listing.name, profile.parser)](simple, triples, aliases)
 
 
+_T = TypeVar("_T")
 _Triples: TypeAlias = "Sequence[tuple[str, str, Value]]"
 _Parsed: TypeAlias = "list[tuple[str, Condition]]"
 
@@ -149,7 +170,32 @@ def _parse_merged(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]
     return _map_names({**dict(simple), **{f: c for f, c in merged.items() if f not in dict(simple)}}, aliases)
 
 
-def _map_names(found: dict[str, Condition], aliases: Mapping[str, str]) -> _Parsed:
+def _nested(profile: Profile, listing: Listing, filters: Php) -> list[tuple[str, Php]]:
+    """Fields and conditions of a call by XML-RPC, which the older versions hand on one by one.
+
+    >>> from magento_pager.fake.lists import LISTINGS
+    >>> from magento_pager.fake.profiles import profile
+    >>> for name in ("1.4.1.1", "1.7.0.2"):
+    ...     _nested(profile(name), LISTINGS["orders"], {"order_id": {"from": 5}, "entity_id": 9})
+    [('entity_id', {'from': 5}), ('entity_id', 9)]
+    [('entity_id', {'from': 5})]
+    """
+    found = _entries(filters) if isinstance(filters, list | dict) else {}
+    if listing.eav and any(map(php.is_numeric, found)):
+        raise PhpFatal(
+            "Call to a member function getAttributeCode() on bool"
+        )  # looked up by an id that no attribute has
+    if profile.parsers.get(listing.name, profile.parser) in {Parser.LAST, Parser.EACH}:
+        return [(listing.aliases.get(field, field), condition) for field, condition in found.items()]
+    return _map_names(found, listing.aliases)
+
+
+def _entries(array: Sequence[Php] | Mapping[str, Any]) -> dict[str, Php]:
+    """An array by its keys."""
+    return dict(array) if isinstance(array, Mapping) else {str(place): one for place, one in enumerate(array)}
+
+
+def _map_names(found: dict[str, _T], aliases: Mapping[str, str]) -> list[tuple[str, _T]]:
     """Put the condition of an alias in the place of the one on the real name."""
     for field in list(found):
         if field in aliases:
@@ -236,59 +282,93 @@ _ESCAPES = str.maketrans(
 )
 
 
-def quoted(value: Value) -> str:
-    r"""A value as a literal of MySQL; of a list, all its members with commas between.
+def quoted(value: Php) -> str:
+    r"""A value as a literal of MySQL; of an array, all its members with commas between.
 
-    >>> print(quoted("it's"), quoted(["1", " 2"]))
-    'it\'s' '1', ' 2'
+    >>> print(quoted("it's"), quoted(["1", " 2"]), quoted([]), quoted([7, 7.5, None, True, [8, "x"]]))
+    'it\'s' '1', ' 2' NULL 7, 7.5, '', '1', 8, 'x'
     """
-    if isinstance(value, list):
-        return ", ".join(map(quoted, value))
-    return "'" + value.translate(_ESCAPES) + "'"
+    return _listed(value) if value else _literal(value)
 
 
-def _filled(template: str, value: Value, column: str) -> str:
+def _literal(value: Php) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return php.text(value)
+    return "NULL" if isinstance(value, list | dict) else "'" + php.text(value).translate(_ESCAPES) + "'"
+
+
+def _listed(value: Php) -> str:
+    """The same; but an empty array inside an array is nothing at all."""
+    if isinstance(value, list | dict):
+        return ", ".join(map(_listed, _entries(value).values()))
+    return _literal(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A piece of SQL in the place of a value."""
+
+    sql: str
+
+
+def _filled(template: str, value: Php | _Raw, column: str) -> str:
     """A condition from its template: each `?` becomes the value, and then each placeholder the column."""
-    return template.replace("?", quoted(value)).replace("{{fieldName}}", column)
+    given = (
+        value.sql if isinstance(value, _Raw) else quoted(value.replace("\0", "") if isinstance(value, str) else value)
+    )
+    return template.replace("?", given).replace("{{fieldName}}", column)
 
 
-def _filled_old(template: str, value: Value, column: str) -> str:
+def _filled_old(template: str, value: Php | _Raw, column: str) -> str:
     """The same up to 1.5.1: the column comes first, so that a placeholder in a value stays and a `?` in it does not."""
-    return template.replace("{{fieldName}}", column).replace("?", quoted(value))
+    given = value.sql if isinstance(value, _Raw) else quoted(value)
+    return template.replace("{{fieldName}}", column).replace("?", given)
 
 
-def _built(profile: Profile, column: str, condition: Condition) -> str:
+def _built(profile: Profile, column: str, condition: Php | Condition) -> str:
     """One condition as SQL."""
-    filled = _filled_old if profile.builder is Builder.FIXED_ORDER else _filled
-    if isinstance(condition, str):
-        return filled(_TEMPLATES["eq"], condition, column)
-    if "from" in condition or "to" in condition:
-        return _built_range(profile, column, condition, filled)
-    known = [word for word in condition if word in profile.operators]
+    old = profile.builder is Builder.FIXED_ORDER
+    filled = _filled_old if old else _filled
+    if not isinstance(condition, list | dict):
+        return filled(_TEMPLATES["eq"], php.text(condition), column)
+    given = _entries(condition)
+    if given.get("from") is not None or given.get("to") is not None:
+        return _built_range(profile, column, given, filled)
+    # The old builder does not see an operator whose value is NULL.
+    known = [word for word, value in given.items() if word in profile.operators and not (old and value is None)]
     if not known:
-        return "(" + " OR ".join(f"({_built(profile, column, one)})" for one in _alternatives(condition)) + ")"
-    if profile.builder is Builder.FIXED_ORDER:
+        return "(" + " OR ".join(f"({_built(profile, column, one)})" for one in given.values()) + ")"
+    if old:
         known.sort(key=profile.operators.index)
-    word, value = known[0], condition[known[0]]
+    word, value = known[0], given[known[0]]
     if word in {"seq", "sneq"}:
-        word = {"seq": "eq" if value else "null", "sneq": "neq" if value else "notnull"}[word]
+        there = php.text(value) != ""
+        word = {"seq": "eq" if there else "null", "sneq": "neq" if there else "notnull"}[word]
     return filled(_TEMPLATES[word], value, column)
-
-
-def _alternatives(condition: dict[str, Value]) -> list[Any]:
-    """The values under unknown operators: each is a condition of its own, equality."""
-    return list(condition.values())
 
 
 def _built_range(
     profile: Profile,
     column: str,
-    condition: dict[str, Value],
-    filled: Callable[[str, Value, str], str],
+    condition: Mapping[str, Php],
+    filled: Callable[[str, Php | _Raw, str], str],
 ) -> str:
-    """`from` and `to`, or one of them; whatever else is there is lost."""
-    parts = [filled(_TEMPLATES[word], condition[word], column) for word in ("from", "to") if word in condition]
+    """`from` and `to`, or one of them that is not NULL; whatever else is there is lost, but for `date`."""
+    bounds = {word: _bound(profile, condition, word) for word in ("from", "to") if condition.get(word) is not None}
+    parts = [filled(_TEMPLATES[word], value, column) for word, value in bounds.items()]
     if len(parts) > 1 and not profile.mends_from:
         # The upper bound is filled into the finished lower one: a `?` in its value is taken for a placeholder.
-        return filled(f"{parts[0]} AND {_TEMPLATES['to']}", condition["to"], column)
+        return filled(f"{parts[0]} AND {_TEMPLATES['to']}", bounds["to"], column)
     return " AND ".join(parts)
+
+
+def _bound(profile: Profile, condition: Mapping[str, Php], word: str) -> Php | _Raw:
+    """The value of `from` or `to`; with `date` or `datetime` beside it, as a moment. From 1.6 both keep the time."""
+    value, dated = condition[word], not php.is_empty(condition.get("date"))
+    if not dated and php.is_empty(condition.get("datetime")):
+        return value
+    if php.is_empty(value):
+        return _Raw("NULL")
+    if isinstance(value, list | dict):
+        raise PhpFatal("strtotime(): Argument #1 must be of type string, array given")
+    return php.date(value, "%Y-%m-%d" if dated and profile.builder is Builder.FIXED_ORDER else "%Y-%m-%d %H:%M:%S")

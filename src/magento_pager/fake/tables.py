@@ -201,10 +201,18 @@ ORDER_COLUMNS: Mapping[str, str] = MappingProxyType(
         **{f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in _KINDS for name in ("firstname", "lastname")},
         **{f"{kind}_name": f"{kind}_o_a.firstname || ' ' || {kind}_o_a.lastname" for kind in _KINDS},
         # Selected for both addresses under one name: the later one, shipping, is what arrives.
-        **{name: f"shipping_o_a.{name}" for name in ("firstname", "lastname", "telephone", "postcode")},
+        **{name: f"shipping_o_a.{name}" for name in ("firstname", "middlename", "lastname", "telephone", "postcode")},
     },
 )
 """The fields of an order that come from those tables, and the SQL of each."""
+OLD_ORDER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "forced_do_shipment_with_invoice": "forced_shipment_with_invoice",
+        "payment_authorization_expiration": "payment_auth_expiration",
+        "base_shipping_hidden_tax_amount": "base_shipping_hidden_tax_amnt",
+    },
+)
+"""Columns of orders that were called otherwise before 1.6: an order still has them under both names."""
 
 
 @dataclass(frozen=True, slots=True)

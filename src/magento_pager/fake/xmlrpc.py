@@ -1,43 +1,48 @@
 """XML-RPC, the oldest API of the shop, at its own address: one login, then `call` and `multiCall` by path.
 
-The same sessions, rights and records as SOAP; lists take nested filters, which no parser spoils, and give every column.
-Only what SOAP has too is answered; any other path is not callable.
+The same sessions, rights and records as SOAP; lists take nested filters, which reach the collection as they are, and
+give every column. Only what SOAP has too is answered; any other path is invalid.
 """
 
 from __future__ import annotations
 
-import re
-import xmlrpc.client
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from xml.parsers.expat import ExpatError
+from typing import TYPE_CHECKING
 
-from magento_pager.fake.api import PAGE_TYPE, REPLY_TYPE, Call, about, troubled, whole
+from magento_pager.fake import php, xmlrpc_wire
+from magento_pager.fake.api import MEMORY_EXHAUSTED, PAGE_TYPE, REPLY_TYPE, Call, about, troubled, whole
 from magento_pager.fake.attributes import ConfigurableType
 from magento_pager.fake.declarations import Field
 from magento_pager.fake.faults import PhpFatal, ShopFault
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.poison import poisoned, shallow
-from magento_pager.fake.profiles import Parser, listing
-from magento_pager.fake.replies import legible
+from magento_pager.fake.profiles import listing
+from magento_pager.fake.tables import OLD_ORDER_NAMES
 from magento_pager.fake.troubles import Troubled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from magento_pager.fake.api import Answer, Api, Context
+    from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
     from magento_pager.fake.replies import Value
     from magento_pager.fake.settings import Settings
+    from magento_pager.fake.xmlrpc_wire import Request
 
 INVALID_PATH = ("3", "Invalid api path.")
-NOT_CALLABLE = ("4", "Resource path is not callable.")
 INTERNAL_ERROR = "Internal Error. Please see log for details."
-NO_METHOD = ("620", "Method does not exist")
-UNREADABLE = ("631", "Failed to parse request")
+WRONG_ARGUMENTS = ("623", "Calling parameters do not match signature")
 
-_BETWEEN_TAGS = re.compile(r">\n<(?!/string>)")
+_SIGNATURES = {
+    "login": (("string",), ("string", "string")),
+    "startSession": ((),),
+    "endSession": (("string",),),
+    "call": (("string", "string"), ("string", "string", "array")),
+    "multiCall": (("string",), ("string", "array"), ("string", "array", "array")),
+}
+"""The methods, and the types of arguments that each can be called with."""
 _LISTS = {
     name: one.name
     for one in LISTINGS.values()
@@ -52,6 +57,10 @@ _ABOUT = {
 }
 
 
+_MIDDLE_NAMES_SINCE = (1, 9)
+"""The first version that selects the middle names of an order's addresses."""
+
+
 @dataclass(frozen=True, slots=True)
 class XmlRpc:
     """The XML-RPC side of a shop.
@@ -64,158 +73,147 @@ class XmlRpc:
 
     def answer(self, body: bytes, context: Context) -> Answer:
         """Answer one request. Its faults are HTTP 200, too."""
-        call = Call("")
+        call, profile = Call(""), context.settings.profile
         try:
-            method, arguments = _read(body)
-            call = Call(method)
-            result, rows = self._called(method, arguments, context.settings)
+            request = xmlrpc_wire.read(body)
+            call = Call(request.method)
+            result, rows = self._called(request, context.settings)
             if context.settings.nested_arrays_lost:
                 result = shallow(result)
             self.api.take_time(rows, context)
             call = replace(call, rows=rows)
-            text = _dumped((result,))
+            text = xmlrpc_wire.reply(result, profile)
         except ShopFault as fault:
-            code = int(fault.code) if fault.code.isdecimal() else 1
-            text = _dumped(xmlrpc.client.Fault(code, fault.text))
+            if not fault.code.lstrip("-").isdecimal():  # PHP's own: there is nobody left to write a fault
+                return whole(fault.status, PAGE_TYPE, b"", replace(call, fault=fault.code))
+            text = xmlrpc_wire.fault(int(fault.code), fault.text, profile)
             call = replace(call, fault=fault.code)
         except PhpFatal as fatal:
             return whole(fatal.status, PAGE_TYPE, fatal.body.encode(), replace(call, fault="fatal"))
         except Troubled:
             return troubled(self.answer(body, context.without_trouble()), context.settings.trouble)
-        return whole(200, REPLY_TYPE, text.encode(), call)
+        return whole(200, REPLY_TYPE, text.encode("utf-8", "surrogateescape"), call)
 
-    def _called(self, method: str, arguments: Sequence[Any], settings: Settings) -> tuple[Any, int]:
+    def _called(self, request: Request, settings: Settings) -> tuple[Value, int]:
         """The result of a method, and how many rows or records are in it."""
-        session = _nth(arguments, 0)
-        if method == "login":
-            return self.api.login(session, _nth(arguments, 1), settings), 0
-        if method == "startSession":
+        if request.method not in _SIGNATURES:
+            raise ShopFault("620", f'Method "{request.method}" does not exist')
+        if request.types not in _SIGNATURES[request.method]:
+            raise ShopFault(*WRONG_ARGUMENTS)
+        arguments = [*request.arguments, *[None] * 3]
+        session = None if arguments[0] is None else php.text(arguments[0])
+        if request.method == "login":
+            return self.api.login(session, None if arguments[1] is None else php.text(arguments[1]), settings), 0
+        if request.method == "startSession":
             return self.api.start_session(settings), 0
-        if method == "endSession":
-            self.api.sessions.end(str(session))
+        if request.method == "endSession":
+            self.api.sessions.end(session or "")
             return True, 0
-        if method not in {"call", "multiCall"}:
-            raise ShopFault(*NO_METHOD)
         self.api.admit(session, settings)
         configurable = ConfigurableType()
-        if method == "call":
-            return self._by_path(str(_nth(arguments, 1)), _nth(arguments, 2), settings, configurable)
-        results = [self._element(one, settings, configurable) for one in _nth(arguments, 1) or ()]
+        given = arguments[1 + (request.method == "call")]
+        members = given if isinstance(given, list) else []
+        if request.method == "call":
+            return self._by_path(php.text(arguments[1]), members, settings, configurable)
+        results = [self._element(one, settings, configurable) for one in members]
         return [result for result, _ in results], sum(rows for _, rows in results)
 
-    def _element(self, call: Any, settings: Settings, configurable: ConfigurableType) -> tuple[Any, int]:
-        """One element of a `multiCall`: a path, or a path and its arguments. Its fault stands among the results."""
-        parts = [call] if isinstance(call, str) else call
+    def _element(self, call: Php, settings: Settings, configurable: ConfigurableType) -> tuple[Value, int]:
+        """One element of a `multiCall`: a path and its arguments. Its fault stands among the results."""
+        parts = dict(enumerate(call)) if isinstance(call, list) else {}
+        if isinstance(call, dict):
+            parts = {place: call.get(str(place)) for place in (0, 1)}
+        if isinstance(parts.get(0), list | dict):
+            raise PhpFatal("explode(): Argument #2 ($string) must be of type string, array given")
+        path, given = php.text(parts.get(0, "")), parts.get(1)
         try:
-            return self._by_path(str(_nth(parts, 0)), _nth(parts, 1), settings, configurable)
+            return self._by_path(path, [] if given is None else given, settings, configurable)
         except ShopFault as fault:
             text = INTERNAL_ERROR if fault.code == "1" else fault.text  # only a single call tells what happened
             return {"isFault": True, "faultCode": fault.code, "faultMessage": text}, 0
 
-    def _by_path(
-        self, path: str, arguments: Any, settings: Settings, configurable: ConfigurableType
-    ) -> tuple[Any, int]:
-        """The result of `resource.method`; arguments that are no list stand for a list of one."""
+    def _by_path(self, path: str, given: Php, settings: Settings, configurable: ConfigurableType) -> tuple[Value, int]:
+        """The result of `resource.method`; more words behind these two do no harm.
+
+        Args:
+            path: which.
+            given: the arguments: a list of them, or a single one.
+            settings: of the shop.
+            configurable: what this request remembers of configurable products.
+        """
         profile = settings.profile
-        given = arguments if isinstance(arguments, list) else [arguments]
-        first, store = _nth(given, 0), _nth(given, 1)
-        key = None if first is None else str(first)
-        if path in _ABOUT:
-            return _sent(about(_ABOUT[path], profile), profile), 1
-        resource, _, method = path.rpartition(".")
-        if resource == "customer_address" and method in {"list", "info"}:
-            self.api.permit("customers", settings)
-            if method == "list" and settings.meets("customers", key):
-                raise Troubled
-            return _sent(self.api.addresses(key) if method == "list" else self.api.address(key), profile), 1
-        name = _LISTS.get(resource)
-        if name is None or name not in profile.lists:
+        resource, method, *_ = *path.split("."), "", ""
+        if (about_what := _ABOUT.get(f"{resource}.{method}")) is not None:
+            return about(about_what, profile), 1
+        book = resource == "customer_address"
+        name = "customers" if book else _LISTS.get(resource, "")
+        methods = {"list", "info"} if name and LISTINGS[name].details else {"list"}
+        if name not in profile.lists or method not in methods:
             raise ShopFault(*INVALID_PATH)
-        if method != "list" and (method != "info" or not LISTINGS[name].details):
-            raise ShopFault(*NOT_CALLABLE)
         self.api.permit(name, settings)
-        if method == "info":
-            found = self.api.record(name, key, settings, _nth(given, 3), configurable)
-            if name == "customers" and isinstance(store, list):  # the second argument: which attributes
-                found = {field: value for field, value in found.items() if field in {"customer_id", *store}}
-            return _sent(found, profile), 1
-        rows = [_sent(one, profile) for one in self._entries(name, first, str(store or ""), settings)]
-        return rows, len(rows)
+        if method == "list" and not book:
+            filters, store = _positional(given, "filters", "store")
+            rows = list(self._entries(name, filters, store, settings))
+            if 0 < settings.memory_limit_rows < len(rows):
+                raise PhpFatal(MEMORY_EXHAUSTED)
+            return rows, len(rows)
+        key, second, _, identifier = _positional(given, "", "", "", "")
+        number = None if key is None else php.text(key)
+        if book:
+            if method == "list" and settings.meets("customers", number):
+                raise Troubled
+            return self.api.addresses(number) if method == "list" else self.api.address(number), 1
+        kind = None if identifier is None else php.text(identifier)
+        found = self.api.record(name, number, settings, kind, configurable)
+        if name == "customers" and isinstance(second, list):  # the second argument: which attributes
+            found = {field: value for field, value in found.items() if field in {"customer_id", *map(php.text, second)}}
+        return found, 1
 
-    def _entries(self, name: str, filters: Any, store: str, settings: Settings) -> Iterator[Mapping[str, Value]]:
-        """The rows of a list, each with all of its columns, NULLs included."""
-        profile = settings.profile
-        asked = listing(name, profile)
-        if not asked.selected:  # the shop gives all that the table has
-            more = (one for one in asked.table.columns if one not in {"entity_id", *asked.columns})
-            asked = replace(asked, fields=(*asked.fields, *map(Field, more)))
-        simple, complex_ = _conditions(filters)
-        plainly = replace(profile, parser=Parser.MERGED, parsers={}, splits_lists=True)
-        rows = self.api.tables.select(plainly, "rpc", asked, simple, complex_, store=store)
-        for row in poisoned(rows, asked, settings, self.api.troubled(listing(name, profile), settings)):
-            yield dict(zip(asked.columns, row, strict=True))
-
-
-def _read(body: bytes) -> tuple[str, Sequence[Any]]:
-    """The method of a request and its arguments."""
-    try:
-        arguments, method = xmlrpc.client.loads(body)
-    except (ExpatError, ValueError, xmlrpc.client.Error):
-        raise ShopFault(*UNREADABLE) from None
-    if method is None:
-        raise ShopFault(*UNREADABLE)
-    return method, arguments
-
-
-def _dumped(result: Any) -> str:
-    """A reply, without line breaks between tags as PHP has none. A carriage return goes out as a reference."""
-    text = xmlrpc.client.dumps(result, methodresponse=True, allow_none=True, encoding="UTF-8")
-    return _BETWEEN_TAGS.sub("><", text.replace("\r", "&#13;"))
+    def _entries(self, name: str, filters: Php, store: Php, settings: Settings) -> Iterator[Mapping[str, Value]]:
+        """The rows of a list, each with all of its columns, NULLs included; customers have only what is not NULL."""
+        asked = _with_everything(listing(name, settings.profile), settings.profile)
+        found = self.api.tables.select(
+            settings.profile, "rpc", asked, (), (), store=php.text(store), nested={} if filters is None else filters
+        )
+        columns = asked.columns
+        for row in poisoned(found, asked, settings, self.api.troubled(listing(name, settings.profile), settings)):
+            entry = dict(zip(columns, row, strict=True))
+            if name == "customers":
+                entry = {field: value for field, value in entry.items() if value is not None}
+            elif name == "orders":
+                entry |= {old: entry[new] for old, new in OLD_ORDER_NAMES.items()}
+            yield entry
 
 
-def _sent(value: Value, profile: Profile) -> Value:
-    """A value as XML-RPC sends it. An empty record is an empty list: PHP does not tell them apart.
+def _positional(given: Php, *names: str) -> list[Php]:
+    """The arguments of a method with parameters of these names: from a list, a single value, or by name.
 
-    Numbers from the database are text, as PHP's driver gave them up to 8.0; the newest version runs on 8.2.
+    >>> _positional({"store": 1}, "filters", "store"), _positional("abc", "filters", "store"), _positional([1, 2], "x")
+    ([None, 1], ['abc', None], [1])
+    """
+    if isinstance(given, dict) and not all(map(str.isdecimal, given)):
+        if unknown := given.keys() - set(names):
+            raise PhpFatal(f"Unknown named parameter ${min(unknown)}")
+        return [given.get(name) for name in names]
+    members = list(given.values()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return [*members, *[None] * len(names)][: len(names)]
+
+
+def _with_everything(asked: Listing, profile: Profile) -> Listing:
+    """The list with all that the shop selects, declared in the WSDL or not. Of sales lists the id comes last.
 
     >>> from magento_pager.fake.profiles import profile
-    >>> _sent({"store_id": 2, "is_active": True, "address": {}}, profile("1.8.1.0"))
-    {'store_id': '2', 'is_active': True, 'address': []}
-    >>> _sent({"store_id": 2}, profile("20.0.20"))
-    {'store_id': 2}
+    >>> _with_everything(LISTINGS["shipments"], profile("20.0.20")).columns
+    ('increment_id', 'created_at', 'total_qty', 'shipment_id')
     """
-    if isinstance(value, Mapping):
-        return {name: _sent(one, profile) for name, one in value.items()} if value else []
-    if isinstance(value, list | tuple):
-        return [_sent(one, profile) for one in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int) and profile.version >= (20,) and value <= xmlrpc.client.MAXINT:
-        return value
-    return legible(str(value) if isinstance(value, int | float) else value, profile)
-
-
-def _conditions(filters: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]]]:
-    """Nested filters as pairs and triples: field to value, or field to values by operator.
-
-    >>> _conditions({"status": "new", "entity_id": {"from": 1, "to": 9}, "store_id": {"in": [1, 2]}})
-    ([('status', 'new')], [('entity_id', 'from', '1'), ('entity_id', 'to', '9'), ('store_id', 'in', '1,2')])
-    """
-    simple, complex_ = [], []
-    for field, condition in filters.items() if isinstance(filters, Mapping) else ():
-        if not isinstance(condition, Mapping):
-            simple.append((field, str(condition)))
-            continue
-        for operator, value in condition.items():
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            complex_.append((field, operator, text))
-    return simple, complex_
-
-
-def _nth(values: Any, number: int) -> Any:
-    """A member of a list, None where it ends before.
-
-    >>> _nth(["a"], 0), _nth(["a"], 1)
-    ('a', None)
-    """
-    return values[number] if isinstance(values, Sequence) and len(values) > number else None
+    if asked.renamed:
+        return asked
+    known = asked.attributes
+    if known is None:
+        names = [*(asked.selected or (*asked.table.columns, *asked.joined)), asked.key_field]
+    else:
+        names = [*asked.columns, *(one for one in asked.table.columns if one in known.static | known.joined)]
+    hidden = {"entity_id"}
+    if known is None and profile.version < _MIDDLE_NAMES_SINCE:
+        hidden.add("middlename")
+    return replace(asked, fields=tuple(Field(one) for one in dict.fromkeys(names) if one not in hidden))

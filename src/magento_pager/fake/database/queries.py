@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Conditions, Simple
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
 
 _REPORT = "<!DOCTYPE html>\n<html><body><h1>There has been an error processing your request</h1></body></html>\n"
@@ -65,6 +66,7 @@ class Asked:
         simple: fields and values of `filter`, in the order sent.
         complex: fields, operators and values of `complex_filter`, in the order sent.
         store: of a product list, an id or a code.
+        nested: instead of `simple` and `complex`, the filters of a call by XML-RPC.
     """
 
     profile: Profile
@@ -73,6 +75,17 @@ class Asked:
     simple: Simple = ()
     complex: Complex = ()
     store: str = ""
+    nested: Php = None
+
+    @property
+    def conditions(self) -> Conditions:
+        """What its filters come to.
+
+        Raises:
+            ShopFault: the shop itself refuses a field.
+            PhpFatal: PHP dies of a field.
+        """
+        return conditions(self.profile, self.flavour, self.listing, self.simple, self.complex, nested=self.nested)
 
 
 def plan(asked: Asked) -> Query:
@@ -88,7 +101,7 @@ def plan(asked: Asked) -> Query:
     'SELECT total_qty FROM sales_flat_shipment AS main_table WHERE (main_table.entity_id = 5)'
     """
     profile, listing = asked.profile, asked.listing
-    made = conditions(profile, asked.flavour, listing, asked.simple, asked.complex)
+    made = asked.conditions
     website = website_of(asked)
     clause = " AND ".join(f"({one})" for one in made.where)
     try:

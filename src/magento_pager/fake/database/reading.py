@@ -27,7 +27,7 @@ from magento_pager.fake.tables import Kind
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from magento_pager.fake.database.syntax import Expression
     from magento_pager.fake.tables import Table
@@ -119,12 +119,13 @@ def read(where: str, scope: Scope) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """SQL of SQLite and what MySQL would compare it as; `literal` when it is a constant text."""
+    """SQL of SQLite and what MySQL would compare it as; `literal` when it is a constant text, `number` a number."""
 
     sql: str
     kind: Kind | None
     literal: str | None = None
     column: str | None = None
+    number: str | None = None
 
     def truth(self) -> str:
         """As a condition."""
@@ -145,7 +146,8 @@ class _Operand:
         return f"CAST({self.sql} AS TEXT)" if self.kind is Kind.INT else self.sql
 
     def as_moment(self) -> str:
-        return self.sql if self.literal is None else literal(values.moment(self.literal))
+        constant = self.number if self.literal is None else self.literal
+        return self.sql if constant is None else literal(values.moment(constant))
 
 
 _NULL = _Operand("NULL", None)
@@ -189,11 +191,15 @@ class _Writer:
             case Text(value):
                 return _Operand(literal(value), Kind.TEXT, value)
             case Number(value):
-                return _Operand(_number(float(value)), Kind.INT)
+                return _Operand(_number(float(value)), Kind.INT, number=value)
             case Null():
                 return _NULL
-            case Operation("IN", (left, *members)) if all(isinstance(one, Text) for one in members):
-                return self._in_texts(self.write(left), [one.value for one in members if isinstance(one, Text)])
+            case Operation("IN", (left, *members)) if all(isinstance(one, Text | Number) for one in members):
+                texts = [one.value for one in members if isinstance(one, Text)]
+                numbers = [one.value for one in members if isinstance(one, Number)]
+                return self._in_constants(self.write(left), texts, numbers)
+            case Operation("OR", operands):
+                return _condition(_either([self.write(one).truth() for one in operands]))
             case Operation(word, operands):
                 return self._operation(word, operands)
 
@@ -231,7 +237,9 @@ class _Writer:
             case "REGEXP":
                 return _regexp(*sides)
             case "IN":
-                return _condition(" OR ".join(self._compare("=", sides[0], one).sql for one in sides[1:]))
+                return _condition(_either([self._compare("=", sides[0], one).sql for one in sides[1:]]))
+            case "ROW":
+                raise SqlError("21000", "Cardinality violation: 1241 Operand should contain 1 column(s)")
             case "BETWEEN":
                 low = self._compare(">=", sides[0], sides[1]).sql
                 return _condition(f"{low} AND {self._compare('<=', sides[0], sides[2]).sql}")
@@ -250,19 +258,37 @@ class _Writer:
             return _condition(f"{left.sql} {sign} {right.sql}")
         if kinds == {Kind.TEXT}:
             return _condition(f"{left.sql} {sign} {right.sql} COLLATE mysql_ci")
-        if Kind.TIME in kinds and Kind.INT not in kinds and Kind.DECIMAL not in kinds:
+        constant = left.number or right.number
+        if Kind.TIME in kinds and (constant or not kinds & {Kind.INT, Kind.DECIMAL}):
             return _condition(f"{left.as_moment()} {sign} {right.as_moment()}")
         return _condition(f"{left.as_number()} {sign} {right.as_number()}")
 
-    def _in_texts(self, left: _Operand, members: list[str]) -> _Operand:
-        """`IN (…)` with texts: as many comparisons, but in one list, which SQLite looks up."""
+    def _in_constants(self, left: _Operand, texts: list[str], numbers: list[str]) -> _Operand:
+        """`IN (…)` with constants: as many comparisons, each by its own kind, but in lists, which SQLite looks up."""
         if left.column:
             self.bounded[left.column] = None
-        if left.kind is Kind.TEXT:
-            return _condition(f"{left.sql} COLLATE mysql_ci IN ({', '.join(map(literal, members))})")
         if left.kind is Kind.TIME:
-            return _condition(f"{left.sql} IN ({', '.join(literal(values.moment(one)) for one in members)})")
-        return _condition(f"{left.as_number()} IN ({', '.join(_number(values.number(one)) for one in members)})")
+            return _condition(f"{left.sql} IN ({', '.join(literal(values.moment(one)) for one in texts + numbers)})")
+        found = []
+        if left.kind is Kind.TEXT and texts:
+            found.append(f"{left.sql} COLLATE mysql_ci IN ({', '.join(map(literal, texts))})")
+            texts = []
+        if texts or numbers:
+            listed = ", ".join(_number(values.number(one)) for one in texts + numbers)
+            found.append(f"{left.as_number()} IN ({listed})")
+        return _condition(_either(found))
+
+
+def _either(conditions: Sequence[str]) -> str:
+    """One of these. In brackets by halves, because SQLite allows no tree of a thousand levels.
+
+    >>> _either(["a", "b", "c"])
+    '(a) OR ((b) OR (c))'
+    """
+    if len(conditions) == 1:
+        return conditions[0]
+    middle = len(conditions) // 2
+    return f"({_either(conditions[:middle])}) OR ({_either(conditions[middle:])})"
 
 
 def _function(name: str, sides: list[_Operand]) -> _Operand:
@@ -292,7 +318,6 @@ def _regexp(left: _Operand, right: _Operand) -> _Operand:
 
 _SIMPLE: Mapping[str, Callable[..., str]] = {
     "AND": "{} AND {}".format,
-    "OR": "{} OR {}".format,
     "XOR": "(({}) <> 0) <> (({}) <> 0)".format,
     "NOT": "NOT {}".format,
     "IS TRUE": "{} IS TRUE".format,

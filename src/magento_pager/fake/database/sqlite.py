@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Simple
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
 
 Row: TypeAlias = "tuple[Cell | tuple[str, ...], ...]"
@@ -317,6 +318,7 @@ class Database:
         complex: Complex,  # noqa: A002 -- the API's own word
         *,
         store: str = "",
+        nested: Php = None,
     ) -> Iterator[Row]:
         """The rows that a list call returns.
 
@@ -327,12 +329,13 @@ class Database:
             simple: fields and values of `filter`, in the order sent.
             complex: fields, operators and values of `complex_filter`, in the order sent.
             store: the store of a product list: an id or a code; empty, `0` and `admin` are all stores.
+            nested: instead of `simple` and `complex`, the filters of a call by XML-RPC; no array: none.
 
         Raises:
             ShopFault: before the first row: a field, the SQL or the store is refused.
             PhpFatal: before the first row: PHP dies of the query.
         """
-        query = plan(Asked(profile, flavour, listing, simple, complex, store))
+        query = plan(Asked(profile, flavour, listing, simple, complex, store, nested))
         return self._rows(query, listing)
 
     def record(self, name: str, key: str, *, by_id: bool = False) -> Record | None:

@@ -45,7 +45,8 @@ class Operation:
     """An operator or a function and its operands.
 
     Operators are `AND`, `OR`, `XOR`, `NOT`, `=`, `!=`, `<=>`, `<`, `<=`, `>`, `>=`, `LIKE`, `REGEXP`, `IN`, `BETWEEN`,
-    `IS NULL`, `IS TRUE`, `IS FALSE`, `+`, `-`, `*`, `/`, `%`, `NEG`; a function is its name and `()`.
+    `IS NULL`, `IS TRUE`, `IS FALSE`, `+`, `-`, `*`, `/`, `%`, `NEG`, `ROW`; a function is its name and `()`. `OR` may
+    have more than two operands.
     """
 
     word: str
@@ -196,10 +197,10 @@ class _Reader:
     # The grammar
 
     def expression(self) -> Expression:
-        tree = self._exclusive()
+        sides = [self._exclusive()]
         while self._take("OR", "||"):
-            tree = Operation("OR", (tree, self._exclusive()))
-        return tree
+            sides.append(self._exclusive())
+        return sides[0] if len(sides) == 1 else Operation("OR", tuple(sides))
 
     def _exclusive(self) -> Expression:
         tree = self._conjunction()
@@ -288,9 +289,8 @@ class _Reader:
         if self._take("!"):
             return Operation("NOT", (self._simple(),))
         if self._take("("):
-            tree = self.expression()
-            self.demand(")")
-            return tree
+            members = self._list()
+            return members[0] if len(members) == 1 else Operation("ROW", members)
         if token := self._kind("text"):
             parts = [_unquoted(token.value)]
             while token := self._kind("text"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import date
 from functools import lru_cache
 
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
@@ -40,7 +39,7 @@ _DIGITS = re.compile(r"[0-9]+(?:T[0-9]*)?(?:(?<=[0-9]{12})\.[0-9]*)?$|[0-9]+(?:T
 _CENTURY = 70
 _LONG_DATE = 8
 _LONG_MOMENT = 14
-_LAST_YEAR = 9999
+_LAST_MOMENT = (9999, 12, 31, 23, 59, 59)
 
 
 def moment(text: str) -> str:
@@ -51,8 +50,8 @@ def moment(text: str) -> str:
 
     >>> moment("2024-03-05"), moment("2024-3-5 2:07"), moment("20240305020000"), moment("24/03/05T02.00.30.5")
     ('2024-03-05 00:00:00', '2024-03-05 02:07:00', '2024-03-05 02:00:00', '2024-03-05 02:00:30.500000')
-    >>> moment("2024-03"), moment("2024-02-30"), moment("yesterday")
-    ('0000-00-00 00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00')
+    >>> moment("2024-03"), moment("2024-02-32"), moment("yesterday"), moment("2024-02-30")
+    ('0000-00-00 00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00', '2024-02-30 00:00:00')
     """
     stripped = text.lstrip(" \t\n\v\f\r")
     if _DIGITS.match(stripped):
@@ -69,7 +68,8 @@ def moment(text: str) -> str:
     year, month, day, hour, minute, second, micro = (*parts, *[0] * (7 - len(parts)))
     if short_year and any(parts):
         year += 2000 if year < _CENTURY else 1900
-    if not _exists(year, month, day) or hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 -- a clock
+    # Zero is allowed as a part, and so is a day that its month does not have.
+    if any(part > last for part, last in zip((year, month, day, hour, minute, second), _LAST_MOMENT, strict=True)):
         return ZERO_MOMENT
     written = f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
     return f"{written}.{micro:06}" if micro else written
@@ -97,19 +97,6 @@ def _split_digits(text: str) -> tuple[list[int], bool]:
     if len(parts) == len(widths):
         parts.append(_microseconds(fraction))
     return parts, not long_year
-
-
-def _exists(year: int, month: int, day: int) -> bool:
-    """Whether MySQL takes it for a date: zero is allowed as a part, the 30th of February is not."""
-    if year > _LAST_YEAR or month > 12 or day > 31:  # noqa: PLR2004 -- a calendar
-        return False
-    if month == 0 or day == 0:
-        return True
-    try:
-        date(year or 4, month, day)  # year 0 is a leap year here as there
-    except ValueError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=4096)

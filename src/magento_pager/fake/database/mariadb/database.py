@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.filters import Complex, Simple
     from magento_pager.fake.lists import Listing
+    from magento_pager.fake.php import Php
     from magento_pager.fake.profiles import Profile
 
 Row: TypeAlias = sqlite.Row
@@ -265,6 +266,7 @@ class MariaDatabase:
         complex: Complex,  # noqa: A002 -- the API's own word
         *,
         store: str = "",
+        nested: Php = None,
     ) -> Iterator[Row]:
         """The rows that a list call returns; see `Database.select`.
 
@@ -273,7 +275,7 @@ class MariaDatabase:
                 a second time, because it has two addresses of a kind.
             PhpFatal: before the first row: PHP dies of the query; at any time: the server cannot be reached.
         """
-        asked = Asked(profile, flavour, listing, simple, complex, store)
+        asked = Asked(profile, flavour, listing, simple, complex, store, nested)
         sql = statement(asked)
         reply = self._server.reading(sql)
         with _refused(asked, sql):

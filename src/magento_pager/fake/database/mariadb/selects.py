@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from magento_pager.fake.database.mariadb.schema import ATTRIBUTES_OF
 from magento_pager.fake.database.queries import Asked, mysql_select, website_of
-from magento_pager.fake.filters import conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +35,7 @@ def statement(asked: Asked) -> str:
         FROM `sales_flat_shipment` AS `main_table` WHERE (`entity_id` REGEXP '^1.$')
     """
     listing = asked.listing
-    made = conditions(asked.profile, asked.flavour, listing, asked.simple, asked.complex)
+    made = asked.conditions
     where = [f"({one})" for one in made.where]
     if listing.name == "customers":
         where.insert(0, "(`e`.`entity_type_id` = '1')")
