@@ -14,7 +14,7 @@ from magento_pager.shop.connection import Connection
 from magento_pager.shop.details import Details
 from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.transport import HttpOptions
-from magento_pager.shop.wires import WIRES, Wires, strategy_for
+from magento_pager.shop.wires import WIRES, Wires, attributes, parallel_by_soap, warn_of_one_call
 from magento_pager.walk.bounds import ColumnRange, as_conditions
 from magento_pager.walk.changes import refuse_beside_since
 from magento_pager.walk.conditions import Condition, checked_where, column_of, pairs_of
@@ -189,6 +189,7 @@ class Pager:
         details: bool = False,
         lookahead: bool | None = None,
         parallel: int | Literal["auto"] = 1,
+        wsdl_cache: bool = False,
         nice: float = 0.0,
         check: Check = "usual",
         typed: bool = False,
@@ -220,7 +221,10 @@ class Pager:
                 other lists. Takes more calls, and pages have at most 250 rows.
             lookahead: ask for the next window while a page is decoded and used; still one call under way at a time. By
                 default True, and False with `details`.
-            parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
+            parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come, by
+                XML-RPC or with `wsdl_cache`: else it stays at one, and a warning says so.
+            wsdl_cache: the shop's WSDL cache is on. Without it, as delivered, a server fetches its own WSDL during each
+                SOAP call, with a second worker of PHP: as many calls at once as it has workers block the shop.
             nice: seconds to leave the shop alone after a call, for each second that the call took.
             check: "full" asks for each window by two strategies, and delivers what both bring; takes twice the calls,
                 and more where the second strategy takes a call for each decimal block.
@@ -252,7 +256,13 @@ class Pager:
         if typed:
             stages = (*stages, TypedPages(spec))
         wire, all_columns = wire_and_columns(wire, columns)
-        by = {name: self._by(name, spec, strategy, repair, all_columns) for name in WIRES if wire in {name, "auto"}}
+        parallel_by: dict[Wire, int | str] = {"soap": parallel_by_soap(parallel, wsdl_cache=wsdl_cache)}
+        by: dict[Wire, dict[str, Any]] = {
+            name: attributes(name, self.connection, spec, strategy, repair=repair, all_columns=all_columns)
+            | {"parallel": parallel_by.get(name, parallel)}
+            for name in WIRES
+            if wire in {name, "auto"}
+        }
         paginator = Paginator(
             id_field=spec.key,
             identity_field=spec.identity,
@@ -267,7 +277,6 @@ class Pager:
             since=updated_since,
             new_from=new_from,
             lookahead=not details if lookahead is None else lookahead,
-            parallel=parallel,
             nice=nice,
             check=check,
             stages=stages,
@@ -276,28 +285,11 @@ class Pager:
             wires=Wires(spec, by, self._compared) if wire == "auto" else None,
             **next(iter(by.values())),
         )
+        if wire == "soap":
+            warn_of_one_call(parallel, paginator.parallel)
         if now is not None:  # it is no mistake, and says so last
             warn_of_clock(now)
         return paginator
-
-    def _by(
-        self,
-        wire: Wire,
-        spec: ListSpec,
-        strategy: str | Strategy,
-        repair: bool,  # noqa: FBT001  as above
-        all_columns: bool,  # noqa: FBT001  as above
-    ) -> dict[str, Any]:
-        """Return the attributes of a paginator that a wire decides about."""
-        kind = WIRES[wire]
-        more = {"all_columns": all_columns} if wire == "xml-rpc" else {}
-        source = kind.source(self.connection, spec, **more)
-        return {
-            "source": source,
-            "repairing": replace(source, repair=True) if repair else None,
-            "strategy": strategy_for(strategy, spec, wire),
-            "candidates": kind.strategies(spec),
-        }
 
     _shortcut = _options_of(list)  # noqa: A003  the method above
 

@@ -306,6 +306,27 @@ def test_doctor_and_plan_speak_of_both_wires(shop: Shop, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["wire"] == "xml-rpc"
 
 
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [({}, 1), ({"wire": "auto"}, 1), ({"wsdl_cache": True}, 8), ({"wire": "xml-rpc"}, 8)],
+    ids=["soap", "auto takes soap", "wsdl cache", "xml-rpc"],
+)
+def test_parallel_auto_never_blocks_a_shop_by_soap(
+    shop: Shop, pager: Pager, options: dict[str, Any], most: int
+) -> None:
+    """A stock server needs a second worker for each SOAP call, and none by XML-RPC."""
+    shop.change(latency=0.02)
+    asked = {"window": 5, "parallel": "auto", **options}
+    if most > 1:
+        pages = list(pager.orders(**asked).pages())
+        assert max(page.stats.parallel for page in pages) > 1
+    else:
+        with pytest.warns(UserWarning, match="parallel auto stays at one call at a time by SOAP"):
+            pages = list(pager.orders(**asked).pages())
+        assert {page.stats.parallel for page in pages} == {1}
+    assert sum(len(page.rows) for page in pages) == 200
+
+
 def test_a_fault_by_xml_rpc_names_the_column_that_is_meant(pager: Pager) -> None:
     """As one by SOAP does, though it is called by another name."""
     with pytest.raises((FaultError, RemoteError), match=r"orders have no (column )?'stat'.*did you mean '?stat"):

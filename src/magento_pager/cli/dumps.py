@@ -37,7 +37,13 @@ class Load:
     """How much is asked of the shop at once."""
 
     parallel: int | Literal["auto"] = option(
-        "Calls under way at once; auto finds out how many bring the most rows.", "N|auto", "1", callback=_parallel
+        "Calls under way at once; auto finds out how many bring the most rows, by XML-RPC or with --wsdl-cache.",
+        "N|auto",
+        "1",
+        callback=_parallel,
+    )
+    wsdl_cache: bool = option(
+        "The shop's WSDL cache is on (System, Configuration, Magento Core API): SOAP calls at once do not block it."
     )
     nice: float = option("After each call, leave the shop alone for R times as long as it took.", "R", 0.0)
     check: Check = option("Ask for each window by two strategies, with full.", default="usual", choices=get_args(Check))
@@ -103,6 +109,7 @@ def dump(
                         details=out.details,
                         password_hash=out.password_hash,
                         parallel=load.parallel,
+                        wsdl_cache=load.wsdl_cache,
                         nice=load.nice,
                         check=load.check,
                     )

@@ -10,6 +10,7 @@ default, and needed: the session, the address of XML-RPC and what rows declare c
 from __future__ import annotations
 
 import logging
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from magento_pager.lists import ListSpec, Wire
+    from magento_pager.shop.connection import Connection
     from magento_pager.walk.flows import Flow, Reply
     from magento_pager.walk.pages import Row, Token
     from magento_pager.walk.paginator import Paginator
@@ -54,6 +56,10 @@ RECORDS = 3
 NO_ROW = "no row came to compare"
 FAILED = "rows do not come"
 """How the reason begins where the other wire was tried before."""
+ONE_CALL = (
+    "parallel auto stays at one call at a time by SOAP, as a shop without WSDL cache would be blocked; use XML-RPC "
+    '(--wire xml-rpc, wire="xml-rpc"), or if the shop\'s WSDL cache is on say so (--wsdl-cache, wsdl_cache=True)'
+)
 LOW_END = IdRange(0, 299)
 """Ids among which rows are looked for first."""
 COMPARED = 2
@@ -104,6 +110,39 @@ def strategy_for(strategy: str | Strategy, spec: ListSpec, wire: Wire = "soap") 
     if strategy != "auto" and strategy not in by_name:
         raise ValueError(f"the strategy {strategy} is for SOAP; by XML-RPC there are auto, {', '.join(by_name)}")
     return by_name.get(strategy)
+
+
+def attributes(
+    wire: Wire, connection: Connection, spec: ListSpec, strategy: str | Strategy, *, repair: bool, all_columns: bool
+) -> dict[str, Any]:
+    """Return the attributes that a paginator of a list has by a wire."""
+    more = {"all_columns": all_columns} if wire == "xml-rpc" else {}
+    source = WIRES[wire].source(connection, spec, **more)
+    return {
+        "source": source,
+        "repairing": replace(source, repair=True) if repair else None,
+        "strategy": strategy_for(strategy, spec, wire),
+        "candidates": WIRES[wire].strategies(spec),
+    }
+
+
+def parallel_by_soap(parallel: int | str, *, wsdl_cache: bool) -> int | str:
+    """Return how many calls may be under way at once by SOAP; "auto" is one unless the shop keeps its WSDL.
+
+    Seen on a live OpenMage: with two workers and no WSDL cache, two calls at once blocked the shop for a minute.
+
+    >>> parallel_by_soap("auto", wsdl_cache=False), parallel_by_soap("auto", wsdl_cache=True)
+    (1, 'auto')
+    >>> parallel_by_soap(4, wsdl_cache=False)
+    4
+    """
+    return 1 if parallel == "auto" and not wsdl_cache else parallel
+
+
+def warn_of_one_call(asked: int | str, allowed: int | str) -> None:
+    """Warn where `parallel="auto"` stays at one call at a time."""
+    if asked == "auto" and allowed == 1:
+        warnings.warn(ONE_CALL, stacklevel=3)
 
 
 class Wires:
@@ -174,6 +213,7 @@ class Wires:
 
     def _taken(self, asked: Paginator, wire: Wire, why: str) -> Paginator:
         self.wire, self.why = wire, why
+        warn_of_one_call(self._by["xml-rpc"]["parallel"], self._by[wire]["parallel"])
         log.info("%s: by %s%s", self._spec.operation, wire, why and f": {why}")
         return replace(asked, wires=None, **self._by[wire])
 
