@@ -110,7 +110,7 @@ def their_value(typed: ET.Element) -> Any:
         return object()
     text = typed.text or ""
     number = text.strip().removesuffix(".")
-    return {"nil": None, "string": text, "boolean": text}.get(typed.tag, number)
+    return {"nil": None, "string": text, "boolean": number == "1"}.get(typed.tag, number)
 
 
 def their_inner(value: ET.Element) -> Any:

@@ -68,7 +68,7 @@ def as_text(value: Any) -> Any:
         return {name: as_text(one) for name, one in value.items()}
     if isinstance(value, list):
         return [as_text(one) for one in value]
-    return str(int(value)) if isinstance(value, int) else value
+    return str(value) if type(value) is int else value
 
 
 def recordings() -> list[str]:
@@ -131,7 +131,7 @@ ODD: dict[str, tuple[str, list[Any]]] = {
         "<int> 7</int>|<i4>-7</i4>|<i8>9007199254740993</i8>|<double>1.</double>|<double>1.0E-5</double>",
         ["7", "-7", "9007199254740993", "1", "1.0E-5"],
     ),
-    "booleans": ("<boolean>1</boolean>|<boolean>0</boolean>", ["1", "0"]),
+    "booleans": ("<boolean>1</boolean>|<boolean>0</boolean>", [True, False]),
     "untyped": ("a &lt; b|| \n ", ["a < b", "", " \n "]),
     "texts": ("<string/>|<string></string>|<string> \n a \t</string>", ["", "", " \n a \t"]),
     "references": (

@@ -32,14 +32,10 @@ if TYPE_CHECKING:
 
 Argument: TypeAlias = "str | Sequence[Argument] | Mapping[str, Argument] | None"
 """What a call may be given. Numbers travel as text: PHP does not mind, and the API takes increment ids."""
-Booleans: TypeAlias = "Mapping[str, bool | str]"
-"""What becomes of a boolean, by its text."""
 
 _SOAP_PATH = re.compile(r"(?P<before>.*/api/)(v2_soap|soap_wsi|soap_v2|soap)(/.*)?")
 _SOAP_TYPE = re.compile(r"(?<=\btype=)(v2_soap|soap_wsi|soap_v2|soap)\b")
 _SCALARS = "string|int|i4|i8|double|boolean"
-_BOOLEANS: Booleans = {"0": False, "1": True}
-_AS_SENT: Booleans = {"0": "0", "1": "1"}
 _STRAY = etree.XPath("boolean(//@*) or boolean(//text()[normalize-space()][../*])")  # in the whole document
 _STRAYED = "attributes, or text beside markup"
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
@@ -104,14 +100,14 @@ def value_of(reply: bytes, method: str) -> Any:
     """
     root = parsed_small(reply, method)
     with _refusing(method):
-        return _value(_result(root), _BOOLEANS)
+        return _value(_result(root))
 
 
 def rows(pieces: Iterable[bytes], method: str) -> Generator[Row]:
     """The rows of a reply that is a list of records, each as soon as its bytes are in.
 
     Rows come before the end of the reply is known: only when the generator is exhausted without an error were they
-    all there were. They hold what `value_of` gives, but for booleans, which stay the server's text: "1" or "0".
+    all there were. They hold what `value_of` gives.
 
     Args:
         pieces: the body, in pieces of any size.
@@ -183,7 +179,7 @@ class _Rows(RowStream):
         self._advance(value, data)
         if _STRAY(value):
             raise _UnexpectedError(_STRAYED)
-        row = _struct(_only(_named(value, "value")), _AS_SENT)
+        row = _struct(_only(_named(value, "value")))
         if not row:
             raise _UnexpectedError("a record without members")
         return row
@@ -227,7 +223,7 @@ def _result(root: Element) -> Element:
     body = _only(_named(root, "methodResponse"))
     if body.tag != "fault":
         return _named(_only(_named(_only(_named(body, "params")), "param")), "value")
-    fault = _value(_only(body), _BOOLEANS)
+    fault = _value(_only(body))
     if not isinstance(fault, dict) or not {"faultCode", "faultString"} <= fault.keys():
         raise _UnexpectedError("a fault without a code or without words")
     raise ReplyFaultError(str(fault["faultCode"]), str(fault["faultString"]))
@@ -253,27 +249,27 @@ def _text(element: Element) -> str:
     return element.text or ""
 
 
-def _value(element: Element, booleans: Booleans) -> Any:
+def _value(element: Element) -> Any:
     """What stands in a <value>."""
     _named(element, "value")
     if len(element) == 0:
         return element.text or ""
     typed = _only(element)
     if typed.tag == "array":
-        return [_value(one, booleans) for one in _named(_only(typed), "data")]
+        return [_value(one) for one in _named(_only(typed), "data")]
     if typed.tag == "struct":
-        return _struct(typed, booleans)
-    return _scalar(typed.tag, _text(typed), booleans)
+        return _struct(typed)
+    return _scalar(typed.tag, _text(typed))
 
 
-def _scalar(kind: str, text: str, booleans: Booleans) -> Any:
+def _scalar(kind: str, text: str) -> Any:
     """A value that is not made of others."""
     if kind == "string":
         return text
     if kind == "nil" and not text:
         return None
-    if kind == "boolean" and text in booleans:
-        return booleans[text]
+    if kind == "boolean" and text in {"0", "1"}:
+        return text == "1"
     if kind not in {"int", "i4", "i8", "double"}:
         raise _UnexpectedError(f"a <{kind}>")
     text = text.strip()
@@ -282,7 +278,7 @@ def _scalar(kind: str, text: str, booleans: Booleans) -> Any:
     return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
 
 
-def _struct(element: Element, booleans: Booleans) -> dict[str, Any]:
+def _struct(element: Element) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for member in element:
         parts = list(member)
@@ -291,7 +287,7 @@ def _struct(element: Element, booleans: Booleans) -> dict[str, Any]:
         name = _text(parts[0])
         if name in members:
             raise _UnexpectedError(f"two members {name[:50]!r}")
-        members[name] = _value(parts[1], booleans)
+        members[name] = _value(parts[1])
     return members
 
 
@@ -301,6 +297,6 @@ def _scalars(kinds: Sequence[str | None], texts: Sequence[str | None], source: s
     if resolved is None:
         return None
     return [
-        text if text is None or kind is None or kind == "string" else _scalar(kind, text, _AS_SENT)
+        text if text is None or kind is None or kind == "string" else _scalar(kind, text)
         for kind, text in zip(kinds, resolved, strict=True)
     ]
