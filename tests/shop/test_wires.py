@@ -244,6 +244,10 @@ def test_options_that_do_not_go_together(pager: Pager) -> None:
         pager.orders(wire="rest")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='columns is "declared" or "all", not'):
         pager.orders(columns=["sku"])  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"not 'all'; rows with the columns .* come from pager\.orders\(columns=\"all\"\)"
+    ):
+        dump(pager.orders(), None, columns="all")
     with pytest.raises(ValueError, match="the strategy alias is for SOAP; by XML-RPC there are auto, key-range"):
         pager.orders(wire="xml-rpc", strategy="alias")
 

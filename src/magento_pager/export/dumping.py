@@ -19,7 +19,7 @@ from magento_pager.errors import option, words_of
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, refuse_another, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
-from magento_pager.export.jobs import Job
+from magento_pager.export.jobs import Job, names_of
 from magento_pager.export.report import Report
 from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
@@ -139,7 +139,7 @@ def dump(
         url=getattr(paginator.source, "url", ""),
         format=format,
         gzip=gzip,
-        columns=tuple(columns),
+        columns=names_of(columns),
         typed=typed or any(isinstance(stage, TypedPages) for stage in paginator.stages),
         resume=resume,
         overwrite=overwrite,

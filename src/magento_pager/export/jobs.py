@@ -15,11 +15,22 @@ from magento_pager.walk.conditions import Condition
 from magento_pager.walk.ranges import MAX_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime, timedelta
 
     from magento_pager.export.formats import Format
     from magento_pager.export.outputs import Output
     from magento_pager.lists import ListSpec
+
+
+def names_of(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns to write; a TypeError where they are one text, which would be read letter by letter."""
+    if isinstance(columns, str):
+        raise TypeError(
+            f"columns is a list of names, such as ['order_id', 'status'], not {columns!r}; rows with the columns of "
+            'extensions as well come from pager.orders(columns="all")'
+        )
+    return tuple(columns)
 
 
 @dataclass(frozen=True, slots=True)
