@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xmlrpc.client
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from magento_pager.cli import run
 from magento_pager.errors import FilterIgnoredError
 from magento_pager.export.dumping import dump
 from magento_pager.fake import Shop
+from magento_pager.fake.api import whole
 from magento_pager.lists import LISTS
 from magento_pager.shop.sources import nested
 from magento_pager.walk.conditions import Condition
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from magento_pager import ListName, Pager
+    from magento_pager.fake.api import Answer, Context
     from magento_pager.fake.declarations import Flavour
 
 CELLS = [
@@ -175,6 +178,27 @@ def odd(tmp_path: Path) -> Iterator[Shop]:
     path.write_text(json.dumps({"orders": orders, "customers": customers}))
     with Shop(rows=path) as running:
         yield running
+
+
+class Extended(Shop):
+    """A shop with an extension that sends a list where the WSDL promises a text."""
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer by XML-RPC."""
+        answer = super().xmlrpc(body, context)
+        text, listed = rb"(<name>status</name><value>)<string>[^<]*</string>", rb"<value><string>new</string></value>"
+        reply = re.sub(text, rb"\1<array><data>" + listed + b"</data></array>", b"".join(answer.pieces))
+        return whole(answer.status, answer.content_type, reply, answer.call)
+
+
+@pytest.mark.parametrize("empty", [{}, {"coupon_code": ""}], ids=str)
+def test_a_list_where_a_text_is_promised_is_what_php_makes_of_it(empty: dict[str, str]) -> None:
+    """By SOAP it is the text "Array", and no traceback, whatever else is in the row."""
+    with Extended(orders=3) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        for number in shop.database.ids("orders"):
+            shop.database.update("orders", number, empty)
+        rows = list(pager.orders(wire="xml-rpc", columns="declared", patience=0.0))
+    assert [row["status"] for row in rows] == ["Array"] * 3
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])

@@ -150,8 +150,13 @@ class XmlRpcSource(ListSource):
         """
         found = {name: value for name in declared.fields if (value := row.get(name)) is not None}
         unsure = found.keys() - texts
-        if "" in (values := found.values()) or "\n" in values:  # which SOAP does not send on every server
-            unsure = {name for name, value in found.items() if name not in texts or value in {"", "\n"}}
+        values = found.values()
+        if {*map(type, values)} != {str} or "" in values or "\n" in values:  # of which SOAP makes something else
+            unsure = {
+                name
+                for name, value in found.items()
+                if name not in texts or type(value) is not str or value in {"", "\n"}
+            }
         tells_empty = self.connection.tells_empty or self.all_columns
         for name in unsure:
             value = fitted(found[name], declared.fields[name], tells_empty=tells_empty)
