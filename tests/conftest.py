@@ -17,6 +17,7 @@ import responses
 from hypothesis import settings
 
 from magento_pager.fake import Shop
+from magento_pager.lists import wire_and_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,6 +52,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.capture != "no"
     return min(4, os.cpu_count() or 1) if whole else 0
+
+
+def by_xmlrpc(patch: pytest.MonkeyPatch) -> None:
+    """Read lists by XML-RPC where no wire is named, in this process."""
+
+    def chosen(wire: Any, columns: Any) -> tuple[Any, bool]:
+        return ("xml-rpc", False) if wire is columns is None else wire_and_columns(wire, columns)
+
+    for module in ("pager", "cli.dumps"):
+        patch.setattr(f"magento_pager.{module}.wire_and_columns", chosen)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
@@ -167,6 +178,14 @@ def shop() -> Iterator[Shop]:
     """An embedded shop of its own, to be changed by the test."""
     with Shop(orders=200) as running:
         yield running
+
+
+@pytest.fixture(params=["soap", slow("xml-rpc")])
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The wire by which lists are read where none is named; XML-RPC with the columns that SOAP has."""
+    if request.param == "xml-rpc":
+        by_xmlrpc(monkeypatch)
+    return str(request.param)
 
 
 @pytest.fixture

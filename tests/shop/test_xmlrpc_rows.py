@@ -128,7 +128,7 @@ def test_values_come_out_as_they_went_in(records: list[dict[str, Any]], size: in
 
 ODD: dict[str, tuple[str, list[Any]]] = {
     "numbers": (
-        "<int> 7</int>|<i4>-7</i4>|<i8>9007199254740993</i8>|<double>1.</double>|<double>1.0E-5</double>",
+        "<int>7</int>|<i4>-7</i4>|<i8>9007199254740993</i8>|<double>1.</double>|<double>1.0E-5</double>",
         ["7", "-7", "9007199254740993", "1", "1.0E-5"],
     ),
     "booleans": ("<boolean>1</boolean>|<boolean>0</boolean>", [True, False]),
@@ -255,6 +255,7 @@ ANY_ROW = {
     "boolean": ("<string>complete</string>", "<boolean>true</boolean>", "a <boolean>"),
     "no number": ("<string>complete</string>", "<int>1 2</int>", "'1 2' as a number"),
     "no digits": ("<string>complete</string>", "<int/>", "'' as a number"),
+    "blanks around a number": ("<string>complete</string>", "<int> 7</int>", "' 7' as a number"),
     "other digits": ("<string>complete</string>", "<int>\u0661</int>", "as a number"),
     "nil with content": ("<string>complete</string>", "<nil>x</nil>", "a <nil>"),
     "list without data": ("<string>complete</string>", "<array><value>1</value></array>", "<value> instead of <data>"),

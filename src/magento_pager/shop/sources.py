@@ -157,6 +157,7 @@ class XmlRpcSource(ListSource):
                 for name, value in found.items()
                 if name not in texts or type(value) is not str or value in {"", "\n"}
             }
+        unsure.discard(self.spec.key)  # where SOAP promises an integer, PHP would make 3 of "3_6": no id is guessed
         tells_empty = self.connection.tells_empty or self.all_columns
         for name in unsure:
             value = fitted(found[name], declared.fields[name], tells_empty=tells_empty)

@@ -272,7 +272,6 @@ def _scalar(kind: str, text: str) -> Any:
         return text == "1"
     if kind not in {"int", "i4", "i8", "double"}:
         raise _UnexpectedError(f"a <{kind}>")
-    text = text.strip()
     if not _NUMBER.fullmatch(text):
         raise _UnexpectedError(f"{text[:50]!r} as a number")
     return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
