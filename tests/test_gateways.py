@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from magento_pager import Pager
     from magento_pager.fake.api import Answer, Context
 
+_ORDERS = re.compile(rb'<(?:order_id xsi:type="xsd:string"|name>order_id</name><value><\w+)>(\d+)<')
 PAGE = b"<html><head><title>Gateway Time-out</title></head></html>"
 
 
@@ -42,13 +43,21 @@ class Behind(Shop):
 
     def soap(self, body: bytes, context: Context) -> Answer:
         """Answer, or not."""
-        answer = super().soap(body, context)
+        return self._passed(body, super().soap(body, context))
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer, or not; records come."""
+        answer = super().xmlrpc(body, context)
+        return self._passed(body, answer) if b"<methodName>call<" in body else answer
+
+    def _passed(self, body: bytes, answer: Answer) -> Answer:
         reply = b"".join(answer.pieces)
-        poisoned = self.poison and f'<order_id xsi:type="xsd:string">{self.poison}<'.encode() in reply
+        ids = tuple(map(int, _ORDERS.findall(reply)))
+        poisoned = self.poison in ids
         rows = (answer.call.rows or 0) if answer.call else 0
         sample = b">regexp<" in body
         if sample:
-            self.sampled += tuple(map(int, re.findall(rb'<order_id xsi:type="xsd:string">(\d+)<', reply)))
+            self.sampled += ids
         if self.down or poisoned or (self.most and rows > self.most) or (sample and not self.scans):
             self.down = max(0, self.down - 1)
             return whole(self.status, "text/html", PAGE, answer.call)
@@ -63,8 +72,8 @@ def shop() -> Iterator[Behind]:
 
 
 @pytest.fixture
-def pager(shop: Behind, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  a fixture
-    """A pager for it, which does not sleep."""
+def pager(shop: Behind, wire: str, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  fixtures
+    """A pager for it by either wire, which does not sleep."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as connected:
         yield connected
 
