@@ -1,10 +1,13 @@
-"""Filters that nobody would send: fields, operators and values drawn from a seed, sound ones and broken ones mixed."""
+"""Filters that nobody would send: fields, operators and values drawn from a seed, sound ones and broken ones mixed.
+
+Those of SOAP are pairs and triples, those of XML-RPC anything that a struct can hold.
+"""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.profiles import PROFILES, listing
@@ -59,15 +62,13 @@ class Filters:
     listing: Listing
     simple: tuple[tuple[str, str], ...]
     complex: tuple[tuple[str, str, str], ...]
+    nested: Any = None
 
 
 def random_filters(seed: int, count: int, database: Database) -> Iterator[Filters]:
     """So many list calls; their values are mostly out of the rows of a shop, as they are or bent a little."""
     drawn = random.Random(seed)  # noqa: S311 -- the same each time
-    cells = {
-        table.name: list(zip(*database.rows(table), strict=True))
-        for table in (*(one.table for one in LISTINGS.values()), ADDRESS)
-    }
+    cells = _cells(database)
 
     def condition(name: str) -> tuple[str, str, str]:
         field = drawn.choice(FIELDS[name].split())
@@ -90,6 +91,73 @@ def random_filters(seed: int, count: int, database: Database) -> Iterator[Filter
             tuple((field, value) for field, _, value in simple),
             tuple(complex_),
         )
+
+
+def random_nested(seed: int, count: int, database: Database) -> Iterator[Filters]:
+    """So many list calls by XML-RPC."""
+    drawn = random.Random(seed)  # noqa: S311 -- the same each time
+    nested = _Nested(drawn, _cells(database))
+    for _ in range(count):
+        profile = drawn.choice(list(PROFILES.values()))
+        name = drawn.choice(profile.lists)
+        yield Filters(profile, listing(name, profile), (), (), nested.filters(name))
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """Draws the filters of a call by XML-RPC."""
+
+    drawn: random.Random
+    cells: dict[str, list[tuple[Cell, ...]]]
+
+    def filters(self, name: str) -> Any:
+        """The argument of a call; seldom no struct."""
+        fields = [self.drawn.choice([*FIELDS[name].split(), ""]) for _ in range(self.drawn.choice([1, 1, 1, 2, 3]))]
+        found = {field: self.condition(name, field) for field in fields}
+        odd: list[Any] = [list(found.values()), list(found), 7, "abc", True, [], {}]
+        return self.drawn.choice(odd) if self.drawn.random() < 0.03 else found
+
+    def condition(self, name: str, field: str, depth: int = 0) -> Any:
+        """A value, values by operator, or several of these."""
+        drawn = self.drawn
+        if depth < 2 and drawn.random() < 0.2:
+            several = [self.condition(name, field, depth + 1) for _ in range(drawn.choice([0, 1, 2, 2, 3]))]
+            words = drawn.sample(["0", "1", "foo", "x"], 4)
+            return several if drawn.random() < 0.5 else dict(zip(words, several, strict=False))
+        if drawn.random() < 0.2:
+            return self.scalar(name, field)
+        words = drawn.sample([*OPERATORS.split(), "from", "to", "from", "to"], drawn.choice([1, 1, 1, 2, 2, 3]))
+        found = {word: self.value(name, field, many=word in {"in", "nin"}) for word in words}
+        if drawn.random() < 0.1:
+            found[drawn.choice(["date", "datetime"])] = drawn.choice([True, "1", 0, ""])
+        return found
+
+    def value(self, name: str, field: str, *, many: bool) -> Any:
+        """The value of an operator: seldom an array, unless it takes one."""
+        drawn = self.drawn
+        if drawn.random() < (0.2 if many else 0.8):
+            return self.scalar(name, field)
+        members = [self.scalar(name, field) for _ in range(drawn.choice([0, 1, 3, 40] if many else [0, 1, 1, 2, 5]))]
+        if members and drawn.random() < 0.2:
+            members[0] = members[1:]
+        return dict(zip("abcdef", members, strict=False)) if drawn.random() < 0.3 else members
+
+    def scalar(self, name: str, field: str) -> Any:
+        """A value of any type, mostly out of the rows."""
+        drawn = self.drawn
+        text = _cell(drawn, name, field, self.cells)
+        odd = [drawn.choice(ODD_VALUES.split() + WITH_BLANKS), drawn.choice([None, True, False])]
+        # No fractions: MariaDB rounds them where it looks them up in a secondary index.
+        numbers = [drawn.randrange(-2, 300), drawn.choice([7.0, 1e20, 100.0, 20231005.0])]
+        return drawn.choice([text, _bent(drawn, text), int(text) if text.isdecimal() else text, *odd, *numbers])
+
+
+def _cells(database: Database) -> dict[str, list[tuple[Cell, ...]]]:
+    """The values of each column of each table."""
+    return {
+        table.name: list(zip(*database.rows(table), strict=True))
+        for table in (*(one.table for one in LISTINGS.values()), ADDRESS)
+    }
 
 
 def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tuple[Cell, ...]]]) -> str:

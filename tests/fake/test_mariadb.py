@@ -15,7 +15,7 @@ import pytest
 from benchmarks.fidelity import RECORDED, SAMPLES, answer, increment_ids, read_lines, recorded_shop
 from conftest import SPOKEN, slow_after
 from mariadb_server import running_mariadb
-from random_filters import random_filters
+from random_filters import random_filters, random_nested
 from test_filters import DOCUMENT, ask, cases
 
 import magento_pager
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mariadb_server import MariaDb
+    from random_filters import Filters
 
     from magento_pager import StrategyName
     from magento_pager.fake.profiles import Profile
@@ -119,22 +120,37 @@ def test_every_rule(mariadb: MariaDb) -> None:
 def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
     """What SQLite is made to say of a filter, MariaDB says: the same rows, or a fault with the same code and error."""
     real, emulated = both
-    drawn = list(random_filters(seed, 1500, emulated))
-    answers = [[_answer(one, call.profile, call.listing, call.simple, call.complex) for call in drawn] for one in both]
+    _assert_alike(both, list(random_filters(seed, 1500, emulated)))
+    assert real.count("orders") == emulated.count("orders")
+
+
+@pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
+def test_random_nested_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
+    """The same of what XML-RPC may bring: any value of PHP, nested at will."""
+    _assert_alike(both, list(random_nested(seed, 1500, both[1])))
+
+
+def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) -> None:
+    """Every call is answered alike by both databases, and the calls differ enough."""
+    answers = [
+        [_answer(one, call.profile, call.listing, call.simple, call.complex, call.nested) for call in calls]
+        for one in both
+    ]
     wrong = [
-        f"{call}: {on_real}, not {ours}" for call, on_real, ours in zip(drawn, *answers, strict=True) if on_real != ours
+        f"{call}: {on_real}, not {ours}" for call, on_real, ours in zip(calls, *answers, strict=True) if on_real != ours
     ]
     assert not wrong, "\n".join(wrong)
     assert len({str(one) for one in answers[0]}) > 150, "the filters are too much alike"
     assert sum(one[0].startswith("f") for one in answers[0] if one) > 100, "no faults among them"
-    assert real.count("orders") == emulated.count("orders")
 
 
-def _answer(database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any) -> list[str]:
+def _answer(  # noqa: PLR0917 -- a call
+    database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any, nested: Any
+) -> list[str]:
     """The rows as the ids or increment ids they show; or the fault, its SQLSTATE and its number."""
     at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
     try:
-        return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_))
+        return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_, nested=nested))
     except ShopFault as fault:
         return [f"fault {fault.code}", *_error(fault.text)]
     except PhpFatal as fatal:

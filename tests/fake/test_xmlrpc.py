@@ -129,7 +129,7 @@ def test_faults_have_the_codes_of_soap_and_http_200(remote: Remote, shop: Shop) 
 
 
 def test_what_is_no_request_is_a_fault() -> None:
-    """Anything that cannot be parsed, or is a reply instead."""
+    """Anything that cannot be parsed, or is a reply instead, with HTTP 200."""
     with Shop(orders=1) as one:
         for body, code in (
             (b"", 630),
@@ -228,3 +228,126 @@ def test_a_shop_may_have_no_xmlrpc() -> None:
             Remote(one)
         one.change(no_xmlrpc=False)
         assert Remote(one).session
+
+
+def test_arguments_of_other_types_are_a_fault(remote: Remote) -> None:
+    """Zend knows how each method may be called, and looks before anything else does."""
+    session = remote.session
+    for method, arguments in (
+        ("call", [session, "order.list", {"entity_id": 3}]),
+        ("call", [session, "order.list", None]),
+        ("call", [session, "order.list", "3"]),
+        ("call", [session, "order.list", [], []]),
+        ("call", [session, 3]),
+        ("call", [None, "order.list"]),
+        ("call", []),
+        ("multiCall", [session, {"0": ["order.list"]}]),
+        ("login", ["demo", 5]),
+        ("startSession", [session]),
+        ("endSession", []),
+    ):
+        assert remote.fault(method, *arguments) == 623, (method, arguments)
+    assert remote.fault("nothing", {}) == 620
+    assert remote.fault("login", "demo") == 6
+
+
+def test_paths(remote: Remote) -> None:
+    """Two words between dots, in small letters; others behind them do no harm."""
+    session = remote.session
+    assert len(remote.call("sales_order.list.of.all", {"entity_id": [3, 4]})) == 2
+    for path in (
+        "",
+        "sales_order",
+        "sales_order.",
+        ".list",
+        "SALES_ORDER.LIST",
+        "sales_order.items",
+        "a.list",
+        " order.list",
+    ):
+        assert remote.fault("call", session, path, [{}]) == 3, path
+
+
+def test_what_an_element_of_many_calls_may_be(remote: Remote) -> None:
+    """A path, or a path and its arguments: a list, a struct by name, or a single one that is no array."""
+    one = {"entity_id": 3}
+    calls: list[Any] = [
+        ["order.list", [one]],
+        ["order.list", {"filters": one}],
+        {"0": "order.list", "1": [one]},
+        ["order.list", {"0": one}],
+        ["order.list"],
+        ["order.list", "abc"],
+        ["order.list", [one, "more", "and more"]],
+        "order.list",  # its first letter is the path
+        5,
+        [],
+        [None],
+    ]
+    results = remote.raw("multiCall", remote.session, calls)
+    rows = [len(result) if isinstance(result, list) else result["faultCode"] for result in results]
+    assert rows == [1, 1, 1, 1, 120, 120, 1, "3", "3", "3", "3"]
+    assert remote.raw("multiCall", remote.session) == []
+
+
+@pytest.mark.parametrize(
+    ("calls", "status"),
+    [
+        ([["order.list", {"entity_id": 3}]], 500),  # an unknown argument by name
+        ([["customer.list", [["x"]]]], 500),
+        ([[["order.list"], []]], 500),
+        ([["customer.list", [{"entity_id": {}}]]], 503),
+        ([["product.list", [{"entity_id": {"regexp": "("}}]]], 503),
+    ],
+)
+def test_what_ends_all_calls_in_one(remote: Remote, calls: Any, status: int) -> None:
+    """PHP dies, or Magento prints its report: there is no reply at all, and the log says so."""
+    with pytest.raises(xmlrpc.client.ProtocolError) as caught:
+        remote.raw("multiCall", remote.session, [["order.list", [{"entity_id": 3}]], *calls])
+    assert caught.value.errcode == status
+
+
+def test_a_database_error_reads_otherwise_among_many_calls(remote: Remote) -> None:
+    """A single call tells the SQL, one of many only that there was an error; credit memos tell theirs."""
+    with pytest.raises(xmlrpc.client.Fault) as caught:
+        remote.call("order.list", {"nope": 1})
+    assert "1054 Unknown column 'nope' in 'WHERE', query was: SELECT" in caught.value.faultString
+    calls = [[f"{path}.list", [{"nope": 1}]] for path in ("order", "order_creditmemo", "customer", "product")]
+    results = remote.raw("multiCall", remote.session, calls)
+    assert [one["faultCode"] for one in results] == ["1", "101", "101", "0"]
+    assert results[0]["faultMessage"] == "Internal Error. Please see log for details."
+    assert "1054" in results[1]["faultMessage"]
+    assert results[2]["faultMessage"] == "Invalid attribute name: nope"
+
+
+def test_lack_of_memory_or_time_leaves_nothing(shop: Shop, remote: Remote) -> None:
+    """HTTP 500 without a body, where SOAP still has words."""
+    for knobs in ({"memory_limit_rows": 5}, {"latency": 0.02, "max_execution_time": 0.01}):
+        shop.change(**knobs)  # type: ignore[arg-type]  # knobs
+        with pytest.raises(xmlrpc.client.ProtocolError, match="500"):
+            remote.call("order.list")
+        shop.change(memory_limit_rows=0, latency=0.0, max_execution_time=0.0)
+    assert remote.call("order.list")
+
+
+def test_columns_of_each_list(remote: Remote) -> None:
+    """More than SOAP has, and NULL as such; customers have only what is not NULL; ids of products come as arrays."""
+    (order,) = remote.call("order.list", {"order_id": 3})
+    assert (
+        order["forced_shipment_with_invoice"] is order["forced_do_shipment_with_invoice"] is order["middlename"] is None
+    )
+    assert len(order) >= 151
+    (invoice,) = remote.call("order_invoice.list", {"invoice_id": 3})
+    shown = "order_id increment_id created_at state grand_total order_currency_code invoice_id"
+    assert list(invoice) == shown.split()
+    (shipment,) = remote.call("order_shipment.list", {"shipment_id": 3})
+    assert list(shipment) == ["increment_id", "created_at", "total_qty", "shipment_id"]
+    assert shipment["shipment_id"] is None
+    customers = remote.call("customer.list")
+    assert all(None not in one.values() and one["disable_auto_group_change"] == 0 for one in customers)
+    assert not {"entity_id", "entity_type_id", "attribute_set_id"} & set().union(*customers)
+    assert len({len(one) for one in customers}) > 1
+    products = remote.call("product.list")
+    assert list(products[0]) == ["product_id", "sku", "name", "set", "type", "category_ids", "website_ids"]
+    assert {type(one["category_ids"]) for one in products} == {list}
+    assert [] in [one["category_ids"] for one in products]

@@ -70,7 +70,7 @@ def overlong(text: str) -> bool:
     [False, False, True, True, False]
     """
     found = _NUMERIC.fullmatch(text)
-    return text > str(INT_MAX) if found is None else float(found[1]) > INT_MAX
+    return text > str(INT_MAX) if found is None else float(found[1]) > float(INT_MAX)
 
 
 def text(value: Php) -> str:

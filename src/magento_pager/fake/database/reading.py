@@ -146,8 +146,9 @@ class _Operand:
         return f"CAST({self.sql} AS TEXT)" if self.kind is Kind.INT else self.sql
 
     def as_moment(self) -> str:
-        constant = self.number if self.literal is None else self.literal
-        return self.sql if constant is None else literal(values.moment(constant))
+        if self.number is not None:
+            return literal(values.moment_of(float(self.number)))
+        return self.sql if self.literal is None else literal(values.moment(self.literal))
 
 
 _NULL = _Operand("NULL", None)
@@ -268,7 +269,8 @@ class _Writer:
         if left.column:
             self.bounded[left.column] = None
         if left.kind is Kind.TIME:
-            return _condition(f"{left.sql} IN ({', '.join(literal(values.moment(one)) for one in texts + numbers)})")
+            moments = [*map(values.moment, texts), *(values.moment_of(float(one)) for one in numbers)]
+            return _condition(f"{left.sql} IN ({', '.join(map(literal, moments))})")
         found = []
         if left.kind is Kind.TEXT and texts:
             found.append(f"{left.sql} COLLATE mysql_ci IN ({', '.join(map(literal, texts))})")

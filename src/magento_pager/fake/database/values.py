@@ -38,6 +38,8 @@ _DELIMITED = re.compile(
 _DIGITS = re.compile(r"[0-9]+(?:T[0-9]*)?(?:(?<=[0-9]{12})\.[0-9]*)?$|[0-9]+(?:T[0-9]*)?$")
 _CENTURY = 70
 _LONG_DATE = 8
+_FIRST_DAY = 100
+"""The greatest number that is before 1 January 2000, written as 101."""
 _LONG_MOMENT = 14
 _LAST_MOMENT = (9999, 12, 31, 23, 59, 59)
 
@@ -73,6 +75,17 @@ def moment(text: str) -> str:
         return ZERO_MOMENT
     written = f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
     return f"{written}.{micro:06}" if micro else written
+
+
+def moment_of(number: float) -> str:
+    """A number as a point in time, likewise: its digits are those of a text without punctuation, zeros before them.
+
+    >>> moment_of(20240305), moment_of(206), moment_of(7.5)
+    ('2024-03-05 00:00:00', '2000-02-06 00:00:00', '0000-00-00 00:00:00')
+    """
+    digits = f"{number:.0f}" if number > _FIRST_DAY else ""
+    width = next((width for width in (6, 12) if len(digits) < width and len(digits) not in {7, 8}), len(digits))
+    return moment(digits.zfill(width)) if len(digits) not in {7, 13} else ZERO_MOMENT
 
 
 def _microseconds(fraction: str) -> int:
