@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+from clients import envelope
+from lxml import etree
 
 from magento_pager.fake import PROFILES, Shop
 from magento_pager.fake.api import Context
@@ -323,7 +327,7 @@ def test_a_database_error_reads_otherwise_among_many_calls(remote: Remote) -> No
 def test_lack_of_memory_or_time_leaves_nothing(shop: Shop, remote: Remote) -> None:
     """HTTP 500 without a body, where SOAP still has words."""
     for knobs in ({"memory_limit_rows": 5}, {"latency": 0.02, "max_execution_time": 0.01}):
-        shop.change(**knobs)  # type: ignore[arg-type]  # knobs
+        shop.change(**knobs)
         with pytest.raises(xmlrpc.client.ProtocolError, match="500"):
             remote.call("order.list")
         shop.change(memory_limit_rows=0, latency=0.0, max_execution_time=0.0)
@@ -351,3 +355,108 @@ def test_columns_of_each_list(remote: Remote) -> None:
     assert list(products[0]) == ["product_id", "sku", "name", "set", "type", "category_ids", "website_ids"]
     assert {type(one["category_ids"]) for one in products} == {list}
     assert [] in [one["category_ids"] for one in products]
+
+
+BLOCKED = {"http-403": "403", "http-404": "404", "page": None, "fatal": None, "report": "503"}
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_trouble_may_be_that_of_xmlrpc_alone(shop: Shop, remote: Remote, name: str) -> None:
+    """SOAP goes on where a host blocks XML-RPC, or PHP breaks it; and the other way round."""
+    shop.change(trouble=name, trouble_by="xmlrpc")
+    with pytest.raises(Exception, match=BLOCKED[name] or "syntax error|not well-formed|mismatched"):
+        remote.call("order.list")
+    assert soap_rows(shop, "orders")
+    shop.change(trouble_by="soap")
+    assert remote.call("order.list")
+    with pytest.raises(AssertionError):
+        soap_rows(shop, "orders")
+    shop.change(trouble="", trouble_by="both")
+
+
+def test_trouble_of_rows_may_be_that_of_one_protocol(shop: Shop, remote: Remote) -> None:
+    """Only lists that hold the row, by that protocol; and a `multiCall` with it as a whole."""
+    shop.change(trouble="http-500", trouble_rows=[7], trouble_at="lists", trouble_by="xmlrpc")
+    assert len(remote.call("order.list", {"entity_id": {"to": 6}})) == 3
+    for method, path in (("call", "order.list"), ("multiCall", [["store.list"], ["order.list"]])):
+        with pytest.raises(xmlrpc.client.ProtocolError, match="500"):
+            remote.raw(method, remote.session, path)
+    assert len(soap_rows(shop, "orders")) == shop.database.count("orders")
+    shop.change(trouble="", trouble_rows=(), trouble_at="calls", trouble_by="both")
+
+
+CARRIED = {
+    "orders": "grand_total",
+    "invoices": "grand_total",
+    "shipments": "total_qty",
+    "creditmemos": "grand_total",
+    "customers": "email",
+    "products": "type",
+}
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_one_protocol_may_give_less_or_something_else(shop: Shop, remote: Remote, name: str) -> None:
+    """A module that changes one of them: all rows lack a column, or have another value in it, and nothing else."""
+    path, column = f"{LISTINGS[name].resource}.list", CARRIED[name]
+
+    def rows() -> tuple[list[dict[str, Any]], list[dict[str, str | None]]]:
+        return remote.call(path), soap_rows(shop, name)
+
+    before = rows()
+    for place, protocol in enumerate(("xmlrpc", "soap")):
+        shop.change(trouble="column-missing", trouble_by=protocol)  # type: ignore[arg-type]  # a word of it
+        less = rows()
+        shop.change(trouble="value-changed")
+        other = rows()
+        shop.change(trouble="", trouble_by="both")
+        assert less[1 - place] == other[1 - place] == before[1 - place]
+        for row, fewer, changed in zip(before[place], less[place], other[place], strict=True):
+            assert fewer == {field: value for field, value in row.items() if field != column}
+            assert changed == row | {column: f"1{row[column]}"}
+
+
+def soap_rows(shop: Shop, name: str) -> list[dict[str, str | None]]:
+    """The rows of a list by SOAP, the texts of their fields."""
+    session = shop.sessions.login(shop.user, 60)
+    arguments = f"<sessionId>{session}</sessionId><filters/><storeView/>"
+    body = envelope(f"<n:{LISTINGS[name].operation}>{arguments}</n:{LISTINGS[name].operation}>")
+    reply = requests.post(shop.url, data=body, timeout=10)
+    assert reply.status_code == 200
+    try:
+        found = etree.fromstring(reply.content)
+    except etree.XMLSyntaxError:
+        raise AssertionError(reply.text) from None
+    return [{field.tag: field.text for field in row} for row in found.iter("item") if len(row)]
+
+
+def test_calls_need_no_second_worker() -> None:
+    """A call by SOAP fetches the shop's own WSDL meanwhile, which takes a second one; XML-RPC has no WSDL."""
+    with Shop(orders=20, workers=2, socket_timeout=0.05) as shop, ThreadPoolExecutor(6) as pool:
+        remote = Remote(shop)
+        with shop.workers.place():  # a worker that is busy with another call
+            with pytest.raises(AssertionError):
+                soap_rows(shop, "orders")
+            assert len(remote.call("order.list")) == 20
+        assert len(soap_rows(shop, "orders")) == 20
+        assert [len(rows) for rows in pool.map(remote.call, ["order.list"] * 12)] == [20] * 12
+    with Shop(orders=20, workers=1, socket_timeout=0.05) as shop:
+        assert len(Remote(shop).call("order.list")) == 20
+        with pytest.raises(AssertionError):
+            soap_rows(shop, "orders")
+
+
+def test_two_calls_by_soap_at_once_block_two_workers() -> None:
+    """Each holds a worker and waits for one, until the first gives up; by XML-RPC both are answered."""
+    with Shop(orders=20, workers=2, socket_timeout=0.3, latency=0.6) as shop, ThreadPoolExecutor(2) as pool:
+        remote = Remote(shop)
+        assert [len(rows) for rows in pool.map(remote.call, ["order.list"] * 2)] == [20, 20]
+
+        def faulty(_: int) -> bool:
+            try:
+                soap_rows(shop, "orders")
+            except AssertionError:
+                return True
+            return False
+
+        assert any(pool.map(faulty, range(2)))

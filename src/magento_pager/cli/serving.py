@@ -78,6 +78,7 @@ class Served:
         default="calls",
         choices=["calls", "wsdl", "everything", "lists", "records"],
     )
+    trouble_by: str = option("Whose replies are in trouble.", default="both", choices=["both", "soap", "xmlrpc"])
     nested_arrays_lost: bool = option('As 1.9.3.0: an array inside an array becomes the text "Array".')
     no_xmlrpc: bool = option("Nothing answers where XML-RPC should be.")
     base_url: str = option("The address the shop believes it has.", "URL", "")

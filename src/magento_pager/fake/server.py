@@ -137,8 +137,9 @@ def _without_php(asked: Asked, settings: Settings) -> Answer | None:
 
 def _by_php(asked: Asked, shop: Backend, context: Context) -> Answer:
     """What the API answers."""
-    settings = context.settings
     found = _SOAP.fullmatch(asked.path)
+    settings = context.settings.seen_by("xmlrpc" if found is None else "soap")
+    context = replace(context, settings=settings)
     if found is None:
         answer = shop.xmlrpc(asked.body, context)
         return troubled(answer, settings.trouble) if settings.in_trouble("calls") else answer

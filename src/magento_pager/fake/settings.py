@@ -7,7 +7,7 @@ sees it. Plain values only: each field is also an option of the command line. Wh
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.profiles import Profile
 
 TroubleAt: TypeAlias = Literal["calls", "wsdl", "everything", "lists", "records"]
+TroubleBy: TypeAlias = Literal["both", "soap", "xmlrpc"]
 Outage: TypeAlias = Literal["", "maintenance", "database", "wsdl", "schema", "firewall", "redirect"]
 MemoryFailure: TypeAlias = Literal["fault", "empty"]
 
@@ -59,6 +60,7 @@ class Settings:
         trouble_list: the list that those rows are of.
         trouble_at: which replies are in trouble, where there are no `trouble_rows`: those to `calls`, the `wsdl`, or
             `everything`. Where there are: `lists` or `records` for these alone, anything else for both.
+        trouble_by: whose replies are in trouble: those of `soap`, of `xmlrpc`, or of `both`.
         nested_arrays_lost: the bug of 1.9.3.0: each array inside an array of a result leaves the shop as the text
             "Array", such as the items of an order, or the ids of categories in a list of products.
         no_xmlrpc: nothing answers where XML-RPC should be.
@@ -94,6 +96,7 @@ class Settings:
     trouble_rows: frozenset[int] = frozenset()
     trouble_list: str = "orders"
     trouble_at: TroubleAt = "calls"
+    trouble_by: TroubleBy = "both"
     nested_arrays_lost: bool = False
     no_xmlrpc: bool = False
     base_url: str = ""
@@ -112,12 +115,18 @@ class Settings:
             raise ValueError(f"no trouble {self.trouble!r}: choose one of {', '.join(TROUBLES)}")
         if self.trouble_at not in get_args(TroubleAt):
             raise ValueError(f"trouble_at is {', '.join(get_args(TroubleAt))}, not {self.trouble_at!r}")
+        if self.trouble_by not in get_args(TroubleBy):
+            raise ValueError(f"trouble_by is {', '.join(get_args(TroubleBy))}, not {self.trouble_by!r}")
         if self.trouble_list not in LISTINGS:
             raise ValueError(f"no list {self.trouble_list!r} in trouble: the lists are {', '.join(LISTINGS)}")
         unknown = sorted(set(self.denied) - set(LISTINGS))
         if unknown:
             raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTINGS)}")
         self.now  # noqa: B018  refuses what is no time
+
+    def seen_by(self, protocol: Literal["soap", "xmlrpc"]) -> Settings:
+        """Return the settings as clients of a protocol meet them: in no trouble that is the other one's."""
+        return self if self.trouble_by in {"both", protocol} else replace(self, trouble="")
 
     def meets(self, list_name: str, number: object) -> bool:
         """Return whether the record of this row of a list is in trouble."""

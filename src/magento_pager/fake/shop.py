@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.api import Answer, Call, Context
     from magento_pager.fake.declarations import Flavour
     from magento_pager.fake.profiles import Profile
-    from magento_pager.fake.settings import MemoryFailure, Outage, TroubleAt
+    from magento_pager.fake.settings import MemoryFailure, Outage, TroubleAt, TroubleBy
 
 LOGGED = 100_000
 """Calls that the log keeps."""
@@ -68,6 +68,7 @@ class Knobs(TypedDict, total=False):
     trouble_rows: Collection[int]
     trouble_list: str
     trouble_at: TroubleAt
+    trouble_by: TroubleBy
     nested_arrays_lost: bool
     no_xmlrpc: bool
     base_url: str

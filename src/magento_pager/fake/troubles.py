@@ -72,6 +72,11 @@ def _packed(given: bytes) -> bytes:
 
 _SERVER = "SOAP-ENV:Server"
 _IN_A_ROW = rb"(<(?:increment_id|customer_id|customer_address_id|sku|name>(?:increment_id|customer_id|sku)<)[^>]*>)"
+_COLUMN = rb"(?:grand_total|total_qty|email|type)"
+_A_COLUMN = rb"<member><name>%(c)b</name><value>.*?</value></member>|<(%(c)b)(?: [^<>]*)?>[^<]*</\1>" % {b"c": _COLUMN}
+"""A column in each row of a list, by XML-RPC or by SOAP."""
+_ITS_VALUE = rb">(?=[^<>]+</)(?![^<>]*</name>)"
+"""Where its value begins."""
 
 TROUBLES: Mapping[str, Trouble] = MappingProxyType(
     {
@@ -125,6 +130,10 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "cdata": _first(_IN_A_ROW, rb"\1<![CDATA[a]]>"),
         "wrong-count": _first(rb"\[(\d+)\]", rb"[9\1]"),
         "wrong-type": _first(rb'<item xsi:type="[^"]*"', b'<item xsi:type="xsd:string"'),
+        "column-missing": lambda given: re.sub(_A_COLUMN, b"", given),
+        "value-changed": lambda given: re.sub(
+            _A_COLUMN, lambda found: re.sub(_ITS_VALUE, b">1", found[0], count=1), given
+        ),
         "large": lambda given: re.sub(_IN_A_ROW, lambda found: found[1] + b"a" * _LARGE, given, count=1),
     }
 )
