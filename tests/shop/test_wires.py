@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import xmlrpc.client
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,21 +151,80 @@ def test_a_wire_that_fails_on_the_way_is_replaced_by_the_other(tmp_path: Path) -
     assert report["wire_reason"].startswith("rows do not come by XML-RPC: ")
 
 
-def test_rows_that_differ_are_read_by_soap(pager: Pager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An extension may change what one of the APIs sends: SOAP is what was asked for before."""
-    expected = list(pager.customers())
-    dumps = xmlrpc.client.dumps
+class Fenced(Shop):
+    """A shop before which something answers calls.
 
-    def other(*arguments: Any, **options: Any) -> str:
-        return dumps(*arguments, **options).replace("cust7@", "other@")
+    Attributes:
+        fences: the answers by what is found in a call: HTTP status and body.
+    """
 
-    monkeypatch.setattr(xmlrpc.client, "dumps", other)
-    paginator = pager.customers(wire="auto")
-    assert list(paginator) == expected
-    used = paginator.wires.used()  # type: ignore[union-attr]  # it is "auto"
-    assert used["wire"] == "soap"
-    assert used["wire_reason"] == "XML-RPC gives another 'email' for row 7 than SOAP"
-    assert list(pager.customers(wire="xml-rpc", columns="declared")) != expected
+    fences: tuple[tuple[bytes, int, bytes], ...] = ()
+
+    def soap(self, body: bytes, context: Context) -> Answer:
+        """Answer by SOAP."""
+        return self._fenced(body) or super().soap(body, context)
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer by XML-RPC."""
+        return self._fenced(body) or super().xmlrpc(body, context)
+
+    def _fenced(self, body: bytes) -> Answer | None:
+        found = (whole(status, "text/html", page) for words, status, page in self.fences if words in body)
+        return next(found, None)
+
+
+BLOCKED = {
+    403: b"<html><title>403 Forbidden</title></html>",
+    404: b"<html><title>404 Not Found</title></html>",
+    405: b"Method Not Allowed",
+    200: b"<!DOCTYPE html><html><title>My shop</title></html>",
+    500: b"",
+    503: b"<html><title>Maintenance</title></html>",
+}
+"""What answers at the address of XML-RPC where a host blocks it, by HTTP status."""
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("status", BLOCKED)
+@pytest.mark.parametrize("entity", ["invoices", "shipments", "customers"])
+@pytest.mark.parametrize("when", ["before", "amid"])
+@pytest.mark.usefixtures("hurried")
+def test_a_host_may_block_xml_rpc_at_any_time(tmp_path: Path, status: int, entity: ListName, when: str) -> None:
+    """The dump is the same to the byte, and the report says why it went on by SOAP."""
+    fences = ((b"<methodCall", status, BLOCKED[status]),)
+    with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected, _ = written(pager, entity, tmp_path / "soap", window=100)
+        shop.fences = fences if when == "before" else ()
+        asked = pager.list(entity, wire="auto", window=100)
+
+        def block(progress: Any) -> None:
+            shop.fences = fences if progress.rows > 150 else shop.fences
+
+        report = dump(asked, tmp_path / "auto", progress=block).as_json()
+    assert (tmp_path / "auto").read_bytes() == expected
+    assert (report["wire"], report["quarantined"]) == ("soap", [])
+    begin = "XML-RPC fails: " if when == "before" else "rows do not come by XML-RPC: "
+    assert report["wire_reason"].startswith(begin)
+    assert f"{LISTS[entity].path}: " in report["wire_reason"]
+    assert ("a page of HTML" if status == 200 else f"HTTP {status}") in report["wire_reason"]
+    assert ("the host has no XML-RPC, or blocks it" in report["wire_reason"]) == (status in {403, 404, 405})
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.usefixtures("hurried")
+def test_lists_by_soap_may_fail_on_the_way(tmp_path: Path, status: int) -> None:
+    """Where records come by SOAP that are like the rows by XML-RPC, these take their place."""
+    fences = ((b"salesOrderList", status, BLOCKED[status]),)
+    with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected, _ = written(pager, "orders", tmp_path / "soap")
+
+        def block(progress: Any) -> None:
+            shop.fences = fences if progress.rows > 150 else shop.fences
+
+        report = dump(pager.orders(wire="auto", window=100), tmp_path / "auto", progress=block).as_json()
+    assert (tmp_path / "auto").read_bytes() == expected
+    assert report["wire"] == "xml-rpc"
+    assert report["wire_reason"].startswith("rows do not come by SOAP: ")
 
 
 @pytest.fixture
@@ -180,21 +238,42 @@ def odd(tmp_path: Path) -> Iterator[Shop]:
         yield running
 
 
-class Extended(Shop):
-    """A shop with an extension that sends a list where the WSDL promises a text."""
+class Altered(Shop):
+    """A shop that sends something else by XML-RPC than by SOAP.
+
+    Attributes:
+        pattern: what is altered in replies.
+        becomes: what takes its place.
+    """
+
+    pattern, becomes = b"$^", b""
 
     def xmlrpc(self, body: bytes, context: Context) -> Answer:
         """Answer by XML-RPC."""
         answer = super().xmlrpc(body, context)
-        text, listed = rb"(<name>status</name><value>)<string>[^<]*</string>", rb"<value><string>new</string></value>"
-        reply = re.sub(text, rb"\1<array><data>" + listed + b"</data></array>", b"".join(answer.pieces))
+        reply = re.sub(self.pattern, self.becomes, b"".join(answer.pieces))
         return whole(answer.status, answer.content_type, reply, answer.call)
+
+
+def test_rows_that_differ_are_read_by_soap() -> None:
+    """An extension may change what one of the APIs sends: SOAP is what was asked for before."""
+    with Altered(orders=200) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected = list(pager.customers())
+        shop.pattern, shop.becomes = b"cust7@", b"other@"
+        paginator = pager.customers(wire="auto")
+        assert list(paginator) == expected
+        used = paginator.wires.used()  # type: ignore[union-attr]  # it is "auto"
+        assert used["wire"] == "soap"
+        assert used["wire_reason"] == "XML-RPC gives another 'email' for row 7 than SOAP"
+        assert list(pager.customers(wire="xml-rpc", columns="declared")) != expected
 
 
 @pytest.mark.parametrize("empty", [{}, {"coupon_code": ""}], ids=str)
 def test_a_list_where_a_text_is_promised_is_what_php_makes_of_it(empty: dict[str, str]) -> None:
     """By SOAP it is the text "Array", and no traceback, whatever else is in the row."""
-    with Extended(orders=3) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+    with Altered(orders=3) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        shop.pattern = rb"(<name>status</name><value>)<string>[^<]*</string>"
+        shop.becomes = rb"\1<array><data><value><string>new</string></value></data></array>"
         for number in shop.database.ids("orders"):
             shop.database.update("orders", number, empty)
         rows = list(pager.orders(wire="xml-rpc", columns="declared", patience=0.0))

@@ -443,7 +443,10 @@ class Connection:
         address = xmlrpc.address_beside(wsdl.address)
         if address is None:
             raise RemoteError(f"{path}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
-        with self._posted(address, body, XML_BODY, path) as reply, self._pieces(reply, repair=repair) as pieces:
+        with (
+            self._posted(address, body, XML_BODY, path, purpose="XML-RPC") as reply,
+            self._pieces(reply, repair=repair) as pieces,
+        ):
             yield pieces
 
     @contextmanager

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from magento_pager.errors import Remedy
 
-Purpose: TypeAlias = Literal["rows", "call", "WSDL"]
-"""What was asked for: rows or records, another call such as `login`, or a document."""
+Purpose: TypeAlias = Literal["rows", "XML-RPC", "call", "WSDL"]
+"""What was asked for: rows or records, the same by XML-RPC, another call such as `login`, or a document."""
 
 LOOKED_AT = 20_000  # bytes of a body that is no reply
 OK = 200
@@ -58,7 +58,7 @@ class Failure:
         """Return whether it is this one."""
         return (
             self.fault in {None, code is not None}
-            and self.purpose in {None, purpose}
+            and (self.purpose in {None, purpose} or (self.purpose, purpose) == ("rows", "XML-RPC"))
             and (not self.codes or code in self.codes)
             and (not self.statuses or (code is None and status in self.statuses))
             and re.search(self.words, words, re.IGNORECASE | re.DOTALL) is not None
@@ -200,6 +200,9 @@ FAILURES: tuple[Failure, ...] = (
         "Magento's error report: its number names a file in var/report on the server, which says more",
         r"there has been an error processing your request|error log record number|exception printing is disabled"),
     Failure("401", "stop", "the web server itself asks for a login: give --basic-auth", statuses={401}),
+    Failure("no XML-RPC", "stop",
+        "the host has no XML-RPC, or blocks it: read by SOAP (--wire soap, or auto), or ask the host to admit it",
+        statuses={403, 404, 405}, purpose="XML-RPC"),
     Failure("403", "stop",
         "a firewall or bot protection refused the call: ask the host to admit it (--header may help)",
         statuses={403}),
