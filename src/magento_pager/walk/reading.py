@@ -146,7 +146,7 @@ class Reader:
             if query.span not in ask.window and any(isinstance(token, str) for token, _ in came):
                 raise FilterIgnoredError(
                     f"{self.operation}: rows come without ids, so what {ask.strategy.name} returns beyond ids "
-                    f"{ask.window} cannot be told from what was asked; use the strategy alias or prefix",
+                    f"{ask.window} cannot be told from what was asked; use the strategy key-range or prefix",
                     span=ask.window,
                 )
             rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in ask.window)

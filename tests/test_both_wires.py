@@ -1,0 +1,229 @@
+"""What a walk does by XML-RPC as it does by SOAP: the same bytes, in each format, and the same answers to trouble."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import count
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import needs_pyarrow, slow_after, stopper
+from test_matrix import CELLS, delivered
+
+from magento_pager import LISTS, STRATEGIES, PagerError, connect, dump
+from magento_pager.cli import run
+from magento_pager.export.stored import stored
+from magento_pager.fake import Shop
+from magento_pager.fake.api import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from magento_pager import ListName, Pager, StrategyName
+    from magento_pager.fake.api import Answer, Context
+
+BY_XML_RPC: dict[str, Any] = {"wire": "xml-rpc", "columns": "declared"}
+OWN = [name for name in STRATEGIES[1:] if name not in {"alias", "mapped"}]
+"""The strategies that XML-RPC has."""
+
+
+def dumped(pager: Pager, entity: ListName, path: Path, **options: Any) -> bytes:
+    """The bytes of a dump."""
+    dump(pager.list(entity, **options), path, overwrite=True)
+    return path.read_bytes()
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("strategy", OWN)
+@pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
+def test_each_strategy_is_exact_on_every_list_of_every_version(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
+) -> None:
+    """Whatever SOAP makes of filters; but the oldest has no `regexp`, and rows without ids show no unwanted ones."""
+    shop, last = shop_of(profile, flavour), 1500
+    expected = [number for number in shop.database.ids(entity) if number <= last]
+    with connect(shop.url, shop.user, shop.key) as pager:
+        paginator = pager.list(entity, strategy=strategy, last=last, **BY_XML_RPC)
+        without_ids = entity == "shipments" or (entity == "invoices" and profile < "1.7")
+        if (strategy, profile) == ("regexp", "1.4.1.1") or (strategy == "single-filter" and without_ids):
+            with pytest.raises(PagerError, match="use the strategy key-range"):
+                list(paginator)
+            return
+        rows, strategies = delivered(paginator)
+    assert strategies == {strategy}
+    assert len(rows) == len(set(rows)) == len(expected)
+
+
+class Lying(Shop):
+    """A shop before which something answers a few calls of lists with what is no answer to them.
+
+    Attributes:
+        lie: `empty`, `earlier`: what came for another call, `half`: without the last rows; nothing where it is empty.
+    """
+
+    lie = ""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._calls = count(1)
+        self._kept = b""
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer by XML-RPC."""
+        answer = super().xmlrpc(body, context)
+        given = told = b"".join(answer.pieces)
+        if self.lie and next(self._calls) % 9 == 0:
+            rows = re.findall(rb"<value><struct>.*?</struct></value>", given, re.DOTALL)
+            dropped = {"empty": len(rows), "half": len(rows) // 2}.get(self.lie, 0)
+            for row in rows[len(rows) - dropped :]:
+                told = told.replace(row, b"", 1)
+            told = self._kept if self.lie == "earlier" and self._kept else told
+        elif answer.call and answer.call.rows:
+            self._kept = given
+        return whole(answer.status, answer.content_type, told, answer.call)
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("lie", ["empty", "earlier", "half"])
+@pytest.mark.parametrize("entity", LISTS)
+def test_a_lie_in_nine_calls_costs_no_row(entity: ListName, lie: str) -> None:
+    """By the same checks as by SOAP."""
+    with Lying(orders=900) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        expected = list(pager.list(entity, window=30))
+        shop.lie = lie
+        found = list(pager.list(entity, window=30, **BY_XML_RPC))
+    if entity == "shipments":  # in order of the pages, of which there are others
+        found, expected = (sorted(rows, key=itemgetter("increment_id")) for rows in (found, expected))
+    assert found == expected
+
+
+@pytest.mark.parametrize("entity", slow_after(1, ["shipments", "customers", "orders"]))
+def test_a_dump_that_is_stopped_after_each_page_is_the_same(tmp_path: Path, entity: ListName) -> None:
+    """And where each page is read by the wire that did not read the one before."""
+    with Shop(orders=300) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        expected = dumped(pager, entity, tmp_path / "whole", window=40)
+        for name, wires in {"one": [BY_XML_RPC], "both": [BY_XML_RPC, {"wire": "soap"}]}.items():
+            path = tmp_path / name
+            for number in count():
+                asked = pager.list(entity, window=40, **wires[number % len(wires)])
+                try:
+                    dump(asked, path, resume=True, progress=stopper(1, InterruptedError))
+                except InterruptedError:
+                    continue
+                break
+            assert path.read_bytes() == expected
+            assert number > 5
+
+
+@pytest.mark.parametrize("entity", slow_after(2, ["customers", "shipments", "orders", "products"]))
+@pytest.mark.parametrize("form", slow_after(2, ["parquet", "sqlite", "csv"]))
+def test_a_dump_in_each_format_is_verified_by_the_other_wire(
+    tmp_path: Path, entity: ListName, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a difference, and its rows are those of a dump by SOAP."""
+    if form == "parquet":
+        needs_pyarrow()
+    with Shop(orders=200) as shop:
+        where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
+        wires = {"soap": ["--wire", "soap"], "xml-rpc": ["--wire", "xml-rpc", "--declared-columns"]}
+        for wire, options in wires.items():
+            path = tmp_path / f"{wire}.{form}"
+            assert run(["dump", entity, *where, *options, "--out", str(path), "--format", form]) == 0
+            other = "soap" if wire == "xml-rpc" else "xml-rpc"
+            assert run(["verify", str(path), entity, *where, *wires[other]]) == 0
+            assert "no differences" in "".join(capsys.readouterr())
+        by_soap, by_xmlrpc = (list(stored(tmp_path / f"{wire}.{form}", entity)) for wire in wires)
+    assert by_xmlrpc == by_soap
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize(("profile", "flavour"), [("1.4.1.1", "rpc"), ("1.7.0.2", "wsi"), ("20.0.20", "rpc")])
+@pytest.mark.parametrize("entity", ["orders", "customers", "products", "shipments"])
+@pytest.mark.parametrize("details", [False, True])
+def test_typed_rows_are_the_same(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, *, details: bool
+) -> None:
+    """With and without details."""
+    shop = shop_of(profile, flavour)
+    with connect(shop.url, shop.user, shop.key) as pager:
+        by_soap, by_xmlrpc = (
+            list(pager.list(entity, typed=True, last=600, details=details, **how)) for how in ({}, BY_XML_RPC)
+        )
+    assert by_xmlrpc == by_soap
+    assert any(type(value) is not str for row in by_soap for value in row.values())
+
+
+def test_parallel_calls_do_not_block_a_shop_of_two_workers() -> None:
+    """By SOAP each call needs a second worker that sends the WSDL; by XML-RPC none does."""
+    with (
+        Shop(orders=400, workers=2, socket_timeout=0.5, latency=0.02) as shop,
+        connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        expected = list(pager.orders(window=25))
+        shop.clear_log()
+        assert list(pager.orders(window=25, parallel=4, **BY_XML_RPC)) == expected
+        assert {(call.operation, call.fault) for call in shop.log} == {("call", "")}
+        shop.clear_log()
+        assert list(pager.orders(window=25, parallel=4)) == expected
+        assert any(call.fault == "WSDL" for call in shop.log), "the shop would not have been blocked by SOAP either"
+
+
+def test_a_session_that_expires_between_any_two_calls(shop: Shop) -> None:
+    """One more login for each."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        expected = list(pager.orders(window=20))
+        shop.clear_log()
+        rows: list[Any] = []
+        for page in pager.orders(window=20, lookahead=False, **BY_XML_RPC).pages():
+            rows += page.rows
+            shop.sessions.end_all()
+    assert rows == expected
+    assert sum(call.operation == "login" for call in shop.log) == sum(call.fault == "5" for call in shop.log) > 3
+
+
+def test_a_known_row_that_is_deleted_is_replaced_by_another(shop: Shop) -> None:
+    """By `in-list`, whose every call names one that must come."""
+    with connect(shop.url, shop.user, shop.key) as pager:
+        expected = sorted(shop.database.ids("orders"))
+        found: list[int] = []
+        for page in pager.orders(strategy="in-list", window=20, lookahead=False, **BY_XML_RPC).pages():
+            found += (int(row["order_id"]) for row in page.rows)
+            for number in found if 0 < len(found) < 100 else ():
+                shop.database.delete("orders", number)
+    assert found == expected
+
+
+def test_replies_are_saved_without_secrets(shop: Shop, tmp_path: Path) -> None:
+    """The request with its filters and the answer; neither the key nor the session, nor a hash of a password."""
+    ids = sorted(shop.database.ids("customers"))
+    with connect(shop.url, shop.user, shop.key, save_replies=tmp_path) as pager:
+        shop.change(trouble="undeclared", trouble_rows=[ids[3]], trouble_list="customers")
+        skipped = [one for page in pager.customers(patience=0.0, **BY_XML_RPC).pages() for one in page.quarantined]
+        session = pager.connection._session_id  # noqa: SLF001  what must not be found
+    assert [one.id for one in skipped] == [ids[3]]
+    assert "(request and reply: " in skipped[0].reason
+    contents = [one.read_bytes() for one in tmp_path.iterdir()]
+    assert any(b"<colour>red</colour>" in one and f"<string>{ids[3]}</string>".encode() in one for one in contents)
+    for secret in (shop.key, str(session)):
+        assert not any(secret.encode() in one for one in contents)
+
+
+@pytest.mark.parametrize("entity", slow_after(1, ["customers", "orders", "products"]))
+def test_increments_are_the_same(tmp_path: Path, entity: ListName) -> None:
+    """Of rows that changed and of new ones, from one state by turns."""
+    with Shop(orders=200) as shop, connect(shop.url, shop.user, shop.key) as pager:
+        states: dict[str, list[dict[str, Any]]] = {"soap": [{}], "xml-rpc": [BY_XML_RPC], "both": [{}, BY_XML_RPC]}
+        ids = sorted(shop.database.ids(entity))
+        for night in range(3):
+            rows: dict[str, list[Any]] = {}
+            for name, wires in states.items():
+                out, state = tmp_path / f"{name}-{{time}}.ndjson", tmp_path / f"{name}.state"
+                report = dump(pager.list(entity, **wires[night % len(wires)]), out, state=state, overwrite=True)
+                assert report.path is not None
+                rows[name] = [json.loads(line) for line in report.path.read_text().splitlines()]
+            assert rows["xml-rpc"] == rows["both"] == rows["soap"] != []
+            shop.database.update(entity, ids[night], {"updated_at": f"2035-01-0{night + 1} 00:00:00"})
+            shop.database.insert(entity, {"entity_id": ids[-1] + 1 + night, "updated_at": None})
