@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xmlrpc.client
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +19,7 @@ from magento_pager.fake.lists import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from magento_pager.fake.profiles import Profile
 
@@ -460,3 +462,35 @@ def test_two_calls_by_soap_at_once_block_two_workers() -> None:
             return False
 
         assert any(pool.map(faulty, range(2)))
+
+
+def test_columns_of_modules_come_by_xmlrpc_alone(tmp_path: Path) -> None:
+    """No WSDL declares them; they can be given, changed and asked for."""
+    given = {
+        "orders": {"columns": ["entity_id", "erp_number"], "rows": [[3, "X-1"], [4, None]]},
+        "customers": {"columns": ["entity_id", "loyalty_code"], "rows": [[3, "ü&<>"], [4, None]]},
+    }
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(given), encoding="utf-8")
+    with Shop(rows=path) as shop:
+        remote = Remote(shop)
+        assert [one["erp_number"] for one in remote.call("order.list")] == ["X-1", None]
+        assert [one.get("loyalty_code") for one in remote.call("customer.list")] == ["ü&<>", None]
+        assert not {"erp_number", "loyalty_code"} & set().union(
+            *soap_rows(shop, "orders"), *soap_rows(shop, "customers")
+        )
+        shop.database.update("orders", 4, {"erp_number": "Y"})
+        assert [one["order_id"] for one in remote.call("order.list", {"erp_number": "Y"})] == [4]
+        assert [one["customer_id"] for one in remote.call("customer.list", {"loyalty_code": {"notnull": 1}})] == [3]
+
+
+def test_a_made_up_shop_has_columns_that_soap_does_not_know(remote: Remote, shop: Shop) -> None:
+    """With values in some rows and without in others, in every list that selects all of its table."""
+    for name in ("orders", "creditmemos", "customers"):
+        declared = {field.name for field in LISTINGS[name].fields}
+        rows = remote.call(f"{LISTINGS[name].resource}.list")
+        more = set().union(*rows) - declared
+        filled = [field for field in more if any(row.get(field) for row in rows)]
+        assert filled, name
+        assert any(row.get(field) is None for row in rows for field in filled)
+    assert shop.database.count("creditmemos") == 6

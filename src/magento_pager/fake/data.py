@@ -135,6 +135,8 @@ _ORDERS = Recipe(
         "state": _cases("b % 100", 2),
         "status": _cases("b % 100", 1),
         "coupon_code": f"CASE WHEN {_COUPON} THEN 'SAVE' || (a % 20) END",
+        "coupon_rule_name": f"CASE WHEN {_COUPON} THEN 'Rule ' || (1 + a % 20) END",
+        "erp_number": "CASE WHEN a % 3 THEN 'ERP-' || id END",
         "applied_rule_ids": f"CASE WHEN {_COUPON} THEN 1 + a % 20 || ',7' END",
         "protect_code": "printf('%06x', a * 256 + b % 256)",
         "shipping_description": f"CASE WHEN {_VIRTUAL} THEN NULL ELSE 'Flat Rate - Fixed' END",
@@ -250,6 +252,7 @@ _CUSTOMERS = Recipe(
         "dob": "CASE WHEN a % 4 = 0 THEN date('1950-01-01', '+' || (a % 20000) || ' days') || ' 00:00:00' END",
         "taxvat": "CASE WHEN c % 9 = 0 THEN 'DE' || (100000000 + a * 256 + b % 256) END",
         "confirmation": "CASE WHEN c % 13 = 0 THEN printf('%08x', a * 65536 + b) END",
+        "loyalty_code": "CASE WHEN b % 4 = 0 THEN 'LOY-' || id || ' ü&<>' END",
         "password_hash": "printf('%08x%08x%08x%08x:Qx', a * 65536 + b, b * 65536 + c, c * 65536 + a, a * b)",
         "default_billing": "CASE WHEN id % 4 THEN 2 * id END",  # as in `addresses`
         "default_shipping": "CASE WHEN id % 4 THEN 2 * id END",
@@ -306,7 +309,12 @@ RECIPES: Mapping[str, Recipe] = {
         share=(1, 2),
     ),
     "creditmemos": Recipe(
-        {**_DOCUMENT, **_AMOUNTS, "invoice_id": "CASE WHEN a % 2 THEN 1 + b END"},
+        {
+            **_DOCUMENT,
+            **_AMOUNTS,
+            "invoice_id": "CASE WHEN a % 2 THEN 1 + b END",
+            "discount_description": "CASE WHEN c % 5 = 0 THEN 'Half price' WHEN c % 5 = 1 THEN '' END",
+        },
         {**_RATES, **_CURRENCIES, "state": 2, "adjustment": "0.0000", "base_adjustment": "0.0000"},
         share=(1, 20),
     ),

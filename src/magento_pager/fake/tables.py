@@ -1,7 +1,8 @@
 """The tables behind the lists: their columns, and which names are attributes of customers and products. Data.
 
 A name that is missing here is an unknown column on the server too. The sales tables are those of 1.6 and later; the
-columns of the commercial edition are left out, as on the shop that was recorded.
+columns of the commercial edition are left out, as on the shop that was recorded. Like many shops it has two of its own:
+`erp_number`, a column of orders that a module added, and `loyalty_code`, an attribute of customers.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ state status coupon_code protect_code shipping_description increment_id applied_
 customer_firstname customer_lastname customer_middlename customer_prefix customer_suffix customer_taxvat
 discount_description ext_customer_id ext_order_id hold_before_state hold_before_status original_increment_id
 relation_child_id relation_child_real_id relation_parent_id relation_parent_real_id remote_ip shipping_method
-store_name x_forwarded_for customer_note coupon_rule_name
+store_name x_forwarded_for customer_note coupon_rule_name erp_number
 """
     + _CURRENCIES,
 )
@@ -176,7 +177,7 @@ CUSTOMER = table(
     "default_billing default_shipping gender",
     times="created_at updated_at dob rp_token_created_at",
     texts="email increment_id created_in prefix firstname middlename lastname suffix password_hash taxvat confirmation "
-    "rp_token",
+    "rp_token loyalty_code",
 )
 
 PRODUCT = table(
@@ -240,7 +241,7 @@ CUSTOMER_ATTRIBUTES = attributes(
     static="website_id store_id email group_id created_at updated_at disable_auto_group_change",
     joined="""
 created_in prefix firstname middlename lastname suffix dob password_hash default_billing default_shipping taxvat
-confirmation gender rp_token rp_token_created_at
+confirmation gender rp_token rp_token_created_at loyalty_code
 """,
 )
 
