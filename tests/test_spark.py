@@ -219,6 +219,21 @@ def test_other_lists(spark: SparkSession, fleet: Callable[..., Any], entity: Lis
     assert rows_of(loaded(spark, path, entity)) == expected(shops, entity)
 
 
+@pytest.mark.parametrize("wire", ["xml-rpc", "auto"])
+def test_rows_come_by_xml_rpc_where_that_is_asked_for(
+    spark: SparkSession, fleet: Callable[..., Any], wire: str
+) -> None:
+    """The same ones, from each part of a shop."""
+    shops, path = fleet(3, parallel=2)
+    wanted = expected(shops, "customers")
+    for shop in shops:
+        shop.clear_log()
+    assert rows_of(loaded(spark, path, "customers", wire=wire)) == wanted
+    by_soap = [call for shop in shops for call in shop.log if call.operation == "customerCustomerList"]
+    assert bool(by_soap) == (wire == "auto"), "it compares"
+    assert all(sum(call.operation == "call" for call in shop.log) > 2 for shop in shops)
+
+
 def test_several_tasks_for_a_shop_that_allows_it(spark: SparkSession, fleet: Callable[..., Any]) -> None:
     """As many partitions as may ask a shop at once, and together they bring each row once."""
     shops, path = fleet(2, orders=300, parallel=2)
@@ -561,6 +576,7 @@ def test_columns_that_are_pushed_are_understood(version: str) -> None:
         ({"shop": "shops.json"}, "no option 'shop'"),
         ({"entity": "shop_errors", "shopErors": "folder"}, "no option 'shoperors'"),
         ({"sinse": "2024-05-01T10:00:00Z"}, "no option 'sinse'"),
+        ({"wire": "rest"}, "the option wire is one of soap, xml-rpc, auto, not 'rest'"),
         ({"repair": "yes"}, "true or false, not 'yes'"),
         ({"updatedSince": "yesterday"}, "a time with a zone, such as 2024-05-01T10:00:00Z, not 'yesterday'"),
         ({"patience": "soon"}, "patience is seconds"),

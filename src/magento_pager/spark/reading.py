@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from magento_pager.lists import WireName
     from magento_pager.pager import Pager
     from magento_pager.spark.filters import Wanted
     from magento_pager.spark.shops import FleetShop
@@ -48,12 +49,14 @@ class Behaviour:
         repair: read rows in which control characters break the XML without those characters.
         on_error: `fail` ends the task; `skip` ends the part, and notes what is missing.
         failures: where that is noted.
+        wire: the protocol by which rows come; "auto" compares the two in each task.
     """
 
     patience: float
     repair: bool = False
     on_error: Literal["fail", "skip"] = "fail"
     failures: FailureFolder | None = None
+    wire: WireName = "soap"
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def _paginator(pager: Pager, shop: FleetShop, wanted: Wanted, behaviour: Behavio
         updated_since=wanted.since,
         patience=behaviour.patience,
         repair=behaviour.repair,
+        wire=behaviour.wire,
+        columns="declared",
         nice=shop.nice,
     )
 

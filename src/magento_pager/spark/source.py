@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from magento_pager.export.parquet import filled
-from magento_pager.lists import LISTS
+from magento_pager.lists import LISTS, WireName
 from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl
 from magento_pager.spark.failures import FailureFolder
 from magento_pager.spark.filters import Wanted
@@ -42,6 +42,7 @@ OPTIONS = (
     "updatedSince",
     "patience",
     "repair",
+    "wire",
     "late",
     "every",
 )
@@ -80,6 +81,7 @@ class MagentoDataSource(DataSource):
     - `updatedSince`: only rows changed then or later: a time with a zone, such as `2024-05-01T10:00:00Z`.
     - `patience`: seconds for which a call to a shop is made again before the shop counts as failing; 300 unless given.
     - `repair`: `true` reads rows in which control characters break the XML, without those characters.
+    - `wire`: `soap` (unless given), `xml-rpc`, or `auto` for whichever costs a shop less; the columns are the same.
     - `late`: for streams, seconds after which a change is taken to be committed; 600 unless given.
     - `every`: for streams, seconds between two looks at the shops, at least; 600 unless given.
     """
@@ -165,6 +167,9 @@ def asked(entity: ListName, options: Mapping[str, str]) -> Asked:
     repair = given.get("repair", "false").lower()
     if repair not in {"true", "false"}:
         raise ValueError(f"the option repair is true or false, not {given['repair']!r}")
+    wire = given.get("wire", "soap")
+    if wire not in get_args(WireName):
+        raise ValueError(f"the option wire is one of {', '.join(get_args(WireName))}, not {wire!r}")
     return Asked(
         Wanted(entity, since=_since(given)),
         read_shops(given["shops"]),
@@ -173,6 +178,7 @@ def asked(entity: ListName, options: Mapping[str, str]) -> Asked:
             repair == "true",
             cast("Literal['fail', 'skip']", on_error),
             folder,
+            cast("WireName", wire),
         ),
         Schedule(timedelta(seconds=_seconds("late", given, 600)), timedelta(seconds=_seconds("every", given, 600))),
     )
