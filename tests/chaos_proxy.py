@@ -44,7 +44,11 @@ KINDS: tuple[Fault, ...] = get_args(Fault)
 Choose: TypeAlias = "Callable[[str], Fault | None]"
 """Which fault to commit at a call to that operation; the operation of a GET is empty."""
 
-_OPERATION = re.compile(rb"Body[^>]*>\s*<(?:[\w-]+:)?(\w+?)(?:RequestParam|Param)?[\s/>]")
+_OPERATION = re.compile(
+    rb"Body[^>]*>\s*<(?:[\w-]+:)?(\w+?)(?:RequestParam|Param)?[\s/>]|<methodName>call<.*?<string>(\w+\.list)<",
+    re.DOTALL,
+)
+"""The operation of a SOAP call, or the path of a list by XML-RPC."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Not now</title></head><body><p>Come back.</p></body></html>\n"
 _DRIP = 0.05  # seconds from byte to byte
@@ -154,7 +158,7 @@ class ChaosProxy:
     ) -> None:
         """Answer one request, in the way that is chosen for it."""
         found = _OPERATION.search(body)
-        operation = found[1].decode() if found else ""
+        operation = (found[1] or found[2]).decode() if found else ""
         self.asked.append(operation)
         kind = self.choose(operation)
         self.done[kind or "passed"] += 1

@@ -61,6 +61,7 @@ def of(pages: Sequence[Page]) -> Bounds:
     return bounds
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_exactly_the_rows_of_a_span_come_from_every_list_of_every_version(
@@ -263,6 +264,7 @@ def test_a_list_without_rows_tries_nothing_and_applies_both_bounds(shop: Shop) -
 # --- resuming, dumping, verifying -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("lie", [None, last_alone])
 def test_a_walk_resumes_with_the_same_bounds_alone(
     shop_of: Callable[[str, str], Shop], lie: Callable[[list[Condition]], list[Condition]] | None

@@ -66,6 +66,7 @@ def chaos(place: Place, seed: int, share: float = 0.05, kinds: Collection[Fault]
     return found, proxy
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("orders", slow_after(1, [1650, 6600]))
 def test_many_windows_while_one_call_in_twenty_fails(orders: int) -> None:
     """Whatever happens on the way, zero rows are missing and zero come twice; the wide version has 2,000 windows."""
@@ -84,6 +85,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.profile} {place.entity}")
@@ -139,6 +141,7 @@ def one_fault_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int, st
         assert found.strategies == calm_walk.strategies, f"{kind} at call {number} was taken for an answer"
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("skip", slow_after(1, [14, 2]))  # steps of 2 through the kinds: no common factor with their 15
 def test_one_failure_at_each_few_calls(small: tuple[Place, Shop, ChaosProxy], skip: int) -> None:
     """Wherever a walk is hit, in the probe, in soundings, in comparisons, it goes on as if nothing had been."""
@@ -152,6 +155,7 @@ def test_every_failure_at_each_call(small: tuple[Place, Shop, ChaosProxy], first
     one_fault_at_each_call(small, first, step=1)
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("sick", [2, 5, 9, 30])
 @pytest.mark.parametrize("kind", ["500", "short", "reset", "page", "503"])
@@ -168,6 +172,7 @@ def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy]
     nothing_is_missing(found, shop, place.entity)
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["500", "empty", "reset"])
 def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
@@ -190,6 +195,7 @@ def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: F
     nothing_is_missing(found, shop, place.entity)
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_server_that_asks_to_be_left_alone_is(small: tuple[Place, Shop, ChaosProxy], naps: list[float]) -> None:
     """What `Retry-After` says is waited before the next attempt, and a timeout is waited as long again."""
     place, shop, proxy = small

@@ -141,9 +141,11 @@ def walk(profile: str, entity: ListName, strategy: StrategyName, window: int | N
 
 @pytest.mark.parametrize(("profile", "entity", "strategy", "window"), slow_after(2, WALKS))
 def test_rows_that_come_and_go_during_a_walk(
-    profile: str, entity: ListName, strategy: StrategyName, window: int | None
+    profile: str, entity: ListName, strategy: StrategyName, window: int | None, wire: str
 ) -> None:
     """Whatever is inserted, deleted or committed late, before the walk's position or behind it, the contract holds."""
+    if wire == "xml-rpc" and strategy in {"alias", "mapped"}:  # which are SOAP's own
+        strategy = "range"
     done: Counter[str] = Counter()
     for seed in range(2):
         done += walk(profile, entity, strategy, window, seed).done
@@ -158,6 +160,8 @@ def test_more_histories(profile: str, entity: ListName, strategy: StrategyName, 
     walk(profile, entity, strategy, window, seed)
 
 
+@pytest.mark.parametrize("wire", ["soap", "xml-rpc"], indirect=True)
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("window", slow_after(1, [None, 10]))
 def test_the_contract_holds_across_resumes(window: int | None) -> None:
     """A walk that is given up and resumed after every third page, while rows come and go, is one walk."""
@@ -175,6 +179,7 @@ def test_the_contract_holds_across_resumes(window: int | None) -> None:
     assert ids == sorted(ids)
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("strategy", ["in-list", "regexp"])
 def test_a_canary_that_is_deleted(strategy: StrategyName) -> None:
     """The row that must come back is gone: the walk finds out that the server is honest, and takes another."""

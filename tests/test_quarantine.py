@@ -6,6 +6,7 @@ The embedded shop poisons orders itself. Other lists are poisoned on their way, 
 from __future__ import annotations
 
 import re
+import xmlrpc.client
 from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,7 +121,7 @@ def test_whatever_the_strategy_only_poisoned_rows_are_left_out(
 @pytest.mark.parametrize("knob", WORDS)
 @pytest.mark.parametrize(("profile", "window"), [("1.4.1.1", None), ("1.6.2.0", 7), ("1.7.0.2", 7), ("1.8.1.0", None)])
 def test_every_poison_of_every_version(
-    place_of: Callable[[str], Place], profile: str, knob: str, window: int | None
+    place_of: Callable[[str], Place], profile: str, knob: str, window: int | None, wire: str
 ) -> None:
     """Servers before 1.9.3 break at texts that are not UTF-8, and send control characters that break the XML."""
     place = place_of(profile)
@@ -129,10 +130,13 @@ def test_every_poison_of_every_version(
     place.poison(**knobs)
     found = place.walk(window=window)
     only_these_are_left_out(found, bad, place.ids)
+    words = "HTTP 500; PHP gave up" if (wire, knob) == ("xml-rpc", "invalid_utf8") else WORDS[knob]
     for number, reason in found.quarantined.items():
-        assert re.search(WORDS[knob].format(id=number), reason)
+        assert re.search(words.format(id=number), reason)
 
 
+@pytest.mark.parametrize("wire", ["soap", "xml-rpc"], indirect=True)
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("pick", slow_after(1, reversed(PICKS)))
 def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], Place], pick: str) -> None:
     """All rows come, in order; those that were repaired, and no others, are named."""
@@ -145,6 +149,7 @@ def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], P
     assert found.quarantined == {}
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_whole_table_of_control_characters_is_repaired(place_of: Callable[[str], Place]) -> None:
     """Rows that can be repaired are no sign of a sick server, however many there are."""
     place = place_of("1.8.1.0")
@@ -153,6 +158,7 @@ def test_a_whole_table_of_control_characters_is_repaired(place_of: Callable[[str
     assert found.ids == found.repaired == place.ids
 
 
+@pytest.mark.usefixtures("wire")
 def test_repair_mends_nothing_else(place_of: Callable[[str], Place]) -> None:
     """What is broken in another way is left out as ever."""
     place, ids = place_of("1.7.0.2"), place_of("1.7.0.2").ids
@@ -162,6 +168,7 @@ def test_repair_mends_nothing_else(place_of: Callable[[str], Place]) -> None:
     assert found.repaired == ids[20:22]
 
 
+@pytest.mark.usefixtures("wire")
 def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Callable[[str], Place]) -> None:
     """The walk goes on past nineteen, and stops at the twentieth, with a cursor and all that came before."""
     place, ids = place_of("20.0.20"), place_of("20.0.20").ids
@@ -181,6 +188,7 @@ def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Calla
     only_these_are_left_out(found, ids[40:59], ids)
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("orders", [1, 2, 3, 15])
 @pytest.mark.parametrize("strategy", ["auto", "prefix", "single-filter"])
@@ -196,6 +204,7 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> N
         assert (found.ids, found.quarantined) == ([], {})
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(
     ("profile", "entity", "window"),
@@ -207,14 +216,26 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> N
         ("1.7.0.2", "customers", 10),
     ],
 )
-def test_lists_without_ids_and_lists_of_other_tables(profile: str, entity: ListName, window: int | None) -> None:
+def test_lists_without_ids_and_lists_of_other_tables(
+    profile: str, entity: ListName, window: int | None, wire: str
+) -> None:
     """A poisoned row is named by its id also where rows carry none."""
     with Shop(profile=profile, orders=200) as shop, ChaosProxy(shop) as proxy:
         ids = sorted(shop.database.ids(entity))
         bad = [ids[0], *ids[20:22], ids[-1]]
         # Only lists hold these: a number of nine digits, and a mail address.
-        marks = (f">cust{one}@" if entity == "customers" else f"{one:08d}</increment_id>" for one in bad)
-        proxy.poison = {mark.encode(): fault("1", "Item with the same id already exist") for mark in marks}
+        words = "Item with the same id already exist"
+        by_xmlrpc = xmlrpc.client.dumps(xmlrpc.client.Fault(1, words), methodresponse=True).encode()
+        body = fault("1", words) if wire == "soap" else by_xmlrpc
+        before, behind = (
+            ("", "</increment_id>") if wire == "soap" else ("<name>increment_id</name><value><string>", "<")
+        )
+        marks = [
+            f">cust{one}@" if entity == "customers" else f"{before}{store}{one:08d}{behind}"
+            for one in bad
+            for store in (1, 2, 3)
+        ]
+        proxy.poison = {mark.encode(): body for mark in marks}
         with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
             found = walked(pager.list(entity, window=window).pages())
         assert found.error is None
@@ -248,6 +269,7 @@ NARROW = [
 ]
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("given", slow_after(2, NARROW), ids=lambda one: f"{one.entity} {one.strategy} {one.rows}")
 def test_a_server_with_little_memory(given: Narrow) -> None:
     """Windows narrow to what it bears: all rows come, and the calls stay within a few times the fewest there can be."""
@@ -266,6 +288,7 @@ def test_a_server_with_little_memory(given: Narrow) -> None:
         assert failed <= 20 + fewest
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_server_with_little_time() -> None:
     """What takes longer than PHP may run is asked for in parts."""
     with Shop(orders=600, latency_per_row=0.001, max_execution_time=0.1) as shop:
@@ -288,12 +311,13 @@ def test_the_reason_says_what_the_fault_means(knob: str, capfd: pytest.CaptureFi
     assert re.search(WORDS[knob].format(id=bad), line)
 
 
-@pytest.mark.parametrize("trouble", ["notice", "json", "fault-property", "firewall"])
+@pytest.mark.usefixtures("wire")
+@pytest.mark.parametrize("trouble", ["notice", "json", "fault-0", "firewall"])
 def test_where_no_row_comes_at_all_the_failure_is_told(trouble: str) -> None:
     """And not that twenty rows broke, one after the other: no row came beside which one could be called broken."""
     with Shop(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         shop.change(trouble=trouble)
-        with pytest.raises(RemoteError, match=r"^salesOrderList: (the reply|fault|HTTP)") as caught:
+        with pytest.raises(RemoteError, match=r"^(salesOrderList|sales_order\.list): (the reply|fault|HTTP)") as caught:
             list(pager.orders())
         assert "in a row" not in str(caught.value)
         shop.change(trouble="")

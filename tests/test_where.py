@@ -50,8 +50,14 @@ class Guarded(Shop):
 
     def soap(self, body: bytes, context: Context) -> Answer:
         """Answer, or refuse."""
+        return self._guarded(body, super().soap(body, context))
+
+    def xmlrpc(self, body: bytes, context: Context) -> Answer:
+        """Answer, or refuse."""
+        return self._guarded(body, super().xmlrpc(body, context))
+
+    def _guarded(self, body: bytes, answer: Answer) -> Answer:
         self.calls += 1
-        answer = super().soap(body, context)
         if self.word in body or self.calls in self.down:
             status, page = self.answer if self.word in body else (503, b"down")
             return whole(status, "text/html", page, answer.call)
@@ -75,6 +81,7 @@ def refusal(shop: Shop, pager: Pager, entity: ListName, **options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("profile", "php5"), VERSIONS)
 def test_a_misspelled_field_is_named_at_once(profile: str, php5: bool) -> None:  # noqa: FBT001  a parameter
@@ -89,6 +96,7 @@ def test_a_misspelled_field_is_named_at_once(profile: str, php5: bool) -> None: 
             assert f"did you mean {meant!r}" in message
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("entity", list(MISSPELLED))
 def test_a_value_that_the_server_refuses_is_named_at_once(entity: ListName) -> None:
@@ -100,6 +108,7 @@ def test_a_value_that_the_server_refuses_is_named_at_once(entity: ListName) -> N
     assert "SQLSTATE[42000]" in message or "HTTP 503, 'There has been an error processing your request'" in message
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("answer", [(403, b"Forbidden"), (406, b"mod_security"), (200, b"Fatal error: no"), (500, b"")])
 def test_a_condition_that_a_firewall_refuses_is_named(answer: tuple[int, bytes]) -> None:

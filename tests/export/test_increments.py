@@ -75,6 +75,7 @@ def changed_last(shop: Shop, entity: str, number: int) -> tuple[datetime, set[in
 # --- how it is said ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
 def test_exactly_what_changed_comes_from_every_list_of_every_version(

@@ -344,6 +344,7 @@ def test_a_broken_record_is_left_out_and_named(odd: Odd, pager: Pager, pick: sli
     assert all("fault 1, 'Call to a member function getMethod() on bool': " in one for one in left_out.values())
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_broken_record_is_asked_for_again_before_it_is_left_out(odd: Odd, pager: Pager) -> None:
     """What XML-RPC failed at, SOAP gives."""
     keys = [row["increment_id"] for row in pager.orders(last=100)]
@@ -355,6 +356,7 @@ def test_a_broken_record_is_asked_for_again_before_it_is_left_out(odd: Odd, page
     assert left_out == {}
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_broken_shipment_is_named_by_its_id(odd: Odd, pager: Pager) -> None:
     """Although the rows of that list carry none."""
     keys = [row["increment_id"] for row in pager.shipments()]
@@ -426,6 +428,7 @@ def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName,
     assert left_out == {}
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_row_that_the_list_has_is_not_believed_to_be_deleted(odd: Odd, pager: Pager) -> None:
     """Where the shop says that there is no such order, and lists it all the same, it is named."""
     keys = {row["order_id"]: row["increment_id"] for row in pager.orders(last=100)}
@@ -436,6 +439,7 @@ def test_a_row_that_the_list_has_is_not_believed_to_be_deleted(odd: Odd, pager: 
     assert all("fault 100, 'Requested order not exists.'" in one for one in left_out.values())
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_record_of_another_order_is_refused(odd: Odd, pager: Pager) -> None:
     """The key of what came is what was asked for, or the record is none."""
     keys = [row["increment_id"] for row in pager.orders(last=100)]

@@ -71,11 +71,11 @@ def test_a_call_outlives_its_session_and_its_wsdl(shop: Shop, operation: str) ->
 
 
 @pytest.mark.parametrize("strategy", ["range", "prefix"])
-def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: StrategyName) -> None:
+def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: StrategyName, wire: str) -> None:
     """One more login, the request is sent again in the new session, and the window is delivered once."""
     with ChaosProxy(shop) as proxy, magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
         # A window over 130 ids takes several calls of `prefix`; each second of all calls finds no session.
-        proxy.choose = planned([None, "expire"] * 10, "salesOrderList")
+        proxy.choose = planned([None, "expire"] * 10, "salesOrderList" if wire == "soap" else "sales_order.list")
         found = walked(pager.orders(strategy=strategy, first=50, last=179).pages())
         assert found.error is None
         assert found.ids == [number for number in shop.database.ids("orders") if 50 <= number <= 179]
@@ -84,6 +84,7 @@ def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: Str
         assert len(shop.sessions) == 1
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_session_ended_by_someone_else(shop: Shop) -> None:
     """As when an administrator ends all sessions between two pages."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -99,6 +100,7 @@ def test_a_session_ended_by_someone_else(shop: Shop) -> None:
     assert names.count("login") == 1 + faults
 
 
+@pytest.mark.usefixtures("wire")
 def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
     """Login after login would be no way on: the error says what to look at, and its cursor where to go on."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -130,6 +132,7 @@ def test_many_threads_share_one_login(shop: Shop) -> None:
     assert len(shop.sessions) == 0
 
 
+@pytest.mark.usefixtures("wire")
 def test_many_threads_lose_one_session(shop: Shop) -> None:
     """Each time it is lost one of them logs in, and the others use what it got."""
     lost = 0
@@ -162,6 +165,7 @@ def test_the_session_ends_when_the_block_fails(shop: Shop) -> None:
     assert len(shop.sessions) == 0
 
 
+@pytest.mark.usefixtures("wire")
 def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
     """A walk that is still open says that the connection is closed, and so does a new one: not even a login is sent."""
     with ChaosProxy(shop) as proxy:
@@ -181,6 +185,7 @@ def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
         assert proxy.asked == asked
 
 
+@pytest.mark.usefixtures("wire")
 def test_threads_that_walk_while_the_session_is_ended(shop: Shop) -> None:
     """They are told that the connection is closed; none of them begins another session, and nothing is sent after."""
     with ChaosProxy(shop) as proxy, ThreadPoolExecutor(3) as threads:
