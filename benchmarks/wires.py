@@ -46,7 +46,13 @@ def main(arguments: list[str]) -> int:
                 cpu, report = dumped(shop, name, wire, path)
                 costs.append((cpu - nothing) / report["rows"])
                 bodies.append(path.read_bytes())
-                said = {"list": name, "wire": wire, "rows": report["rows"], "calls": report["calls"]}
+                said = {
+                    "benchmark": "wires",
+                    "list": name,
+                    "wire": wire,
+                    "rows": report["rows"],
+                    "calls": report["calls"],
+                }
                 said |= {"bytes_per_row": round(report["bytes"] / report["rows"]), "us_per_row": round(costs[-1] * 1e6)}
                 print(json.dumps(said | {"ratio": round(costs[-1] / costs[0], 2)}), flush=True)
             assert bodies[0] == bodies[1]

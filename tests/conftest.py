@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 import responses
 from hypothesis import settings
+from nights import Nights
 
 from magento_pager.fake import Shop
 from magento_pager.lists import wire_and_columns
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from _pytest.mark import ParameterSet
+
+    from magento_pager import ListName
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
 
@@ -186,6 +189,17 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "xml-rpc":
         by_xmlrpc(monkeypatch)
     return str(request.param)
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Iterator[Callable[..., Nights]]:
+    """Begin the nights of a list; its shop ends with the test."""
+    with ExitStack() as stack:
+
+        def begin(profile: str, entity: ListName, *, orders: int = 300, **how: Any) -> Nights:
+            return Nights(stack.enter_context(Shop(profile=profile, orders=orders, **how)), tmp_path, entity)
+
+        yield begin
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ WALK_ORDER = [
     "calls",
     "spellings",
     "changes",
+    "night",
     "bounds",
     "planning",
     "partitions",

@@ -30,12 +30,14 @@ MODULES = (
     "lying",
     "memory",
     "naive",
+    "nights",
     "parallel",
     "runs",
     "scale",
     "server_cost",
     "shop",
     "startup",
+    "wires",
 )
 MEGABYTES = 100
 
@@ -212,6 +214,23 @@ def test_calls_where_nobody_lies() -> None:
     small, large = islice(honest_lines(), 2)
     assert (small["list"], small["layout"]) == ("orders", "demo, 2000 orders")
     assert 0 < small["calls"] < large["calls"] < 30
+
+
+@pytest.mark.slow
+def test_nights() -> None:
+    """No list of any version takes more than five calls for what little changed."""
+    *nights, all_lists = lines_of("nights", "120")
+    assert len(nights) == 3 * 29
+    assert all(line["within"] for line in nights)
+    assert all_lists["calls"] <= 5 * all_lists["lists"] == 30
+
+
+@pytest.mark.slow
+def test_wires() -> None:
+    """Both wires of each list, with the same rows."""
+    lines = lines_of("wires", "40")
+    assert [line["wire"] for line in lines] == ["soap", "xml-rpc"] * 6
+    assert all(one["rows"] == other["rows"] for one, other in zip(lines[::2], lines[1::2], strict=True))
 
 
 def test_memory() -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         TransportError,
     )
     from magento_pager.examination import Diagnosis, ListFinding, XmlRpcFinding, doctor
-    from magento_pager.export.dumping import Progress, dump
+    from magento_pager.export.dumping import dump
     from magento_pager.export.outputs import Output
-    from magento_pager.export.report import Report
+    from magento_pager.export.report import Progress, Report
     from magento_pager.export.verification import Difference, Verification, verify
     from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect

@@ -16,7 +16,7 @@ from magento_pager.cli.ending import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from magento_pager.export.dumping import Progress
+    from magento_pager.export.report import Progress
 
 PLAIN_EVERY = 10.0  # seconds between two plain lines
 

@@ -20,7 +20,7 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, 
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.jobs import Job, names_of
-from magento_pager.export.report import Report
+from magento_pager.export.report import Progress, Report
 from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
@@ -42,32 +42,8 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator, Stage
-    from magento_pager.walk.ranges import IdRange
 
     Hold = Callable[[bool], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a dump is, once a page was taken.
-
-    Attributes:
-        rows: in the output, of all runs.
-        fresh: those of this run.
-        calls: that were made for them, in all runs.
-        retries: calls of this run that were made again.
-        window: the ids of the page, inclusive.
-        next_id: every id below is covered.
-        ahead: rows still expected, about; None where that is unknown.
-    """
-
-    rows: int
-    fresh: int
-    calls: int
-    retries: int
-    window: IdRange
-    next_id: int
-    ahead: int | None = None
 
 
 def dump(
@@ -317,8 +293,9 @@ class Task:
             run = Run(now, paginator.since, named(self.path, now), again=self._resume, new_from=paginator.new_from)
         else:
             if clock is None:  # ours is good enough, as rows say when they were changed
-                words = "the shop does not say what time it is there: that of this machine is taken"
-                warnings.warn(words, stacklevel=2)
+                warnings.warn(
+                    "the shop does not say what time it is there: that of this machine is taken", stacklevel=2
+                )
             late = LATE if self._job.late is None else self._job.late
             asked, old = self._asked(shop), self._job.moved_from
             run = self._state.plan(asked, clock or ours, ours=ours, late=late, out=self.path, moved_from=old)
@@ -329,7 +306,7 @@ class Task:
         self._checkpoint = output.saved or self._checkpoint
         if self._state is not None:
             if not self._checkpoint.counters.pages:  # rows that are there already say nothing more
-                self._newest = Newest(run.latest or run.begun, lambda: _clock(paginator))
+                self._newest = Newest(run.latest or run.begun, lambda: _clock(paginator), paginator.id_field)
             self._state.begin()
         return output
 
@@ -376,7 +353,8 @@ class Task:
         if self._layout.format == "sqlite" and paginator.identity_field and not self._job.details:
             self._first_of_each = FirstOfEach(paginator.key, paginator.identity_field)
             stages = (*stages, self._first_of_each)
-        return replace(paginator, stages=stages, since=self.since, new_from=self.new_from)
+        last_run = self._run.left(self._job.spec) if self._run else None
+        return replace(paginator, stages=stages, since=self.since, new_from=self.new_from, last_run=last_run)
 
     def _pages(self, paginator: Paginator, dumping: Dump) -> Iterator[tuple[Page, set[str] | None]]:
         """The pages: first those of ids to look back on, each with what the output holds of them already."""
@@ -440,11 +418,12 @@ class Task:
         self._write(report)
         output.settle()
         if self._state is not None and self._run is not None:
-            newest = self._newest.time if self._newest else None
+            newest, row = (self._newest.time, self._newest.id) if self._newest else (None, None)
             start = next_start(self._run, self._state.last, rows=self._checkpoint.counters.rows, newest=newest)
             found = self._last_row.id if self._last_row else None
             met = max(self._checkpoint.met, found or -1, self._checkpoint.counters.last_id or -1)
-            self._state.complete(start, sure=newest is not None, met=met)
+            fresh = self._checkpoint.counters.rows if self.new_from is None else self._checkpoint.counters.new
+            self._state.complete(start, sure=newest is not None, met=met, newest=row, fresh=fresh)
             output.forget()  # each run has a name of its own, and nobody asks for it again
         return report
 

@@ -35,6 +35,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,13 @@ from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import Fingerprint, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
-from magento_pager.walk.ranges import MAX_ID
+from magento_pager.walk.night import LastRun
+from magento_pager.walk.ranges import MAX_ID, read_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from magento_pager.lists import ListSpec
     from magento_pager.walk.pages import Row
 
 KIND, VERSION = "magento-pager state", 1
@@ -70,6 +73,9 @@ class Run:
         out: where they go; None for standard output.
         latest: the earlier of the server's clock and ours when it began; None where an older version began it.
         again: True where it was begun before, with the same output, and was not completed.
+        newest: the id of the row that was changed last in the run before; None where that is unknown, or this run was
+            begun before.
+        rows: how many there were then, likewise.
     """
 
     begun: datetime
@@ -78,6 +84,16 @@ class Run:
     latest: datetime | None = None
     again: bool = False
     new_from: int | None = None
+    newest: int | None = None
+    rows: int | None = None
+
+    def left(self, spec: ListSpec) -> LastRun | None:
+        """Return what the run before left behind that proves the condition on time; None where it does not suffice."""
+        says = spec.reports_changes
+        if self.since is None or not self.new_from or self.again or (says and self.newest is None):
+            return None
+        overlaps = self.begun - self.since < 2 * MARGIN  # less than that since the run before
+        return LastRun(says, self.newest, self.rows, overlaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,8 @@ class _Entry:
         begun: the run on its way, or that was stopped; None where there is none.
         sure: True where rows said so of `last`, and no clock.
         new_from: where new ids begin; None where that is unknown.
+        newest: the id of the row that was changed last; None where that is unknown.
+        rows: how many rows came so far, each once; None where that is unknown.
     """
 
     asked: Fingerprint
@@ -97,6 +115,8 @@ class _Entry:
     begun: Run | None = None
     sure: bool = False
     new_from: int | None = None
+    newest: int | None = None
+    rows: int | None = None
 
 
 class State:
@@ -162,7 +182,8 @@ class State:
             entry = replace(entry, last=LONG_AGO) if self.went_back else entry
             now = now.replace(microsecond=0)
             since, new_from = (earlier(entry.last, late), entry.new_from) if entry.last else (None, None)
-            run = Run(now, since, None, latest=min(now, ours or now), new_from=new_from)
+            latest = min(now, ours or now)
+            run = Run(now, since, None, latest, new_from=new_from, newest=entry.newest, rows=entry.rows)
         path = named(out, run.begun)
         run = replace(run, out=path, again=before is not None and before.out == path)
         self._current = replace(entry, begun=run)
@@ -190,13 +211,17 @@ class State:
         if self._current is not None:
             self._write(self._current)
 
-    def complete(self, start: datetime, *, sure: bool = False, met: int = -1) -> None:
+    def complete(
+        self, start: datetime, *, sure: bool = False, met: int = -1, newest: int | None = None, fresh: int = 0
+    ) -> None:
         """Note that all rows of the run are safe where they go; where that fails, the next run is this one again.
 
         Args:
             start: from when on the next run asks, see `next_start`.
             sure: True where rows say that this one had not yet begun then.
             met: a row with this id or a higher one came; -1 for none.
+            newest: the id of the row that was changed last; None where no row said so.
+            fresh: how many rows came for the first time.
         """
         entry = self._current
         if entry is not None:
@@ -204,7 +229,10 @@ class State:
             new_from = entry.new_from
             if met >= 0 or entry.last is None:  # an older version's increments that brought no row do not tell
                 new_from = max(new_from or 0, met + 1)
-            self._write(replace(entry, last=start, begun=None, sure=sure, new_from=new_from))
+            newest = entry.newest if newest is None else newest
+            rows = fresh if entry.last is None else None if entry.rows is None else entry.rows + fresh
+            found = replace(entry, last=start, begun=None, sure=sure, new_from=new_from, newest=newest, rows=rows)
+            self._write(found)
 
     def warn_of_clock(self, now: datetime) -> None:
         """Warn where the server's clock went back, or is certainly wrong."""
@@ -228,14 +256,19 @@ class Newest:
 
     Attributes:
         time: the latest such time; None where no row said one.
+        id: of the row that was changed last, at whatever time; None where no row says so, or rows carry no ids.
 
     Args:
         latest: the time at which the run began, or a later one.
         clock: says what time it is there; None where it does not say. It may jump.
+        id_field: what rows call the key.
     """
 
-    def __init__(self, latest: datetime, clock: Callable[[], datetime | None]) -> None:
+    def __init__(self, latest: datetime, clock: Callable[[], datetime | None], id_field: str = "") -> None:
         self.time: datetime | None = None
+        self.id: int | None = None
+        self._last_change = ""  # of that row
+        self._id_field = id_field
         self._latest = latest
         self._clock = clock
         self._date = clock()
@@ -251,10 +284,13 @@ class Newest:
         passed = max(self._forward, timedelta(seconds=ceil(time.monotonic() - self._began)))
         with suppress(OverflowError):  # a clock that jumped by thousands of years
             limit = text_of(self._latest + passed)
-            times = (row.get(FIELD) for row in rows)
-            newest = moment_of(max((one for one in times if isinstance(one, str) and one <= limit), default=None))
+            dated = [row for row in rows if isinstance(row.get(FIELD), str)]
+            newest = moment_of(max((row[FIELD] for row in dated if row[FIELD] <= limit), default=None))
             if newest is not None:
                 self.time = max(newest - passed, self.time or LONG_AGO)
+            last = max(dated, key=itemgetter(FIELD), default={})
+            if last and last[FIELD] >= self._last_change:
+                self.id, self._last_change = _id_of(last.get(self._id_field)), last[FIELD]
 
 
 def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime | None) -> datetime:
@@ -368,11 +404,21 @@ def _entry(content: dict[str, Any]) -> _Entry:
         latest, new_from = _moment(begun.get("latest")), _id(begun.get("new_from"))
         run = Run(_time(begun["begun"]), _moment(begun["since"]), out, latest, new_from=new_from)
     new_from = _id(content.get("new_from"))
-    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, bool(content.get("sure", False)), new_from)
+    sure, newest, rows = bool(content.get("sure", False)), _id(content.get("newest")), _id(content.get("rows"))
+    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, sure, new_from, newest, rows)
+
+
+def _id_of(number: object) -> int | None:
+    try:
+        return read_id(number)
+    except ValueError:
+        return None
 
 
 def _content(entry: _Entry) -> dict[str, Any]:
-    begun = entry.begun and {name: value for name, value in asdict(entry.begun).items() if name != "again"}
+    begun = entry.begun and {
+        name: one for name, one in asdict(entry.begun).items() if name not in {"again", "newest", "rows"}
+    }
     return asdict(entry) | {"begun": begun}
 
 
@@ -381,7 +427,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _id(number: int | None) -> int | None:
-    """The first id of new rows in a state; a ValueError where it is none."""
+    """An id, or a number of rows, in a state; a ValueError where it is none."""
     if number is not None and (type(number) is not int or not 0 <= number <= MAX_ID + 1):
         raise ValueError
     return number

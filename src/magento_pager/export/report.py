@@ -13,6 +13,30 @@ if TYPE_CHECKING:
 
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.walk.pages import Quarantined
+    from magento_pager.walk.ranges import IdRange
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a dump is, once a page was taken.
+
+    Attributes:
+        rows: in the output, of all runs.
+        fresh: those of this run.
+        calls: that were made for them, in all runs.
+        retries: calls of this run that were made again.
+        window: the ids of the page, inclusive.
+        next_id: every id below is covered.
+        ahead: rows still expected, about; None where that is unknown.
+    """
+
+    rows: int
+    fresh: int
+    calls: int
+    retries: int
+    window: IdRange
+    next_id: int
+    ahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from magento_pager.walk.flows import Item
+    from magento_pager.walk.pages import Known
     from magento_pager.walk.walk import Walk
 
 FASTER = 8  # times as many ids in each step, while rows are met
 
 
-def added(walk: Walk, ids: IdRange, came: Iterable[str] = ()) -> Flow[None]:
+def added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None = None) -> Flow[None]:
     """Cover the ids behind those of an earlier walk: in one call where they bring few rows, else as any others.
 
     Args:
         walk: how they are covered where one call cannot.
         ids: the ids, inclusive. The one before them is of a row, or was.
         came: what rows without ids are known by that came before.
+        last: the row before them, where that has just come; None where it is not known.
 
     Raises: as `Walk.flow`.
     """
@@ -41,26 +43,26 @@ def added(walk: Walk, ids: IdRange, came: Iterable[str] = ()) -> Flow[None]:
         yield from walk.flow(ids, came=came)
         return
     while rest is not None:
-        reply = yield from _above(walk, rest, bound)
+        reply = yield from _above(walk, rest, bound, last if rest is ids else None)
         if reply is None or (reply.rows and walk.window and not reply.by_ids):  # such a page cannot be cut
             yield from walk.flow(rest, came=came)
             return
-        last = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
-        window = IdRange(rest.first, last)
+        end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
+        window = IdRange(rest.first, end)
         for tile in cut_at(window, reply.ids, walk.window) if walk.window else [window]:
             rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
             yield Piece(tile, rows, bound.name, bound.name, reply.by_ids)
-        rest = IdRange(last + 1, MAX_ID) if last < MAX_ID else None
+        rest = IdRange(end + 1, MAX_ID) if end < MAX_ID else None
 
 
-def _above(walk: Walk, ids: IdRange, bound: SingleFilter) -> Flow[Reply | None]:
+def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) -> Flow[Reply | None]:
     """Ask for all rows of the open end by one bound; None where there are many, or the call failed.
 
-    Where rows carry ids, the row before them must come as well. A reply without it is believed if it comes twice, as
-    the row may have been deleted; so is one whose rows carry none.
+    The row before them must come as well, where rows carry ids or it is known. A reply without it is believed if it
+    comes twice, as the row may have been deleted; so is one whose rows carry none.
     """
-    numbered = walk.identity_field is None and ids.first > 0
-    first = ids.first - 1 if numbered else ids.first
+    before_too = last is not None or (walk.identity_field is None and ids.first > 0)
+    first = ids.first - 1 if before_too else ids.first
     most = walk.pace(bound).safe
     before: Reply | None = None
     for check in (False, True, True):
@@ -68,7 +70,11 @@ def _above(walk: Walk, ids: IdRange, bound: SingleFilter) -> Flow[Reply | None]:
         reply = yield from attempt(ask)
         if isinstance(reply, RemoteError):
             return None
-        rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids)
+        rows = tuple(
+            pair
+            for pair in reply.rows
+            if (pair[0] in ids if isinstance(pair[0], int) else last is None or pair[0] != last.token)
+        )
         if len(rows) < len(reply.rows) or (before is not None and before.tokens == reply.tokens):
             return Reply(rows)
         before = reply

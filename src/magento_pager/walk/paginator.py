@@ -18,6 +18,7 @@ from magento_pager.walk.bounds import find_bounds, told, within
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
+from magento_pager.walk.night import LastRun, Night, pieces, small_night
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, joined, plan
@@ -103,6 +104,8 @@ class Paginator:
             None where only the time counts.
         ranges: two bounds on one column each, as further conditions. How the server is told so is tried likewise; a
             bound that it would drop is applied to the rows that come.
+        last_run: with `since` and `new_from`, what an earlier walk left behind, so that little that changed takes a
+            handful of calls; None where nothing is known of one.
         stages: what is done to every page, in this order, before it is delivered; see `Stage`.
         lookahead: ask for the next window while a page is decoded and used; still one call under way at a time.
         parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come.
@@ -131,6 +134,7 @@ class Paginator:
     since: datetime | None = None
     new_from: int | None = None
     ranges: tuple[ColumnRange, ...] = ()
+    last_run: LastRun | None = None
     stages: tuple[Stage, ...] = ()
     lookahead: bool = False
     parallel: int | Literal["auto"] = 1
@@ -311,11 +315,14 @@ class Paginator:
         calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
             span = IdRange(cursor.next_id, cursor.last_id)
-            changes, where = self._changes(calls) if self._parted(span)[0] else (None, ())
+            night = self._night(calls, span)
+            known = self._parted(span)[0] is None or night is not None
+            changes, where = (night and night.changes, ()) if known else self._changes(calls)
             bounds = self._bounds(calls)
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = within(self._flow(span, where, came), bounds, self.operation)
+            flow = within(self._flow(span, where, came, night), bounds, self.operation)
+            del night  # or its rows take memory
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
                     flow = stage.through(flow)
@@ -354,13 +361,27 @@ class Paginator:
         if other is not None:
             yield from _with_cost(other.pages(cursor), wires)
 
-    def _flow(self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str]) -> Flow[None]:
+    def _flow(
+        self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str], night: Night | None
+    ) -> Flow[None]:
         """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
         old, new = self._parted(span)
-        if old is not None:
+        if old is not None and night is not None:
+            yield from pieces(night, old, self.window)
+        elif old is not None:
             yield from filtered(self._walk.flow(old, came=came), where)
         if new is not None:
-            yield from added(self._walk, new, came)
+            yield from added(self._walk, new, came, night and night.last)
+
+    def _night(self, calls: Calls, span: IdRange) -> Night | None:
+        """Find what changed among the rows of an earlier walk in a few calls; None where that takes a walk."""
+        old, new = self._parted(span)
+        plain = self.candidates and self.strategy is None and self.check == "usual" and not self.ranges
+        if self.last_run is None or self.since is None or not plain or old is None or new is None or old.first > 0:
+            return None
+        before = calls.spent
+        night = calls.result(small_night(self._walk, old, self.since, self.last_run))
+        return night and night._replace(changes=replace(night.changes, calls=calls.spent - before))
 
     def _parted(self, span: IdRange) -> tuple[IdRange | None, IdRange | None]:
         """Part ids into those of rows that must have changed, and those of new rows; None for none."""
