@@ -301,6 +301,8 @@ def test_what_an_element_of_many_calls_may_be(remote: Remote) -> None:
     [
         ([["order.list", {"entity_id": 3}]], 500),  # an unknown argument by name
         ([["customer.list", [["x"]]]], 500),
+        ([["customer.list"]], 500),  # the one list whose filters are no optional argument
+        ([["order.info", []]], 500),
         ([[["order.list"], []]], 500),
         ([["customer.list", [{"entity_id": {}}]]], 503),
         ([["product.list", [{"entity_id": {"regexp": "("}}]]], 503),
@@ -349,7 +351,7 @@ def test_columns_of_each_list(remote: Remote) -> None:
     (shipment,) = remote.call("order_shipment.list", {"shipment_id": 3})
     assert list(shipment) == ["increment_id", "created_at", "total_qty", "shipment_id"]
     assert shipment["shipment_id"] is None
-    customers = remote.call("customer.list")
+    customers = remote.call("customer.list", {})
     assert all(None not in one.values() and one["disable_auto_group_change"] == 0 for one in customers)
     assert not {"entity_id", "entity_type_id", "attribute_set_id"} & set().union(*customers)
     assert len({len(one) for one in customers}) > 1
@@ -403,7 +405,7 @@ def test_one_protocol_may_give_less_or_something_else(shop: Shop, remote: Remote
     path, column = f"{LISTINGS[name].resource}.list", CARRIED[name]
 
     def rows() -> tuple[list[dict[str, Any]], list[dict[str, str | None]]]:
-        return remote.call(path), soap_rows(shop, name)
+        return remote.call(path, {}), soap_rows(shop, name)
 
     before = rows()
     for place, protocol in enumerate(("xmlrpc", "soap")):
@@ -475,7 +477,7 @@ def test_columns_of_modules_come_by_xmlrpc_alone(tmp_path: Path) -> None:
     with Shop(rows=path) as shop:
         remote = Remote(shop)
         assert [one["erp_number"] for one in remote.call("order.list")] == ["X-1", None]
-        assert [one.get("loyalty_code") for one in remote.call("customer.list")] == ["ü&<>", None]
+        assert [one.get("loyalty_code") for one in remote.call("customer.list", {})] == ["ü&<>", None]
         assert not {"erp_number", "loyalty_code"} & set().union(
             *soap_rows(shop, "orders"), *soap_rows(shop, "customers")
         )
@@ -488,7 +490,7 @@ def test_a_made_up_shop_has_columns_that_soap_does_not_know(remote: Remote, shop
     """With values in some rows and without in others, in every list that selects all of its table."""
     for name in ("orders", "creditmemos", "customers"):
         declared = {field.name for field in LISTINGS[name].fields}
-        rows = remote.call(f"{LISTINGS[name].resource}.list")
+        rows = remote.call(f"{LISTINGS[name].resource}.list", {})
         more = set().union(*rows) - declared
         filled = [field for field in more if any(row.get(field) for row in rows)]
         assert filled, name

@@ -151,6 +151,8 @@ class XmlRpc:
         if name not in profile.lists or method not in methods:
             raise ShopFault(*INVALID_PATH)
         self.api.permit(name, settings)
+        if given == [] and not profile.php5 and (method == "info" or name == "customers"):
+            raise PhpFatal(f"Too few arguments to function {method}(), 0 passed")
         if method == "list" and not book:
             filters, store = _positional(given, "filters", "store")
             rows = list(self._entries(name, filters, store, settings))
