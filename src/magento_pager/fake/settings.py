@@ -36,7 +36,8 @@ class Settings:
         memory_limit_rows: a list with more rows exhausts the memory of PHP; 0: none does. A live server with 34 kB per
             order held about 3,700 orders in 128 MB.
         memory_failure: what that looks like: `fault`, HTTP 500 while the rows are loaded; `empty`, HTTP 200 with the
-            length of the reply and no body, when it happens as the reply is sent.
+            length of the reply and no body, when it happens as the reply is sent. By XML-RPC it is HTTP 500 without a
+            body, whichever.
         max_execution_time: seconds after which PHP gives a call up; 0: never.
         workers: PHP workers, each busy with one request at a time; 0: as many as needed.
         wsdl_cache: whether PHP keeps the WSDL. Without it, as delivered, each SOAP call needs a second worker that
