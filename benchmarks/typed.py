@@ -2,7 +2,7 @@
 
     python -m benchmarks.typed [--flavour rpc|wsi] [--orders N] [--rounds N]
 
-The formats take turns, so that a busy machine is busy for all of them; CPU is the least of all rounds, start-up included,
+The formats take turns, so that a busy machine is busy for all of them. CPU is the least of all rounds, with start-up,
 which for Parquet has the import of pyarrow in it. `ratio` is the format's CPU over that of NDJSON.
 """
 

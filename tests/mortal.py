@@ -34,9 +34,10 @@ import magento_pager.export.dumping
 import magento_pager.pager  # noqa: F401  imported once, before all children
 from magento_pager.cli import run
 from magento_pager.export import parquet, text
+from magento_pager.export.arrow import arrow
 
 with suppress(ValueError):  # the tests of Parquet say that it is missing
-    parquet.arrow()
+    arrow()
 
 STEPS = ("open", "write", "fsync", "replace", "unlink", "ftruncate", "mkdir", "rmdir")
 """What of `os` leaves a trace on a disk."""

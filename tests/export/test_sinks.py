@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 import magento_pager.export.text
 from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
 from magento_pager.cli import run
+from magento_pager.export.arrow import arrow
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
 from magento_pager.export.formats import ENDINGS, FORMATS, Format
 from magento_pager.export.layout import Layout
-from magento_pager.export.parquet import ROWS_IN_PART, arrow, parts
+from magento_pager.export.parquet import ROWS_IN_PART, parts
 from magento_pager.export.sqlite import finished_tables
 from magento_pager.export.stored import open_output, stored
 from magento_pager.export.text import members

@@ -15,7 +15,7 @@ from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
 from magento_pager.walk.reading import row_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from magento_pager.lists import ListSpec
     from magento_pager.walk.pages import Misfit, Row
@@ -98,8 +98,8 @@ class Layout:
         """Return what a row is called: its id, or its identity where it carries no id."""
         return row_label(row, self.schema.key, self.schema.identity)
 
-    def values(self, rows: Iterable[Row], misfits: list[Misfit]) -> Iterator[Row]:
-        """Yield rows as they are to be written, and add the invalid values to `misfits`."""
+    def picked(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield of each row the columns that are to be written, as the server sent them."""
         fixed = set(self.header) if self.format in FIXED_COLUMNS else set()
         own = fixed - {OTHER_COLUMNS}  # the server may have a column of that name
         for row in rows:
@@ -109,10 +109,17 @@ class Layout:
                 picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in own})
             elif self.columns:
                 picked = {name: row[name] for name in self.columns if name in row}
-            if self.has_values:
-                picked, found = typed_row(self.schema, picked, self.label(row))
-                misfits += found
             yield picked
+
+    def values(self, rows: Collection[Row], misfits: list[Misfit]) -> Iterator[Row]:
+        """Yield rows as they are to be written, and add the invalid values to `misfits`."""
+        for row, picked in zip(rows, self.picked(rows), strict=True):
+            if not self.has_values:
+                yield picked
+                continue
+            values, found = typed_row(self.schema, picked, self.label(row))
+            misfits += found
+            yield values
 
     def restored(self, row: Row) -> Row:
         """Return a row that was written as it was before: values of their types, lists and records, and no nulls."""

@@ -1,8 +1,7 @@
-"""Parquet: a folder of part files, each of which is whole or not there. Needs pyarrow, imported on first use.
+"""Parquet: a folder of part files, each of which is whole or not there. Needs pyarrow, see `arrow`.
 
-The part files have one schema: integers are int64, decimals decimal128(38, 9), times timestamp[us, UTC], all else is
-string; lists and records are JSON. Its columns are fixed before the first row, so those that are not declared go into
-the last one, `other_columns`, as a JSON object.
+The part files have one schema. Its columns are fixed before the first row, so those that are not declared go into the
+last one, `other_columns`, as a JSON object.
 
 A part file holds many pages, as a file for each would be slow to read; until there are rows enough, or half a minute is
 over, they wait in memory, compressed. So the checkpoint stays behind by as many pages: a dump that is killed reads them
@@ -24,21 +23,19 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import option
+from magento_pager.export.arrow import arrow, arrow_schema, batches_of
 from magento_pager.export.files import checksum_of, pieces_of, replace_file, sync_folder
-from magento_pager.export.layout import BATCH, plain
+from magento_pager.export.layout import BATCH
 from magento_pager.export.outputs import FileOutput
-from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import ModuleType
 
     import pyarrow as pa
 
     from magento_pager.export.checkpoints import Checkpoint
     from magento_pager.export.layout import Layout
-    from magento_pager.lists import Kind
     from magento_pager.walk.pages import Misfit, Row
 
 ROWS_IN_PART = 20_000
@@ -48,19 +45,6 @@ SECONDS_OF_PART = 30.0
 """What a kill may cost at most."""
 PART = re.compile(r"part-[0-9]{5,}[.]parquet([.]new)?")
 """The names of part files, and of those that are being written."""
-
-
-def arrow() -> ModuleType:
-    """Return the package pyarrow.
-
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        import pyarrow.parquet  # noqa: PLC0415  a quarter of a second that other formats need not spend
-    except ImportError:
-        raise ValueError("Parquet needs pyarrow: pip install 'magento-pager[parquet]'") from None
-    return pyarrow
 
 
 def part_name(number: int) -> str:
@@ -104,9 +88,8 @@ class ParquetOutput(FileOutput):
             self.position += 1
             self._began = time.monotonic()
             self._writer = arrow().parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
-        for start in range(0, len(rows), BATCH):
-            values = list(self._layout.values(rows[start : start + BATCH], misfits))
-            self._batches.append(filled(values, self._schema))
+        for one in batches_of(rows, self._layout, self._schema, misfits):
+            self._batches.append(one)
             if sum(batch.num_rows for batch in self._batches) >= ROWS_IN_GROUP:
                 self._write_group()
         self._rows += len(rows)
@@ -185,30 +168,6 @@ class ParquetOutput(FileOutput):
         if self._batches:
             self._writer.write_table(arrow().Table.from_batches(self._batches))
         self._batches = []
-
-
-def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
-    """Return values as a batch: a column that a row lacks is null; lists and records are text where text is wanted."""
-    arrays = []
-    for one in columns:
-        cells = [row.get(one.name) for row in values]
-        if one.type == arrow().string():
-            cells = [cell if cell is None or isinstance(cell, str) else plain(cell) for cell in cells]
-        arrays.append(arrow().array(cells, one.type))
-    found: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
-    return found
-
-
-def arrow_schema(layout: Layout) -> pa.Schema:
-    """Return the schema of every part file."""
-    types: dict[Kind, pa.DataType] = {
-        "integer": arrow().int64(),
-        "decimal": arrow().decimal128(WHOLE_DIGITS + FRACTION_DIGITS, FRACTION_DIGITS),
-        "datetime": arrow().timestamp("us", tz="UTC"),
-        "text": arrow().string(),
-    }
-    found: pa.Schema = arrow().schema([(name, types[layout.schema.kind(name)]) for name in layout.header])
-    return found
 
 
 def columns_of(folder: Path) -> list[str]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from magento_pager.export.arrow import arrow_schema, batches_of
 from magento_pager.export.layout import Layout
-from magento_pager.export.parquet import arrow_schema, filled
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from magento_pager.walk.pages import Misfit, Row
 
@@ -89,7 +89,9 @@ def chosen(wanted: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
     return pa.schema([columns.field(name) for name in wanted])
 
 
-def batch(shop: str, rows: Sequence[Row], layout: Layout, columns: pa.Schema, misfits: list[Misfit]) -> pa.RecordBatch:
+def batches(
+    shop: str, rows: Sequence[Row], layout: Layout, columns: pa.Schema, misfits: list[Misfit]
+) -> Iterator[pa.RecordBatch]:
     """Rows of a shop, typed.
 
     Args:
@@ -99,5 +101,7 @@ def batch(shop: str, rows: Sequence[Row], layout: Layout, columns: pa.Schema, mi
         columns: those to have.
         misfits: takes the values that do not fit, which are null.
     """
-    values = [{**row, SHOP: shop} for row in layout.values(rows, misfits)]
-    return filled(values, columns)
+    for one in batches_of(rows, layout, arrow_schema(layout), misfits):
+        shops = pa.array([shop] * one.num_rows, _TEXT)
+        arrays = [shops if name == SHOP else one.column(name) for name in columns.names]
+        yield pa.RecordBatch.from_arrays(arrays, schema=columns)

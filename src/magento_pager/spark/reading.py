@@ -16,7 +16,7 @@ from pyspark.sql.datasource import InputPartition
 
 from magento_pager.errors import PagerError
 from magento_pager.lists import LISTS
-from magento_pager.spark.columns import batch, layout_of
+from magento_pager.spark.columns import batches, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
 from magento_pager.walk.changes import FIELD, moment_of
 from magento_pager.walk.pages import Cursor
@@ -162,7 +162,7 @@ def _batches(
             rows = page.rows if part.until is None else [row for row in page.rows if _settled(row, part.until)]
             if rows:
                 misfits: list[Misfit] = []
-                yield batch(part.shop.name, rows, layout, columns, misfits)
+                yield from batches(part.shop.name, rows, layout, columns, misfits)
                 if misfits:
                     shown = ", ".join(f"{one.column} of {one.id}" for one in misfits[:SHOWN])
                     log.warning(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from magento_pager.export.parquet import filled
+from magento_pager.export.arrow import filled
 from magento_pager.lists import LISTS, WireName
 from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl
 from magento_pager.spark.failures import FailureFolder

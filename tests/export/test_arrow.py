@@ -1,0 +1,154 @@
+"""Whole columns at once: the same values and the same misfits as value by value, whatever is in the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import needs_pyarrow
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magento_pager.export import arrow, values
+from magento_pager.export.layout import Layout
+from magento_pager.export.values import OTHER_COLUMNS
+from magento_pager.lists import LISTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from magento_pager.lists import Kind
+    from magento_pager.walk.pages import Misfit, Row
+
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "integer": ("order_id", "store_id", "quote_id"),
+    "decimal": ("grand_total", "weight"),
+    "datetime": ("created_at", "updated_at"),
+    "text": ("status", "items", "extra", OTHER_COLUMNS, "STATUS"),
+}
+KINDS = {column: kind for kind, columns in COLUMNS.items() for column in columns}
+PLAIN: dict[Kind, st.SearchStrategy[str]] = {
+    "integer": st.integers(0, 10**12).map(str),
+    "decimal": st.decimals(-(10**8), 10**8, places=4).map(lambda value: format(value, "f")),
+    "datetime": st.datetimes().map(lambda moment: moment.isoformat(" ", "seconds")),
+    "text": st.text(st.characters(codec="utf-8"), max_size=8),
+}
+ODD: list[Any] = [
+    *("", " ", "0", "-0", "-1", "+1", "0012", "5.0000", "5.", ".5", "5.5", "-5.0", "0x1F", "0X1f", "1_0", "1,5", "١٢"),
+    *("1e3", "1E3", "1e0003", "1e-9", "1e-10", "1e30", "0e5", "1.0E+25", "NaN", "nan", "inf", "-Infinity", "null"),
+    *("9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "9" * 5000),
+    *(
+        "9" * 29,
+        "9" * 30,
+        "9" * 29 + ".999999999",
+        "0." + "0" * 8 + "1",
+        "0.0000000001",
+        "1.0000000000",
+        "1." + "0" * 99,
+    ),
+    *("0" * 70 + "1", "0" * 120 + "1", "0" * 120 + "5.", "-" + "0" * 64, "1." + "0" * 99, "123456789012345.6"),
+    *("-0.0000", "-00.50", "000000012345678901.5", "0.1234567890123456", "1\n", "\n1", "1\n2", "1\0", "7 ", "\t7"),
+    *("0000-00-00 00:00:00", "0000-00-00 00:00:00.000", "0000-00-00", "0000-01-01 00:00:00", "0001-01-01 00:00:00"),
+    *(
+        "2023-02-29 00:00:00",
+        "2024-02-29 23:59:59",
+        "2023-01-01 24:00:00",
+        "2023-01-01 23:59:60",
+        "2023-13-01 00:00:00",
+    ),
+    *("2023-01-01T00:00:00", "2023-01-01 00:00:00Z", "2023-01-01 00:00:00.5", "2023-01-01 00:00:00.1234567"),
+    *("2023-01-01 00:00:00.", "2023-01-01", "9999-12-31 23:59:59.999999", "10000-01-01 00:00:00", "2023-1-1 00:00:00"),
+    *("2023-13-01 00:00:00", "12345678901.2345"),
+    *(None, [], ["1"], {}, {"a": ["b"]}, "[]", "\ud800", '"', "\\", "\u2028", "\0", "ÿ", "💶"),
+]
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Row]:
+    """Rows, most of whose columns hold plain texts alone, and some texts of all sorts; some cells are missing."""
+    names = draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=6, unique=True))
+    odd = {name: draw(st.integers(0, 2)) == 0 for name in names}
+    rows = []
+    for _ in range(draw(st.integers(1, 6))):
+        row: Row = {}
+        for name in draw(st.permutations(names)) if draw(st.booleans()) else names:
+            plain = PLAIN[KINDS[name]]
+            if draw(st.integers(0, 5)):
+                row[name] = draw(st.one_of(st.sampled_from(ODD), st.text(max_size=6), plain) if odd[name] else plain)
+        rows.append(row)
+    return rows
+
+
+def layouts(form: Any) -> Iterator[Layout]:
+    """All columns, with details and without, and some chosen ones."""
+    yield Layout(LISTS["orders"], form)
+    yield Layout(LISTS["orders"], form, details=True)
+    yield Layout(LISTS["orders"], form, columns=("grand_total", "order_id", "extra", "items", "updated_at"))
+    yield Layout(LISTS["orders"], form, columns=(OTHER_COLUMNS, "order_id", "store_id"))
+
+
+def at_once(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
+    """What is to be tested."""
+    (batch,) = arrow.batches_of(rows, layout, arrow.arrow_schema(layout), misfits)
+    return batch
+
+
+def one_by_one(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
+    """What is known to be right."""
+    return arrow.filled(list(layout.values(rows, misfits)), arrow.arrow_schema(layout))
+
+
+def outcome(convert: Callable[..., Any], rows: Sequence[Row], layout: Layout) -> tuple[Any, list[Misfit]]:
+    """A batch and its misfits, or the kind of error."""
+    misfits: list[Misfit] = []
+    try:
+        batch = convert(rows, layout, misfits)
+        batch.validate(full=True)
+    except (ValueError, TypeError) as error:
+        return type(error), []
+    return batch, misfits
+
+
+@settings(max_examples=300)
+@given(batches())
+def test_columns_at_once_are_values_one_by_one(rows: list[Row]) -> None:
+    """The same batches, and the same misfits in the same order; or the same error."""
+    needs_pyarrow()
+    for layout in layouts("parquet"):
+        assert outcome(at_once, rows, layout) == outcome(one_by_one, rows, layout)
+
+
+@pytest.mark.parametrize("kind", ["integer", "decimal", "datetime"])
+@pytest.mark.parametrize("beside", [(), ("",), ("0000-00-00 00:00:00",)])
+def test_each_odd_value_alone_in_its_column(kind: Kind, beside: tuple[str, ...]) -> None:
+    """Nothing else in the column makes it be looked at value by value."""
+    needs_pyarrow()
+    layout = Layout(LISTS["orders"], "parquet")
+    for value in ODD:
+        rows: list[Row] = [{COLUMNS[kind][1]: one} for one in (value, *beside)]
+        assert outcome(at_once, rows, layout) == outcome(one_by_one, rows, layout), repr(value)[:99]
+
+
+def test_plain_columns_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value of a whole page with dates, amounts and gaps is made by Python."""
+    needs_pyarrow()
+    rows: list[Row] = [
+        {"order_id": str(number), "store_id": "" if number % 2 else "-1", "grand_total": f"-{number}.5000"}
+        | ({"created_at": "2023-10-01 04:52:26", "updated_at": "0000-00-00 00:00:00"} if number % 3 else {})
+        for number in range(100)
+    ]
+    layout = Layout(LISTS["orders"], "parquet")
+    expected = one_by_one(rows, layout, [])
+    monkeypatch.setattr(arrow, "value_of", None)
+    monkeypatch.setattr(values, "value_of", None)
+    assert at_once(rows, layout, []) == expected
+
+
+def test_many_rows_are_many_batches() -> None:
+    """None is longer than what is converted at a time, and together they are all rows in order."""
+    needs_pyarrow()
+    layout = Layout(LISTS["orders"], "parquet")
+    rows: list[Row] = [{"order_id": str(number)} for number in range(2 * arrow.ROWS_AT_ONCE + 1)]
+    found = list(arrow.batches_of(rows, layout, arrow.arrow_schema(layout), []))
+    assert [one.num_rows for one in found] == [arrow.ROWS_AT_ONCE, arrow.ROWS_AT_ONCE, 1]
+    assert [number for one in found for number in one.column("order_id").to_pylist()] == list(range(len(rows)))
