@@ -17,7 +17,7 @@ import pytest
 from benchmarks import cells
 from benchmarks.lies import ENDINGS, honest_lines
 from benchmarks.runs import measured, serving
-from conftest import missing, needs_pymysql
+from conftest import missing, needs_pyarrow, needs_pymysql
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -37,6 +37,7 @@ MODULES = (
     "server_cost",
     "shop",
     "startup",
+    "typed",
     "wires",
 )
 MEGABYTES = 100
@@ -178,6 +179,16 @@ def test_dump(flavour: str) -> None:
     for line in (free, live):
         assert line["calls"] > 1
         assert line["ours_s"] > 0 < line["curl_s"]
+
+
+@pytest.mark.slow
+def test_typed() -> None:
+    """Each format has its cost beside that of NDJSON."""
+    needs_pyarrow()
+    plain, *others = lines_of("typed", "--orders", "60", "--rounds", "1")
+    assert (plain["format"], plain["ratio"]) == ("ndjson", 1)
+    assert {line["format"] for line in others} == {"ndjson typed", "csv typed", "parquet", "sqlite"}
+    assert all(line["ratio"] > 0 < line["peak_mb"] for line in others)
 
 
 @pytest.mark.slow
