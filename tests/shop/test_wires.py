@@ -156,9 +156,11 @@ class Fenced(Shop):
 
     Attributes:
         fences: the answers by what is found in a call: HTTP status and body.
+        fenced: how many calls were answered so.
     """
 
     fences: tuple[tuple[bytes, int, bytes], ...] = ()
+    fenced = 0
 
     def soap(self, body: bytes, context: Context) -> Answer:
         """Answer by SOAP."""
@@ -169,8 +171,11 @@ class Fenced(Shop):
         return self._fenced(body) or super().xmlrpc(body, context)
 
     def _fenced(self, body: bytes) -> Answer | None:
-        found = (whole(status, "text/html", page) for words, status, page in self.fences if words in body)
-        return next(found, None)
+        for words, status, page in self.fences:
+            if words in body:
+                self.fenced += 1
+                return whole(status, "text/html", page)
+        return None
 
 
 BLOCKED = {
@@ -236,6 +241,32 @@ def odd(tmp_path: Path) -> Iterator[Shop]:
     path.write_text(json.dumps({"orders": orders, "customers": customers}))
     with Shop(rows=path) as running:
         yield running
+
+
+@pytest.mark.parametrize("entity", ["customers", "orders"])
+@pytest.mark.usefixtures("hurried")
+def test_each_walk_of_a_paginator_goes_on_by_the_other_wire(entity: ListName) -> None:
+    """Also where another one did so before: such as those of partitions, in threads."""
+    with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        expected = list(pager.list(entity))
+        paginator = pager.list(entity, wire="auto", window=50, lookahead=False)
+        walks = [paginator.pages(part) for part in paginator.partitions(3)]
+        rows = [list(next(walk).rows) for walk in walks]
+        shop.fences = ((b"salesOrderList", 403, BLOCKED[403]), (b"customer.list", 403, BLOCKED[403]))
+        for found, walk in zip(rows, walks, strict=True):
+            found += [row for page in walk for row in page.rows]
+    assert [row for found in rows for row in found] == expected
+
+
+def test_where_no_list_comes_by_either_wire_it_is_tried_once() -> None:
+    """The records that take the place of rows are not asked for a second time; what SOAP said is told."""
+    with Fenced(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        shop.fences = ((b"customerCustomerList", 403, BLOCKED[403]), (b"<methodCall", 404, BLOCKED[404]))
+        shop.clear_log()
+        with pytest.raises(RemoteError, match=r"^customerCustomerList: HTTP 403; ") as caught:
+            list(pager.customers(wire="auto", patience=0.0))
+        assert caught.value.cursor == magento_pager.Cursor("customerCustomerList", 0, magento_pager.MAX_ID, asked="")
+        assert shop.fenced <= 4
 
 
 class Altered(Shop):

@@ -181,7 +181,7 @@ class Wires:
             try:
                 alike, words = self.comparison(asked)
             except RemoteError as error:
-                other = self.instead(asked, error)
+                other = self._by_xmlrpc(asked, error)
                 if other is None:
                     raise
                 return other
@@ -189,12 +189,14 @@ class Wires:
             self._compared[name] = ("xml-rpc" if alike else "soap"), words + more
         return self._taken(asked, *self._compared[name])
 
-    def instead(self, asked: Paginator, error: RemoteError) -> Paginator | None:
-        """Return a paginator by the wire that was not tried yet; None where there is none, or it cannot be trusted."""
-        if self.why.startswith(FAILED):
-            return None
-        if self.wire == "xml-rpc":
+    def instead(self, asked: Paginator, failed: Paginator, error: RemoteError) -> Paginator | None:
+        """Return a paginator by the other wire than one that failed; None where that cannot be trusted."""
+        if failed.source is self._by["xml-rpc"]["source"]:
             return self._taken(asked, "soap", f"{FAILED} by XML-RPC: {error}")
+        return self._by_xmlrpc(asked, error)
+
+    def _by_xmlrpc(self, asked: Paginator, error: RemoteError) -> Paginator | None:
+        """Return a paginator by XML-RPC, as rows do not come by SOAP; None where its own cannot be trusted."""
         alike, words = self.comparison_of_records(asked)
         if not alike:
             log.info("%s: %s", self._spec.path, words)

@@ -60,8 +60,8 @@ class WireChoice(Protocol):
     def begin(self, asked: Paginator) -> Paginator:
         """Return a paginator that asks for the same, by the source to begin with."""
 
-    def instead(self, asked: Paginator, error: RemoteError) -> Paginator | None:
-        """Return one by a source that was not tried yet, behind a failure; None where there is none."""
+    def instead(self, asked: Paginator, failed: Paginator, error: RemoteError) -> Paginator | None:
+        """Return one by another source than that of one that failed; None where there is none."""
 
     def cost(self) -> int:
         """Return how many calls were made to choose since this was asked last."""
@@ -340,22 +340,24 @@ class Paginator:
 
     def _by_wire(self, wires: WireChoice, asking: Callable[[Paginator], T]) -> T:
         """Ask by one source, and by the next one where it fails."""
+        begun = wires.begin(self)
         try:
-            return asking(wires.begin(self))
+            return asking(begun)
         except RemoteError as error:
-            other = wires.instead(self, error)
+            other = wires.instead(self, begun, error)
             if other is None:
                 raise
         return asking(other)
 
     def _pages_by_wire(self, wires: WireChoice, cursor: Cursor, came: Iterable[str]) -> Generator[Page]:
         """Walk by one source, and resume by the next one where it fails."""
-        other = None
+        begun = other = None
         try:
-            yield from _with_cost(wires.begin(self).pages(cursor, came), wires)
+            begun = wires.begin(self)
+            yield from _with_cost(begun.pages(cursor, came), wires)
         except RemoteError as error:
             cursor = error.cursor = error.cursor or cursor
-            other = wires.instead(self, error)
+            other = wires.instead(self, begun, error) if begun else None
             if other is None:
                 raise
         if other is not None:
