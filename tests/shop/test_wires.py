@@ -311,6 +311,20 @@ def test_a_list_where_a_text_is_promised_is_what_php_makes_of_it(empty: dict[str
     assert [row["status"] for row in rows] == ["Array"] * 3
 
 
+def test_a_value_of_another_form_is_named() -> None:
+    """The call and the column, for whoever wrote the extension."""
+    with Altered(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        ids = sorted(shop.database.ids("products"))
+        shop.pattern = (
+            rb"(<name>product_id</name>.{0,40}>%d<.*?<name>category_ids</name><value>)<array>.*?</array>" % ids[2]
+        )
+        shop.becomes = rb"\1<string>3,4</string>"
+        pages = list(pager.products(wire="xml-rpc", columns="declared", patience=0.0).pages())
+    (skipped,) = (one for page in pages for one in page.quarantined)
+    assert skipped.id == ids[2]
+    assert skipped.reason == "catalog_product.list: category_ids: a text came instead of a list"
+
+
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_null_is_no_empty_text(odd: Shop, flavour: Flavour) -> None:
     """NULL is an absent key, and an empty text is there, declared or not, on servers whose SOAP sends the same."""

@@ -108,7 +108,9 @@ def _misfit(value: Any, promised: str) -> MalformedReplyError:
     """What a single value means where a list or a record is promised."""
     if value == "Array":  # which is what PHP makes of one
         return LostListError("XML-RPC", f"the text 'Array' came instead of a {promised}")
-    return MalformedReplyError(f"a {type(value).__name__} came instead of a {promised}", remedy="isolate")
+    kinds: Mapping[type, str] = {str: "text", dict: "record"}
+    kind = kinds.get(type(value), type(value).__name__)
+    return MalformedReplyError(f"a {kind} came instead of a {promised}", remedy="isolate")
 
 
 def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.errors import FilterIgnoredError, RemoteError
+from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.shop.decoding import ANYTHING, Leaf, is_list
 from magento_pager.shop.failures import LostListError
 from magento_pager.shop.origins import bare, canonical
@@ -160,7 +160,11 @@ class XmlRpcSource(ListSource):
         unsure.discard(self.spec.key)  # where SOAP promises an integer, PHP would make 3 of "3_6": no id is guessed
         tells_empty = self.connection.tells_empty or self.all_columns
         for name in unsure:
-            value = fitted(found[name], declared.fields[name], tells_empty=tells_empty)
+            try:
+                value = fitted(found[name], declared.fields[name], tells_empty=tells_empty)
+            except MalformedReplyError as error:
+                error.args = (f"{self.spec.path}: {name}: {error}",)
+                raise
             if value is None or (value == "" and name in declared.required and not tells_empty):
                 del found[name]
             else:
