@@ -34,6 +34,7 @@ MODULES = (
     "parallel",
     "runs",
     "scale",
+    "scans",
     "server_cost",
     "shop",
     "startup",
@@ -45,7 +46,7 @@ MEGABYTES = 100
 
 def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
     """What a benchmark prints, run as a command."""
-    if name == "server_cost":
+    if name in {"scans", "server_cost"}:
         needs_pymysql()
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
@@ -58,7 +59,7 @@ def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str) -> None:
     """What a benchmark's docstrings show is what its functions do."""
-    if name == "server_cost":
+    if name in {"scans", "server_cost"}:
         needs_pymysql()
     assert doctest.testmod(importlib.import_module(f"benchmarks.{name}")).failed == 0
 
@@ -292,6 +293,16 @@ def test_server_cost() -> None:
     for name in ("naive alternation", "prefix", "regexp"):
         assert found[name]["examined"] == 640, found[name]
     assert found["naive alternation"]["times_naive"] == 1
+
+
+@pytest.mark.slow
+def test_scans() -> None:
+    """A dump reads the table at most three times as a whole, and a night of orders never."""
+    if not all(shutil.which(one, path="/usr/sbin:/usr/bin:/bin") for one in ("mariadbd", "mariadb-install-db")):
+        missing("MariaDB is not installed")
+    lines = lines_of("scans", "6000")
+    assert {line["scans"] for line in lines if (line["list"], line["run"]) == ("orders", "night")} == {0.0}
+    assert all(line["scans"] <= 3.5 for line in lines if line["run"] == "dump")
 
 
 def test_startup() -> None:

@@ -444,14 +444,15 @@ def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: py
     shop.set_profile("1.8.1.0", flavour="wsi")
     for number in shop.database.ids("products"):
         shop.database.update("products", number, {"category_ids": "", "website_ids": ""})
-    window = [Condition("entity_id", "lteq", "40")]
+    window = Query((Condition("entity_id", "lteq", "40"),), IdRange(0, 40))
     with closing(Connection(shop.url, shop.user, shop.key)) as connection:
-        rows = list(connection.rows(PRODUCTS, window))
+        source = ListSource(connection, PRODUCTS)
+        rows = list(source.fetch(window))
         assert rows
         assert all(row["category_ids"] == row["website_ids"] == [] for row in rows)
         assert operations(shop)[-1] == "catalogProductInfo"
         shop.database.delete("products", int(rows[-1]["product_id"]))
-        asked = iter(connection.rows(PRODUCTS, window))
+        asked = iter(source.fetch(window))
         last = next(asked)
         for last in asked:
             if last["product_id"] == rows[-2]["product_id"]:

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -50,12 +50,8 @@ def plan(
         click.echo(json.dumps(queries, indent=2) if as_json else "\n".join(queries))
         return
     with as_usage_error(), stoppable(), shop.connected() as pager:
-        paginator = asking.of(pager, entity, widths)()
-        found = paginator.plan()
-        by: Any = paginator.wires or paginator.source
-        used = by.used()
-    wire = f"wire      {': '.join(filter(None, (used['wire'], used['wire_reason'])))}"
-    click.echo(json.dumps(found.as_json() | used, indent=2) if as_json else f"{found}\n{wire}")
+        found = asking.of(pager, entity, widths)().plan()
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else str(found))
 
 
 def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float | None:

@@ -8,7 +8,8 @@ to `walk`.
 - Far fewer rows than those before make likely, an empty reply among full ones, or half a page: the ids behind the last
   row are covered once more by the next window, which begins there; a whole reply is asked for again.
 - The end of the list is asked for once more where a sample does not vouch for it.
-- On every sixteenth page another strategy must bring the same rows: a filter that is misread shows in no other way.
+- On every sixteenth page another strategy must bring the same rows: a filter that is misread shows in no other way. An
+  `in` list or another key range, so that no table is scanned; `like` where the server honours none.
 
 A doubtful reply is asked for again in another form, and delivered only in a version that both forms agree on. A single
 row that a server drops, and a replica that lags behind, cannot be seen by any of this for sure.
@@ -23,10 +24,10 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import Ask, Exactly, Flow, Reply
+from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import Prefix, SingleFilter, is_decimal, widest
+from magento_pager.walk.strategies import InList, Prefix, SingleFilter, is_decimal, widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,6 +115,7 @@ class Checks:
         *,
         identities: Iterable[str] = (),
         second: Strategy | None = None,
+        ranges: Iterable[Strategy] = (),
     ) -> None:
         """Begin.
 
@@ -124,12 +126,14 @@ class Checks:
             identity_field: another field that no two rows share; None where every row has an id.
             identities: of rows without ids that came before this walk.
             second: asked for every window as well; None to ask only where there is a reason.
+            ranges: key ranges in other words, for comparisons; of those that are not honoured `like` takes the place.
         """
         self._key, self._operation, self._identity_field = key, operation, identity_field
         self._gaps = gaps
         self._identities = Identities()
         self._identities.add(identities)
         self._second = second
+        self._ranges = list(ranges)
         self._pages = 0  # with rows
         self.last: int | None = None
         self._density: float | None = None  # of the rows of the last page
@@ -439,15 +443,27 @@ class Checks:
         return token not in window if isinstance(token, int) else token in self._identities
 
     def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
-        """Ask for a page in a way that holds everywhere: of rows with ids, for its widest decimal block alone."""
+        """Ask for a page in other words: of rows with ids, for its widest decimal block alone.
+
+        By another key range, which scans no table, or in a way that holds everywhere where the server honours none.
+        """
         if isinstance(ask.strategy, Prefix) and self._pages == 0 < window.first:
             return (yield from self._agreed(reply, ask, ask, window))  # no row before it tells what is likely
         if isinstance(ask.strategy, Prefix) or (window.last == MAX_ID and not reply.by_ids):
             return reply
         block = max(_blocks(window, reply.ids), key=len) if reply.by_ids else window
+        ours = Reply(tuple((token, {}) for token in reply.tokens if isinstance(token, str) or token in block))
+        failed = []
+        for one in self._ranges if not isinstance(ask.strategy, InList) else ():
+            if one.name == ask.strategy.name or len(block) > widest(one):
+                continue
+            second = yield from attempt(replace(ask, strategy=one, window=block, known=None))
+            if isinstance(second, Reply) and self._same(ours, second, block):
+                return reply
+            failed.append(one)
         second = yield replace(self._universal(ask, block), window=block)
-        ours = [token for token in reply.tokens if isinstance(token, str) or token in block]
-        if self._same(Reply(tuple((token, {}) for token in ours)), second, block):
+        if self._same(ours, second, block):
+            self._ranges = [one for one in self._ranges if one not in failed]
             return reply
         ids = IdRange(window.first, max(block.last, reply.ids[-1])) if window.last == MAX_ID else window
         return (yield from self._agreed(reply, ask, self._universal(ask, ids), window))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from magento_pager.errors import PagerError, RemoteError
 from magento_pager.walk.added import added
@@ -30,7 +30,7 @@ from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.where_check import WhereCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from magento_pager.walk.bounds import ColumnRange
@@ -66,6 +66,9 @@ class WireChoice(Protocol):
     def cost(self) -> int:
         """Return how many calls were made to choose since this was asked last."""
 
+    def used(self) -> Mapping[str, Any]:
+        """Return what a report says of the source: `wire`, and `wire_reason`."""
+
 
 Check: TypeAlias = Literal["usual", "full"]
 Stage: TypeAlias = PageStage | FlowStage
@@ -85,7 +88,7 @@ class Paginator:
         id_field: what rows call the key, `order_id` in orders.
         identity_field: another field that no two rows share, for lists whose rows may carry no id; None where every
             row must carry one. Such rows can be checked less: to be unlike those of the page and the page before, and
-            on every sixteenth page to be the same that `prefix` brings.
+            on every sixteenth page to be the same that another strategy brings.
         operation: the name of the list, for cursors and messages.
         key: what filters call the key.
         where: the user's own conditions, sent with every query and checked on every row that holds their field.
@@ -245,7 +248,8 @@ class Paginator:
         """
         if self.wires is not None:
             found = self._by_wire(self.wires, Paginator.plan)
-            return replace(found, spent=found.spent + self.wires.cost())
+            reason = self.wires.used()["wire_reason"]
+            return replace(found, spent=found.spent + self.wires.cost(), wire_reason=reason)
         calls = self._calls()
         old, new = self._parted(IdRange(self.first, self.last))
         ranges, plans = told(self._bounds(calls)), []
@@ -255,7 +259,8 @@ class Paginator:
                 sent = (*self.where, *where, *ranges)
                 queries = tuple(replace(one, conditions=one.conditions + sent) for one in found.queries)
                 plans.append(replace(found, queries=queries))
-        return replace(joined(plans), spent=calls.spent)
+        used: dict[str, Any] = getattr(self.source, "used", dict)()
+        return replace(joined(plans), spent=calls.spent, wire=used.get("wire"))
 
     def parts(self, ranges: Iterable[IdRange]) -> Iterator[Page]:
         """The pages of some ranges of ids alone; the strategy is chosen once. Stages are left out.

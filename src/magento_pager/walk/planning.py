@@ -56,6 +56,8 @@ class Plan:
         bytes: that they will bring, unpacked, about; None where the source does not count them.
         queries: the first three of its windows with rows.
         spent: calls that this plan took, the probe's included.
+        wire: the protocol by which rows would come; None where the source knows only one.
+        wire_reason: why it is that one; None where there was no choice.
     """
 
     operation: str
@@ -71,6 +73,8 @@ class Plan:
     bytes: int | None
     queries: tuple[Query, ...]
     spent: int
+    wire: str | None = None
+    wire_reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -91,6 +95,7 @@ class Plan:
             f"cost      about {rounded(self.calls):,} calls{size}, {duration(self.seconds)}",
             *(f"query     {shown(query)}" for query in self.queries),
             f"          ({self.spent} calls were made for this plan)",
+            *([f"wire      {': '.join(filter(None, (self.wire, self.wire_reason)))}"] if self.wire else []),
         ]
         return "\n".join(lines)
 

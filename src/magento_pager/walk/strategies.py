@@ -19,7 +19,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.regexps import ids_regexp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 KEY = "entity_id"
 """The filter field of the key: accepted by all six lists in every version, whatever the rows call it."""
@@ -282,6 +282,20 @@ span=IdRange(first=100, last=4294967295), canary=None)
         else:
             span = IdRange(window.first, max(window.last, MAX_ID))
             yield Query((Condition(self.key, "gteq", str(window.first)),), span)
+
+
+def other_ranges(candidates: Iterable[Strategy]) -> tuple[Strategy, ...]:
+    """Return key ranges that say the same in other words, in order of preference: none of them scans a table.
+
+    >>> [one.name for one in other_ranges([KeyRange(), Range(), Alias(), Mapped("order_id"), InList(), Prefix()])]
+    ['in-list', 'alias']
+    >>> [one.name for one in other_ranges([KeyRange("customer_id", KEY), Alias(), Mapped("customer_id"), InList()])]
+    ['in-list', 'mapped']
+    """
+    known = list(candidates)
+    flat = any(isinstance(one, KeyRange) and one.other == Alias().alias for one in known)  # else an alias may fault
+    kinds = (InList, Alias if flat else Mapped)
+    return tuple(one for kind in kinds for one in known if isinstance(one, kind))
 
 
 def like_pattern(block: IdRange) -> str:

@@ -36,6 +36,7 @@ from magento_pager.walk.strategies import (
     Strategy,
     is_decimal,
     needs_canary,
+    other_ranges,
     widest,
 )
 from magento_pager.walk.trials import Choice, Choosing
@@ -138,7 +139,8 @@ class _Course:
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
         self._isolation = Isolation(walk.operation, partial(comes_again, walk.key), repair=walk.repair)
-        self._checks = Checks(self._gaps, walk.key, walk.operation, walk.identity_field, identities=came, second=second)
+        names, ranges = (walk.key, walk.operation, walk.identity_field), other_ranges(walk.candidates)
+        self._checks = Checks(self._gaps, *names, identities=came, second=second, ranges=ranges)
         self._held: IdRange | None = None  # ids that brought no row, to be covered once more by the next window
         self._doubtful = False  # whether rows are likely there
         self._untouched = span.first == 0  # no row lies below
