@@ -20,7 +20,9 @@ import errno
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from datetime import datetime
 from decimal import Decimal
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,11 +30,12 @@ from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import decoded, encoded
 from magento_pager.export.layout import BATCH, plain
 from magento_pager.export.outputs import LockedOutput
+from magento_pager.export.values import all_plain, value_of
 from magento_pager.walk.pages import Misfit
 from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
@@ -90,15 +93,22 @@ class SqliteOutput(LockedOutput):
                 connection.execute(f"DROP TABLE IF EXISTS {self._table}")
                 self._anew = False
             for start in range(0, len(rows), BATCH):
-                values = list(self._layout.values(rows[start : start + BATCH], misfits))
-                key, columns = self._prepared(connection, values)
-                places = list(map(quoted, columns.values()))
-                names = ", ".join(places)
-                updates = ", ".join(f"{name} = excluded.{name}" for name in places)
+                batch = rows[start : start + BATCH]
+                picked = list(self._layout.picked(batch))
+                there = set[str]().union(*picked)
+                key, columns = self._prepared(connection, picked, there)
+                names = [name for name in columns if name in there]  # the others are NULL, also in what is replaced
+                places = ", ".join(quoted(columns[name]) for name in names)
+                updates = ", ".join(f"{place} = excluded.{place}" for place in map(quoted, columns.values()))
+                try:
+                    bound: Iterable[Sequence[Any]] = zip(*[self._column(picked, name) for name in names], strict=True)
+                except ValueError:  # an invalid value, which the next line names
+                    values = self._layout.values(batch, misfits)
+                    bound = [self._bound(row, names, misfits) for row in list(values)]
                 connection.executemany(
-                    f"INSERT INTO {self._table} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  quoted
+                    f"INSERT INTO {self._table} ({places}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608  quoted
                     f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {updates}",
-                    [self._bound(row, list(columns), misfits) for row in values],
+                    bound,
                 )
         ids = (read_id(row[self._schema.key]) for row in rows if self._schema.key in row)
         self.position = max(self.position, *(number + 1 for number in ids), 0)
@@ -151,7 +161,9 @@ class SqliteOutput(LockedOutput):
                 every = not self._into_existing
                 yield from ({key: str(one)} for (one,) in rows if (every if isinstance(one, str) else one >= offset))
 
-    def _prepared(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[str, dict[str, str]]:
+    def _prepared(
+        self, connection: sqlite3.Connection, rows: Sequence[Row], there: set[str]
+    ) -> tuple[str, dict[str, str]]:
         """Have a table with all columns of these rows, and return its key, and by name what its columns are called."""
         schema, columns = self._schema, columns_of(connection, self._entity)
         if columns and connection.execute(f"SELECT 1 FROM {self._table} LIMIT 1").fetchone() is None:  # noqa: S608  quoted
@@ -167,7 +179,8 @@ class SqliteOutput(LockedOutput):
                 f"with {option('overwrite')}"
             )
         places = {name_of(place): place for place in columns}
-        for name in dict.fromkeys(name for row in rows for name in row if name not in places):
+        found = () if places.keys() >= there else dict.fromkeys(name for row in rows for name in row)
+        for name in (one for one in found if one not in places):
             alike = sum(name.lower() == other.lower() for other in places)  # which is the same to SQLite
             places[name] = f"{name} ({alike + 1})" if alike else name
             connection.execute(
@@ -182,15 +195,32 @@ class SqliteOutput(LockedOutput):
         ]
         connection.execute(f"CREATE TABLE {self._table} ({', '.join(definitions)})")
 
+    def _column(self, rows: Sequence[Row], name: str) -> list[Any]:
+        """Return the values of a column for the statement, converted at once where all of them are written plainly.
+
+        Raises:
+            ValueError: one is invalid.
+        """
+        kind = self._schema.kind(name)
+        cells: list[Any] = [row.get(name) for row in rows]
+        if kind == "text":
+            return cells if {*map(type, cells)} <= {str, NoneType} else [_bindable(cell) for cell in cells]
+        try:
+            found = _plain_values(set(cells) - {None, ""}, kind)
+        except (TypeError, ValueError):
+            return [None if cell is None else _bindable(value_of(cell, kind)) for cell in cells]
+        return list(map(found.get, cells))
+
     def _bound(self, row: Row, columns: Sequence[str], misfits: list[Misfit]) -> list[Any]:
-        """Return the values for the statement."""
+        """Return the values of a row for the statement."""
         bound = []
         for name in columns:
             value = row.get(name)
-            if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+            try:
+                bound.append(_bindable(value))
+            except ValueError:
                 misfits.append(Misfit(self._layout.label(row), name, plain(value)))
-                value = None
-            bound.append(value if value is None or isinstance(value, str | int) else plain(value))
+                bound.append(None)
         return bound
 
     def _set(self, connection: sqlite3.Connection, state: str, checkpoint: Checkpoint) -> None:
@@ -273,6 +303,35 @@ class SqliteOutput(LockedOutput):
                 f"{advice}",
                 differences=(f"{self._entity} had {saved.counters.rows} rows and now have {count}",),
             )
+
+
+def _bindable(value: Any) -> str | int | None:
+    """Return a value as SQLite is given it.
+
+    Raises:
+        ValueError: it would lose digits.
+    """
+    if isinstance(value, Decimal) and len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
+        raise ValueError(f"{value} has more than {EXACT_DIGITS} digits")
+    return value if value is None or isinstance(value, str | int) else plain(value)
+
+
+def _plain_values(texts: set[str], kind: Kind) -> dict[str, str | int]:
+    """Return what SQLite is given for each text of a column.
+
+    Raises:
+        TypeError, ValueError: one is no text, is not written plainly, or is no day of the calendar.
+
+    >>> _plain_values({"2023-10-01 04:52:26"}, "datetime"), _plain_values({"-0.5000"}, "decimal")
+    ({'2023-10-01 04:52:26': '2023-10-01T04:52:26Z'}, {'-0.5000': '-0.5000'})
+    """
+    if not all_plain(texts, kind) or (kind == "decimal" and max(map(len, texts), default=0) > EXACT_DIGITS):
+        raise ValueError("one is to be looked at by itself")
+    if kind == "integer":
+        return {text: int(text) for text in texts}
+    if kind == "decimal":
+        return {text: text for text in texts}
+    return {text: datetime.fromisoformat(text).isoformat() + "Z" for text in texts}
 
 
 def connected(path: Path) -> sqlite3.Connection:

@@ -20,7 +20,7 @@ from magento_pager.walk.pages import Misfit
 from magento_pager.walk.reading import row_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from magento_pager.lists import Kind, ListSpec
     from magento_pager.walk.pages import Page, Row
@@ -40,6 +40,15 @@ _INTEGER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
 _PLAIN = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
 _DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
+_PLAIN_LINES: Mapping[Kind, re.Pattern[str]] = MappingProxyType(
+    {
+        "integer": re.compile(r"(?:-?[0-9]{1,18}\n)*+"),
+        "decimal": re.compile(
+            rf"(?:-?(?:0|[1-9][0-9]{{0,{WHOLE_DIGITS - 1}}})(?:\.[0-9]{{1,{FRACTION_DIGITS}}})?\n)*+"
+        ),
+        "datetime": re.compile(r"(?:[12][0-9]{3}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\n)*+"),
+    }
+)
 
 
 def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, tuple[Misfit, ...]]:
@@ -85,6 +94,19 @@ def value_of(text: Any, kind: Kind) -> Any:
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is no text")  # noqa: TRY004  what does not fit is a ValueError, whatever it is
     return _VALUES[kind](text) if text else None
+
+
+def all_plain(texts: Collection[str], kind: Kind) -> bool:
+    r"""Return whether all texts are written as Magento writes values of that kind.
+
+    They are: integers of at most 18 digits; decimals within bounds, without zeros before them, that a Decimal writes in
+    the same way; times without fractions of a second, whose day may not be in the calendar.
+
+    >>> all_plain(["-0.5000", "12"], "decimal"), all_plain(["1e3"], "decimal"), all_plain(["1\n2"], "integer")
+    (True, False, False)
+    """
+    lines = "\n".join(texts) + "\n" * bool(texts)
+    return lines.count("\n") == len(texts) and _PLAIN_LINES[kind].fullmatch(lines) is not None
 
 
 def _integer(text: str) -> int:

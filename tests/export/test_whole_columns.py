@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from conftest import needs_pyarrow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from magento_pager import Cursor
 from magento_pager.export import arrow, values
+from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.layout import Layout
+from magento_pager.export.sqlite import SqliteOutput, columns_of, quoted
 from magento_pager.export.values import OTHER_COLUMNS
 from magento_pager.lists import LISTS
 
@@ -152,3 +159,58 @@ def test_many_rows_are_many_batches() -> None:
     found = list(arrow.batches_of(rows, layout, arrow.arrow_schema(layout), []))
     assert [one.num_rows for one in found] == [arrow.ROWS_AT_ONCE, arrow.ROWS_AT_ONCE, 1]
     assert [number for one in found for number in one.column("order_id").to_pylist()] == list(range(len(rows)))
+
+
+def table(path: Path, rows: Sequence[Row], layout: Layout) -> Any:
+    """What a table holds, with what SQLite calls each value, and the misfits; or the kind of error."""
+    with closing(SqliteOutput(path, layout)) as output:
+        output.begin(
+            Checkpoint(Fingerprint("https://shop.example/", "orders", 0, 9, (), "sqlite"), Cursor("list", 0, 9))
+        )
+        try:
+            misfits = output.write(rows)
+        except (ValueError, TypeError, OSError) as error:
+            return type(error)
+        connection = output._connection  # noqa: SLF001  what is not committed yet
+        assert connection is not None
+        columns = columns_of(connection, "orders")
+        cells = ", ".join(f"{quoted(one)}, typeof({quoted(one)})" for one in columns)
+        return columns, connection.execute(f"SELECT {cells} FROM orders").fetchall(), misfits  # noqa: S608  quoted
+
+
+@settings(max_examples=150, deadline=None)
+@given(batches())
+def test_a_table_is_the_same(rows: list[Row]) -> None:
+    """The same columns, values, types of SQLite and misfits as value by value; or the same error."""
+    rows = [row | {"order_id": str(number)} for number, row in enumerate(rows)]
+    for layout in layouts("sqlite"):
+        with TemporaryDirectory() as folder:
+            found = table(Path(folder, "a.db"), rows, layout)
+            with patch.object(SqliteOutput, "_column", side_effect=ValueError):
+                assert table(Path(folder, "b.db"), rows, layout) == found
+
+
+@pytest.mark.parametrize("kind", ["integer", "decimal", "datetime"])
+def test_each_odd_value_in_a_table(kind: Kind, tmp_path: Path) -> None:
+    """Alone in its column, beside a plain one."""
+    layout = Layout(LISTS["orders"], "sqlite")
+    plain = {"integer": "7", "decimal": "7.5000", "datetime": "2023-10-01 04:52:26"}
+    for number, value in enumerate(ODD):
+        cells = (value, plain[kind], "")
+        rows: list[Row] = [{"order_id": str(one), COLUMNS[kind][1]: cell} for one, cell in enumerate(cells)]
+        found = table(tmp_path / f"{number}.db", rows, layout)
+        with patch.object(SqliteOutput, "_column", side_effect=ValueError):
+            assert table(tmp_path / f"{number}-old.db", rows, layout) == found, repr(value)[:99]
+
+
+def test_plain_columns_of_a_table_are_not_looked_at_one_by_one(tmp_path: Path) -> None:
+    """Dates, amounts, gaps and texts are bound without making values of them."""
+    rows: list[Row] = [
+        {"order_id": str(number), "store_id": "" if number % 2 else "-1", "grand_total": f"-{number}.5000"}
+        | ({"created_at": "2023-10-01 04:52:26", "status": "new"} if number % 3 else {})
+        for number in range(100)
+    ]
+    layout = Layout(LISTS["orders"], "sqlite")
+    with patch("magento_pager.export.sqlite.value_of", None), patch("magento_pager.export.sqlite._bindable", None):
+        columns, found, misfits = table(tmp_path / "a.db", rows, layout)
+    assert (len(columns), len(found), misfits) == (len(layout.declared), 100, [])
