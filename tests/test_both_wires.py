@@ -118,7 +118,7 @@ def test_a_dump_that_is_stopped_after_each_page_is_the_same(tmp_path: Path, enti
             assert number > 5
 
 
-@pytest.mark.parametrize("entity", slow_after(2, ["customers", "shipments", "orders", "products"]))
+@pytest.mark.parametrize("entity", slow_after(1, ["customers", "shipments", "orders", "products"]))
 @pytest.mark.parametrize("form", slow_after(2, ["parquet", "sqlite", "csv"]))
 def test_a_dump_in_each_format_is_verified_by_the_other_wire(
     tmp_path: Path, entity: ListName, form: str, capsys: pytest.CaptureFixture[str]

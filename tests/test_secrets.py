@@ -199,6 +199,7 @@ def all_is_well(stage: Stage) -> None:
     key_file.write_text(KEY)
     proxy = f"http://me:{PROXY}@{urlsplit(stage.address).netloc}"
     assert stage.dump("well", *stage.basic, out="rows") == 0
+    assert stage.dump("by xml-rpc", *stage.basic, "--wire", "xml-rpc", out="by xml-rpc") == 0
     assert stage.dump("through a proxy", "--url", stage.shop.url, "--proxy", proxy, out="by proxy") == 0
     assert stage.dump("key from a file", "--key-file", str(key_file), "--last", "5") == 0
     assert stage.dump("key", "--key", KEY, "--last", "5") == 0
@@ -263,6 +264,25 @@ def xmlrpc_blabs(stage: Stage) -> None:
     stage.relay.blab, stage.relay.spared = None, 0
 
 
+def xmlrpc_fault_of(request: Request) -> bytes:
+    """A fault of XML-RPC whose words are the request."""
+    words = (request.head + request.body).decode("latin-1")
+    body = xmlrpc.client.dumps(xmlrpc.client.Fault(1, words), methodresponse=True).replace("\r", "&#13;")
+    return reply(body.encode(), "Content-Type: text/xml")
+
+
+def lists_by_xmlrpc_blab(stage: Stage) -> None:
+    """They answer so: a dump by XML-RPC ends, and one by either goes on by SOAP and says why."""
+    for stage.relay.blab in (page_of, plain_page_of, fault_of, xmlrpc_fault_of):
+        stage.relay.about = b"customer.list"
+        name = f"lists by xmlrpc {stage.relay.blab.__name__}"
+        assert stage.dump(name, *stage.basic, "--wire", "xml-rpc", out=name) == 1
+        assert stage.dump(f"{name} auto", *stage.basic, "--wire", "auto", out=f"{name} auto") == 0
+        said = json.loads((stage.folder / f"{name} auto.json").read_text())
+        assert said["wire_reason"].startswith("XML-RPC fails: ")
+    stage.relay.blab = None
+
+
 def it_ends_half_way(stage: Stage) -> None:
     """A dump that leaves a part and a checkpoint, and is not gone on with."""
 
@@ -293,6 +313,7 @@ def test_no_command_writes_a_secret(
         the_shop_is_unwell,
         the_server_blabs,
         xmlrpc_blabs,
+        lists_by_xmlrpc_blab,
         it_ends_half_way,
     ):
         act(stage)
