@@ -57,6 +57,19 @@ def test_each_strategy_is_exact_on_every_list_of_every_version(
     assert len(rows) == len(set(rows)) == len(expected)
 
 
+@pytest.mark.sampled
+@pytest.mark.parametrize("profile", ["1.4.1.1", "1.6.2.0", "1.7.0.2", "1.8.1.0", "20.0.20"])
+@pytest.mark.parametrize(("operator", "wanted"), [("in", {"1", "2"}), ("nin", {"0", "3"})])
+def test_several_values_are_a_list_on_every_version(
+    shop_of: Callable[[str, str], Shop], profile: str, operator: str, wanted: set[str]
+) -> None:
+    """By SOAP servers before 1.7.0.1 compare with one text."""
+    shop = shop_of(profile, "rpc")
+    with connect(shop.url, shop.user, shop.key) as pager:
+        rows = [row for row in pager.orders(last=600) if row["store_id"] in wanted]
+        assert list(pager.orders(last=600, where=[("store_id", operator, "1,2")], **BY_XML_RPC)) == rows != []
+
+
 class Lying(Shop):
     """A shop before which something answers a few calls of lists with what is no answer to them.
 
