@@ -88,6 +88,7 @@ def test_each_row_is_delivered_or_named(profile: str, entity: ListName, way: dic
         assert len(shop.log) < 400
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("how", ["near", "far", "null"])
 def test_a_walk_is_resumed_between_them(how: str) -> None:
     """From each page's cursor the rest comes, once."""
@@ -150,6 +151,7 @@ class Deaf:
         yield from ({"increment_id": f"{number}"} for number in (1, 2, 2, 3))
 
 
+@pytest.mark.usefixtures("wire")
 def test_several_rows_for_one_id_show_a_dropped_condition() -> None:
     """Rows are not taken for each other's twins where the server does not listen."""
     with pytest.raises(FilterIgnoredError, match="4 rows came for id 0: the server dropped a condition"):

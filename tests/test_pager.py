@@ -289,6 +289,7 @@ def test_a_date_column_wants_a_whole_date(entity: ListName, field: str) -> None:
     assert str(next(paginator.queries())).endswith(f"and {field} to '2024-01-05 00:00:00'")
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour"), [*NEW, ("1.4.1.1", "rpc")])
 @pytest.mark.parametrize("operator", ["gt", "gteq", "lt", "lteq", "from", "to", "eq", "neq"])
@@ -305,6 +306,7 @@ def test_a_date_alone_is_its_midnight_on_every_version(
         assert list(pager.orders(last=4000, where=[("created_at", operator, day)])) == expected
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("value", ["2", "9", "1000000010", "1000000000000"])
 @pytest.mark.parametrize("operator", ["lteq", "lt", "gteq", "gt"])

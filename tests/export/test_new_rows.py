@@ -41,6 +41,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "entity"), CELLS)
 def test_new_rows_come_whatever_their_dates(nights: Callable[..., Nights], profile: str, entity: ListName) -> None:
@@ -64,6 +65,7 @@ class Stop(Exception):  # noqa: N818  nothing went wrong
     """Ends a run."""
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("profile", slow_after(1, GENERATIONS))
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers"])

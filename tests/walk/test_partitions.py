@@ -92,6 +92,7 @@ def test_few_rows_make_few_partitions() -> None:
     assert len(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())).partitions(8)) <= 2
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize(("version", "entity"), slow_after(2, CUT))
 def test_the_rows_of_all_partitions_are_those_of_one_walk(
     version: str, entity: ListName, shop_of: Callable[[str, str], Shop]
@@ -108,6 +109,7 @@ def test_the_rows_of_all_partitions_are_those_of_one_walk(
     assert max(map(len, found)) < 1.5 * len(whole) / 4
 
 
+@pytest.mark.usefixtures("wire")
 def test_conditions_and_times_hold_in_every_partition(shop_of: Callable[[str, str], Shop]) -> None:
     """Partitions of a part of a list are cut by what is in that part, and bring no other row."""
     shop = shop_of("20.0.20", "rpc")

@@ -218,6 +218,7 @@ def test_bytes_are_those_of_the_rows() -> None:
     assert 0.9 * 2_000_000 <= found.bytes <= 1.1 * 2_000_000
 
 
+@pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize(
     ("profile", "flavour", "entity"),
     [("20.0.20", "rpc", "orders"), ("20.0.20", "wsi", "customers"), ("1.7.0.2", "rpc", "shipments")],
