@@ -985,3 +985,14 @@ def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurrie
         assert rows == [*expected[:150], *expected[151:]]
         assert list(skipped) == [int(bad["order_id"])]
         assert len(shop.log) - calls <= calls + 60
+
+
+@pytest.mark.parametrize("no_xmlrpc", [True, False])
+def test_the_time_of_a_page_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch, no_xmlrpc: bool) -> None:  # noqa: FBT001
+    """Slow records make small pages, each with its own cursor, so that a stop loses little."""
+    monkeypatch.setattr("magento_pager.shop.details.SECONDS_OF_PAGE", 0.3)
+    shop.change(no_xmlrpc=no_xmlrpc, latency=0.01, latency_per_row=0.02)
+    with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+        sizes = [len(page.rows) for page in pager.orders(details=True, last=120).pages()]
+    assert max(sizes) <= (20 if no_xmlrpc else 60)  # of one call, which aims at a second
+    assert sum(sizes) == len([number for number in shop.database.ids("orders") if number <= 120])

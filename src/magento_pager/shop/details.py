@@ -1,23 +1,21 @@
 """Records in full: what a list leaves out of its rows, asked for row by row and put into them, page by page.
 
-What lives here: which of two ways asks for records, and what becomes of a row whose record does not come. The ways are
-in `records`. It is a stage of a walk: from page to page, whole or not at all. How calls travel is not known here.
+A stage of a walk: from page to page, whole or not at all. What lives here: which of two ways asks for records, and what
+becomes of a row whose record does not come. The ways are in `records`.
 
-- **Two ways, the same rows.** SOAP takes a call for each record. XML-RPC, where the shop has it, takes many in one
-  (`multiCall`; seen on a live shop: 100 orders in 0.46 s, against 31 ms each). Both are asked for the first record of a
-  walk, and only if XML-RPC gives the same is it trusted with the rest. It gives more columns than SOAP, numbers and
-  booleans as such and NULLs as values: all of that is brought into the form that the WSDL promises, in `records`.
+- **Two ways, the same rows.** SOAP takes a call for each record. XML-RPC takes many in one (`multiCall`; on a live shop
+  100 orders in 0.46 s, against 31 ms each). Both are asked for the first record of a walk, and only if XML-RPC gives
+  the same is it trusted with the rest; what it gives is brought into the form that the WSDL promises, in `records`.
 - **The row of the list wins.** A record adds what the row lacks and never changes what it has: the conditions of the
   walk were checked on the row, and its key names it. The record was read a moment later.
 - **Nothing is lost silently.** A record that is not there, and whose row the list no longer has either, was deleted
-  meanwhile: its row is left out, as if it had been deleted before. A record that does not come although its row is
-  there is asked for again, alone and by SOAP; if it still does not while others do, its row is left out and named.
-- **Never another's.** Proxies and caches mix replies up. A record names itself: where one result of a `multiCall` is
-  not the one that was asked for, nothing of that reply is used. A list of addresses names nobody: a `multiCall` asks
-  for it twice, around the customer's own record; by SOAP the list of customers is asked whose default address came,
-  and addresses that are nobody's default, or none at all, have to come twice. No address comes with two customers.
-- **One configurable product in a `multiCall`.** Of all later ones Magento gives the attributes that the first one has
-  (seen on 20.0.20; the code is the same since 1.3.0). A type that we do not know may be such a one.
+  meanwhile, and so is its row. One that does not come although its row is there is asked for again, alone and by SOAP;
+  if it still does not while others do, its row is skipped and named.
+- **Never another's.** A record names itself: where a result of a `multiCall` is another one, nothing of that reply is
+  used. Addresses name nobody: a `multiCall` asks for them twice, around the customer's own record; by SOAP the list of
+  customers is asked whose default address came, and those that are nobody's default, or none, have to come twice.
+- **One configurable product in a `multiCall`.** Of all later ones Magento gives the attributes of the first one, since
+  1.3.0. A type that we do not know may be such a one.
 """
 
 from __future__ import annotations
@@ -63,6 +61,7 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 250  # records in one call: about 5 MB of orders
 FIRST_AT_ONCE = 10
+SECONDS_OF_PAGE = 10.0  # that the records of one page may take, about: so much a stop loses
 PROBED = 10  # records of a page that the ways are compared by, until one settles it
 TIMES_ASKED = 3  # that addresses are asked for once more before they are given up
 PROBING = 5.0  # seconds for which XML-RPC is tried again before it is given up: SOAP can do the same
@@ -169,6 +168,7 @@ class _Course:
         self._way: RecordSource | None = None
         pace = Pace.start(Goal(min(goal.rows, MOST_AT_ONCE), goal.seconds))
         self._pace = replace(pace, width=min(pace.width, FIRST_AT_ONCE))
+        self._each = 0.0  # seconds that a record takes, about
         self._owners = _Owners()
         self._isolation = Isolation[str](part.soap, self._comes_again, repair=repair)
 
@@ -176,6 +176,8 @@ class _Course:
         """Put records into what a walk delivers; what it asks for is passed on."""
         if not isinstance(item, Piece):
             return (yield item)
+        if self._way is None and (keys := [key for _, row in item.rows if (key := row.get(self._part.key))]):
+            yield from self._choose(keys)
         for piece in self._cut(item):
             filled = yield from self._filled(piece)
             yield filled
@@ -183,9 +185,13 @@ class _Course:
         return NOTHING
 
     def _cut(self, piece: Piece) -> Iterator[Piece]:
-        """Cut a piece whose rows carry ids into some of at most `MOST_AT_ONCE` rows."""
-        size = self._pace.width * max(1, MOST_AT_ONCE // self._pace.width)
-        while piece.by_ids and len(piece.rows) > size:
+        """Cut a piece whose rows carry ids into some whose records take `SECONDS_OF_PAGE` at most, about."""
+        while piece.by_ids:
+            width = 1 if self._way is self._soap else min(self._pace.width, MOST_AT_ONCE)
+            most = min(MOST_AT_ONCE, int(SECONDS_OF_PAGE / max(self._each, 1e-6)))
+            size = width * max(1, most // width)
+            if len(piece.rows) <= size:
+                break
             last = int(piece.rows[size - 1][0])
             yield _part_of(piece, IdRange(piece.window.first, last))
             piece = _part_of(piece, IdRange(last + 1, piece.window.last))
@@ -237,10 +243,7 @@ class _Course:
         )
         singles, others = [key for key in alone if key], [key for key in dict.fromkeys(keys) if key not in {"", *alone}]
         answers: dict[str, Answer] = {}
-        way = self._way
-        if way is None and any(keys):
-            way = yield from self._chosen([*others, *singles])
-        way = way or self._soap
+        way = self._way or self._soap
         while singles or others:
             size = min(self._pace.width, MOST_AT_ONCE) if way is self._xmlrpc else 1
             batch = [*singles[:1], *others[: size - len(singles[:1])]]
@@ -342,12 +345,12 @@ class _Course:
         """Ask for one record by SOAP."""
         return (yield from self._batch(self._soap, [key], patient=patient))[key]
 
-    def _chosen(self, keys: Sequence[str]) -> Flow[RecordSource | None]:
-        """Choose the way: XML-RPC if it gives the same as SOAP; None where that is still open."""
+    def _choose(self, keys: Sequence[str]) -> Flow[None]:
+        """Choose the way: XML-RPC if it gives the same as SOAP; it may stay open."""
         for key in keys[:PROBED]:
             expected = yield from self._one(key)
             if isinstance(expected, RemoteError):
-                continue  # which will be looked into when it is this one's turn
+                continue  # it will be looked into in its turn
             reply = yield from attempt(AskRecords(self._xmlrpc, [key], patience=PROBING))
             found = reply if isinstance(reply, RemoteError) else reply.records[0]
             why = ""
@@ -357,8 +360,7 @@ class _Course:
                 why = f"XML-RPC gives another record than SOAP does for {key}"
             self._way = self._soap if why else self._xmlrpc
             self._details.chosen(self._way.name, why)
-            break
-        return self._way
+            return
 
     def _batch(
         self, way: RecordSource, keys: Sequence[str], *, insist: int = 0, patient: bool = False
@@ -380,6 +382,7 @@ class _Course:
                 answers |= zip(part, reply.records, strict=True)
                 came = (key for key in part if not isinstance(answers[key], RemoteError))
                 self._isolation.good = next(came, self._isolation.good)
+                self._each = (self._each + reply.seconds / len(part)) / (2 if self._each else 1)
                 if way is self._xmlrpc:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
