@@ -7,7 +7,9 @@ from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast
 
+from magento_pager.export.arrow import ArrowTables
 from magento_pager.export.increments import earlier, shop_time, warn_of_clock
+from magento_pager.export.layout import Layout
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec, list_spec, wire_and_columns
 from magento_pager.shop.connection import Connection
@@ -283,6 +285,7 @@ class Pager:
             asked=asked,
             calls_under_way=self._calls_under_way,
             wires=Wires(spec, by, self._compared) if wire == "auto" else None,
+            tables=ArrowTables(Layout(spec, "parquet", details=details, secret=password_hash)),
             **next(iter(by.values())),
         )
         if wire == "soap":

@@ -11,23 +11,27 @@ text is converted value by value, as `typed_row` does it, and so are rows that h
 
 from __future__ import annotations
 
+import warnings
+from contextlib import closing
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from magento_pager.export.layout import plain
-from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS, value_of
+from magento_pager.export.values import FRACTION_DIGITS, WHOLE_DIGITS, TypedPages, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
 
     import pyarrow as pa
 
     from magento_pager.export.layout import Layout
     from magento_pager.lists import Kind
-    from magento_pager.walk.pages import Misfit, Row
+    from magento_pager.walk.pages import Cursor, Misfit, Page, Row
+    from magento_pager.walk.paginator import Paginator
 
 ROWS_AT_ONCE = 1_024
 """Rows that are converted at a time: fewer take more time, and the text of more takes memory beside the rows."""
@@ -43,6 +47,60 @@ NOTHING: Mapping[Kind, str] = MappingProxyType(
     {"integer": r"\A\z", "decimal": r"\A\z", "datetime": r"\A(?:0000-00-00 00:00:00(?:\.0*)?)?\z"}
 )
 """Texts that stand for nothing."""
+SHOWN, SHOWN_CHARACTERS = 10, 60
+"""Invalid values of a page that a warning names, and how much of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowTables:
+    """Makes tables of the pages of a paginator, a page in memory at a time.
+
+    Attributes:
+        layout: of a dump of the same as Parquet.
+    """
+
+    layout: Layout
+
+    def batches(self, paginator: Paginator, resume: Cursor | None) -> Iterator[pa.RecordBatch]:
+        """Return the rows of each page that has any as a batch.
+
+        Raises:
+            ValueError: pyarrow is not installed, or the cursor is of another walk.
+        """
+        columns = arrow_schema(self.layout)
+        stages = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
+        pages = cast("Generator[Page]", replace(paginator, stages=stages).pages(resume))
+        return self._converted(pages, columns)
+
+    def reader(self, paginator: Paginator, resume: Cursor | None) -> pa.RecordBatchReader:
+        """Return what reads a page when it is read. Closing it closes the pages.
+
+        Raises:
+            ValueError: as `batches`.
+        """
+        reader = arrow().RecordBatchReader
+        inner = reader.from_batches(arrow_schema(self.layout), self.batches(paginator, resume))
+        found: pa.RecordBatchReader = reader.from_stream(inner)  # to close `inner` itself would not let go of the pages
+        return found
+
+    def _converted(self, pages: Generator[Page], columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+        with closing(pages):
+            for page in pages:
+                misfits: list[Misfit] = []
+                found = list(batches_of(page.rows, self.layout, columns, misfits))
+                _warn(page, misfits)
+                del page  # or its rows take memory while the batch is used
+                if found:
+                    yield from arrow().Table.from_batches(found).combine_chunks().to_batches()
+
+
+def _warn(page: Page, misfits: Sequence[Misfit]) -> None:
+    """Warn of what is missing of a page."""
+    for row in page.quarantined:
+        warnings.warn(f"row {row.id} is skipped, every reply that it is in fails: {row.reason}", stacklevel=2)
+    if misfits:
+        shown = ", ".join(f"{one.column} of {one.id}: {one.value[:SHOWN_CHARACTERS]!r}" for one in misfits[:SHOWN])
+        warnings.warn(f"{len(misfits)} values did not fit, and are null ({shown})", stacklevel=2)
 
 
 def arrow() -> ModuleType:
@@ -56,7 +114,9 @@ def arrow() -> ModuleType:
         import pyarrow.json  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError:
-        raise ValueError("Parquet needs pyarrow: pip install 'magento-pager[parquet]'") from None
+        raise ValueError(
+            "Parquet needs pyarrow, as do batches of Arrow: pip install 'magento-pager[parquet]'"
+        ) from None
     return pyarrow
 
 

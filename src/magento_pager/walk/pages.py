@@ -1,14 +1,20 @@
-"""What a walk delivers: pages, where each leaves off, and what it cost. Values only."""
+"""What a walk delivers: pages, where each leaves off, and what it cost. Values, and who makes tables of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from magento_pager.walk.conditions import Condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
     from magento_pager.walk.ranges import IdRange
+
+Walker_contra = TypeVar("Walker_contra", contravariant=True)
 
 CURSOR_VERSION = 1
 Verified: TypeAlias = Literal["rows", "probe", "empty"]
@@ -221,3 +227,26 @@ class Page:
     changes: Changes | None = None
     bounds: tuple[Bounds, ...] = ()
     ahead: int | None = None
+
+
+class Tables(Protocol[Walker_contra]):
+    """Makes tables of Arrow of the pages of a paginator."""
+
+    def batches(self, paginator: Walker_contra, resume: Cursor | None) -> Iterator[pa.RecordBatch]:
+        """Return the rows of each page that has any as a batch."""
+
+    def reader(self, paginator: Walker_contra, resume: Cursor | None) -> pa.RecordBatchReader:
+        """Return what reads a page when it is read."""
+
+
+def known_tables(tables: Tables[Walker_contra] | None) -> Tables[Walker_contra]:
+    """Return who makes tables.
+
+    Raises:
+        ValueError: nobody does.
+    """
+    if tables is None:
+        raise ValueError(
+            "only the lists of a Pager have columns that are known: make tables of rows of others yourself"
+        )
+    return tables

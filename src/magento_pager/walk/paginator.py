@@ -19,7 +19,7 @@ from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.night import LastRun, Night, pieces, small_night
-from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row
+from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, joined, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
     from datetime import datetime
 
+    import pyarrow as pa
+
     from magento_pager.walk.bounds import ColumnRange
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.evidence import ProbeReport
-    from magento_pager.walk.pages import Bounds, Changes
+    from magento_pager.walk.pages import Bounds, Changes, Tables
     from magento_pager.walk.windows import Goal
 
 T = TypeVar("T")
@@ -118,6 +120,7 @@ class Paginator:
         calls_under_way: shared by all paginators of one shop, so that its limit of calls holds for all their walks.
         wires: gives the source, strategy and candidates that take the place of these once something is asked; None to
             use these.
+        tables: makes tables of Arrow of pages; None where the columns of the list are not known.
     """
 
     source: Source
@@ -146,6 +149,7 @@ class Paginator:
     asked: tuple[Condition, ...] = ()
     calls_under_way: CallsUnderWay = field(default_factory=CallsUnderWay, compare=False, repr=False)
     wires: WireChoice | None = field(default=None, compare=False, repr=False)
+    tables: Tables[Paginator] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
@@ -191,6 +195,27 @@ class Paginator:
                 "that are asked for now; ask for the same, or start anew without it"
             )
         return self._pages(replace(resume, asked=self._digest), came)
+
+    def record_batches(self, resume: Cursor | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows as batches of Arrow, one for each page that has any, with the columns of a dump as Parquet.
+
+        A warning names values that do not fit, which are null, and rows that are skipped. Needs pyarrow.
+
+        Args:
+            resume: as in `pages`.
+
+        Raises:
+            ValueError: pyarrow is not installed, or the columns of the list are not known.
+            PagerError: the walk cannot go on.
+        """
+        return known_tables(self.tables).batches(self, resume)
+
+    def to_arrow_reader(self, resume: Cursor | None = None) -> pa.RecordBatchReader:
+        """The same batches in a reader, for DuckDB, polars or pandas: a page is asked for when it is read.
+
+        Closing the reader ends the walk. A `PagerError` comes as an error of Arrow with the same message.
+        """
+        return known_tables(self.tables).reader(self, resume)
 
     def settled(self) -> Paginator:
         """Return this with the source by which it begins, where it can be read by several.
