@@ -156,7 +156,7 @@ class Report:
         said = f"; by {used['wire']}" if used.get("wire") else ""
         said += f" ({used['wire_reason']})" if used.get("wire_reason") else ""
         if asked.all_columns and (names := used.get("undeclared_columns")):
-            said += f"; {len(names)} columns that SOAP does not declare: {', '.join(names)}"
+            said += f"; {len(names)} column{'s' * (len(names) > 1)} that SOAP does not declare: {', '.join(names)}"
         return said
 
     @property

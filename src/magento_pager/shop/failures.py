@@ -123,7 +123,7 @@ FAILURES: tuple[Failure, ...] = (
         r"|connection was killed"),
     Failure("ws-i", "stop",
         "WS-I of Magento 1.5.1 to 1.6.2 takes the operator for the column, so that every filter breaks: switch WS-I "
-        "off (System, Configuration, Magento Core API, WS-I Compliance), or use XML-RPC",
+        "off (System, Configuration, Magento Core API, WS-I Compliance), or use XML-RPC (--wire xml-rpc)",
         r"(SQLSTATE\[42000\].*near '`?|^invalid attribute name: )"
         r"(like|from|to|in|nin|eq|neq|gt|lt|gteq|lteq|moreq|regexp|null|notnull)(`? *=|$)"),
     Failure("no column", "stop", "{list} have no column {name!r}{like}",
