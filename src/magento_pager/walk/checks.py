@@ -9,7 +9,8 @@ to `walk`.
   row are covered once more by the next window, which begins there; a whole reply is asked for again.
 - The end of the list is asked for once more where a sample does not vouch for it.
 - On every sixteenth page another strategy must bring the same rows: a filter that is misread shows in no other way. An
-  `in` list or another key range, so that no table is scanned; `like` where the server honours none.
+  `in` list or another key range, so that no table is scanned; `like` where the server honours none, or rows carry no
+  ids.
 
 A doubtful reply is asked for again in another form, and delivered only in a version that both forms agree on. A single
 row that a server drops, and a replica that lags behind, cannot be seen by any of this for sure.
@@ -445,7 +446,8 @@ class Checks:
     def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
         """Ask for a page in other words: of rows with ids, for its widest decimal block alone.
 
-        By another key range, which scans no table, or in a way that holds everywhere where the server honours none.
+        By another key range, which scans no table; in a way that holds everywhere where the server honours none, and
+        where rows carry no ids, which can be checked less.
         """
         if isinstance(ask.strategy, Prefix) and self._pages == 0 < window.first:
             return (yield from self._agreed(reply, ask, ask, window))  # no row before it tells what is likely
@@ -454,7 +456,7 @@ class Checks:
         block = max(_blocks(window, reply.ids), key=len) if reply.by_ids else window
         ours = Reply(tuple((token, {}) for token in reply.tokens if isinstance(token, str) or token in block))
         failed = []
-        for one in self._ranges if not isinstance(ask.strategy, InList) else ():
+        for one in self._ranges if reply.by_ids and not isinstance(ask.strategy, InList) else ():
             if one.name == ask.strategy.name or len(block) > widest(one):
                 continue
             second = yield from attempt(replace(ask, strategy=one, window=block, known=None))
