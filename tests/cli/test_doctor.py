@@ -95,7 +95,7 @@ def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bo
     for one in found.lists:
         assert one.xmlrpc
         assert one.xmlrpc.state == ("unlike" if no_xmlrpc else "alike")
-        assert ("--wire xml-rpc" in one.advice) is not no_xmlrpc
+        assert ("XML-RPC pages it: give --wire xml-rpc" in one.advice) is not no_xmlrpc
 
 
 @pytest.mark.parametrize(
