@@ -144,8 +144,8 @@ def test_rows_that_come_and_go_during_a_walk(
     profile: str, entity: ListName, strategy: StrategyName, window: int | None, wire: str
 ) -> None:
     """Whatever is inserted, deleted or committed late, before the walk's position or behind it, the contract holds."""
-    if wire == "xml-rpc" and strategy in {"alias", "mapped"}:  # which are SOAP's own
-        strategy = "range"
+    if wire == "xml-rpc" and strategy in {"alias", "mapped"}:
+        pytest.skip(f"{strategy} is a strategy of SOAP alone")
     done: Counter[str] = Counter()
     for seed in range(2):
         done += walk(profile, entity, strategy, window, seed).done
