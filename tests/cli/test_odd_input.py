@@ -55,7 +55,7 @@ TEXTS = [
 TEXTS += ["{time}", "{", ":", "a:", "a:b:c", "true", "None", "auto", "100%", "0%", "--", "-"]
 TIMES = ["2024-02-30", "9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00", "2024-01-01T00:00:00+24:00"]
 TIMES += ["999999w", "0s", "created_at:gteq:2024-01", "created_at:in:,", "updated_at:lt:9999-99-99 99:99:99"]
-PLACES = ["/", ".", "..", "/dev/null", "/dev/full", "/nonexistent/x", "https://", "http://[", "http://a b/"]
+PLACES = ["/", ".", "..", "/dev/null", "/dev/full", "/proc/nonexistent/x", "https://", "http://[", "http://a b/"]
 PLACES += ["http://x:99999/", "http://x:port/", "//", "ftp://x", "http://127.0.0.1:1/", "mysql://a:b@c:d/e", "mysql://"]
 ODD = [*NUMBERS, *TEXTS, *TIMES, *PLACES]
 
