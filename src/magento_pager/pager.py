@@ -16,7 +16,7 @@ from magento_pager.shop.connection import Connection
 from magento_pager.shop.details import Details
 from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.transport import HttpOptions
-from magento_pager.shop.wires import WIRES, Wires, attributes, parallel_by_soap, warn_of_one_call
+from magento_pager.shop.wires import WIRES, Wires, attributes, warn_of_one_call
 from magento_pager.walk.bounds import ColumnRange, as_conditions
 from magento_pager.walk.changes import refuse_beside_since
 from magento_pager.walk.conditions import Condition, checked_where, column_of, pairs_of
@@ -258,10 +258,17 @@ class Pager:
         if typed:
             stages = (*stages, TypedPages(spec))
         wire, all_columns = wire_and_columns(wire, columns)
-        parallel_by: dict[Wire, int | str] = {"soap": parallel_by_soap(parallel, wsdl_cache=wsdl_cache)}
-        by: dict[Wire, dict[str, Any]] = {
-            name: attributes(name, self.connection, spec, strategy, repair=repair, all_columns=all_columns)
-            | {"parallel": parallel_by.get(name, parallel)}
+        by = {
+            name: attributes(
+                name,
+                self.connection,
+                spec,
+                strategy=strategy,
+                repair=repair,
+                all_columns=all_columns,
+                parallel=parallel,
+                wsdl_cache=wsdl_cache,
+            )
             for name in WIRES
             if wire in {name, "auto"}
         }

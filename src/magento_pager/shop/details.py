@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
 from magento_pager.shop.records import SoapRecords, XmlRpcRecords, address_ids, another, is_gone, many_failed
+from magento_pager.shop.sources import looking_at
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import (
     NOTHING,
@@ -48,7 +49,7 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import token_of
 from magento_pager.walk.recovery import HASTY, action
 from magento_pager.walk.strategies import KEY, Prefix
-from magento_pager.walk.walk import DEFAULT_GOAL, Walk
+from magento_pager.walk.walk import DEFAULT_GOAL
 from magento_pager.walk.windows import Goal, Pace
 
 if TYPE_CHECKING:
@@ -472,8 +473,7 @@ class _Course:
 
     def _first_that_comes(self, failed: str, *, attempts: int) -> Flow[str | None]:
         """Look for another record that comes; each is asked for so often, with 0 until patience ends with an error."""
-        prefix, tried = Prefix(KEY), 0
-        looking = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,)).looking()
+        looking, tried = looking_at(self._spec), 0
         while tried < MOST_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
             keys = [row.get(self._part.key) for _, row in piece.rows]
             for key in [key for key in keys if key and key != failed][: MOST_IN_A_ROW - tried]:

@@ -16,6 +16,8 @@ from magento_pager.shop.failures import LostListError
 from magento_pager.shop.origins import bare, canonical
 from magento_pager.shop.records import fitted
 from magento_pager.walk.conditions import OPERATORS
+from magento_pager.walk.strategies import KEY, Prefix
+from magento_pager.walk.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from magento_pager.shop.decoding import Struct
     from magento_pager.shop.xmlrpc import Argument
     from magento_pager.walk.conditions import Condition, Query
+    from magento_pager.walk.flows import Flow
     from magento_pager.walk.pages import Row
     from magento_pager.walk.ranges import IdRange
 
@@ -174,6 +177,12 @@ class XmlRpcSource(ListSource):
             if self.all_columns:
                 found |= {name: value for name in more if (value := fitted(row[name], ANYTHING)) is not None}
         return found
+
+
+def looking_at(spec: ListSpec) -> Flow[None]:
+    """Look for rows of a list by `like`, in narrow windows, without those that break their replies."""
+    prefix = Prefix(KEY)
+    return Walk(prefix, spec.operation, KEY, spec.identity, candidates=(prefix,)).looking()
 
 
 def nested(conditions: Sequence[Condition], path: str, span: IdRange) -> Mapping[str, Mapping[str, Argument]]:

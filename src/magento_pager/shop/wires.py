@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from magento_pager.errors import RemoteError
 from magento_pager.shop.records import fitted
-from magento_pager.shop.sources import ListSource, XmlRpcSource
+from magento_pager.shop.sources import ListSource, XmlRpcSource, looking_at
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import Ask, first_rows
 from magento_pager.walk.names import STRATEGIES
@@ -36,7 +36,6 @@ from magento_pager.walk.strategies import (
     Strategy,
 )
 from magento_pager.walk.turns import CallLimiter
-from magento_pager.walk.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,9 +112,21 @@ def strategy_for(strategy: str | Strategy, spec: ListSpec, wire: Wire = "soap") 
 
 
 def attributes(
-    wire: Wire, connection: Connection, spec: ListSpec, strategy: str | Strategy, *, repair: bool, all_columns: bool
+    wire: Wire,
+    connection: Connection,
+    spec: ListSpec,
+    *,
+    strategy: str | Strategy,
+    repair: bool,
+    all_columns: bool,
+    parallel: int | str,
+    wsdl_cache: bool,
 ) -> dict[str, Any]:
-    """Return the attributes that a paginator of a list has by a wire."""
+    """Return the attributes that a paginator of a list has by a wire, from the options of `Pager.list`.
+
+    By SOAP, `parallel="auto"` is one call at a time unless the shop keeps its WSDL. Seen on a live OpenMage: with two
+    workers and no WSDL cache, two calls at once blocked the shop for a minute.
+    """
     more = {"all_columns": all_columns} if wire == "xml-rpc" else {}
     source = WIRES[wire].source(connection, spec, **more)
     return {
@@ -123,20 +134,8 @@ def attributes(
         "repairing": replace(source, repair=True) if repair else None,
         "strategy": strategy_for(strategy, spec, wire),
         "candidates": WIRES[wire].strategies(spec),
+        "parallel": 1 if wire == "soap" and parallel == "auto" and not wsdl_cache else parallel,
     }
-
-
-def parallel_by_soap(parallel: int | str, *, wsdl_cache: bool) -> int | str:
-    """Return how many calls may be under way at once by SOAP; "auto" is one unless the shop keeps its WSDL.
-
-    Seen on a live OpenMage: with two workers and no WSDL cache, two calls at once blocked the shop for a minute.
-
-    >>> parallel_by_soap("auto", wsdl_cache=False), parallel_by_soap("auto", wsdl_cache=True)
-    (1, 'auto')
-    >>> parallel_by_soap(4, wsdl_cache=False)
-    4
-    """
-    return 1 if parallel == "auto" and not wsdl_cache else parallel
 
 
 def warn_of_one_call(asked: int | str, allowed: int | str) -> None:
@@ -267,9 +266,7 @@ class Wires:
         with suppress(RemoteError):
             if rows := self._rows(asked, wire, LOW_END):
                 return LOW_END, rows
-        prefix = Prefix(KEY)  # by `like`, in narrow windows, without what breaks its replies
-        walk = Walk(prefix, self._spec.operation, KEY, self._spec.identity, candidates=(prefix,))
-        piece = self._asked(asked, wire, first_rows(walk.looking()))
+        piece = self._asked(asked, wire, first_rows(looking_at(self._spec)))
         return (piece.window, dict(piece.rows)) if piece else (LOW_END, {})
 
     def _rows(self, asked: Paginator, wire: Wire, window: IdRange) -> Mapping[Token, Row]:

@@ -17,7 +17,7 @@ from magento_pager.walk.strategies import SingleFilter
 from magento_pager.walk.windows import cut_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from magento_pager.walk.flows import Item
     from magento_pager.walk.pages import Known
@@ -48,11 +48,16 @@ def added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None
             yield from walk.flow(rest, came=came)
             return
         end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
-        window = IdRange(rest.first, end)
-        for tile in cut_at(window, reply.ids, walk.window) if walk.window else [window]:
-            rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
-            yield Piece(tile, rows, bound.name, bound.name, reply.by_ids)
+        yield from pieces(reply, IdRange(rest.first, end), walk.window)
         rest = IdRange(end + 1, MAX_ID) if end < MAX_ID else None
+
+
+def pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]:
+    """Yield what one bound brought of some ids, cut where the user fixed the width of windows."""
+    name = SingleFilter().name
+    for tile in cut_at(ids, reply.ids, width) if width else [ids]:
+        rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
+        yield Piece(tile, rows, name, name, reply.by_ids)
 
 
 def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) -> Flow[Reply | None]:

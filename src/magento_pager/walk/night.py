@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from magento_pager.errors import RemoteError
 from magento_pager.walk.changes import LONG_AGO, NOT_SOON, SPELLINGS, text_of
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import Ask, Exactly, Flow, Piece, Reply, attempt
+from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
 from magento_pager.walk.pages import Changes, Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY
 from magento_pager.walk.strategies import Prefix, SingleFilter
-from magento_pager.walk.windows import cut_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from magento_pager.walk.pages import Token
@@ -105,14 +103,6 @@ def small_night(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow
             return None
     proof = run.newest if last is None else last.token
     return Night(Changes(changed.value, field, operator, "probe" if last else "rows", proof, 0), reply, last)
-
-
-def pieces(night: Night, old: IdRange, window: int | None) -> Iterator[Piece]:
-    """Yield the rows of the old ids, in windows where the user fixed their width."""
-    name, reply = SingleFilter().name, night.reply
-    for tile in cut_at(old, reply.ids, window) if window and reply.by_ids else [old]:
-        rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
-        yield Piece(tile, rows, name, name, reply.by_ids)
 
 
 def _few(walk: Walk, old: IdRange, changed: Condition) -> Flow[set[Token] | None]:

@@ -12,13 +12,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from magento_pager.errors import PagerError, RemoteError
-from magento_pager.walk.added import added
+from magento_pager.walk.added import added, pieces
 from magento_pager.walk.ahead import Tuner
 from magento_pager.walk.bounds import find_bounds, told, within
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
-from magento_pager.walk.night import LastRun, Night, pieces, small_night
+from magento_pager.walk.night import LastRun, Night, small_night
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, joined, plan
@@ -399,7 +399,7 @@ class Paginator:
         """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
         old, new = self._parted(span)
         if old is not None and night is not None:
-            yield from pieces(night, old, self.window)
+            yield from pieces(night.reply, old, self.window)
         elif old is not None:
             yield from filtered(self._walk.flow(old, came=came), where)
         if new is not None:
