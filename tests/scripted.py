@@ -22,7 +22,7 @@ SOME = [Condition("entity_id", "lteq", "400")]
 ALL = [Condition("entity_id", "gteq", "0")]
 KEY, SESSION, NEXT_SESSION = "s3same-key", "feedfacefeedfacefeedfacefeedface", "cafebabecafebabecafebabecafebabe"
 HASH = "5f4dcc3b5aa765d61d8327deb882cf99:sA"
-QUICK = HttpOptions(timeout=0.4)
+QUICK = HttpOptions(timeout=1)
 
 
 def connection_to(shop: Shop, **options: Any) -> closing[Connection]:
