@@ -307,7 +307,7 @@ def breaking_off_a_page(connection: socket.socket, _: Request) -> None:
     [
         (stalling, TransportError, "no answer in time"),
         (stalling_amid_rows, TransportError, "no answer in time"),
-        (dripping, TransportError, "still no end of the answer after 0.4 s|no answer in time"),
+        (dripping, TransportError, "still no end of the answer after 1 s|no answer in time"),
         (hanging_up, TransportError, "the answer was cut short"),
         (packing_half, MalformedReplyError, "was cut short"),
         (breaking_off_a_page, TransportError, "HTTP 502; "),
