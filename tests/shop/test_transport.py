@@ -112,7 +112,7 @@ def test_a_server_that_drips(*, packed: bool) -> None:
             time.sleep(0.01)
 
     error = failure(answer, QUICK)
-    assert "still no end of the answer after 0.4 s" in str(error) or "no answer in time" in str(error)
+    assert "still no end of the answer after 1 s" in str(error) or "no answer in time" in str(error)
     assert (error.remedy, error.pause >= QUICK.timeout) == ("split", True)
     assert len(sent) < 1000
 
