@@ -8,6 +8,8 @@
 - **Wall time beside curl**, which sends the same calls one after another over one connection and throws away the same
   replies, at no cost of the server and at that of a live one: 40 ms a call and 0.24 ms an order. `ratio` is our time
   over curl's, so 1 would be free; the replies are asserted to have the same rows and bytes.
+- **Wall time beside curl that knows where the rows are**, at the cost of a live server: it asks for the windows of
+  3,000 ids that hold rows and for nothing else, so that `ratio` is what finding, checking and writing them adds.
 - **Steps of the client** behind the decoder (which `benchmarks.decode` measures): a row to text, where `ratio` is
   Python's own `json` over ours, and its digest.
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LIST = "salesOrderList"
-WINDOW = 100
+WINDOW, WIDE = 100, 3_000
 ROUNDS = 3
 PAGE = 2_000
 STEP_ROUNDS = 10
@@ -72,8 +74,10 @@ def session_of(shop: Served, flavour: str) -> str:
     return found[1].decode()
 
 
-def replayed(shop: Served, flavour: str, calls: Sequence[dict[str, Any]], folder: Path) -> float:
-    """Seconds that curl takes for the same calls, one after another over one connection."""
+def replayed(
+    shop: Served, flavour: str, calls: Sequence[dict[str, Any]], folder: Path
+) -> tuple[float, list[tuple[int, int]]]:
+    """Seconds that curl takes for these calls, one after another over one connection, and the cost of each reply."""
     session = session_of(shop, flavour)
     config = ["silent", "show-error"]
     for number, call in enumerate(calls):
@@ -85,8 +89,7 @@ def replayed(shop: Served, flavour: str, calls: Sequence[dict[str, Any]], folder
     (folder / "curl").write_text("\n".join(config[:-1]), encoding="utf-8")
     shop.calls()
     run = measured(["curl", "--config", str(folder / "curl")])
-    assert cost(shop.calls()) == cost(calls), "curl was answered otherwise"
-    return run.wall
+    return run.wall, cost(shop.calls())
 
 
 def cost(calls: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
@@ -101,7 +104,7 @@ def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
         start_up = min(shop.dump(ours).cpu for _ in range(ROUNDS))
     with serving(orders, "--flavour", flavour) as shop:
         cpu = min(shop.dump(ours).cpu for _ in range(ROUNDS))
-        starts = sorted({int(row["order_id"]) // WINDOW * WINDOW for row in rows_in(ours)})
+        starts = starts_of(ours, WINDOW)
         (folder / "starts").write_text("\n".join(map(str, starts)), encoding="utf-8")
         command = [sys.executable, "-m", "benchmarks.naive", str(folder / "starts"), str(theirs)]
         naive = measured(command, shop.environment).cpu
@@ -122,14 +125,15 @@ def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
 
 
 def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
-    """Wall time, ours and curl's, at no cost of the server and at that of a live one."""
+    """Wall time, ours and curl's, at no cost of the server and at that of a live one, where curl is also told the ids."""
     with serving(orders, "--flavour", flavour) as shop:
         for latency, per_row in ((0.0, 0.0), (CALL, ROW)):
             shop.obey(knobs={"latency": latency, "latency_per_row": per_row})
             shop.calls()
             run = shop.dump(folder / OURS)
             calls = [call for call in shop.calls() if call["operation"] == LIST]
-            curl = replayed(shop, flavour, calls, folder)
+            curl, answered = replayed(shop, flavour, calls, folder)
+            assert answered == cost(calls), "curl was answered otherwise"
             yield {
                 "figure": "wall time beside curl",
                 "orders": orders,
@@ -141,6 +145,29 @@ def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, o
                 "client_cpu_s": round(run.cpu, 2),
                 "ratio": round(run.wall / curl, 3),
             }
+        windows = [{"conditions": between(start)} for start in starts_of(folder / OURS, WIDE)]
+        curl, answered = replayed(shop, flavour, windows, folder)
+        assert sum(rows for rows, _ in answered) == orders, "the windows of curl do not hold every order"
+        yield {
+            "figure": "wall time beside curl that knows where the rows are",
+            "orders": orders,
+            "calls": len(calls),
+            "curl_calls": len(windows),
+            "ours_s": round(run.wall, 2),
+            "curl_s": round(curl, 2),
+            "ratio": round(run.wall / curl, 3),
+        }
+
+
+def between(start: int) -> list[tuple[str, str, str]]:
+    """The conditions of a wide window, see `magento_pager.walk.strategies`."""
+    first, last = str(start), str(start + WIDE - 1)
+    return [("entity_id", "from", first), ("entity_id", "to", last), ("main_table.entity_id", "from", first)]
+
+
+def starts_of(path: Path, width: int) -> list[int]:
+    """Where the windows of so many ids that hold orders of a file start."""
+    return sorted({int(row["order_id"]) // width * width for row in rows_in(path)})
 
 
 def steps(path: Path) -> Iterator[dict[str, object]]:

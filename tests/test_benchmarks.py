@@ -171,13 +171,15 @@ def test_dump(flavour: str) -> None:
     """Beside the naive loop the rows are the same and cost less CPU; curl gets the same replies."""
     if shutil.which("curl") is None:
         missing("curl is not installed")
-    naive, text, digest, free, live = lines_of("dump", "--flavour", flavour, "--orders", "300", "--beside-curl", "60")
+    figures = lines_of("dump", "--flavour", flavour, "--orders", "300", "--beside-curl", "60")
+    naive, text, digest, free, live, told = figures
     assert naive["identical"]
     assert naive["naive_us_per_row"] > naive["us_per_row"]
     assert text["json_us"] > text["ours_us"] > 0 < digest["ours_us"]
     assert free["call_ms"] == 0
     assert live["call_ms"] == 40
-    for line in (free, live):
+    assert told["curl_calls"] < told["calls"]
+    for line in (free, live, told):
         assert line["calls"] > 1
         assert line["ours_s"] > 0 < line["curl_s"]
 
