@@ -78,9 +78,10 @@ class Digest:
         forms: dict[tuple[str, ...], tuple[Callable[[Row], tuple[Any, ...]], Any]] = {}
         for row in rows:
             names = tuple(row)
-            if names not in forms:
-                forms[names] = _form(names)
-            values, named = forms[names]
+            form = forms.get(names)
+            if form is None:
+                form = forms[names] = _form(names)
+            values, named = form
             hashed = named.copy()
             hashed.update(_joined(values(row)))
             number = read_id(row[id_field]) // BLOCK if id_field in row else WITHOUT_IDS

@@ -44,7 +44,7 @@ MOST_FORMS = 1000
 """Forms remembered: the bound on memory for a server that never sends the same form twice."""
 
 _ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
-_UNFIT = re.compile(f"[<{UNFIT}]")
+_UNFIT = re.compile(f"[{UNFIT}]")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 _PRINTED = frozenset({"br", "b", "font", "pre"})
@@ -173,12 +173,12 @@ class Forms:
     """
 
     def __init__(self) -> None:
-        self._known: tuple[Mapping[str | None, str], bool, dict[tuple[bytes, ...], _Form]] = {}, False, {}
+        self._known: tuple[Mapping[str | None, str], bool, dict[tuple[str, ...], _Form]] = {}, False, {}
 
     def __len__(self) -> int:
         return len(self._known[2])
 
-    def under(self, namespaces: Mapping[str | None, str], *, line_broken: bool) -> dict[tuple[bytes, ...], _Form]:
+    def under(self, namespaces: Mapping[str | None, str], *, line_broken: bool) -> dict[tuple[str, ...], _Form]:
         """Return the forms that hold under these prefixes; a server that changes its ways begins anew."""
         known = self._known
         if (namespaces, line_broken) != known[:2]:
@@ -432,7 +432,7 @@ class _Rows(_Values, RowStream):
         self._count = 0
         self._result: Element | None = None  # what holds the rows; None before the first row
         self.declares = False
-        self._forms: dict[tuple[bytes, ...], _Form] = {}
+        self._forms: dict[tuple[str, ...], _Form] = {}
         leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
         self._formal = len(leaves) == len(shape.row.fields) and not shape.row.open  # nested fields have too many forms
         self._integers = frozenset(name for name, leaf in leaves.items() if leaf.integer)
@@ -440,9 +440,12 @@ class _Rows(_Values, RowStream):
     def _recognised(self, segment: bytes) -> Row | None:
         if not self._between_rows:
             return None
-        parts = segment.split(b">")
+        try:
+            parts = segment.decode().split(">")
+        except UnicodeDecodeError:
+            return None
         form = self._forms.get(tuple(parts[1::2]))
-        if form is None or (texts := form.texts(segment, parts)) is None:
+        if form is None or (texts := form.texts(parts)) is None:
             return None
         row: Row = dict(zip(form.names, texts, strict=True))
         if "" in texts:
@@ -509,9 +512,9 @@ class _Rows(_Values, RowStream):
 
     def _learn(self, segment: bytes, element: Element) -> None:
         """Remember the form of a row that was parsed and passed every check."""
-        parts = segment.split(b">")
+        parts = segment.decode(errors="replace").split(">")
         tags = tuple(parts[1::2])
-        if any(b"nil" in tag for tag in tags):  # such a field must stay empty
+        if any("nil" in tag for tag in tags):  # such a field must stay empty
             return
         row = self._shape.row
         leaves = cast("Mapping[str, Leaf]", row.fields)
@@ -527,55 +530,44 @@ class _Rows(_Values, RowStream):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What a row with given fields looks like, all but the texts.
+    """What a row with given fields looks like, all but the texts and the tags that it is looked up by.
 
     Attributes:
         names: of the fields, in order.
         nulls: those that are NULL where they are empty, and not empty texts.
-        markup: what stands before, between and behind their texts, with a place for each text.
-        ends: the length of each field's end tag, less its last byte.
+        start: the start tag of the row.
+        ends: each field's end tag. All tags are without their last character, a ">".
     """
 
     names: tuple[str, ...]
     nulls: Sequence[str]
-    markup: Sequence[bytes]
-    ends: Sequence[int]
+    start: str
+    ends: Sequence[str]
 
     @classmethod
-    def of(cls, parts: Sequence[bytes], names: Sequence[str], nulls: Sequence[str]) -> _Form | None:
-        """The form of a row, from its bytes split at each ">" and its fields' names; None where it has none.
+    def of(cls, parts: Sequence[str], names: Sequence[str], nulls: Sequence[str]) -> _Form | None:
+        """The form of a row, from what it is split at each ">" and its fields' names; None where it has none.
 
         Where no tag is that of an empty element, a field takes two ">". If there are no more of them than so many
         fields need, then none is part of a text, and every other part is a text with the beginning of its end tag.
         """
-        if len(parts) != 2 * len(names) + 2 or any(part.endswith(b"/") for part in parts):
+        if len(parts) != 2 * len(names) + 2 or any(part.endswith("/") for part in parts):
             return None
-        ends = [part[part.rfind(b"</") :] for part in parts[2::2]]
-        markup = [parts[0] + b">" + parts[1] + b">"]
-        for end, start in zip(ends, parts[3::2], strict=True):
-            markup += [b"", end + b">" + start + b">"]
-        markup[-1] = markup[-1][:-1]  # the last is followed by the end tag of the row, not by a start tag
-        return cls(tuple(names), nulls, markup, [len(end) for end in ends])
+        return cls(tuple(names), nulls, parts[0], [part[part.rfind("</") :] for part in parts[2::2]])
 
-    def texts(self, segment: bytes, parts: Sequence[bytes]) -> Sequence[str] | None:
+    def texts(self, parts: Sequence[str]) -> Sequence[str] | None:
         """The texts of a row; None unless it is of this form and its texts are plain.
 
         Args:
-            segment: the row's bytes before its end tag.
-            parts: the same, split at each ">".
+            parts: the row before its end tag, split at each ">"; the tags it is looked up by are those of this form.
         """
-        texts = [part[:-end] for part, end in zip(parts[2::2], self.ends, strict=False)]
-        whole = list(self.markup)
-        whole[1::2] = texts
-        if b"".join(whole) != segment:
+        if parts[0] != self.start or len(parts) != 2 * len(self.ends) + 2:
             return None
-        try:
-            joined = b">".join(texts).decode()  # the one character that is surely in no text
-        except UnicodeDecodeError:
+        texts = list(map(str.removesuffix, parts[2::2], self.ends))
+        joined = " ".join(texts)
+        if "<" in joined or (not joined.isprintable() and _UNFIT.search(joined)):  # "<": also where an end tag differs
             return None
-        if _UNFIT.search(joined):
-            return None
-        return without_references(joined.split(">"), joined)
+        return without_references(texts, joined)
 
 
 def _payload(root: Element, operation: str) -> Element:

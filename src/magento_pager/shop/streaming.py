@@ -190,7 +190,12 @@ def without_references(texts: Sequence[Text], source: str) -> Sequence[Text] | N
         return texts
     if source.count("&") != len(_REFERENCE.findall(source)):
         return None
-    return [_REFERENCE.sub(lambda found: _REFERENCES[found[1]], text) if text else text for text in texts]
+    return [_REFERENCE.sub(_resolved, text) if text and "&" in text else text for text in texts]
+
+
+def _resolved(reference: re.Match[str]) -> str:
+    """The character that a reference stands for."""
+    return _REFERENCES[reference[1]]
 
 
 def _markup(part: bytes) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from magento_pager.errors import RemoteError
@@ -108,7 +109,7 @@ class AskRecords:
     patience: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """Checked rows, in order.
 
@@ -134,17 +135,17 @@ class Reply:
     records: tuple[Answer, ...] = ()
     brought: tuple[tuple[IdRange, list[Token]], ...] = ()
 
-    @property
+    @cached_property
     def by_ids(self) -> bool:
         """True where every row carries its id."""
         return all(isinstance(token, int) for token, _ in self.rows)
 
-    @property
+    @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """What the rows are known by."""
         return tuple(token for token, _ in self.rows)
 
-    @property
+    @cached_property
     def ids(self) -> list[int]:
         """The ids of the rows that carry one."""
         return [token for token in self.tokens if isinstance(token, int)]
