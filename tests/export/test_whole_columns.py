@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,21 @@ def test_each_odd_value_alone_in_its_column(kind: Kind, beside: tuple[str, ...])
     for value in ODD:
         rows: list[Row] = [{COLUMNS[kind][1]: one} for one in (value, *beside)]
         assert outcome(at_once, rows, layout) == outcome(one_by_one, rows, layout), repr(value)[:99]
+
+
+def test_no_decimal_ends_a_dump() -> None:
+    """However many zeros stand behind its point, a number is a number of Arrow's."""
+    needs_pyarrow()
+    layout = Layout(LISTS["orders"], "parquet")
+    for zeros in (1, 8, 9, 28, 29, 30, 99):
+        for text in ("-1." + "0" * zeros, "2.5" + "0" * zeros):
+            misfits: list[Misfit] = []
+            batch = at_once([{"grand_total": text}], layout, misfits)
+            assert batch.column("grand_total").to_pylist() == [Decimal(text)], text
+            assert not misfits
+        misfits = []
+        at_once([{"grand_total": "1" + "0" * zeros}], layout, misfits)
+        assert bool(misfits) == (zeros > 28)
 
 
 def test_plain_columns_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

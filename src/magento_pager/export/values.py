@@ -37,7 +37,7 @@ LONGEST_NUMBER = 100  # characters of a decimal with an exponent
 INTEGERS = range(-(1 << 63), 1 << 63)
 
 _INTEGER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
-_PLAIN = re.compile(rf"-?0*[0-9]{{1,{WHOLE_DIGITS}}}(?:\.[0-9]{{1,{FRACTION_DIGITS}}}0*)?")
+_PLAIN = re.compile(rf"(-?0*[0-9]{{1,{WHOLE_DIGITS}}})(?:(\.[0-9]{{1,{FRACTION_DIGITS}}})0*)?")
 _DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _NO_DATE = re.compile(r"0000-00-00 00:00:00(?:\.0*)?")
 _PLAIN_LINES: Mapping[Kind, re.Pattern[str]] = MappingProxyType(
@@ -117,8 +117,8 @@ def _integer(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    if _PLAIN.fullmatch(text):
-        return Decimal(text)
+    if found := _PLAIN.fullmatch(text):
+        return Decimal(found[1] + (found[2] or ""))  # without more zeros than Arrow takes
     number = number_of(text) if len(text) < LONGEST_NUMBER else None  # as PHP writes floats
     if number is not None and _PLAIN.fullmatch(plain := format(number, "f")):
         return Decimal(plain)
