@@ -125,7 +125,7 @@ def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
 
 
 def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
-    """Wall time, ours and curl's, at no cost of the server and at that of a live one; then also where curl knows ids."""
+    """Wall time, ours and curl's, at no cost of the server and at that of a live one; then with ids known."""
     with serving(orders, "--flavour", flavour) as shop:
         for latency, per_row in ((0.0, 0.0), (CALL, ROW)):
             shop.obey(knobs={"latency": latency, "latency_per_row": per_row})
