@@ -1,46 +1,127 @@
-"""What `magento-pager --help` costs beside `python -c pass`.
+"""How long `magento-pager` takes to begin: from the command to its help, and to the first requests of a dump.
 
-    python -m benchmarks.startup [ROUNDS]
+    python -m benchmarks.startup [ROUNDS [WSDL]]
 
-One JSON line: milliseconds of CPU, the least of many rounds in which the sides take turns, and `ratio`, ours over
-Python's own. All run in the same interpreter, with their bytecode at hand. `click_ms` is what the library of the
-command line costs alone.
+A JSON line for each side: milliseconds of CPU and of wall time, medians of many rounds in which the sides take turns,
+and its CPU over that of `python -c pass` and of `python -c "import requests"`. All run in the same interpreter, with
+their bytecode at hand. A dump is timed until it asks for the WSDL, and until its first call, the login. What it talks
+to answers at once, with the WSDL of our embedded shop or that of a file: a live shop's is three times as long to read.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import sys
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from statistics import median
+from threading import Thread
 
-from benchmarks.runs import measured
+from magento_pager.fake.profiles import profile
+from magento_pager.fake.wsdl import wsdl
 
-ROUNDS = 40
-SCRIPT = Path(sys.executable).with_name("magento-pager")
-"""The command as it was installed beside this Python."""
+ROUNDS = 25
+PYTHON, SCRIPT = sys.executable, str(Path(sys.executable).with_name("magento-pager"))
+"""This Python, and the command as it was installed beside it."""
 SIDES = {
-    "python": (sys.executable, "-c", "pass"),
-    "click": (sys.executable, "-c", "import click"),
-    "help": (str(SCRIPT), "--help"),
+    "python": (PYTHON, "-c", "pass"),
+    "requests": (PYTHON, "-c", "import requests"),
+    "help": (SCRIPT, "--help"),
+    "dump, to the WSDL": (SCRIPT, "dump", "orders"),
+    "dump, to the login": (SCRIPT, "dump", "orders"),
 }
+ENDED_BY = {"dump, to the WSDL": "GET", "dump, to the login": "POST"}
 
 
-def least(rounds: int) -> dict[str, float]:
-    """Seconds of CPU that each side takes at least."""
-    best = dict.fromkeys(SIDES, float("inf"))
-    for _ in range(rounds):
-        for name, command in SIDES.items():
-            best[name] = min(best[name], measured(command).cpu)
-    return best
+class Requests(BaseHTTPRequestHandler):
+    """Answers with the WSDL, until the request comes that ends the command."""
+
+    server: Shop
+
+    def do_GET(self) -> None:
+        """Give the WSDL."""
+        if not self.server.seen("GET"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.document)))
+            self.end_headers()
+            self.wfile.write(self.server.document)
+
+    def do_POST(self) -> None:
+        """Leave a call without an answer: who made it is gone."""
+        self.server.seen("POST")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Shop(HTTPServer):
+    """What a dump talks to: it has a WSDL, and ends the command at a request."""
+
+    def __init__(self, document: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Requests)
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        address = f'address location="{self.url}index.php/api/v2_soap/"'
+        self.document = re.sub(rb'address location="[^"]*"', address.encode(), document)
+        self.pid, self.ended_by, self.at = 0, "", 0.0
+
+    def seen(self, method: str) -> bool:
+        """End the command where it came so far; say whether it did."""
+        if method == self.ended_by:
+            self.at = time.perf_counter()
+            os.kill(self.pid, signal.SIGKILL)
+        return method == self.ended_by
+
+    def timed(self, side: str) -> tuple[float, float]:
+        """Run a command; return seconds of its CPU, user's and system's, and of wall time."""
+        settings = {"MAGENTO_URL": self.url, "MAGENTO_API_USER": "demo", "MAGENTO_API_KEY": "demo-key"}
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+        self.ended_by, self.at, began = ENDED_BY.get(side, ""), 0.0, time.perf_counter()
+        self.pid = os.posix_spawn(SIDES[side][0], SIDES[side], environment | settings, file_actions=nowhere)
+        _, status, usage = os.wait4(self.pid, 0)
+        ended = self.at or time.perf_counter()
+        assert os.waitstatus_to_exitcode(status) == (-signal.SIGKILL if self.ended_by else 0), side
+        return usage.ru_utime + usage.ru_stime, ended - began
+
+
+@dataclass
+class Times:
+    """Seconds that a side took, round by round."""
+
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+
+def taken(document: bytes, rounds: int) -> dict[str, Times]:
+    """Return what each side took. The first round of each is no measure: it compiles."""
+    times = {side: Times() for side in SIDES}
+    with Shop(document) as shop:
+        Thread(target=shop.serve_forever, daemon=True).start()
+        for number in range(rounds + 1):
+            for side, one in times.items():
+                cpu, wall = shop.timed(side)
+                if number:
+                    one.cpu.append(cpu)
+                    one.wall.append(wall)
+        shop.shutdown()
+    return times
 
 
 def main(arguments: list[str]) -> int:
-    """Print the figure."""
+    """Print the figures."""
     rounds = int(arguments[0]) if arguments else ROUNDS
-    cpu = least(rounds)
-    figures = {f"{name}_ms": round(seconds * 1e3, 1) for name, seconds in cpu.items()}
-    line = {"figure": "--help beside python -c pass", **figures, "ratio": round(cpu["help"] / cpu["python"], 2)}
-    print(json.dumps({"benchmark": "startup", **line}))
+    document = Path(arguments[1]).read_bytes() if arguments[1:] else wsdl(profile("20.0.20"), "rpc", "")
+    times = taken(document, rounds)
+    cpu = {side: median(one.cpu) for side, one in times.items()}
+    for side, one in times.items():
+        figures = {"cpu_ms": round(cpu[side] * 1e3, 1), "wall_ms": round(median(one.wall) * 1e3, 1)}
+        ratios = {f"of_{other}": round(cpu[side] / cpu[other], 2) for other in ("python", "requests")}
+        print(json.dumps({"benchmark": "startup", "side": side, **figures, **ratios}))
     return 0
 
 

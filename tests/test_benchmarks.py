@@ -308,6 +308,8 @@ def test_scans() -> None:
 
 
 def test_startup() -> None:
-    """The help of the command costs more than Python alone."""
-    (line,) = lines_of("startup", "1")
-    assert line["help_ms"] > line["python_ms"] > 0
+    """The help costs more than Python alone and less than requests, and a dump up to its first call more than that."""
+    times = {line["side"]: line for line in lines_of("startup", "3")}
+    assert times["help"]["of_python"] > 1 > times["help"]["of_requests"] > 0
+    assert times["dump, to the login"]["wall_ms"] > times["requests"]["wall_ms"]
+    assert times["dump, to the WSDL"]["of_requests"] > 1
