@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "magento_pager"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NAMES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__") for path in MODULES}
 WALK_ORDER = [
+    "names",
     "ranges",
     "regexps",
     "conditions",

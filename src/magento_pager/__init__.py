@@ -1,6 +1,6 @@
 """Every row of a Magento 1.x / OpenMage list exactly once, with every id accounted for, through an API without paging.
 
-The public names are imported when they are first used: zeep alone takes a fifth of a second, which neither
+The public names are imported when they are first used: zeep takes a tenth of a second, which neither
 `magento-pager --help` nor the tests of those who only use the embedded shop should pay.
 """
 

@@ -20,7 +20,6 @@ Source: the WSDLs, the code and `api.xml` of every version from 1.3.0 to 20.18.0
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -179,6 +178,8 @@ class ListSpec:
         >>> LISTS["products"].similar("typ")
         ['type_id', 'type']
         """
+        from difflib import get_close_matches  # noqa: PLC0415  only mistakes need it
+
         likes = get_close_matches(field, sorted(set(self._fields)), 3)
         return sorted(likes, key=lambda like: -len(like) if like.startswith(field) else 0)[:2]
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from magento_pager.lists import ColumnSet, ListName, Wire, WireName
     from magento_pager.walk.bounds import Where
-    from magento_pager.walk.names import StrategyName
-    from magento_pager.walk.paginator import Check, Stage
+    from magento_pager.walk.names import Check, StrategyName
+    from magento_pager.walk.paginator import Stage
     from magento_pager.walk.windows import Goal
 
 P = ParamSpec("P")

@@ -26,9 +26,10 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint
 from magento_pager.export.dumping import Dump
 from magento_pager.export.formats import ENDINGS, FORMATS, Format
 from magento_pager.export.layout import Layout
+from magento_pager.export.opening import open_output
 from magento_pager.export.parquet import ROWS_IN_PART, parts
 from magento_pager.export.sqlite import finished_tables
-from magento_pager.export.stored import open_output, stored
+from magento_pager.export.stored import stored
 from magento_pager.export.text import members
 from magento_pager.export.text import texts as texts_of
 from magento_pager.export.values import OTHER_COLUMNS, typed_row

@@ -9,6 +9,7 @@ more than Python and click.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -22,6 +23,7 @@ from magento_pager.cli.ending import NoReaderError, StoppedError, say
 from magento_pager.errors import printable
 
 INTERRUPTED, NO_READER = 130, 141
+LASTING = 100_000  # objects that modules and a WSDL are made of, about: there is no garbage to look for among them
 COMMANDS = {
     "dump": ("dumps", "Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite."),
     "plan": ("reading", "Say how many rows a list has, about, and what a dump of it would cost."),
@@ -76,6 +78,7 @@ class Commands(click.Group):
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    gc.set_threshold(LASTING)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -16,7 +16,7 @@ from magento_pager.cli.progress import progress
 from magento_pager.errors import words_of
 from magento_pager.export.formats import FORMATS, Format
 from magento_pager.lists import LISTS, wire_and_columns
-from magento_pager.walk.paginator import Check
+from magento_pager.walk.names import Check
 
 if TYPE_CHECKING:
     from magento_pager.export.dumping import Task

@@ -10,7 +10,7 @@ import re
 import shlex
 import stat
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
@@ -326,18 +326,20 @@ class ShopOptions:
     @contextmanager
     def connected(self) -> Iterator[Pager]:
         """The pager of the shop, logged in."""
-        from magento_pager.pager import Pager
         from magento_pager.shop.connection import Connection
 
-        with self.opened() as where, Pager(Connection(*where)) as pager:
-            pager.connection.alias = self.alias
-            pager.connection.login()
-            yield pager
+        with self.opened() as where, closing(Connection(*where)) as connection:
+            connection.alias = self.alias
+            connection.login()
+            from magento_pager.pager import Pager  # with all that walks, which the shop need not wait for
+
+            yield Pager(connection)
 
     @contextmanager
     def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
         """Where the shop is, or an embedded one until the block ends, and how it is reached."""
-        from magento_pager.pager import http_options
+        from magento_pager.shop.saving import ReplyFolder
+        from magento_pager.shop.transport import HttpOptions
 
         with ExitStack() as stack:
             url, user, key = self.url or "", self.user or "", self.key or ""
@@ -364,17 +366,17 @@ class ShopOptions:
                     "--key-file"
                 )
             pairs = [_pair(one, "--header is NAME:VALUE") for one in self.header]
-            reached = http_options(
+            reached = HttpOptions(
                 timeout=self.timeout,
-                wait=self.wait,
+                patience=self.wait,
                 headers={name.strip(): value.strip() for name, value in pairs},
                 basic_auth=_pair(self.basic_auth, "--basic-auth is USER:PASSWORD") if self.basic_auth else None,
                 ca_bundle=self.ca_bundle,
                 proxy=self.proxy,
                 legacy_tls=self.legacy_tls,
                 insecure_http=self.insecure_http,
-                allow_hosts=self.allow_host,
-                save_replies=self.save_replies,
+                allow_hosts=frozenset(self.allow_host),
+                save_replies=ReplyFolder(self.save_replies) if self.save_replies else None,
             )
             yield url, user, key, reached
 

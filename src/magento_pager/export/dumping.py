@@ -20,8 +20,8 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, 
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.jobs import Job, names_of
+from magento_pager.export.opening import open_output
 from magento_pager.export.report import Progress, Report
-from magento_pager.export.stored import open_output
 from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.lists import ListSpec

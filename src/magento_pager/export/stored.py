@@ -1,4 +1,4 @@
-"""Outputs by name, whatever their format: opened for a dump, or read back once they are finished."""
+"""Finished outputs by name, read back whatever their format."""
 
 from __future__ import annotations
 
@@ -15,33 +15,18 @@ from typing import TYPE_CHECKING
 
 from magento_pager.export import parquet, sqlite
 from magento_pager.export.layout import Layout
-from magento_pager.export.parquet import ParquetOutput
-from magento_pager.export.sqlite import SqliteOutput
-from magento_pager.export.text import TextOutput, csv_cells, read_text
+from magento_pager.export.text import csv_cells, read_text
 from magento_pager.lists import LISTS, list_spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
-    from magento_pager.export.outputs import Output
     from magento_pager.lists import ListName
     from magento_pager.walk.pages import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
 LOOKED_AT = 100
 """Rows that say whether a text file is typed."""
-
-
-def open_output(
-    path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False, into_existing: bool = False
-) -> Output:
-    """Return the output of that name, looked at and not yet touched; see `LockedOutput` and `SqliteOutput`."""
-    if layout.format == "sqlite":
-        return SqliteOutput(path, layout, resume=resume, overwrite=overwrite, into_existing=into_existing)
-    if into_existing:
-        raise ValueError(f"rows can be put into a finished table of SQLite, and not into {layout.name}")
-    kind = ParquetOutput if layout.format == "parquet" else TextOutput
-    return kind(path, layout, resume=resume, overwrite=overwrite)
 
 
 @dataclass(frozen=True, slots=True)

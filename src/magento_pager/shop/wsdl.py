@@ -28,7 +28,7 @@ from magento_pager.shop.origins import bare, canonical, check_secrecy, origin
 from magento_pager.shop.transport import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lxml.etree import _Element as Element
 
@@ -431,22 +431,25 @@ def with_known_types(document: bytes) -> bytes:
         return document  # zeep says what is wrong with it
     changed = False
     for element in root.iter(f"{{{XSD}}}element", f"{{{XSD}}}attribute", f"{{{XSD}}}any"):
-        anything = next(
-            f"{prefix}:anyType" if prefix else "anyType" for prefix, name in element.nsmap.items() if name == XSD
-        )
+        namespaces = element.nsmap  # made anew each time, and a WSDL has thousands of elements
         if element.tag == f"{{{XSD}}}any":
             parent = element.getparent()
             if parent is not None and parent.tag == f"{{{XSD}}}all":
                 element.tag, changed = f"{{{XSD}}}element", True
                 element.attrib.clear()
-                element.attrib.update({"name": ANY_ELEMENT, "type": anything, "minOccurs": "0"})
+                element.attrib.update({"name": ANY_ELEMENT, "type": _anything(namespaces), "minOccurs": "0"})
             continue
         for attribute, brackets in (("type", ""), (ARRAY_TYPE_OF_WSDL, "[]")):
             prefix, _, name = element.get(attribute, "").removesuffix(brackets).rpartition(":")
-            namespace = element.nsmap.get(prefix or None)
+            namespace = namespaces.get(prefix or None)
             if name and (
                 (namespace == XSD and name not in XSD_TYPES) or (namespace or "").rstrip("/") == ENCODING_SCHEMA
             ):
-                element.set(attribute, f"{anything}{brackets}")
+                element.set(attribute, f"{_anything(namespaces)}{brackets}")
                 changed = True
     return etree.tostring(root, xml_declaration=True, encoding="utf-8") if changed else document
+
+
+def _anything(namespaces: Mapping[str | None, str]) -> str:
+    """What xsd:anyType is called where these are declared."""
+    return next(f"{prefix}:anyType" if prefix else "anyType" for prefix, name in namespaces.items() if name == XSD)

@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from contextlib import closing
 from dataclasses import replace
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FaultError
@@ -72,7 +71,7 @@ class Tuner:
         self._samples.append(seconds_per_row)
         if len(self._samples) < max(2, limit):
             return
-        rate = limit / max(fmean(self._samples), 1e-9)
+        rate = limit / max(sum(self._samples) / len(self._samples), 1e-9)
         self._samples.clear()
         if self._before is None:
             self._tried_nothing(rate)

@@ -1,4 +1,4 @@
-"""The names of the strategies, as a type and as values: plain data, quick to import."""
+"""The names of the strategies and checks, as types and as values: plain data, quick to import."""
 
 from __future__ import annotations
 
@@ -11,3 +11,6 @@ StrategyName: TypeAlias = Literal[
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
 """The names by which a strategy may be chosen."""
+
+Check: TypeAlias = Literal["usual", "full"]
+"""How a walk is checked; see `Paginator.check`."""

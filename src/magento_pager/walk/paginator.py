@@ -18,6 +18,7 @@ from magento_pager.walk.bounds import find_bounds, told, within
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
+from magento_pager.walk.names import Check
 from magento_pager.walk.night import LastRun, Night, small_night
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
 from magento_pager.walk.partitions import cut
@@ -72,7 +73,6 @@ class WireChoice(Protocol):
         """Return what a report says of the source: `wire`, and `wire_reason`."""
 
 
-Check: TypeAlias = Literal["usual", "full"]
 Stage: TypeAlias = PageStage | FlowStage
 """Those of flows come first, whatever their place among the stages: they take part before there are pages."""
 
