@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "import sys; from magento_pager.cli import run; run(sys.argv[1:]); print('loaded:', *sys.modules)"
-OTHERS = {"pyarrow", "pyspark", "rich.console", "sqlite3", "statistics", "difflib"}
+OTHERS = {"pyarrow", "pyspark", "rich.console", "sqlite3", "statistics", "difflib", "asyncio"}
 """What a dump as text never needs."""
 OURS = {"examination", "fake", *(f"export.{one}" for one in ("arrow", "parquet", "sqlite", "stored", "verification"))}
 WALKING = {"pager", "shop.details", "shop.sources", "walk.paginator", "walk.planning", "walk.walk"}
