@@ -39,11 +39,11 @@ LATER = "2031-01-01 00:00:00"
 
 @contextmanager
 def spoiled(profile: str, entity: ListName, how: str) -> Iterator[tuple[Shop, Pager, list[int]]]:
-    """A shop with some spoiled rows among 300 or 390; and their ids.
+    """A shop with some spoiled rows among 150 or 195; and their ids.
 
     `null` and `empty`: one has no number; `nulls`: two; `near` and `far`: two share one, or three do for `three`.
     """
-    with Shop(profile=profile, orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
+    with Shop(profile=profile, orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         ids = sorted(shop.database.ids(entity))
         places = {
             "null": [99],

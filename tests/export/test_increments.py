@@ -160,6 +160,7 @@ LIES: dict[str, Callable[[Condition], Condition | None]] = {
 @pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "products", "shipments"])
 @pytest.mark.parametrize("lie", LIES)
+@pytest.mark.usefixtures("hurried")
 def test_a_server_that_does_not_understand_is_found_out(
     shop_of: Callable[[str, str], Shop], lie: str, entity: ListName
 ) -> None:
@@ -679,7 +680,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(
         assert state.path == Path("state.json")
 
 
-@pytest.mark.parametrize("every", slow_after(1, [12, 4]))
+@pytest.mark.parametrize("every", slow_after(1, [18, 4]))
 @pytest.mark.parametrize("name", slow_after(1, ["shop.db", "orders-{time}.ndjson"]))
 def test_killed_at_every_step_no_change_is_lost(
     *,

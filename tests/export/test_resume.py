@@ -176,14 +176,14 @@ NARROW = {
 
 KILLED_FORMATS = [
     ("orders", "ndjson"),
+    ("orders", "parquet"),
+    ("shipments", "db"),
     ("shipments", "ndjson"),
     ("orders", "csv"),
     ("orders", "csv.gz"),
-    ("orders", "parquet"),
     ("orders", "db"),
-    ("shipments", "db"),
 ]
-"""Lists with ids and without; each format, in Parquet with a part for each page."""
+"""Lists with ids and without; each format, in Parquet with a part for each page. The first three are the unlikest."""
 
 
 @pytest.mark.sampled
@@ -240,9 +240,8 @@ def test_killed_at_every_step_to_the_end_nothing_differs(
     assert named == {False, True} or part > 0, "the steps of the first part lie on both sides of the renaming"
 
 
-@pytest.mark.sampled
-@pytest.mark.parametrize("kills", slow_after(1, [2, 25]))
-@pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
+@pytest.mark.parametrize("kills", slow_after(1, [2, 10]))
+@pytest.mark.parametrize(("entity", "ending"), slow_after(3, KILLED_FORMATS))
 def test_killed_at_random_moments_and_resumed_nothing_differs(
     entity: str, ending: str, kills: int, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
@@ -636,7 +635,7 @@ def test_a_part_that_was_changed_in_place_is_refused(  # noqa: PLR0917  fixtures
     """One byte anywhere in what counts is enough; nothing is touched. What lies behind that is thrown away anyhow."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99", ending=ending)
     expected = uninterrupted(files)
-    for how in ({}, {"text_in_member": 4000}):
+    for how in ({}, {"text_in_member": 4000}) if ending == "csv.gz" else ({},):
         files.clear()
         saved = started(files, mortal, **how)
         for path, counts in counted(files, saved["offset"]).items():
@@ -783,7 +782,7 @@ def test_what_stops_a_dump_says_how_to_go_on(
 ) -> None:
     """The line on standard error ends with a command that does it, and holds no secret."""
     with Shop(orders=300, latency=0.1) as shop:
-        files = files_of(shop, "orders", "--window", "10", "--last", "199", "--where", "store_id:neq:7 7")
+        files = files_of(shop, "orders", "--window", "10", "--last", "99", "--where", "store_id:neq:7 7")
         shop.change(latency=0.0)
         expected = uninterrupted(files)
         shop.change(latency=0.1)
@@ -935,19 +934,21 @@ def test_quarantine_and_repairs_survive_kills(
 LATE = {"orders": ("order_id", 60), "shipments": ("increment_id", 60)}
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("entity", "lookback", "ending"),
-    [
-        ("orders", 0, "ndjson"),
-        ("shipments", 0, "ndjson"),
-        ("orders", 50, "ndjson"),
-        ("shipments", 50, "ndjson"),
-        ("orders", 50, "csv.gz"),
-        ("orders", 50, "parquet"),
-        ("orders", 50, "db"),
-        ("shipments", 50, "db"),
-    ],
+    slow_after(
+        3,
+        [
+            ("orders", 0, "ndjson"),
+            ("orders", 50, "parquet"),
+            ("shipments", 50, "db"),
+            ("shipments", 0, "ndjson"),
+            ("orders", 50, "ndjson"),
+            ("shipments", 50, "ndjson"),
+            ("orders", 50, "csv.gz"),
+            ("orders", 50, "db"),
+        ],
+    ),
 )
 def test_a_row_committed_late_is_found_by_looking_back(
     entity: str, lookback: int, ending: str, files_of: Callable[..., Files], mortal: Ask

@@ -506,6 +506,7 @@ def test_rows_in_full_are_compared_by_what_their_list_brings(tmp_path: Path, pro
         assert counts == ({"changed": 2} if key == "changed" else {"changed": 1, "extra": 1, "missing": 1})
 
 
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:no orders are known to have the column options")
 @pytest.mark.parametrize(
     "written",

@@ -117,7 +117,7 @@ def outcome(convert: Callable[..., Any], rows: Sequence[Row], layout: Layout) ->
     return batch, misfits
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(batches())
 def test_columns_at_once_are_values_one_by_one(rows: list[Row]) -> None:
     """The same batches, and the same misfits in the same order; or the same error."""
@@ -194,7 +194,7 @@ def table(path: Path, rows: Sequence[Row], layout: Layout) -> Any:
         return columns, connection.execute(f"SELECT {cells} FROM orders").fetchall(), misfits  # noqa: S608  quoted
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(batches())
 def test_a_table_is_the_same(rows: list[Row]) -> None:
     """The same columns, values, types of SQLite and misfits as value by value; or the same error."""

@@ -86,7 +86,7 @@ def shops() -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         found = {}
         for flavour in ("rpc", "wsi"):
-            shop = stack.enter_context(Shop(orders=300, flavour=flavour))
+            shop = stack.enter_context(Shop(orders=150, flavour=flavour))
             found[flavour] = shop, stack.enter_context(magento_pager.connect(shop.url, shop.user, shop.key))
         yield found
 
@@ -140,9 +140,11 @@ WIRES = {
 }
 PLACES: dict[str, Callable[[list[int]], list[int]]] = {
     "one row": lambda ids: ids[len(ids) // 2 :][:1],
-    "1 % of the rows": lambda ids: [*ids[30:-1:100], ids[-1]],
+    "2 % of the rows": lambda ids: [*ids[20:-1:50], ids[-1]],
     "the first five rows": lambda ids: ids[:5],
 }
+IN_ALL_PLACES = ("orders by RPC", "shipments by XML-RPC", "addresses of customers by SOAP")
+"""Where more rows than one are in trouble as well: a list by each wire, with ids and without, and records."""
 
 
 @pytest.fixture(scope="module")
@@ -159,18 +161,18 @@ def plain(shops: dict[str, Any]) -> Callable[[str], tuple[dict[int, Any], int]]:
         shop.clear_log()
         rows = list(listing())
         calls = len(shop.log)
-        ids = sorted(shop.database.ids(entity))
-        key = {row["increment_id"]: row for row in rows} if entity == "shipments" else {}
-        numbers = {number: next(iter(listing(first=number, last=number)))["increment_id"] for number in ids if key}
-        return {number: key[numbers[number]] if key else row for number, row in zip(ids, rows, strict=True)}, calls
+        if entity == "shipments":  # the shop makes up their numbers of the store and the id
+            rows.sort(key=lambda row: int(row["increment_id"][1:]))
+        return dict(zip(sorted(shop.database.ids(entity)), rows, strict=True)), calls
 
     return of
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", [*OF_A_ROW, *PASSING, *HARMLESS])
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("which", PLACES)
+@pytest.mark.parametrize(
+    ("wire", "which"), [(wire, which) for which in PLACES for wire in (WIRES if which == "one row" else IN_ALL_PLACES)]
+)
 @pytest.mark.usefixtures("hurried")
 def test_rows_in_trouble_are_skipped_by_name(
     shops: dict[str, Any], plain: Callable[[str], tuple[dict[int, Any], int]], name: str, wire: str, which: str

@@ -187,7 +187,7 @@ def damages(tokens: list[bytes]) -> st.SearchStrategy[list[Damage]]:
 
 
 @settings(
-    max_examples=MORE or 3000,
+    max_examples=MORE or 1000,
     derandomize=not MORE,
     database=None,
     deadline=None,

@@ -528,7 +528,7 @@ def test_replies_are_never_longer_than_what_memory_takes(
     assert odd.heard[-1] <= 15
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.5])
+@pytest.mark.parametrize("seconds", slow_after(1, [0.05, 0.5]))
 def test_batches_aim_at_a_time(seconds: float) -> None:
     """As many records in a call as fit into the time that a call should take, and never more than the bound."""
     with Odd(orders=150, latency_per_row=0.01) as odd, magento_pager.connect(odd.url, odd.user, odd.key) as pager:
@@ -993,6 +993,6 @@ def test_the_time_of_a_page_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("magento_pager.shop.details.SECONDS_OF_PAGE", 0.3)
     shop.change(no_xmlrpc=no_xmlrpc, latency=0.01, latency_per_row=0.02)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        sizes = [len(page.rows) for page in pager.orders(details=True, last=120).pages()]
+        sizes = [len(page.rows) for page in pager.orders(details=True, last=60).pages()]
     assert max(sizes) <= (20 if no_xmlrpc else 60)  # of one call, which aims at a second
-    assert sum(sizes) == len([number for number in shop.database.ids("orders") if number <= 120])
+    assert sum(sizes) == len([number for number in shop.database.ids("orders") if number <= 60])

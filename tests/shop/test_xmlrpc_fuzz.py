@@ -148,7 +148,7 @@ def check(body: bytes, sizes: Sequence[int]) -> bool:
 
 
 @settings(
-    max_examples=MORE or 1000,
+    max_examples=MORE or 400,
     derandomize=not MORE,
     database=None,
     deadline=None,
@@ -173,7 +173,7 @@ def test_some_damage_is_none() -> None:
     bodies = [
         Damage("insert", 2, place, 0, token).done(body)
         for body in sound_replies()
-        for place in range(0, 200, 7)
+        for place in range(0, 200, 21)
         for token in (b"7", b"&amp;", b"&#10;", b"\r\n")
     ]
-    assert sum(check(body, [1000]) for body in bodies) > 100
+    assert sum(check(body, [1000]) for body in bodies) > 50

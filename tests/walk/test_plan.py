@@ -95,11 +95,11 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
 
 @pytest.mark.parametrize("with_ids", [True, False])
 @pytest.mark.parametrize("layouts", [random_ids, lambda seed: random_layout(seed)[0]], ids=["here", "of the trials"])
-@pytest.mark.parametrize("count", slow_after(1, [40, 200]))
+@pytest.mark.parametrize("count", slow_after(1, [40, 100]))
 def test_the_bar_of_two_standard_errors_misses_rarely(
     layouts: Callable[[int], list[int]], count: int, *, with_ids: bool
 ) -> None:
-    """On 200 layouts, with jumps and even distances, the truth is outside in at most one case of twenty."""
+    """On many layouts, with jumps and even distances, the truth is outside in at most one case of twenty."""
     missed = []
     for seed in range(count):
         ids = layouts(seed)
