@@ -129,7 +129,7 @@ def test_a_cursor_resumes(pager: Pager) -> None:
 def test_engines_take_a_list(pager: Pager, engine: str) -> None:
     """Counts and sums by status are those of the rows."""
     if find_spec(engine) is None:
-        (pytest.skip if engine == "polars" else missing)(f"{engine} is not installed")  # no extra has polars
+        missing(f"{engine} is not installed")
     paginator = pager.orders(window=100, lookahead=True)
     rows = list(paginator)
     expected = {
