@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
+    from magento_pager.soap import SoapSource
     from magento_pager.walk.bounds import Between, between
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.estimating import Estimate
@@ -96,6 +97,7 @@ __all__ = [
     "RemoteError",
     "Report",
     "SingleFilter",
+    "SoapSource",
     "Source",
     "Strategy",
     "StrategyName",
@@ -137,6 +139,7 @@ _HOMES = (
     "pager",  # the last but these, as it brings zeep
     "examination",
     "export.verification",
+    "soap",
 )
 
 

@@ -20,11 +20,11 @@ from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, 
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
 from magento_pager.export.jobs import Job, names_of
+from magento_pager.export.layout import spec_of
 from magento_pager.export.opening import open_output
 from magento_pager.export.report import Progress, Report
 from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
-from magento_pager.lists import ListSpec
 from magento_pager.walk.added import LastRow
 from magento_pager.walk.doubles import FirstOfEach
 from magento_pager.walk.pages import Cursor
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from magento_pager.export.increments import State
     from magento_pager.export.layout import Layout
     from magento_pager.export.outputs import Output
-    from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator, Stage
 
@@ -103,7 +102,7 @@ def dump(
         PagerError: the walk cannot go on.
     """
     job = Job(
-        _spec_of(paginator),
+        spec_of(paginator),
         None if path == "-" else path,
         first=paginator.first,
         last=paginator.last,
@@ -466,13 +465,6 @@ def _way_of(paginator: Paginator) -> Callable[[], dict[str, str | None]] | None:
     """What says by which way records in full come, and why it is no faster one; None where rows are none."""
     stages = cast("tuple[Any, ...]", paginator.stages)
     return next((stage.as_json for stage in stages if hasattr(stage, "as_json")), None)
-
-
-def _spec_of(paginator: Paginator) -> ListSpec:
-    """The list; of one that is not Magento's, what the paginator knows."""
-    spec: ListSpec | None = getattr(paginator.source, "spec", None)
-    name = cast("ListName", paginator.operation or "rows")
-    return spec or ListSpec(name, name, paginator.id_field, "", {}, identity=paginator.identity_field)
 
 
 def _clock(paginator: Paginator) -> datetime | None:

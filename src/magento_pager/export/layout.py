@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from magento_pager.errors import option
 from magento_pager.export.formats import TYPED_ALWAYS, Format
 from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
+from magento_pager.lists import ListSpec
 from magento_pager.walk.reading import row_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from magento_pager.lists import ListSpec
+    from magento_pager.lists import ListName
     from magento_pager.walk.pages import Misfit, Row
+    from magento_pager.walk.paginator import Paginator
 
 BATCH = 256
 """Rows that are converted at a time: the text of a whole page would take half as much memory as its rows."""
@@ -170,3 +172,12 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
     "datetime": lambda value: value if isinstance(value, datetime) else datetime.fromisoformat(value),
     "text": lambda value: value,
 }
+
+
+def spec_of(paginator: Paginator) -> ListSpec:
+    """Return the list; of one that is not Magento's, what the paginator knows."""
+    spec: ListSpec | None = getattr(paginator.source, "spec", None)
+    name = cast("ListName", paginator.operation or "rows")
+    key = paginator.id_field
+    columns, nested = getattr(paginator.source, "columns", lambda _: ({}, frozenset()))(key)
+    return spec or ListSpec(name, name, key, "", columns, nested=nested, identity=paginator.identity_field)

@@ -21,7 +21,7 @@ from magento_pager.lists import LISTS, list_spec
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
-    from magento_pager.lists import ListName
+    from magento_pager.lists import ListName, ListSpec
     from magento_pager.walk.pages import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
@@ -77,38 +77,39 @@ def readable(path: Path) -> Generator[None]:
         raise ValueError(f"{path} cannot be read, it is damaged or no output of ours: {words}") from None
 
 
-def stored(path: str | Path, entity: str | None = None) -> Stored:
+def stored(path: str | Path, entity: str | None = None, spec: ListSpec | None = None) -> Stored:
     """Return the finished output of that name.
 
     Args:
         path: a file of NDJSON, CSV or SQLite, or a folder of Parquet.
         entity: the list it is of; None to see it from its columns, or from the one table that there is.
+        spec: the list, where it is not Magento's; then there is nothing to see.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is none of ours, or which list it is of cannot be seen.
     """
     path = Path(path)
-    if entity is not None:
-        list_spec(entity)
+    if entity is not None and spec is None:
+        spec = list_spec(entity)
     if path.is_dir():
         if not (path / PARQUET_FOLDER).exists():
             raise ValueError(f"{path} is a folder without {PARQUET_FOLDER}")
         with readable(path):
             columns = parquet.columns_of(path)
-        return Stored(path, Layout(LISTS[entity or _entity_of(columns, path)], "parquet"))
+        return Stored(path, Layout(spec or _spec_of(columns, path), "parquet"))
     with path.open("rb") as file:
         start = file.read(len(SQLITE))
     if start == SQLITE:
         with readable(path):
             tables = sqlite.finished_tables(path)
-        if entity is None and len(tables) != 1:
+        if spec is None and len(tables) != 1:
             raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")
-        return Stored(path, Layout(LISTS[entity or tables[0]], "sqlite"))
-    return _text(path, entity, packed=start.startswith(GZIP))
+        return Stored(path, Layout(spec or LISTS[tables[0]], "sqlite"))
+    return _text(path, spec, packed=start.startswith(GZIP))
 
 
-def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
+def _text(path: Path, spec: ListSpec | None, *, packed: bool) -> Stored:
     """Return a file of text: its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
     columns: Collection[str] = ()
     with readable(path):
@@ -117,11 +118,9 @@ def _text(path: Path, entity: str | None, *, packed: bool) -> Stored:
         is_csv = bool(first) and not first.startswith(b"{")
         if is_csv:
             columns = [str(one) for one in next(csv_cells([first.decode()]))]
-        anything = Layout(LISTS[entity or "orders"], "csv" if is_csv else "ndjson", packed=packed)
+        anything = Layout(spec or LISTS["orders"], "csv" if is_csv else "ndjson", packed=packed)
         found = list(islice(read_text(path, anything), LOOKED_AT))
-    if entity is None:
-        entity = _entity_of(columns or {name for row in found for name in row}, path)
-    layout = replace(anything, schema=LISTS[entity])
+    layout = replace(anything, schema=spec or _spec_of(columns or {name for row in found for name in row}, path))
     return Stored(path, replace(layout, typed=_typed(found, layout)))
 
 
@@ -135,8 +134,8 @@ def _typed(rows: Iterable[Row], layout: Layout) -> bool:
     )
 
 
-def _entity_of(columns: Collection[str], path: Path) -> str:
+def _spec_of(columns: Collection[str], path: Path) -> ListSpec:
     ranks = {rank: name for name, spec in LISTS.items() for column, rank in spec.marks.items() if column in columns}
     if ranks:
-        return ranks[max(ranks)]
+        return LISTS[ranks[max(ranks)]]
     raise ValueError(f"the columns of {path} do not tell which list it is of: name it")

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from magento_pager.errors import option
 from magento_pager.export.digests import Digest
 from magento_pager.export.index import Index, sampled
+from magento_pager.export.layout import spec_of
 from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
 from magento_pager.walk.changes import text_of
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.evidence import other_strategy
+from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID, IdRange, read_id
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from magento_pager.walk.bounds import Where
     from magento_pager.walk.names import StrategyName
     from magento_pager.walk.pages import Page
-    from magento_pager.walk.paginator import Paginator
     from magento_pager.walk.strategies import Strategy
 
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
@@ -217,7 +218,7 @@ class Verification:
 
 
 def verify(
-    pager: Pager,
+    pager: Pager | Paginator,
     path: str | Path | Stored,
     name: ListName | None = None,
     *,
@@ -235,7 +236,7 @@ def verify(
     """Compare an output of a dump with the shop, row by row, through another strategy than the dump's.
 
     Args:
-        pager: of the shop.
+        pager: of the shop; or a paginator of the list, which is not Magento's, that asks for what the dump asked for.
         path: the finished output: a file, or the folder of a Parquet dump.
         name: the list it is of; None to see it from its columns, or from the one table that a SQLite file has.
         report: of the dump: the path of its file, or what `dump` returned. It says by which strategies the rows came,
@@ -258,23 +259,31 @@ def verify(
     """
     if sample is not None and not 0 < sample <= 1:
         raise ValueError(f"a sample is more than 0 and at most 1 of all, not {sample}")
-    file = path if isinstance(path, Stored) else stored(path, name)
+    spec = spec_of(pager) if isinstance(pager, Paginator) else None
+    file = path if isinstance(path, Stored) else stored(path, name, spec)
     origin = report if isinstance(report, Origin) else Origin.of(report, file.path)
     if (reported := origin.asked.get("entity", file.entity)) != file.entity:
         raise ValueError(
             f"the report is of a dump of {reported}, and {file.path} holds {file.entity}: give its own report"
         )
-    paginator = pager.list(
-        file.entity,
-        strategy=strategy,
-        first=origin.asked.get("first", 0) if first is None else first,
-        last=origin.asked.get("last", MAX_ID) if last is None else last,
-        where=map(Condition.parse, origin.asked.get("where", ())) if where is None else where,
-        repair=origin.repaired,
-        password_hash=True,  # the output may have them
-        wire=wire,
-        columns="all" if columns is None and origin.asked.get("all_columns") else columns,
-    )
+    if isinstance(pager, Paginator):
+        if strategy != "auto" or (name, where, wire, columns) != (None, None, None, None):
+            raise ValueError("a paginator says itself which list, strategy, conditions and columns are meant")
+        paginator = replace(
+            pager, first=pager.first if first is None else first, last=pager.last if last is None else last
+        )
+    else:
+        paginator = pager.list(
+            file.entity,
+            strategy=strategy,
+            first=origin.asked.get("first", 0) if first is None else first,
+            last=origin.asked.get("last", MAX_ID) if last is None else last,
+            where=map(Condition.parse, origin.asked.get("where", ())) if where is None else where,
+            repair=origin.repaired,
+            password_hash=True,  # the output may have them
+            wire=wire,
+            columns="all" if columns is None and origin.asked.get("all_columns") else columns,
+        )
     paginator, how = _other_way(paginator.settled(), origin)
     kept: list[Difference] = []
     tally = Tally()

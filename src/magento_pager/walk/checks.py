@@ -28,7 +28,7 @@ from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import InList, Prefix, SingleFilter, is_decimal, widest
+from magento_pager.walk.strategies import InList, Prefix, SingleFilter, another_strategy, is_decimal, widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -423,7 +423,7 @@ class Checks:
         raise FilterIgnoredError(
             f"{self._operation}: {ask.strategy.name} and {other.strategy.name} disagree about ids {window}: only one "
             f"brings row {min(map(str, lost), default='?')}; the server misreads a condition or answers differently "
-            "each time; use another strategy (prefix holds on every version)",
+            f"each time; {another_strategy(self._operation)}",
             span=window,
         )
 

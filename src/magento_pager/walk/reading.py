@@ -21,6 +21,7 @@ from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.flows import Reply
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import read_id
+from magento_pager.walk.strategies import another_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -176,7 +177,7 @@ class Reader:
             if isinstance(token, int) and token not in query.span:
                 raise FilterIgnoredError(
                     f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
-                    "dropped a condition; use another strategy (prefix holds on every version)",
+                    f"dropped a condition; {another_strategy(self.operation)}",
                     span=query.span,
                     stray=[token],
                 )
@@ -192,8 +193,7 @@ class Reader:
         if not met:
             raise FilterIgnoredError(
                 f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
-                f"come back ({str(query)[:200]}): the server misread the condition; use another strategy (prefix "
-                "holds on every version)",
+                f"come back ({str(query)[:200]}): the server misread the condition; {another_strategy(self.operation)}",
                 span=query.span,
                 missing_canary=query.canary,
             )
@@ -206,8 +206,8 @@ class Reader:
         rows.sort(key=lambda pair: row_order(pair[0]))
         if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str):
             raise FilterIgnoredError(
-                f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; use "
-                "another strategy (prefix holds on every version)",
+                f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; "
+                f"{another_strategy(self.operation)}",
                 span=window,
             )
         for (one, _), (other, _) in pairwise(rows):

@@ -298,6 +298,17 @@ def other_ranges(candidates: Iterable[Strategy]) -> tuple[Strategy, ...]:
     return tuple(one for kind in kinds for one in known if isinstance(one, kind))
 
 
+def another_strategy(operation: str) -> str:
+    """Return the advice where a strategy does not hold, as it fits a list.
+
+    >>> another_strategy("salesOrderList"), another_strategy("ListDocuments")
+    ('use another strategy (prefix holds on every version)', 'use a strategy whose conditions this server honours')
+    """
+    if any(operation in {spec.operation, spec.path} for spec in LISTS.values()):
+        return "use another strategy (prefix holds on every version)"
+    return "use a strategy whose conditions this server honours"
+
+
 def like_pattern(block: IdRange) -> str:
     """The `like` pattern of a decimal block: its fixed digits, then one `_` for each free one.
 

@@ -1,0 +1,342 @@
+"""Lists of other SOAP services, over HTTP: exact, checked, resumed, and with errors that fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import zeep
+from conftest import needs_pyarrow
+from examples.not_magento import arguments, documents
+from services import NUMBERS, Refusal, Service, honest, row, running, warehouse
+
+from magento_pager import (
+    Condition,
+    Cursor,
+    FaultError,
+    FilterIgnoredError,
+    IdRange,
+    MalformedReplyError,
+    PagerError,
+    Paginator,
+    Query,
+    Range,
+    RemoteError,
+    SoapSource,
+    TransportError,
+    dump,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EVERYTHING = Query((Condition("DocNo", "from", "0"), Condition("DocNo", "to", "9")), IdRange(0, 9))
+PAGE = b"<html><body>Back soon</body></html>"
+ENVELOPE = (
+    b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
+    b'<ListDocumentsResponse xmlns="urn:made-up">'
+    b"<Row><DocNo>1</DocNo><Kind>issue</Kind></Row></ListDocumentsResponse></e:Body></e:Envelope>"
+)
+
+
+@pytest.fixture
+def service() -> Service:
+    """A warehouse that is honest."""
+    return warehouse()
+
+
+@pytest.fixture
+def wsdl(service: Service) -> Iterator[str]:
+    """Where it is."""
+    with running(service) as url:
+        yield url
+
+
+def numbers(rows: Any) -> list[int]:
+    """What rows are known by."""
+    return [int(one["DocNo"]) for one in rows]
+
+
+def test_every_row_once(service: Service, wsdl: str) -> None:
+    """In order, as text, with gaps crossed and replies that are too large asked for in parts."""
+    rows = list(documents(wsdl))
+    assert numbers(rows) == list(NUMBERS)
+    assert rows[1] == {
+        "DocNo": "2",
+        "Kind": "issue & return",
+        "Booked": "2024-05-03T10:00:00",
+        "Weight": "1.50",
+        "Void": "true",
+    }
+    assert len(service.asked) < 60
+    assert all(asked for asked in service.asked), "a call without a bound would bring the whole table"
+
+
+def test_a_dump_as_of_a_shop(wsdl: str, tmp_path: Path) -> None:
+    """Dump, resume, verify, CSV and Parquet take it as they take a list of a shop."""
+    out = tmp_path / "documents.ndjson"
+    paginator = documents(wsdl)
+    assert dump(paginator, out).rows == len(NUMBERS)
+    assert numbers(map(json.loads, out.read_text(encoding="utf-8").splitlines())) == list(NUMBERS)
+    assert verify(paginator, out).ok
+    assert verify(replace(paginator, last=5_000), out, first=3_991).rows == 10
+    out.write_text(out.read_text(encoding="utf-8").replace("transfer", "lost", 1), encoding="utf-8")
+    assert verify(paginator, out).counts == {"changed": 1}
+    for options in ({"strategy": "prefix"}, {"where": ()}, {"wire": "soap"}):
+        with pytest.raises(ValueError, match="a paginator says itself"):
+            verify(paginator, out, **options)
+    assert dump(paginator, tmp_path / "documents.csv").rows == len(NUMBERS)
+    needs_pyarrow()
+    import pyarrow.parquet as pq  # noqa: PLC0415  the tests run without it
+
+    assert dump(paginator, tmp_path / "documents.parquet").rows == len(NUMBERS)
+    table = pq.read_table(tmp_path / "documents.parquet")
+    assert table.column("DocNo").to_pylist() == list(NUMBERS)
+    types = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
+    assert types.pop("Weight").startswith("decimal")
+    assert types == {"DocNo": "int64", **dict.fromkeys(("Kind", "Booked", "Void", "other_columns"), "string")}
+
+
+def test_a_dump_that_was_stopped_goes_on(service: Service, wsdl: str, tmp_path: Path) -> None:
+    """What is safe is not asked for again."""
+    out = tmp_path / "documents.ndjson"
+    paginator = documents(wsdl)
+    honest_answer = service.answer
+
+    def breaking(filters: dict[str, str]) -> Any:
+        if int(filters.get("FirstNo", 0)) > 70_000:
+            raise Refusal("Out of licences")
+        return honest_answer(filters)
+
+    service.answer = breaking
+    with pytest.raises(FaultError, match="Out of licences"):
+        dump(paginator, out)
+    service.answer = honest_answer
+    service.asked.clear()
+    assert dump(paginator, out, resume=True).rows == len(NUMBERS)
+    assert min(int(one["FirstNo"]) for one in service.asked) > 1_000
+    assert numbers(map(json.loads, out.read_text(encoding="utf-8").splitlines())) == list(NUMBERS)
+
+
+def without_upper(filters: dict[str, str]) -> list[dict[str, object]]:
+    """The last filter is dropped where there are two, from some number on."""
+    if int(filters.get("FirstNo", 0)) > 1_500:
+        filters = {"FirstNo": filters["FirstNo"], "LastNo": str(int(filters["FirstNo"]) + 2_500)}
+    return honest(filters)
+
+
+def whole_hundreds(filters: dict[str, str]) -> list[dict[str, object]]:
+    """Numbers are compared as text, as many a service does."""
+    first, last = filters.get("FirstNo", "0"), filters.get("LastNo", "9" * 10)
+    return [row(number) for number in NUMBERS if first <= str(number) <= last]
+
+
+def the_last_page(pages: list[Any]) -> Any:
+    """Each answer is the one before it."""
+
+    def answer(filters: dict[str, str]) -> Any:
+        pages.append(honest(filters))
+        return pages[-2] if len(pages) > 1 else pages[-1]
+
+    return answer
+
+
+@pytest.mark.parametrize("lie", [without_upper, whole_hundreds, the_last_page([])], ids=lambda lie: lie.__name__)
+def test_a_lying_filter_is_noticed(lie: Any) -> None:
+    """No walk ends as if it had every row."""
+    with running(warehouse(lie)) as wsdl, pytest.raises(FilterIgnoredError, match="documents: "):
+        list(documents(wsdl))
+
+
+def test_a_filter_that_leaves_rows_out_is_noticed(service: Service, wsdl: str) -> None:
+    """A reply cut short once, without a word, is asked for again."""
+    cut = iter([False, True])
+    honest_answer = service.answer
+
+    def cutting(filters: dict[str, str]) -> Any:
+        rows = list(honest_answer(filters))
+        return rows[: len(rows) // 2] if len(rows) > 100 and next(cut, False) else rows
+
+    service.answer = cutting
+    assert numbers(documents(wsdl)) == list(NUMBERS)
+
+
+def test_a_busy_service_is_asked_again(service: Service, wsdl: str) -> None:
+    """Statuses that pass cost time, and no row."""
+    service.instead = [(503, PAGE), (429, b"Slow down")]
+    assert numbers(documents(wsdl)) == list(NUMBERS)
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(503, "again"), (404, "stop"), (401, "stop"), (500, "split")])
+def test_a_status_has_its_remedy(service: Service, wsdl: str, status: int, remedy: str) -> None:
+    """An error page never passes for an empty list."""
+    service.instead = [(status, PAGE)]
+    with pytest.raises(TransportError, match=f"ListDocuments: HTTP {status}") as caught:
+        list(documents(wsdl).source.fetch(EVERYTHING))
+    assert (caught.value.remedy, caught.value.status) == (remedy, status)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "remedy"),
+    [
+        (PAGE, TransportError, "split"),
+        (b"Fatal error: Out of memory", TransportError, "split"),
+        (b"", TransportError, "split"),
+        (ENVELOPE[:-30], MalformedReplyError, "split"),
+        (ENVELOPE.replace(b"Kind", b"Colour"), MalformedReplyError, "split"),
+        (ENVELOPE.replace(b"ListDocumentsResponse", b"OtherResponse"), MalformedReplyError, "split"),
+        (ENVELOPE.replace(b"urn:made-up", b"urn:other"), MalformedReplyError, "split"),
+        (ENVELOPE.replace(b"Envelope", b"Envelop"), TransportError, "split"),
+    ],
+)
+def test_a_reply_that_is_no_list_never_passes_for_an_empty_one(
+    service: Service, wsdl: str, body: bytes, kind: type[RemoteError], remedy: str
+) -> None:
+    """A page, a torn reply, and one of another shape than promised are errors."""
+    service.instead = [(200, ENVELOPE), (200, body)]
+    source = documents(wsdl).source
+    assert list(source.fetch(EVERYTHING)) == [{"DocNo": "1", "Kind": "issue"}]
+    with pytest.raises(kind, match="ListDocuments: ") as caught:
+        list(source.fetch(EVERYTHING))
+    assert caught.value.remedy == remedy
+
+
+def test_a_body_shorter_than_announced_is_no_list(service: Service, wsdl: str) -> None:
+    """However sound what arrived is."""
+    source = documents(wsdl).source
+    service.instead, service.missing = [(200, ENVELOPE + b"-")], 1
+    with pytest.raises(TransportError, match="ListDocuments: the answer was cut short") as caught:
+        list(source.fetch(EVERYTHING))
+    assert caught.value.remedy == "split"
+
+
+def source_of(result: Any, **options: Any) -> SoapSource:
+    """A source whose operation returns a value, or raises it."""
+
+    def list_things(**_: Any) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return SoapSource(list_things, arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "remedy", "words"),
+    [
+        (requests.ReadTimeout("60 s"), TransportError, "split", "no answer in time"),
+        (requests.ConnectTimeout("60 s"), TransportError, "again", "no answer in time|60 s"),
+        (requests.ConnectionError("refused"), TransportError, "again", "refused"),
+        (requests.exceptions.ChunkedEncodingError("broken"), TransportError, "split", "cut short"),
+        (zeep.exceptions.Fault("Zu viele", code="17"), FaultError, "stop", "fault 17, 'Zu viele'; if that may pass"),
+        (zeep.exceptions.Fault("TOO MANY rows", code="17"), FaultError, "split", "fault 17"),
+        (zeep.exceptions.XMLSyntaxError("no end"), MalformedReplyError, "split", "cut short"),
+        (zeep.exceptions.XMLParseError("an unknown tag"), MalformedReplyError, "split", "what the WSDL promises"),
+        (zeep.exceptions.TransportError("no content", status_code=200), MalformedReplyError, "split", "no content"),
+    ],
+)
+def test_a_failure_has_its_remedy(failure: Exception, kind: type[RemoteError], remedy: str, words: str) -> None:
+    """What zeep and requests raise, as the walk understands it."""
+    source = source_of(failure, remedies={"too many": "split"})
+    with pytest.raises(kind, match=f"list_things: .*({words})") as caught:
+        list(source.fetch(EVERYTHING))
+    assert caught.value.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("result", "found"),
+    [
+        (None, []),
+        ([], []),
+        ([{"DocNo": 1}], [{"DocNo": "1"}]),
+        ({"Row": [{"DocNo": 1}], "Total": 1}, [{"DocNo": "1"}]),
+        ({"Row": [{"DocNo": 1, "Lines": {"Line": [{"No": 2, "Note": None}]}}]},
+         [{"DocNo": "1", "Lines": {"Line": [{"No": "2"}]}}]),
+    ],
+)  # fmt: skip
+def test_rows_are_found(result: Any, found: Any) -> None:
+    """A list, or the only one in a record; lists and records in a row keep their form."""
+    assert list(source_of(result).fetch(EVERYTHING)) == found
+
+
+@pytest.mark.parametrize("result", [{"A": [], "B": []}, {"Total": 5}, 5, [5], ["x"]])
+def test_rows_that_are_not_found(result: Any) -> None:
+    """Nothing is guessed, and what is no record is no row."""
+    with pytest.raises(MalformedReplyError, match="rows"):
+        list(source_of(result).fetch(EVERYTHING))
+    assert list(source_of({"A": [], "B": [{"No": 1}]}, rows=lambda found: found["B"]).fetch(EVERYTHING)) == [
+        {"No": "1"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "bounds"),
+    [("12__", ("1200", "1299")), ("_", ("0", "9")), ("___", ("100", "999")), ("7", ("7", "7"))],
+)
+def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, str]) -> None:
+    """What `like` says of a block of ids, two bounds say as well."""
+    asked: list[tuple[Condition, ...]] = []
+
+    def noted(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+        asked.append(conditions)
+        return {}
+
+    query = Query((Condition("No", "like", pattern),), IdRange(0, 10_000))
+    list(SoapSource(list, noted).fetch(query))
+    assert asked == [(Condition("No", "from", bounds[0]), Condition("No", "to", bounds[1]))]
+    list(SoapSource(list, noted, wildcards=True).fetch(query))
+    assert asked[1] == query.conditions
+    sample = Query((Condition("No", "like", "_12_"),), IdRange(0, 10_000))
+    with pytest.raises(RemoteError, match="no sample"):
+        list(SoapSource(list, noted).fetch(sample))
+    assert len(asked) == 2
+
+
+def test_a_mistake_in_the_arguments_is_the_callers(wsdl: str) -> None:
+    """It is no failure of the service, and is not tried again."""
+    client = zeep.Client(wsdl)
+    nothing: dict[str, Any] = {}
+    for wrong, kind in ((lambda _: {"First": 1}, TypeError), (lambda _: nothing["x"], KeyError)):
+        source = SoapSource(client.service.ListDocuments, wrong)
+        with pytest.raises(kind):
+            list(Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo"))
+
+
+def test_wildcards_cross_gaps_in_fewer_calls(service: Service, wsdl: str) -> None:
+    """A service with `like` is sampled, so that no reply behind a gap is larger than wanted."""
+    service.filters = {**service.filters, "Pattern": "string"}
+
+    def liking(filters: dict[str, str]) -> Any:
+        pattern = filters.get("Pattern")
+        rows = honest(filters) if pattern is None else [row(number) for number in NUMBERS]
+        return [one for one in rows if pattern is None or re.fullmatch(pattern.replace("_", "."), str(one["DocNo"]))]
+
+    service.answer = liking
+    client = zeep.Client(wsdl)
+    names = {"from": "FirstNo", "to": "LastNo", "like": "Pattern"}
+    source = SoapSource(
+        client.service.ListDocuments,
+        lambda conditions: {names[one.operator]: one.value for one in conditions},
+        wildcards=True,
+        remedies={"too many rows": "split"},
+    )
+    paginator = Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo", last=2_147_483_647)
+    assert numbers(paginator) == list(NUMBERS)
+    assert any("Pattern" in asked for asked in service.asked)
+
+
+def test_a_cursor_resumes(wsdl: str) -> None:
+    """As of a shop."""
+    paginator = documents(wsdl)
+    first = next(iter(paginator.pages()))
+    rest = [one for page in paginator.pages(resume=first.cursor) for one in page.rows]
+    assert numbers([*first.rows, *rest]) == list(NUMBERS)
+    with pytest.raises(ValueError, match="does not belong"):
+        paginator.pages(resume=Cursor("orders", 1, 9))
+    assert issubclass(FaultError, PagerError)
