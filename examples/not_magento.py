@@ -12,7 +12,7 @@ from typing import Any
 
 import zeep
 
-from magento_pager import Condition, Paginator, Range, SoapSource, dump
+from magento_pager import Condition, Numbers, Paginator, SoapSource, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, Any]:
@@ -24,8 +24,9 @@ def arguments(conditions: tuple[Condition, ...]) -> dict[str, Any]:
 def documents(wsdl: str) -> Paginator:
     """Every document of the warehouse, whose numbers are 32 bits wide."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
-    source = SoapSource(client.service.ListDocuments, arguments, url=wsdl, remedies={"too many rows": "split"})
-    return Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo", last=2_147_483_647)
+    key = Numbers("DocNo", last=2_147_483_647)
+    source = SoapSource(client.service.ListDocuments, arguments, key, remedies={"too many rows": "split"}, url=wsdl)
+    return source.paginator("documents")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ A service is a WSDL of ours, in document/literal style, and a function from the 
 
 from __future__ import annotations
 
+import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -168,3 +170,43 @@ def honest(filters: dict[str, str]) -> list[dict[str, object]]:
 def warehouse(answer: Answer = honest) -> Service:
     """A warehouse."""
     return Service("ListDocuments", {"FirstNo": "int", "LastNo": "int"}, COLUMNS, answer)
+
+
+INVOICES = [f"INV-{number:06}" for number in (*range(3, 2_900), *range(40_000, 45_000), 999_999)]
+
+
+def honest_invoices(filters: dict[str, str]) -> list[dict[str, object]]:
+    """Compared as text, as by the database behind it."""
+    first, last = filters.get("From", ""), filters.get("Until", "~")
+    return [{"InvoiceNo": one, "Net": "10.00"} for one in INVOICES if first <= one <= last]
+
+
+def erp(answer: Answer = honest_invoices) -> Service:
+    """An ERP's invoices, by prefixed number."""
+    return Service(
+        "FindInvoices", {"From": "string", "Until": "string"}, {"InvoiceNo": "string", "Net": "decimal"}, answer
+    )
+
+
+def moments(rows: int, alike: int) -> list[tuple[str, str]]:
+    """Moments in order and what changed then: so many, and some more at the same second."""
+    chance = random.Random(7)  # noqa: S311  no secret
+    found, at = [], datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    for number in range(rows):
+        at += timedelta(seconds=chance.choice((0, 0, 1, 5, 60, 300)))
+        found.append((at, f"C{number}"))
+    often = datetime(2023, 11, 15, 6, 13, 20, tzinfo=UTC)
+    found += [(often, f"E{number}") for number in range(alike)]
+    return [(at.replace(tzinfo=None).isoformat(), name) for at, name in sorted(found)]
+
+
+def modified(there: list[tuple[str, str]], filters: dict[str, str]) -> list[dict[str, object]]:
+    """What was modified between two moments."""
+    first, last = filters.get("Since", ""), filters.get("Until", "~")
+    return [{"ContactId": name, "ModifiedAt": at} for at, name in there if first <= at <= last]
+
+
+def crm(answer: Answer) -> Service:
+    """A CRM's contacts, by when they were modified."""
+    columns = {"ContactId": "string", "ModifiedAt": "dateTime"}
+    return Service("ContactsModified", {"Since": "dateTime", "Until": "dateTime"}, columns, answer)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from conftest import missing, slow
-from services import NUMBERS, running, warehouse
+from services import INVOICES, NUMBERS, crm, erp, modified, moments, running, warehouse
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -20,11 +22,13 @@ PRINTED = {
         "1.7.0.2: 650 invoices, each once: True",
         "1.7.0.2: orders: salesOrderList: the strategy upper-case does not hold on this server:",
     ],
+    "crm_contacts.py": ["310 contacts in "],
     "dlt_pipeline.py": [
         "first run: 300 orders, 300 of them different, 0 lost",
         "second run: 301 orders, 301 of them different, 1 lost",
         "rows asked for in the second run are fewer: True",
     ],
+    "erp_invoices.py": [f"{len(INVOICES)} invoices in "],
     "fleet.py": [
         *(f"shop 0, ids {ids} orders" for ids in ("0 to 199: 183", "200 to 4294967295: 217")),
         *(f"shop {shop}, ids {ids} orders" for shop in (1, 2) for ids in ("0 to 219: 201", "220 to 4294967295: 199")),
@@ -47,6 +51,12 @@ PRINTED = {
     ],
 }
 """How each line begins that an example prints."""
+SERVICES = {
+    "crm_contacts.py": (crm(partial(modified, moments(300, 10))), ["contacts.ndjson", "2023-11-14T00:00:00"]),
+    "erp_invoices.py": (erp(), ["invoices.csv"]),
+    "not_magento.py": (warehouse(), ["documents.ndjson"]),
+}
+"""The made-up service that an example is about, and its further arguments."""
 NEEDED = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("duckdb", "pandas", "pyarrow")}
 """What an example needs beyond the package."""
 
@@ -61,8 +71,10 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
     for module in NEEDED.get(example.name, ()):
         if find_spec(module) is None:
             missing(f"{module} is not installed")
-    with running(warehouse()) as wsdl:
-        given = [wsdl, "documents.ndjson"] if example.name == "not_magento.py" else []
+    with ExitStack() as stack:
+        service, given = SERVICES.get(example.name, (None, []))
+        if service is not None:
+            given = [stack.enter_context(running(service)), *given]
         ended = subprocess.run(  # noqa: S603  our own example
             [sys.executable, "-W", "error", str(example), *given],
             cwd=tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,24 @@ import pytest
 import requests
 import zeep
 from conftest import needs_pyarrow
+from examples.crm_contacts import contacts
+from examples.erp_invoices import invoices
 from examples.not_magento import arguments, documents
-from services import NUMBERS, Refusal, Service, honest, row, running, warehouse
+from services import (
+    INVOICES,
+    NUMBERS,
+    Refusal,
+    Service,
+    crm,
+    erp,
+    honest,
+    honest_invoices,
+    modified,
+    moments,
+    row,
+    running,
+    warehouse,
+)
 
 from magento_pager import (
     Condition,
@@ -21,12 +38,13 @@ from magento_pager import (
     FilterIgnoredError,
     IdRange,
     MalformedReplyError,
+    Numbers,
+    PaddedNumbers,
     PagerError,
-    Paginator,
     Query,
-    Range,
     RemoteError,
     SoapSource,
+    Times,
     TransportError,
     dump,
     verify,
@@ -224,7 +242,7 @@ def source_of(result: Any, **options: Any) -> SoapSource:
             raise result
         return result
 
-    return SoapSource(list_things, arguments, **options)
+    return SoapSource(list_things, arguments, Numbers("DocNo"), **options)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +306,14 @@ def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, s
         return {}
 
     query = Query((Condition("No", "like", pattern),), IdRange(0, 10_000))
-    list(SoapSource(list, noted).fetch(query))
+    key = Numbers("No")
+    list(SoapSource(list, noted, key).fetch(query))
     assert asked == [(Condition("No", "from", bounds[0]), Condition("No", "to", bounds[1]))]
-    list(SoapSource(list, noted, wildcards=True).fetch(query))
+    list(SoapSource(list, noted, key, wildcards=True).fetch(query))
     assert asked[1] == query.conditions
     sample = Query((Condition("No", "like", "_12_"),), IdRange(0, 10_000))
     with pytest.raises(RemoteError, match="no sample"):
-        list(SoapSource(list, noted).fetch(sample))
+        list(SoapSource(list, noted, key).fetch(sample))
     assert len(asked) == 2
 
 
@@ -303,9 +322,9 @@ def test_a_mistake_in_the_arguments_is_the_callers(wsdl: str) -> None:
     client = zeep.Client(wsdl)
     nothing: dict[str, Any] = {}
     for wrong, kind in ((lambda _: {"First": 1}, TypeError), (lambda _: nothing["x"], KeyError)):
-        source = SoapSource(client.service.ListDocuments, wrong)
+        source = SoapSource(client.service.ListDocuments, wrong, Numbers("DocNo"))
         with pytest.raises(kind):
-            list(Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo"))
+            list(source.paginator("documents"))
 
 
 def test_wildcards_cross_gaps_in_fewer_calls(service: Service, wsdl: str) -> None:
@@ -323,11 +342,11 @@ def test_wildcards_cross_gaps_in_fewer_calls(service: Service, wsdl: str) -> Non
     source = SoapSource(
         client.service.ListDocuments,
         lambda conditions: {names[one.operator]: one.value for one in conditions},
+        Numbers("DocNo", last=2_147_483_647),
         wildcards=True,
         remedies={"too many rows": "split"},
     )
-    paginator = Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo", last=2_147_483_647)
-    assert numbers(paginator) == list(NUMBERS)
+    assert numbers(source.paginator("documents")) == list(NUMBERS)
     assert any("Pattern" in asked for asked in service.asked)
 
 
@@ -340,3 +359,126 @@ def test_a_cursor_resumes(wsdl: str) -> None:
     with pytest.raises(ValueError, match="does not belong"):
         paginator.pages(resume=Cursor("orders", 1, 9))
     assert issubclass(FaultError, PagerError)
+
+
+# Keys that are no numbers
+
+
+def test_prefixed_numbers(tmp_path: Path) -> None:
+    """Each once, in order, in few calls; dumped, resumed and verified by their text."""
+    service = erp()
+    with running(service) as wsdl:
+        paginator = invoices(wsdl)
+        assert [one["InvoiceNo"] for one in paginator] == INVOICES
+        assert len(service.asked) < 40
+        some = replace(paginator, first=100, last=199)
+        assert [one["InvoiceNo"] for one in some] == INVOICES[97:197]
+        out = tmp_path / "invoices.ndjson"
+        report = dump(paginator, out)
+        assert (report.rows, report.complete) == (len(INVOICES), True)
+        assert verify(paginator, out).ok
+        cursor = next(iter(paginator.pages())).cursor
+        rest = [one["InvoiceNo"] for page in paginator.pages(resume=cursor) for one in page.rows]
+        assert rest == INVOICES[-len(rest) :]
+        assert 0 < len(rest) < len(INVOICES)
+
+
+def longer(filters: dict[str, str]) -> list[dict[str, object]]:
+    """A number outgrew its width."""
+    return [*honest_invoices(filters), {"InvoiceNo": "INV-1000000"}]
+
+
+def one_bound(filters: dict[str, str]) -> list[dict[str, object]]:
+    """The upper bound is dropped where both are given."""
+    return honest_invoices({"From": filters["From"]} if "From" in filters else filters)
+
+
+def prefix_alone(filters: dict[str, str]) -> list[dict[str, object]]:
+    """Bounds are cut to seven characters."""
+    return honest_invoices({name: value[:7] + ("~" if name == "Until" else "") for name, value in filters.items()})
+
+
+@pytest.mark.parametrize(
+    ("lie", "kind"),
+    [(longer, MalformedReplyError), (one_bound, FilterIgnoredError), (prefix_alone, FilterIgnoredError)],
+)
+def test_lies_about_prefixed_numbers(lie: Any, kind: type[RemoteError]) -> None:
+    """No walk ends as if it had every row."""
+    with running(erp(lie)) as wsdl, pytest.raises(kind):
+        list(invoices(wsdl))
+
+
+def test_times_with_equal_ones(tmp_path: Path) -> None:
+    """Windows of time; a thousand rows of one second come once each, together; nothing is asked for without a bound."""
+    there = moments(5_000, 1_000)
+    service = crm(lambda filters: modified(there, filters))
+    with running(service) as wsdl:
+        paginator = contacts(wsdl, "2023-11-14T00:00:00")
+        assert sorted(one["ContactId"] for one in paginator) == sorted(name for _, name in there)
+        assert all(asked for asked in service.asked)
+        out = tmp_path / "contacts.ndjson"
+        assert dump(paginator, out).rows == len(there)
+        assert verify(paginator, out).ok
+        day = [name for at, name in there if at[:10] == "2023-11-16"]
+        found = replace(contacts(wsdl, "2023-11-16T00:00:00"), last=Times("", "").number("2023-11-16T23:59:59"))
+        assert sorted(one["ContactId"] for one in found) == sorted(day)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows_by_time() -> None:
+    """Exact, however many are of one second."""
+    there = moments(99_000, 1_000)
+    with running(crm(lambda filters: modified(there, filters))) as wsdl:
+        assert sorted(one["ContactId"] for one in contacts(wsdl, "2023-11-14T00:00:00")) == sorted(
+            name for _, name in there
+        )
+
+
+@pytest.mark.parametrize("kept", ["Since", "Until"])
+def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
+    """It ends the walk, as does a clock that is another than that of the bounds."""
+    there = moments(3_000, 10)
+
+    def dropping(filters: dict[str, str]) -> Any:
+        return modified(there, {kept: filters[kept]} if len(filters) > 1 else filters)
+
+    with running(crm(dropping)) as wsdl, pytest.raises(FilterIgnoredError, match="ContactsModified: asked for"):
+        list(contacts(wsdl, "2023-11-14T00:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (Numbers("A"), "01"),
+        (PaddedNumbers("A", 4), "123"),
+        (PaddedNumbers("A", 4, "N"), "M0123"),
+        (Times("A", "B"), "2024-05-01T10:00:00Z"),
+        (Times("A", "B", utc=True), "2024-05-01T10:00:00"),
+        (Times("A", "B"), "1969-12-31T23:59:59"),
+        (Times("A", "B"), "yesterday"),
+    ],
+)
+def test_a_key_of_another_kind(key: Any, text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match=re.escape(text)):
+        key.number(text)
+
+
+@pytest.mark.parametrize("key", [Numbers("A"), PaddedNumbers("A", 9, "N"), Times("A", "B"), Times("A", "B", utc=True)])
+def test_numbers_stand_for_keys_in_their_order(key: Any) -> None:
+    """Each key for one number, and the greater number for the greater key."""
+    chance = random.Random(3)  # noqa: S311  no secret
+    drawn = sorted(chance.randrange(key.last + 1) for _ in range(500))
+    texts = [key.text(one) for one in drawn]
+    assert [key.number(one) for one in texts] == drawn
+    if not isinstance(key, Numbers):
+        assert texts == sorted(texts)
+
+
+def test_options_that_do_not_fit() -> None:
+    """Wildcards need digits, and numbers a width."""
+    with pytest.raises(ValueError, match="wildcards are for Numbers"):
+        SoapSource(list, arguments, Times("A", "B"), wildcards=True)
+    for digits in (0, 10):
+        with pytest.raises(ValueError, match="1 to 9 digits"):
+            PaddedNumbers("A", digits)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from magento_pager.export.outputs import Output
     from magento_pager.export.report import Progress, Report
     from magento_pager.export.verification import Difference, Verification, verify
+    from magento_pager.keys import Numbers, PaddedNumbers, Times
     from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
@@ -81,7 +82,9 @@ __all__ = [
     "MalformedReplyError",
     "Mapped",
     "NoStrategyError",
+    "Numbers",
     "Output",
+    "PaddedNumbers",
     "Page",
     "PageStats",
     "Pager",
@@ -101,6 +104,7 @@ __all__ = [
     "Source",
     "Strategy",
     "StrategyName",
+    "Times",
     "TransportError",
     "Trial",
     "Verification",
@@ -139,6 +143,7 @@ _HOMES = (
     "pager",  # the last but these, as it brings zeep
     "examination",
     "export.verification",
+    "keys",
     "soap",
 )
 

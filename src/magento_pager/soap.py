@@ -18,8 +18,11 @@ import zeep.xsd
 from lxml import etree
 from zeep.helpers import serialize_object
 
-from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.keys import Key, Numbers
 from magento_pager.walk.conditions import Condition
+from magento_pager.walk.paginator import Paginator
+from magento_pager.walk.strategies import Range
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -34,13 +37,15 @@ Rows: TypeAlias = Callable[[Any], "Iterable[Any] | None"]
 
 BUSY = frozenset({429, 502, 503, 504})
 """HTTP statuses that may pass; behind a gateway, a large reply causes the last ones, too, which the walk finds out."""
+NO_FIELD = "(number)"
+"""What rows call a number that they do not have."""
 _BLOCK = re.compile("([0-9]*)(_*)")
 _BOUNDS = {"gteq": "from", "lteq": "to"}
 
 
 @dataclass(frozen=True, slots=True)
 class SoapSource:
-    """A list of any SOAP service, for a `Paginator`: an operation that takes bounds and returns rows.
+    """A list of any SOAP service: an operation that takes bounds and returns rows. `paginator` walks it.
 
     The walk asks with `from` and `to` on the key, both inclusive; for the rows behind a gap with one of them alone.
     Where it would ask with `like`, for a block of ids such as 1200 to 1299, the source asks with both bounds instead;
@@ -52,19 +57,49 @@ class SoapSource:
         operation: of zeep, such as `client.service.ListDocuments`; or a function that calls one. Its client should have
             a time limit: `zeep.Transport(operation_timeout=60)`.
         arguments: makes the arguments of the operation, by name, from the conditions, all of which must hold.
+        key: what the list is cut by: `Numbers`, `PaddedNumbers` or `Times`.
         rows: finds the rows in what the operation returns; None where that is a list, or holds a single one.
         wildcards: the server has `like` on the key, with `_` for any one digit: gaps are then crossed in fewer calls.
+            For `Numbers`.
         remedies: for words of a fault (their case does not matter), what may help: "again", "split", "isolate" or
             "stop"; a fault with none of them ends the walk.
         url: of the service, for checkpoints: a dump is resumed from the same one only.
+
+    Raises:
+        ValueError: wildcards on a key that is no number.
     """
 
     operation: Callable[..., Any]
     arguments: Arguments
+    key: Key
     rows: Rows | None = None
     wildcards: bool = False
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
     url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.wildcards and not isinstance(self.key, Numbers):
+            raise ValueError(f"wildcards are for Numbers: a pattern of digits finds none of {self.key}")
+
+    def paginator(self, name: str, **options: Any) -> Paginator:
+        """Return what walks the list.
+
+        Args:
+            name: what messages, cursors and tables call the list.
+            options: those of `Paginator`, such as `window` and `where`; `first` and `last` as keys or their numbers.
+        """
+        for bound in ("first", "last"):
+            if isinstance(options.get(bound), str):
+                options[bound] = self.key.number(options[bound])
+        numbered = isinstance(self.key, Numbers)
+        options = {"last": self.key.last, "identity_field": None if numbered else self.key.identity, **options}
+        id_field = self.key.field if numbered else NO_FIELD
+        return Paginator(self, Range(self.key.field), id_field, operation=name, key=self.key.field, **options)
+
+    @property
+    def place(self) -> Callable[[Row], int] | None:
+        """Says which number stands for a row, where its key is no number itself and belongs to it alone."""
+        return self._place if self.key.identity == self.key.field and not isinstance(self.key, Numbers) else None
 
     @property
     def shop(self) -> str:
@@ -84,7 +119,7 @@ class SoapSource:
             TransportError: no answer came.
             MalformedReplyError: the answer is not what the WSDL promises, or its rows are not found.
         """
-        conditions = query.conditions if self.wildcards else tuple(self._bounds(query.conditions))
+        conditions = query.conditions if self.wildcards else tuple(map(self._said, self._bounds(query.conditions)))
         arguments = self.arguments(conditions)  # a mistake in there is the caller's, and no failure of the service
         try:
             result = self._called(arguments)
@@ -94,7 +129,23 @@ class SoapSource:
             found = as_text(serialize_object(row, dict))
             if not isinstance(found, dict):
                 raise MalformedReplyError(f"{self.name}: a row is {found!r:.50} and no record; see to `rows`")
+            if self.key.identity != self.key.field and self._place(found) not in query.span:
+                first, last = self.key.text(query.span.first), self.key.text(query.span.last)
+                raise FilterIgnoredError(
+                    f"{self.name}: asked for {self.key.field} from {first} to {last}, the server also sent "
+                    f"{found[self.key.field]}: it dropped a bound, or compares in another way than {self.key}",
+                    span=query.span,
+                )
             yield found
+
+    def _place(self, row: Row) -> int:
+        """Return the number that stands for the key of a row."""
+        text = row.get(self.key.field)
+        try:
+            return self.key.number(text if isinstance(text, str) else "")
+        except ValueError as error:
+            said = error if text else f"a row came without {self.key.field}"
+            raise MalformedReplyError(f"{self.name}: {said}", remedy="isolate") from None
 
     def columns(self, key: str) -> tuple[dict[str, Kind], frozenset[str]]:
         """Return the columns of rows as the WSDL declares them, each with its kind, and those that hold more than text.
@@ -148,10 +199,16 @@ class SoapSource:
                 first = head + "0" * free if head else "1" + "0" * (free - 1) if free > 1 else "0"
                 yield replace(one, operator="from", value=first)
                 yield replace(one, operator="to", value=head + "9" * free)
-            elif one.operator in {"like", "regexp"}:
-                raise RemoteError(f"{self.name}: no sample can be had where a server has no wildcards", remedy="split")
+            elif one.operator in {"like", "regexp"} or (one.field, one.operator) == (self.key.identity, "eq"):
+                raise RemoteError(f"{self.name}: no sample can be had where a server has bounds alone", remedy="split")
             else:
                 yield replace(one, operator=_BOUNDS.get(one.operator, one.operator))
+
+    def _said(self, one: Condition) -> Condition:
+        """Return a condition with the key as the service writes it."""
+        if one.field != self.key.field:
+            return one
+        return replace(one, value=self.key.text(int(one.value), upper=one.operator == "to"))
 
     def _found(self, result: Any) -> Iterable[Any]:
         """Return the rows of a result."""

@@ -231,7 +231,7 @@ class Checkpoint:
             late: of a page that was covered before, the rows that the output did not have.
         """
         rows = page.rows if late is None else late
-        ids = {read_id(row[id_field]) for row in rows} if page.stats.by_ids else set()
+        ids = {read_id(row[id_field]) for row in rows if id_field in row} if page.stats.by_ids else set()
         elsewhere = [one for one in self.quarantined if one.id not in page.window]
         repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
         taken = replace(

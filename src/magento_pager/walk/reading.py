@@ -160,7 +160,10 @@ class Reader:
         return Reply(tuple(rows), len(brought), empty, seconds, waited, received=received, brought=several)
 
     def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:
-        """Yield rows as they are, each with its token."""
+        """Yield rows as they are, each with its token; a source may know better than the column which id a row has."""
+        place = getattr(self.source, "place", None)
+        if place is not None:
+            return ((place(row), row) for row in rows)
         return ((token_of(row, self.id_field, self.identity_field, self.operation), row) for row in rows)
 
     def _checked(

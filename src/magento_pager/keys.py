@@ -1,0 +1,161 @@
+"""Keys of lists that are not Magento's: which number stands for which key, in the order in which the service compares.
+
+The walk counts from 0 to 4,294,967,295 and knows nothing else. What a service knows its rows by is turned into such
+numbers here, and bounds into the service's words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from magento_pager.walk.ranges import MAX_ID, read_id
+
+
+class Key(Protocol):
+    """What a list is cut by."""
+
+    @property
+    def field(self) -> str:
+        """The column, as rows call it."""
+
+    @property
+    def identity(self) -> str:
+        """The column that no two rows share: the same one, or another where several rows have one key."""
+
+    @property
+    def last(self) -> int:
+        """The greatest number there can be."""
+
+    def text(self, number: int, *, upper: bool = False) -> str:
+        """Return a bound as the service takes it, inclusive; `upper` for an upper one."""
+
+    def number(self, text: str) -> int:
+        """Return the number that stands for a key.
+
+        Raises:
+            ValueError: it is none of this kind.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Whole numbers, which the service compares as numbers.
+
+    Attributes:
+        field: the column.
+        last: the greatest that the service takes; 2,147,483,647 where its WSDL says `xsd:int`.
+    """
+
+    field: str
+    last: int = MAX_ID
+
+    @property
+    def identity(self) -> str:
+        """The same column: no two rows have one number."""
+        return self.field
+
+    def text(self, number: int, *, upper: bool = False) -> str:  # noqa: ARG002  both bounds look alike
+        """Return the number in digits."""
+        return str(number)
+
+    def number(self, text: str) -> int:
+        """Return the number."""
+        return read_id(text)
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedNumbers:
+    """Numbers in text of one width, with zeros in front and perhaps a prefix, such as INV-000123.
+
+    The service may compare them as text, which is the same order. A key of another width ends the walk with an error.
+
+    >>> key = PaddedNumbers("InvoiceNo", 6, prefix="INV-")
+    >>> key.text(123), key.number("INV-000123"), key.last
+    ('INV-000123', 123, 999999)
+    >>> key.number("INV-0001234")
+    Traceback (most recent call last):
+    ...
+    ValueError: 'INV-0001234' is not INV- and 6 digits
+
+    Attributes:
+        field: the column.
+        digits: how many, from 1 to 9.
+        prefix: what stands before them in every key.
+
+    Raises:
+        ValueError: more digits than the walk counts, or none.
+    """
+
+    field: str
+    digits: int
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.digits < len(str(MAX_ID)):
+            raise ValueError(f"a padded number has 1 to {len(str(MAX_ID)) - 1} digits, not {self.digits}")
+
+    @property
+    def identity(self) -> str:
+        """The same column: no two rows have one number."""
+        return self.field
+
+    @property
+    def last(self) -> int:
+        """The number with nines alone."""
+        return int("9" * self.digits)
+
+    def text(self, number: int, *, upper: bool = False) -> str:  # noqa: ARG002  both bounds look alike
+        """Return the key of a number."""
+        return f"{self.prefix}{number:0{self.digits}}"
+
+    def number(self, text: str) -> int:
+        """Return the number of a key."""
+        digits = text.removeprefix(self.prefix)
+        if self.prefix + digits == text and re.fullmatch(f"[0-9]{{{self.digits}}}", digits):
+            return int(digits)
+        raise ValueError(f"{text!r} is not {self.prefix} and {self.digits} digits")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Moments from 1970 to 2106, counted in seconds; several rows may have one.
+
+    >>> key = Times("ModifiedAt", "ContactId")
+    >>> key.number("2024-05-01T10:00:00"), key.text(1714557600), key.number("2024-05-01T10:00:00.750")
+    (1714557600, '2024-05-01T10:00:00', 1714557600)
+    >>> Times("ModifiedAt", "ContactId", fractions=True).text(1714557600, upper=True)
+    '2024-05-01T10:00:00.999999'
+    >>> key = Times("ModifiedAt", "ContactId", utc=True)
+    >>> key.number("2024-05-01T12:00:00+02:00"), key.text(1714557600)
+    (1714557600, '2024-05-01T10:00:00Z')
+
+    Attributes:
+        field: the column, whose times are written as in ISO 8601.
+        identity: another column, that no two rows share.
+        utc: times carry their zone, and bounds are sent in UTC; False where they are all of one clock, whichever.
+        fractions: the service keeps fractions of a second, so that an upper bound must have them.
+    """
+
+    field: str
+    identity: str
+    utc: bool = False
+    fractions: bool = False
+    last: int = MAX_ID
+
+    def text(self, number: int, *, upper: bool = False) -> str:
+        """Return a moment; an upper bound is the end of its second."""
+        found = datetime.fromtimestamp(number, UTC).replace(tzinfo=None).isoformat()
+        return found + ".999999" * (upper and self.fractions) + "Z" * self.utc
+
+    def number(self, text: str) -> int:
+        """Return the second of a moment."""
+        moment = datetime.fromisoformat(text)
+        if (moment.tzinfo is not None) != self.utc:
+            raise ValueError(f"{text!r} has {'no' if self.utc else 'a'} zone: say so by utc={not self.utc}")
+        seconds = int((moment if self.utc else moment.replace(tzinfo=UTC)).replace(microsecond=0).timestamp())
+        if not 0 <= seconds <= self.last:
+            raise ValueError(f"{text!r} is not from 1970 to 2106")
+        return seconds
