@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENOUGH = 20.0  # seconds in which everything here is over, if it ends at all
-QUICK = HttpOptions(timeout=0.4)
+QUICK = HttpOptions(timeout=1)
 PATIENT = HttpOptions(timeout=ENOUGH)
 NO_HEADERS: dict[str, str] = {}
 

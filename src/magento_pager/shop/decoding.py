@@ -454,7 +454,7 @@ class _Rows(_Values, RowStream):
                     del row[name]
         if self.line_broken and "\n" in texts:
             row = {name: "" if text == "\n" else text for name, text in row.items()}
-        for name in self._integers & row.keys():
+        for name in self._integers & row.keys() if self._integers else ():
             self._check_integer(name, row[name])
         self._count += 1
         return row

@@ -76,10 +76,14 @@ class RowStream(ABC):
         waiting = bytearray()
         markup = 0
         for piece in pieces:
-            looked_at = max(len(waiting) - len(end_tag) + 1, 0)  # once is enough, however small the pieces are
-            waiting += piece
-            if waiting.find(end_tag, looked_at) >= 0:
-                *segments, rest = bytes(waiting).split(end_tag)
+            if end_tag in piece:
+                data = bytes(waiting) + piece
+            else:
+                looked_at = max(len(waiting) - len(end_tag) + 1, 0)  # once is enough, however small the pieces are
+                waiting += piece
+                data = bytes(waiting) if waiting.find(end_tag, looked_at) >= 0 else b""
+            if data:
+                *segments, rest = data.split(end_tag)
                 waiting, markup = bytearray(rest), _markup(rest)
                 for segment in segments:
                     row = self._recognised(segment)

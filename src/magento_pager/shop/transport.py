@@ -37,7 +37,7 @@ from magento_pager.shop.saving import Exchange, Latest, ReplyFolder
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-PIECE = 1 << 16  # bytes read at once
+PIECE = 1 << 18  # bytes read at once
 SHORT = 1 << 23  # bytes of an answer that is no list, a WSDL or a page, are never more: none seen had half a million
 SHORTEST_SECRET = 8  # characters of a header
 
