@@ -446,10 +446,41 @@ def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
         list(contacts(wsdl, "2023-11-14T00:00:00"))
 
 
+WIDE = [10**15 + number for number in (*range(2, 3_000), *range(500_000, 503_000), 7 * 10**8)]
+
+
+@pytest.mark.parametrize("bounds", [(10**15, 10**15 + 10**9), (10**15, 10**15 + 10**10)], ids=["alone", "shared"])
+def test_ids_of_any_width(bounds: tuple[int, int], tmp_path: Path) -> None:
+    """Wider than the walk counts; apart further, too, where several share a number."""
+
+    def answer(filters: dict[str, str]) -> list[dict[str, object]]:
+        first, last = int(filters.get("First", 0)), int(filters.get("Last", 1 << 63))
+        return [{"Id": one} for one in WIDE if first <= one <= last]
+
+    names = {"from": "First", "to": "Last"}
+    with running(Service("Things", {"First": "long", "Last": "long"}, {"Id": "long"}, answer)) as wsdl:
+        source = SoapSource(
+            zeep.Client(wsdl).service.Things,
+            lambda conditions: {names[one.operator]: int(one.value) for one in conditions},
+            Numbers("Id", *bounds),
+        )
+        paginator = source.paginator("things")
+        assert [int(one["Id"]) for one in paginator] == WIDE
+        some = [int(one["Id"]) for one in source.paginator("things", first=10**15 + 500_000, last=10**15 + 500_008)]
+        assert some[:9] == WIDE[2_998:3_007]
+        assert len(some) - 9 in ([0] if source.key.alone else range(3))
+        assert dump(paginator, tmp_path / "things.ndjson").rows == len(WIDE)
+        assert verify(paginator, tmp_path / "things.ndjson").ok
+
+
 @pytest.mark.parametrize(
     ("key", "text"),
     [
         (Numbers("A"), "01"),
+        (Numbers("A"), "4294967296"),
+        (Numbers("A", last=1 << 40), "01"),
+        (Numbers("A", last=1 << 40), str(1 << 41)),
+        (Numbers("A", first=1 << 40, last=1 << 41), "5"),
         (PaddedNumbers("A", 4), "123"),
         (PaddedNumbers("A", 4, "N"), "M0123"),
         (Times("A", "B"), "2024-05-01T10:00:00Z"),
@@ -464,13 +495,25 @@ def test_a_key_of_another_kind(key: Any, text: str) -> None:
         key.number(text)
 
 
-@pytest.mark.parametrize("key", [Numbers("A"), PaddedNumbers("A", 9, "N"), Times("A", "B"), Times("A", "B", utc=True)])
+@pytest.mark.parametrize(
+    "key",
+    [
+        Numbers("A"),
+        Numbers("A", last=1 << 63),
+        Numbers("A", first=10**30, last=10**30 + 10**12),
+        PaddedNumbers("A", 9, "N"),
+        Times("A", "B"),
+        Times("A", "B", utc=True),
+        Times("A", "B", fractions=True),
+    ],
+)
 def test_numbers_stand_for_keys_in_their_order(key: Any) -> None:
     """Each key for one number, and the greater number for the greater key."""
     chance = random.Random(3)  # noqa: S311  no secret
-    drawn = sorted(chance.randrange(key.last + 1) for _ in range(500))
+    drawn = sorted(chance.randrange(key.highest + 1) for _ in range(500))
     texts = [key.text(one) for one in drawn]
     assert [key.number(one) for one in texts] == drawn
+    assert [key.number(key.text(one, upper=True)) for one in drawn] == drawn
     if not isinstance(key, Numbers):
         assert texts == sorted(texts)
 

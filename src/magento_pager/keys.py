@@ -26,8 +26,12 @@ class Key(Protocol):
         """The column that no two rows share: the same one, or another where several rows have one key."""
 
     @property
-    def last(self) -> int:
-        """The greatest number there can be."""
+    def highest(self) -> int:
+        """The greatest number there can be, at most 4,294,967,295."""
+
+    @property
+    def alone(self) -> bool:
+        """True where a number stands for one row at most."""
 
     def text(self, number: int, *, upper: bool = False) -> str:
         """Return a bound as the service takes it, inclusive; `upper` for an upper one."""
@@ -42,28 +46,71 @@ class Key(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Whole numbers, which the service compares as numbers.
+    """Whole numbers of any width, which the service compares as numbers.
+
+    Where `first` and `last` are more than 32 bits apart, a number of the walk stands for several ids in a row, and a
+    window is no narrower: give them as close together as they are known.
+
+    >>> key = Numbers("Id", first=10**15, last=10**15 + 999_999)
+    >>> key.text(7), key.number("1000000000000007"), key.highest
+    ('1000000000000007', 7, 999999)
+    >>> key = Numbers("Id", last=2**63 - 1)
+    >>> key.text(3), key.text(3, upper=True), key.number("6442450943")
+    ('6442450944', '8589934591', 2)
 
     Attributes:
         field: the column.
+        first: the least id there can be.
         last: the greatest that the service takes; 2,147,483,647 where its WSDL says `xsd:int`.
+
+    Raises:
+        ValueError: `first` is negative, or above `last`.
     """
 
     field: str
+    first: int = 0
     last: int = MAX_ID
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last:
+            raise ValueError(f"ids are 0 or more, and the first is at most the last, not {self.first} and {self.last}")
 
     @property
     def identity(self) -> str:
         """The same column: no two rows have one number."""
         return self.field
 
-    def text(self, number: int, *, upper: bool = False) -> str:  # noqa: ARG002  both bounds look alike
-        """Return the number in digits."""
-        return str(number)
+    @property
+    def plain(self) -> bool:
+        """True where ids are the walk's own numbers."""
+        return self.first == 0 and self.last <= MAX_ID
+
+    @property
+    def highest(self) -> int:
+        """The number of the last id."""
+        return (self.last - self.first) // self._each
+
+    @property
+    def alone(self) -> bool:
+        """True where ids are at most 32 bits apart."""
+        return self._each == 1
+
+    @property
+    def _each(self) -> int:
+        """So many ids have one number."""
+        return -(-(self.last - self.first + 1) // (MAX_ID + 1))
+
+    def text(self, number: int, *, upper: bool = False) -> str:
+        """Return the first id of a number; the last one, for an upper bound."""
+        return str(min(self.last, self.first + number * self._each + (self._each - 1) * upper))
 
     def number(self, text: str) -> int:
-        """Return the number."""
-        return read_id(text)
+        """Return the number of an id."""
+        if self.plain:
+            return read_id(text)
+        if re.fullmatch("0|[1-9][0-9]*", text, re.ASCII) and self.first <= int(text[:999]) <= self.last:
+            return (int(text) - self.first) // self._each
+        raise ValueError(f"{text!r} is no id from {self.first} to {self.last}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +120,7 @@ class PaddedNumbers:
     The service may compare them as text, which is the same order. A key of another width ends the walk with an error.
 
     >>> key = PaddedNumbers("InvoiceNo", 6, prefix="INV-")
-    >>> key.text(123), key.number("INV-000123"), key.last
+    >>> key.text(123), key.number("INV-000123"), key.highest
     ('INV-000123', 123, 999999)
     >>> key.number("INV-0001234")
     Traceback (most recent call last):
@@ -103,7 +150,12 @@ class PaddedNumbers:
         return self.field
 
     @property
-    def last(self) -> int:
+    def alone(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def highest(self) -> int:
         """The number with nines alone."""
         return int("9" * self.digits)
 
@@ -143,7 +195,16 @@ class Times:
     identity: str
     utc: bool = False
     fractions: bool = False
-    last: int = MAX_ID
+
+    @property
+    def alone(self) -> bool:
+        """False: several rows may be of one second."""
+        return False
+
+    @property
+    def highest(self) -> int:
+        """A second in 2106."""
+        return MAX_ID
 
     def text(self, number: int, *, upper: bool = False) -> str:
         """Return a moment; an upper bound is the end of its second."""
@@ -156,6 +217,6 @@ class Times:
         if (moment.tzinfo is not None) != self.utc:
             raise ValueError(f"{text!r} has {'no' if self.utc else 'a'} zone: say so by utc={not self.utc}")
         seconds = int((moment if self.utc else moment.replace(tzinfo=UTC)).replace(microsecond=0).timestamp())
-        if not 0 <= seconds <= self.last:
+        if not 0 <= seconds <= MAX_ID:
             raise ValueError(f"{text!r} is not from 1970 to 2106")
         return seconds

@@ -60,7 +60,7 @@ class SoapSource:
         key: what the list is cut by: `Numbers`, `PaddedNumbers` or `Times`.
         rows: finds the rows in what the operation returns; None where that is a list, or holds a single one.
         wildcards: the server has `like` on the key, with `_` for any one digit: gaps are then crossed in fewer calls.
-            For `Numbers`.
+            For `Numbers` of 32 bits.
         remedies: for words of a fault (their case does not matter), what may help: "again", "split", "isolate" or
             "stop"; a fault with none of them ends the walk.
         url: of the service, for checkpoints: a dump is resumed from the same one only.
@@ -78,28 +78,33 @@ class SoapSource:
     url: str = ""
 
     def __post_init__(self) -> None:
-        if self.wildcards and not isinstance(self.key, Numbers):
-            raise ValueError(f"wildcards are for Numbers: a pattern of digits finds none of {self.key}")
+        if self.wildcards and not self._plain:
+            raise ValueError(f"wildcards are for Numbers of 32 bits: a pattern of digits finds none of {self.key}")
 
     def paginator(self, name: str, **options: Any) -> Paginator:
         """Return what walks the list.
 
         Args:
             name: what messages, cursors and tables call the list.
-            options: those of `Paginator`, such as `window` and `where`; `first` and `last` as keys or their numbers.
+            options: those of `Paginator`, such as `window` and `nice`; `first` and `last` are keys. Where one number
+                stands for several keys, all of these come.
         """
-        for bound in ("first", "last"):
-            if isinstance(options.get(bound), str):
-                options[bound] = self.key.number(options[bound])
-        numbered = isinstance(self.key, Numbers)
-        options = {"last": self.key.last, "identity_field": None if numbered else self.key.identity, **options}
-        id_field = self.key.field if numbered else NO_FIELD
+        for bound in {"first", "last"} & options.keys():
+            if isinstance(options[bound], str) or isinstance(self.key, Numbers):
+                options[bound] = self.key.number(str(options[bound]))
+        identity = None if self._plain else self.key.identity
+        options = {"last": self.key.highest, "identity_field": identity, **options}
+        id_field = self.key.field if self._plain else NO_FIELD
         return Paginator(self, Range(self.key.field), id_field, operation=name, key=self.key.field, **options)
 
     @property
     def place(self) -> Callable[[Row], int] | None:
         """Says which number stands for a row, where its key is no number itself and belongs to it alone."""
-        return self._place if self.key.identity == self.key.field and not isinstance(self.key, Numbers) else None
+        return self._place if self.key.alone and not self._plain else None
+
+    @property
+    def _plain(self) -> bool:
+        return isinstance(self.key, Numbers) and self.key.plain
 
     @property
     def shop(self) -> str:
@@ -129,7 +134,7 @@ class SoapSource:
             found = as_text(serialize_object(row, dict))
             if not isinstance(found, dict):
                 raise MalformedReplyError(f"{self.name}: a row is {found!r:.50} and no record; see to `rows`")
-            if self.key.identity != self.key.field and self._place(found) not in query.span:
+            if not self.key.alone and self._place(found) not in query.span:
                 first, last = self.key.text(query.span.first), self.key.text(query.span.last)
                 raise FilterIgnoredError(
                     f"{self.name}: asked for {self.key.field} from {first} to {last}, the server also sent "
