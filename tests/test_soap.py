@@ -6,6 +6,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -444,6 +445,53 @@ def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
 
     with running(crm(dropping)) as wsdl, pytest.raises(FilterIgnoredError, match="ContactsModified: asked for"):
         list(contacts(wsdl, "2023-11-14T00:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("service", "paginator"),
+    [
+        (warehouse(), documents),
+        (erp(), invoices),
+        (crm(partial(modified, moments(900, 50))), partial(contacts, since="2023-11-14T00:00:00")),
+    ],
+    ids=["numbers", "padded", "times"],
+)
+def test_what_a_service_honours(service: Service, paginator: Any) -> None:
+    """Six ways of asking, each with what came; and nothing that brings a whole table."""
+    with running(service) as wsdl:
+        found: Any = paginator(wsdl)
+        evidence = found.source.examine(first=found.source.key.text(found.first))
+        assert evidence.ok, str(evidence)
+        assert [one.honoured for one in evidence.tried] == [True] * 6
+        assert str(evidence).endswith("a walk can rest on it")
+        assert len(service.asked) <= 20
+
+
+@pytest.mark.parametrize(
+    ("lie", "fails"),
+    [
+        (
+            lambda filters: honest({"FirstNo": filters["FirstNo"]})[-900:] if "FirstNo" in filters else honest(filters),
+            "",
+        ),
+        (lambda filters: honest({"LastNo": filters["LastNo"]})[:900], "not asked for"),
+        (lambda filters: honest(filters)[:-1] if filters.get("FirstNo") != "0" else honest(filters), "of 1 rows came"),
+        (lambda _: honest({"LastNo": "900"}), "not asked for"),
+        (lambda filters: honest(filters) if len(filters) > 1 else [row(70_001)], "not asked for"),
+        (lambda _: [], "no rows"),
+    ],
+)
+def test_what_a_service_does_not_honour(lie: Any, fails: str) -> None:
+    """The first way that fails is the last one tried, and says why."""
+    with running(warehouse(lie)) as wsdl:
+        source: Any = documents(wsdl).source
+        evidence = source.examine()
+        assert not evidence.ok
+        assert not evidence.tried[-1].honoured
+        assert fails in evidence.tried[-1].outcome, str(evidence)
+        assert all(one.honoured for one in evidence.tried[:-1])
+        assert "FAILS" in str(evidence)
+        assert str(evidence).endswith("no walk can rest on it")
 
 
 WIDE = [10**15 + number for number in (*range(2, 3_000), *range(500_000, 503_000), 7 * 10**8)]

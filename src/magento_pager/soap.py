@@ -20,6 +20,7 @@ from zeep.helpers import serialize_object
 
 from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.keys import Key, Numbers
+from magento_pager.trying import Evidence, tried_on
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.strategies import Range
@@ -100,7 +101,7 @@ class SoapSource:
     @property
     def place(self) -> Callable[[Row], int] | None:
         """Says which number stands for a row, where its key is no number itself and belongs to it alone."""
-        return self._place if self.key.alone and not self._plain else None
+        return self.number_of if self.key.alone and not self._plain else None
 
     @property
     def _plain(self) -> bool:
@@ -116,6 +117,14 @@ class SoapSource:
         """What messages call the operation."""
         return str(getattr(self.operation, "_op_name", None) or getattr(self.operation, "__name__", "the operation"))
 
+    def examine(self, **options: Any) -> Evidence:
+        """Try on the first rows which bounds the service honours, and return the evidence; `print` it.
+
+        Args:
+            options: those of `paginator`: `first`, where the first key is far from zero.
+        """
+        return tried_on(self.paginator(self.name, **options), self)
+
     def fetch(self, query: Query) -> Generator[Row]:
         """The rows of one call.
 
@@ -123,8 +132,21 @@ class SoapSource:
             FaultError: the server answered with a fault.
             TransportError: no answer came.
             MalformedReplyError: the answer is not what the WSDL promises, or its rows are not found.
+            FilterIgnoredError: a row came whose key was not asked for.
         """
-        conditions = query.conditions if self.wildcards else tuple(map(self._said, self._bounds(query.conditions)))
+        for row in self.read(query):
+            if not self.key.alone and self.number_of(row) not in query.span:
+                first, last = self.key.text(query.span.first), self.key.text(query.span.last, upper=True)
+                raise FilterIgnoredError(
+                    f"{self.name}: asked for {self.key.field} from {first} to {last}, the server also sent "
+                    f"{row[self.key.field]}: it dropped a bound, or compares in another way than {self.key}",
+                    span=query.span,
+                )
+            yield row
+
+    def read(self, query: Query) -> Iterator[Row]:
+        """The rows of one call, whatever their keys are; for the rest as `fetch`."""
+        conditions = query.conditions if self.wildcards else tuple(map(self.said, self._bounds(query.conditions)))
         arguments = self.arguments(conditions)  # a mistake in there is the caller's, and no failure of the service
         try:
             result = self._called(arguments)
@@ -134,16 +156,9 @@ class SoapSource:
             found = as_text(serialize_object(row, dict))
             if not isinstance(found, dict):
                 raise MalformedReplyError(f"{self.name}: a row is {found!r:.50} and no record; see to `rows`")
-            if not self.key.alone and self._place(found) not in query.span:
-                first, last = self.key.text(query.span.first), self.key.text(query.span.last)
-                raise FilterIgnoredError(
-                    f"{self.name}: asked for {self.key.field} from {first} to {last}, the server also sent "
-                    f"{found[self.key.field]}: it dropped a bound, or compares in another way than {self.key}",
-                    span=query.span,
-                )
             yield found
 
-    def _place(self, row: Row) -> int:
+    def number_of(self, row: Row) -> int:
         """Return the number that stands for the key of a row."""
         text = row.get(self.key.field)
         try:
@@ -209,7 +224,7 @@ class SoapSource:
             else:
                 yield replace(one, operator=_BOUNDS.get(one.operator, one.operator))
 
-    def _said(self, one: Condition) -> Condition:
+    def said(self, one: Condition) -> Condition:
         """Return a condition with the key as the service writes it."""
         if one.field != self.key.field:
             return one
