@@ -7,19 +7,37 @@ first page brought: those that were asked for must come, and no others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from magento_pager.soap import SoapSource
+    from magento_pager.keys import Key
+    from magento_pager.walk.pages import Row
     from magento_pager.walk.paginator import Paginator
 
 ANYWHERE = IdRange(0, MAX_ID)
+
+
+class Service(Protocol):
+    """What is tried: a `SoapSource`."""
+
+    @property
+    def key(self) -> Key:
+        """What the list is cut by."""
+
+    def number_of(self, row: Row) -> int:
+        """Return the number that stands for the key of a row."""
+
+    def said(self, one: Condition) -> Condition:
+        """Return a condition with the key as the service writes it."""
+
+    def read(self, query: Query) -> Iterable[Row]:
+        """Return the rows of one call, whatever their keys are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,7 @@ class Evidence:
         return "\n".join([*map(str, self.tried), f"tried on {self.rows} rows: {verdict}"])
 
 
-def tried_on(paginator: Paginator, source: SoapSource) -> Evidence:
+def tried_on(paginator: Paginator, source: Service) -> Evidence:
     """Try each way of asking that a walk needs on the first rows of a list."""
     try:
         rows = next((page.rows for page in paginator.pages() if page.rows), ())
@@ -87,7 +105,7 @@ def tried_on(paginator: Paginator, source: SoapSource) -> Evidence:
     return Evidence(tuple(tried), len(places))
 
 
-def _trial(source: SoapSource, places: Sequence[int], first: int | None, last: int, what: str) -> Tried:
+def _trial(source: Service, places: Sequence[int], first: int | None, last: int, what: str) -> Tried:
     """Ask in one way; where it is honoured, no answer is larger than the page that the rows are of."""
     field = source.key.field
     bounds = [("from", first)] if first is not None else []
