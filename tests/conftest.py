@@ -165,13 +165,13 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def shop_of() -> Iterator[Callable[[str, str], Shop]]:
-    """An embedded shop of 2,000 orders for a version and flavour, started once; tests must leave it as it was."""
+    """An embedded shop of 1,000 orders for a version and flavour, started once; tests must leave it as it was."""
     shops: dict[tuple[str, str], Shop] = {}
     with ExitStack() as stack:
 
         def get(profile: str, flavour: str) -> Shop:
             if (profile, flavour) not in shops:
-                shops[profile, flavour] = stack.enter_context(Shop(profile=profile, flavour=flavour))  # type: ignore[arg-type]  # a literal
+                shops[profile, flavour] = stack.enter_context(Shop(profile=profile, flavour=flavour, orders=1000))  # type: ignore[arg-type]  # a literal
             return shops[profile, flavour]
 
         yield get

@@ -98,7 +98,7 @@ def test_other_lists_while_one_call_in_twelve_fails(place: Place, seed: int) -> 
 @pytest.mark.parametrize("kinds", slow_after(1, [["500", "empty", "short"], ["reset", "503", "page"]]), ids=str)
 def test_a_server_that_fails_one_call_in_five(kinds: list[Fault]) -> None:
     """What fails at random is no row's fault: none is left out, though windows of one id fail more than once."""
-    _, proxy = chaos(Place("20.0.20", "orders", 400, 5), seed=3, share=0.2, kinds=kinds)
+    _, proxy = chaos(Place("20.0.20", "orders", 200, 5), seed=3, share=0.2, kinds=kinds)
     assert proxy.faults >= 10
 
 

@@ -218,7 +218,7 @@ def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"strategy": "prefix"}, {"window": 50}])
 def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[str, Any]) -> None:
     """Wherever they are, the first and the last row included."""
-    with Shop(orders=300) as shop, connect(shop.url, shop.user, shop.key) as pager:
+    with Shop(orders=120) as shop, connect(shop.url, shop.user, shop.key) as pager:
         ids = sorted(shop.database.ids("shipments"))
         numberless = sorted(ids[place] for place in places)
         for number in numberless:

@@ -243,6 +243,7 @@ HEADERS += [("Location", one) for one in ("", "/", "http://[", "javascript:x")] 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.usefixtures("hurried")
 def test_odd_headers(ended: Command, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Of every answer, those that give the WSDL included."""
     chance = random.Random(seed)  # noqa: S311  no secret

@@ -74,7 +74,7 @@ def test_a_run_that_stops_in_either_stretch_is_resumed(
     nights: Callable[..., Nights], profile: str, entity: ListName, step: int
 ) -> None:
     """After whichever page: each row comes once, in one file."""
-    line = nights(profile, entity)
+    line = nights(profile, entity, orders=150)
     every = line.run(window=50)[0]
     before = line.state.read_text()
     expected = {line.change(number) for number in sorted(every)[::9]} | {line.insert(None) for _ in range(25)}

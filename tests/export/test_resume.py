@@ -193,7 +193,7 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
     *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
 ) -> None:
     """A dump that dies again and again, at each step of each page, ends with what one has that is left alone."""
-    pages = 5 if ending == "ndjson" else 3  # the others take longer
+    pages = 3
     files = files_of(shop, *NARROW[entity], "--last", str(pages * 20 - 1), ending=ending)
     expected = uninterrupted(files, mortal, **SMALL)
     assert bool(expected[1]["misfits"]) == (entity == "orders" and ending in {"parquet", "db"})

@@ -94,16 +94,14 @@ def test_few_rows_make_few_partitions() -> None:
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize(("version", "entity"), slow_after(2, CUT))
-def test_the_rows_of_all_partitions_are_those_of_one_walk(
-    version: str, entity: ListName, shop_of: Callable[[str, str], Shop]
-) -> None:
+def test_the_rows_of_all_partitions_are_those_of_one_walk(version: str, entity: ListName) -> None:
     """Read by other connections from what pickle carries, with ids in the rows or without, none twice and none lost."""
-    shop = shop_of(version, "rpc")
-    with connect(shop.url, shop.user, shop.key) as pager:
-        parts = pickle.dumps(pager.list(entity).partitions(4))
-        whole = texts(pager.list(entity))
-    with connect(shop.url, shop.user, shop.key) as pager:
-        found = [rows_of(pager.list(entity), part) for part in pickle.loads(parts)]  # noqa: S301  our own, from above
+    with Shop(profile=version, orders=2000) as shop:
+        with connect(shop.url, shop.user, shop.key) as pager:
+            parts = pickle.dumps(pager.list(entity).partitions(4))
+            whole = texts(pager.list(entity))
+        with connect(shop.url, shop.user, shop.key) as pager:
+            found = [rows_of(pager.list(entity), part) for part in pickle.loads(parts)]  # noqa: S301  from above
     assert texts(row for rows in found for row in rows) == whole
     assert len(found) == 4
     assert max(map(len, found)) < 1.5 * len(whole) / 4
