@@ -7,6 +7,7 @@ import random
 import re
 from dataclasses import replace
 from functools import partial
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,9 +48,11 @@ from magento_pager import (
     SoapSource,
     Times,
     TransportError,
+    connect,
     dump,
     verify,
 )
+from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -316,6 +319,53 @@ def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, s
     with pytest.raises(RemoteError, match="no sample"):
         list(SoapSource(list, noted, key).fetch(sample))
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("key", [PaddedNumbers("No", 4, "N"), Numbers("No", last=9_999)])
+def test_nothing_is_asked_beyond_the_last_key(key: Any) -> None:
+    """The walk may look for rows anywhere; a service would compare such a key in its own way."""
+    asked: list[tuple[Condition, ...]] = []
+
+    def noted(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+        asked.append(conditions)
+        return {}
+
+    source = SoapSource(list, noted, key)
+    for one in (Condition("No", "like", "_____"), Condition("No", "from", "10000"), Condition("No", "gteq", "10000")):
+        assert list(source.fetch(Query((one,), IdRange(0, 10**9)))) == []
+    assert asked == []
+    list(source.fetch(Query((Condition("No", "from", "9999"), Condition("No", "to", "4294967295")), IdRange(0, 10**9))))
+    assert [one.value for one in asked[0]] == [key.text(9_999)] * 2
+
+
+class Offline(zeep.Transport):
+    """Has the schema of encoded arrays at hand, which zeep would fetch."""
+
+    def load(self, url: str) -> Any:
+        """The schema, or what is there."""
+        if url == "http://schemas.xmlsoap.org/soap/encoding/":
+            return resources.files("magento_pager.shop").joinpath("encoding.xsd").read_bytes()
+        return super().load(url)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("flavour", ["rpc", "wsi"])
+def test_other_styles_of_soap(flavour: Any) -> None:
+    """A list of a shop, read as that of any service: RPC with encoded arrays, and WS-I."""
+    with Shop(orders=300, flavour=flavour) as shop:
+        client = zeep.Client(f"{shop.url}?wsdl=1", transport=Offline())  # type: ignore[no-untyped-call]
+        login = {"username": shop.user, "apiKey": shop.key}
+        session = client.service.login(**login)
+        item = "item" if flavour == "rpc" else "complexObjectArray"
+
+        def filters(conditions: tuple[Condition, ...]) -> dict[str, Any]:
+            found = [{"key": one.field, "value": {"key": one.operator, "value": one.value}} for one in conditions]
+            return {"sessionId": session, "filters": {"complex_filter": {item: found} if flavour == "wsi" else found}}
+
+        source = SoapSource(client.service.salesOrderList, filters, Numbers("order_id"), wildcards=True)
+        with connect(shop.url, shop.user, shop.key) as pager:
+            assert [one["order_id"] for one in source.paginator("orders of a shop")] == [
+                one["order_id"] for one in pager.orders()
+            ]
 
 
 def test_a_mistake_in_the_arguments_is_the_callers(wsdl: str) -> None:

@@ -146,7 +146,11 @@ class SoapSource:
 
     def read(self, query: Query) -> Iterator[Row]:
         """The rows of one call, whatever their keys are; for the rest as `fetch`."""
-        conditions = query.conditions if self.wildcards else tuple(map(self.said, self._bounds(query.conditions)))
+        conditions = query.conditions if self.wildcards else tuple(self._bounds(query.conditions))
+        if any(one.operator == "from" and self._number(one) > self.key.highest for one in conditions):
+            return  # no key is so high
+        if not self.wildcards:
+            conditions = tuple(map(self.said, conditions))
         arguments = self.arguments(conditions)  # a mistake in there is the caller's, and no failure of the service
         try:
             result = self._called(arguments)
@@ -228,7 +232,12 @@ class SoapSource:
         """Return a condition with the key as the service writes it."""
         if one.field != self.key.field:
             return one
-        return replace(one, value=self.key.text(int(one.value), upper=one.operator == "to"))
+        number = min(self._number(one), self.key.highest)
+        return replace(one, value=self.key.text(number, upper=one.operator == "to"))
+
+    def _number(self, one: Condition) -> int:
+        """Return the number that a condition compares the key with; -1 where it is on another column."""
+        return int(one.value) if one.field == self.key.field else -1
 
     def _found(self, result: Any) -> Iterable[Any]:
         """Return the rows of a result."""
