@@ -210,3 +210,29 @@ def crm(answer: Answer) -> Service:
     """A CRM's contacts, by when they were modified."""
     columns = {"ContactId": "string", "ModifiedAt": "dateTime"}
     return Service("ContactsModified", {"Since": "dateTime", "Until": "dateTime"}, columns, answer)
+
+
+ARTICLES = sorted(
+    {
+        "7",
+        "A",
+        "AB",
+        *(f"{family}{number}" for family in ("A", "AB", "ABC", "X-", "Z0") for number in range(0, 4_000, 7)),
+        *(f"BOLT-M{size}-{length}" for size in range(1, 9) for length in range(60)),
+    }
+)
+
+
+def found_articles(filters: dict[str, str]) -> list[dict[str, object]]:
+    """By all of a number or by its beginning; a fault where they are too many."""
+    exact, begins = filters.get("ArticleNo"), filters.get("Begins", "")
+    found = [one for one in ARTICLES if (one == exact if exact else one.startswith(begins))]
+    if len(found) > MOST // 3:
+        raise Refusal(f"too many articles ({len(found)})")
+    return [{"ArticleNo": one, "Stock": 5} for one in found]
+
+
+def floor(answer: Answer = found_articles) -> Service:
+    """A shop floor system's articles, by text."""
+    columns = {"ArticleNo": "string", "Stock": "int"}
+    return Service("FindArticles", {"Begins": "string", "ArticleNo": "string"}, columns, answer)

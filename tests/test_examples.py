@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import missing, slow
-from services import INVOICES, NUMBERS, crm, erp, modified, moments, running, warehouse
+from services import ARTICLES, INVOICES, NUMBERS, crm, erp, floor, modified, moments, running, warehouse
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -49,12 +49,14 @@ PRINTED = {
         "best seller SKU-01008: 2 pieces",
         "pandas: 400 orders, ids are int64, the same turnover: True",
     ],
+    "warehouse_articles.py": [f"{len(ARTICLES)} articles in "],
 }
 """How each line begins that an example prints."""
 SERVICES = {
     "crm_contacts.py": (crm(partial(modified, moments(300, 10))), ["contacts.ndjson", "2023-11-14T00:00:00"]),
     "erp_invoices.py": (erp(), ["invoices.csv"]),
     "not_magento.py": (warehouse(), ["documents.ndjson"]),
+    "warehouse_articles.py": (floor(), ["articles.csv"]),
 }
 """The made-up service that an example is about, and its further arguments."""
 NEEDED = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("duckdb", "pandas", "pyarrow")}

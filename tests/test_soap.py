@@ -17,13 +17,17 @@ from conftest import needs_pyarrow
 from examples.crm_contacts import contacts
 from examples.erp_invoices import invoices
 from examples.not_magento import arguments, documents
+from examples.warehouse_articles import ALPHABET, articles
 from services import (
+    ARTICLES,
     INVOICES,
     NUMBERS,
     Refusal,
     Service,
     crm,
     erp,
+    floor,
+    found_articles,
     honest,
     honest_invoices,
     modified,
@@ -46,6 +50,7 @@ from magento_pager import (
     Query,
     RemoteError,
     SoapSource,
+    Texts,
     Times,
     TransportError,
     connect,
@@ -475,6 +480,64 @@ def test_times_with_equal_ones(tmp_path: Path) -> None:
         assert sorted(one["ContactId"] for one in found) == sorted(day)
 
 
+def test_more_rows_of_one_second_than_a_window_has_seconds() -> None:
+    """They cannot be parted, and come together."""
+    there = moments(40, 30)
+    with running(crm(partial(modified, there))) as wsdl:
+        first, last = (Times("", "").number(f"2023-11-15T06:13:{second}") for second in (15, 25))
+        found = list(replace(contacts(wsdl, "2023-11-14T00:00:00"), first=first, last=last, window=1))
+        assert len(found) >= 30
+        assert sorted(one["ContactId"] for one in found) == sorted(
+            name for at, name in there if "2023-11-15T06:13:15" <= at <= "2023-11-15T06:13:25"
+        )
+
+
+def test_texts_by_their_beginning(tmp_path: Path) -> None:
+    """Each once, whatever they begin with; a beginning with too many is asked for by the next character."""
+    service = floor()
+    with running(service) as wsdl:
+        paginator = articles(wsdl)
+        assert sorted(one["ArticleNo"] for one in paginator) == ARTICLES
+        assert all(asked for asked in service.asked), "a call without a filter would bring the whole table"
+        out = tmp_path / "articles.ndjson"
+        assert dump(paginator, out).rows == len(ARTICLES)
+        assert verify(paginator, out).ok
+        some = replace(paginator, first=Texts("", ALPHABET).number("BOLT"), last=Texts("", ALPHABET).number("BOLT"))
+        assert sorted(one["ArticleNo"] for one in some) == [one for one in ARTICLES if one.startswith("BOLT")]
+
+
+def within(filters: dict[str, str]) -> list[dict[str, object]]:
+    """What should begin a text may be anywhere in it."""
+    wanted = filters.get("Begins") or filters["ArticleNo"]
+    return [{"ArticleNo": one} for one in ARTICLES if wanted in one]
+
+
+def exact_is_ignored(filters: dict[str, str]) -> list[dict[str, object]]:
+    """A whole text is taken for a beginning."""
+    return found_articles({"Begins": filters.get("Begins") or filters["ArticleNo"]})
+
+
+@pytest.mark.parametrize("lie", [within, exact_is_ignored])
+def test_lies_about_beginnings(lie: Any) -> None:
+    """No walk ends as if it had every row."""
+    with running(floor(lie)) as wsdl, pytest.raises(RemoteError, match="rticles: "):
+        list(articles(wsdl))
+
+
+def test_beginnings_cover_what_they_should() -> None:
+    """All texts of a range of numbers, each once, and no others."""
+    key = Texts("A", "abcdefghijkl")
+    chance = random.Random(11)  # noqa: S311  no secret
+    texts = sorted({"".join(chance.choices(key.alphabet, k=chance.randint(1, 6))) for _ in range(800)})
+    for _ in range(60):
+        first, last = sorted(key.number(one) for one in chance.sample(texts, 2))
+        asked = list(key.beginnings(first - chance.randrange(3), last + chance.randrange(3)))
+        for text in texts:
+            met = sum(text.startswith(said) if how == "starts with" else text == said for how, said in asked)
+            assert met == (first - 2 <= key.number(text) <= last + 2 and met) <= 1
+            assert met or not first <= key.number(text) <= last, (text, asked)
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_by_time() -> None:
     """Exact, however many are of one second."""
@@ -585,12 +648,15 @@ def test_ids_of_any_width(bounds: tuple[int, int], tmp_path: Path) -> None:
         (Times("A", "B", utc=True), "2024-05-01T10:00:00"),
         (Times("A", "B"), "1969-12-31T23:59:59"),
         (Times("A", "B"), "yesterday"),
+        (Texts("A", "ABC"), "ABD"),
     ],
 )
 def test_a_key_of_another_kind(key: Any, text: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ValueError, match=re.escape(text)):
         key.number(text)
+    with pytest.raises(ValueError, match="''"):
+        key.number("")
 
 
 @pytest.mark.parametrize(
@@ -620,6 +686,12 @@ def test_options_that_do_not_fit() -> None:
     """Wildcards need digits, and numbers a width."""
     with pytest.raises(ValueError, match="wildcards are for Numbers"):
         SoapSource(list, arguments, Times("A", "B"), wildcards=True)
+    for alphabet in ("", "ABA", "".join(map(chr, range(200, 300)))):
+        with pytest.raises(ValueError, match="1 to 99 different characters"):
+            Texts("A", alphabet)
+    for first, last in ((-1, 5), (6, 5)):
+        with pytest.raises(ValueError, match="ids are 0 or more"):
+            Numbers("A", first, last)
     for digits in (0, 10):
         with pytest.raises(ValueError, match="1 to 9 digits"):
             PaddedNumbers("A", digits)

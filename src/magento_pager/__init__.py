@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from magento_pager.export.outputs import Output
     from magento_pager.export.report import Progress, Report
     from magento_pager.export.verification import Difference, Verification, verify
-    from magento_pager.keys import Numbers, PaddedNumbers, Times
+    from magento_pager.keys import Numbers, PaddedNumbers, Texts, Times
     from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
@@ -104,6 +104,7 @@ __all__ = [
     "Source",
     "Strategy",
     "StrategyName",
+    "Texts",
     "Times",
     "TransportError",
     "Trial",

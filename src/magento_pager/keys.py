@@ -9,9 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from itertools import takewhile
+from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.walk.ranges import MAX_ID, read_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_CHARACTERS = 99
+"""Of an alphabet: two digits each."""
 
 
 class Key(Protocol):
@@ -220,3 +227,91 @@ class Times:
         if not 0 <= seconds <= MAX_ID:
             raise ValueError(f"{text!r} is not from 1970 to 2106")
         return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts over a declared alphabet, of a service that has no bounds, but can say which texts begin in some way.
+
+    The walk tells them apart by their first characters, 9 of them where the alphabet has at most 9, else 4. Where more
+    rows begin alike than a reply can hold, they cannot be parted. A key with a character from outside of the alphabet
+    ends the walk with an error where it comes; but nothing is asked for that would bring it.
+
+    >>> key = Texts("ArticleNo", "0123456789ABCDEF-")
+    >>> key.number("A7-0004711"), key.text(11081701)
+    (11081701, 'A7-0')
+    >>> list(Texts("ArticleNo", "AB").beginnings(100_000_000, 219_999_999))
+    [('starts with', 'A'), ('eq', 'B'), ('starts with', 'BA')]
+
+    Attributes:
+        field: the column.
+        alphabet: the characters that keys are made of, in any order, at most 99.
+
+    Raises:
+        ValueError: the alphabet is empty, too large, or holds a character twice.
+    """
+
+    field: str
+    alphabet: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.alphabet) <= MOST_CHARACTERS or len(set(self.alphabet)) < len(self.alphabet):
+            raise ValueError(f"an alphabet is 1 to {MOST_CHARACTERS} different characters, not {self.alphabet!r}")
+
+    @property
+    def identity(self) -> str:
+        """The same column: no two rows have one text."""
+        return self.field
+
+    @property
+    def alone(self) -> bool:
+        """False: keys that begin alike have one number."""
+        return False
+
+    @property
+    def highest(self) -> int:
+        """The number of the last character, again and again."""
+        return self.number(self.alphabet[-1] * self._counted)
+
+    @property
+    def _digits(self) -> int:
+        """For a character; 0, or 00, stands for the end of the text."""
+        return len(str(len(self.alphabet)))
+
+    @property
+    def _counted(self) -> int:
+        """How many characters the number of a key is made of."""
+        return (len(str(MAX_ID)) - 1) // self._digits
+
+    def number(self, text: str) -> int:
+        """Return the number of a text."""
+        if strange := sorted(set(text) - set(self.alphabet)):
+            raise ValueError(f"{text!r} holds {strange[0]!r}, which is not in the alphabet {self.alphabet!r}")
+        if not text:
+            raise ValueError("'' is no key")
+        codes = [f"{self.alphabet.index(one) + 1:0{self._digits}}" for one in text[: self._counted]]
+        return int("".join(codes).ljust(self._counted * self._digits, "0"))
+
+    def text(self, number: int, *, upper: bool = False) -> str:  # noqa: ARG002  for messages alone
+        """Return how the keys of a number begin."""
+        digits = f"{number:0{self._counted * self._digits}}"
+        codes = (int(digits[place : place + self._digits]) for place in range(0, len(digits), self._digits))
+        found = takewhile(lambda code: 0 < code <= len(self.alphabet), codes)
+        return "".join(self.alphabet[code - 1] for code in found)
+
+    def beginnings(self, first: int, last: int, head: str = "") -> Iterator[tuple[str, str]]:
+        """Yield what to ask for to have all keys of some numbers, inclusive: "starts with" or "eq", and with what.
+
+        `head` is what they begin with.
+        """
+        if head:
+            low = self.number(head)
+            high = self.number((head + self.alphabet[-1] * self._counted)[: self._counted])
+            if first <= low and high <= last:
+                yield "starts with", head
+            if high < first or last < low or (first <= low and high <= last):
+                return
+            if first <= low:
+                yield "eq", head
+        for one in self.alphabet:
+            yield from self.beginnings(first, last, head + one)

@@ -19,10 +19,11 @@ from lxml import etree
 from zeep.helpers import serialize_object
 
 from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, RemoteError, TransportError
-from magento_pager.keys import Key, Numbers
+from magento_pager.keys import Key, Numbers, Texts
 from magento_pager.trying import Evidence, tried_on
-from magento_pager.walk.conditions import Condition
+from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.paginator import Paginator
+from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.strategies import Range
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     from magento_pager.errors import Remedy
     from magento_pager.lists import Kind
-    from magento_pager.walk.conditions import Query
     from magento_pager.walk.pages import Row
+    from magento_pager.walk.ranges import IdRange
 
 Arguments: TypeAlias = Callable[[tuple[Condition, ...]], Mapping[str, Any]]
 Rows: TypeAlias = Callable[[Any], "Iterable[Any] | None"]
@@ -42,6 +43,21 @@ NO_FIELD = "(number)"
 """What rows call a number that they do not have."""
 _BLOCK = re.compile("([0-9]*)(_*)")
 _BOUNDS = {"gteq": "from", "lteq": "to"}
+
+
+@dataclass(frozen=True, slots=True)
+class StartsWith:
+    """How a text begins, one call for each beginning: for services that know no bounds on it."""
+
+    key: Texts
+    name: str = "starts-with"
+    widest: int = MAX_ID + 1
+    decimal: bool = True
+
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  nothing can be dropped
+        """One call for each beginning."""
+        for operator, value in self.key.beginnings(window.first, window.last):
+            yield Query((Condition(self.key.field, operator, value),), window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,8 @@ class SoapSource:
         operation: of zeep, such as `client.service.ListDocuments`; or a function that calls one. Its client should have
             a time limit: `zeep.Transport(operation_timeout=60)`.
         arguments: makes the arguments of the operation, by name, from the conditions, all of which must hold.
-        key: what the list is cut by: `Numbers`, `PaddedNumbers` or `Times`.
+        key: what the list is cut by: `Numbers`, `PaddedNumbers`, `Times`, or `Texts`, for which the operators are
+            `starts with` and `eq`.
         rows: finds the rows in what the operation returns; None where that is a list, or holds a single one.
         wildcards: the server has `like` on the key, with `_` for any one digit: gaps are then crossed in fewer calls.
             For `Numbers` of 32 bits.
@@ -96,12 +113,18 @@ class SoapSource:
         identity = None if self._plain else self.key.identity
         options = {"last": self.key.highest, "identity_field": identity, **options}
         id_field = self.key.field if self._plain else NO_FIELD
-        return Paginator(self, Range(self.key.field), id_field, operation=name, key=self.key.field, **options)
+        strategy = StartsWith(self.key) if isinstance(self.key, Texts) else Range(self.key.field)
+        return Paginator(self, strategy, id_field, operation=name, key=self.key.field, **options)
 
     @property
     def place(self) -> Callable[[Row], int] | None:
         """Says which number stands for a row, where its key is no number itself and belongs to it alone."""
         return self.number_of if self.key.alone and not self._plain else None
+
+    @property
+    def shares(self) -> bool:
+        """True where several rows may have one number."""
+        return not self.key.alone
 
     @property
     def _plain(self) -> bool:
@@ -149,8 +172,14 @@ class SoapSource:
         conditions = query.conditions if self.wildcards else tuple(self._bounds(query.conditions))
         if any(one.operator == "from" and self._number(one) > self.key.highest for one in conditions):
             return  # no key is so high
-        if not self.wildcards:
-            conditions = tuple(map(self.said, conditions))
+        if isinstance(self.key, Texts):
+            for said in self._beginning(conditions, self.key):
+                yield from self._rows_of(said)
+        else:
+            yield from self._rows_of(conditions if self.wildcards else tuple(map(self.said, conditions)))
+
+    def _rows_of(self, conditions: tuple[Condition, ...]) -> Iterator[Row]:
+        """The rows of one call with these conditions, as the service writes them."""
         arguments = self.arguments(conditions)  # a mistake in there is the caller's, and no failure of the service
         try:
             result = self._called(arguments)
@@ -223,21 +252,36 @@ class SoapSource:
                 first = head + "0" * free if head else "1" + "0" * (free - 1) if free > 1 else "0"
                 yield replace(one, operator="from", value=first)
                 yield replace(one, operator="to", value=head + "9" * free)
-            elif one.operator in {"like", "regexp"} or (one.field, one.operator) == (self.key.identity, "eq"):
+            elif one.operator in {"like", "regexp"} or self._names_a_row(one):
                 raise RemoteError(f"{self.name}: no sample can be had where a server has bounds alone", remedy="split")
             else:
                 yield replace(one, operator=_BOUNDS.get(one.operator, one.operator))
+
+    def _names_a_row(self, one: Condition) -> bool:
+        """True where one row is asked for by what it is known by, for which only `Texts` have an operator."""
+        return (one.field, one.operator) == (self.key.identity, "eq") and not isinstance(self.key, Texts)
 
     def said(self, one: Condition) -> Condition:
         """Return a condition with the key as the service writes it."""
         if one.field != self.key.field:
             return one
-        number = min(self._number(one), self.key.highest)
+        number = min(int(one.value), self.key.highest)
         return replace(one, value=self.key.text(number, upper=one.operator == "to"))
+
+    def _beginning(self, conditions: tuple[Condition, ...], key: Texts) -> Iterator[tuple[Condition, ...]]:
+        """Yield the conditions of each call that bounds on a text take: all but the bounds, and how it begins."""
+        others = tuple(one for one in conditions if one.field != key.field)
+        bounds = {one.operator: self._number(one) for one in conditions if one.operator in {"from", "to"}}
+        asked = [one for one in conditions if one.field == key.field and one.operator not in bounds]
+        if asked:
+            yield (*asked, *others)
+            return
+        for operator, value in key.beginnings(bounds.get("from", 0), bounds.get("to", key.highest)):
+            yield (Condition(key.field, operator, value), *others)
 
     def _number(self, one: Condition) -> int:
         """Return the number that a condition compares the key with; -1 where it is on another column."""
-        return int(one.value) if one.field == self.key.field else -1
+        return int(one.value) if one.field == self.key.field and one.operator in {"from", "to"} else -1
 
     def _found(self, result: Any) -> Iterable[Any]:
         """Return the rows of a result."""

@@ -207,7 +207,8 @@ class Reader:
         Of rows without ids two may have one identity in the database: apart, each is sound.
         """
         rows.sort(key=lambda pair: row_order(pair[0]))
-        if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str):
+        shared = getattr(self.source, "shares", False)
+        if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str) and not shared:
             raise FilterIgnoredError(
                 f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; "
                 f"{another_strategy(self.operation)}",
