@@ -214,6 +214,7 @@ def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
             assert run(["dump", name, *where, "--details", "--out", str(out), "--overwrite"]) == 3
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("places", slow_after(3, [[0], [-2, -1], [0, 1, 5, -1], [1], [2], [-1]]))
 @pytest.mark.parametrize("options", [{}, {"strategy": "prefix"}, {"window": 50}])
 def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[str, Any]) -> None:

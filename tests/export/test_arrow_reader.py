@@ -43,6 +43,7 @@ def pager(shop: Shop) -> Iterator[Pager]:
         yield found
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
 @pytest.mark.parametrize("more", [{}, {"typed": True}, {"details": True}, {"password_hash": True}], ids=str)
 def test_batches_are_a_dump_as_parquet(pager: Pager, entity: ListName, more: dict[str, Any], tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def asks_for_all(query: Query) -> bool:
     return bounds == {"to"}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "invoices", "shipments"])
 @pytest.mark.parametrize("rows", [lambda rows: rows[:-3], lambda rows: rows[3:], lambda _: []])
 def test_a_reply_that_leaves_changed_rows_out_is_not_believed(
@@ -191,6 +192,7 @@ def test_after_a_week_rows_without_ids_must_come_twice(nights: Callable[..., Nig
         assert changed <= set(line.run()[0])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("options", [{"window": 50}, {"parallel": 2}, {"lookahead": False}, {"details": True}])
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
 def test_options_of_a_walk_hold_for_small_nights(

@@ -68,7 +68,7 @@ def known(shop: Database) -> dict[str, Mapping[str, int]]:
 @pytest.mark.parametrize(
     ("parser", "flavour", "name"),
     # Orders by XML-RPC have 151 columns, and a filter that is ignored brings them all.
-    [slow(one) if one[1:] == ("xmlrpc", "orders") and one[0] != "modern" else one for one in GROUPS],
+    [slow(one) if one[1:] == ("xmlrpc", "orders") else one for one in GROUPS],
 )
 def test_recorded_queries(
     shop: Database,

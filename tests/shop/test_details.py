@@ -987,7 +987,7 @@ def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurrie
         assert len(shop.log) - calls <= calls + 60
 
 
-@pytest.mark.parametrize("no_xmlrpc", [True, False])
+@pytest.mark.parametrize("no_xmlrpc", slow_after(1, [True, False]))
 def test_the_time_of_a_page_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch, no_xmlrpc: bool) -> None:  # noqa: FBT001
     """Slow records make small pages, each with its own cursor, so that a stop loses little."""
     monkeypatch.setattr("magento_pager.shop.details.SECONDS_OF_PAGE", 0.3)
