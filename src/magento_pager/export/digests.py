@@ -21,7 +21,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.export.values import SECRETS
-from magento_pager.walk.ranges import read_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -84,7 +83,7 @@ class Digest:
             values, named = form
             hashed = named.copy()
             hashed.update(_joined(values(row)))
-            number = read_id(row[id_field]) // BLOCK if id_field in row else WITHOUT_IDS
+            number = int(row[id_field]) // BLOCK if id_field in row else WITHOUT_IDS
             counts[number] = counts.get(number, 0) + 1
             totals[number] = totals.get(number, 0) + int.from_bytes(hashed.digest())
         added = {number: self.blocks.get(number, Block()) + Block(counts[number], totals[number]) for number in counts}

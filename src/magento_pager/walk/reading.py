@@ -12,6 +12,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_any, stop_before_delay, wait_random_exponential
@@ -132,7 +133,8 @@ class Reader:
                 ):
                     some = islice(sent, ask.unchecked - len(rows)) if ask.unchecked else sent
                     for pair in self._tokens(some) if ask.unchecked else self._checked(some, query, ask.known, where):
-                        call.arrived()
+                        if call.waited is None:
+                            call.arrived()
                         came.append((pair[0], {}) if ask.bare else pair)
                         if 0 < ask.most < len(came):
                             raise RemoteError(
@@ -172,12 +174,13 @@ class Reader:
         """Yield the rows of one call, each checked as it arrives, with its token; without the canary."""
         canary = known.token if known and known.id == query.canary else query.canary
         met = canary is None
+        first, last = query.span.first, query.span.last
         for token, row in self._tokens(rows):
             if token == canary:
                 met = True
                 if query.canary not in query.span:
                     continue
-            if isinstance(token, int) and token not in query.span:
+            if isinstance(token, int) and not first <= token <= last:
                 raise FilterIgnoredError(
                     f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
                     f"dropped a condition; {another_strategy(self.operation)}",
@@ -206,7 +209,8 @@ class Reader:
 
         Of rows without ids two may have one identity in the database: apart, each is sound.
         """
-        rows.sort(key=lambda pair: row_order(pair[0]))
+        numbered = all(isinstance(token, int) for token, _ in rows)
+        rows.sort(key=itemgetter(0) if numbered else lambda pair: row_order(pair[0]))
         shared = getattr(self.source, "shares", False)
         if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str) and not shared:
             raise FilterIgnoredError(
