@@ -430,6 +430,10 @@ def test_prefixed_numbers(tmp_path: Path) -> None:
         some = replace(paginator, first=100, last=199)
         assert [one["InvoiceNo"] for one in some] == INVOICES[97:197]
         out = tmp_path / "invoices.ndjson"
+        source: Any = paginator.source
+        assert source.columns() == ({"InvoiceNo": "text", "Net": "decimal"}, frozenset())
+        assert dump(paginator, tmp_path / "invoices.csv").rows == len(INVOICES)
+        assert (tmp_path / "invoices.csv").read_text("utf-8").startswith("InvoiceNo,Net,")
         report = dump(paginator, out)
         assert (report.rows, report.complete) == (len(INVOICES), True)
         assert verify(paginator, out).ok

@@ -200,7 +200,7 @@ class SoapSource:
             said = error if text else f"a row came without {self.key.field}"
             raise MalformedReplyError(f"{self.name}: {said}", remedy="isolate") from None
 
-    def columns(self, key: str) -> tuple[dict[str, Kind], frozenset[str]]:
+    def columns(self) -> tuple[dict[str, Kind], frozenset[str]]:
         """Return the columns of rows as the WSDL declares them, each with its kind, and those that hold more than text.
 
         Dates are text, as each service has its own zone. There are none where the WSDL has no record with that key.
@@ -214,7 +214,7 @@ class SoapSource:
                 continue
             seen.append(found)
             types = {name: element.type for name, element in found.elements if hasattr(element, "type")}
-            if key in types:
+            if self.key.field in types:
                 nested = {name for name, one in types.items() if isinstance(one, zeep.xsd.ComplexType)}
                 return {name: _kind(one) for name, one in types.items()}, frozenset(nested)
             left += [one for one in types.values() if isinstance(one, zeep.xsd.ComplexType)]
