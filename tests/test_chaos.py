@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from magento_pager import ListName
 
 WITHOUT_IDS = ("shipments", "invoices")  # invoices up to 1.7.0.0
-TIMEOUT = 0.5  # seconds: what a fault that is waited out costs here
+TIMEOUT = 1.0  # seconds: what a fault that is waited out costs here
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     def walk(self, proxy: ChaosProxy) -> Walked:
         """Walk it through a proxy whose faults begin with the first call that a walk makes, and end before the last."""
         choose, proxy.choose = proxy.choose, calm
-        with magento_pager.connect(proxy.url, "demo", "demo-key", timeout=TIMEOUT) as pager:
+        with magento_pager.connect(proxy.url, "demo", "demo-key", timeout=TIMEOUT, wait=60) as pager:
             pages = pager.list(self.entity, window=self.window).pages()
             proxy.choose = choose
             found = walked(pages)
@@ -58,7 +58,7 @@ def nothing_is_missing(found: Walked, shop: Shop, entity: str) -> None:
 def chaos(place: Place, seed: int, share: float = 0.05, kinds: Collection[Fault] = KINDS) -> tuple[Walked, ChaosProxy]:
     """A walk during which a share of all calls fail."""
     with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
-        with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+        with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
             proxy.choose = at_random(seed, share, kinds)
             found = walked(pager.list(place.entity, window=place.window).pages())
             proxy.choose = calm
@@ -162,7 +162,7 @@ def test_every_failure_at_each_call(small: tuple[Place, Shop, ChaosProxy], first
 def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy], kind: Fault, sick: int) -> None:
     """So many calls fail in the middle of a walk: no row is blamed for it."""
     place, shop, proxy = small
-    with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+    with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
         found = Walked()
         for number, page in enumerate(pager.list(place.entity, window=10).pages()):
             found.add(page)
@@ -178,7 +178,7 @@ def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy]
 def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
     """The walk ends with a cursor and blames no row; from there it goes on when the server is well."""
     place, shop, proxy = small
-    with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT) as pager:
+    with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
         plan = pager.list(place.entity, window=10, patience=0.2, lookahead=False)  # else a page more is there already
         pages = plan.pages()
         found = Walked()
