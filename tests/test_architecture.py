@@ -134,7 +134,7 @@ def test_the_walk_is_layered(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_only_the_wsdl_imports_zeep(path: Path) -> None:
     """One module knows it for shops, and one for other services."""
-    if name_of(path) not in {"shop.wsdl", "soap"}:
+    if name_of(path) not in {"shop.wsdl", "calling"}:
         assert not any(one == "zeep" or one.startswith("zeep.") for one in imports(path))
 
 

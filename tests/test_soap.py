@@ -50,6 +50,7 @@ from magento_pager import (
     Query,
     RemoteError,
     SoapSource,
+    SteppedSource,
     Texts,
     Times,
     TransportError,
@@ -60,7 +61,7 @@ from magento_pager import (
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 EVERYTHING = Query((Condition("DocNo", "from", "0"), Condition("DocNo", "to", "9")), IdRange(0, 9))
@@ -699,3 +700,137 @@ def test_options_that_do_not_fit() -> None:
     for digits in (0, 10):
         with pytest.raises(ValueError, match="1 to 9 digits"):
             PaddedNumbers("A", digits)
+
+
+# Lists that are read step by step
+
+
+THINGS = [{"Id": f"K{number}", "Size": number} for number in range(2_345)]
+
+
+def stepped(way: str, there: list[dict[str, Any]], asked: list[Any]) -> SteppedSource:
+    """A list that is read by an offset, by the last row, or by a token; at most 500 rows a step, whatever is asked."""
+
+    def by_offset(offset: int, count: int) -> Any:
+        asked.append(offset)
+        return there[offset : offset + min(count, 500)]
+
+    def behind_row(after: str | None, most: int) -> Any:
+        asked.append(after)
+        ids = [one["Id"] for one in there]
+        first = ids.index(after) + 1 if after else 0
+        return there[first : first + min(most, 500)]
+
+    def by_token(token: str | None) -> Any:
+        asked.append(token)
+        first = int(token or "0", 16)
+        return {"Things": there[first : first + 500], "More": f"{first + 500:x}" if first + 500 < len(there) else None}
+
+    ways: dict[str, tuple[Any, Any, Any]] = {
+        "offset": (
+            by_offset,
+            lambda begins: {"offset": begins or 0, "count": 1_000},
+            lambda _, rows, begins: (begins or 0) + len(rows) if rows else None,
+        ),
+        "last row": (
+            behind_row,
+            lambda begins: {"after": begins, "most": 1_000},
+            lambda _, rows, __: rows[-1]["Id"] if rows else None,
+        ),
+        "token": (by_token, lambda begins: {"token": begins}, lambda result, _, __: result["More"]),
+    }
+    return SteppedSource(*ways[way], "Id")
+
+
+def ids_of(rows: Iterable[Any]) -> list[str]:
+    """What things are known by."""
+    return [one["Id"] for one in rows]
+
+
+@pytest.mark.parametrize("way", ["offset", "last row", "token"])
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 2_345])
+def test_step_by_step(way: str, count: int, tmp_path: Path) -> None:
+    """Each row once, in the service's order, each step asked for once; resumed, dumped and verified as any list."""
+    asked: list[Any] = []
+    source = stepped(way, THINGS[:count], asked)
+    paginator = source.paginator("things")
+    assert ids_of(paginator) == ids_of(THINGS[:count])
+    assert len(asked) == len(set(asked)) or (count < 2 and len(asked) <= 6), "an empty list is asked for again"
+    assert ids_of(paginator) == ids_of(THINGS[:count])
+    pages = list(paginator.pages())
+    for place, page in enumerate(pages):
+        for one in (source, stepped(way, THINGS[:count], [])):
+            rest = [row for later in one.paginator("things").pages(resume=page.cursor) for row in later.rows]
+            assert ids_of(rest) == [row["Id"] for later in pages[place + 1 :] for row in later.rows]
+    if count:
+        out = tmp_path / "things.ndjson"
+        assert dump(paginator, out).rows == count
+        assert verify(paginator, out).ok
+
+
+def test_steps_of_a_service() -> None:
+    """Over HTTP, with a token in the reply beside the rows; columns come from the WSDL, failures have their remedy."""
+    columns = {"Id": "string", "Size": "int", "More": "string"}
+
+    def answer(filters: dict[str, str]) -> list[dict[str, object]]:
+        first = int(filters.get("Continue", "0"))
+        rows: list[dict[str, object]] = [dict(one) for one in THINGS[first : first + 400]]
+        if rows and first + 400 < len(THINGS):
+            rows[-1]["More"] = str(first + 400)
+        return rows
+
+    service = Service("ListThings", {"Continue": "string"}, columns, answer)
+    with running(service) as wsdl:
+        source = SteppedSource(
+            zeep.Client(wsdl).service.ListThings,
+            lambda token: {"Continue": token} if token else {},
+            lambda _, rows, __: rows[-1].get("More") if rows else None,
+            "Id",
+        )
+        service.instead = [(503, PAGE)]
+        assert ids_of(source.paginator("things")) == ids_of(THINGS)
+        assert len(service.asked) == 7
+        assert source.columns()[0] == {"Id": "text", "Size": "integer", "More": "text"}
+
+
+def test_a_walk_of_steps_begins_anew() -> None:
+    """A row that came since the last walk comes with the next one."""
+    there = THINGS[:700]
+    paginator = stepped("offset", there, []).paginator("things")
+    assert len(list(paginator)) == 700
+    there.append({"Id": "new"})
+    assert ids_of(paginator)[-1] == "new"
+
+
+def test_rows_that_move_between_steps() -> None:
+    """What is inserted before shifts the rest: rows that came are left out."""
+    there = THINGS[:1_400]
+    rows = iter(stepped("offset", there, []).paginator("things"))
+    first = next(rows)
+    there.insert(0, {"Id": "new"})
+    assert ids_of([first, *rows]) == ids_of(THINGS[:1_400])
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (THINGS[:10], "the same rows as before"),
+        ([{"Size": 1}], "without Id"),
+        ([{"Id": f"{one}"} for one in range(100_001)], "more than 100000 rows"),
+    ],
+)
+def test_steps_that_make_no_sense(rows: Any, words: str) -> None:
+    """A service that ignores where a step begins would send its rows for ever."""
+
+    def on(_: Any, __: Any, begins: Any) -> int:
+        return (begins or 0) + 1
+
+    source = SteppedSource(lambda **_: rows, lambda begins: {"begins": begins}, on, "Id")
+    with pytest.raises(MalformedReplyError, match=words):
+        list(source.paginator("things"))
+
+
+def test_steps_take_no_conditions() -> None:
+    """They would have to be applied by whoever makes the arguments."""
+    with pytest.raises(RemoteError, match="no sample can be had"):
+        list(stepped("offset", THINGS, []).fetch(Query((Condition("Size", "eq", "5"),), IdRange(0, 9))))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager, connect
     from magento_pager.shop.details import Details
     from magento_pager.soap import SoapSource
+    from magento_pager.stepping import SteppedSource
     from magento_pager.walk.bounds import Between, between
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.estimating import Estimate
@@ -102,6 +103,7 @@ __all__ = [
     "SingleFilter",
     "SoapSource",
     "Source",
+    "SteppedSource",
     "Strategy",
     "StrategyName",
     "Texts",
@@ -146,6 +148,7 @@ _HOMES = (
     "export.verification",
     "keys",
     "soap",
+    "stepping",
 )
 
 

@@ -1,7 +1,7 @@
 """Lists of other SOAP services: an operation of zeep as a source for a `Paginator`.
 
-What lives here: how conditions become the arguments of an operation, how what it returns becomes rows, and which remedy
-belongs to which failure. Magento's own lists are read by `shop`, which decodes replies as they arrive.
+What lives here: how what a walk asks for becomes the arguments of an operation. Magento's own lists are read by `shop`,
+which decodes replies as they arrive.
 """
 
 from __future__ import annotations
@@ -9,16 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import requests
-import zeep.exceptions
-import zeep.xsd
-from lxml import etree
-from zeep.helpers import serialize_object
-
-from magento_pager.errors import FaultError, FilterIgnoredError, MalformedReplyError, RemoteError, TransportError
+from magento_pager.calling import Call, Rows
+from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.keys import Key, Numbers, Texts
 from magento_pager.trying import Evidence, tried_on
 from magento_pager.walk.conditions import Condition, Query
@@ -35,14 +29,33 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
 
 Arguments: TypeAlias = Callable[[tuple[Condition, ...]], Mapping[str, Any]]
-Rows: TypeAlias = Callable[[Any], "Iterable[Any] | None"]
 
-BUSY = frozenset({429, 502, 503, 504})
-"""HTTP statuses that may pass; behind a gateway, a large reply causes the last ones, too, which the walk finds out."""
 NO_FIELD = "(number)"
 """What rows call a number that they do not have."""
 _BLOCK = re.compile("([0-9]*)(_*)")
 _BOUNDS = {"gteq": "from", "lteq": "to"}
+
+
+def as_bounds(conditions: Iterable[Condition], unknown: Callable[[Condition], bool]) -> Iterator[Condition]:
+    """Yield conditions with `from` and `to` for all that says as much of a block of numbers.
+
+    Raises:
+        RemoteError: a sample is wanted, which bounds cannot say, or what is `unknown`.
+
+    >>> [str(one) for one in as_bounds([Condition("No", "like", "12__")], lambda _: False)]
+    ["No from '1200'", "No to '1299'"]
+    """
+    for one in conditions:
+        block = _BLOCK.fullmatch(one.value) if one.operator == "like" else None
+        if block:
+            head, free = block[1], len(block[2])
+            first = head + "0" * free if head else "1" + "0" * (free - 1) if free > 1 else "0"
+            yield replace(one, operator="from", value=first)
+            yield replace(one, operator="to", value=head + "9" * free)
+        elif one.operator in {"like", "regexp"} or unknown(one):
+            raise RemoteError(f"no sample can be had where a service has bounds alone ({one})", remedy="split")
+        else:
+            yield replace(one, operator=_BOUNDS.get(one.operator, one.operator))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,11 @@ class SoapSource:
     @property
     def name(self) -> str:
         """What messages call the operation."""
-        return str(getattr(self.operation, "_op_name", None) or getattr(self.operation, "__name__", "the operation"))
+        return self._call.name
+
+    @property
+    def _call(self) -> Call:
+        return Call(self.operation, self.rows, self.remedies)
 
     def examine(self, **options: Any) -> Evidence:
         """Try on the first rows which bounds the service honours, and return the evidence; `print` it.
@@ -169,7 +186,7 @@ class SoapSource:
 
     def read(self, query: Query) -> Iterator[Row]:
         """The rows of one call, whatever their keys are; for the rest as `fetch`."""
-        conditions = query.conditions if self.wildcards else tuple(self._bounds(query.conditions))
+        conditions = query.conditions if self.wildcards else tuple(as_bounds(query.conditions, self._unknown))
         if any(one.operator == "from" and self._number(one) > self.key.highest for one in conditions):
             return  # no key is so high
         if isinstance(self.key, Texts):
@@ -180,16 +197,7 @@ class SoapSource:
 
     def _rows_of(self, conditions: tuple[Condition, ...]) -> Iterator[Row]:
         """The rows of one call with these conditions, as the service writes them."""
-        arguments = self.arguments(conditions)  # a mistake in there is the caller's, and no failure of the service
-        try:
-            result = self._called(arguments)
-        except (zeep.exceptions.Error, requests.RequestException, etree.XMLSyntaxError) as error:
-            self._fail(error)
-        for row in self._found(result):
-            found = as_text(serialize_object(row, dict))
-            if not isinstance(found, dict):
-                raise MalformedReplyError(f"{self.name}: a row is {found!r:.50} and no record; see to `rows`")
-            yield found
+        yield from self._call.answer(self.arguments(conditions))[1]
 
     def number_of(self, row: Row) -> int:
         """Return the number that stands for the key of a row."""
@@ -201,63 +209,10 @@ class SoapSource:
             raise MalformedReplyError(f"{self.name}: {said}", remedy="isolate") from None
 
     def columns(self) -> tuple[dict[str, Kind], frozenset[str]]:
-        """Return the columns of rows as the WSDL declares them, each with its kind, and those that hold more than text.
+        """Return the columns of rows as the WSDL declares them; see `Call.columns`."""
+        return self._call.columns(self.key.field)
 
-        Dates are text, as each service has its own zone. There are none where the WSDL has no record with that key.
-        """
-        proxy = getattr(self.operation, "_proxy", None)
-        left = [] if proxy is None else [proxy._binding.get(self.name).output.body.type]  # noqa: SLF001
-        seen: list[Any] = []
-        while left:
-            found = left.pop()
-            if any(found is one for one in seen):
-                continue
-            seen.append(found)
-            types = {name: element.type for name, element in found.elements if hasattr(element, "type")}
-            if self.key.field in types:
-                nested = {name for name, one in types.items() if isinstance(one, zeep.xsd.ComplexType)}
-                return {name: _kind(one) for name, one in types.items()}, frozenset(nested)
-            left += [one for one in types.values() if isinstance(one, zeep.xsd.ComplexType)]
-        return {}, frozenset()
-
-    def _called(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the operation. Zeep's own reading would take any page of HTML that is sound XML for a fault.
-
-        Raises:
-            TransportError: what came is no SOAP.
-        """
-        proxy = getattr(self.operation, "_proxy", None)
-        if proxy is None:
-            return self.operation(**arguments)
-        client, binding = proxy._client, proxy._binding  # noqa: SLF001  zeep has no other way to them
-        with client.settings(raw_response=True):
-            response = self.operation(**arguments)
-        if b"Envelope" not in response.content:
-            status, said = response.status_code, " ".join(response.text.split())[:100]
-            remedy: Remedy = "again" if status in BUSY else "stop" if 400 <= status < 500 else "split"  # noqa: PLR2004
-            raise TransportError(f"{self.name}: HTTP {status}, and no SOAP: {said!r}", remedy=remedy, status=status)
-        operation = binding.get(self.name)
-        result, promised = binding.process_reply(client, operation, response), operation.output.body
-        found = etree.fromstring(response.content, _parser()).find(f"{{*}}Body/{promised.qname.text}")
-        if found is None:  # zeep would take an element of any name for an answer, and an empty one for no rows
-            raise MalformedReplyError(f"{self.name}: the reply holds no <{promised.qname.localname}>", remedy="split")
-        return result
-
-    def _bounds(self, conditions: Iterable[Condition]) -> Iterator[Condition]:
-        """Yield conditions with `from` and `to` for all that says as much on a block of ids."""
-        for one in conditions:
-            block = _BLOCK.fullmatch(one.value) if one.operator == "like" else None
-            if block:
-                head, free = block[1], len(block[2])
-                first = head + "0" * free if head else "1" + "0" * (free - 1) if free > 1 else "0"
-                yield replace(one, operator="from", value=first)
-                yield replace(one, operator="to", value=head + "9" * free)
-            elif one.operator in {"like", "regexp"} or self._names_a_row(one):
-                raise RemoteError(f"{self.name}: no sample can be had where a server has bounds alone", remedy="split")
-            else:
-                yield replace(one, operator=_BOUNDS.get(one.operator, one.operator))
-
-    def _names_a_row(self, one: Condition) -> bool:
+    def _unknown(self, one: Condition) -> bool:
         """True where one row is asked for by what it is known by, for which only `Texts` have an operator."""
         return (one.field, one.operator) == (self.key.identity, "eq") and not isinstance(self.key, Texts)
 
@@ -282,77 +237,3 @@ class SoapSource:
     def _number(self, one: Condition) -> int:
         """Return the number that a condition compares the key with; -1 where it is on another column."""
         return int(one.value) if one.field == self.key.field and one.operator in {"from", "to"} else -1
-
-    def _found(self, result: Any) -> Iterable[Any]:
-        """Return the rows of a result."""
-        if self.rows is not None:
-            found = self.rows(result)
-        elif result is None or isinstance(result, list):
-            found = result
-        else:
-            values = serialize_object(result, dict)
-            lists = [one for one in values.values() if isinstance(one, list)] if isinstance(values, dict) else []
-            if len(lists) != 1:
-                held = ", ".join(values) if isinstance(values, dict) else repr(values)[:50]
-                raise MalformedReplyError(
-                    f"{self.name}: which of the parts of the reply are its rows? It holds {len(lists)} lists ({held}): "
-                    "give `rows`, such as rows=lambda result: result.Documents"
-                )
-            found = lists[0]
-        return found or ()
-
-    def _fail(self, error: Exception) -> NoReturn:
-        """Raise what a failure means for a walk."""
-        said = " ".join(str(error).split())[:200]
-        if isinstance(error, zeep.exceptions.Fault):
-            text = str(error.message)
-            known = (remedy for words, remedy in self.remedies.items() if words.lower() in text.lower())
-            remedy: Remedy = next(known, "stop")
-            hint = "" if remedy != "stop" else "; if that may pass or comes of too many rows, say so in `remedies`"
-            raise FaultError(
-                f"{self.name}: fault {error.code}, {said!r}{hint}",
-                code=str(error.code),
-                text=text,
-                operation=self.name,
-                remedy=remedy,
-            ) from None
-        if isinstance(error, requests.ReadTimeout):
-            raise TransportError(f"{self.name}: no answer in time ({said})", remedy="split") from None
-        if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            raise TransportError(f"{self.name}: the answer was cut short ({said})", remedy="split") from None
-        if isinstance(error, requests.RequestException):
-            raise TransportError(f"{self.name}: {said}", remedy="again") from None
-        if isinstance(error, zeep.exceptions.ValidationError | zeep.exceptions.LookupError):
-            raise error  # of the arguments
-        raise MalformedReplyError(
-            f"{self.name}: the reply is cut short, or is not what the WSDL promises: {said}", remedy="split"
-        ) from None
-
-
-def _kind(declared: Any) -> Kind:
-    """Return what texts of a type of XML Schema hold; integers are decimals there."""
-    if isinstance(declared, zeep.xsd.Integer):
-        return "integer"
-    return "decimal" if isinstance(declared, zeep.xsd.Decimal) else "text"
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
-
-
-def as_text(value: Any) -> Any:
-    """Return what zeep made of XML as text again: lists and records keep their form, without what is None.
-
-    >>> from decimal import Decimal
-    >>> as_text({"No": 7, "Paid": True, "Sum": Decimal("1.50"), "Day": date(2024, 5, 1), "Note": None, "Tags": ["a"]})
-    {'No': '7', 'Paid': 'true', 'Sum': '1.50', 'Day': '2024-05-01', 'Tags': ['a']}
-    """
-    if isinstance(value, dict):
-        return {str(name): as_text(part) for name, part in value.items() if part is not None}
-    if isinstance(value, list):
-        return [as_text(part) for part in value]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, date | datetime | time):
-        return value.isoformat()
-    return value if value is None or isinstance(value, str) else str(value)
