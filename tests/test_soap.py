@@ -47,7 +47,9 @@ from magento_pager import (
     Numbers,
     PaddedNumbers,
     PagerError,
+    Paginator,
     Query,
+    Range,
     RemoteError,
     SoapSource,
     SteppedSource,
@@ -421,6 +423,19 @@ def test_a_cursor_resumes(wsdl: str) -> None:
 # Keys that are no numbers
 
 
+def test_a_source_without_a_key(tmp_path: Path) -> None:
+    """A paginator of one's own, over numbers; the columns of the WSDL are found all the same."""
+    with running(warehouse()) as wsdl:
+        operation = zeep.Client(wsdl).service.ListDocuments
+        source = SoapSource(operation, arguments, rows=lambda result: result, remedies={"too many rows": "split"})
+        paginator = Paginator(source, Range("DocNo"), "DocNo", operation="documents", key="DocNo", last=2_147_483_647)
+        assert numbers(paginator) == list(NUMBERS)
+        assert dump(paginator, tmp_path / "documents.csv").rows == len(NUMBERS)
+        assert (tmp_path / "documents.csv").read_text("utf-8").startswith("DocNo,Kind,Booked,Weight,Void,")
+        with pytest.raises(ValueError, match="give the source a key"):
+            source.paginator("documents")
+
+
 def test_prefixed_numbers(tmp_path: Path) -> None:
     """Each once, in order, in few calls; dumped, resumed and verified by their text."""
     service = erp()
@@ -432,7 +447,7 @@ def test_prefixed_numbers(tmp_path: Path) -> None:
         assert [one["InvoiceNo"] for one in some] == INVOICES[97:197]
         out = tmp_path / "invoices.ndjson"
         source: Any = paginator.source
-        assert source.columns() == ({"InvoiceNo": "text", "Net": "decimal"}, frozenset())
+        assert source.columns("") == ({"InvoiceNo": "text", "Net": "decimal"}, frozenset())
         assert dump(paginator, tmp_path / "invoices.csv").rows == len(INVOICES)
         assert (tmp_path / "invoices.csv").read_text("utf-8").startswith("InvoiceNo,Net,")
         report = dump(paginator, out)
@@ -790,7 +805,7 @@ def test_steps_of_a_service() -> None:
         service.instead = [(503, PAGE)]
         assert ids_of(source.paginator("things")) == ids_of(THINGS)
         assert len(service.asked) == 7
-        assert source.columns()[0] == {"Id": "text", "Size": "integer", "More": "text"}
+        assert source.columns("")[0] == {"Id": "text", "Size": "integer", "More": "text"}
 
 
 def test_a_walk_of_steps_begins_anew() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.calling import Call, Rows
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
-from magento_pager.keys import Key, Numbers, Texts
+from magento_pager.keys import Key, Numbers, Texts, Unnamed
 from magento_pager.trying import Evidence, tried_on
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.paginator import Paginator
@@ -88,7 +88,7 @@ class SoapSource:
             a time limit: `zeep.Transport(operation_timeout=60)`.
         arguments: makes the arguments of the operation, by name, from the conditions, all of which must hold.
         key: what the list is cut by: `Numbers`, `PaddedNumbers`, `Times`, or `Texts`, for which the operators are
-            `starts with` and `eq`.
+            `starts with` and `eq`. None is needed where you build the `Paginator` yourself, over numbers of 32 bits.
         rows: finds the rows in what the operation returns; None where that is a list, or holds a single one.
         wildcards: the server has `like` on the key, with `_` for any one digit: gaps are then crossed in fewer calls.
             For `Numbers` of 32 bits.
@@ -102,7 +102,7 @@ class SoapSource:
 
     operation: Callable[..., Any]
     arguments: Arguments
-    key: Key
+    key: Key = field(default_factory=Unnamed)
     rows: Rows | None = None
     wildcards: bool = False
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
@@ -119,7 +119,12 @@ class SoapSource:
             name: what messages, cursors and tables call the list.
             options: those of `Paginator`, such as `window` and `nice`; `first` and `last` are keys. Where one number
                 stands for several keys, all of these come.
+
+        Raises:
+            ValueError: the source has no `key`, or a bound is none.
         """
+        if not self.key.field:
+            raise ValueError("give the source a key, such as Numbers('DocNo'), or build a Paginator yourself")
         for bound in {"first", "last"} & options.keys():
             if isinstance(options[bound], str) or isinstance(self.key, Numbers):
                 options[bound] = self.key.number(str(options[bound]))
@@ -141,7 +146,7 @@ class SoapSource:
 
     @property
     def _plain(self) -> bool:
-        return isinstance(self.key, Numbers) and self.key.plain
+        return isinstance(self.key, Unnamed) or (isinstance(self.key, Numbers) and self.key.plain)
 
     @property
     def shop(self) -> str:
@@ -208,9 +213,9 @@ class SoapSource:
             said = error if text else f"a row came without {self.key.field}"
             raise MalformedReplyError(f"{self.name}: {said}", remedy="isolate") from None
 
-    def columns(self) -> tuple[dict[str, Kind], frozenset[str]]:
-        """Return the columns of rows as the WSDL declares them; see `Call.columns`."""
-        return self._call.columns(self.key.field)
+    def columns(self, known: str) -> tuple[dict[str, Kind], frozenset[str]]:
+        """Return the columns of rows as the WSDL declares them, see `Call.columns`; `known` is one of them."""
+        return self._call.columns(self.key.field or known)
 
     def _unknown(self, one: Condition) -> bool:
         """True where one row is asked for by what it is known by, for which only `Texts` have an operator."""

@@ -103,7 +103,7 @@ class SteppedSource:
     def _call(self) -> Call:
         return Call(self.operation, self.rows, self.remedies)
 
-    def columns(self) -> tuple[dict[str, Kind], frozenset[str]]:
+    def columns(self, _: str) -> tuple[dict[str, Kind], frozenset[str]]:
         """Return the columns of rows as the WSDL declares them; see `Call.columns`."""
         return self._call.columns(self.identity)
 

@@ -178,6 +178,6 @@ def spec_of(paginator: Paginator) -> ListSpec:
     """Return the list; of one that is not Magento's, what the paginator knows."""
     spec: ListSpec | None = getattr(paginator.source, "spec", None)
     name = cast("ListName", paginator.operation or "rows")
-    columns, nested = getattr(paginator.source, "columns", lambda: ({}, frozenset()))()
+    columns, nested = getattr(paginator.source, "columns", lambda _: ({}, frozenset()))(paginator.id_field)
     key, identity = paginator.id_field, paginator.identity_field
     return spec or ListSpec(name, name, key, "", columns, nested=nested, identity=identity)
