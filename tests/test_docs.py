@@ -44,7 +44,7 @@ from magento_pager.export.stored import stored
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -113,12 +113,16 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="session")
+def shop() -> Iterator[Shop]:
+    """The shop of all pages, as `serve` starts it."""
+    with Shop(profile="20.0.20", flavour="rpc") as running:
+        yield running
+
+
 @pytest.mark.parametrize("page", [one if one in FIRST_READ else slow(one) for one in pages()], ids=name_of)
-def test_what_a_page_shows_runs(
-    page: Path, shop_of: Callable[[str, str], Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_page_shows_runs(page: Path, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block runs as it stands, after those before it, and prints what the page says it prints."""
-    shop = shop_of("20.0.20", "rpc")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__page__", "url": shop.url, "user": shop.user, "key": shop.key}
     try:

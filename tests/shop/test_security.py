@@ -28,7 +28,7 @@ from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 MOST = 30_000_000
 """Bytes that an attack may take; what is sent has no end, or unpacks to many times as much."""
@@ -86,8 +86,11 @@ WITH_ENTITIES = {
 
 
 @contextmanager
-def hostile(stage: str, attack: Attack) -> Iterator[str]:
-    """A server that is sound until a stage, and then attacks."""
+def hostile(stage: str, attack: Attack, anew: Callable[[], Attack] | None = None) -> Iterator[str]:
+    """A server that is sound until a stage, and then attacks.
+
+    A client that tries again reads the rest of the body; or all of it, where `anew` makes another attack each time.
+    """
 
     def answer(connection: socket.socket, request: Request) -> None:
         host, port = connection.getsockname()
@@ -98,7 +101,7 @@ def hostile(stage: str, attack: Attack) -> Iterator[str]:
             return
         head = ["HTTP/1.1 200 OK", "Connection: close", *attack.headers, *([] if attack.headless else [""]), ""]
         connection.sendall("\r\n".join(head).encode())
-        for piece in attack.body:
+        for piece in (anew() if anew else attack).body:  # two threads cannot share a generator
             connection.sendall(piece)
 
     with serving(answer) as url:
@@ -210,7 +213,7 @@ def attacks(stage: str) -> dict[str, Attack]:
 def test_an_attack_ends_and_takes_no_memory(stage: str, kind: str) -> None:
     """What has no end is given up, and so is what unpacks to more than is wanted, before it takes much memory."""
     attack = attacks(stage)[kind]
-    with hostile(stage, attack) as url:
+    with hostile(stage, attack, lambda: attacks(stage)[kind]) as url:
         error, growth = grown(url)
     assert isinstance(error, MalformedReplyError | TransportError)
     assert growth < attack.most, f"{growth:,} bytes for: {error}"
