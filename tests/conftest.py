@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 import time
@@ -66,13 +65,6 @@ def by_xmlrpc(patch: pytest.MonkeyPatch) -> None:
 
     for module in ("pager", "cli.dumps"):
         patch.setattr(f"magento_pager.{module}.wire_and_columns", chosen)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Let no later collection of garbage look through what stays: modules, and thousands of tests."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
