@@ -443,6 +443,15 @@ def list_spec(name: str) -> ListSpec:
     return LISTS[name]
 
 
+def list_of(operation: str) -> ListSpec | None:
+    """Return the list with that operation of SOAP, or that method of XML-RPC; None where it is none of Magento's.
+
+    >>> list_of("salesOrderList") is list_of("sales_order.list") is ORDERS, list_of("ListDocuments")
+    (True, None)
+    """
+    return next((spec for spec in LISTS.values() if operation in {spec.operation, spec.path}), None)
+
+
 def wire_and_columns(wire: WireName | None, columns: ColumnSet | None) -> tuple[WireName, bool]:
     """Return by which wire rows come, and whether with all columns, from the options of `Pager.list`.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from magento_pager.errors import QUOTED, SMALLER, FaultError, MalformedReplyError, RemoteError, TransportError
-from magento_pager.lists import LISTS
+from magento_pager.lists import list_of
 from magento_pager.shop.redacting import redacted
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ def _advice(failure: Failure, text: str, operation: str, right: str | None, fiel
     """The advice of a failure, filled in."""
     found = re.search(failure.words, text[:LOOKED_AT], re.IGNORECASE | re.DOTALL)
     name = (found.groupdict() if found else {}).get("name", "")
-    spec = next((spec for spec in LISTS.values() if operation in {spec.operation, spec.path}), None)
+    spec = list_of(operation)
     doubtful = [name] if name else [field for field in fields if spec and not spec.has(field.rpartition(".")[2])]
     column, likes = next(((one, likes) for one in doubtful if spec and (likes := spec.similar(one))), ("", []))
     named = f", such as {column!r}" if column and not name else ""

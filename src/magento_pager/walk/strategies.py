@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from magento_pager.lists import LISTS
+from magento_pager.lists import LISTS, list_of
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.regexps import ids_regexp
@@ -304,9 +304,9 @@ def another_strategy(operation: str) -> str:
     >>> another_strategy("salesOrderList"), another_strategy("ListDocuments")
     ('use another strategy (prefix holds on every version)', 'use a strategy whose conditions this server honours')
     """
-    if any(operation in {spec.operation, spec.path} for spec in LISTS.values()):
-        return "use another strategy (prefix holds on every version)"
-    return "use a strategy whose conditions this server honours"
+    if list_of(operation) is None:
+        return "use a strategy whose conditions this server honours"
+    return "use another strategy (prefix holds on every version)"
 
 
 def like_pattern(block: IdRange) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import QUOTED, SMALLER, FaultError, RemoteError, TransportError
-from magento_pager.lists import LISTS
+from magento_pager.lists import list_of
 from magento_pager.walk.flows import Ask, Flow, attempt, relayed
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix, SingleFilter
@@ -120,7 +120,7 @@ class WhereCheck:
         return text
 
     def _advice(self, culprits: list[Condition]) -> str:
-        spec = next((spec for spec in LISTS.values() if spec.operation == self._operation), None)
+        spec = list_of(self._operation)
         for condition in culprits:
             name = condition.field.rpartition(".")[2]
             if spec and not spec.has(name):
