@@ -185,7 +185,7 @@ def test_a_lying_filter_is_noticed(lie: Any) -> None:
 
 
 def test_a_filter_that_leaves_rows_out_is_noticed(service: Service, wsdl: str) -> None:
-    """A reply cut short once, without a word, is asked for again."""
+    """A reply that is cut short once, and says nothing of it, is asked for again."""
     cut = iter([False, True])
     honest_answer = service.answer
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from magento_pager.export.outputs import Output
     from magento_pager.export.report import Progress, Report
     from magento_pager.export.verification import Difference, Verification, verify
-    from magento_pager.keys import Numbers, PaddedNumbers, Texts, Times
     from magento_pager.lists import LISTS, ColumnSet, ListName, ListSpec, WireName
     from magento_pager.pager import Pager, connect
+    from magento_pager.services.keys import Numbers, PaddedNumbers, Texts, Times
+    from magento_pager.services.soap import SoapSource
+    from magento_pager.services.stepping import SteppedSource
     from magento_pager.shop.details import Details
-    from magento_pager.soap import SoapSource
-    from magento_pager.stepping import SteppedSource
     from magento_pager.walk.bounds import Between, between
     from magento_pager.walk.conditions import Condition, Query
     from magento_pager.walk.estimating import Estimate
@@ -146,9 +146,9 @@ _HOMES = (
     "pager",  # the last but these, as it brings zeep
     "examination",
     "export.verification",
-    "keys",
-    "soap",
-    "stepping",
+    "services.keys",
+    "services.soap",
+    "services.stepping",
 )
 
 

@@ -154,6 +154,30 @@ class Call:
         ) from None
 
 
+class Service:
+    """What sources of other services have in common; the attributes are those of `Call`, and where the service is."""
+
+    __slots__ = ()
+    operation: Callable[..., Any]
+    rows: Rows | None
+    remedies: Mapping[str, Remedy]
+    url: str
+
+    @property
+    def shop(self) -> str:
+        """Where calls go, as a checkpoint knows it."""
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """What messages call the operation."""
+        return self._call.name
+
+    @property
+    def _call(self) -> Call:
+        return Call(self.operation, self.rows, self.remedies)
+
+
 def _kind(declared: Any) -> Kind:
     """Return what texts of a type of XML Schema hold; integers are decimals there."""
     if isinstance(declared, zeep.xsd.Integer):

@@ -52,24 +52,6 @@ class Key(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Unnamed:
-    """Plain numbers in a column that the paginator alone knows: bounds are what they are."""
-
-    field: str = ""
-    identity: str = ""
-    highest: int = MAX_ID
-    alone: bool = True
-
-    def text(self, number: int, *, upper: bool = False) -> str:  # noqa: ARG002  both bounds look alike
-        """Return the number in digits."""
-        return str(number)
-
-    def number(self, text: str) -> int:
-        """Return the number."""
-        return read_id(text)
-
-
-@dataclass(frozen=True, slots=True)
 class Numbers:
     """Whole numbers of any width, which the service compares as numbers.
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from magento_pager.calling import Call, Rows
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
-from magento_pager.keys import Key, Numbers, Texts, Unnamed
-from magento_pager.trying import Evidence, tried_on
+from magento_pager.services.calling import Rows, Service
+from magento_pager.services.keys import Key, Numbers, Texts
+from magento_pager.services.trying import Evidence, tried_on
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
@@ -32,6 +32,8 @@ Arguments: TypeAlias = Callable[[tuple[Condition, ...]], Mapping[str, Any]]
 
 NO_FIELD = "(number)"
 """What rows call a number that they do not have."""
+UNNAMED = Numbers("")
+"""The key of a source whose paginator alone knows the column."""
 _BLOCK = re.compile("([0-9]*)(_*)")
 _BOUNDS = {"gteq": "from", "lteq": "to"}
 
@@ -74,7 +76,7 @@ class StartsWith:
 
 
 @dataclass(frozen=True, slots=True)
-class SoapSource:
+class SoapSource(Service):
     """A list of any SOAP service: an operation that takes bounds and returns rows. `paginator` walks it.
 
     The walk asks with `from` and `to` on the key, both inclusive; for the rows behind a gap with one of them alone.
@@ -102,7 +104,7 @@ class SoapSource:
 
     operation: Callable[..., Any]
     arguments: Arguments
-    key: Key = field(default_factory=Unnamed)
+    key: Key = UNNAMED
     rows: Rows | None = None
     wildcards: bool = False
     remedies: Mapping[str, Remedy] = field(default_factory=dict)
@@ -146,21 +148,7 @@ class SoapSource:
 
     @property
     def _plain(self) -> bool:
-        return isinstance(self.key, Unnamed) or (isinstance(self.key, Numbers) and self.key.plain)
-
-    @property
-    def shop(self) -> str:
-        """Where calls go, as a checkpoint knows it."""
-        return self.url
-
-    @property
-    def name(self) -> str:
-        """What messages call the operation."""
-        return self._call.name
-
-    @property
-    def _call(self) -> Call:
-        return Call(self.operation, self.rows, self.remedies)
+        return isinstance(self.key, Numbers) and self.key.plain
 
     def examine(self, **options: Any) -> Evidence:
         """Try on the first rows which bounds the service honours, and return the evidence; `print` it.
@@ -230,11 +218,11 @@ class SoapSource:
 
     def _beginning(self, conditions: tuple[Condition, ...], key: Texts) -> Iterator[tuple[Condition, ...]]:
         """Yield the conditions of each call that bounds on a text take: all but the bounds, and how it begins."""
-        others = tuple(one for one in conditions if one.field != key.field)
-        bounds = {one.operator: self._number(one) for one in conditions if one.operator in {"from", "to"}}
-        asked = [one for one in conditions if one.field == key.field and one.operator not in bounds]
-        if asked:
-            yield (*asked, *others)
+        on_key = [one for one in conditions if one.field == key.field]
+        others = [one for one in conditions if one.field != key.field]
+        bounds = {one.operator: int(one.value) for one in on_key if one.operator in {"from", "to"}}
+        if not bounds:
+            yield conditions
             return
         for operator, value in key.beginnings(bounds.get("from", 0), bounds.get("to", key.highest)):
             yield (Condition(key.field, operator, value), *others)

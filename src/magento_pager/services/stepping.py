@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.calling import Call
 from magento_pager.errors import MalformedReplyError
-from magento_pager.soap import NO_FIELD, as_bounds
+from magento_pager.services.calling import Service
+from magento_pager.services.soap import NO_FIELD, as_bounds
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.strategies import Range
@@ -19,9 +19,9 @@ from magento_pager.walk.strategies import Range
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from magento_pager.calling import Rows
     from magento_pager.errors import Remedy
     from magento_pager.lists import Kind
+    from magento_pager.services.calling import Rows
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.pages import Row
 
@@ -51,7 +51,7 @@ class _Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class SteppedSource:
+class SteppedSource(Service):
     """A list of a SOAP service that is read step by step; `paginator` walks it, a page for each step.
 
     A row that an earlier step had is left out; a step with no other rows ends the walk with an error. Where steps are
@@ -88,20 +88,6 @@ class SteppedSource:
     def place(self, row: Row) -> int:
         """Return the number of a row that came lately."""
         return self._walks[0].numbers[row[self.identity]]
-
-    @property
-    def shop(self) -> str:
-        """Where calls go, as a checkpoint knows it."""
-        return self.url
-
-    @property
-    def name(self) -> str:
-        """What messages call the operation."""
-        return self._call.name
-
-    @property
-    def _call(self) -> Call:
-        return Call(self.operation, self.rows, self.remedies)
 
     def columns(self, _: str) -> tuple[dict[str, Kind], frozenset[str]]:
         """Return the columns of rows as the WSDL declares them; see `Call.columns`."""

@@ -16,14 +16,14 @@ from magento_pager.walk.ranges import MAX_ID, IdRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from magento_pager.keys import Key
+    from magento_pager.services.keys import Key
     from magento_pager.walk.pages import Row
     from magento_pager.walk.paginator import Paginator
 
 ANYWHERE = IdRange(0, MAX_ID)
 
 
-class Service(Protocol):
+class Honouring(Protocol):
     """What is tried: a `SoapSource`."""
 
     @property
@@ -80,7 +80,7 @@ class Evidence:
         return "\n".join([*map(str, self.tried), f"tried on {self.rows} rows: {verdict}"])
 
 
-def tried_on(paginator: Paginator, source: Service) -> Evidence:
+def tried_on(paginator: Paginator, source: Honouring) -> Evidence:
     """Try each way of asking that a walk needs on the first rows of a list."""
     try:
         rows = next((page.rows for page in paginator.pages() if page.rows), ())
@@ -105,7 +105,7 @@ def tried_on(paginator: Paginator, source: Service) -> Evidence:
     return Evidence(tuple(tried), len(places))
 
 
-def _trial(source: Service, places: Sequence[int], first: int | None, last: int, what: str) -> Tried:
+def _trial(source: Honouring, places: Sequence[int], first: int | None, last: int, what: str) -> Tried:
     """Ask in one way; where it is honoured, no answer is larger than the page that the rows are of."""
     field = source.key.field
     bounds = [("from", first)] if first is not None else []

@@ -75,7 +75,11 @@ def token_of(row: Row, id_field: str, identity_field: str | None, operation: str
 
 
 class Source(Protocol):
-    """The seam to the network. Any list that takes conditions can be one."""
+    """The seam to the network. Any list that takes conditions can be one.
+
+    More is read where an object has it: `place(row)`, which number stands for a row whose key is none, and `shares`,
+    True where several rows may have one number.
+    """
 
     def fetch(self, query: Query) -> Generator[Row]:
         """The rows of one call, as they arrive. Closing the generator closes the connection.
