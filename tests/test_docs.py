@@ -211,7 +211,7 @@ def test_a_line_for_every_night_brings_what_changed_since_the_last(
 
 def test_the_pages_have_lines_for_every_night() -> None:
     """A heading that is worded otherwise would be found by no test."""
-    assert [page for page, _ in nightly_lines()] == ["docs/how-to/increments.md", "docs/how-to/resume.md"]
+    assert [page for page, _ in nightly_lines()] == ["docs/how-to/incremental-sync.md", "docs/how-to/resume.md"]
 
 
 def test_a_page_that_lies_is_found_out() -> None:
@@ -280,7 +280,7 @@ def messages() -> str:
 
 def quoted_messages() -> list[str]:
     """The package's own messages that the page on faults quotes, each in the pieces that are always the same."""
-    page = (DOCS / "reference/faults.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
     ours = page.partition("## Connections")[2].partition("## Not an error")[0]
     quotes = re.findall(r"^\| `([^`]+)`", ours, re.MULTILINE)
     filled_in = r"\.\.\.|\b[A-Z]-[A-Z]\b|\b[A-Z]\b|'|\b[0-9]+\b|\(|\)|: |; |single-filter|creditmemos"

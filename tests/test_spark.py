@@ -376,7 +376,7 @@ def test_no_key_is_in_a_plan_or_a_pickle(spark: SparkSession, fleet: Callable[..
 def test_what_the_guide_shows_runs(spark: SparkSession, fleet: Callable[..., Any], tmp_path: Path) -> None:
     """Its Spark code, block by block, with a fleet of ours in the place of the one in the guide."""
     shops, path = fleet(2)
-    page = (Path(__file__).parents[1] / "docs/how-to/fleet.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs/how-to/many-shops.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert Path(path) == tmp_path / "shops.json"
     names: dict[str, Any] = {"spark": spark}

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     Answer = Callable[[socket.socket, Request], None]
 
-PAGE = Path(__file__).parents[2] / "docs/reference/faults.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/errors.md"
 
 
 class Outcome(NamedTuple):

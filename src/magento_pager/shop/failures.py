@@ -1,7 +1,7 @@
 """What a failure means and what may help: faults, HTTP statuses and words instead of a reply, as one table.
 
 What lives here: the table behind the messages and the `remedy` of each failure, and how a body that is no reply is
-quoted. The table is documented in docs/reference/faults.md, and a test compares the two. How a call is made is not
+quoted. The table is documented in docs/reference/errors.md, and a test compares the two. How a call is made is not
 known here.
 """
 
