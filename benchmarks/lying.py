@@ -126,7 +126,7 @@ class LyingList:
             return self._behind(truth)
         if self.kind == "503, then another page":
             self._failed.add(text)
-            raise TransportError("HTTP 503", remedy="again", status=503)
+            raise TransportError("HTTP 503", remedy="retry", status=503)
         if self.kind == "replica behind":
             self._newest = min(chance.choice(self._newer), self._newest or MAX_ID)
             return self._behind(truth)

@@ -203,7 +203,7 @@ def test_a_busy_service_is_asked_again(service: Service, wsdl: str) -> None:
     assert numbers(documents(wsdl)) == list(NUMBERS)
 
 
-@pytest.mark.parametrize(("status", "remedy"), [(503, "again"), (404, "stop"), (401, "stop"), (500, "split")])
+@pytest.mark.parametrize(("status", "remedy"), [(503, "retry"), (404, "stop"), (401, "stop"), (500, "split")])
 def test_a_status_has_its_remedy(service: Service, wsdl: str, status: int, remedy: str) -> None:
     """An error page never passes for an empty list."""
     service.instead = [(status, PAGE)]
@@ -261,8 +261,8 @@ def source_of(result: Any, **options: Any) -> SoapSource:
     ("failure", "kind", "remedy", "words"),
     [
         (requests.ReadTimeout("60 s"), TransportError, "split", "no answer in time"),
-        (requests.ConnectTimeout("60 s"), TransportError, "again", "no answer in time|60 s"),
-        (requests.ConnectionError("refused"), TransportError, "again", "refused"),
+        (requests.ConnectTimeout("60 s"), TransportError, "retry", "no answer in time|60 s"),
+        (requests.ConnectionError("refused"), TransportError, "retry", "refused"),
         (requests.exceptions.ChunkedEncodingError("broken"), TransportError, "split", "cut short"),
         (zeep.exceptions.Fault("Zu viele", code="17"), FaultError, "stop", "fault 17, 'Zu viele'; if that may pass"),
         (zeep.exceptions.Fault("TOO MANY rows", code="17"), FaultError, "split", "fault 17"),

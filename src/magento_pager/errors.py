@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Cursor
     from magento_pager.walk.ranges import IdRange
 
-Remedy: TypeAlias = Literal["again", "split", "isolate", "stop"]
+Remedy: TypeAlias = Literal["retry", "split", "isolate", "stop"]
 """What may help after a failed call.
 
-- `again`: the same call, a little later. The server, or the way to it, is unwell.
+- `retry`: the same call, a little later. The server, or the way to it, is unwell.
 - `split`: the same rows in smaller parts. The reply was too large, or took too long.
 - `isolate`: the same rows but one. A row breaks every reply it is in.
 - `stop`: nothing that a walk can do.
@@ -113,7 +113,7 @@ class TransportError(RemoteError):
     @property
     def retryable(self) -> bool:
         """True where the same call may well succeed a little later."""
-        return self.remedy == "again"
+        return self.remedy == "retry"
 
 
 class MalformedReplyError(RemoteError):

@@ -687,7 +687,7 @@ def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
     assert next(rows) == ROWS[0]
     with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
         next(rows)
-    assert caught.value.remedy == "again"
+    assert caught.value.remedy == "retry"
     assert list(connection.rows(ORDERS, SOME)) == RED
     assert len(sent(web)) == 3
 
@@ -729,7 +729,7 @@ def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
     web.replace("GET", URL, status=503)
     with pytest.raises(TransportError, match=r"the WSDL at .*: HTTP 503") as caught:
         list(connection.rows(ORDERS, SOME))
-    assert caught.value.remedy == "again"
+    assert caught.value.remedy == "retry"
     web.replace("GET", URL, body=COLOURED)
     assert list(connection.rows(ORDERS, SOME)) == RED[1:]
 

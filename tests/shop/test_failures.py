@@ -54,15 +54,15 @@ if TYPE_CHECKING:
     ("status", "remedy"),
     [
         *[(401, "stop"), (403, "stop"), (404, "stop"), (405, "stop"), (406, "isolate"), (407, "stop")],
-        *[(413, "split"), (414, "split"), (418, "isolate"), (429, "again"), (451, "isolate"), (300, "stop")],
+        *[(413, "split"), (414, "split"), (418, "isolate"), (429, "retry"), (451, "isolate"), (300, "stop")],
         *[
             (500, "split"),
             (501, "isolate"),
-            (508, "again"),
-            (502, "again"),
-            (503, "again"),
-            (504, "again"),
-            (524, "again"),
+            (508, "retry"),
+            (502, "retry"),
+            (503, "retry"),
+            (504, "retry"),
+            (524, "retry"),
         ],
     ],
 )
@@ -79,7 +79,7 @@ def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour
         connection.login()
     assert (caught.value.status, caught.value.remedy) == (
         status,
-        {"split": "again", "isolate": "stop"}.get(remedy, remedy),
+        {"split": "retry", "isolate": "stop"}.get(remedy, remedy),
     )
 
 
@@ -92,10 +92,10 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
     [
         (b"", "split", r"the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"),
         (b"\n", "split", "the reply is empty"),
-        (b"<!DOCTYPE html><html><title>Back soon</title></html>", "again", r"a page of HTML came .*\('Back soon'\)"),
-        (b"<html><body>Log in</body></html>", "again", r"a page of HTML came .*\('Log in'\)"),
-        (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "again", "a page of HTML came"),
-        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "again", "a page of HTML came"),
+        (b"<!DOCTYPE html><html><title>Back soon</title></html>", "retry", r"a page of HTML came .*\('Back soon'\)"),
+        (b"<html><body>Log in</body></html>", "retry", r"a page of HTML came .*\('Log in'\)"),
+        (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "retry", "a page of HTML came"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "retry", "a page of HTML came"),
         (b"<htmlish/>", "isolate", "no SOAP envelope but <htmlish>"),
         (envelope("<n:other/>"), "isolate", "answers with <{urn:Magento}other>"),
         (rendered("rpc", ROWS)[:-60], "split", "was cut short"),
@@ -115,7 +115,7 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
         (b"Warning: Invalid argument", "isolate", "not XML; it begins with 'Warning: Invalid argument': PHP gave up"),
         (PHP, "split", "not XML; it begins with 'Fatal error: Allowed memory.*choose a smaller --window"),
         (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*choose a smaller --window"),
-        (b"PDO::query(): MySQL server has gone away", "again", "not XML; .*try again later"),
+        (b"PDO::query(): MySQL server has gone away", "retry", "not XML; .*try again later"),
         (rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1), "stop", "document type"),
         (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "isolate", "encoded in 'UTF-16'"),
         (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "isolate", "announces 6 rows and holds 5"),
@@ -163,11 +163,11 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
         ),
         ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "isolate", "two addresses"),
         ("1", "1139 Regex error 'regular expression is too large'", "split", "choose a smaller --window"),
-        ("1", "General error: 2006 MySQL server has gone away", "again", "database is busy"),
-        ("1", "SQLSTATE[40001]: Deadlock found when trying to get lock", "again", "database is busy"),
-        ("1", "General error: 1205 Lock wait timeout exceeded", "again", "database is busy"),
-        ("1", "SQLSTATE[HY000] [1040] Too many connections", "again", "database is busy"),
-        ("1", "SQLSTATE[HY000] [2002] Connection refused", "again", "database is busy"),
+        ("1", "General error: 2006 MySQL server has gone away", "retry", "database is busy"),
+        ("1", "SQLSTATE[40001]: Deadlock found when trying to get lock", "retry", "database is busy"),
+        ("1", "General error: 1205 Lock wait timeout exceeded", "retry", "database is busy"),
+        ("1", "SQLSTATE[HY000] [1040] Too many connections", "retry", "database is busy"),
+        ("1", "SQLSTATE[HY000] [2002] Connection refused", "retry", "database is busy"),
         ("2", "Access denied.", "stop", "check --user and --key, and that the API user is active and its role has the"),
         ("3", "Invalid api path.", "stop", "does not know this API path"),
         ("4", "Resource path is not callable.", "stop", "cannot call this API path"),
@@ -186,7 +186,7 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
         ("1", "The parcel was killed", "isolate", "the server's own error"),
         ("SOAP-ENV:Client", "looks like we got no XML document", "stop", "does a proxy or a firewall alter it"),
         ("Sender", "Invalid XML", "stop", "does a proxy or a firewall alter it"),
-        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "again", "enable the WSDL cache"),
+        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "retry", "enable the WSDL cache"),
     ],
 )
 def test_each_fault_has_its_advice(
@@ -204,14 +204,14 @@ def test_each_fault_has_its_advice(
 @pytest.mark.parametrize(
     ("answer", "remedy"),
     [
-        (fault("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted"), "again"),
+        (fault("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted"), "retry"),
         (fault("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string"), "stop"),
-        (fault("WSDL", "SOAP-ERROR: Parsing WSDL"), "again"),
+        (fault("WSDL", "SOAP-ERROR: Parsing WSDL"), "retry"),
         (fault("2", "Access denied."), "stop"),
-        (b"", "again"),
-        (logged_in("rpc")[:-30], "again"),
+        (b"", "retry"),
+        (logged_in("rpc")[:-30], "retry"),
         (logged_in("rpc", "\x01"), "stop"),
-        (b"<html><title>Back soon</title></html>", "again"),
+        (b"<html><title>Back soon</title></html>", "retry"),
     ],
 )
 def test_what_asks_for_no_rows_is_not_asked_for_fewer(
@@ -239,7 +239,7 @@ def test_a_server_that_says_when(web: responses.RequestsMock) -> None:
     web.replace("POST", URL, status=503, body="Back soon", headers={"Retry-After": "17"})
     with pytest.raises(TransportError, match="It said: Back soon") as caught:
         list(connection.rows(ORDERS, SOME))
-    assert (caught.value.remedy, caught.value.pause) == ("again", 17)
+    assert (caught.value.remedy, caught.value.pause) == ("retry", 17)
 
 
 def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:

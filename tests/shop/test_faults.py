@@ -71,7 +71,7 @@ EXPIRED = Outcome("5", "stop", "a new login did not help; is the session timeout
 MEMORY = Outcome(SERVER, "split", "more than its memory takes: choose a smaller --window")
 NO_PROCEDURE = Outcome(SERVER, "stop", "does not speak as its WSDL says")
 NO_XML = Outcome("Sender", "stop", "does a proxy or a firewall alter it?")
-SELF_FETCH = Outcome("WSDL", "again", "enable the WSDL cache")
+SELF_FETCH = Outcome("WSDL", "retry", "enable the WSDL cache")
 
 RECORDED: dict[str, Outcome] = {
     "fault_access_denied": DENIED,
@@ -99,8 +99,8 @@ RECORDED: dict[str, Outcome] = {
     "fault_unknown_session": EXPIRED,
     "fault_wrong_login": DENIED,
     "fault_wsdl_self_fetch_failed": SELF_FETCH,
-    "http_503_maintenance": Outcome(503, "again", "in maintenance or its database is down"),
-    "http_db_down": Outcome(503, "again", "in maintenance or its database is down"),
+    "http_503_maintenance": Outcome(503, "retry", "in maintenance or its database is down"),
+    "http_db_down": Outcome(503, "retry", "in maintenance or its database is down"),
     "pre193_control_char_0x01": Outcome(None, "isolate", "--repair control-characters"),
     "pre193_invalid_utf8": Outcome(SERVER, "isolate", "a row holds a text that is not UTF-8"),
     "salesOrderList_two_conditions": MEMORY,  # `lt` was dropped, and all orders are too many
@@ -501,7 +501,7 @@ def test_what_asks_for_no_rows_has_no_window(purpose: Purpose) -> None:
     for example in (one for some in EXAMPLES.values() for one in some):
         error = without_rows(example._replace(purpose=purpose).error())
         assert "--window" not in str(error)
-        assert error.remedy in {"again", "stop"}
+        assert error.remedy in {"retry", "stop"}
 
 
 def sending(body: bytes, *headers: str, status: str = "200 OK") -> Answer:
@@ -516,15 +516,15 @@ def hanging_up_at_once(_: socket.socket, __: Request) -> None:
 WHOLE = rendered("rpc", ROWS)
 ENDLESS = {stalling, stalling_amid_rows, dripping}
 MADE_UP: list[tuple[Answer, Remedy]] = [
-    (hanging_up_at_once, "again"),
+    (hanging_up_at_once, "retry"),
     (hanging_up, "split"),
     (packing_half, "split"),
     (stalling, "split"),
     (stalling_amid_rows, "split"),
     (dripping, "split"),
-    (breaking_off_a_page, "again"),
+    (breaking_off_a_page, "retry"),
     (sending(b""), "split"),
-    (sending(b"<!DOCTYPE html><title>Back soon</title>"), "again"),
+    (sending(b"<!DOCTYPE html><title>Back soon</title>"), "retry"),
     (sending(WHOLE[:-80]), "split"),
     (sending(WHOLE.replace(b"complete", b"\x0b")), "isolate"),
     (sending(WHOLE.replace(b"complete", b"Bj\xf6rn")), "isolate"),
@@ -539,7 +539,7 @@ MADE_UP: list[tuple[Answer, Remedy]] = [
     (sending(b"plain", "Content-Encoding: gzip"), "isolate"),
     (sending(b"", "Location: https://shop.example/", status="302 Found"), "stop"),
     (sending(bytes(300_000)), "split"),
-    (sending(fault("1", "SQLSTATE[HY000]: General error: 2006 MySQL server has gone away")), "again"),
+    (sending(fault("1", "SQLSTATE[HY000]: General error: 2006 MySQL server has gone away")), "retry"),
     (sending(fault("1", "SQLSTATE[HY000]: General error: 1139 Got error 'regular expression is too large'")), "split"),
 ]
 

@@ -400,7 +400,7 @@ def test_an_answer_that_is_no_list_is_refused(value: str, message: str, size: in
         (b"", "the reply is empty", "split"),
         (b" \n", "the reply is empty", "split"),
         (b"OK", "not XML; it begins with 'OK'", "isolate"),
-        (b"<!DOCTYPE html><html><body>Please log in</body></html>", "a page of HTML came", "again"),
+        (b"<!DOCTYPE html><html><body>Please log in</body></html>", "a page of HTML came", "retry"),
         (b"<br />\n<b>Fatal error</b>: x", "PHP gave up on the call", "isolate"),
         (rendered(ROWS).decode().encode("utf-16"), "encoded in 'UTF-16'", "isolate"),
         (b"<?xml version='1.0'?><a>" + b"<b>" * 10_000, MALFORMED, "isolate"),

@@ -230,7 +230,7 @@ def test_a_passing_failure_is_tried_again_and_counted(monkeypatch: pytest.Monkey
     def hold(query: Query) -> None:
         if query.span.first == 700 and failures:
             failures.pop()
-            raise TransportError("reset", remedy="again")
+            raise TransportError("reset", remedy="retry")
 
     source.hold = hold
     pages = list(walk(source, parallel=3).pages())
@@ -274,7 +274,7 @@ def test_starved_workers_are_asked_one_at_a_time(caplog: pytest.LogCaptureFixtur
         with source.changed:
             starved = source.changed.wait_for(lambda: source.under_way >= 3, 0.01)
         if starved:
-            raise FaultError("no WSDL", code="WSDL", text="SOAP-ERROR", operation="list", remedy="again")
+            raise FaultError("no WSDL", code="WSDL", text="SOAP-ERROR", operation="list", remedy="retry")
 
     source.hold = hold
     pages = list(walk(source, parallel=3, patience=60.0).pages())

@@ -90,7 +90,7 @@ def asked(source: LyingList) -> Iterator[tuple[list[int], list[int]]]:
         try:
             came = list(source.fetch(query))
         except TransportError as error:
-            assert (error.remedy, error.status) == ("again", 503)  # noqa: PT017  most queries are answered
+            assert (error.remedy, error.status) == ("retry", 503)  # noqa: PT017  most queries are answered
             came = list(source.fetch(query))
         yield [honest.number(row) for row in honest.fetch(query)][::-1], [source.number(row) for row in came][::-1]
 

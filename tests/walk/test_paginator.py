@@ -306,7 +306,7 @@ class Flaky(Memory):
         self.calls += 1
         yield from super().fetch(query)
         if self.calls % 2:
-            raise TransportError("reset", remedy="again")
+            raise TransportError("reset", remedy="retry")
 
 
 def test_a_passing_failure_is_tried_again_and_delivers_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +326,7 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
         def fetch(self, query: Query) -> Generator[Row]:
             self.down = self.down or query.span.first >= 200
             if self.down:
-                raise TransportError("down", remedy="again")
+                raise TransportError("down", remedy="retry")
             yield from super().fetch(query)
 
     delivered: list[Page] = []
@@ -344,7 +344,7 @@ def test_stages_finish_every_page_and_their_failure_loses_none() -> None:
 
     def marked(page: Page) -> Page:
         if page.window.first in failing:
-            raise TransportError("down", remedy="again")
+            raise TransportError("down", remedy="retry")
         return replace(page, rows=tuple({**row, "mark": f"{row['page']}!"} for row in page.rows))
 
     paginator = walk(Memory(range(1, 500)), Alias(), window=100, first=0, last=999, stages=(numbered, marked))

@@ -243,7 +243,7 @@ def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> N
     class Tired(Memory):
         def fetch(self, query: Query) -> Generator[Row]:
             if len(query.span) > 60:
-                raise TransportError("HTTP 504", remedy="again", status=504)
+                raise TransportError("HTTP 504", remedy="retry", status=504)
             yield from super().fetch(query)
 
     source = Tired(range(1, 300))

@@ -99,7 +99,7 @@ class Call:
             response = self.operation(**arguments)
         if b"Envelope" not in response.content:
             status, said = response.status_code, " ".join(response.text.split())[:100]
-            remedy: Remedy = "again" if status in BUSY else "stop" if 400 <= status < 500 else "split"  # noqa: PLR2004
+            remedy: Remedy = "retry" if status in BUSY else "stop" if 400 <= status < 500 else "split"  # noqa: PLR2004
             raise TransportError(f"{self.name}: HTTP {status}, and no SOAP: {said!r}", remedy=remedy, status=status)
         operation = binding.get(self.name)
         result, promised = binding.process_reply(client, operation, response), operation.output.body
@@ -146,7 +146,7 @@ class Call:
         if isinstance(error, requests.exceptions.ChunkedEncodingError):
             raise TransportError(f"{self.name}: the answer was cut short ({said})", remedy="split") from None
         if isinstance(error, requests.RequestException):
-            raise TransportError(f"{self.name}: {said}", remedy="again") from None
+            raise TransportError(f"{self.name}: {said}", remedy="retry") from None
         if isinstance(error, zeep.exceptions.ValidationError | zeep.exceptions.LookupError):
             raise error  # of the arguments
         raise MalformedReplyError(

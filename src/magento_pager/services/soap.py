@@ -94,7 +94,7 @@ class SoapSource(Service):
         rows: finds the rows in what the operation returns; None where that is a list, or holds a single one.
         wildcards: the server has `like` on the key, with `_` for any one digit: gaps are then crossed in fewer calls.
             For `Numbers` of 32 bits.
-        remedies: for words of a fault (their case does not matter), what may help: "again", "split", "isolate" or
+        remedies: for words of a fault (their case does not matter), what may help: "retry", "split", "isolate" or
             "stop"; a fault with none of them ends the walk.
         url: of the service, for checkpoints: a dump is resumed from the same one only.
 

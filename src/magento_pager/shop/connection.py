@@ -319,7 +319,7 @@ class Connection:
 
         A call is made again, before any value was given, once where the session had expired, and once where the shop
         speaks otherwise than its WSDL said and now has another, as after an upgrade. Where that shows between two
-        values, the error's `remedy` is "again".
+        values, the error's `remedy` is "retry".
 
         Args:
             operation: what is called.
@@ -343,7 +343,7 @@ class Connection:
                     fixable.remove(cause)
                     continue
                 if cause in fixable:  # which is never so with a fault: it comes instead of values
-                    error.remedy = "again"
+                    error.remedy = "retry"
                 self._http.save(error, latest)
                 raise
             else:

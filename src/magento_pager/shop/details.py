@@ -387,7 +387,7 @@ class _Course:
                 if way is self._xmlrpc:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
-            if reply.remedy == "again" and hasty:
+            if reply.remedy == "retry" and hasty:
                 if len(part) == (len(keys) if good else 1):
                     self._isolation.good = yield from self._well(good, part[0])
                 if len(part) == 1 and self._isolation.good is None:
@@ -481,7 +481,7 @@ class _Course:
                 reply = yield from attempt(AskRecords(self._soap, [key], attempts=attempts))
                 if isinstance(reply, Reply) and not isinstance(reply.records[0], RemoteError):
                     return str(key)
-                if isinstance(reply, RemoteError) and reply.remedy == "again" and not attempts:
+                if isinstance(reply, RemoteError) and reply.remedy == "retry" and not attempts:
                     raise reply
         return None
 

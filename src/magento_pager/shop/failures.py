@@ -93,13 +93,13 @@ _TOO_MANY = r"too many requests|rate.?limit|quota exceeded|resource limit is rea
 # fmt: off
 FAILURES: tuple[Failure, ...] = (
     # PHP's limits
-    Failure("memory call", "again", "PHP's memory does not suffice for any call: raise its memory_limit", _MEMORY,
+    Failure("memory call", "retry", "PHP's memory does not suffice for any call: raise its memory_limit", _MEMORY,
         purpose="call"),
-    Failure("memory WSDL", "again", "PHP's memory does not suffice for the WSDL: raise its memory_limit", _MEMORY,
+    Failure("memory WSDL", "retry", "PHP's memory does not suffice for the WSDL: raise its memory_limit", _MEMORY,
         purpose="WSDL"),
     Failure("memory", "split", f"so many rows are more than its memory takes: {SMALLER}", _MEMORY),
     Failure("time", "split", f"so many rows take it too long: {SMALLER}", _TIME, purpose="rows"),
-    Failure("time call", "again", "PHP or the database gave up after a time: raise max_execution_time", _TIME),
+    Failure("time call", "retry", "PHP or the database gave up after a time: raise max_execution_time", _TIME),
     # Rows
     Failure("pattern", "split", f"the pattern for so many ids is more than the database takes: {SMALLER}",
         r"regular expression is too (large|big)|timeout exceeded in regular expression"),
@@ -117,7 +117,7 @@ FAILURES: tuple[Failure, ...] = (
         "PHP cannot write a row as the WSDL promises it: a value is of another type, and fails every window it is in",
         r"SOAP-ERROR: Encoding"),
     # The database
-    Failure("database busy", "again", _BUSY,
+    Failure("database busy", "retry", _BUSY,
         r"gone away|lost connection to mysql|deadlock found|lock wait timeout|too many connections"
         r"|max_user_connections|SQLSTATE\[(HY000|08\w*|28000)\] \[\d|server shutdown in progress"
         r"|connection was killed"),
@@ -138,10 +138,10 @@ FAILURES: tuple[Failure, ...] = (
         "wsi.xml, and refresh the shop's cache",
         r"SOAP-ERROR: Parsing (WSDL|Schema): (?!couldn't load|can't import schema)"
         r"|SOAP-ERROR: Parsing WSDL: couldn't load .* : (xml declaration allowed|extra content|entityref|opening and)"),
-    Failure("own WSDL", "again",
+    Failure("own WSDL", "retry",
         "the server cannot fetch its own WSDL: enable the WSDL cache (System, Configuration, Magento Core API) and "
         "see that the server can reach its own address", codes={"WSDL"}),
-    Failure("own WSDL by words", "again",
+    Failure("own WSDL by words", "retry",
         "the server cannot fetch its own WSDL: enable the WSDL cache (System, Configuration, Magento Core API) and "
         "see that the server can reach its own address",
         r"SOAP-ERROR: Parsing (WSDL|Schema): (couldn't load|can't import schema)"),
@@ -180,7 +180,7 @@ FAILURES: tuple[Failure, ...] = (
     Failure("bot check", "stop",
         "a bot check in front of the shop, which no program passes: ask who runs it to admit this machine to the API",
         _BOT),
-    Failure("too many", "again", "something in front of the shop asks for fewer calls", _TOO_MANY),
+    Failure("too many", "retry", "something in front of the shop asks for fewer calls", _TOO_MANY),
     Failure("document type", "stop",
         "it has a DOCTYPE, which no shop sends, and with which XML attacks begin: find out who answers there",
         r"\A\s*<!(doctype|entity)\b(?!\s+html)", statuses={OK}),
@@ -191,7 +191,7 @@ FAILURES: tuple[Failure, ...] = (
         "something is printed before the XML: by a module, or by PHP, whose display_errors is to be off on the server",
         _XML, statuses={OK}),
     Failure("PHP", "isolate", "PHP gave up on the call in these words", _PHP),
-    Failure("report", "again",
+    Failure("report", "retry",
         "the shop is in maintenance or its database is down, or a row or a filter breaks: Magento's error report, "
         "whose number names a file in var/report on the server",
         r"there has been an error processing your request|error log record number|exception printing is disabled",
@@ -220,17 +220,17 @@ FAILURES: tuple[Failure, ...] = (
     Failure("JSON", "isolate", "something in front of the shop answered in JSON: does it refuse the call?",
         r"^\s*[\[{]", statuses={OK}),
     Failure("too long", "split", f"the web server refuses so long a request: {SMALLER}", statuses={413, 414, 431}),
-    Failure("429", "again", "the server asks for fewer calls", statuses={425, 429, 509, 529}),
-    Failure("500 WSDL", "again", "the server failed while making its WSDL: see its error log", statuses={500},
+    Failure("429", "retry", "the server asks for fewer calls", statuses={425, 429, 509, 529}),
+    Failure("500 WSDL", "retry", "the server failed while making its WSDL: see its error log", statuses={500},
         purpose="WSDL"),
-    Failure("500 call", "again", "PHP gave up: see its error log", statuses={500}, purpose="call"),
+    Failure("500 call", "retry", "PHP gave up: see its error log", statuses={500}, purpose="call"),
     Failure("500", "split", f"PHP gave up, often for lack of memory: {SMALLER}", statuses={500}),
-    Failure("503", "again", "the shop is in maintenance or its database is down: try again later", statuses={503}),
+    Failure("503", "retry", "the shop is in maintenance or its database is down: try again later", statuses={503}),
     # 520 and above are Cloudflare's own, for a server that it cannot reach or wait for
-    Failure("gateway", "again", "the server or a proxy before it gave up: try again later",
+    Failure("gateway", "retry", "the server or a proxy before it gave up: try again later",
         statuses={408, 502, 504, 508, *range(520, 528), 530, 598, 599}),
-    Failure("empty WSDL", "again", "PHP gave up while making the WSDL: see its error log", r"\A\Z", purpose="WSDL"),
-    Failure("page", "again",
+    Failure("empty WSDL", "retry", "PHP gave up while making the WSDL: see its error log", r"\A\Z", purpose="WSDL"),
+    Failure("page", "retry",
         "if it stays so, is this the shop's address, and does nothing but the shop answer there?",
         r"<(html|head|body|title)\b|<!doctype html", statuses={OK}),
     Failure("no XML", "isolate", "is this the shop's address, and does nothing but the shop answer there?",
@@ -417,7 +417,7 @@ class LostListError(MalformedReplyError):
         )
 
 
-_WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "again", "isolate": "stop"}
+_WITHOUT_ROWS: dict[Remedy, Remedy] = {"split": "retry", "isolate": "stop"}
 """What else may help a call that asks for no rows, of which none can be left out."""
 _SMALLER = re.compile(rf"{SMALLER}|ask for less at once \(--window\)( or (?=allow))?")
 
@@ -427,7 +427,7 @@ def without_rows(error: RemoteError) -> RemoteError:
 
     >>> error = without_rows(RemoteError(f"login: the reply is empty; {SMALLER}", remedy="split"))
     >>> print(error, "->", error.remedy)
-    login: the reply is empty; see the server's error log -> again
+    login: the reply is empty; see the server's error log -> retry
     """
     error.remedy = _WITHOUT_ROWS.get(error.remedy, error.remedy)
     error.args = (_SMALLER.sub(lambda found: "" if found[1] else "see the server's error log", error.args[0]),)

@@ -144,7 +144,7 @@ class SoapRecords:
         try:
             value = self.connection.record(self.part.soap, key, right=self.part.right, repair=repair)
         except FaultError as fault:
-            if fault.remedy == "again" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
+            if fault.remedy == "retry" or fault.code in OF_ALL_RECORDS or "not present" in fault.text:
                 raise
             return [_about_one(fault)]
         with refusals_saved(self.connection):
@@ -167,7 +167,7 @@ class XmlRpcRecords:
             answers = [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
             if many_failed(answers, self.part):  # such as when the database went away amid the call
                 words = f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})"
-                raise RemoteError(words, remedy="again")
+                raise RemoteError(words, remedy="retry")
         return answers
 
     def _calls(self, key: str) -> list[tuple[str, Sequence[Argument]]]:
@@ -192,7 +192,7 @@ class XmlRpcRecords:
         """Return a fault about one record; raise one that is about all."""
         code, text = (str(result.get(name) or "") for name in ("faultCode", "faultMessage"))
         fault = fault_error(code, text, self.part.xmlrpc, self.part.right)
-        if fault.remedy == "again" or code in OF_ALL_RECORDS:
+        if fault.remedy == "retry" or code in OF_ALL_RECORDS:
             raise fault
         return _about_one(fault)
 

@@ -431,7 +431,7 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
         )
     if isinstance(error, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
         return TransportError(
-            f"{what}: the connection failed: no answer; check the address and that the server is up", remedy="again"
+            f"{what}: the connection failed: no answer; check the address and that the server is up", remedy="retry"
         )
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
         return TransportError(
@@ -451,7 +451,7 @@ def _translated(error: Exception, what: str, waited: float) -> Exception:
         )
     if isinstance(error, urllib3.exceptions.HTTPError | requests.exceptions.ConnectionError):
         return TransportError(
-            f"{what}: the connection failed: {reason}; check the address and that the server is up", remedy="again"
+            f"{what}: the connection failed: {reason}; check the address and that the server is up", remedy="retry"
         )
     return TransportError(f"{what}: {reason}", remedy="stop")
 

@@ -334,7 +334,7 @@ class Gaps:
             if isinstance(found, Sample):
                 self._gave_up = False
                 return found
-        self._gave_up = isinstance(found, RemoteError) and found.remedy == "again"
+        self._gave_up = isinstance(found, RemoteError) and found.remedy == "retry"
         return None
 
     def _taken_by_regexp(
@@ -371,7 +371,7 @@ class Gaps:
 
     def _does_without(self, error: RemoteError) -> bool:
         """Whether a sample that failed may be done without: a row may be at fault, or it took too long."""
-        return action(error, narrowed=True) != "stop" or (error.remedy == "again" and self._attempts > 0)
+        return action(error, narrowed=True) != "stop" or (error.remedy == "retry" and self._attempts > 0)
 
     def _understood(self, tokens: Sequence[Token], of: Sequence[Pattern]) -> bool:
         """Whether the server reads a `regexp`: the witness came back, or rows that match, and no others."""

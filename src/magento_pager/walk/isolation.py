@@ -93,7 +93,7 @@ class Isolation(Generic[G]):
             again = yield from settled(ask(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
                 return Fate(again)
-            if again.remedy != "again" and action(again, narrowed=True) == "stop":
+            if again.remedy != "retry" and action(again, narrowed=True) == "stop":
                 raise again
             error = again
             yield from self._check_well(name, error, others)

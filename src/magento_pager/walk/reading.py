@@ -269,7 +269,7 @@ def persistently(
     def may_pass(state: RetryCallState) -> bool:
         error = _failure(state)
         remedy = error.remedy if isinstance(error, RemoteError) else "stop"
-        return remedy == "again" or (remedy != "stop" and state.attempt_number <= insist)
+        return remedy == "retry" or (remedy != "stop" and state.attempt_number <= insist)
 
     retrying = Retrying(
         retry=may_pass,

@@ -33,7 +33,7 @@ def action(error: RemoteError, *, narrowed: bool) -> Action:
 
     >>> action(RemoteError("", remedy="split"), narrowed=True), action(RemoteError(""), narrowed=False)
     ('narrow', 'stop')
-    >>> gateway = TransportError("", remedy="again", status=504)
+    >>> gateway = TransportError("", remedy="retry", status=504)
     >>> action(gateway, narrowed=False), action(gateway, narrowed=True)
     ('narrow', 'stop')
     """
@@ -50,7 +50,7 @@ def is_verdict(error: Exception) -> bool:
     PHP 5 answers a name it cannot resolve with HTTP 500 or an empty body, others with a numbered fault.
     """
     if isinstance(error, RemoteError) and error.remedy != "stop":
-        return error.remedy != "again"  # too large a reply, or one that breaks: the filter was not honoured
+        return error.remedy != "retry"  # too large a reply, or one that breaks: the filter was not honoured
     if isinstance(error, FaultError):
         return error.code not in CALLERS_FAULTS
     if isinstance(error, TransportError):

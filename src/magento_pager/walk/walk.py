@@ -199,7 +199,7 @@ class _Course:
         if self._held and self._held.first >= window.first:
             self._held = None  # they are asked for again with the window
         good = None if self._walk.lenient else self._isolation.good
-        if error.remedy == "again" and not self._walk.hasty:
+        if error.remedy == "retry" and not self._walk.hasty:
             gateway = action(error, narrowed=False) == "narrow" and len(window) > 1
             if good is None and not (gateway or self._walk.lenient):
                 good = self._isolation.good = yield from self._any_good()
@@ -213,7 +213,7 @@ class _Course:
             if unknown:
                 raise error
             self._gave_up = True
-        elif error.remedy != "again" and action(error, narrowed=work.cause is not None) == "stop":
+        elif error.remedy != "retry" and action(error, narrowed=work.cause is not None) == "stop":
             raise error
         if self._held and self._held.last < window.first:  # first those before it
             self._stack += [work._replace(ids=window), Work(self._held, again=True)]

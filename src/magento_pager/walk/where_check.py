@@ -66,7 +66,7 @@ class WhereCheck:
         self._error = yield from self._verdict(item, answer)
         if self._error is not None:
             raise self._error from answer
-        if item.attempts == 1 or not (item.insist or answer.remedy == "again"):
+        if item.attempts == 1 or not (item.insist or answer.remedy == "retry"):
             raise answer
         return (yield replace(item, attempts=max(0, item.attempts - 1)))
 
