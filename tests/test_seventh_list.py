@@ -33,7 +33,7 @@ with Shop() as shop, connect(shop.url, shop.user, shop.key) as pager:
 """
 SPARK = """
 from magento_pager.spark.columns import columns_of
-from magento_pager.spark.source import asked
+from magento_pager.spark.source import parse_options
 
 print(columns_of("coupons").names[:3], columns_of("coupons").field("updated_at").type)
 """

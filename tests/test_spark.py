@@ -51,10 +51,10 @@ if HERE:
 
     from magento_pager.spark.columns import columns_of
     from magento_pager.spark.failures import FailureFolder
-    from magento_pager.spark.filters import Wanted
-    from magento_pager.spark.reading import Behaviour, planned, read
-    from magento_pager.spark.shops import FleetShop, read_shops, resolved
-    from magento_pager.spark.source import MagentoDataSource, asked
+    from magento_pager.spark.filters import Selection
+    from magento_pager.spark.reading import Behaviour, plan_parts, read_part
+    from magento_pager.spark.shops import FleetShop, read_shops, resolve
+    from magento_pager.spark.source import MagentoDataSource, parse_options
     from magento_pager.spark.streaming import Schedule
 
     FAIL = Behaviour(0.0)
@@ -367,7 +367,7 @@ def test_no_key_is_in_a_plan_or_a_pickle(spark: SparkSession, fleet: Callable[..
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLEET_KEY", KEY)
         shops = read_shops(path)
-        parts = planned(shops, Wanted("orders"), FAIL)
+        parts = plan_parts(shops, Selection("orders"), FAIL)
     assert len(parts) == 4
     assert KEY.encode() not in pickle.dumps(parts)
     assert KEY not in repr(parts)
@@ -474,13 +474,13 @@ def test_a_stream_brings_each_change_once(spark: SparkSession, fleet: Callable[.
 def test_when_batches_end() -> None:
     """A batch ends a little before now, no more often than is asked, never goes back, and knows lost shops."""
     schedule, now = Schedule(timedelta(minutes=10), timedelta(minutes=30)), datetime(2024, 5, 1, 12, 0, 5, 999, UTC)
-    begun = schedule.ends({}, ["a", "b"], now)
+    begun = schedule.next_offset({}, ["a", "b"], now)
     assert begun == dict.fromkeys("ab", "2024-05-01T11:50:05+00:00")
-    assert schedule.ends(begun, ["a", "b"], now + timedelta(minutes=29)) == begun
-    assert schedule.ends(begun, ["a", "b"], now + timedelta(minutes=29), at_once=True) != begun
-    after = schedule.ends(begun, ["a", "c"], now + timedelta(minutes=30))
+    assert schedule.next_offset(begun, ["a", "b"], now + timedelta(minutes=29)) == begun
+    assert schedule.next_offset(begun, ["a", "b"], now + timedelta(minutes=29), at_once=True) != begun
+    after = schedule.next_offset(begun, ["a", "c"], now + timedelta(minutes=30))
     assert after == {"a": "2024-05-01T12:20:05+00:00", "b": begun["b"], "c": "2024-05-01T12:20:05+00:00"}
-    assert schedule.ends(after, ["a"], now, at_once=True) == after
+    assert schedule.next_offset(after, ["a"], now, at_once=True) == after
 
 
 def test_a_shop_whose_clock_is_behind_is_not_read(
@@ -537,7 +537,7 @@ def test_no_filter_keeps_back_a_row_that_is_wanted(
     kept = all(COMPARED[name](row, number) for name, number in ids) and all(
         column in times and COMPARED[name](times[column], moment) for name, column, moment in moments
     )
-    wanted = Wanted("orders").narrowed(filters)
+    wanted = Selection("orders").with_filters(filters)
     if kept:
         texts = {column: f"{moment:%Y-%m-%d %H:%M:%S}" for column, moment in times.items()}
         assert wanted.first <= row <= wanted.last
@@ -594,9 +594,9 @@ def test_options_that_cannot_be_right(fleet: Callable[..., Any], change: dict[st
 def test_a_list_without_shops_is_refused() -> None:
     """The option must be there, and so must the file; failures need their folder."""
     with pytest.raises(ValueError, match="option shops"):
-        asked("orders", {})
+        parse_options("orders", {})
     with pytest.raises(FileNotFoundError):
-        asked("orders", {"shops": "nowhere.json"})
+        parse_options("orders", {"shops": "nowhere.json"})
     with pytest.raises(ValueError, match="option shopErrors"):
         _ = MagentoDataSource({"entity": "shop_errors"})._failures  # noqa: SLF001  what its reader asks for
 
@@ -637,17 +637,17 @@ def test_credentials_are_looked_up_where_a_shop_is_called(shop: Shop, tmp_path: 
     with pytest.raises(ValueError, match="env:FLEET_USER leads to nothing on this machine"):
         FleetShop(**fields).connect()  # type: ignore[arg-type]  # texts all
     with pytest.raises(ValueError, match="leads to nothing"):
-        resolved(f"file:{tmp_path}")
+        resolve(f"file:{tmp_path}")
 
 
 def test_a_shop_that_cannot_be_cut_is_one_part(caplog: pytest.LogCaptureFixture) -> None:
     """Planning goes on, and the task will say what is wrong with the shop."""
     shop = FleetShop("a", "http://127.0.0.1:9/", "me", "env:NOT_SET", parallel=3)
-    (part,) = planned([shop], Wanted("orders"), FAIL)
+    (part,) = plan_parts([shop], Selection("orders"), FAIL)
     assert (part.cursor.next_id, part.parts) == (0, 1)
     assert "could not be cut into parts" in caplog.text
     with pytest.raises(PagerError, match="shop a, orders: env:NOT_SET"):
-        list(read(part, Wanted("orders"), FAIL, columns_of("orders")))
+        list(read_part(part, Selection("orders"), FAIL, columns_of("orders")))
 
 
 def test_rows_that_need_repair_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
@@ -656,14 +656,14 @@ def test_rows_that_need_repair_are_read_where_that_is_asked_for(tmp_path: Path) 
         broken = some(shop)[9]
         shop.change(control_characters=[broken])
         (tmp_path / "key").write_text(KEY)
-        wanted = Wanted("orders")
-        (part,) = planned([FleetShop("a", shop.url, shop.user, f"file:{tmp_path / 'key'}")], wanted, FAIL)
+        wanted = Selection("orders")
+        (part,) = plan_parts([FleetShop("a", shop.url, shop.user, f"file:{tmp_path / 'key'}")], wanted, FAIL)
         with pytest.raises(PagerError, match=f"row {broken} breaks every reply"):
-            list(read(part, wanted, FAIL, columns_of("orders")))
+            list(read_part(part, wanted, FAIL, columns_of("orders")))
         folder = FailureFolder(str(tmp_path / "errors"))
         for repair, lost in ((False, 1), (True, 0)):
             behaviour = Behaviour(0.0, repair=repair, on_error="skip", failures=folder)
-            batches = list(read(part, wanted, behaviour, columns_of("orders")))
+            batches = list(read_part(part, wanted, behaviour, columns_of("orders")))
             assert sum(one.num_rows for one in batches) == 100 - lost
             assert [(one["kind"], one["id"]) for one in folder.read()] == [("row", broken)] * lost
 

@@ -292,7 +292,7 @@ class Pager:
             asked=asked,
             calls_under_way=self._calls_under_way,
             wires=Wires(spec, by, self._compared) if wire == "auto" else None,
-            tables=ArrowTables(Layout(spec, "parquet", details=details, secret=password_hash)),
+            tables=ArrowTables(Layout(spec, "parquet", details=details, password_hash=password_hash)),
             **next(iter(by.values())),
         )
         if wire == "soap":

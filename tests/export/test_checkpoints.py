@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from magento_pager import CheckpointMismatchError, Cursor, IdRange, Page, PageStats
 from magento_pager.export.checkpoints import (
-    MOST_MARKS,
-    NAMED_MISFITS,
+    MAX_MARKS,
+    MISFITS_NAMED,
     Checkpoint,
     Counters,
     Fingerprint,
@@ -222,9 +222,7 @@ def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None
 
 @given(
     by_ids=st.booleans(),
-    widths=st.lists(
-        st.tuples(st.integers(1, 9), st.integers(0, 3), st.booleans()), min_size=1, max_size=3 * MOST_MARKS
-    ),
+    widths=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3), st.booleans()), min_size=1, max_size=3 * MAX_MARKS),
     looks=st.lists(st.integers(1, 200)),
 )
 def test_the_marks_say_where_to_read_back_from(
@@ -243,7 +241,7 @@ def test_the_marks_say_where_to_read_back_from(
         if late and skipped:
             below = IdRange(skipped[0], first - 1)
             dump.add(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
-    assert len(dump.checkpoint.marks) <= MOST_MARKS
+    assert len(dump.checkpoint.marks) <= MAX_MARKS
     assert dump.checkpoint.offset == path.stat().st_size
     written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
     for ids_back in looks:
@@ -302,13 +300,13 @@ def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
 def test_misfits_are_counted_and_the_first_are_named() -> None:
     """By column; their number in a checkpoint is bounded, whatever a server sends."""
     checkpoint = START
-    for number in range(NAMED_MISFITS + 5):
+    for number in range(MISFITS_NAMED + 5):
         checkpoint = checkpoint.with_misfits([Misfit(str(number), "tax_amount", "?")])
     checkpoint = checkpoint.with_misfits([Misfit("3", "created_at", "never")])
     amounts, times = checkpoint.misfits
     assert (amounts.count, [one.id for one in amounts.first]) == (
-        NAMED_MISFITS + 5,
-        [str(number) for number in range(NAMED_MISFITS)],
+        MISFITS_NAMED + 5,
+        [str(number) for number in range(MISFITS_NAMED)],
     )
     assert str(times) == "created_at of 1 (id 3: 'never')"
     assert str(amounts).endswith("id 9: '?', ...)")

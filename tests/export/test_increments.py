@@ -31,7 +31,7 @@ from magento_pager import STRATEGIES, FilterIgnoredError, PagerError
 from magento_pager.cli import run
 from magento_pager.errors import CheckpointMismatchError, FaultError
 from magento_pager.export.checkpoints import Fingerprint
-from magento_pager.export.increments import MARGIN, Newest, State, held, iso, next_start
+from magento_pager.export.increments import MARGIN, Newest, State, iso, locked_state, next_start
 from magento_pager.fake import Shop
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.walk.changes import LONG_AGO
@@ -300,7 +300,7 @@ def test_between_two_runs_nothing_is_left_unasked(deeds: list[tuple[int, str]], 
         now, covered = NOON, None
         for seconds, ending in deeds:
             now += timedelta(seconds=seconds)
-            with held(path) as state:
+            with locked_state(path) as state:
                 planned = state.plan(ASKED, now, late=timedelta(seconds=late), out="orders-{time}.ndjson")
                 assert planned.begun <= now
                 if covered is None:
@@ -319,19 +319,19 @@ def test_a_run_that_is_begun_again_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     out = str(tmp_path / "orders-{time}.ndjson")
     for number, later in enumerate((0, 60, 3600)):
-        with held(path) as state:
+        with locked_state(path) as state:
             planned = state.plan(ASKED, NOON + timedelta(seconds=later), out=out)
-            assert (planned.begun, planned.since, planned.again) == (NOON, None, number > 0)
+            assert (planned.begun, planned.since, planned.resumed) == (NOON, None, number > 0)
             assert planned.out == str(tmp_path / "orders-20240501T120000Z.ndjson")
             state.begin()
-    with held(path) as state:
-        assert not state.plan(ASKED, NOON, out=str(tmp_path / "elsewhere-{time}.ndjson")).again
+    with locked_state(path) as state:
+        assert not state.plan(ASKED, NOON, out=str(tmp_path / "elsewhere-{time}.ndjson")).resumed
         state.plan(ASKED, NOON, out=out)
         state.complete(NOON)
-    with held(path) as state:
+    with locked_state(path) as state:
         planned = state.plan(ASKED, NOON + timedelta(days=1), out=out, late=timedelta(minutes=30))
         assert (planned.begun, planned.since) == (NOON + timedelta(days=1), NOON - timedelta(minutes=30))
-        assert not planned.again
+        assert not planned.resumed
 
 
 def test_one_state_holds_several_lists(tmp_path: Path) -> None:
@@ -339,11 +339,11 @@ def test_one_state_holds_several_lists(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     customers = replace(ASKED, entity="customers")
     for asked, at in ((ASKED, NOON), (customers, NOON + timedelta(hours=1))):
-        with held(path) as state:
+        with locked_state(path) as state:
             state.plan(asked, at)
             state.begin()
             state.complete(at)
-    with held(path) as state:
+    with locked_state(path) as state:
         assert state.plan(ASKED, NEVER, late=timedelta()).since == NOON
         assert state.plan(customers, NEVER, late=timedelta()).since == NOON + timedelta(hours=1)
         with pytest.raises(CheckpointMismatchError, match="where was nothing and is now status:eq:new"):
@@ -354,17 +354,17 @@ def test_one_state_holds_several_lists(tmp_path: Path) -> None:
 def test_a_clock_that_went_back_is_no_measure(tmp_path: Path, *, sure: bool) -> None:
     """What was changed since then may have any time, so everything is asked for; unless rows said when that was."""
     path = tmp_path / "state.json"
-    with held(path) as state:
+    with locked_state(path) as state:
         state.plan(ASKED, NOON)
         state.begin()
         state.complete(NOON, sure=sure)
-    with held(path) as state:
+    with locked_state(path) as state:
         assert state.plan(ASKED, NOON - timedelta(minutes=5)).since == NOON - timedelta(minutes=10)
         planned = state.plan(ASKED, NOON - timedelta(minutes=15))
-        assert state.went_back is not sure
+        assert state.clock_went_back is not sure
         assert planned.since == (NOON - timedelta(minutes=10) if sure else LONG_AGO)
         state.begin()
-    with held(path) as state:
+    with locked_state(path) as state:
         assert state.plan(ASKED, NOON).since == planned.since
         assert state.last == (NOON if sure else LONG_AGO)
 
@@ -375,12 +375,12 @@ def test_a_state_of_version_1_is_read(tmp_path: Path) -> None:
     for begun in (None, {"begun": "2024-05-01T12:00:00Z", "since": "2024-04-30T11:50:00Z", "out": None}):
         entry = {"asked": asdict(ASKED), "last": "2024-04-30T12:00:00Z", "begun": begun}
         path.write_text(json.dumps({"kind": "magento-pager state", "version": 1, "lists": [entry]}))
-        with held(path) as state:
+        with locked_state(path) as state:
             planned = state.plan(ASKED, NOON)
             assert (planned.begun, planned.since) == (NOON, NOON - timedelta(days=1, minutes=10))
             state.begin()
             state.complete(next_start(planned, state.last, rows=5, newest=None))
-        with held(path) as state:
+        with locked_state(path) as state:
             assert state.plan(ASKED, NOON + A_DAY).since == NOON - timedelta(days=1, minutes=10)
 
 
@@ -434,7 +434,7 @@ def test_no_clock_can_lose_a_change(
     with TemporaryDirectory() as folder, patch("time.monotonic", lambda: float(model.now)):
         for before, after, ours, slow, pause in (*runs, calm, calm):
             ahead = before
-            with held(Path(folder, "state.json")) as state:
+            with locked_state(Path(folder, "state.json")) as state:
                 planned = state.plan(ASKED, at(model.now + ahead), ours=at(model.now + ours), late=timedelta())
                 state.begin()
                 newest = Newest(planned.latest or NOON, lambda: at(model.now + ahead))  # noqa: B023  called in here
@@ -466,9 +466,13 @@ def test_a_damaged_state_is_no_first_run(tmp_path: Path, content: str) -> None:
 def test_of_two_runs_at_a_time_one_is_refused(tmp_path: Path) -> None:
     """Until the first is over."""
     path = tmp_path / "state.json"
-    with held(path), pytest.raises(BlockingIOError, match=r"another run holds .*state\.json\.lock"), held(path):
+    with (
+        locked_state(path),
+        pytest.raises(BlockingIOError, match=r"another run holds .*state\.json\.lock"),
+        locked_state(path),
+    ):
         pass
-    with held(path):
+    with locked_state(path):
         pass
 
 
@@ -588,7 +592,7 @@ def test_mistakes_are_one_line(
 
 def test_overlapping_runs_are_refused(night: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     """With exit status 1, which cron tells of."""
-    with held("state.json"):
+    with locked_state("state.json"):
         assert night("orders", "--state", "state.json", "--out", "shop.db") == 1
     assert "another run holds state.json.lock: it is still on its way" in capfd.readouterr().err
 
@@ -674,7 +678,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(
     assert night(*line) == 0
     rows = [json.loads(one)["order_id"] for one in (tmp_path / mark.stem).read_text().splitlines()]
     assert len(rows) == len(set(rows)) == 200
-    with held("state.json") as state:
+    with locked_state("state.json") as state:
         known = json.loads(Path("state.json").read_text())["lists"][0]
         assert (known["last"], known["begun"]) == (iso(NOON - MARGIN), None), "as it was not read in one go"
         assert state.path == Path("state.json")

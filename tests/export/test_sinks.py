@@ -118,18 +118,18 @@ WRITTEN: list[tuple[Format, bool, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("form", "packed", "typed"), WRITTEN)
+@pytest.mark.parametrize(("form", "gzipped", "typed"), WRITTEN)
 @settings(max_examples=50, deadline=None)
 @given(asked=lists())
 def test_what_goes_in_comes_out(
-    *, form: Format, packed: bool, typed: bool, asked: tuple[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
+    *, form: Format, gzipped: bool, typed: bool, asked: tuple[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Rows of any values, read back by `stored`, are those that went in: texts, or values where there are types."""
     if form == "parquet":
         needs_pyarrow()
     entity, rows = asked
     path = tmp_path_factory.mktemp("out") / "rows"
-    layout = Layout(LISTS[entity], form, packed=packed, typed=typed, secret=True)
+    layout = Layout(LISTS[entity], form, gzipped=gzipped, typed=typed, password_hash=True)
     checkpoint = dumped(path, layout, rows)
     found = stored(path, entity)
     assert (found.layout.format, checkpoint.misfits) == (form, ())
@@ -174,7 +174,7 @@ def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("gzipped", [False, True])
 @settings(max_examples=15, deadline=None)
 @given(
     cuts=st.sets(st.integers(1, 29), max_size=4),
@@ -185,7 +185,7 @@ def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
 def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
     *,
     form: Format,
-    packed: bool,
+    gzipped: bool,
     cuts: set[int],
     others: set[int],
     member: int,
@@ -194,7 +194,7 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
 ) -> None:
     """At the end of any page, with half a page behind it, bytes are those of other pages; the tail is read alone."""
     folder = tmp_path_factory.mktemp("cut")
-    layout = Layout(LISTS["orders"], form, packed=packed)
+    layout = Layout(LISTS["orders"], form, gzipped=gzipped)
     rows = [{"order_id": str(number), "customer_note": 'a\r\n"b",' * (number % 3)} for number in range(30)]
 
     def pages(cuts: set[int]) -> list[Page]:
@@ -219,7 +219,7 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
     assert (folder / "again").read_bytes() == (folder / "whole").read_bytes()
     assert list(stored(folder / "again", "orders")) == rows
     assert {path.name for path in folder.iterdir()} == {"whole", "whole.checkpoint", "again", "again.checkpoint"}
-    if packed:
+    if gzipped:
         text = gzip.decompress((folder / "whole").read_bytes())
         pieces = [text[at : at + member] for at in range(0, len(text), member)]
         assert [found for found, _ in members(folder / "whole")] == pieces
@@ -227,7 +227,7 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
 
 def test_an_empty_gzipped_dump_is_resumed_beside_an_older_file(tmp_path: Path) -> None:
     """Stopped before it was given its name, it is cut back to what is in the part, and not to what is in the file."""
-    path, layout = tmp_path / "rows.gz", Layout(LISTS["orders"], packed=True)
+    path, layout = tmp_path / "rows.gz", Layout(LISTS["orders"], gzipped=True)
     dumped(path, layout, [{"order_id": "1", "status": "new"}])
     with dumping(path, layout, resume=True, overwrite=True) as (dump, _):
         dump.add(page_of([], 0, LAST))
@@ -426,7 +426,7 @@ def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no database of SQLite"):
         open_output(tmp_path / "shop.db", TABLE, overwrite=True)
     with pytest.raises(ValueError, match=r"into a finished table of SQLite, and not into csv\.gz"):
-        open_output(tmp_path / "x", Layout(LISTS["orders"], "csv", packed=True), into_existing=True)
+        open_output(tmp_path / "x", Layout(LISTS["orders"], "csv", gzipped=True), into_existing=True)
 
 
 def test_an_ending_stands_for_a_format_that_there_is() -> None:

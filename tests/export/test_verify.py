@@ -19,8 +19,8 @@ from memory import Memory
 from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, dump, verify
 from magento_pager.cli import run
 from magento_pager.export import verification
-from magento_pager.export.index import Index, sampled
-from magento_pager.export.verification import Origin, Tally, agreeing, differences
+from magento_pager.export.index import Index, draw_sample
+from magento_pager.export.verification import Origin, Tally, differences, matching_blocks
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
 from magento_pager.shop.connection import Connection
@@ -130,8 +130,8 @@ def test_a_sample_is_what_it_says(ids: set[int], share: float, seed: int, span: 
     ids = {number for number in ids if number in span} or {0}
     source = Memory(ids)
     with indexed(source.rows()) as index:
-        sample = sampled(index, share, span, seed)
-        assert sample == sampled(index, share, span, seed)
+        sample = draw_sample(index, share, span, seed)
+        assert sample == draw_sample(index, share, span, seed)
     assert all(one.last < other.first for one, other in zip(sample.ranges, sample.ranges[1:], strict=False))
     assert all(one in span for one in sample.ranges)
     windows = [one for one in sample.ranges if one.first < sample.end]
@@ -180,8 +180,8 @@ def test_digests_of_a_report_are_compared() -> None:
     with indexed(source.rows()) as index:
         assert not list(differences(paginator, index, Origin(), tally))
     told = {one["first"]: one["digest"] for one in tally.digest.as_json()}
-    assert agreeing(Origin(digests=told), tally.digest) == 2
-    assert agreeing(Origin(digests=told | {0: "0" * 32}), tally.digest) is None
+    assert matching_blocks(Origin(digests=told), tally.digest) == 2
+    assert matching_blocks(Origin(digests=told | {0: "0" * 32}), tally.digest) is None
 
 
 @pytest.mark.sampled

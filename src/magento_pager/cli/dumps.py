@@ -100,7 +100,7 @@ def dump(
     task: Task | None = None
     try:
         with stoppable() as stop, warnings_said(), _task(entity, shop, asking, times, out) as task:
-            report = task.look()
+            report = task.finished_report()
             if report is None:
                 with shop.connected() as pager:
                     paginator = asking.of(pager, entity, widths)(

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Page, Row
 
 KIND, VERSION = "magento-pager checkpoint", 3
-MOST_MARKS = 64
-NAMED_MISFITS = 10
+MAX_MARKS = 64
+MISFITS_NAMED = 10
 """Values of a column that are kept, of those that did not fit; the others are counted."""
 
 
@@ -155,7 +155,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """The invalid values of a column, which are null in the output: how many, and the first `NAMED_MISFITS`."""
+    """The invalid values of a column, which are null in the output: how many, and the first `MISFITS_NAMED`."""
 
     column: str
     count: int
@@ -181,7 +181,7 @@ class Checkpoint:
         digest: of all rows so far.
         reached: no row that was met is above this id; exact where rows carry ids, else the end of a window.
         marks: pairs (id, offset), both rising: rows with that id or a higher one were written from that offset on. At
-            most `MOST_MARKS`, the older the sparser; they say where to read the output back from.
+            most `MAX_MARKS`, the older the sparser; they say where to read the output back from.
         misfits: invalid values, by column.
         changes: how the server was told to send only what changed; None where all rows are wanted.
         bounds: how the server was told each range among the conditions.
@@ -249,8 +249,8 @@ class Checkpoint:
         if late is not None:
             return taken
         marks = (*self.marks, (self.cursor.next_id, self.offset)) if rows else self.marks
-        if len(marks) > MOST_MARKS:
-            older = MOST_MARKS * 3 // 4
+        if len(marks) > MAX_MARKS:
+            older = MAX_MARKS * 3 // 4
             marks = (*marks[:older:2], *marks[older:])
         return replace(taken, cursor=page.cursor, marks=marks)
 
@@ -266,7 +266,7 @@ class Checkpoint:
         known = {one.column: one for one in self.misfits}
         for one in found:
             before = known.get(one.column, Misfits(one.column, 0, ()))
-            known[one.column] = Misfits(one.column, before.count + 1, (*before.first, one)[:NAMED_MISFITS])
+            known[one.column] = Misfits(one.column, before.count + 1, (*before.first, one)[:MISFITS_NAMED])
         return replace(self, misfits=tuple(known.values()))
 
     def lookback(self, ids: int) -> IdRange | None:
@@ -347,13 +347,13 @@ def _bounds(content: dict[str, Any]) -> Bounds:
     return Bounds(**content | told)
 
 
-def known_as(shop: str, saved: Checkpoint | None, moved_from: str | None) -> str:
+def address_of(shop: str, saved: Checkpoint | None, moved_from: str | None) -> str:
     """Return the address under which a shop's dump was saved, if that is its own in another spelling or an old one."""
     there = saved.fingerprint.shop if saved else shop
     return there if shop_key(there) == shop_key(moved_from or shop) else shop
 
 
-def refuse_another(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
+def refuse_other_query(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
     """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do."""
     if differences := saved.fingerprint.differences(asked):
         if shop_key(saved.fingerprint.shop) != shop_key(asked.shop):

@@ -20,7 +20,7 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from magento_pager.export.values import SECRETS
+from magento_pager.export.values import SECRET_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -104,7 +104,7 @@ class Digest:
 
 def _form(names: tuple[str, ...]) -> tuple[Callable[[Row], tuple[Any, ...]], Any]:
     """Return, for rows with these columns, their values in the order of the names, and a hash that has the names."""
-    ordered = sorted(name for name in names if name not in SECRETS)  # dropped unless asked for: no part of it
+    ordered = sorted(name for name in names if name not in SECRET_COLUMNS)  # dropped unless asked for: no part of it
     values = itemgetter(*ordered) if len(ordered) > 1 else lambda row: tuple(row[name] for name in ordered)
     return values, blake2b(_joined((*ordered, str(len(ordered)))), digest_size=BYTES)
 

@@ -16,9 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from magento_pager.errors import option, words_of
-from magento_pager.export.checkpoints import Checkpoint, Fingerprint, known_as, refuse_another, shop_key
+from magento_pager.export.checkpoints import Checkpoint, Fingerprint, address_of, refuse_other_query, shop_key
 from magento_pager.export.files import replace_file
-from magento_pager.export.increments import LATE, TIME, Newest, Run, held, iso, named, next_start, shop_time
+from magento_pager.export.increments import (
+    LATE,
+    TIME,
+    Newest,
+    Run,
+    iso,
+    locked_state,
+    next_start,
+    output_path,
+    shop_time,
+)
 from magento_pager.export.jobs import Job, names_of
 from magento_pager.export.layout import spec_of
 from magento_pager.export.opening import open_output
@@ -126,7 +136,7 @@ def dump(
         all_columns=getattr(paginator.source, "all_columns", False),
     )
     with Task(job) as task:
-        return task.look() or task.run(paginator, progress)
+        return task.finished_report() or task.run(paginator, progress)
 
 
 @dataclass(slots=True)
@@ -227,7 +237,7 @@ class Task:
         with ExitStack() as stack:
             self._stack = stack
             if self._job.state:
-                self._state = stack.enter_context(held(self._job.state))
+                self._state = stack.enter_context(locked_state(self._job.state))
             if not self._named_late:
                 self._output = self._opened()
             self._checkpoint = (None if self._output is None else self._output.saved) or self._start("")
@@ -239,7 +249,7 @@ class Task:
             if error is not None and getattr(error, "dumped", None) is None:
                 self._stopped(error)
 
-    def look(self) -> Report | None:
+    def finished_report(self) -> Report | None:
         """Return the report where nothing is left to be dumped, as far as can be known without a call; else None.
 
         Raises:
@@ -289,7 +299,9 @@ class Task:
         ours, clock = datetime.now(UTC), _clock(paginator)
         if self._state is None:
             now = shop_time(clock) if self._named_late else ours
-            run = Run(now, paginator.since, named(self.path, now), again=self._resume, new_from=paginator.new_from)
+            run = Run(
+                now, paginator.since, output_path(self.path, now), resumed=self._resume, new_from=paginator.new_from
+            )
         else:
             if clock is None:  # ours is good enough, as rows say when they were changed
                 warnings.warn(
@@ -300,7 +312,7 @@ class Task:
             run = self._state.plan(asked, clock or ours, ours=ours, late=late, out=self.path, moved_from=old)
         self._run, self.since, self.new_from = run, run.since, run.new_from
         if self._named_late:
-            self.path, self._resume = run.out, run.again
+            self.path, self._resume = run.out, run.resumed
         output = self._output = self._opened() if self._output is None else self._output
         self._checkpoint = output.saved or self._checkpoint
         if self._state is not None:
@@ -395,9 +407,9 @@ class Task:
     def _asked(self, shop: str) -> Fingerprint:
         job, layout, since = self._job, self._layout, iso(self.since) if self.since else ""
         where = tuple(sorted(job.where))
-        how = layout.name, layout.columns, layout.has_values, layout.secret, layout.details
+        how = layout.name, layout.columns, layout.has_values, layout.password_hash, layout.details
         saved = self._output.saved if self._output else None
-        asked = known_as(shop, saved, job.moved_from), job.spec.name, job.first, job.last, where, *how
+        asked = address_of(shop, saved, job.moved_from), job.spec.name, job.first, job.last, where, *how
         return Fingerprint(*asked, since, self.new_from, job.all_columns)
 
     def _start(self, shop: str, operation: str = "") -> Checkpoint:
@@ -406,7 +418,7 @@ class Task:
     def _found_finished(self, output: Output, shop: str) -> Report:
         """Nothing is left to be dumped, if the same is asked for: report again how it went."""
         advice = f"choose another name, or replace it with {option('overwrite')}"
-        refuse_another(Path(self.path or ""), self._checkpoint, self._asked(shop), advice)
+        refuse_other_query(Path(self.path or ""), self._checkpoint, self._asked(shop), advice)
         return replace(self._finish(output), already=True)
 
     def _finish(self, output: Output) -> Report:

@@ -26,6 +26,6 @@ def format_of(path: str | Path) -> tuple[Format, bool]:
     (('csv', True), ('ndjson', False), ('sqlite', False))
     """
     path = Path(path)
-    packed = path.suffix.lower() == ".gz"
-    ending = (path.with_suffix("") if packed else path).suffix.lower()
-    return ENDINGS.get(ending, "ndjson"), packed
+    gzipped = path.suffix.lower() == ".gz"
+    ending = (path.with_suffix("") if gzipped else path).suffix.lower()
+    return ENDINGS.get(ending, "ndjson"), gzipped

@@ -72,7 +72,7 @@ class Run:
         new_from: the first id of rows that are wanted whenever they changed; None where only the time counts.
         out: where they go; None for standard output.
         latest: the earlier of the server's clock and ours when it began; None where an older version began it.
-        again: True where it was begun before, with the same output, and was not completed.
+        resumed: True where it was begun before, with the same output, and was not completed.
         newest: the id of the row that was changed last in the run before; None where that is unknown, or this run was
             begun before.
         rows: how many there were then, likewise.
@@ -82,7 +82,7 @@ class Run:
     since: datetime | None
     out: str | None
     latest: datetime | None = None
-    again: bool = False
+    resumed: bool = False
     new_from: int | None = None
     newest: int | None = None
     rows: int | None = None
@@ -90,7 +90,7 @@ class Run:
     def left(self, spec: ListSpec) -> LastRun | None:
         """Return what the run before left behind that proves the condition on time; None where it does not suffice."""
         says = spec.reports_changes
-        if self.since is None or not self.new_from or self.again or (says and self.newest is None):
+        if self.since is None or not self.new_from or self.resumed or (says and self.newest is None):
             return None
         overlaps = self.begun - self.since < 2 * MARGIN  # less than that since the run before
         return LastRun(says, self.newest, self.rows, overlaps)
@@ -124,8 +124,8 @@ class State:
 
     Attributes:
         path: the file.
-        went_back: True where the server's clock is back behind the last run, so that all rows that say when they were
-            changed are read again.
+        clock_went_back: True where the server's clock is now before the last run, so that all rows that have a time of
+            change are read again.
 
     Raises:
         ValueError: it is no state file, or one that a newer version wrote.
@@ -133,7 +133,7 @@ class State:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.went_back = False
+        self.clock_went_back = False
         self._entries = _read(path)
         self._current: _Entry | None = None
 
@@ -178,14 +178,14 @@ class State:
             )
         before = run = entry.begun
         if run is None:
-            self.went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
-            entry = replace(entry, last=LONG_AGO) if self.went_back else entry
+            self.clock_went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
+            entry = replace(entry, last=LONG_AGO) if self.clock_went_back else entry
             now = now.replace(microsecond=0)
             since, new_from = (earlier(entry.last, late), entry.new_from) if entry.last else (None, None)
             latest = min(now, ours or now)
             run = Run(now, since, None, latest, new_from=new_from, newest=entry.newest, rows=entry.rows)
-        path = named(out, run.begun)
-        run = replace(run, out=path, again=before is not None and before.out == path)
+        path = output_path(out, run.begun)
+        run = replace(run, out=path, resumed=before is not None and before.out == path)
         self._current = replace(entry, begun=run)
         return run
 
@@ -236,7 +236,7 @@ class State:
 
     def warn_of_clock(self, now: datetime) -> None:
         """Warn where the server's clock went back, or is certainly wrong."""
-        if self.went_back:
+        if self.clock_went_back:
             words = f"the shop's clock is back at {iso(now)}, before the last run: all that changed is read again"
             warnings.warn(words, stacklevel=2)
         else:
@@ -341,7 +341,7 @@ def warn_of_clock(now: datetime) -> None:
 
 
 @contextmanager
-def held(path: str | Path) -> Iterator[State]:
+def locked_state(path: str | Path) -> Iterator[State]:
     """Hold a state file until the block ends.
 
     Raises:
@@ -360,11 +360,11 @@ def held(path: str | Path) -> Iterator[State]:
         yield State(path)
 
 
-def named(out: str | None, begun: datetime) -> str | None:
+def output_path(out: str | None, begun: datetime) -> str | None:
     """The path of an output, absolute, with the time at which its run began.
 
-    >>> named("/exports/orders-{time}.ndjson", datetime(2024, 5, 1, 10, tzinfo=UTC)), named(None, datetime.now(UTC))
-    ('/exports/orders-20240501T100000Z.ndjson', None)
+    >>> output_path("/exports/orders-{time}.ndjson", datetime(2024, 5, 1, 10, tzinfo=UTC))
+    '/exports/orders-20240501T100000Z.ndjson'
     """
     stamp = f"{begun.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     return None if out is None else str(Path(out.replace(TIME, stamp)).absolute())

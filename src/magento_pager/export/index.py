@@ -210,7 +210,7 @@ class Sample:
         )
 
 
-def sampled(index: Index, fraction: float, span: IdRange, seed: int) -> Sample:
+def draw_sample(index: Index, fraction: float, span: IdRange, seed: int) -> Sample:
     """Draw windows of ids: a fraction of those in which the output has rows, and some in which it has none.
 
     What is behind the output's last row is always asked for: that is where new rows come.

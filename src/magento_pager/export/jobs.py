@@ -81,15 +81,15 @@ class Job:
 
     def layout(self) -> Layout:
         """Return how rows are written, or refuse what does not go together."""
-        ending, packed = format_of(self.file or "")
+        ending, gzipped = format_of(self.file or "")
         layout = Layout(
             self.spec,
             self.format or ending,
-            packed=self.gzip or packed,
+            gzipped=self.gzip or gzipped,
             columns=self.columns,
             typed=self.typed,
             details=self.details,
-            secret=self.password_hash,
+            password_hash=self.password_hash,
         )
         key, nowhere = self.spec.key, not self.file and self.own is None
         if layout.format in {"parquet", "sqlite"} and not self.file:

@@ -11,7 +11,7 @@ import orjson
 
 from magento_pager.errors import option
 from magento_pager.export.formats import TYPED_ALWAYS, Format
-from magento_pager.export.values import OTHER_COLUMNS, SECRET, typed_row
+from magento_pager.export.values import OTHER_COLUMNS, PASSWORD_HASH, typed_row
 from magento_pager.lists import ListSpec
 from magento_pager.walk.reading import row_label
 
@@ -35,11 +35,11 @@ class Layout:
     Attributes:
         schema: of the list.
         format: how rows are written.
-        packed: gzipped; text only.
+        gzipped: gzipped; text only.
         columns: those to write, in this order; empty for all.
         typed: values instead of the server's text, as Parquet and SQLite always have.
         details: rows are records in full.
-        secret: rows have `password_hash`.
+        password_hash: rows have `password_hash`.
 
     Raises:
         ValueError: what does not go together.
@@ -47,19 +47,19 @@ class Layout:
 
     schema: ListSpec
     format: Format = "ndjson"
-    packed: bool = False
+    gzipped: bool = False
     columns: tuple[str, ...] = ()
     typed: bool = False
     details: bool = False
-    secret: bool = False
+    password_hash: bool = False
 
     def __post_init__(self) -> None:
-        if self.packed and self.format in TYPED_ALWAYS:
-            raise ValueError(f"gzip is for text, and {self.format} is none (Parquet is packed as it is)")
+        if self.gzipped and self.format in TYPED_ALWAYS:
+            raise ValueError(f"gzip is for text formats, and {self.format} is not text (Parquet is always compressed)")
         if len(set(self.columns)) != len(self.columns):
             raise ValueError(f"a column is named twice: {', '.join(self.columns)}")
-        if SECRET in self.columns and not self.secret:
-            raise ValueError(f"{SECRET} is dropped unless it is asked for: add {option('password-hash')}")
+        if PASSWORD_HASH in self.columns and not self.password_hash:
+            raise ValueError(f"{PASSWORD_HASH} is dropped unless it is asked for: add {option('password-hash')}")
         keys = {self.schema.key, self.schema.identity or self.schema.key}
         if self.format == "sqlite" and self.columns and not keys.intersection(self.columns):
             raise ValueError(f"a table needs the column that its rows are told apart by: {' or '.join(sorted(keys))}")
@@ -74,10 +74,10 @@ class Layout:
         """The format, as in a fingerprint.
 
         >>> from magento_pager.lists import LISTS
-        >>> Layout(LISTS["orders"], "csv", packed=True).name
+        >>> Layout(LISTS["orders"], "csv", gzipped=True).name
         'csv.gz'
         """
-        return self.format + ".gz" * self.packed
+        return self.format + ".gz" * self.gzipped
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class Layout:
     def declared(self) -> tuple[str, ...]:
         """The columns of a table, but for those that are found later."""
         names = self.columns or (*self.schema.columns, *(self.schema.details if self.details else ()))
-        return tuple(one for one in names if self.secret or one != SECRET)
+        return tuple(one for one in names if self.password_hash or one != PASSWORD_HASH)
 
     @property
     def header(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import CheckpointMismatchError, option
-from magento_pager.export.checkpoints import load, refuse_another, save
+from magento_pager.export.checkpoints import load, refuse_other_query, save
 from magento_pager.export.files import locked, sync_folder
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class LockedOutput(Output):
                 raise BlockingIOError(f"another dump has just been at {self.path}; try again")
             if self.saved:
                 advice = f"ask for the same again, or begin anew with {option('overwrite')}"
-                refuse_another(self.path, self.saved, start.fingerprint, advice)
+                refuse_other_query(self.path, self.saved, start.fingerprint, advice)
             self.position = self.saved.offset if self.saved else 0
             self._take()
             failed.pop_all()

@@ -106,19 +106,19 @@ def stored(path: str | Path, entity: str | None = None, spec: ListSpec | None = 
         if spec is None and len(tables) != 1:
             raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")
         return Stored(path, Layout(spec or LISTS[tables[0]], "sqlite"))
-    return _text(path, spec, packed=start.startswith(GZIP))
+    return _text(path, spec, gzipped=start.startswith(GZIP))
 
 
-def _text(path: Path, spec: ListSpec | None, *, packed: bool) -> Stored:
+def _text(path: Path, spec: ListSpec | None, *, gzipped: bool) -> Stored:
     """Return a file of text: its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
     columns: Collection[str] = ()
     with readable(path):
-        with gzip.open(path) if packed else path.open("rb") as stream:
+        with gzip.open(path) if gzipped else path.open("rb") as stream:
             first = stream.readline()
         is_csv = bool(first) and not first.startswith(b"{")
         if is_csv:
             columns = [str(one) for one in next(csv_cells([first.decode()]))]
-        anything = Layout(spec or LISTS["orders"], "csv" if is_csv else "ndjson", packed=packed)
+        anything = Layout(spec or LISTS["orders"], "csv" if is_csv else "ndjson", gzipped=gzipped)
         found = list(islice(read_text(path, anything), LOOKED_AT))
     layout = replace(anything, schema=spec or _spec_of(columns or {name for row in found for name in row}, path))
     return Stored(path, replace(layout, typed=_typed(found, layout)))

@@ -54,7 +54,7 @@ class TextOutput(FileOutput):
     """One file of text, and FILE.part.tail where it is gzipped."""
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
-        self.unit = "bytes of text" if layout.packed else "bytes"
+        self.unit = "bytes of text" if layout.gzipped else "bytes"
         self._members_end, self._rest = 0, b""  # gzipped: bytes of whole members that count, and the text behind them
         super().__init__(path, layout, resume=resume, overwrite=overwrite)
 
@@ -69,7 +69,7 @@ class TextOutput(FileOutput):
         position, checksum, rest = self.position, self._checksum, self._rest
         for data in texts(rows, self._layout, misfits, headed=position == 0):
             position, checksum = position + len(data), zlib.crc32(data, checksum)
-            if not self._layout.packed:
+            if not self._layout.gzipped:
                 write_all(self._descriptor, data)
                 continue
             rest += data
@@ -81,7 +81,7 @@ class TextOutput(FileOutput):
 
     def publish(self) -> None:
         """Write the last member, which holds all of the tail, and give the file its name."""
-        if self._layout.packed:
+        if self._layout.gzipped:
             if self._rest or self._size(self.part) == 0:  # a file without any member is no gzip
                 self._put_member(self._rest)
                 os.fsync(self._descriptor)
@@ -90,7 +90,7 @@ class TextOutput(FileOutput):
 
     def tail(self, offset: int) -> Iterator[Row]:
         """Yield the rows from an offset on, those in FILE.part.tail too."""
-        if not self._layout.packed:
+        if not self._layout.gzipped:
             return read_text(self.part, self._layout, offset)
         pieces = chain((text for text, _ in members(self.part)), pieces_of(self._tail))
         return rows_in(lines_of(pieces, offset), self._layout, headed=offset == 0)
@@ -107,7 +107,7 @@ class TextOutput(FileOutput):
         return path.stat().st_size if path.exists() else None
 
     def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
-        if not self._layout.packed:
+        if not self._layout.gzipped:
             return checksum_of(pieces_of(path), offset)
         return checksum_of((text for text, _ in members(path)) if offset is None else self._counted(offset), offset)
 
@@ -126,7 +126,7 @@ class TextOutput(FileOutput):
         yield self._rest
 
     def _cut(self, offset: int) -> None:
-        if self._layout.packed:
+        if self._layout.gzipped:
             replace_file(self._tail, self._rest)  # what counts of a later member, before that is thrown away
             offset = self._members_end
         os.ftruncate(self._descriptor, offset)
@@ -134,12 +134,12 @@ class TextOutput(FileOutput):
 
     def _sync(self) -> None:
         os.fsync(self._descriptor)
-        if self._layout.packed:
+        if self._layout.gzipped:
             replace_file(self._tail, self._rest)
 
     def _remove(self) -> None:
         super()._remove()
-        if self._layout.packed:
+        if self._layout.gzipped:
             self._tail.unlink(missing_ok=True)
 
 
@@ -167,7 +167,7 @@ class StandardOutput(Output):
         misfits: list[Misfit] = []
         position = self.position
         pieces = texts(rows, self._layout, misfits, headed=position == 0)
-        for data in gzipped(pieces) if self._layout.packed and (rows or not position) else pieces:
+        for data in gzip_member(pieces) if self._layout.gzipped and (rows or not position) else pieces:
             write_all(self._descriptor, data)
             position += len(data)
         self.position = position
@@ -217,7 +217,7 @@ def cell(value: Any) -> str:
 
 def read_text(path: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
     """Yield the rows of a file from an offset on, which is the end of a page; see `rows_in`."""
-    with GzipFile(path) if layout.packed else path.open("rb") as stream:
+    with GzipFile(path) if layout.gzipped else path.open("rb") as stream:
         stream.seek(start)
         yield from rows_in(stream, layout, headed=start == 0)
 
@@ -277,17 +277,17 @@ def lines_of(pieces: Iterable[bytes], start: int = 0) -> Iterator[bytes]:
         yield rest
 
 
-def gzipped(texts: Iterable[bytes]) -> Iterator[bytes]:
+def gzip_member(texts: Iterable[bytes]) -> Iterator[bytes]:
     r"""Yield text as one member of gzip, with a header that knows no time.
 
     >>> from gzip import decompress
-    >>> decompress(b"".join(gzipped([b"a row\n", b"another\n"])))
+    >>> decompress(b"".join(gzip_member([b"a row\n", b"another\n"])))
     b'a row\nanother\n'
     """
-    packer = zlib.compressobj(wbits=31)
+    compressor = zlib.compressobj(wbits=31)
     for text in texts:
-        yield packer.compress(text)
-    yield packer.flush()
+        yield compressor.compress(text)
+    yield compressor.flush()
 
 
 HEADER = zlib.compress(b"", wbits=31)[:10]
@@ -302,14 +302,14 @@ def members(path: Path) -> Iterator[tuple[bytes, int]]:
             data += file.read(PIECE) if len(data) < len(HEADER) else b""
             if not data.startswith(HEADER):  # no checksum of gzip covers it
                 return
-            unpacker, found = zlib.decompressobj(wbits=31), []
-            while not unpacker.eof:
+            decompressor, found = zlib.decompressobj(wbits=31), []
+            while not decompressor.eof:
                 if not data:
                     return
                 try:
-                    found.append(unpacker.decompress(data))
+                    found.append(decompressor.decompress(data))
                 except zlib.error:
                     return
-                end += len(data) - len(unpacker.unused_data)
-                data = unpacker.unused_data or file.read(PIECE)
+                end += len(data) - len(decompressor.unused_data)
+                data = decompressor.unused_data or file.read(PIECE)
             yield b"".join(found), end

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 OTHER_COLUMNS = "other_columns"
 """Where formats with fixed columns put those that are not declared: one JSON object, the last column."""
-SECRET = "password_hash"  # noqa: S105  a name
+PASSWORD_HASH = "password_hash"  # noqa: S105  a name
 """The column that is dropped unless it is asked for."""
-SECRETS = frozenset({SECRET, "rp_token"})
+SECRET_COLUMNS = frozenset({PASSWORD_HASH, "rp_token"})
 """It, and what is dropped with it: with this token, which XML-RPC sends, anybody can set a new password."""
 
 WHOLE_DIGITS, FRACTION_DIGITS = 29, 9
@@ -151,6 +151,8 @@ class TypedPages:
 
 def without_secrets(page: Page) -> Page:
     """Return a page whose rows have no `password_hash` and no `rp_token`; a stage of a paginator."""
-    if not any(name in row for name in SECRETS for row in page.rows):
+    if not any(name in row for name in SECRET_COLUMNS for row in page.rows):
         return page
-    return replace(page, rows=tuple({name: row[name] for name in row if name not in SECRETS} for row in page.rows))
+    return replace(
+        page, rows=tuple({name: row[name] for name in row if name not in SECRET_COLUMNS} for row in page.rows)
+    )

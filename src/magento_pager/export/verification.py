@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from magento_pager.errors import option
 from magento_pager.export.digests import Digest
-from magento_pager.export.index import Index, sampled
+from magento_pager.export.index import Index, draw_sample
 from magento_pager.export.layout import spec_of
 from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
@@ -291,7 +291,7 @@ def verify(
         drawn = None
         if sample is not None:
             seed = SystemRandom().randrange(1 << 32) if seed is None else seed
-            drawn = sampled(index, sample, IdRange(paginator.first, paginator.last), seed)
+            drawn = draw_sample(index, sample, IdRange(paginator.first, paginator.last), seed)
         for one in differences(paginator, index, origin, tally, drawn):
             if len(kept) < KEPT:
                 kept.append(one)
@@ -365,7 +365,7 @@ def _columns(paginator: Paginator) -> frozenset[str]:
     return frozenset().union(*rows)
 
 
-def agreeing(origin: Origin, digest: Digest) -> int | None:
+def matching_blocks(origin: Origin, digest: Digest) -> int | None:
     """Return how many blocks of a million ids have the digest of the dump's report; None where one differs."""
     blocks = {one["first"]: one["digest"] for one in digest.as_json()}
     return len(blocks) if blocks == dict(origin.digests) else None
@@ -397,7 +397,7 @@ def _account(
         yield f"not compared, as the shop cannot send them: {tally.unread} rows"
     if tally.left_out:
         yield f"left out by the dump, as its report says: {tally.left_out} rows"
-    if sample is None and origin.digests and (blocks := agreeing(origin, tally.digest)) is not None:
+    if sample is None and origin.digests and (blocks := matching_blocks(origin, tally.digest)) is not None:
         yield f"the digests of all {blocks} blocks of a million ids are those of the dump's report"
     ids = ", ids {} to {}".format(*index.bounds) if index.by_ids and index.bounds else ""
     what = f"{tally.rows} {file.entity} of the shop against the {index.rows} of {file.path}{ids}, by {how}"

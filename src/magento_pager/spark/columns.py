@@ -66,7 +66,7 @@ def types_of(columns: pa.Schema) -> dict[str, str]:
     return {one.name: names.get(one.type, "decimal(38,9)") for one in columns}
 
 
-def chosen(wanted: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
+def select_columns(wanted: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
     """Of these columns those that are wanted, in the order in which they are.
 
     Args:
@@ -76,7 +76,7 @@ def chosen(wanted: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
     Raises:
         ValueError: another column, or another type.
 
-    >>> chosen({"weight": "double"}, pa.schema([("weight", pa.decimal128(38, 9))]))
+    >>> select_columns({"weight": "double"}, pa.schema([("weight", pa.decimal128(38, 9))]))
     Traceback (most recent call last):
     ...
     ValueError: weight is decimal(38,9) here, not double; read it so and cast it

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """What is asked of the shops.
 
     Attributes:
@@ -47,17 +47,18 @@ class Wanted:
     where: tuple[Condition, ...] = ()
     shops: frozenset[str] | None = None
 
-    def narrowed(self, filters: Iterable[Filter]) -> Wanted:
+    def with_filters(self, filters: Iterable[Filter]) -> Selection:
         """The same with so many of the filters as can be put to a shop.
 
-        >>> orders = Wanted("orders").narrowed([GreaterThan(("order_id",), 5), EqualTo(("status",), "complete")])
+        >>> orders = Selection("orders").with_filters([GreaterThan(("order_id",), 5), EqualTo(("status",), "complete")])
         >>> orders.first, orders.last, str(orders.where[0])
         (6, 4294967295, "status eq 'complete'")
         >>> day = datetime.fromisoformat("2024-05-01T00:00:00Z")
         >>> span = [GreaterThan(("created_at",), day), LessThan(("created_at",), day), LessThan(("created_at",), day)]
-        >>> list(map(str, Wanted("orders").narrowed(span).where))
+        >>> list(map(str, Selection("orders").with_filters(span).where))
         ["created_at gteq '2024-05-01 00:00:00'", "created_at lteq '2024-05-01 00:00:00'"]
-        >>> Wanted("orders").narrowed([EqualTo(("grand_total",), 5), LessThan(("updated_at",), datetime.now())]).where
+        >>> filters = [EqualTo(("grand_total",), 5), LessThan(("updated_at",), datetime.now())]
+        >>> Selection("orders").with_filters(filters).where
         ()
         """
         wanted = self
@@ -76,11 +77,11 @@ class Wanted:
         return wanted
 
 
-def _with_shops(wanted: Wanted, names: frozenset[str]) -> Wanted:
+def _with_shops(wanted: Selection, names: frozenset[str]) -> Selection:
     return replace(wanted, shops=names if wanted.shops is None else wanted.shops & names)
 
 
-def _with_ids(wanted: Wanted, one: Filter, value: Any, values: list[Any] | None) -> Wanted:
+def _with_ids(wanted: Selection, one: Filter, value: Any, values: list[Any] | None) -> Selection:
     if values:
         return replace(wanted, first=max(wanted.first, min(values)), last=min(wanted.last, max(values)))
     match one:
@@ -95,12 +96,12 @@ def _with_ids(wanted: Wanted, one: Filter, value: Any, values: list[Any] | None)
     return wanted
 
 
-def _with_time(wanted: Wanted, moment: Any) -> Wanted:
+def _with_time(wanted: Selection, moment: Any) -> Selection:
     fit = LISTS[wanted.entity].reports_changes and isinstance(moment, datetime) and moment.utcoffset() is not None
     return replace(wanted, since=moment) if fit and (wanted.since is None or moment > wanted.since) else wanted
 
 
-def _with_column(wanted: Wanted, condition: Condition | None) -> Wanted:
+def _with_column(wanted: Selection, condition: Condition | None) -> Selection:
     if condition is None:
         return wanted
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from magento_pager.lists import WireName
     from magento_pager.pager import Pager
-    from magento_pager.spark.filters import Wanted
+    from magento_pager.spark.filters import Selection
     from magento_pager.spark.shops import FleetShop
     from magento_pager.walk.pages import Misfit, Page, Row
     from magento_pager.walk.paginator import Paginator
@@ -80,7 +80,7 @@ class ShopPart(InputPartition):
     until: datetime | None = None
 
 
-def planned(shops: Sequence[FleetShop], wanted: Wanted, behaviour: Behaviour) -> list[ShopPart]:
+def plan_parts(shops: Sequence[FleetShop], wanted: Selection, behaviour: Behaviour) -> list[ShopPart]:
     """The parts that tasks read: as many for each shop as may ask it at once.
 
     A shop that one task may ask at a time is not looked at. One that several may ask is sampled, from here; where that
@@ -94,7 +94,7 @@ def planned(shops: Sequence[FleetShop], wanted: Wanted, behaviour: Behaviour) ->
         return [part for parts in cut for part in parts]
 
 
-def _parts(shop: FleetShop, wanted: Wanted, behaviour: Behaviour) -> list[ShopPart]:
+def _parts(shop: FleetShop, wanted: Selection, behaviour: Behaviour) -> list[ShopPart]:
     whole = Cursor(LISTS[wanted.entity].operation, wanted.first, wanted.last)
     cursors: Sequence[Cursor] = (whole,)
     if shop.parallel > 1:
@@ -129,7 +129,7 @@ class _Reading:
         self.failures.append(Failure(self.part.shop.name, self.entity, kind, *bounds, row, message))
 
 
-def read(part: ShopPart, wanted: Wanted, behaviour: Behaviour, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
+def read_part(part: ShopPart, wanted: Selection, behaviour: Behaviour, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of a part, a page at a time.
 
     Raises:
@@ -150,7 +150,7 @@ def read(part: ShopPart, wanted: Wanted, behaviour: Behaviour, columns: pa.Schem
 
 
 def _batches(
-    part: ShopPart, wanted: Wanted, behaviour: Behaviour, columns: pa.Schema, reading: _Reading
+    part: ShopPart, wanted: Selection, behaviour: Behaviour, columns: pa.Schema, reading: _Reading
 ) -> Iterator[pa.RecordBatch]:
     layout = layout_of(wanted.entity)
     with part.shop.connect(wait=behaviour.patience) as pager:
@@ -186,7 +186,7 @@ def _take_note(page: Page, behaviour: Behaviour, reading: _Reading) -> None:
         reading.miss("row", one.reason, one.id)
 
 
-def _paginator(pager: Pager, shop: FleetShop, wanted: Wanted, behaviour: Behaviour) -> Paginator:
+def _paginator(pager: Pager, shop: FleetShop, wanted: Selection, behaviour: Behaviour) -> Paginator:
     return pager.list(
         wanted.entity,
         first=wanted.first,

@@ -95,12 +95,12 @@ class FleetShop:
         """
         basic_auth = None
         if self.basic_auth is not None:
-            user, _, password = resolved(self.basic_auth).partition(":")
+            user, _, password = resolve(self.basic_auth).partition(":")
             basic_auth = user, password
         return connect(
             self.url,
-            resolved(self.user) if _is_reference(self.user) else self.user,
-            resolved(self.key),
+            resolve(self.user) if _is_reference(self.user) else self.user,
+            resolve(self.key),
             timeout=self.timeout,
             wait=wait,
             basic_auth=basic_auth,
@@ -131,15 +131,15 @@ def read_shops(path: str | Path) -> tuple[FleetShop, ...]:
     return shops
 
 
-def resolved(reference: str) -> str:
+def resolve(reference: str) -> str:
     """What a reference leads to, here and now.
 
     Raises:
         ValueError: nothing is there.
 
-    >>> resolved("env:PATH") == os.environ["PATH"]
+    >>> resolve("env:PATH") == os.environ["PATH"]
     True
-    >>> resolved("file:/nowhere")
+    >>> resolve("file:/nowhere")
     Traceback (most recent call last):
     ...
     ValueError: file:/nowhere leads to nothing on this machine; a reference is looked up where the shop is called

@@ -15,10 +15,10 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from magento_pager.export.arrow import filled
 from magento_pager.lists import LISTS, WireName
-from magento_pager.spark.columns import ERRORS, chosen, columns_of, ddl
+from magento_pager.spark.columns import ERRORS, columns_of, ddl, select_columns
 from magento_pager.spark.failures import FailureFolder
-from magento_pager.spark.filters import Wanted
-from magento_pager.spark.reading import Behaviour, ShopPart, planned, read
+from magento_pager.spark.filters import Selection
+from magento_pager.spark.reading import Behaviour, ShopPart, plan_parts, read_part
 from magento_pager.spark.shops import FleetShop, read_shops
 from magento_pager.spark.streaming import FleetStream, Schedule
 from magento_pager.walk.changes import text_of
@@ -49,7 +49,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReadOptions:
     """What the options ask for.
 
     Attributes:
@@ -59,7 +59,7 @@ class Asked:
         schedule: of a stream.
     """
 
-    wanted: Wanted
+    wanted: Selection
     shops: tuple[FleetShop, ...]
     behaviour: Behaviour
     schedule: Schedule
@@ -134,7 +134,7 @@ class MagentoDataSource(DataSource):
         return ERRORS if self._entity == SHOP_ERRORS else columns_of(self._asked.wanted.entity)
 
     def _chosen(self, schema: StructType) -> pa.Schema:
-        return chosen({one.name: one.dataType.simpleString() for one in schema.fields}, self._columns)
+        return select_columns({one.name: one.dataType.simpleString() for one in schema.fields}, self._columns)
 
     @property
     def _failures(self) -> FailureFolder:
@@ -143,11 +143,11 @@ class MagentoDataSource(DataSource):
         return FailureFolder(self.options["shopErrors"])
 
     @property
-    def _asked(self) -> Asked:
-        return asked(cast("ListName", self._entity), self.options)
+    def _asked(self) -> ReadOptions:
+        return parse_options(cast("ListName", self._entity), self.options)
 
 
-def asked(entity: ListName, options: Mapping[str, str]) -> Asked:
+def parse_options(entity: ListName, options: Mapping[str, str]) -> ReadOptions:
     """What options ask for. Their names may be in any case.
 
     Raises:
@@ -170,8 +170,8 @@ def asked(entity: ListName, options: Mapping[str, str]) -> Asked:
     wire = given.get("wire", "soap")
     if wire not in get_args(WireName):
         raise ValueError(f"the option wire is one of {', '.join(get_args(WireName))}, not {wire!r}")
-    return Asked(
-        Wanted(entity, since=_since(given)),
+    return ReadOptions(
+        Selection(entity, since=_since(given)),
         read_shops(given["shops"]),
         Behaviour(
             _seconds("patience", given, PATIENCE),
@@ -221,10 +221,10 @@ def _seconds(name: str, given: Mapping[str, str], default: float) -> float:
 class FleetReader(DataSourceReader):
     """A list of all shops, once."""
 
-    def __init__(self, asked: Asked, columns: pa.Schema) -> None:
-        self.wanted = asked.wanted
-        self._shops = asked.shops
-        self._behaviour = asked.behaviour
+    def __init__(self, options: ReadOptions, columns: pa.Schema) -> None:
+        self.wanted = options.wanted
+        self._shops = options.shops
+        self._behaviour = options.behaviour
         self._columns = columns
 
     def __getstate__(self) -> dict[str, Any]:
@@ -232,12 +232,12 @@ class FleetReader(DataSourceReader):
 
     def partitions(self) -> Sequence[InputPartition]:
         """As many for each shop as tasks may ask it at once."""
-        return planned(self._shops, self.wanted, self._behaviour)
+        return plan_parts(self._shops, self.wanted, self._behaviour)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """The rows of a partition."""
         if isinstance(partition, ShopPart):  # for no partition at all, Spark makes up one
-            yield from read(partition, self.wanted, self._behaviour, self._columns)
+            yield from read_part(partition, self.wanted, self._behaviour, self._columns)
 
 
 class FilteringReader(FleetReader):
@@ -245,7 +245,7 @@ class FilteringReader(FleetReader):
 
     def pushFilters(self, filters: list[Filter]) -> Iterable[Filter]:  # noqa: N802  Spark's name
         """Take what can be taken. Spark applies all of them again, as a shop may send too much."""
-        self.wanted = self.wanted.narrowed(filters)
+        self.wanted = self.wanted.with_filters(filters)
         return filters
 
 

@@ -21,7 +21,7 @@ from pyspark.sql.datasource import DataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
 from magento_pager.lists import LISTS
-from magento_pager.spark.reading import ShopPart, read
+from magento_pager.spark.reading import ShopPart, read_part
 from magento_pager.walk.pages import Cursor
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql.datasource import InputPartition
     from pyspark.sql.streaming.datasource import ReadLimit
 
-    from magento_pager.spark.filters import Wanted
+    from magento_pager.spark.filters import Selection
     from magento_pager.spark.reading import Behaviour
     from magento_pager.spark.shops import FleetShop
 
@@ -50,7 +50,7 @@ class Schedule:
     late: timedelta
     every: timedelta
 
-    def ends(
+    def next_offset(
         self, start: dict[str, str], names: Sequence[str], now: datetime, *, at_once: bool = False
     ) -> dict[str, str]:
         """The offset that follows another: by shop, up to which moment it is read.
@@ -62,7 +62,7 @@ class Schedule:
             at_once: take what there is, however little time went by.
 
         >>> schedule, now = Schedule(timedelta(minutes=10), timedelta(hours=1)), datetime(2024, 5, 1, 12, tzinfo=UTC)
-        >>> schedule.ends({"a": "2024-05-01T11:40:00+00:00"}, ["a", "b"], now)
+        >>> schedule.next_offset({"a": "2024-05-01T11:40:00+00:00"}, ["a", "b"], now)
         {'a': '2024-05-01T11:40:00+00:00', 'b': '2024-05-01T11:50:00+00:00'}
         """
         end = (now - self.late).replace(microsecond=0)
@@ -76,7 +76,7 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: Selection,
         shops: Sequence[FleetShop],
         behaviour: Behaviour,
         schedule: Schedule,
@@ -114,7 +114,9 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def latestOffset(self, start: dict[str, str], limit: ReadLimit) -> dict[str, str]:  # noqa: ARG002, N802  Spark's own
         """Up to which moment each shop can be read."""
         names = [one.name for one in self._shops]
-        return self._schedule.ends(start, names, self._stop_at or datetime.now(UTC), at_once=self._stop_at is not None)
+        return self._schedule.next_offset(
+            start, names, self._stop_at or datetime.now(UTC), at_once=self._stop_at is not None
+        )
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[InputPartition]:
         """One for each shop of which there is more to read."""
@@ -133,4 +135,4 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def read(self, partition: InputPartition) -> Iterator[Any]:
         """The changes of one shop."""
         if isinstance(partition, ShopPart):
-            yield from read(partition, self._wanted, self._behaviour, self._columns)
+            yield from read_part(partition, self._wanted, self._behaviour, self._columns)
