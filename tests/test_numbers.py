@@ -128,7 +128,7 @@ def test_an_increment_of_one_broken_row_alone() -> None:
         bad = sorted(shop.database.ids("orders"))[100]
         shop.database.update("orders", bad, {"updated_at": LATER, "status": "odd"})
         shop.change(trouble="fault", trouble_rows=[bad])
-        since = magento_pager.walk.changes.moment_of(LATER)
+        since = magento_pager.walk.changes.timestamp_of(LATER)
         for options in ({"updated_since": since}, {"where": [("status", "eq", "odd")]}):
             pages = list(pager.orders(**options).pages())
             assert [one.id for page in pages for one in page.quarantined] == [bad]

@@ -28,7 +28,7 @@ from magento_pager import PagerError, connect
 from magento_pager.fake import Shop
 from magento_pager.fake.api import Answer
 from magento_pager.lists import LISTS
-from magento_pager.walk.changes import text_of
+from magento_pager.walk.changes import format_timestamp
 from magento_pager.walk.conditions import contradicts
 
 if TYPE_CHECKING:
@@ -541,7 +541,7 @@ def test_no_filter_keeps_back_a_row_that_is_wanted(
     if kept:
         texts = {column: f"{moment:%Y-%m-%d %H:%M:%S}" for column, moment in times.items()}
         assert wanted.first <= row <= wanted.last
-        assert wanted.since is None or texts["updated_at"] >= text_of(wanted.since)
+        assert wanted.since is None or texts["updated_at"] >= format_timestamp(wanted.since)
         assert not any(contradicts(one, texts) for one in wanted.where)
 
 

@@ -35,7 +35,7 @@ from magento_pager import (
     TransportError,
     Trial,
 )
-from magento_pager.walk.evidence import Sighting, finer, ground
+from magento_pager.walk.evidence import FoundRows, known_rows, range_to_split
 from magento_pager.walk.recovery import is_verdict
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def test_rows_without_ids_cost_some_calls_more(layout: str | int) -> None:
 @given(st.lists(st.integers(0, 3000), unique=True, min_size=3, max_size=300))
 def test_the_ground_has_known_rows_on_all_sides(ids: list[int]) -> None:
     """Rows lie below, inside and above the window, and inside are all rows there are."""
-    found = ground([Sighting(IdRange(0, 3000), tuple(sorted(ids)))])
+    found = known_rows([FoundRows(IdRange(0, 3000), tuple(sorted(ids)))])
     assert found is not None
     assert found.inside == frozenset(number for number in ids if number in found.window)
     assert any(isinstance(number, int) and number < found.window.first for number in found.outside)
@@ -188,8 +188,8 @@ def test_the_ground_has_known_rows_on_all_sides(ids: list[int]) -> None:
 
 def test_fewer_than_three_rows_prove_nothing() -> None:
     """Two rows cannot lie below, inside and above: prefix needs no proof."""
-    assert ground([Sighting(IdRange(0, 999), (1, 2))]) is None
-    assert finer([Sighting(IdRange(0, 9), ("A", "B"))]) is None
+    assert known_rows([FoundRows(IdRange(0, 999), (1, 2))]) is None
+    assert range_to_split([FoundRows(IdRange(0, 9), ("A", "B"))]) is None
     source = Memory([5, 900], no_lists)
     report = auto(source).probe()
     assert (report.chosen, report.trials, report.rows_known) == (None, (), 2)

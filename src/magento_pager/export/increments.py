@@ -42,8 +42,8 @@ from typing import TYPE_CHECKING, Any
 from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import Fingerprint, shop_key
 from magento_pager.export.files import replace_file
-from magento_pager.walk.changes import FIELD, LONG_AGO, moment_of, text_of
-from magento_pager.walk.night import LastRun
+from magento_pager.walk.changes import FIELD, LONG_AGO, format_timestamp, timestamp_of
+from magento_pager.walk.increment import LastRun
 from magento_pager.walk.ranges import MAX_ID, read_id
 
 if TYPE_CHECKING:
@@ -283,9 +283,9 @@ class Newest:
         self._date = date or self._date
         passed = max(self._forward, timedelta(seconds=ceil(time.monotonic() - self._began)))
         with suppress(OverflowError):  # a clock that jumped by thousands of years
-            limit = text_of(self._latest + passed)
+            limit = format_timestamp(self._latest + passed)
             dated = [row for row in rows if isinstance(row.get(FIELD), str)]
-            newest = moment_of(max((row[FIELD] for row in dated if row[FIELD] <= limit), default=None))
+            newest = timestamp_of(max((row[FIELD] for row in dated if row[FIELD] <= limit), default=None))
             if newest is not None:
                 self.time = max(newest - passed, self.time or LONG_AGO)
             last = max(dated, key=itemgetter(FIELD), default={})
@@ -435,5 +435,5 @@ def _id(number: int | None) -> int | None:
 
 def _time(text: str) -> datetime:
     found = datetime.fromisoformat(text)
-    text_of(found)  # refuses a time without a zone
+    format_timestamp(found)  # refuses a time without a zone
     return found.astimezone(UTC)

@@ -25,7 +25,7 @@ from magento_pager.export.index import Index, draw_sample
 from magento_pager.export.layout import spec_of
 from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
-from magento_pager.walk.changes import text_of
+from magento_pager.walk.changes import format_timestamp
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.evidence import other_strategy
 from magento_pager.walk.paginator import Paginator
@@ -129,7 +129,7 @@ class Origin:
             if not all(isinstance(one, int) for one in bounds) or not all(isinstance(one, str) for one in where):
                 raise TypeError  # noqa: TRY301  caught right below
             if began:
-                text_of(began)  # refuses a time without a zone
+                format_timestamp(began)  # refuses a time without a zone
             origin = cls(
                 frozenset(said["strategy"].split(" + ")) - {""},
                 began,
@@ -334,7 +334,7 @@ def differences(
 
 
 def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator[Difference]:
-    began = text_of(origin.began) if origin.began else None
+    began = format_timestamp(origin.began) if origin.began else None
 
     def dated(kind: Kind, key: Key, at: str | None) -> Difference:
         return Difference(kind, key, at, since=bool(at and began and at >= began))  # texts of times sort as they are

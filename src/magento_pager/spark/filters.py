@@ -16,7 +16,7 @@ from pyspark.sql.datasource import EqualTo, Filter, GreaterThan, GreaterThanOrEq
 
 from magento_pager.lists import LISTS
 from magento_pager.spark.columns import SHOP
-from magento_pager.walk.changes import FIELD, text_of
+from magento_pager.walk.changes import FIELD, format_timestamp
 from magento_pager.walk.conditions import Condition, checked_where
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.strategies import KEY
@@ -140,6 +140,6 @@ def _condition(one: Filter, column: str, value: Any, values: list[Any] | None) -
         if isinstance(one, kind):
             # Moments lose their fractions of a second, which rows have none of: so the bound itself is let in.
             if isinstance(value, datetime) and value.utcoffset() is not None:
-                return Condition(column, of_moments, text_of(value))
+                return Condition(column, of_moments, format_timestamp(value))
             return Condition(column, of_numbers, str(value)) if isinstance(value, int) else None
     return None

@@ -18,7 +18,7 @@ from magento_pager.errors import PagerError
 from magento_pager.lists import LISTS
 from magento_pager.spark.columns import batches, layout_of
 from magento_pager.spark.failures import Failure, FailureFolder
-from magento_pager.walk.changes import FIELD, moment_of
+from magento_pager.walk.changes import FIELD, timestamp_of
 from magento_pager.walk.pages import Cursor
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _paginator(pager: Pager, shop: FleetShop, wanted: Selection, behaviour: Beha
 
 def _settled(row: Row, until: datetime) -> bool:
     """True where a row was changed before, or does not say when: a later change is part of a later batch."""
-    changed = moment_of(row.get(FIELD))
+    changed = timestamp_of(row.get(FIELD))
     return changed is None or changed < until
 
 

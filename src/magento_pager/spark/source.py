@@ -21,7 +21,7 @@ from magento_pager.spark.filters import Selection
 from magento_pager.spark.reading import Behaviour, ShopPart, plan_parts, read_part
 from magento_pager.spark.shops import FleetShop, read_shops
 from magento_pager.spark.streaming import FleetStream, Schedule
-from magento_pager.walk.changes import text_of
+from magento_pager.walk.changes import format_timestamp
 from magento_pager.walk.reading import PATIENCE
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _since(given: Mapping[str, str]) -> datetime | None:
     except ValueError:
         form = "a time with a zone, such as 2024-05-01T10:00:00Z"
         raise ValueError(f"the option updatedSince is {form}, not {given['updatedsince']!r}") from None
-    text_of(since)  # refuses a time without a zone
+    format_timestamp(since)  # refuses a time without a zone
     return since
 
 

@@ -1,11 +1,11 @@
 """Bounds: a range of dates or numbers on one column, and how it is told to this server.
 
-What lives here: `between`, the conditions it stands for, the spellings of two bounds on one column, and what is done
+What lives here: `between`, the conditions it stands for, the forms of two bounds on one column, and what is done
 where the server drops one of them in each: that bound is applied to the rows that come.
 
 Most servers drop one of two conditions on a field silently, and which one depends on the version. From 1.8 `from` and
 `to` are combined; before, a second name of the column is a field of its own: with the table's name before it in the
-sales lists, in capitals for customers and products. `spellings` tries each on a row that is known.
+sales lists, in capitals for customers and products. `condition_forms` tries each on a row that is known.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError
-from magento_pager.walk.changes import A_SECOND, around_time, text_of
+from magento_pager.walk.changes import A_SECOND, around_time, format_timestamp
+from magento_pager.walk.condition_forms import INSIST, find_form
 from magento_pager.walk.conditions import (
     ORDERS,
     Condition,
@@ -31,7 +32,6 @@ from magento_pager.walk.conditions import (
 )
 from magento_pager.walk.flows import Ask, Flow, Item, Piece, Reply, filtered, relayed
 from magento_pager.walk.pages import Bounds
-from magento_pager.walk.spellings import INSIST, find_spelling
 from magento_pager.walk.strategies import Prefix
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def _text(bound: Bound, *, up: bool) -> str:
     given: object = bound
     match given:
         case datetime():
-            text = text_of(given)
-            return text_of(given + A_SECOND) if up and given.microsecond else text
+            text = format_timestamp(given)
+            return format_timestamp(given + A_SECOND) if up and given.microsecond else text
         case str():
             return given
         case int() | Decimal() if not isinstance(given, bool):
@@ -206,7 +206,7 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
     Args: see `find_changes`.
 
     Raises:
-        FilterIgnoredError: the server drops one bound in each spelling, and rows do not carry the column; or it does
+        FilterIgnoredError: the server drops one bound in each form, and rows do not carry the column; or it does
             not honour one alone.
         RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
     """
@@ -214,11 +214,11 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
     names = [(one, other) for one, second in pairwise(wanted.names) for other in (one, second)]
     pairs = [((one, lower.operator), (other, upper.operator)) for one, other in names]
     how = key, wanted.column, around_number if wanted.number else around_time
-    both, rows = yield from find_spelling(looking, *how, pairs)
+    both, rows = yield from find_form(looking, *how, pairs)
     if both is None and rows is not None and not rows.says:
         without = rows  # these may have nothing in the column, and others something
         looking = partial(_having, looking, Condition(lower.field, "notnull", "1"))
-        both, rows = yield from find_spelling(looking, *how, pairs)
+        both, rows = yield from find_form(looking, *how, pairs)
         if rows is None:
             reply = yield Ask(Prefix(key), without.span, insist=INSIST, where=(Condition(lower.field, "null", "1"),))
             rows = None if without.tokens.issubset(reply.tokens) else without
@@ -229,7 +229,7 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
         return Bounds(wanted.column, sent, (), "rows" if rows.says else "probe", rows.name)
     one = None
     if rows.says:
-        one, _ = yield from find_spelling(looking, *how, [((name, lower.operator),) for name in wanted.names])
+        one, _ = yield from find_form(looking, *how, [((name, lower.operator),) for name in wanted.names])
     if one is None:
         lacking = f"drops one of two bounds, and its rows carry no {wanted.column}"
         reason = "misreads one bound" if rows.says else lacking

@@ -1,10 +1,9 @@
-"""Only the rows that changed since a moment: how that is said so that this server understands it.
+"""Only the rows that changed since a timestamp: the condition in a form that this server honours.
 
-What lives here: times as servers write them, the spellings of the condition, and the evidence. How a spelling is tried
-is known to `spellings`; which rows come of it is the walk's work: the condition goes with every query, as a user's own
-`where` does.
+What lives here: timestamps as servers write them, the forms of the condition, and the evidence. `condition_forms` tries
+the forms; the walk finds the rows, as the condition goes with every query, like a user's own `where`.
 
-Invoices, shipments and products do not say when they were changed: there the trial is all the evidence there is.
+The rows of invoices, shipments and products do not say when they were changed: there the trial is all the evidence.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError, option
+from magento_pager.walk.condition_forms import find_form
 from magento_pager.walk.conditions import Condition, column_of, full_time
 from magento_pager.walk.pages import Changes
-from magento_pager.walk.spellings import find_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.flows import Flow
 
 FIELD = "updated_at"
-SPELLINGS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))
+FORMS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))
 """In order of preference. The second name is for shops where an extension joins a table with a column of that name."""
 
 A_SECOND = timedelta(seconds=1)
@@ -31,16 +30,16 @@ LONG_AGO, NOT_SOON = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 31, tz
 """What a TIMESTAMP column of MySQL can hold."""
 
 
-def text_of(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """A moment as servers write and compare it: in UTC, to the second, which is rounded down.
 
     Raises:
         ValueError: it does not say in which time zone it is, or is beyond all calendars in UTC.
         TypeError: it is no datetime.
 
-    >>> text_of(datetime.fromisoformat("2024-05-01T12:00:00.9+02:00"))
+    >>> format_timestamp(datetime.fromisoformat("2024-05-01T12:00:00.9+02:00"))
     '2024-05-01 10:00:00'
-    >>> text_of(datetime(2024, 5, 1))
+    >>> format_timestamp(datetime(2024, 5, 1))
     Traceback (most recent call last):
     ...
     ValueError: 2024-05-01T00:00:00 is in no time zone, and shops keep UTC: say 2024-05-01T00:00:00Z, or which one it is
@@ -63,21 +62,21 @@ def usual(since: datetime) -> Condition:
     """The condition as most servers take it.
 
     Raises:
-        ValueError: as `text_of`.
+        ValueError: as `format_timestamp`.
 
     >>> str(usual(datetime(2024, 5, 1, 10, tzinfo=UTC)))
     "updated_at gteq '2024-05-01 10:00:00'"
     """
-    field, operator = SPELLINGS[0]
-    return Condition(field, operator, text_of(since))
+    field, operator = FORMS[0]
+    return Condition(field, operator, format_timestamp(since))
 
 
-def moment_of(text: object) -> datetime | None:
+def timestamp_of(text: object) -> datetime | None:
     """The moment that a row's time says; None where it says none.
 
-    >>> moment_of("2024-05-01 10:00:00").isoformat()
+    >>> timestamp_of("2024-05-01 10:00:00").isoformat()
     '2024-05-01T10:00:00+00:00'
-    >>> moment_of("0000-00-00 00:00:00"), moment_of(None)
+    >>> timestamp_of("0000-00-00 00:00:00"), timestamp_of(None)
     (None, None)
     """
     try:
@@ -92,10 +91,10 @@ def around_time(value: object) -> Mapping[int, str]:
     >>> around_time("2024-05-01 10:00:00")[-1], around_time(None)[1]
     ('2024-05-01 09:59:59', '2037-12-31 00:00:00')
     """
-    moment = moment_of(full_time(value)) if isinstance(value, str) else None
+    moment = timestamp_of(full_time(value)) if isinstance(value, str) else None
     if moment is None or moment.year in {MINYEAR, MAXYEAR}:
-        return {-1: text_of(LONG_AGO), 1: text_of(NOT_SOON)}
-    return {step: text_of(moment + step * A_SECOND) for step in (-1, 0, 1)}
+        return {-1: format_timestamp(LONG_AGO), 1: format_timestamp(NOT_SOON)}
+    return {step: format_timestamp(moment + step * A_SECOND) for step in (-1, 0, 1)}
 
 
 def refuse_beside_since(where: Iterable[Condition]) -> None:
@@ -122,18 +121,18 @@ def find_changes(looking: Callable[[], Flow[None]], key: str, operation: str, si
         since: the moment, inclusive.
 
     Raises:
-        FilterIgnoredError: no spelling holds.
+        FilterIgnoredError: no form holds.
         RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
     """
-    tried = [(spelling,) for spelling in SPELLINGS]
-    spelling, rows = yield from find_spelling(looking, key, FIELD, around_time, tried)
+    tried = [(form,) for form in FORMS]
+    form, rows = yield from find_form(looking, key, FIELD, around_time, tried)
     if rows is None:
-        return Changes(text_of(since), "", "", "empty", None, 0)
-    if spelling is None:
+        return Changes(format_timestamp(since), "", "", "empty", None, 0)
+    if form is None:
         raise FilterIgnoredError(
             f"{operation}: this server does not tell what was changed since a moment: it ignores, misreads or refuses "
             f"each way to ask for it, such as {FIELD} gteq, tried on row {rows.name}; dump the whole list instead",
             span=rows.span,
         )
-    ((field, operator),) = spelling
-    return Changes(text_of(since), field, operator, "rows" if rows.says else "probe", rows.name, 0)
+    ((field, operator),) = form
+    return Changes(format_timestamp(since), field, operator, "rows" if rows.says else "probe", rows.name, 0)

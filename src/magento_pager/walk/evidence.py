@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Verdict: TypeAlias = Literal["holds", "ignored", "faults"]
 
 FEWEST = 3  # rows below, inside and above
-WIDEST_GROUND = 200  # ids: a window that every strategy takes in one call
+WIDEST_WINDOW = 200  # ids: a window that every strategy takes in one call
 MOST_INSIDE = 30  # rows of it: a server with little memory should bear them
 TWO_BOUNDS = ("key-range", "range", "alias", "mapped")
 """Strategies that say the same thing in different words: to the server they are one."""
@@ -29,7 +29,7 @@ SHOWN = 60  # characters of a query in the table
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FoundRows:
     """All rows of a range of ids.
 
     Attributes:
@@ -42,7 +42,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class KnownRows:
     """Where strategies are judged.
 
     Attributes:
@@ -175,45 +175,45 @@ class ProbeReport:
         return "\n".join([head, *table] if self.trials else [head])
 
 
-def ground(sightings: Sequence[Sighting]) -> Ground | None:
+def known_rows(found: Sequence[FoundRows]) -> KnownRows | None:
     """Where strategies can be judged, or None where too few rows are known.
 
     Args:
-        sightings: all rows of some ranges, from the lowest on.
+        found: all rows of some ranges, from the lowest on.
 
     Rows known by id are told apart one by one:
 
-    >>> found = ground([Sighting(IdRange(0, 999), (3, 5, 6, 9, 400))])
+    >>> found = known_rows([FoundRows(IdRange(0, 999), (3, 5, 6, 9, 400))])
     >>> found.window, sorted(found.inside), sorted(found.outside)
     (IdRange(first=4, last=14), [5, 6, 9], [3, 400])
 
     Rows known by an identity only by the range they came from:
 
     >>> parts = [(IdRange(0, 9), ("A", "B")), (IdRange(10, 99), ("C",)), (IdRange(100, 999), ("D",))]
-    >>> seen = [Sighting(*part) for part in parts]
-    >>> ground(seen).window, ground(seen[:2])
+    >>> seen = [FoundRows(*part) for part in parts]
+    >>> known_rows(seen).window, known_rows(seen[:2])
     (IdRange(first=10, last=99), None)
     """
-    ids = sorted(token for seen in sightings for token in seen.rows if isinstance(token, int))
+    ids = sorted(token for seen in found for token in seen.rows if isinstance(token, int))
     if ids:
-        return _ground_by_ids(ids, sightings)
-    populated = [seen for seen in sightings if seen.rows]
+        return _known_rows_by_id(ids, found)
+    populated = [seen for seen in found if seen.rows]
     if len(populated) < FEWEST:
         return None
     middle = populated[1]
     outside = {token for seen in populated if seen is not middle for token in seen.rows}
-    return Ground(middle.ids, frozenset(middle.rows), frozenset(outside))
+    return KnownRows(middle.ids, frozenset(middle.rows), frozenset(outside))
 
 
-def finer(sightings: Sequence[Sighting]) -> IdRange | None:
+def range_to_split(found: Sequence[FoundRows]) -> IdRange | None:
     """The range to look at in parts, so that rows known by an identity get told apart; None where that is no use.
 
-    >>> finer([Sighting(IdRange(0, 9), ()), Sighting(IdRange(10, 99), ("A", "B", "C"))])
+    >>> range_to_split([FoundRows(IdRange(0, 9), ()), FoundRows(IdRange(10, 99), ("A", "B", "C"))])
     IdRange(first=10, last=99)
     """
-    if sum(len(seen.rows) for seen in sightings) < FEWEST:
+    if sum(len(seen.rows) for seen in found) < FEWEST:
         return None
-    crowded = max(sightings, key=lambda seen: len(seen.rows))
+    crowded = max(found, key=lambda seen: len(seen.rows))
     return crowded.ids if len(crowded.rows) > 1 else None
 
 
@@ -221,15 +221,15 @@ def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def _ground_by_ids(ids: Sequence[int], seen: Sequence[Sighting]) -> Ground | None:
+def _known_rows_by_id(ids: Sequence[int], seen: Sequence[FoundRows]) -> KnownRows | None:
     """A narrow window around the second id and what follows it closely, within one range that is known completely."""
     if len(ids) < FEWEST:
         return None
     known = next(one.ids for one in seen if ids[1] in one.rows)
-    inside = [number for number in ids[1:-1] if number in known and number - ids[1] < WIDEST_GROUND // 2][:MOST_INSIDE]
+    inside = [number for number in ids[1:-1] if number in known and number - ids[1] < WIDEST_WINDOW // 2][:MOST_INSIDE]
     beyond = ids[1 + len(inside)]
     window = IdRange(max(ids[0] + 1, known.first, inside[0] - 5), min(beyond - 1, known.last, inside[-1] + 5))
-    return Ground(window, frozenset(inside), frozenset(ids) - frozenset(inside))
+    return KnownRows(window, frozenset(inside), frozenset(ids) - frozenset(inside))
 
 
 def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:

@@ -18,8 +18,8 @@ from magento_pager.walk.bounds import find_bounds, told, within
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import find_changes, usual
 from magento_pager.walk.flows import Flow, filtered
+from magento_pager.walk.increment import LastRun, SmallIncrement, small_increment
 from magento_pager.walk.names import Check
-from magento_pager.walk.night import LastRun, Night, small_night
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, joined, plan
@@ -345,14 +345,14 @@ class Paginator:
         calls = self._calls(1 if self.parallel == "auto" else self.parallel)
         try:
             span = IdRange(cursor.next_id, cursor.last_id)
-            night = self._night(calls, span)
-            known = self._parted(span)[0] is None or night is not None
-            changes, where = (night and night.changes, ()) if known else self._changes(calls)
+            increment = self._small_increment(calls, span)
+            known = self._parted(span)[0] is None or increment is not None
+            changes, where = (increment and increment.changes, ()) if known else self._changes(calls)
             bounds = self._bounds(calls)
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = within(self._flow(span, where, came, night), bounds, self.operation)
-            del night  # or its rows take memory
+            flow = within(self._flow(span, where, came, increment), bounds, self.operation)
+            del increment  # or its rows take memory
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
                     flow = stage.through(flow)
@@ -394,26 +394,26 @@ class Paginator:
             yield from _with_cost(other.pages(cursor), wires)
 
     def _flow(
-        self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str], night: Night | None
+        self, span: IdRange, where: tuple[Condition, ...], came: Iterable[str], increment: SmallIncrement | None
     ) -> Flow[None]:
         """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
         old, new = self._parted(span)
-        if old is not None and night is not None:
-            yield from pieces(night.reply, old, self.window)
+        if old is not None and increment is not None:
+            yield from pieces(increment.reply, old, self.window)
         elif old is not None:
             yield from filtered(self._walk.flow(old, came=came), where)
         if new is not None:
-            yield from added(self._walk, new, came, night and night.last)
+            yield from added(self._walk, new, came, increment and increment.last)
 
-    def _night(self, calls: Calls, span: IdRange) -> Night | None:
+    def _small_increment(self, calls: Calls, span: IdRange) -> SmallIncrement | None:
         """Find what changed among the rows of an earlier walk in a few calls; None where that takes a walk."""
         old, new = self._parted(span)
         plain = self.candidates and self.strategy is None and self.check == "usual" and not self.ranges
         if self.last_run is None or self.since is None or not plain or old is None or new is None or old.first > 0:
             return None
         before = calls.spent
-        night = calls.result(small_night(self._walk, old, self.since, self.last_run))
-        return night and night._replace(changes=replace(night.changes, calls=calls.spent - before))
+        increment = calls.result(small_increment(self._walk, old, self.since, self.last_run))
+        return increment and increment._replace(changes=replace(increment.changes, calls=calls.spent - before))
 
     def _parted(self, span: IdRange) -> tuple[IdRange | None, IdRange | None]:
         """Part ids into those of rows that must have changed, and those of new rows; None for none."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from magento_pager.errors import FilterIgnoredError, NoStrategyError, RemoteError
 from magento_pager.walk.evidence import (
     FEWEST,
-    Ground,
+    FoundRows,
+    KnownRows,
     ProbeReport,
-    Sighting,
     Trial,
     Verdict,
-    finer,
-    ground,
+    known_rows,
     other_strategy,
+    range_to_split,
 )
 from magento_pager.walk.flows import Ask, Flow, attempt, find_known, next_piece, relayed, settled
 from magento_pager.walk.pages import Known
@@ -88,7 +88,7 @@ class Probing:
             RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
         """
         self.left = FINDING
-        seen = yield from self._sightings(looking)
+        seen = yield from self._find_rows(looking)
         if strict and self.failure and (self.broken or not self.left) and not any(one.rows for one in seen):
             raise self._nothing_came(self.failure) from self.failure
         self.left += JUDGING
@@ -100,7 +100,7 @@ class Probing:
         report = yield from self.judged(seen)
         return replace(report, calls=FINDING + JUDGING - self.left)
 
-    def judged(self, seen: Sequence[Sighting]) -> Flow[ProbeReport]:
+    def judged(self, seen: Sequence[FoundRows]) -> Flow[ProbeReport]:
         """Say what rows that are known prove about the candidates.
 
         Args:
@@ -110,7 +110,7 @@ class Probing:
             RemoteError: as `probe`.
         """
         before = self.left
-        on = ground(seen)
+        on = known_rows(seen)
         trials = (yield from self._trials(on, seen)) if on else []
         holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
         fit = (one for one in self.candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
@@ -119,7 +119,7 @@ class Probing:
         canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
         return ProbeReport(self.operation, chosen, rows, before - self.left, tuple(trials), canary)
 
-    def _trials(self, on: Ground, seen: Sequence[Sighting]) -> Flow[list[Trial]]:
+    def _trials(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[list[Trial]]:
         """Take the evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
         trials: list[Trial] = []
         canary: Known | None = None
@@ -146,7 +146,7 @@ class Probing:
                 left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
         return trials
 
-    def _judge(self, strategy: Strategy, on: Ground, canary: Known | None) -> Flow[Trial]:
+    def _judge(self, strategy: Strategy, on: KnownRows, canary: Known | None) -> Flow[Trial]:
         """Put the window to the server in the words of one strategy, and compare.
 
         Args:
@@ -206,21 +206,21 @@ class Probing:
         except _NoCallsLeftError:
             return None
 
-    def _sightings(self, looking: Flow[None]) -> Flow[list[Sighting]]:
+    def _find_rows(self, looking: Flow[None]) -> Flow[list[FoundRows]]:
         """Look at all rows at the low end of the ids, in parts, until they make a ground or cost too much."""
-        seen: list[Sighting] = []
+        seen: list[FoundRows] = []
         pieces = self._within(looking)
         while (piece := (yield from next_piece(pieces))) is not None:
             self.broken |= bool(piece.quarantined)
-            seen.append(Sighting(piece.window, tuple(token for token, _ in piece.rows)))
-            if ground(seen):
+            seen.append(FoundRows(piece.window, tuple(token for token, _ in piece.rows)))
+            if known_rows(seen):
                 return seen
             if len(self.met) >= FEWEST:
                 return (yield from self._around(self.met))
-            if finer(seen):
+            if range_to_split(seen):
                 break
         pieces.close()
-        while not ground(seen) and (crowded := finer(seen)):
+        while not known_rows(seen) and (crowded := range_to_split(seen)):
             place = next(place for place, one in enumerate(seen) if one.ids == crowded)
             blocks = list(crowded.blocks())
             parts = blocks if len(blocks) > 1 else list(crowded.tenths())
@@ -230,7 +230,7 @@ class Probing:
             seen[place : place + 1] = looked_at
         return seen
 
-    def _each_of(self, blocks: Iterable[IdRange]) -> Flow[list[Sighting]]:
+    def _each_of(self, blocks: Iterable[IdRange]) -> Flow[list[FoundRows]]:
         """Look at all rows of some narrow ranges, one after the other."""
         seen = []
         for block in blocks:
@@ -238,12 +238,12 @@ class Probing:
             seen.append(found)
         return seen
 
-    def _all_of(self, block: IdRange) -> Flow[Sighting]:
+    def _all_of(self, block: IdRange) -> Flow[FoundRows]:
         """Look at all rows of a narrow range."""
         reply = yield Ask(Prefix(self.key), block, insist=INSIST)
-        return Sighting(block, reply.tokens)
+        return FoundRows(block, reply.tokens)
 
-    def _around(self, met: set[int]) -> Flow[list[Sighting]]:
+    def _around(self, met: set[int]) -> Flow[list[FoundRows]]:
         """Look at all rows around the second of some that were met in samples, and at those by themselves.
 
         Below the first there may be others that no sample met, up to a thousand of them: of a server that drops a
@@ -255,12 +255,12 @@ class Probing:
         if isinstance(around, RemoteError):
             if action(around, narrowed=True) == "stop":
                 raise around
-            around = Sighting(IdRange(second, second), (second,))  # another row of the block breaks its replies
+            around = FoundRows(IdRange(second, second), (second,))  # another row of the block breaks its replies
         yield from self._check_heard(second, around)
-        alone = (Sighting(IdRange(one, one), (one,)) for one in met if one not in around.ids)
+        alone = (FoundRows(IdRange(one, one), (one,)) for one in met if one not in around.ids)
         return sorted([around, *alone], key=lambda seen: seen.ids)
 
-    def _check_heard(self, number: int, seen: Sighting) -> Flow[None]:
+    def _check_heard(self, number: int, seen: FoundRows) -> Flow[None]:
         """Raise if a row is not among those that `like` brought, and has not been deleted either."""
         if number in seen.rows:
             return
@@ -276,7 +276,7 @@ class Probing:
             report=ProbeReport(self.operation, None, 0, FINDING - self.left, ()),
         )
 
-    def _canary(self, on: Ground, seen: Sequence[Sighting]) -> Flow[Known | None]:
+    def _canary(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[Known | None]:
         """Find a row outside the ground's window."""
         numbers = sorted(token for token in on.outside if isinstance(token, int))
         if numbers:
@@ -389,9 +389,9 @@ class Choosing:
             return getattr(error, "missing_canary", None) is not None
         return isinstance(error, FilterIgnoredError) or (error.remedy == "stop" and is_verdict(error))
 
-    def instead(self, failed: Strategy, seen: Sequence[Sighting]) -> Flow[Choice]:
+    def instead(self, failed: Strategy, seen: Sequence[FoundRows]) -> Flow[Choice]:
         """Choose the strategy to go on with, tried on rows that came already where they are enough for that."""
-        if self.named is None and ground(seen):
+        if self.named is None and known_rows(seen):
             probing = Probing(self.key, self.operation, others(self.candidates, failed))
             report = yield from probing.judged(seen)
             if report.chosen is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import Checks
-from magento_pager.walk.evidence import Sighting
+from magento_pager.walk.evidence import FoundRows
 from magento_pager.walk.flows import Ask, Flow, Piece, Reply, filtered, find_known, settled
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
@@ -152,7 +152,7 @@ class _Course:
         self._early: IdRange | None = None  # the window that the driver asks for already
         self._doubts = 0  # ids for which the walk's own strategy failed and another did not, since it brought rows
         self._flawed = 0  # rows that broke their replies since one came that did not; behind two, expect more
-        self._seen: list[Sighting] = []  # the first pages with rows
+        self._seen: list[FoundRows] = []  # the first pages with rows
         self._failed: set[str] = set()  # strategies that are not honoured for the window in turn
         self._failed_at = -1
         self._gave_up = False  # a window was asked for in parts though waiting might have helped
@@ -411,7 +411,7 @@ class _Course:
         if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
             self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
         if len(self._seen) < ENOUGH_SEEN:
-            self._seen.append(Sighting(window, answer.tokens))
+            self._seen.append(FoundRows(window, answer.tokens))
         self._untouched = False
         self._pages += 1
         self._gaps.passed(answer.tokens, window)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from magento_pager.errors import RemoteError
-from magento_pager.walk.changes import LONG_AGO, NOT_SOON, SPELLINGS, text_of
+from magento_pager.walk.changes import FORMS, LONG_AGO, NOT_SOON, format_timestamp
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
 from magento_pager.walk.pages import Changes, Known
@@ -53,7 +53,7 @@ class LastRun:
     overlaps: bool = False
 
 
-class Night(NamedTuple):
+class SmallIncrement(NamedTuple):
     """What changed.
 
     Attributes:
@@ -67,7 +67,7 @@ class Night(NamedTuple):
     last: Known | None
 
 
-def small_night(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow[Night | None]:
+def small_increment(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow[SmallIncrement | None]:
     """Find all rows of the old ids that changed, where they are few; None where the walk has to find them.
 
     Args:
@@ -76,8 +76,8 @@ def small_night(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow
         since: the time from which on rows changed.
         run: what the last run left behind.
     """
-    field, operator = SPELLINGS[0]
-    changed = Condition(field, operator, text_of(since))
+    field, operator = FORMS[0]
+    changed = Condition(field, operator, format_timestamp(since))
     last = None if run.says else (yield from _last_row(walk, old.last, changed))
     if last is None and not run.says:
         return None
@@ -92,7 +92,7 @@ def small_night(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow
     if last is None and run.newest not in reply.tokens:
         return None
     if last is not None and last.token in reply.tokens and (run.rows is None or 4 * len(reply.rows) > 3 * run.rows):
-        never = (replace(changed, value=text_of(NOT_SOON)),)  # so many changed, or the condition was dropped
+        never = (replace(changed, value=format_timestamp(NOT_SOON)),)  # so many changed, or the condition was dropped
         none = yield from _asked(replace(ask, where=never, check=True))
         if none is None or none.rows:
             return None
@@ -102,7 +102,7 @@ def small_night(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow
         if again is None or again.tokens != reply.tokens:
             return None
     proof = run.newest if last is None else last.token
-    return Night(Changes(changed.value, field, operator, "probe" if last else "rows", proof, 0), reply, last)
+    return SmallIncrement(Changes(changed.value, field, operator, "probe" if last else "rows", proof, 0), reply, last)
 
 
 def _few(walk: Walk, old: IdRange, changed: Condition) -> Flow[set[Token] | None]:
@@ -118,7 +118,7 @@ def _few(walk: Walk, old: IdRange, changed: Condition) -> Flow[set[Token] | None
 
 def _last_row(walk: Walk, last: int, changed: Condition) -> Flow[Known | None]:
     """Find the row of an id, which is to have changed since 1970; None where it does not come."""
-    ever = (replace(changed, value=text_of(LONG_AGO)),)
+    ever = (replace(changed, value=format_timestamp(LONG_AGO)),)
     reply = yield from _asked(Ask(Prefix(walk.key), IdRange(last, last), where=ever, check=True))
     return Known(last, reply.tokens[0]) if reply is not None and reply.rows else None
 
