@@ -18,8 +18,8 @@ from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.transport import HttpOptions
 from magento_pager.shop.wires import WIRES, Wires, attributes, warn_of_one_call
 from magento_pager.walk.bounds import ColumnRange, as_conditions
-from magento_pager.walk.changes import refuse_beside_since
-from magento_pager.walk.conditions import Condition, checked_where, column_of, pairs_of
+from magento_pager.walk.changes import refuse_with_since
+from magento_pager.walk.conditions import Condition, bound_pairs, checked_where, column_of
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.reading import PATIENCE
@@ -250,7 +250,7 @@ class Pager:
             updated_since = earlier(now, updated_since)
         asked = as_conditions(where)
         if updated_since is not None:
-            refuse_beside_since(asked)
+            refuse_with_since(asked)
         sent, ranges = _checked(asked, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
@@ -340,7 +340,7 @@ def _checked(where: tuple[Condition, ...], spec: ListSpec) -> tuple[tuple[Condit
         replace(one, field=spec.spellings.get(one.field, one.field))
         for one in checked_where(where, (KEY, spec.key), spec.dates, spec.numbers)
     ]
-    pairs = pairs_of(checked)
+    pairs = bound_pairs(checked)
     ranges = []
     for column, (lower, upper) in pairs.items():
         # A second name is a field of its own, on servers that keep one condition for each field.

@@ -24,7 +24,7 @@ from magento_pager.export.verification import Origin, Tally, differences, matchi
 from magento_pager.fake import Shop
 from magento_pager.lists import ListSpec, columns
 from magento_pager.shop.connection import Connection
-from magento_pager.walk.evidence import ProbeReport, Trial, other_strategy
+from magento_pager.walk.evidence import ProbeReport, Trial, independent_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,12 +149,12 @@ def test_another_strategy_is_another_mechanism() -> None:
         trials = tuple(Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in holding)
         return ProbeReport("list", holding[0] if holding else None, 3, 5, trials)
 
-    assert other_strategy(probed("range", "alias", "in-list"), frozenset({"range"})) == "in-list"
-    assert other_strategy(probed("range", "alias"), frozenset({"alias"})) == "prefix"
-    assert other_strategy(probed("in-list"), frozenset({"in-list"})) == "prefix"
-    assert other_strategy(probed("alias"), frozenset({"prefix"})) == "alias"
-    assert other_strategy(probed("alias"), frozenset({"prefix", "range"})) == "alias"
-    assert other_strategy(probed(), frozenset({"prefix"})) == "single-filter"
+    assert independent_strategy(probed("range", "alias", "in-list"), frozenset({"range"})) == "in-list"
+    assert independent_strategy(probed("range", "alias"), frozenset({"alias"})) == "prefix"
+    assert independent_strategy(probed("in-list"), frozenset({"in-list"})) == "prefix"
+    assert independent_strategy(probed("alias"), frozenset({"prefix"})) == "alias"
+    assert independent_strategy(probed("alias"), frozenset({"prefix", "range"})) == "alias"
+    assert independent_strategy(probed(), frozenset({"prefix"})) == "single-filter"
 
 
 def test_the_index_takes_little_memory() -> None:

@@ -10,7 +10,7 @@ from magento_pager.errors import option
 from magento_pager.export.formats import format_of
 from magento_pager.export.increments import TIME
 from magento_pager.export.layout import Layout
-from magento_pager.walk.changes import refuse_beside_since
+from magento_pager.walk.changes import refuse_with_since
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.ranges import MAX_ID
 
@@ -123,7 +123,7 @@ class Job:
     def _check_state(self, state: Path, format: Format) -> None:  # noqa: A002  as on the command line
         if self.since:
             raise ValueError(f"{option('state')} knows since when: leave {option('since')} away")
-        refuse_beside_since(map(Condition.parse, self.where))  # also in the first run, which asks for all rows
+        refuse_with_since(map(Condition.parse, self.where))  # also in the first run, which asks for all rows
         if self.resume:
             raise ValueError(f"{option('state')} goes on by itself: leave {option('resume')} away")
         if format != "sqlite" and TIME not in (self.file or TIME) and not self.overwrite:

@@ -27,7 +27,7 @@ from magento_pager.export.report import Report
 from magento_pager.export.stored import Stored, stored
 from magento_pager.walk.changes import format_timestamp
 from magento_pager.walk.conditions import Condition
-from magento_pager.walk.evidence import other_strategy
+from magento_pager.walk.evidence import independent_strategy
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID, IdRange, read_id
 
@@ -377,7 +377,7 @@ def _other_way(paginator: Paginator, origin: Origin) -> tuple[Paginator, str]:
         return paginator, paginator.strategy.name
     probed = paginator.probe(exhaustive=True)
     used = origin.strategies or frozenset({probed.chosen or "prefix"})
-    name = other_strategy(probed, used)
+    name = independent_strategy(probed, used)
     by_name = {one.name: one for one in paginator.candidates}
     dumped = " and ".join(sorted(used)) if origin.strategies else f"{probed.chosen or 'prefix'}, as a dump would be"
     return replace(paginator, strategy=by_name[name]), f"{name} (dumped by {dumped})"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FASTER = 8  # times as many ids in each step, while rows are met
 
 
-def added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None = None) -> Flow[None]:
+def cover_added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None = None) -> Flow[None]:
     """Cover the ids behind those of an earlier walk: in one call where they bring few rows, else as any others.
 
     Args:
@@ -48,11 +48,11 @@ def added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None
             yield from walk.flow(rest, came=came)
             return
         end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
-        yield from pieces(reply, IdRange(rest.first, end), walk.window)
+        yield from cut_pieces(reply, IdRange(rest.first, end), walk.window)
         rest = IdRange(end + 1, MAX_ID) if end < MAX_ID else None
 
 
-def pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]:
+def cut_pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]:
     """Yield what one bound brought of some ids, cut where the user fixed the width of windows."""
     name = SingleFilter().name
     for tile in cut_at(ids, reply.ids, width) if width else [ids]:

@@ -174,7 +174,7 @@ class ColumnRange:
         return column_of(self.lower.field)
 
     @property
-    def usual(self) -> tuple[Condition, Condition]:
+    def default_conditions(self) -> tuple[Condition, Condition]:
         """The conditions as most servers take them."""
         lower, upper = (
             replace(one, field=self.lower.field, operator=COMBINED.get(one.operator, one.operator))
@@ -210,7 +210,7 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
             not honour one alone.
         RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
     """
-    lower, upper = wanted.usual
+    lower, upper = wanted.default_conditions
     names = [(one, other) for one, second in pairwise(wanted.names) for other in (one, second)]
     pairs = [((one, lower.operator), (other, upper.operator)) for one, other in names]
     how = key, wanted.column, around_number if wanted.number else around_time
@@ -245,12 +245,12 @@ def _having(looking: Callable[[], Flow[None]], condition: Condition) -> Flow[Non
     return (yield from filtered(looking(), (condition,)))
 
 
-def told(bounds: Iterable[Bounds]) -> tuple[Condition, ...]:
+def sent_conditions(bounds: Iterable[Bounds]) -> tuple[Condition, ...]:
     """Return the conditions that go with every query."""
     return tuple(condition for one in bounds for condition in one.sent)
 
 
-def within(walk: Flow[None], bounds: Sequence[Bounds], operation: str) -> Flow[None]:
+def apply_bounds(walk: Flow[None], bounds: Sequence[Bounds], operation: str) -> Flow[None]:
     """Go on with a walk over the rows that lie within some ranges; what is applied here comes behind all its checks.
 
     Raises:
@@ -266,7 +266,7 @@ def within(walk: Flow[None], bounds: Sequence[Bounds], operation: str) -> Flow[N
             item = replace(item, rows=rows)
         return (yield item)
 
-    walk = filtered(walk, told(bounds))
+    walk = filtered(walk, sent_conditions(bounds))
     return (yield from relayed(walk, relay)) if here else (yield from walk)
 
 

@@ -58,13 +58,13 @@ def format_timestamp(moment: datetime) -> str:
         raise ValueError(f"{moment.isoformat()} is no time that UTC has") from None
 
 
-def usual(since: datetime) -> Condition:
+def default_condition(since: datetime) -> Condition:
     """The condition as most servers take it.
 
     Raises:
         ValueError: as `format_timestamp`.
 
-    >>> str(usual(datetime(2024, 5, 1, 10, tzinfo=UTC)))
+    >>> str(default_condition(datetime(2024, 5, 1, 10, tzinfo=UTC)))
     "updated_at gteq '2024-05-01 10:00:00'"
     """
     field, operator = FORMS[0]
@@ -97,7 +97,7 @@ def around_time(value: object) -> Mapping[int, str]:
     return {step: format_timestamp(moment + step * A_SECOND) for step in (-1, 0, 1)}
 
 
-def refuse_beside_since(where: Iterable[Condition]) -> None:
+def refuse_with_since(where: Iterable[Condition]) -> None:
     """Refuse conditions on the column that `since` needs; a ValueError that says what to ask for instead."""
     for one in where:
         if column_of(one.field) == FIELD:

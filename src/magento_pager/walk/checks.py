@@ -28,7 +28,7 @@ from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import InList, Prefix, SingleFilter, another_strategy, is_decimal, widest
+from magento_pager.walk.strategies import InList, Prefix, SingleFilter, is_decimal, strategy_advice, widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -143,7 +143,7 @@ class Checks:
         self._odd = 0  # pages in which one number was far from the others, and belonged there
         self._rising = True  # each page's identities were above those before
 
-    def checked(
+    def confirm(
         self, reply: Reply, ask: Ask, window: IdRange, fresh: int, *, own: bool, flowing: bool, least: int = 0
     ) -> Flow[Reply]:
         """Return a reply that may be believed: this one, or one that two calls agree on.
@@ -165,7 +165,7 @@ class Checks:
         if self._second is None and reply.rows:
             reply = yield from self._filled(reply, ask, window)
         names = [token for token in reply.tokens if isinstance(token, str)]
-        again = self.repeated(reply)
+        again = self.repeated_identities(reply)
         odd = False
         if self._second is not None:
             reply = yield from self._agreed(reply, ask, self._by_second(ask, window, self._second), window)
@@ -174,7 +174,7 @@ class Checks:
         elif (
             again
             or not least <= len(reply.rows) <= len(window)
-            or self._gaps.met_in(window).difference(reply.tokens)
+            or self._gaps.sampled_ids(window).difference(reply.tokens)
             or (self._rising and names and row_order(names[0]) < row_order(self._highest))
             or (odd := self._far_from_all_others(names))
             or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
@@ -188,7 +188,7 @@ class Checks:
                 yield from self._check_shared(name, window)
         return reply
 
-    def repeated(self, reply: Reply) -> list[str]:
+    def repeated_identities(self, reply: Reply) -> list[str]:
         """Return what those rows without ids are known by that came before."""
         return [token for token in reply.tokens if isinstance(token, str) and token in self._identities]
 
@@ -242,7 +242,7 @@ class Checks:
                 span=one,
             )
 
-    def behind(self, reply: Reply, window: IdRange, strategy: Strategy) -> int | None:
+    def tail_start(self, reply: Reply, window: IdRange, strategy: Strategy) -> int | None:
         """Return the first of the ids at the end of a window that brought no row; None where there is none, or no id.
 
         Those are covered once more, by the next window, which costs no call.
@@ -253,7 +253,7 @@ class Checks:
             return None  # nobody knows where the last row is; or it takes many calls to begin there
         return reply.ids[-1] + 1
 
-    def likely(self, reply: Reply, window: IdRange, *, flowing: bool) -> bool:
+    def rows_likely(self, reply: Reply, window: IdRange, *, flowing: bool) -> bool:
         """Whether rows are likely in the ids at the end of a window that brought none, so that it is worth a call.
 
         Args:
@@ -265,14 +265,16 @@ class Checks:
         if self._sure:
             return False
         if ids and window.last == MAX_ID:
-            return len(ids) >= WORTH_A_CALL and not self._gaps.vouches_for(len(ids))
+            return len(ids) >= WORTH_A_CALL and not self._gaps.rules_out_anywhere(len(ids))
         if ids:
             return self._half(len(ids), ids[-1] + 1, window.last, ids[-LATEST:])
         if reply.rows or self._density is None:
             return False
         if window.last == MAX_ID:
             return True  # the end of the list is worth a call
-        return flowing and self._density * len(window) >= WORTH_A_CALL and not self._gaps.vouches(window, self._density)
+        return (
+            flowing and self._density * len(window) >= WORTH_A_CALL and not self._gaps.rules_out(window, self._density)
+        )
 
     def _half(self, rows: int, first: int, last: int, nearest: list[int], *, before: bool = False) -> bool:
         """Whether as many rows as came, or half of that, may be in ids beside them that brought none.
@@ -289,9 +291,9 @@ class Checks:
         if count * density < max(WORTH_A_CALL, HALF * rows):
             return False
         ids = IdRange(last + 1 - count, last) if before else IdRange(first, first + count - 1)
-        return not self._gaps.vouches(ids, density)
+        return not self._gaps.rules_out(ids, density)
 
-    def believed(self, reply: Reply, window: IdRange) -> None:
+    def accepted(self, reply: Reply, window: IdRange) -> None:
         """Remember the rows of a page that is delivered."""
         if not reply.rows:
             return
@@ -310,7 +312,7 @@ class Checks:
             self._highest = max(self._highest, names[-1], key=row_order)
 
     def _few(self, reply: Reply, window: IdRange, strategy: Strategy, *, flowing: bool) -> bool:
-        """Whether rows came, and as many more may be missing; of ids behind the last row `likely` is asked."""
+        """Whether rows came, and as many more may be missing; of ids behind the last row `rows_likely` is asked."""
         rows, ids = len(reply.rows), reply.ids
         if ids and is_decimal(strategy):  # each of several blocks was looked at by itself
             ids = [number for number in ids if number in window]
@@ -377,7 +379,7 @@ class Checks:
             density = max(density, rows / (len(block) - len(hole)))
             missing = density * len(hole)
         least = max(LITTLE, HALF * rows) if rows else HALF
-        return missing >= least and not self._gaps.vouches(hole, density)
+        return missing >= least and not self._gaps.rules_out(hole, density)
 
     def _other(self, ask: Ask, window: IdRange, *, numbered: bool) -> Ask:
         """Return another form of an ask, which a cache does not know: it begins at a row that must come, or before."""
@@ -423,7 +425,7 @@ class Checks:
         raise FilterIgnoredError(
             f"{self._operation}: {ask.strategy.name} and {other.strategy.name} disagree about ids {window}: only one "
             f"brings row {min(map(str, lost), default='?')}; the server misreads a condition or answers differently "
-            f"each time; {another_strategy(self._operation)}",
+            f"each time; {strategy_advice(self._operation)}",
             span=window,
         )
 

@@ -132,10 +132,10 @@ are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, nu
     return tuple(conditions)
 
 
-def pairs_of(conditions: Iterable[Condition]) -> dict[str, tuple[Condition, Condition]]:
+def bound_pairs(conditions: Iterable[Condition]) -> dict[str, tuple[Condition, Condition]]:
     """Return the ranges among checked conditions: the lower and the upper bound, by column.
 
-    >>> pairs_of([Condition("created_at", "lt", "2024-02-01"), Condition("created_at", "from", "2024-01-01")])
+    >>> bound_pairs([Condition("created_at", "lt", "2024-02-01"), Condition("created_at", "from", "2024-01-01")])
     {'created_at': (Condition(field='created_at', operator='from', value='2024-01-01'), \
 Condition(field='created_at', operator='lt', value='2024-02-01'))}
     """

@@ -232,13 +232,13 @@ def _known_rows_by_id(ids: Sequence[int], seen: Sequence[FoundRows]) -> KnownRow
     return KnownRows(window, frozenset(inside), frozenset(ids) - frozenset(inside))
 
 
-def other_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
+def independent_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
     """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
 
     >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
     >>> probed = ProbeReport("salesOrderList", "range", 3, 5, tuple(trials))
-    >>> other_strategy(probed, frozenset({"range"})), other_strategy(probed, frozenset({"in-list", "prefix"}))
-    ('in-list', 'range')
+    >>> [independent_strategy(probed, frozenset(used)) for used in ({"range"}, {"in-list", "prefix"})]
+    ['in-list', 'range']
     """
     holding = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
     alike = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used

@@ -77,7 +77,7 @@ class Gaps:
         """
         self._key = key
         self._operation = operation
-        self.asked = 0
+        self.calls = 0
         """Calls for samples so far."""
         self._plain = plain
         self._patient = patient
@@ -96,7 +96,7 @@ class Gaps:
         self._attempts = 0  # at the sample in turn; 0 for as many as there is patience for
         self._seen: dict[str, tuple[int, int]] = {}  # for each kind of pattern, ids that it met, and rows around them
 
-    def passed(self, tokens: Sequence[Token], window: IdRange) -> None:
+    def record_page(self, tokens: Sequence[Token], window: IdRange) -> None:
         """Take the rows of a page into account: they lie behind, and exist; and there may be fewer than a sample said.
 
         Where ids lie at even distances, a kind of pattern may meet far more of them than its share.
@@ -136,14 +136,14 @@ class Gaps:
             even = yield from self._even_until(ids, pace)
             if even is not None:
                 return even
-        yield from self.look(ids.first)
+        yield from self.refresh(ids.first)
         if self._fine is None:
             return None
         if not self._numbered:
             return (yield from self._reach_without_ids(ids, pace, self._fine))
         return min(self._fine.reach(ids.first, pace.allowance, self._worth), self._covered, ids.last)
 
-    def look(self, position: int) -> Flow[None]:
+    def refresh(self, position: int) -> Flow[None]:
         """Take a sample of the ids from a position on, unless there is one that still serves.
 
         Raises:
@@ -167,11 +167,11 @@ class Gaps:
         numbered = widest is not None and len(widest.hits) >= ENOUGH_HITS
         self._ahead = placed([widest], IdRange(position, MAX_ID)) if widest and numbered else None
 
-    def met_in(self, window: IdRange) -> set[int]:
+    def sampled_ids(self, window: IdRange) -> set[int]:
         """Return the ids of a window that the present samples met: rows that exist, unless they were deleted since."""
         return {number for one in (self._coarse, self._fine) if one for number, _ in one.hits_in(window)}
 
-    def vouches(self, ids: IdRange, density: float) -> bool:
+    def rules_out(self, ids: IdRange, density: float) -> bool:
         """Return whether the present sample would have met rows that lie so densely in these ids, all but certainly.
 
         Not where it may have left out rows itself: then it met none of those that came lately, and none further on.
@@ -183,7 +183,7 @@ class Gaps:
         looked_at = sum(pattern.looked_at(ids) for pattern in self._fine.of)
         return float((1 - min(density, DENSEST)) ** looked_at) <= UNLIKELY
 
-    def vouches_for(self, rows: int) -> bool:
+    def rules_out_anywhere(self, rows: int) -> bool:
         """Return whether the present sample would have met one of so many rows, wherever they are, almost surely."""
         if self._fine is None or not self._numbered or self._covered < MAX_ID or self._unmet > TRUSTED:
             return False
@@ -196,7 +196,7 @@ class Gaps:
         numbers, each = self._ahead
         return round(each * (bisect_right(numbers, last) - bisect_right(numbers, behind)))
 
-    def counted(self, ids: IdRange, kinds: frozenset[str] = EVERY) -> Flow[list[Sample]]:
+    def take_samples(self, ids: IdRange, kinds: frozenset[str] = EVERY) -> Flow[list[Sample]]:
         """Sample some ids to count the rows.
 
         Args:
@@ -236,7 +236,7 @@ class Gaps:
                     found += [one] if one and one.of else []
         return found
 
-    def tenths(self, block: IdRange) -> Flow[list[Sample]]:
+    def sample_tenths(self, block: IdRange) -> Flow[list[Sample]]:
         """Sample the tenths of a decimal block, each by itself: for rows without ids, which no sample places.
 
         Raises:
@@ -341,7 +341,7 @@ class Gaps:
         self, seed: int, block: IdRange | None, of: Sequence[Pattern]
     ) -> Flow[Sample | RemoteError | None]:
         """A sample in one call; None where this server does not read it; the failure where a row breaks it."""
-        self.asked += 1
+        self.calls += 1
         reply = yield from self._attempt(regexp_query(self._key, of, block, self._witness))
         if isinstance(reply, RemoteError):
             if self._does_without(reply):
@@ -356,7 +356,7 @@ class Gaps:
         """A sample in one call for each pattern; the failure where a row breaks one."""
         tokens: list[Token] = []
         for pattern in of:
-            self.asked += 1
+            self.calls += 1
             reply = yield from self._attempt(like_query(self._key, pattern, block))
             if isinstance(reply, RemoteError):
                 if not self._does_without(reply):

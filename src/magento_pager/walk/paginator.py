@@ -12,11 +12,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from magento_pager.errors import PagerError, RemoteError
-from magento_pager.walk.added import added, pieces
+from magento_pager.walk.added import cover_added, cut_pieces
 from magento_pager.walk.ahead import Tuner
-from magento_pager.walk.bounds import find_bounds, told, within
+from magento_pager.walk.bounds import apply_bounds, find_bounds, sent_conditions
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.changes import find_changes, usual
+from magento_pager.walk.changes import default_condition, find_changes
 from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.increment import LastRun, SmallIncrement, small_increment
 from magento_pager.walk.names import Check
@@ -154,7 +154,7 @@ class Paginator:
     def __post_init__(self) -> None:
         IdRange(self.first, self.last)
         if self.since is not None:
-            usual(self.since)  # refuses a time without a zone
+            default_condition(self.since)  # refuses a time without a zone
         if self.new_from is not None:
             _check_new_from(self.new_from, self.since)
         _check_parallel(self.parallel)
@@ -277,7 +277,7 @@ class Paginator:
             return replace(found, spent=found.spent + self.wires.cost(), wire_reason=reason)
         calls = self._calls()
         old, new = self._parted(IdRange(self.first, self.last))
-        ranges, plans = told(self._bounds(calls)), []
+        ranges, plans = sent_conditions(self._bounds(calls)), []
         for part, where in ((old, self._changes(calls)[1] if old else ()), (new, ())):
             if part is not None:
                 found = calls.result(filtered(plan(self._walk, part), (*where, *ranges)))
@@ -301,9 +301,9 @@ class Paginator:
             return
         calls = self._calls()
         bounds = self._bounds(calls)
-        chosen = calls.result(filtered(self._walk.choosing.tested(), told(bounds)))
+        chosen = calls.result(filtered(self._walk.choosing.tested(), sent_conditions(bounds)))
         for one in ranges:
-            flow = within(self._walk.flow(one, chosen), bounds, self.operation)
+            flow = apply_bounds(self._walk.flow(one, chosen), bounds, self.operation)
             yield from calls.pages(flow, Cursor(self.operation, one.first, one.last))
 
     def partitions(self, n: int) -> tuple[Cursor, ...]:
@@ -331,7 +331,7 @@ class Paginator:
         if self.wires is not None:
             return self._by_wire(self.wires, lambda one: one.partitions(n))
         calls = self._calls()
-        where = (*self._changes(calls)[1], *told(self._bounds(calls)))
+        where = (*self._changes(calls)[1], *sent_conditions(self._bounds(calls)))
         parts = calls.result(filtered(cut(self._walk, span, n), where))
         return tuple(Cursor(self.operation, one.first, one.last, asked=self._digest) for one in parts)
 
@@ -351,7 +351,7 @@ class Paginator:
             bounds = self._bounds(calls)
             if self.lookahead or self.parallel != 1:
                 calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
-            flow = within(self._flow(span, where, came, increment), bounds, self.operation)
+            flow = apply_bounds(self._flow(span, where, came, increment), bounds, self.operation)
             del increment  # or its rows take memory
             for stage in self.stages:
                 if isinstance(stage, FlowStage):
@@ -399,11 +399,11 @@ class Paginator:
         """Walk over the rows that some conditions hold for, then over new ones, which need not meet them."""
         old, new = self._parted(span)
         if old is not None and increment is not None:
-            yield from pieces(increment.reply, old, self.window)
+            yield from cut_pieces(increment.reply, old, self.window)
         elif old is not None:
             yield from filtered(self._walk.flow(old, came=came), where)
         if new is not None:
-            yield from added(self._walk, new, came, increment and increment.last)
+            yield from cover_added(self._walk, new, came, increment and increment.last)
 
     def _small_increment(self, calls: Calls, span: IdRange) -> SmallIncrement | None:
         """Find what changed among the rows of an earlier walk in a few calls; None where that takes a walk."""
@@ -468,8 +468,8 @@ class Paginator:
     @property
     def _sent(self) -> tuple[Condition, ...]:
         """The user's conditions; ranges and the one on time as most servers take them, as that is not tried yet."""
-        bounds = tuple(bound for one in self.ranges for bound in one.usual)
-        return (*self.where, *bounds, *([usual(self.since)] if self.since is not None else []))
+        bounds = tuple(bound for one in self.ranges for bound in one.default_conditions)
+        return (*self.where, *bounds, *([default_condition(self.since)] if self.since is not None else []))
 
 
 def _with_cost(pages: Iterator[Page], wires: WireChoice) -> Iterator[Page]:

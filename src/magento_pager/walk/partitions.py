@@ -41,14 +41,14 @@ def cut(walk: Walk, span: IdRange, count: int) -> Flow[tuple[IdRange, ...]]:
         RemoteError: a call failed.
     """
     seen = yield from looked_at(walk, span, Choice(Prefix(walk.key)), EVEN)
-    while not seen.numbered and seen.gaps.asked + len(seen.read) + 10 <= MOST_CALLS:
+    while not seen.numbered and seen.gaps.calls + len(seen.read) + 10 <= MOST_CALLS:
         stretches = seen.stretches()
         sampled = [one for one in stretches if one[0] != seen.read[0][0]] if seen.read else stretches
         ids, rows = max(sampled, key=lambda one: one[1], default=(span, 0.0))
         if len(ids) < NARROW or 2 * count * rows < sum(rows for _, rows in stretches):
             break  # no cut lies in there, or it hardly matters where
         block = next(one.block for one in seen.samples if one.block.intersection(ids))
-        tenths = yield from seen.gaps.tenths(block)
+        tenths = yield from seen.gaps.sample_tenths(block)
         seen.samples = [one for one in seen.samples if one.block != block] + tenths
     met = len(seen.ids) or sum(one.rows for one in seen.samples) + sum(len(reply.rows) for _, reply in seen.read)
     return shares(seen.stretches(), span, max(1, min(count, met)))

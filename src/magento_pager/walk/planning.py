@@ -113,12 +113,12 @@ def plan(walk: Walk, span: IdRange) -> Flow[Plan]:
         NoStrategyError: the strategy does not hold on this server, or none does.
         RemoteError: a call failed.
     """
-    choice = yield from walk.choosing.first(span.first)
+    choice = yield from walk.choosing.initial(span.first)
     found = yield from settled(_planned(walk, span, choice))
     if isinstance(found, RemoteError):
         if not walk.choosing.may_change(found):
             raise found
-        choice = yield from walk.choosing.instead(choice.strategy, ())
+        choice = yield from walk.choosing.replacement(choice.strategy, ())
         found = yield from _planned(walk, span, choice)
     return found
 
@@ -281,10 +281,10 @@ def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] =
     if reply and reply.rows:
         if seen.known is None and needs_canary(seen.strategy):
             seen.known = yield from find_known(reply, low, walk.key)
-        gaps.passed(reply.tokens, low)
+        gaps.record_page(reply.tokens, low)
     if low.last < span.last:
         numbered = not reply or reply.by_ids
-        seen.samples = yield from gaps.counted(IdRange(low.last + 1, span.last), EVERY if numbered else kinds)
+        seen.samples = yield from gaps.take_samples(IdRange(low.last + 1, span.last), EVERY if numbered else kinds)
     return seen
 
 

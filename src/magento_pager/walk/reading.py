@@ -22,7 +22,7 @@ from magento_pager.walk.conditions import Condition, Query, contradicts
 from magento_pager.walk.flows import Reply
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import read_id
-from magento_pager.walk.strategies import another_strategy
+from magento_pager.walk.strategies import strategy_advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -187,7 +187,7 @@ class Reader:
             if isinstance(token, int) and not first <= token <= last:
                 raise FilterIgnoredError(
                     f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
-                    f"dropped a condition; {another_strategy(self.operation)}",
+                    f"dropped a condition; {strategy_advice(self.operation)}",
                     span=query.span,
                     stray=[token],
                 )
@@ -203,7 +203,7 @@ class Reader:
         if not met:
             raise FilterIgnoredError(
                 f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
-                f"come back ({str(query)[:200]}): the server misread the condition; {another_strategy(self.operation)}",
+                f"come back ({str(query)[:200]}): the server misread the condition; {strategy_advice(self.operation)}",
                 span=query.span,
                 missing_canary=query.canary,
             )
@@ -219,7 +219,7 @@ class Reader:
         if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str) and not shared:
             raise FilterIgnoredError(
                 f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; "
-                f"{another_strategy(self.operation)}",
+                f"{strategy_advice(self.operation)}",
                 span=window,
             )
         for (one, _), (other, _) in pairwise(rows):

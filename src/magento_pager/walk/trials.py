@@ -20,8 +20,8 @@ from magento_pager.walk.evidence import (
     ProbeReport,
     Trial,
     Verdict,
+    independent_strategy,
     known_rows,
-    other_strategy,
     range_to_split,
 )
 from magento_pager.walk.flows import Ask, Flow, attempt, find_known, next_piece, relayed, settled
@@ -97,10 +97,10 @@ class Probing:
             lowest = yield from self._within(self._all_of(IdRange(numbers[0], numbers[0])))
             if lowest:
                 yield from self._check_heard(numbers[0], lowest)
-        report = yield from self.judged(seen)
+        report = yield from self.judge_all(seen)
         return replace(report, calls=FINDING + JUDGING - self.left)
 
-    def judged(self, seen: Sequence[FoundRows]) -> Flow[ProbeReport]:
+    def judge_all(self, seen: Sequence[FoundRows]) -> Flow[ProbeReport]:
         """Say what rows that are known prove about the candidates.
 
         Args:
@@ -142,7 +142,7 @@ class Probing:
             if trial.verdict == "holds" and not self.exhaustive:
                 break
             if not self.exhaustive:  # the hopeless ones come last, or not at all where it is certain
-                hopeful = others(left, candidate)
+                hopeful = remaining_candidates(left, candidate)
                 left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
         return trials
 
@@ -290,12 +290,12 @@ class _NoCallsLeftError(Exception):
     """Ends a flow that may make no further call."""
 
 
-def others(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
+def remaining_candidates(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
     """Return those of the candidates that may hold though another one does not.
 
     A server that does not honour a key range in its most careful form honours no pair of bounds.
 
-    >>> [one.name for one in others([KeyRange(), Range(), Alias(), Prefix()], KeyRange())]
+    >>> [one.name for one in remaining_candidates([KeyRange(), Range(), Alias(), Prefix()], KeyRange())]
     ['prefix']
     """
     hopeless = (KeyRange, Range, Alias, Mapped) if isinstance(failed, KeyRange) else ()
@@ -340,7 +340,7 @@ class Choosing:
     operation: str
     looking: Callable[[], Flow[None]]
 
-    def first(self, position: int) -> Flow[Choice]:
+    def initial(self, position: int) -> Flow[Choice]:
         """Choose the strategy for a walk from an id on.
 
         From the low end of the ids a key range needs no test: there a dropped lower bound costs nothing, and the first
@@ -372,10 +372,10 @@ class Choosing:
         """Ask which of some strategies the server honours; `strict` as in `Probing.probe`."""
         return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking(), strict=strict)
 
-    def second(self, first: Strategy) -> Flow[Strategy]:
+    def second_strategy(self, first: Strategy) -> Flow[Strategy]:
         """Choose a strategy that differs from the one that is used as far as the server allows."""
         report = yield from self.probe(self.candidates, exhaustive=True)
-        name = other_strategy(report, frozenset({first.name}))
+        name = independent_strategy(report, frozenset({first.name}))
         return next((one for one in self.candidates if one.name == name), Prefix(self.key))
 
     def may_change(self, error: RemoteError) -> bool:
@@ -389,11 +389,11 @@ class Choosing:
             return getattr(error, "missing_canary", None) is not None
         return isinstance(error, FilterIgnoredError) or (error.remedy == "stop" and is_verdict(error))
 
-    def instead(self, failed: Strategy, seen: Sequence[FoundRows]) -> Flow[Choice]:
+    def replacement(self, failed: Strategy, seen: Sequence[FoundRows]) -> Flow[Choice]:
         """Choose the strategy to go on with, tried on rows that came already where they are enough for that."""
         if self.named is None and known_rows(seen):
-            probing = Probing(self.key, self.operation, others(self.candidates, failed))
-            report = yield from probing.judged(seen)
+            probing = Probing(self.key, self.operation, remaining_candidates(self.candidates, failed))
+            report = yield from probing.judge_all(seen)
             if report.chosen is not None:
                 return self._best(report)
         return (yield from self.tested())

@@ -34,9 +34,9 @@ from magento_pager.walk.strategies import (
     Regexp,
     SingleFilter,
     Strategy,
+    equivalent_ranges,
     is_decimal,
     needs_canary,
-    other_ranges,
     widest,
 )
 from magento_pager.walk.trials import Choice, Choosing
@@ -101,8 +101,8 @@ class Walk:
             FilterIgnoredError: the server does not honour the strategy, and no other may be taken.
             RemoteError: a call failed in a way that no smaller window mends.
         """
-        chosen = choice or (yield from self.choosing.first(span.first))
-        second = (yield from self.choosing.second(chosen.strategy)) if self.twice else None
+        chosen = choice or (yield from self.choosing.initial(span.first))
+        second = (yield from self.choosing.second_strategy(chosen.strategy)) if self.twice else None
         yield from _Course(self, span, chosen, came, second).flow()
 
     @property
@@ -139,7 +139,7 @@ class _Course:
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
         self._isolation = Isolation(walk.operation, partial(comes_again, walk.key), repair=walk.repair)
-        names, ranges = (walk.key, walk.operation, walk.identity_field), other_ranges(walk.candidates)
+        names, ranges = (walk.key, walk.operation, walk.identity_field), equivalent_ranges(walk.candidates)
         self._checks = Checks(self._gaps, *names, identities=came, second=second, ranges=ranges)
         self._held: IdRange | None = None  # ids that brought no row, to be covered once more by the next window
         self._doubtful = False  # whether rows are likely there
@@ -237,7 +237,7 @@ class _Course:
         """Learn from a reply, and deliver the part of its window that is covered."""
         yield from self._learn(answer, window, work, carrier, fate)
         if part is not None:
-            self._checks.believed(answer, part)
+            self._checks.accepted(answer, part)
             yield from self._pieces(answer, part, carrier, fate)
         if work.crowded:
             self._stack.found(len(answer.rows))
@@ -251,7 +251,7 @@ class _Course:
         held, self._held = self._held, None
         if held is not None and window.first > held.last:  # it was asked for already
             if not answer.rows:
-                self._doubtful |= self._checks.likely(answer, window, flowing=self._flowing)
+                self._doubtful |= self._checks.rows_likely(answer, window, flowing=self._flowing)
                 self._held = IdRange(held.first, window.last)
                 return None
             again = (yield from settled(self._again(held))) if self._doubtful else Reply()
@@ -263,8 +263,8 @@ class _Course:
             yield from self._pieces(Reply(), held, carrier, None)
         if work.again or work.cause or work.crowded or self._walk.lenient:
             return window
-        first = self._checks.behind(answer, window, carrier)
-        self._doubtful = first is not None and self._checks.likely(answer, window, flowing=self._flowing)
+        first = self._checks.tail_start(answer, window, carrier)
+        self._doubtful = first is not None and self._checks.rows_likely(answer, window, flowing=self._flowing)
         costs = is_decimal(carrier) and len(window) > self._pace.safe  # calls, to be covered once more
         if first is None or not (self._doubtful or (first == window.first and not costs)):
             return window
@@ -317,7 +317,7 @@ class _Course:
         answer = yield ask
         yield from self._checks.check_inserted(answer, window)
         fits = not self._walk.window or len(window) <= self._walk.window
-        if not fits and self._checks.repeated(answer):
+        if not fits and self._checks.repeated_identities(answer):
             answer = yield replace(ask, following=None, check=True)
         crowded = not (fits or answer.by_ids)
         if crowded or self._walk.lenient:  # it will be asked for in parts
@@ -327,7 +327,7 @@ class _Course:
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
         least, flowing = self._stack.least(work), self._flowing
-        return (yield from self._checks.checked(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
+        return (yield from self._checks.confirm(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
@@ -345,7 +345,7 @@ class _Course:
             reply = yield ask
             if self._walk.lenient:
                 return reply
-            return (yield from self._checks.checked(reply, ask, window, window.first, own=False, flowing=False))
+            return (yield from self._checks.confirm(reply, ask, window, window.first, own=False, flowing=False))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
         fate = yield from self._isolation.alone(f"id {window.first}", error, ask, others)
@@ -372,7 +372,7 @@ class _Course:
         self._failed = {self._strategy.name} | (self._failed if position == self._failed_at else set())
         again = position == self._failed_at  # a server that stumbled once may be well again
         self._failed_at = position
-        self._strategy, self._known = yield from self._walk.choosing.instead(self._strategy, self._seen)
+        self._strategy, self._known = yield from self._walk.choosing.replacement(self._strategy, self._seen)
         if again and self._strategy.name in self._failed:
             raise error  # it passes the test and fails in use: there is no trusting it
         log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
@@ -401,7 +401,7 @@ class _Course:
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
             self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
         if self._pages == LOOKED_AFTER and self._looks and window.last < MAX_ID and answer.rows and answer.by_ids:
-            yield from self._gaps.look(window.last + 1)
+            yield from self._gaps.refresh(window.last + 1)
 
     def _came(self, answer: Reply, window: IdRange, work: Work, fate: Fate[Reply] | None) -> Flow[None]:
         """Take rows into account."""
@@ -414,7 +414,7 @@ class _Course:
             self._seen.append(FoundRows(window, answer.tokens))
         self._untouched = False
         self._pages += 1
-        self._gaps.passed(answer.tokens, window)
+        self._gaps.record_page(answer.tokens, window)
         row = Reply(answer.rows[:1])
         self._isolation.came(None if fate and fate.repaired else Good(row, window))
 
