@@ -1,7 +1,7 @@
-"""A proxy in front of an embedded shop that does to calls what networks, web servers and old PHP do to them.
+"""A proxy in front of an embedded shop that disturbs calls as networks, web servers and old PHP do.
 
-It is a server on loopback with an event loop in a thread of its own. For each call a chooser names the fault to
-commit, or none; whatever is chosen is done for real, on the socket. What it did is counted.
+It is a server on loopback with an event loop in a thread of its own. For each call a function chooses the fault to
+cause, or none. Faults are real ones, on the socket, and they are counted.
 """
 
 from __future__ import annotations
@@ -25,58 +25,58 @@ if TYPE_CHECKING:
     from magento_pager.fake import Shop
 
 Fault: TypeAlias = Literal[
-    "reset", "reset amid", "stall", "cut", "short", "empty", "page", "drip", "expire", "429", "500", "502", "503",
+    "reset", "reset midway", "stall", "cut", "short", "empty", "page", "drip", "expire", "429", "500", "502", "503",
     "503 later", "504",
 ]  # fmt: skip
-"""What can be done to a call.
+"""Faults of a call.
 
-- `reset`: the connection is reset before an answer; `reset amid`: in the middle of it.
-- `stall`: no answer, until the client gives up.
-- `cut`: the connection ends in the middle of the body; `short`: half a body that HTTP takes for a whole one; `empty`:
-  none at all.
-- `page`: HTTP 200 with a page of HTML.
+- `reset`: the connection is reset before the reply; `reset midway`: in the middle of it.
+- `stall`: no reply, until the client gives up.
+- `cut`: the connection ends in the middle of the body; `short`: half a body, with a length that
+  makes it look complete to HTTP; `empty`: an empty body.
+- `page`: HTTP 200 with an HTML page.
 - `drip`: the body comes byte by byte, more slowly than any client waits for.
 - `expire`: all sessions end just before the call.
-- a number: an error page with this status; `later`: which asks to be left alone for a second.
+- a number: an error page with this HTTP status; `later`: with a `Retry-After` of one second.
 """
 
 KINDS: tuple[Fault, ...] = get_args(Fault)
 Choose: TypeAlias = "Callable[[str], Fault | None]"
-"""Which fault to commit at a call to that operation; the operation of a GET is empty."""
+"""Chooses the fault of a call, by its operation; the operation of a GET is an empty text."""
 
 _OPERATION = re.compile(
     rb"Body[^>]*>\s*<(?:[\w-]+:)?(\w+?)(?:RequestParam|Param)?[\s/>]|<methodName>call<.*?<string>(\w+\.list)<",
     re.DOTALL,
 )
-"""The operation of a SOAP call, or the path of a list by XML-RPC."""
+"""The operation of a SOAP call, or the path of a list in XML-RPC."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Not now</title></head><body><p>Come back.</p></body></html>\n"
 _DRIP = 0.05  # seconds from byte to byte
-_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets
+_AT_ONCE = struct.pack("ii", 1, 0)  # for SO_LINGER: closing sends a reset
 
 
-def calm(_operation: str) -> None:
-    """Commit no fault."""
+def no_faults(_operation: str) -> None:
+    """Cause no fault."""
 
 
-def at_random(seed: int, share: float, kinds: Collection[Fault] = KINDS) -> Choose:
-    """Commit faults of these kinds, each as likely as the others, at a share of all calls."""
+def randomly(seed: int, fraction: float, kinds: Collection[Fault] = KINDS) -> Choose:
+    """Return a function that causes faults of these kinds, all equally likely, in a fraction of all calls."""
     chance, choices = random.Random(seed), sorted(kinds)  # noqa: S311  no secret
-    return lambda _: chance.choice(choices) if chance.random() < share else None
+    return lambda _: chance.choice(choices) if chance.random() < fraction else None
 
 
-def planned(faults: Iterable[Fault | None], operation: str = "") -> Choose:
-    """Commit these faults one after another, at calls to an operation or, by default, at all; then none."""
+def in_turn(faults: Iterable[Fault | None], operation: str = "") -> Choose:
+    """Return a function that causes these faults in turn, in calls of one operation or of all, and then none."""
     left = iter(faults)
     return lambda called: next(left, None) if operation in {"", called} else None
 
 
-class Answer(NamedTuple):
-    """What the shop answered.
+class Reply(NamedTuple):
+    """A reply of the shop.
 
     Attributes:
-        head: without the empty line behind it and without its framing.
-        length: of the body, as announced; None where it was not.
+        head: without the empty line after it and without the headers that frame the body.
+        length: of the body, as announced; None if it was not announced.
         body: which may be shorter.
     """
 
@@ -89,21 +89,21 @@ class ChaosProxy:
     """The proxy; a context manager.
 
     Attributes:
-        choose: names the fault for each call; may be replaced at any time.
-        poison: texts that no reply may hold, and the body with which such a reply is replaced.
-        headers: values of headers, by name, that are put in the place of the shop's.
-        done: how often each fault was committed; `poison` counts replies that were replaced, `passed` the others.
-        asked: the operations called, in the order in which they came.
+        choose: chooses the fault of each call; may be replaced at any time.
+        poison: texts that break a reply, each with the body that replaces such a reply.
+        headers: values of headers, by name, that replace those of the shop.
+        counts: how often each fault occurred; `poison` counts replaced replies, `passed` undisturbed calls.
+        operations: the operations called, in order.
     """
 
-    def __init__(self, shop: Shop, choose: Choose = calm) -> None:
+    def __init__(self, shop: Shop, choose: Choose = no_faults) -> None:
         self.choose = choose
         self.poison: dict[bytes, bytes] = {}
         self.headers: dict[str, str] = {}
-        self.done: Counter[str] = Counter()
-        self.asked: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.operations: list[str] = []
         self._shop = shop
-        self._behind = urlsplit(shop.url)
+        self._shop_url = urlsplit(shop.url)
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -123,13 +123,13 @@ class ChaosProxy:
 
     @property
     def url(self) -> str:
-        """Where SOAP calls go: the shop's WSDL names the host it was asked for, so calls come here too."""
-        return urlunsplit(self._behind._replace(netloc=f"127.0.0.1:{self._port}"))
+        """The address for SOAP calls. The WSDL names the requested host, so later calls use the proxy as well."""
+        return urlunsplit(self._shop_url._replace(netloc=f"127.0.0.1:{self._port}"))
 
     @property
     def faults(self) -> int:
-        """How many faults were committed."""
-        return sum(count for kind, count in self.done.items() if kind in KINDS)
+        """Number of faults so far."""
+        return sum(count for kind, count in self.counts.items() if kind in KINDS)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -144,7 +144,7 @@ class ChaosProxy:
             server.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests on one connection until one side has had enough."""
+        """Answer the requests on one connection until one side closes it."""
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -156,17 +156,17 @@ class ChaosProxy:
     async def _answer(
         self, head: bytes, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer one request, in the way that is chosen for it."""
-        found = _OPERATION.search(body)
-        operation = (found[1] or found[2]).decode() if found else ""
-        self.asked.append(operation)
+        """Answer one request, with the fault that is chosen for it."""
+        operation_match = _OPERATION.search(body)
+        operation = (operation_match[1] or operation_match[2]).decode() if operation_match else ""
+        self.operations.append(operation)
         kind = self.choose(operation)
-        self.done[kind or "passed"] += 1
+        self.counts[kind or "passed"] += 1
         match kind:
             case "reset":
                 _reset(writer)
             case "stall":
-                await reader.read(1)  # nothing more comes from a client but its end
+                await reader.read(1)  # returns when the client closes the connection
                 writer.close()
             case "page":
                 await _send(writer, "200 OK", _PAGE)
@@ -179,43 +179,45 @@ class ChaosProxy:
             case _:
                 if kind == "expire":
                     self._shop.sessions.end_all()
-                await self._pass_on(kind, await self._ask(head, body), reader, writer)
+                await self._pass_on(kind, await self._forward(head, body), reader, writer)
 
-    async def _ask(self, head: bytes, body: bytes) -> Answer:
-        """What the shop answers: in HTTP 1.0, so that its reply is in one piece and ends the connection."""
-        reader, writer = await asyncio.open_connection(self._behind.hostname, self._behind.port)
-        asked, *headers = head.split(b"\r\n")
+    async def _forward(self, head: bytes, body: bytes) -> Reply:
+        """Send a request to the shop and return the reply: in HTTP 1.0, so that it is in one piece and ends there."""
+        reader, writer = await asyncio.open_connection(self._shop_url.hostname, self._shop_url.port)
+        first_line, *headers = head.split(b"\r\n")
         headers = [line for line in headers if not line.lower().startswith(b"connection:")]
-        writer.write(b"\r\n".join([asked.replace(b"HTTP/1.1", b"HTTP/1.0"), *headers]) + body)
+        writer.write(b"\r\n".join([first_line.replace(b"HTTP/1.1", b"HTTP/1.0"), *headers]) + body)
         reply = await reader.read()
         writer.close()
-        first, _, body = reply.partition(b"\r\n\r\n")
-        length = _LENGTH.search(first)
-        lines = [line for line in first.split(b"\r\n") if not line.lower().startswith((b"content-length", b"connect"))]
+        reply_head, _, body = reply.partition(b"\r\n\r\n")
+        length = _LENGTH.search(reply_head)
+        lines = [
+            line for line in reply_head.split(b"\r\n") if not line.lower().startswith((b"content-length", b"connect"))
+        ]
         for name, value in self.headers.items():
             lines = [line for line in lines if not line.lower().startswith(f"{name.lower()}:".encode())]
             lines.append(f"{name}: {value}".encode("latin-1"))
-        return Answer(b"\r\n".join(lines), int(length[1]) if length else None, body)
+        return Reply(b"\r\n".join(lines), int(length[1]) if length else None, body)
 
     async def _pass_on(
-        self, kind: Fault | None, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, kind: Fault | None, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Pass an answer on, or a part of it."""
-        whole, length = answer.body, answer.length
-        for text, other in self.poison.items():
+        """Send a reply to the client, or a part of it."""
+        whole, length = reply.body, reply.length
+        for text, replacement in self.poison.items():
             if text in whole:
-                whole, length = other, len(other)
-                self.done["poison"] += 1
+                whole, length = replacement, len(replacement)
+                self.counts["poison"] += 1
         half = whole[: len(whole) // 2]
         announced = len(half) if kind == "short" else len(whole) if length is None else length
-        head = b"%b\r\nContent-Length: %d\r\n\r\n" % (answer.head, announced)
+        head = b"%b\r\nContent-Length: %d\r\n\r\n" % (reply.head, announced)
         match kind:
             case "drip":
                 await _drip(head, whole, reader, writer)
-            case "reset amid" | "cut":
+            case "reset midway" | "cut":
                 writer.write(head + half)
                 await writer.drain()
-                _reset(writer) if kind == "reset amid" else writer.close()
+                _reset(writer) if kind == "reset midway" else writer.close()
             case _:
                 writer.write(head + (half if kind == "short" else whole))
                 await writer.drain()
@@ -230,7 +232,7 @@ async def _send(writer: asyncio.StreamWriter, status: str, body: bytes, *headers
 
 
 async def _drip(head: bytes, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send a body byte by byte, until the client hangs up."""
+    """Send a body byte by byte, until the client closes the connection."""
     writer.write(head)
     for number in range(len(body)):
         writer.write(body[number : number + 1])
@@ -241,6 +243,6 @@ async def _drip(head: bytes, body: bytes, reader: asyncio.StreamReader, writer: 
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Hang up so that the other side sees a reset."""
+    """Close the connection so that the other side sees a reset."""
     writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     writer.transport.abort()

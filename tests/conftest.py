@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 import responses
 from hypothesis import settings
-from nights import Nights
+from scheduled_runs import ScheduledRuns
 
 from magento_pager.fake import Shop
 from magento_pager.lists import wire_and_columns
@@ -192,12 +192,12 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 @pytest.fixture
-def nights(tmp_path: Path) -> Iterator[Callable[..., Nights]]:
+def scheduled_runs(tmp_path: Path) -> Iterator[Callable[..., ScheduledRuns]]:
     """Begin the nights of a list; its shop ends with the test."""
     with ExitStack() as stack:
 
-        def begin(profile: str, entity: ListName, *, orders: int = 300, **how: Any) -> Nights:
-            return Nights(stack.enter_context(Shop(profile=profile, orders=orders, **how)), tmp_path, entity)
+        def begin(profile: str, entity: ListName, *, orders: int = 300, **how: Any) -> ScheduledRuns:
+            return ScheduledRuns(stack.enter_context(Shop(profile=profile, orders=orders, **how)), tmp_path, entity)
 
         yield begin
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from chaos_proxy import KINDS, ChaosProxy, Fault, at_random, calm, planned
+from chaos_proxy import KINDS, ChaosProxy, Fault, in_turn, no_faults, randomly
 from conftest import slow_after
-from walked import Walked, walked
+from walk_results import WalkResult, walk_result
 
 import magento_pager
 from magento_pager.fake import Shop
@@ -37,31 +37,33 @@ class Place(NamedTuple):
     orders: int
     window: int | None
 
-    def walk(self, proxy: ChaosProxy) -> Walked:
+    def walk(self, proxy: ChaosProxy) -> WalkResult:
         """Walk it through a proxy whose faults begin with the first call that a walk makes, and end before the last."""
-        choose, proxy.choose = proxy.choose, calm
+        choose, proxy.choose = proxy.choose, no_faults
         with magento_pager.connect(proxy.url, "demo", "demo-key", timeout=TIMEOUT, wait=60) as pager:
             pages = pager.list(self.entity, window=self.window).pages()
             proxy.choose = choose
-            found = walked(pages)
-            proxy.choose = calm
+            found = walk_result(pages)
+            proxy.choose = no_faults
         return found
 
 
-def nothing_is_missing(found: Walked, shop: Shop, entity: str) -> None:
+def nothing_is_missing(found: WalkResult, shop: Shop, entity: str) -> None:
     """The walk brought each row that the shop holds once, in order where rows have an id, and left out none."""
     assert found.error is None
     assert found.quarantined == {}
     assert (sorted(found.ids) if entity in WITHOUT_IDS else found.ids) == sorted(shop.database.ids(entity))
 
 
-def chaos(place: Place, seed: int, share: float = 0.05, kinds: Collection[Fault] = KINDS) -> tuple[Walked, ChaosProxy]:
+def chaos(
+    place: Place, seed: int, fraction: float = 0.05, kinds: Collection[Fault] = KINDS
+) -> tuple[WalkResult, ChaosProxy]:
     """A walk during which a share of all calls fail."""
     with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
         with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
-            proxy.choose = at_random(seed, share, kinds)
-            found = walked(pager.list(place.entity, window=place.window).pages())
-            proxy.choose = calm
+            proxy.choose = randomly(seed, fraction, kinds)
+            found = walk_result(pager.list(place.entity, window=place.window).pages())
+            proxy.choose = no_faults
         nothing_is_missing(found, shop, place.entity)
     return found, proxy
 
@@ -72,8 +74,8 @@ def test_many_windows_while_one_call_in_twenty_fails(orders: int) -> None:
     """Whatever happens on the way, zero rows are missing and zero come twice; the wide version has 2,000 windows."""
     found, proxy = chaos(Place("20.0.20", "orders", orders, 4), seed=5)
     assert found.windows >= orders * 0.29
-    assert proxy.faults >= len(proxy.asked) * 0.03
-    assert all(proxy.done[kind] for kind in KINDS) or orders < 6600
+    assert proxy.faults >= len(proxy.operations) * 0.03
+    assert all(proxy.counts[kind] for kind in KINDS) or orders < 6600
 
 
 PLACES = [
@@ -91,14 +93,14 @@ PLACES = [
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.profile} {place.entity}")
 def test_other_lists_while_one_call_in_twelve_fails(place: Place, seed: int) -> None:
     """Lists without ids, lists that need a canary, old versions: nothing is missing, nothing comes twice."""
-    _, proxy = chaos(place, seed, share=0.08)
+    _, proxy = chaos(place, seed, fraction=0.08)
     assert proxy.faults
 
 
 @pytest.mark.parametrize("kinds", slow_after(1, [["500", "empty", "short"], ["reset", "503", "page"]]), ids=str)
 def test_a_server_that_fails_one_call_in_five(kinds: list[Fault]) -> None:
     """What fails at random is no row's fault: none is left out, though windows of one id fail more than once."""
-    _, proxy = chaos(Place("20.0.20", "orders", 200, 5), seed=3, share=0.2, kinds=kinds)
+    _, proxy = chaos(Place("20.0.20", "orders", 200, 5), seed=3, fraction=0.2, kinds=kinds)
     assert proxy.faults >= 10
 
 
@@ -130,12 +132,12 @@ def one_fault_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int, st
     place, shop, proxy = small
     calm_walk = place.walk(proxy)
     nothing_is_missing(calm_walk, shop, place.entity)
-    proxy.asked.clear()
+    proxy.operations.clear()
     place.walk(proxy)
-    calls = len(proxy.asked) - 3  # all but those that begin and end a session
+    calls = len(proxy.operations) - 3  # all but those that begin and end a session
     for number in range(0, calls, skip):
         kind = KINDS[(first + number // skip * step) % len(KINDS)]
-        proxy.choose = planned([*[None] * number, kind])
+        proxy.choose = in_turn([*[None] * number, kind])
         found = place.walk(proxy)
         nothing_is_missing(found, shop, place.entity)
         assert found.strategies == calm_walk.strategies, f"{kind} at call {number} was taken for an answer"
@@ -163,12 +165,12 @@ def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy]
     """So many calls fail in the middle of a walk: no row is blamed for it."""
     place, shop, proxy = small
     with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
-        found = Walked()
+        found = WalkResult()
         for number, page in enumerate(pager.list(place.entity, window=10).pages()):
             found.add(page)
             if number == 3:
-                proxy.choose = planned([kind] * sick)
-        proxy.choose = calm
+                proxy.choose = in_turn([kind] * sick)
+        proxy.choose = no_faults
     nothing_is_missing(found, shop, place.entity)
 
 
@@ -181,12 +183,12 @@ def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: F
     with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
         plan = pager.list(place.entity, window=10, patience=0.2, lookahead=False)  # else a page more is there already
         pages = plan.pages()
-        found = Walked()
+        found = WalkResult()
         for _ in range(3):
             found.add(next(pages))
         proxy.choose = lambda _: kind
-        rest = walked(pages)
-        proxy.choose = calm
+        rest = walk_result(pages)
+        proxy.choose = no_faults
         assert rest.error is not None
         assert rest.error.cursor == found.cursor
         assert (rest.ids, rest.quarantined) == ([], {})
@@ -199,10 +201,10 @@ def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: F
 def test_a_server_that_asks_to_be_left_alone_is(small: tuple[Place, Shop, ChaosProxy], naps: list[float]) -> None:
     """What `Retry-After` says is waited before the next attempt, and a timeout is waited as long again."""
     place, shop, proxy = small
-    proxy.choose = planned(["503 later"])
+    proxy.choose = in_turn(["503 later"])
     nothing_is_missing(place.walk(proxy), shop, place.entity)
     assert max(naps) == 1.0
     naps.clear()
-    proxy.choose = planned(["stall"])
+    proxy.choose = in_turn(["stall"])
     nothing_is_missing(place.walk(proxy), shop, place.entity)
     assert max(naps) >= TIMEOUT * 0.9

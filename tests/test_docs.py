@@ -136,7 +136,7 @@ def test_what_a_page_shows_runs(page: Path, shop: Shop, tmp_path: Path, monkeypa
 
 def run(block: Block, where: str, names: dict[str, Any], shop: Shop) -> None:
     """Do with a block what its language asks for, in the current folder."""
-    part = ": " in block.title  # of a file: tests/test_seventh_list.py puts it there
+    part = ": " in block.title  # of a file: tests/test_added_list.py puts it there
     if block.title and not part and not block.text.startswith(INCLUDED):
         Path(block.title).write_text(block.text, encoding="utf-8")
     elif block.language == "python" and not block.title:

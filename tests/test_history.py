@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import slow_after
-from walked import id_of
+from walk_results import id_of
 
 import magento_pager
 from magento_pager import Goal

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from walked import Walked
+from walk_results import WalkResult
 
 import magento_pager
 from magento_pager import MAX_ID, MalformedReplyError
@@ -126,7 +126,7 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(
             walk = pager.list(name, window=10, patience=0.0)
             walk.probe()
             shop.names = LISTS[name].key, odd, fullwidth(odd) if spelling is None else spelled(spelling, odd)
-            found = Walked()
+            found = WalkResult()
             for page in walk.pages():
                 found.add(page)
     if (name, flavour, spelling, wire) == ("invoices", "wsi", "", "soap"):  # as if it had none: known by its number

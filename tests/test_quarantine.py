@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from chaos_proxy import ChaosProxy
 from conftest import slow_after
-from scripted import fault
-from walked import Walked, walked
+from connections import fault
+from walk_results import WalkResult, walk_result
 
 import magento_pager
 from magento_pager import RemoteError
@@ -72,9 +72,9 @@ class Place(NamedTuple):
         self.shop.change(**knobs)
         self.shop.clear_log()
 
-    def walk(self, **options: Any) -> Walked:
+    def walk(self, **options: Any) -> WalkResult:
         """Walk the orders, to the end."""
-        found = Walked()
+        found = WalkResult()
         for page in self.pager.orders(**{"window": 10, "patience": 0.0, **options}).pages():
             found.add(page)
             assert len(self.shop.log) < MOST_CALLS
@@ -95,7 +95,7 @@ def place_of() -> Iterator[Callable[[str], Place]]:
         yield get
 
 
-def only_these_are_left_out(found: Walked, bad: list[int], ids: list[int]) -> None:
+def only_these_are_left_out(found: WalkResult, bad: list[int], ids: list[int]) -> None:
     """Every other row was delivered once, in order."""
     assert sorted(found.quarantined) == sorted(bad)
     assert found.ids == [number for number in ids if number not in bad]
@@ -176,7 +176,7 @@ def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Calla
     only_these_are_left_out(place.walk(), ids[40:59], ids)
     place.poison(duplicate_address=ids[40:60])
     plan = place.pager.orders(window=10)
-    found = walked(plan.pages())
+    found = walk_result(plan.pages())
     assert isinstance(found.error, RemoteError)
     assert "20 rows in a row" in str(found.error)
     assert found.ids == ids[:40]
@@ -197,7 +197,7 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> N
     with Shop(orders=orders) as shop:
         shop.change(duplicate_address=list(shop.database.ids("orders")))
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walked(pager.orders(strategy=strategy, window=10).pages())
+            found = walk_result(pager.orders(strategy=strategy, window=10).pages())
         assert len(shop.log) < MOST_CALLS
         assert found.error is not None
         assert "with the same id" in str(found.error)
@@ -237,12 +237,12 @@ def test_lists_without_ids_and_lists_of_other_tables(
         ]
         proxy.poison = {mark.encode(): body for mark in marks}
         with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
-            found = walked(pager.list(entity, window=window).pages())
+            found = walk_result(pager.list(entity, window=window).pages())
         assert found.error is None
         found.ids.sort()
         only_these_are_left_out(found, bad, ids)
         assert all("fault 1, 'Item with the same id already exist': " in one for one in found.quarantined.values())
-        assert proxy.done["poison"] < 100
+        assert proxy.counts["poison"] < 100
 
 
 class Narrow(NamedTuple):
@@ -276,7 +276,7 @@ def test_a_server_with_little_memory(given: Narrow) -> None:
     profile, entity, strategy, orders, rows, failure, window = given
     with Shop(profile=profile, orders=orders, memory_limit_rows=rows, memory_failure=failure) as shop:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walked(pager.list(entity, strategy=strategy, window=window).pages())
+            found = walk_result(pager.list(entity, strategy=strategy, window=window).pages())
         ids = sorted(shop.database.ids(entity))
         assert found.error is None
         assert found.quarantined == {}
@@ -293,7 +293,7 @@ def test_a_server_with_little_time() -> None:
     """What takes longer than PHP may run is asked for in parts."""
     with Shop(orders=600, latency_per_row=0.001, max_execution_time=0.1) as shop:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walked(pager.orders().pages())
+            found = walk_result(pager.orders().pages())
         assert found.error is None
         assert found.ids == sorted(shop.database.ids("orders"))
         assert any(call.fault for call in shop.log)

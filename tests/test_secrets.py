@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import pytest
 from conftest import slow_after
+from connections import UP_TO_400, login_reply
 from loopback import Request, reply, serving
-from scripted import SOME, logged_in
 from wsdls import wsdl
 
 import magento_pager
@@ -509,7 +509,7 @@ class Echo:
         elif asked == "wsdl":
             connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
         else:
-            connection.sendall(reply(logged_in("rpc", ODD_SESSION)))
+            connection.sendall(reply(login_reply("rpc", ODD_SESSION)))
 
 
 def quoted(ask: Callable[[], object]) -> str:
@@ -546,7 +546,7 @@ def test_no_echo_of_a_call_is_passed_on(
     with serving(echo) as url, contextlib.closing(Connection(url, "me", ODD_KEY, options)) as connection:
         for name, echo.form in FORMS.items():
             if stage == "list":
-                shown = quoted(lambda: list(connection.rows(ORDERS, SOME)))
+                shown = quoted(lambda: list(connection.rows(ORDERS, UP_TO_400)))
             else:
                 shown = quoted(lambda: connection.multi_call([("a.b", ["1"])], right="x"))
             shown += "\n".join([caplog.text, *capfd.readouterr(), taken_from(tmp_path)])

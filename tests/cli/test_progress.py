@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import MAX_ID, KeyRange, Paginator, Prefix, Range, dump
 from magento_pager.cli import progress, run
@@ -110,7 +110,7 @@ def test_progress_makes_no_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch) ->
 def test_pages_say_what_is_ahead_of_them(window: int | None) -> None:
     """From the fourth page on, near the truth; at the end nothing is ahead; and the sample costs nothing more."""
     ids = [*range(1, 20_000), *range(50_000, 60_000)]
-    source = Memory(ids)
+    source = MemorySource(ids)
     walk = Paginator(source, None, "id", operation="list", window=window, candidates=(KeyRange(), Prefix()))
     pages = list(walk.pages())
     told = [(page.window.last, page.ahead) for page in pages if page.ahead is not None]
@@ -118,13 +118,13 @@ def test_pages_say_what_is_ahead_of_them(window: int | None) -> None:
     for last, ahead in told:
         assert abs(ahead - sum(number > last for number in ids)) <= 0.1 * len(ids)
     assert told[-1] == (MAX_ID, 0)
-    samples = [query for query, _ in source.asked if query.conditions[0].operator == "regexp"]
+    samples = [query for query, _ in source.queries if query.conditions[0].operator == "regexp"]
     assert len(samples) == 2
 
 
 def test_nothing_is_said_where_nothing_is_known() -> None:
     """A few rows tell no sample anything, and rows without ids are met nowhere."""
-    for source in (Memory(range(1, 900)), Memory(range(1, 20_000), with_ids=False)):
+    for source in (MemorySource(range(1, 900)), MemorySource(range(1, 20_000), with_ids=False)):
         identity = None if source.with_ids else "increment_id"
         walk = Paginator(source, None, "id", identity, operation="list", candidates=(KeyRange(), Prefix()))
         pages = list(walk.pages())
@@ -135,7 +135,7 @@ def test_retries_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The failures of all pages so far are said, as long as there are any."""
-    paginator = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29)
+    paginator = Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29)
     pages = [
         replace(page, stats=replace(page.stats, retries=retries))
         for page, retries in zip(paginator.pages(), (0, 2, 1), strict=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from memory import Memory
+from memory_source import MemorySource
 
 import magento_pager
 from magento_pager import NoStrategyError, Output, Paginator, ProbeReport, Progress, Range, TransportError, dump
@@ -161,7 +161,7 @@ def test_an_output_of_ones_own(pager: Pager) -> None:
 
 def test_an_output_that_inherits_nothing_goes_on() -> None:
     """Any object with these methods will do, and any list."""
-    paginator = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29)
+    paginator = Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29)
     first = Plain()
     stop = RuntimeError("enough")
 
@@ -179,7 +179,10 @@ def test_an_output_that_inherits_nothing_goes_on() -> None:
 
 def test_what_waits_is_safe_before_the_session_is_ended() -> None:
     """To log out may take longer than whoever sends signals is willing to wait."""
-    paginator, output = Paginator(Memory(range(30)), Range(), "id", operation="list", window=10, last=29), Plain(None)
+    paginator, output = (
+        Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29),
+        Plain(None),
+    )
     flushed = []
 
     def stopping(_: Progress) -> None:

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_matrix import CELLS, delivered
 from test_resume import mortal  # noqa: F401  a fixture
-from walked import id_of
+from walk_results import id_of
 
 import magento_pager
 from magento_pager import STRATEGIES, FilterIgnoredError, PagerError

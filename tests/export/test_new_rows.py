@@ -12,8 +12,8 @@ import pytest
 from conftest import slow_after, stopper
 from hypothesis import given
 from hypothesis import strategies as st
-from nights import Nights, text
-from walked import id_of
+from scheduled_runs import ScheduledRuns, magento_time
+from walk_results import id_of
 
 import magento_pager
 from magento_pager import MAX_ID
@@ -44,9 +44,11 @@ CELLS = [
 @pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "entity"), CELLS)
-def test_new_rows_come_whatever_their_dates(nights: Callable[..., Nights], profile: str, entity: ListName) -> None:
+def test_new_rows_come_whatever_their_dates(
+    scheduled_runs: Callable[..., ScheduledRuns], profile: str, entity: ListName
+) -> None:
     """Each once, beside those that changed; the night after, none of them."""
-    line = nights(profile, entity)
+    line = scheduled_runs(profile, entity)
     every = sorted(line.run()[0])
     assert every == sorted(line.shop.database.ids(entity))
     changed = [line.change(number) for number in every[3:40:7]]
@@ -70,10 +72,10 @@ class Stop(Exception):  # noqa: N818  nothing went wrong
 @pytest.mark.parametrize(("profile", "step"), slow_after(1, [*((one, 3) for one in GENERATIONS), (GENERATIONS[0], 1)]))
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers"])
 def test_a_run_that_stops_in_either_stretch_is_resumed(
-    nights: Callable[..., Nights], profile: str, entity: ListName, step: int
+    scheduled_runs: Callable[..., ScheduledRuns], profile: str, entity: ListName, step: int
 ) -> None:
     """After whichever page: each row comes once, in one file."""
-    line = nights(profile, entity, orders=150)
+    line = scheduled_runs(profile, entity, orders=150)
     every = line.run(window=50)[0]
     before = line.state.read_text()
     expected = {line.change(number) for number in sorted(every)[::9]} | {line.insert(None) for _ in range(25)}
@@ -99,10 +101,10 @@ def test_a_run_that_stops_in_either_stretch_is_resumed(
 @pytest.mark.parametrize("profile", GENERATIONS)
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
 def test_the_oldest_rows_may_have_no_dates_at_all(
-    nights: Callable[..., Nights], profile: str, entity: ListName
+    scheduled_runs: Callable[..., ScheduledRuns], profile: str, entity: ListName
 ) -> None:
     """As an import leaves them: the condition is tried on the first rows that it can bring."""
-    line = nights(profile, entity)
+    line = scheduled_runs(profile, entity)
     every = sorted(line.shop.database.ids(entity))
     for place, number in enumerate(every[:-4]):
         line.shop.database.update(entity, number, {"updated_at": UNDATED[place % 2]})
@@ -123,13 +125,13 @@ def undo(state: Path, **names: Any) -> None:
 
 
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
-def test_a_state_of_an_older_version_goes_on(nights: Callable[..., Nights], entity: ListName) -> None:
+def test_a_state_of_an_older_version_goes_on(scheduled_runs: Callable[..., ScheduledRuns], entity: ListName) -> None:
     """The next run does what it did; the one after it knows where new ids begin, and fetches what it is not sure of."""
-    line = nights("1.7.0.2", entity)
+    line = scheduled_runs("1.7.0.2", entity)
     line.run()
     undo(line.state)
     line.change(sorted(line.shop.database.ids(entity))[10])
-    unseen, seen = line.insert(None), line.insert(text(datetime.now(UTC)))
+    unseen, seen = line.insert(None), line.insert(magento_time(datetime.now(UTC)))
     with pytest.raises(Stop):
         line.run(stopper(1, Stop))
     undo(line.state)
@@ -146,10 +148,10 @@ def test_a_state_of_an_older_version_goes_on(nights: Callable[..., Nights], enti
 
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
 def test_an_older_increment_without_a_row_does_not_say_that_all_are_new(
-    nights: Callable[..., Nights], entity: ListName
+    scheduled_runs: Callable[..., ScheduledRuns], entity: ListName
 ) -> None:
     """Nothing is known then."""
-    line = nights("20.0.20", entity)
+    line = scheduled_runs("20.0.20", entity)
     line.run()
     undo(line.state, last="2035-01-01T00:00:00Z", sure=True)
     assert line.run()[0] == []
@@ -157,9 +159,9 @@ def test_an_older_increment_without_a_row_does_not_say_that_all_are_new(
 
 
 @pytest.mark.parametrize("entity", ["orders", "shipments", "products"])
-def test_a_list_that_was_empty(nights: Callable[..., Nights], entity: ListName) -> None:
+def test_a_list_that_was_empty(scheduled_runs: Callable[..., ScheduledRuns], entity: ListName) -> None:
     """All that comes is new."""
-    line = nights("20.0.20", entity)
+    line = scheduled_runs("20.0.20", entity)
     for number in line.shop.database.ids(entity):
         line.shop.database.delete(entity, number)
     assert line.run()[0] == []
@@ -171,16 +173,16 @@ def test_a_list_that_was_empty(nights: Callable[..., Nights], entity: ListName) 
     assert second not in line.run()[0]
 
 
-def test_the_last_rows_are_deleted(nights: Callable[..., Nights]) -> None:
+def test_the_last_rows_are_deleted(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """Where new ids begin never falls: of a table that begins anew, rows are found by their time alone."""
-    line = nights("20.0.20", "orders")
+    line = scheduled_runs("20.0.20", "orders")
     every = sorted(line.run()[0])
     for number in every[-20:]:
         line.shop.database.delete("orders", number)
     line.run()
     assert line.entry()["new_from"] == every[-1] + 1
     undated = line.insert(None)
-    dated = line.insert(text(datetime.now(UTC) + timedelta(minutes=10)))
+    dated = line.insert(magento_time(datetime.now(UTC) + timedelta(minutes=10)))
     assert undated < dated < every[-1]
     came = line.run()[0]
     assert dated in came
@@ -190,9 +192,9 @@ def test_the_last_rows_are_deleted(nights: Callable[..., Nights]) -> None:
     assert new in line.run()[0]
 
 
-def test_the_largest_id_there_can_be(nights: Callable[..., Nights]) -> None:
+def test_the_largest_id_there_can_be(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """Behind it nothing is new, and nothing is asked."""
-    line = nights("20.0.20", "orders")
+    line = scheduled_runs("20.0.20", "orders")
     line.insert(None, entity_id=MAX_ID)
     line.run()
     assert line.entry()["new_from"] == MAX_ID + 1
@@ -202,9 +204,11 @@ def test_the_largest_id_there_can_be(nights: Callable[..., Nights]) -> None:
 
 @pytest.mark.parametrize("profile", ["20.0.20", "1.4.1.1"])
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers"])
-def test_nothing_new_costs_one_call(nights: Callable[..., Nights], profile: str, entity: ListName) -> None:
+def test_nothing_new_costs_one_call(
+    scheduled_runs: Callable[..., ScheduledRuns], profile: str, entity: ListName
+) -> None:
     """One bound, open at its end; where rows carry no ids, once more to see which is the last of those that came."""
-    line = nights(profile, entity)
+    line = scheduled_runs(profile, entity)
     last = max(line.run()[0])
     for new in (0, 5):
         for _ in range(new):
@@ -299,9 +303,11 @@ def test_more_new_rows_than_a_reply_should_hold() -> None:
         assert all(len(page.rows) < 15 for page in pages)
 
 
-def test_a_new_row_that_breaks_its_replies_is_named_and_asked_for_again(nights: Callable[..., Nights]) -> None:
+def test_a_new_row_that_breaks_its_replies_is_named_and_asked_for_again(
+    scheduled_runs: Callable[..., ScheduledRuns],
+) -> None:
     """As long as it is the last one; its neighbours come."""
-    line = nights("20.0.20", "orders")
+    line = scheduled_runs("20.0.20", "orders")
     line.run()
     good, bad = line.insert(None), line.insert(None)
     line.shop.change(trouble="fault", trouble_rows=[bad])
@@ -356,9 +362,9 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 4_294_967_297, "7", 1.5, True])
-def test_a_state_whose_id_is_none_is_damaged(nights: Callable[..., Nights], wrong: object) -> None:
+def test_a_state_whose_id_is_none_is_damaged(scheduled_runs: Callable[..., ScheduledRuns], wrong: object) -> None:
     """It is one line, and nothing is overwritten."""
-    line = nights("20.0.20", "orders")
+    line = scheduled_runs("20.0.20", "orders")
     line.run()
     content = json.loads(line.state.read_text())
     content["lists"][0]["new_from"] = wrong
@@ -368,10 +374,10 @@ def test_a_state_whose_id_is_none_is_damaged(nights: Callable[..., Nights], wron
 
 
 def test_the_summary_says_how_many_are_new(
-    nights: Callable[..., Nights], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    scheduled_runs: Callable[..., ScheduledRuns], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And where new ids begin."""
-    line = nights("20.0.20", "orders")
+    line = scheduled_runs("20.0.20", "orders")
     where = ["--url", line.shop.url, "--user", line.shop.user, "--key", line.shop.key]
     for new in (0, 3):
         for _ in range(new):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., dict[str, Any]]
 
-SCRIPT = Path(__file__).parents[1] / "mortal.py"
+SCRIPT = Path(__file__).parents[1] / "killed_dumps.py"
 KILLED = -signal.SIGKILL
 STEPS_TO_BEGIN, STEPS_OF_A_PAGE, STEPS_TO_END = 10, 8, 14
 STEPS_TO_RESUME = {"ndjson": 6, "csv": 6, "parquet": 7, "csv.gz": 10, "db": 10}
@@ -819,7 +819,7 @@ def test_a_full_disk_ends_a_dump_that_can_be_resumed(shop: Shop, files_of: Calla
     expected = uninterrupted(files)
     ended = mortal(*files.command, file_limit=len(expected[0]) * 2 // 3)
     assert ended["status"] == 1
-    line = ended["said"].splitlines()[-1]
+    line = ended["stderr"].splitlines()[-1]
     assert "the output could not be written: File too large" in line
     assert "--resume" in line
     saved = files.saved()
@@ -837,7 +837,7 @@ def test_a_disk_without_room_for_a_page_is_left_as_it_was(
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
     ended = mortal(*files.command, file_limit=2000)
     assert (ended["status"], files.names()) == (1, {files.report_path.name})
-    assert "--resume" not in ended["said"]
+    assert "--resume" not in ended["stderr"]
 
 
 def test_a_full_standard_output(shop: Shop) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from nights import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from nights import Nights
+    from scheduled_runs import ScheduledRuns
 
     from magento_pager import ListName, Paginator, Query
     from magento_pager.walk.pages import Row
@@ -25,7 +25,7 @@ CELLS = [
 ]
 
 
-def lists_called(line: Nights) -> int:
+def lists_called(line: ScheduledRuns) -> int:
     """Calls for lists since the last time."""
     found = sum(call.operation not in {"login", "endSession", ""} for call in line.shop.log)
     line.shop.clear_log()
@@ -36,10 +36,10 @@ def lists_called(line: Nights) -> int:
 @pytest.mark.parametrize("wire", ["soap", "xml-rpc"])
 @pytest.mark.parametrize(("profile", "entity"), CELLS)
 def test_a_small_night_takes_five_calls(
-    nights: Callable[..., Nights], profile: str, entity: ListName, wire: str
+    scheduled_runs: Callable[..., ScheduledRuns], profile: str, entity: ListName, wire: str
 ) -> None:
     """None, one, or half of the rows changed; and new ones, whose dates say nothing."""
-    line = nights(profile, entity, orders=200)
+    line = scheduled_runs(profile, entity, orders=200)
     asked: dict[str, Any] = {"wire": wire, "columns": "declared"}
     every = sorted(line.run(**asked)[0])
     for changed in ([], every[2:3], every[::2], every[-1:]):
@@ -56,9 +56,11 @@ def test_a_small_night_takes_five_calls(
 
 
 @pytest.mark.parametrize("entity", ["orders", "customers"])
-def test_the_newest_row_that_was_deleted_is_no_proof(nights: Callable[..., Nights], entity: ListName) -> None:
+def test_the_newest_row_that_was_deleted_is_no_proof(
+    scheduled_runs: Callable[..., ScheduledRuns], entity: ListName
+) -> None:
     """The walk finds out again how the server is asked, and the night after is small again."""
-    line = nights("20.0.20", entity)
+    line = scheduled_runs("20.0.20", entity)
     every = line.run()[0]
     assert line.entry()["newest"] in every
     line.shop.database.delete(entity, line.entry()["newest"])
@@ -70,9 +72,9 @@ def test_the_newest_row_that_was_deleted_is_no_proof(nights: Callable[..., Night
     assert lists_called(line) <= MOST
 
 
-def test_a_night_with_many_changes_asks_for_no_unbounded_reply(nights: Callable[..., Nights]) -> None:
+def test_a_night_with_many_changes_asks_for_no_unbounded_reply(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """In windows, as any walk; the ending of ids tells that there are many."""
-    line = nights("20.0.20", "orders", orders=12_000)
+    line = scheduled_runs("20.0.20", "orders", orders=12_000)
     every = line.run()[0]
     for number in every[:11_000]:
         line.change(number)
@@ -132,26 +134,28 @@ def asks_for_all(query: Query) -> bool:
 @pytest.mark.parametrize("entity", ["orders", "invoices", "shipments"])
 @pytest.mark.parametrize("rows", [lambda rows: rows[:-3], lambda rows: rows[3:], lambda _: []])
 def test_a_reply_that_leaves_changed_rows_out_is_not_believed(
-    nights: Callable[..., Nights], entity: ListName, rows: Callable[[list[Row]], list[Row]]
+    scheduled_runs: Callable[..., ScheduledRuns], entity: ListName, rows: Callable[[list[Row]], list[Row]]
 ) -> None:
     """Another form must bring the same; else the walk does it. Where rows carry no ids, the next night brings them."""
-    line = nights("20.0.20", entity)
+    line = scheduled_runs("20.0.20", entity)
     every = line.run()[0]
     changed = {line.change(number) for number in every[10:40]}
-    line.asked = odd(kind=asks_for_all, rows=rows)
+    line.prepare = odd(kind=asks_for_all, rows=rows)
     came = set(line.run()[0])
     if (
         entity == "shipments"
     ):  # without ids, five calls do not suffice for that: the next night looks back over this one
-        line.asked = lambda paginator: paginator
+        line.prepare = lambda paginator: paginator
         came |= set(line.run()[0])
     assert changed <= came
 
 
 @pytest.mark.parametrize("entity", ["orders", "invoices", "shipments", "products"])
-def test_a_condition_that_is_dropped_brings_no_unchanged_rows(nights: Callable[..., Nights], entity: ListName) -> None:
+def test_a_condition_that_is_dropped_brings_no_unchanged_rows(
+    scheduled_runs: Callable[..., ScheduledRuns], entity: ListName
+) -> None:
     """Where rows do not say when they changed, the last one shows it."""
-    line = nights("20.0.20", entity, orders=100)
+    line = scheduled_runs("20.0.20", entity, orders=100)
     every = line.run()[0]
     changed = {line.change(number) for number in every[-5:]}
 
@@ -160,15 +164,15 @@ def test_a_condition_that_is_dropped_brings_no_unchanged_rows(nights: Callable[.
         key = next(one for one in query.conditions if one.field == "entity_id")
         return key.operator in {"to", "lteq"} or key.value.startswith("%")
 
-    line.asked = odd(kind=small, drop="updated_at", times=3)
+    line.prepare = odd(kind=small, drop="updated_at", times=3)
     came = set(line.run()[0])
     assert changed <= came
     assert len(came) < len(every)
 
 
-def test_ids_that_go_up_by_two_have_the_ending_that_is_asked_for(nights: Callable[..., Nights]) -> None:
+def test_ids_that_go_up_by_two_have_the_ending_that_is_asked_for(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """As with two databases that write in turn: an ending that no id has would tell of no change."""
-    line = nights("20.0.20", "orders", orders=4_000)
+    line = scheduled_runs("20.0.20", "orders", orders=4_000)
     for number in list(line.shop.database.ids("orders")):
         if number % 2:
             line.shop.database.delete("orders", number)
@@ -180,14 +184,13 @@ def test_ids_that_go_up_by_two_have_the_ending_that_is_asked_for(nights: Callabl
     assert next(call for call in line.shop.log if call.conditions).rows > 0
 
 
-def test_after_a_week_rows_without_ids_must_come_twice(nights: Callable[..., Nights]) -> None:
+def test_after_a_week_rows_without_ids_must_come_twice(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """As no later run reads them again."""
-    line = nights("20.0.20", "shipments")
+    line = scheduled_runs("20.0.20", "shipments")
     every = line.run()[0]
-    line.night += 7 * 72  # of twenty minutes
-    line.shop.change(clock=text(line._now))  # noqa: SLF001  the clock of the nights
+    line.advance(timedelta(days=7))
     changed = {line.change(number) for number in every[10:40]}
-    line.asked = odd(kind=asks_for_all, rows=lambda rows: rows[5:])
+    line.prepare = odd(kind=asks_for_all, rows=lambda rows: rows[5:])
     with pytest.warns(UserWarning, match="the shop's clock says"):
         assert changed <= set(line.run()[0])
 
@@ -196,10 +199,10 @@ def test_after_a_week_rows_without_ids_must_come_twice(nights: Callable[..., Nig
 @pytest.mark.parametrize("options", [{"window": 50}, {"parallel": 2}, {"lookahead": False}, {"details": True}])
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
 def test_options_of_a_walk_hold_for_small_nights(
-    nights: Callable[..., Nights], entity: ListName, options: dict[str, Any]
+    scheduled_runs: Callable[..., ScheduledRuns], entity: ListName, options: dict[str, Any]
 ) -> None:
     """Exactly what changed, with pages no wider than was asked for."""
-    line = nights("20.0.20", entity)
+    line = scheduled_runs("20.0.20", entity)
     every = line.run(**options)[0]
     changed = {line.change(number) for number in every[3:90:3]}
     came, _ = line.run(**options)

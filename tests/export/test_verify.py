@@ -14,7 +14,7 @@ from benchmarks.readings import honest
 from conftest import missing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import MAX_ID, Difference, IdRange, InList, Paginator, Prefix, Range, connect, dump, verify
 from magento_pager.cli import run
@@ -61,7 +61,7 @@ def without_calls(account: str) -> str:
     return re.sub(r"\d+ calls", "calls", account)
 
 
-def found(source: Memory, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
+def found(source: MemorySource, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
     """What differs between a list in memory and rows of an output."""
     span = ranges or IdRange(0, MAX_ID)
     paginator = Paginator(source, Range(), "id", "increment_id", "list", first=span.first, last=span.last)
@@ -81,7 +81,7 @@ def test_the_differences_are_those_of_the_two_sets(
     both: set[int], shop_only: set[int], file_only: set[int], order: Random, *, with_ids: bool
 ) -> None:
     """Missing, extra, changed and repeated rows are each named once, whatever the order of the output."""
-    source = Memory(both | shop_only, with_ids=with_ids)
+    source = MemorySource(both | shop_only, with_ids=with_ids)
     rows = [source.row(number) for number in sorted(both | file_only)]
     changed = {number for number in both if number % 5 == 0}
     again = {number for number in both if number % 7 == 0}
@@ -109,7 +109,7 @@ def test_a_lie_of_the_dumps_own_strategy_shows() -> None:
         lossy = any(one.operator == "from" for one in conditions)
         return [number for number in honest(conditions, ids) if not (lossy and number % 50 == 3)]
 
-    source = Memory(range(1, 1_000), losing)
+    source = MemorySource(range(1, 1_000), losing)
     dump = list(Paginator(source, Range(), "id", operation="list"))
     assert len(dump) == 979
     assert found(source, dump) == set()
@@ -128,7 +128,7 @@ def test_a_lie_of_the_dumps_own_strategy_shows() -> None:
 def test_a_sample_is_what_it_says(ids: set[int], share: float, seed: int, span: IdRange) -> None:
     """Its ranges are apart, in order, within what was dumped, as many as it says, and the end is always among them."""
     ids = {number for number in ids if number in span} or {0}
-    source = Memory(ids)
+    source = MemorySource(ids)
     with indexed(source.rows()) as index:
         sample = draw_sample(index, share, span, seed)
         assert sample == draw_sample(index, share, span, seed)
@@ -174,7 +174,7 @@ def test_the_index_takes_little_memory() -> None:
 
 def test_digests_of_a_report_are_compared() -> None:
     """Equal blocks are counted; one that differs is no agreement."""
-    source = Memory([5, 1_000_005, 1_000_006])
+    source = MemorySource([5, 1_000_005, 1_000_006])
     paginator = Paginator(source, Prefix(), "id", operation="list")
     tally = Tally()
     with indexed(source.rows()) as index:

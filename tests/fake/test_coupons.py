@@ -19,11 +19,11 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
+from added_list import size, with_coupons
 from clients import client, envelope, filters
 from conftest import SPOKEN
 from lxml import etree
 from mariadb_server import running_mariadb
-from seventh import size, with_coupons
 
 from magento_pager.fake.profiles import PROFILES
 

@@ -11,24 +11,24 @@ import pytest
 import zeep
 import zeep.transports
 from conftest import SPOKEN
-from loopback import Request, reply, serving
-from lxml import etree
-from scripted import (
-    ALL,
+from connections import (
+    ALL_IDS,
     FLAVOURS,
     HASH,
     KEY,
     NEXT_SESSION,
     SESSION,
-    SOME,
+    UP_TO_400,
     URL,
     connection_to,
     fault,
-    logged_in,
+    login_reply,
     operations,
-    scripted,
-    sent,
+    scripted_connection,
+    sent_bodies,
 )
+from loopback import Request, reply, serving
+from lxml import etree
 from test_decoding import ROWS, rendered
 from wsdls import Flavour, wsdl
 from zeep.helpers import serialize_object
@@ -233,7 +233,7 @@ def test_what_answers_is_no_wsdl(web: responses.RequestsMock, body: bytes, messa
 def test_a_wsdl_that_a_module_broke(web: responses.RequestsMock) -> None:
     """An operation without its messages is passed over; only who calls it hears of it."""
     web.get(URL, body=wsdl("rpc").replace(b'message="t:magentoInfo"', b'message="t:nothing"'))
-    web.post(URL, body=logged_in("rpc"))
+    web.post(URL, body=login_reply("rpc"))
     connection = Connection(f"{URL}?wsdl=1", "me", KEY)
     connection.login()
     with pytest.raises(RemoteError, match="magentoInfo: this shop's WSDL does not declare it"):
@@ -246,7 +246,7 @@ def test_the_wsdl_of_soap_v1(web: responses.RequestsMock) -> None:
     with pytest.raises(
         RemoteError, match=r"salesOrderList: .* has no orders; is this the address of SOAP V2, .*v2_soap"
     ):
-        list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, SOME))
+        list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, UP_TO_400))
 
 
 @pytest.mark.parametrize(
@@ -348,9 +348,9 @@ def test_rows_are_those_of_zeep(shop_of: Callable[[str, str], Shop], profile: st
     with connection_to(shop) as connection:
         if not connection.has(operation.operation):
             with pytest.raises(RemoteError, match="has no"):
-                list(connection.rows(operation, SOME))
+                list(connection.rows(operation, UP_TO_400))
             return
-        ours = list(connection.rows(operation, SOME))
+        ours = list(connection.rows(operation, UP_TO_400))
     theirs, body = zeep_alone(shop, operation.operation)
     assert len(ours) > 10
     assert same_rows(ours, theirs, body)
@@ -367,7 +367,7 @@ def zeep_alone(shop: Shop, operation: str) -> tuple[list[Any], bytes]:
     history = HistoryPlugin()
     client: Any = zeep.Client(f"{shop.url}?wsdl=1", transport=Offline(), plugins=[history])  # type: ignore[no-untyped-call]
     session = client.service.login(shop.user, shop.key)
-    pair = [{"key": one.field, "value": {"key": one.operator, "value": one.value}} for one in SOME]
+    pair = [{"key": one.field, "value": {"key": one.operator, "value": one.value}} for one in UP_TO_400]
     rpc = shop.settings.flavour == "rpc"
     filters = {"complex_filter": pair if rpc else {"complexObjectArray": pair}}
     stores = ({"storeView": "0"} if rpc else {"store": "0"}) if operation == "catalogProductList" else {}
@@ -395,10 +395,10 @@ def test_products_of_all_stores_are_asked_for(flavour: Flavour) -> None:
             connection.sendall(reply(text))
         else:
             asked.append(request.body)
-            connection.sendall(reply(logged_in(flavour)))
+            connection.sendall(reply(login_reply(flavour)))
 
     with serving(answer) as url, closing(Connection(url, "me", KEY)) as connection, suppress(MalformedReplyError):
-        list(connection.rows(PRODUCTS, SOME))
+        list(connection.rows(PRODUCTS, UP_TO_400))
     call = next(etree.fromstring(one) for one in asked if b"catalogProductList" in one)
     assert call.findtext(".//storeView" if flavour == "rpc" else ".//store") == "0"
 
@@ -464,10 +464,10 @@ def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: py
 def test_leaving_a_list_early(shop: Shop) -> None:
     """Who closes the generator of rows hangs up; the next call works."""
     with connection_to(shop) as connection:
-        rows = connection.rows(ORDERS, ALL)
+        rows = connection.rows(ORDERS, ALL_IDS)
         next(rows)
         rows.close()
-        assert len(list(connection.rows(ORDERS, ALL))) == 200
+        assert len(list(connection.rows(ORDERS, ALL_IDS))) == 200
 
 
 def test_a_list_over_the_cap(shop: Shop) -> None:
@@ -476,7 +476,7 @@ def test_a_list_over_the_cap(shop: Shop) -> None:
         connection_to(shop, max_reply_bytes=100_000) as connection,
         pytest.raises(TransportError, match=r"salesOrderList: the answer is longer than 100000 bytes; .*--window"),
     ):
-        list(connection.rows(ORDERS, ALL))
+        list(connection.rows(ORDERS, ALL_IDS))
 
 
 # The session
@@ -487,13 +487,13 @@ def test_one_login_for_many_calls(shop: Shop) -> None:
     with connection_to(shop) as connection:
         assert operations(shop) == []
         for _ in range(3):
-            list(connection.rows(CUSTOMERS, SOME))
+            list(connection.rows(CUSTOMERS, UP_TO_400))
         assert connection.call("magentoInfo")["magento_version"]
     told = ["login", *["customerCustomerList"] * 3, "magentoInfo", "endSession"]
     assert operations(shop) == told
     assert len(shop.sessions) == 0
     with pytest.raises(ValueError, match="closed"):
-        list(connection.rows(CUSTOMERS, SOME))
+        list(connection.rows(CUSTOMERS, UP_TO_400))
     with pytest.raises(ValueError, match="closed"):
         connection.call("magentoInfo")
     with pytest.raises(ValueError, match="closed"):
@@ -520,9 +520,9 @@ def test_closing_when_the_shop_is_gone() -> None:
 def test_an_expired_session_is_renewed(shop: Shop) -> None:
     """Fault 5 leads to one more login, and the same rows."""
     with connection_to(shop) as connection:
-        before = list(connection.rows(CUSTOMERS, SOME))
+        before = list(connection.rows(CUSTOMERS, UP_TO_400))
         shop.sessions.end_all()
-        assert list(connection.rows(CUSTOMERS, SOME)) == before
+        assert list(connection.rows(CUSTOMERS, UP_TO_400)) == before
         shop.sessions.end_all()
         assert connection.call("magentoInfo")["magento_edition"]
     assert operations(shop) == [
@@ -534,16 +534,16 @@ def test_an_expired_session_is_renewed(shop: Shop) -> None:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_the_request_is_rebuilt_with_the_new_session(web: responses.RequestsMock, flavour: Flavour) -> None:
     """The old session id is not sent again."""
-    connection = scripted(
+    connection = scripted_connection(
         web,
         flavour,
-        logged_in(flavour),
+        login_reply(flavour),
         fault("5", "Session expired. Try to relogin."),
-        logged_in(flavour, NEXT_SESSION),
+        login_reply(flavour, NEXT_SESSION),
         rendered(flavour, ROWS),
     )
-    assert list(connection.rows(ORDERS, SOME)) == ROWS
-    login, first, again, second = sent(web)
+    assert list(connection.rows(ORDERS, UP_TO_400)) == ROWS
+    login, first, again, second = sent_bodies(web)
     assert login == again
     assert SESSION.encode() in first
     assert second == first.replace(SESSION.encode(), NEXT_SESSION.encode())
@@ -552,22 +552,26 @@ def test_the_request_is_rebuilt_with_the_new_session(web: responses.RequestsMock
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_session_that_never_lasts(web: responses.RequestsMock, flavour: Flavour) -> None:
     """A second fault 5 in a row is an error, in a list as in a short call: there is no third login."""
-    connection = scripted(web, flavour, logged_in(flavour), fault("5", "x"), logged_in(flavour), fault("5", "x"))
+    connection = scripted_connection(
+        web, flavour, login_reply(flavour), fault("5", "x"), login_reply(flavour), fault("5", "x")
+    )
     with pytest.raises(FaultError, match="a new login did not help; is the session timeout"):
-        list(connection.rows(ORDERS, SOME))
-    assert len(sent(web)) == 4
+        list(connection.rows(ORDERS, UP_TO_400))
+    assert len(sent_bodies(web)) == 4
     web.reset()
-    connection = scripted(web, flavour, logged_in(flavour), fault("5", "x"), logged_in(flavour), fault("5", "x"))
+    connection = scripted_connection(
+        web, flavour, login_reply(flavour), fault("5", "x"), login_reply(flavour), fault("5", "x")
+    )
     with pytest.raises(FaultError, match="a new login did not help"):
         connection.call("magentoInfo")
-    assert len(sent(web)) == 4
+    assert len(sent_bodies(web)) == 4
 
 
 def test_many_threads_one_login(shop: Shop) -> None:
     """Threads share the session, and renew it once when it has expired for all of them."""
     with connection_to(shop) as connection:
         for logins in (1, 2):
-            assert all(len(rows) > 10 for rows in in_threads(8, lambda: list(connection.rows(CUSTOMERS, SOME))))
+            assert all(len(rows) > 10 for rows in in_threads(8, lambda: list(connection.rows(CUSTOMERS, UP_TO_400))))
             assert operations(shop).count("login") == logins
             shop.sessions.end_all()
 
@@ -594,7 +598,7 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
 @pytest.mark.parametrize("session", ["", " "])
 def test_a_login_without_a_session_id(web: responses.RequestsMock, flavour: Flavour, session: str) -> None:
     """An empty answer to the login is no session."""
-    connection = scripted(web, flavour, logged_in(flavour, session))
+    connection = scripted_connection(web, flavour, login_reply(flavour, session))
     with pytest.raises(MalformedReplyError, match="login: the shop answered without a session id"):
         connection.login()
 
@@ -610,11 +614,11 @@ def test_a_shop_that_becomes_another_version(shop: Shop, entity: str) -> None:
     """Namespace and flavour may change between two calls: the WSDL is read anew, once, and the call is made again."""
     operation = LISTS[entity]
     with connection_to(shop) as connection:
-        ids = {row[operation.key] for row in connection.rows(operation, ALL)}
+        ids = {row[operation.key] for row in connection.rows(operation, ALL_IDS)}
         for profile, flavour in OTHERS:
             shop.set_profile(profile, flavour=flavour)
             shop.clear_log()
-            assert {row[operation.key] for row in connection.rows(operation, ALL)} == ids
+            assert {row[operation.key] for row in connection.rows(operation, ALL_IDS)} == ids
             assert (connection.flavour, connection.namespace) == (
                 flavour,
                 "urn:OpenMage" if profile == "20.0.20" else "urn:Magento",
@@ -629,7 +633,7 @@ def test_a_shop_that_becomes_another_version_before_the_login(shop: Shop, profil
     with connection_to(shop) as connection:
         shop.set_profile(profile, flavour=flavour)
         connection.login()
-        assert len(list(connection.rows(ORDERS, ALL))) == 200
+        assert len(list(connection.rows(ORDERS, ALL_IDS))) == 200
     shop.set_profile("20.0.20", flavour="rpc")
     with connection_to(shop) as connection:
         connection.login()
@@ -658,13 +662,13 @@ def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: boo
         assert not changes
     key = operation.identity or operation.key
     with connection_to(shop) as connection:
-        expected = sorted(row[key] for row in connection.rows(operation, ALL))
+        expected = sorted(row[key] for row in connection.rows(operation, ALL_IDS))
     assert sorted(row[key] for row in met) == expected
 
 
 def changing(web: responses.RequestsMock, now: bytes, *replies: bytes) -> Connection:
     """A connection, logged in, to a server that has another WSDL meanwhile, and gives these replies in turn."""
-    connection = scripted(web, "rpc", logged_in("rpc"))
+    connection = scripted_connection(web, "rpc", login_reply("rpc"))
     connection.login()
     web.replace("GET", URL, body=now)
     web.remove("POST", URL)
@@ -683,20 +687,20 @@ RED = [ROWS[0], ROWS[1] | {"colour": "red"}, *ROWS[2:]]
 def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
     """A field that only the shop's present WSDL declares: amid rows the error says that asking again will help."""
     connection = changing(web, COLOURED, rendered("rpc", RED))
-    rows = connection.rows(ORDERS, SOME)
+    rows = connection.rows(ORDERS, UP_TO_400)
     assert next(rows) == ROWS[0]
     with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
         next(rows)
     assert caught.value.remedy == "retry"
-    assert list(connection.rows(ORDERS, SOME)) == RED
-    assert len(sent(web)) == 3
+    assert list(connection.rows(ORDERS, UP_TO_400)) == RED
+    assert len(sent_bodies(web)) == 3
 
 
 def test_a_field_that_is_new_in_the_first_row(web: responses.RequestsMock) -> None:
     """Before any row was given, nobody need hear of it."""
     connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
-    assert list(connection.rows(ORDERS, SOME)) == RED[1:]
-    assert len(sent(web)) == 3
+    assert list(connection.rows(ORDERS, UP_TO_400)) == RED[1:]
+    assert len(sent_bodies(web)) == 3
 
 
 @pytest.mark.parametrize("rows", [RED, RED[1:]])
@@ -704,23 +708,23 @@ def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[d
     """Where the WSDL is what it was, asking again would bring the same: a row may be the cause."""
     connection = changing(web, wsdl("rpc"), rendered("rpc", rows))
     with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "isolate"
-    assert len(sent(web)) == 2
+    assert len(sent_bodies(web)) == 2
 
 
 def test_a_shop_that_is_another_each_time(web: responses.RequestsMock) -> None:
     """One new WSDL is read for a call, not one after the other."""
     connection = changing(web, COLOURED, fault("SOAP-ENV:Server", "Procedure 'salesOrderList' not present"))
     with pytest.raises(FaultError, match="does not speak as its WSDL says") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "stop"
-    assert len(sent(web)) == 3
+    assert len(sent_bodies(web)) == 3
     web.reset()
     connection = changing(web, wsdl("rpc"), fault("SOAP-ENV:Server", "Procedure 'magentoInfo' not present"))
     with pytest.raises(FaultError, match="does not speak as its WSDL says"):
         connection.call("magentoInfo")
-    assert len(sent(web)) == 2
+    assert len(sent_bodies(web)) == 2
 
 
 def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
@@ -728,10 +732,10 @@ def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
     connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
     web.replace("GET", URL, status=503)
     with pytest.raises(TransportError, match=r"the WSDL at .*: HTTP 503") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "retry"
     web.replace("GET", URL, body=COLOURED)
-    assert list(connection.rows(ORDERS, SOME)) == RED[1:]
+    assert list(connection.rows(ORDERS, UP_TO_400)) == RED[1:]
 
 
 def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
@@ -740,16 +744,16 @@ def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
         connection.login()
         shop.set_profile("1.4.1.1")
         with pytest.raises(RemoteError, match="has no creditmemos; the list came with Magento 1"):
-            list(connection.rows(CREDITMEMOS, SOME))
+            list(connection.rows(CREDITMEMOS, UP_TO_400))
 
 
 def test_a_new_wsdl_cannot_lead_elsewhere(web: responses.RequestsMock) -> None:
     """What is refused at the beginning is refused later, and nothing is sent there."""
     connection = changing(web, wsdl("rpc", address="https://elsewhere.example/"), rendered("rpc", RED[1:]))
     with pytest.raises(RemoteError, match=r"sends calls to elsewhere\.example") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "stop"
-    assert len(sent(web)) == 2
+    assert len(sent_bodies(web)) == 2
     assert connection.address == URL
 
 
@@ -759,7 +763,7 @@ def test_many_threads_one_new_wsdl(shop: Shop) -> None:
         connection.login()
         shop.set_profile("1.7.0.2", flavour="wsi")
         shop.clear_log()
-        assert all(len(rows) == 200 for rows in in_threads(6, lambda: list(connection.rows(ORDERS, ALL))))
+        assert all(len(rows) == 200 for rows in in_threads(6, lambda: list(connection.rows(ORDERS, ALL_IDS))))
 
 
 # A shop that is unwell when it is first asked
@@ -771,7 +775,7 @@ def test_a_shop_in_maintenance_is_waited_for(web: responses.RequestsMock, caplog
     web.get(URL, body=wsdl("rpc"))
     web.post(URL, body=fault("WSDL", "SOAP-ERROR: Parsing WSDL"))
     web.post(URL, status=500, body=f"no {KEY} for {HASH}")
-    web.post(URL, body=logged_in("rpc"))
+    web.post(URL, body=login_reply("rpc"))
     connection = Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=60))
     connection.login()
     assert len(web.calls) == 5
@@ -824,9 +828,9 @@ def test_a_missing_right(shop: Shop) -> None:
     """Where a list is denied, the message names the right that its role needs."""
     shop.change(denied={"orders"})
     with connection_to(shop) as connection:
-        assert list(connection.rows(CUSTOMERS, SOME))
+        assert list(connection.rows(CUSTOMERS, UP_TO_400))
         with pytest.raises(FaultError, match="has the right 'Sales/Order/Retrieve orders info'"):
-            list(connection.rows(ORDERS, SOME))
+            list(connection.rows(ORDERS, UP_TO_400))
 
 
 def test_credit_memos_before_they_were(shop_of: Callable[[str, str], Shop]) -> None:
@@ -835,4 +839,4 @@ def test_credit_memos_before_they_were(shop_of: Callable[[str, str], Shop]) -> N
         connection_to(shop_of("1.4.1.1", "rpc")) as connection,
         pytest.raises(RemoteError, match=r"has no creditmemos; the list came with Magento 1\.6\.1\.0$"),
     ):
-        list(connection.rows(CREDITMEMOS, SOME))
+        list(connection.rows(CREDITMEMOS, UP_TO_400))

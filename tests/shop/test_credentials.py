@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from connections import KEY, SESSION, UP_TO_400, URL, connection_to, login_reply
 from loopback import Request, reply, serving
-from scripted import KEY, SESSION, SOME, URL, connection_to, logged_in
 from test_decoding import ROWS, rendered
 from wsdls import wsdl
 
@@ -66,7 +66,7 @@ class Site:
             place, text = self.more
             connection.sendall(reply(wsdl("rpc", address=self.address).replace(place, text.encode() + place, 1)))
         elif b"<apiKey" in request.body:
-            connection.sendall(reply(logged_in("rpc")))
+            connection.sendall(reply(login_reply("rpc")))
         else:
             connection.sendall(reply(rendered("rpc", ROWS)))
 
@@ -96,7 +96,7 @@ def rows_of(site: Site, **options: Any) -> list[dict[str, Any]]:
     """The rows of a list, from the WSDL on."""
     given = HttpOptions(timeout=20, **SENT, **options)  # type: ignore[arg-type]  # of two kinds
     with closing(Connection(f"http://{site.at}/api/v2_soap/?wsdl=1", "me", KEY, given)) as connection:
-        return list(connection.rows(ORDERS, SOME))
+        return list(connection.rows(ORDERS, UP_TO_400))
 
 
 def sent_elsewhere(shop: Site, way: str, to: str) -> None:
@@ -279,7 +279,7 @@ def test_plain_http_may_lead_to_https(web: responses.RequestsMock, address: str)
     web.get("http://shop.example/api/v2_soap/", status=301, headers={"Location": address.strip()})
     for host in ("https://shop.example", "https://shop.example:443", "https://shop.example.", "http://shop.example:80"):
         web.get(f"{host}/api/v2_soap/", body=wsdl("rpc", address=address))
-        web.post(f"{host}/api/v2_soap/", body=logged_in("rpc"))
+        web.post(f"{host}/api/v2_soap/", body=login_reply("rpc"))
     options = HttpOptions(insecure_http=True, **SENT)  # type: ignore[arg-type]  # of two kinds
     if "http://" in address:
         web.replace("GET", "http://shop.example/api/v2_soap/", body=wsdl("rpc", address=address))
@@ -370,7 +370,7 @@ def test_no_netrc_is_read(
     for options in (HttpOptions(), HttpOptions(headers={"Authorization": "Bearer planted"})):
         sent_elsewhere(shop, "302", f"http://{shop.at}/index.php/api/v2_soap/?")
         with closing(Connection(f"http://{shop.at}/api/v2_soap/", "me", KEY, options)) as connection:
-            assert list(connection.rows(ORDERS, SOME)) == ROWS
+            assert list(connection.rows(ORDERS, UP_TO_400)) == ROWS
         assert len(shop.received) == 5
         for one in shop.received:
             assert (b"\r\nAuthorization: Bearer planted" in one.head) == bool(options.headers)
@@ -393,7 +393,7 @@ def test_a_proxy_of_the_environment_is_used(
         monkeypatch.setenv(name, "127.0.0.1,localhost")
     options = HttpOptions(insecure_http=True)
     with closing(Connection("http://shop.example/api/v2_soap/", "me", KEY, options)) as connection:
-        assert list(connection.rows(ORDERS, SOME)) == ROWS
+        assert list(connection.rows(ORDERS, UP_TO_400)) == ROWS
     assert len(proxy.received) == 4
     for one in proxy.received:
         assert b" http://shop.example/api/v2_soap/" in one.head

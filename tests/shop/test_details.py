@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 CELLS = [(version, flavour, name) for version, flavour in SPOKEN for name in profile(version).lists]
 SOME = 150  # ids
-MORTAL = Path(__file__).parents[1] / "mortal.py"
+MORTAL = Path(__file__).parents[1] / "killed_dumps.py"
 
 MULTI_CALL = b"<methodName>multiCall</methodName>"
 """What is in a call for records by XML-RPC, and in none for a list."""

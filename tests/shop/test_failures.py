@@ -10,24 +10,24 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback import Request, reply, serving
-from scripted import (
-    ALL,
+from connections import (
+    ALL_IDS,
     FLAVOURS,
     HASH,
     KEY,
     NEXT_SESSION,
-    QUICK,
     SESSION,
-    SOME,
+    SHORT_TIMEOUT,
+    UP_TO_400,
     URL,
     connection_to,
     envelope,
     fault,
-    logged_in,
-    scripted,
-    sent,
+    login_reply,
+    scripted_connection,
+    sent_bodies,
 )
+from loopback import Request, reply, serving
 from test_decoding import ROWS, rendered
 from wsdls import Flavour, wsdl
 
@@ -69,12 +69,12 @@ if TYPE_CHECKING:
 def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour, status: int, remedy: Remedy) -> None:
     """A page with a failure's status is a TransportError, with its title; a login that fails so cannot be split."""
     page = b"<html><head><title>Go\naway</title></head><body>no</body></html>"
-    connection = scripted(web, flavour, logged_in(flavour), (status, page))
+    connection = scripted_connection(web, flavour, login_reply(flavour), (status, page))
     with pytest.raises(TransportError, match=f"salesOrderList: HTTP {status}; .* It said: Go away$") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert (caught.value.status, caught.value.remedy) == (status, remedy)
     web.reset()
-    connection = scripted(web, flavour, (status, page))
+    connection = scripted_connection(web, flavour, (status, page))
     with pytest.raises(TransportError, match=f"login: HTTP {status}; ") as caught:
         connection.login()
     assert (caught.value.status, caught.value.remedy) == (
@@ -123,9 +123,9 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
 )
 def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, remedy: Remedy, message: str) -> None:
     """Success by its status is none by its body; what may help depends on what came instead."""
-    connection = scripted(web, "rpc", logged_in("rpc"), body)
+    connection = scripted_connection(web, "rpc", login_reply("rpc"), body)
     with pytest.raises(MalformedReplyError, match=f"salesOrderList: .*{message}") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert (caught.value.remedy, caught.value.pause) == (remedy, 0)
 
 
@@ -133,20 +133,22 @@ def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, 
 def test_wherever_a_reply_is_cut_it_is_too_long(web: responses.RequestsMock, flavour: Flavour) -> None:
     """A body that merely ends too soon is never taken for a broken row, and one with its end is never cut."""
     whole = rendered(flavour, ROWS[:2]).rstrip()
-    connection = scripted(web, flavour, logged_in(flavour))
+    connection = scripted_connection(web, flavour, login_reply(flavour))
     connection.login()
     for length in range(len(whole)):
         web.replace("POST", URL, body=whole[:length])
         with pytest.raises(MalformedReplyError, match=r"was cut short|is empty") as caught:
-            list(connection.rows(ORDERS, SOME))
+            list(connection.rows(ORDERS, UP_TO_400))
         assert caught.value.remedy == "split", whole[:length]
 
 
 def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> None:
     """PHP's own faults come with status 500, and count as faults."""
-    connection = scripted(web, "rpc", logged_in("rpc"), (500, fault("SOAP-ENV:Server", "Allowed memory size")))
+    connection = scripted_connection(
+        web, "rpc", login_reply("rpc"), (500, fault("SOAP-ENV:Server", "Allowed memory size"))
+    )
     with pytest.raises(FaultError, match="Allowed memory size") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.code == "SOAP-ENV:Server"
 
 
@@ -193,9 +195,9 @@ def test_each_fault_has_its_advice(
     web: responses.RequestsMock, code: str, text: str, remedy: Remedy, advice: str
 ) -> None:
     """A fault's message holds its code, the server's words, and what to do; its remedy says what a walk can do."""
-    connection = scripted(web, "rpc", logged_in("rpc"), fault(code, text))
+    connection = scripted_connection(web, "rpc", login_reply("rpc"), fault(code, text))
     with pytest.raises(FaultError) as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert str(caught.value).startswith(f"salesOrderList: fault {code}, {text!r}: ")
     assert advice in str(caught.value).partition(repr(text))[2]
     assert (caught.value.code, caught.value.text, caught.value.remedy) == (code, text, remedy)
@@ -209,8 +211,8 @@ def test_each_fault_has_its_advice(
         (fault("WSDL", "SOAP-ERROR: Parsing WSDL"), "retry"),
         (fault("2", "Access denied."), "stop"),
         (b"", "retry"),
-        (logged_in("rpc")[:-30], "retry"),
-        (logged_in("rpc", "\x01"), "stop"),
+        (login_reply("rpc")[:-30], "retry"),
+        (login_reply("rpc", "\x01"), "stop"),
         (b"<html><title>Back soon</title></html>", "retry"),
     ],
 )
@@ -218,15 +220,15 @@ def test_what_asks_for_no_rows_is_not_asked_for_fewer(
     web: responses.RequestsMock, answer: bytes, remedy: Remedy
 ) -> None:
     """A login or another short call can be tried again or not: there is nothing to split, and no row to isolate."""
-    connection = scripted(web, "rpc", answer)
+    connection = scripted_connection(web, "rpc", answer)
     with pytest.raises(RemoteError, match="login: ") as caught:
         connection.login()
     assert caught.value.remedy == remedy
     with pytest.raises(RemoteError, match="login: ") as caught:  # at the beginning of a list, too
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == remedy
     web.reset()
-    connection = scripted(web, "rpc", logged_in("rpc"), answer)
+    connection = scripted_connection(web, "rpc", login_reply("rpc"), answer)
     with pytest.raises(RemoteError, match="magentoInfo: ") as caught:
         connection.call("magentoInfo")
     assert caught.value.remedy == remedy
@@ -234,19 +236,19 @@ def test_what_asks_for_no_rows_is_not_asked_for_fewer(
 
 def test_a_server_that_says_when(web: responses.RequestsMock) -> None:
     """`Retry-After` becomes the error's pause."""
-    connection = scripted(web, "rpc", logged_in("rpc"))
+    connection = scripted_connection(web, "rpc", login_reply("rpc"))
     connection.login()
     web.replace("POST", URL, status=503, body="Back soon", headers={"Retry-After": "17"})
     with pytest.raises(TransportError, match="It said: Back soon") as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert (caught.value.remedy, caught.value.pause) == ("retry", 17)
 
 
 def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
     """Some faults hold a whole SQL statement: the message shows its beginning, `text` holds all."""
-    connection = scripted(web, "rpc", logged_in("rpc"), fault("1", "SQLSTATE\n" + "SELECT a, " * 500))
+    connection = scripted_connection(web, "rpc", login_reply("rpc"), fault("1", "SQLSTATE\n" + "SELECT a, " * 500))
     with pytest.raises(FaultError) as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
     assert len(caught.value.text) > 5000
@@ -260,7 +262,7 @@ def behind_a_wsdl(answer: Callable[[socket.socket, Request], None]) -> Callable[
             host, port = connection.getsockname()
             connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
         elif b"<apiKey" in request.body:
-            connection.sendall(reply(logged_in("rpc")))
+            connection.sendall(reply(login_reply("rpc")))
         elif b"endSession" not in request.body:
             answer(connection, request)
 
@@ -320,10 +322,10 @@ def test_a_way_that_fails(
     rows: list[dict[str, Any]] = []
     with (
         serving(behind_a_wsdl(answer)) as url,
-        closing(Connection(url, "me", KEY, QUICK)) as connection,
+        closing(Connection(url, "me", KEY, SHORT_TIMEOUT)) as connection,
         pytest.raises(kind, match=f"salesOrderList: .*({message})"),
     ):
-        rows.extend(connection.rows(ORDERS, SOME))
+        rows.extend(connection.rows(ORDERS, UP_TO_400))
     assert rows == (ROWS * 1000)[: len(rows)]
 
 
@@ -383,12 +385,12 @@ OUTAGES: list[tuple[Outage, type[RemoteError], str]] = [
 def test_the_outages_of_a_shop(shop: Shop, outage: Outage, kind: type[RemoteError], message: str) -> None:
     """Whatever befalls the shop between two calls, the message says what it was and what to do."""
     with connection_to(shop) as connection:
-        list(connection.rows(CUSTOMERS, SOME))
+        list(connection.rows(CUSTOMERS, UP_TO_400))
         shop.change(outage=outage)
         with pytest.raises(kind, match=f"customerCustomerList: {message}"):
-            list(connection.rows(CUSTOMERS, SOME))
+            list(connection.rows(CUSTOMERS, UP_TO_400))
         shop.change(outage="")
-        assert list(connection.rows(CUSTOMERS, SOME))
+        assert list(connection.rows(CUSTOMERS, UP_TO_400))
 
 
 def test_a_server_out_of_memory(shop: Shop) -> None:
@@ -396,12 +398,12 @@ def test_a_server_out_of_memory(shop: Shop) -> None:
     shop.change(memory_limit_rows=50)
     with connection_to(shop) as connection:
         with pytest.raises(FaultError, match="Allowed memory size"):
-            list(connection.rows(ORDERS, ALL))
+            list(connection.rows(ORDERS, ALL_IDS))
         shop.change(memory_failure="empty")
         with pytest.raises(TransportError, match="the answer was cut short"):
-            list(connection.rows(ORDERS, ALL))
+            list(connection.rows(ORDERS, ALL_IDS))
         shop.change(memory_limit_rows=0)
-        assert len(list(connection.rows(ORDERS, ALL))) == 200
+        assert len(list(connection.rows(ORDERS, ALL_IDS))) == 200
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -451,13 +453,13 @@ def test_no_secret_shows(
     status, body = (200, leak) if isinstance(leak, bytes) else leak
     options = HttpOptions(basic_auth=("me", "b4sic"), headers={"X-Pass": "h3ader"})
     web.get(URL, body=wsdl("rpc"))
-    web.post(URL, body=logged_in("rpc"))
+    web.post(URL, body=login_reply("rpc"))
     web.post(URL, body=body, status=status)
     connection = Connection(f"{URL}?wsdl=1", "me", KEY, options)
     connection.login()
     shown = [repr(connection), repr(ListSource(connection, ORDERS)), repr(options)]
     with pytest.raises(PagerError) as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     shown += everything_about(caught.value)
     try:
         connection.call("magentoInfo")  # which would take a list for an answer
@@ -479,7 +481,7 @@ def test_no_secret_is_logged_when_all_is_well(caplog: pytest.LogCaptureFixture) 
     with ExitStack() as stack:
         shop = stack.enter_context(Shop(orders=50, key=KEY))
         connection = stack.enter_context(closing(Connection(shop.url, shop.user, shop.key)))
-        hashes = {row["password_hash"] for row in connection.rows(CUSTOMERS, ALL) if "password_hash" in row}
+        hashes = {row["password_hash"] for row in connection.rows(CUSTOMERS, ALL_IDS) if "password_hash" in row}
         assert hashes
         session = next(iter(_open_sessions(shop)))
     assert caplog.records
@@ -495,8 +497,8 @@ def _open_sessions(shop: Shop) -> list[str]:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_what_is_sent_holds_the_secrets(web: responses.RequestsMock, flavour: Flavour) -> None:
     """The guard of the tests above: key and session id are sent, so that they could have shown."""
-    connection = scripted(web, flavour, logged_in(flavour), rendered(flavour, ROWS))
-    list(connection.rows(ORDERS, SOME))
-    login, call = sent(web)
+    connection = scripted_connection(web, flavour, login_reply(flavour), rendered(flavour, ROWS))
+    list(connection.rows(ORDERS, UP_TO_400))
+    login, call = sent_bodies(web)
     assert KEY.encode() in login
     assert SESSION.encode() in call

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from conftest import SAMPLES
+from connections import KEY, UP_TO_400, fault, login_reply
 from loopback import Request, reply, serving
-from scripted import KEY, SOME, fault, logged_in
 from test_decoding import ROWS, rendered
 from test_failures import (
     PHP,
@@ -164,7 +164,7 @@ class Playback:
     def __init__(self, flavour: str) -> None:
         self.answer = b""
         self._wsdl = (SAMPLES / flavour / "wsdl.xml").read_bytes()
-        self._login = reply(logged_in("rpc" if flavour == "rpc" else "wsi"))
+        self._login = reply(login_reply("rpc" if flavour == "rpc" else "wsi"))
 
     def converse(self, connection: socket.socket, request: Request) -> None:
         """Answer one request."""
@@ -199,7 +199,7 @@ def test_a_recorded_failure(playbacks: Callable[[str], tuple[Playback, Connectio
     server, connection = playbacks(name.partition("/")[0])
     server.answer = wire(name)
     with pytest.raises(RemoteError) as caught:
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     error = caught.value
     if isinstance(outcome.known_by, str):
         assert isinstance(error, FaultError)
@@ -553,7 +553,7 @@ def test_a_made_up_failure(answer: Answer, remedy: Remedy) -> None:
         closing(Connection(url, "me", KEY, options)) as connection,
         pytest.raises(RemoteError) as caught,
     ):
-        list(connection.rows(ORDERS, SOME))
+        list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == remedy, str(caught.value)
     assert documented(caught.value) == remedy, str(caught.value)
     waits = "no answer in time" in str(caught.value) or "still no end" in str(caught.value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import responses
-from scripted import SOME, URL, connection_to, envelope, logged_in
+from connections import UP_TO_400, URL, connection_to, envelope, login_reply
 from wsdls import Flavour, wsdl
 
 import magento_pager
@@ -127,10 +127,10 @@ def rows_of(flavour: Flavour, declared: str, sent: str, more: str = "") -> list[
     row = f"<{item}><order_id>5</order_id>{sent}</{item}>"
     with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
         web.get(URL, body=document.replace(note, declared))
-        web.post(URL, body=logged_in(flavour))
+        web.post(URL, body=login_reply(flavour))
         web.post(URL, body=envelope(f"<n:{name} {XML}>{head}{row}</result></n:{name}>"))
         with closing(Connection(f"{URL}?wsdl=1", "me", "key")) as connection:
-            return list(connection.rows(ORDERS, SOME))
+            return list(connection.rows(ORDERS, UP_TO_400))
 
 
 @pytest.mark.parametrize("sent", SENT)

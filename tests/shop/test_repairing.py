@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import pytest
+from connections import FLAVOURS, connection_to
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from scripted import FLAVOURS, connection_to
 from test_decoding import ROWS, SHAPES, cut, rendered, some_rows
 
 from magento_pager.errors import MalformedReplyError

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import responses
+from connections import UP_TO_400, envelope, fault, login_reply
 from loopback import reply, serving
-from scripted import SOME, envelope, fault, logged_in
 from wsdls import wsdl
 
 import magento_pager
@@ -154,7 +154,7 @@ def answering(*answers: bytes) -> Any:
         if request.head.startswith(b"GET"):
             connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
         elif b"login" in request.body:
-            connection.sendall(reply(logged_in("rpc")))
+            connection.sendall(reply(login_reply("rpc")))
         else:
             connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
@@ -166,7 +166,7 @@ def saved_of(folder: Path, *answers: bytes, error: type[RemoteError] = RemoteErr
     with answering(*answers) as url:
         connection = Connection(url, "me", "s3same-key", http_options(save_replies=folder, **options))
         with pytest.raises(error) as caught:
-            list(connection.rows(ORDERS, SOME))
+            list(connection.rows(ORDERS, UP_TO_400))
         connection.close()
     assert named(str(caught.value)) in files(folder)
     return [one.read_bytes() for one in files(folder)]
@@ -242,8 +242,8 @@ def test_a_hash_of_a_password_is_not_saved(tmp_path: Path) -> None:
 LOGIN_REPLIES = {
     "a fault": reply(fault("2", "Access denied for me with s3same-key.")),
     "a page": reply(b"<html>apiKey=s3same%2Dkey", status="500 Error"),
-    "a notice": reply(b"<b>Notice</b>: Undefined index " + logged_in("rpc", "a-session_of.another(kind)")),
-    "half": reply(logged_in("rpc", "a-session_of.another(kind)").partition(b"another")[0]),
+    "a notice": reply(b"<b>Notice</b>: Undefined index " + login_reply("rpc", "a-session_of.another(kind)")),
+    "half": reply(login_reply("rpc", "a-session_of.another(kind)").partition(b"another")[0]),
     "unreadable": reply(b"s3same-key" + b"\1" * 99, "Content-Encoding: br7"),
 }
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from conftest import missing
+from connections import KEY, UP_TO_400, login_reply
 from loopback import Request, reply, serving
-from scripted import KEY, SOME, logged_in
 from test_decoding import ROWS, rendered
 from wsdls import wsdl
 
@@ -38,7 +38,7 @@ CAP = 20_000_000
 PIECE = 1 << 16
 ALIKE = b"<item><order_id>1</order_id></item>"
 HEAD = rendered("rpc", ROWS).partition(b"</result>")[0].replace(b"Entity[5]", b"Entity[999999999]")
-GOOD = {"wsdl": wsdl("rpc"), "login": logged_in("rpc"), "list": rendered("rpc", ROWS)}
+GOOD = {"wsdl": wsdl("rpc"), "login": login_reply("rpc"), "list": rendered("rpc", ROWS)}
 STAGES = list(GOOD)
 
 
@@ -119,7 +119,7 @@ def attacked(url: str) -> RemoteError:
 def read(url: str) -> list[dict[str, Any]]:
     """The last rows of a list, from the WSDL on."""
     with closing(Connection(url, "me", KEY, HttpOptions(timeout=20, max_reply_bytes=CAP))) as connection:
-        return list(deque(connection.rows(ORDERS, SOME), maxlen=len(ROWS)))
+        return list(deque(connection.rows(ORDERS, UP_TO_400), maxlen=len(ROWS)))
 
 
 def grown(url: str) -> tuple[RemoteError, int]:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from chaos_proxy import ChaosProxy, planned
-from scripted import SOME, connection_to, operations
-from walked import id_of, walked
+from chaos_proxy import ChaosProxy, in_turn
+from connections import UP_TO_400, connection_to, operations
+from walk_results import id_of, walk_result
 
 import magento_pager
 from magento_pager import FaultError
@@ -27,7 +27,7 @@ LISTS: tuple[ListName, ...] = ("orders", "invoices", "shipments", "customers", "
 
 CALLS: dict[str, Callable[[Connection], object]] = {
     "magentoInfo": lambda connection: connection.call("magentoInfo"),
-    "customerCustomerList": lambda connection: len(list(connection.rows(CUSTOMERS, SOME))),
+    "customerCustomerList": lambda connection: len(list(connection.rows(CUSTOMERS, UP_TO_400))),
     "customerCustomerInfo": lambda connection: len(connection.record("customerCustomerInfo", "7", right="")),
     "multiCall": lambda connection: connection.multi_call([("customer.info", ["7"])], right="")[0]["customer_id"],
 }
@@ -75,12 +75,12 @@ def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: Str
     """One more login, the request is sent again in the new session, and the window is delivered once."""
     with ChaosProxy(shop) as proxy, magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
         # A window over 130 ids takes several calls of `prefix`; each second of all calls finds no session.
-        proxy.choose = planned([None, "expire"] * 10, "salesOrderList" if wire == "soap" else "sales_order.list")
-        found = walked(pager.orders(strategy=strategy, first=50, last=179).pages())
+        proxy.choose = in_turn([None, "expire"] * 10, "salesOrderList" if wire == "soap" else "sales_order.list")
+        found = walk_result(pager.orders(strategy=strategy, first=50, last=179).pages())
         assert found.error is None
         assert found.ids == [number for number in shop.database.ids("orders") if 50 <= number <= 179]
-        assert proxy.done["expire"] > 2
-        assert operations(shop).count("login") == 1 + proxy.done["expire"]
+        assert proxy.counts["expire"] > 2
+        assert operations(shop).count("login") == 1 + proxy.counts["expire"]
         assert len(shop.sessions) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
         ids = [id_of(row) for _ in range(4) for row in next(pages).rows]
         shop.change(session_timeout=0.0)
         shop.clear_log()
-        found = walked(pages)
+        found = walk_result(pages)
         ids += found.ids  # of a window that was asked for ahead
         assert isinstance(found.error, FaultError)
         assert found.error.code == "5"
@@ -117,7 +117,7 @@ def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
         assert operations(shop).count("login") <= 2
         shop.change(session_timeout=3600.0)
         assert found.error.cursor is not None
-        ids += walked(plan.pages(resume=found.error.cursor)).ids
+        ids += walk_result(plan.pages(resume=found.error.cursor)).ids
         assert ids == sorted(shop.database.ids("orders"))
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
             plan = pager.orders(window=10)
             pages = plan.pages()
             next(pages)
-        asked = list(proxy.asked)
+        asked = list(proxy.operations)
         assert asked[-1] == "endSession"
         with pytest.raises(ValueError, match="closed"):
             list(pages)
@@ -182,7 +182,7 @@ def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
         with pytest.raises(ValueError, match="closed"):
             pager.connection.login()
         pager.close()
-        assert proxy.asked == asked
+        assert proxy.operations == asked
 
 
 @pytest.mark.usefixtures("wire")
@@ -191,12 +191,14 @@ def test_threads_that_walk_while_the_session_is_ended(shop: Shop) -> None:
     with ChaosProxy(shop) as proxy, ThreadPoolExecutor(3) as threads:
         pager = magento_pager.connect(proxy.url, shop.user, shop.key)
         walks = [threads.submit(all_of, pager, entity, 1) for entity in ("orders", "invoices", "products")]
-        while len(proxy.asked) < 40:
+        while len(proxy.operations) < 40:
             threading.Event().wait(0.002)
         pager.close()
         for walk in walks:
             with pytest.raises(ValueError, match="closed"):
                 walk.result()
-        assert "login" not in proxy.asked[proxy.asked.index("endSession") :]
-        assert proxy.asked[-1] == "endSession" or len(proxy.asked) - proxy.asked.index("endSession") <= 3  # under way
+        assert "login" not in proxy.operations[proxy.operations.index("endSession") :]
+        assert (
+            proxy.operations[-1] == "endSession" or len(proxy.operations) - proxy.operations.index("endSession") <= 3
+        )  # under way
         assert len(shop.sessions) == 0

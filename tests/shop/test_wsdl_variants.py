@@ -6,9 +6,9 @@ from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import connections
 import pytest
 import responses
-import scripted
 import test_decoding
 import zeep
 from lxml import etree
@@ -311,8 +311,8 @@ def test_calls_are_written_for_the_port_that_they_go_to(
         port = port.replace("<a:address", '<a:address xmlns:a="http://schemas.xmlsoap.org/wsdl/http/"')
         text = text.replace('<service name="Shop">', f'<service name="Shop">{port}')
     web.get(URL, body=text.encode())
-    web.post(URL, body=scripted.logged_in(flavour))
-    with closing(Connection(f"{URL}?wsdl=1", "me", scripted.KEY)) as connection:
+    web.post(URL, body=connections.login_reply(flavour))
+    with closing(Connection(f"{URL}?wsdl=1", "me", connections.KEY)) as connection:
         assert connection.address == URL
         connection.login()
-    assert b"Envelope" in scripted.sent(web)[0]
+    assert b"Envelope" in connections.sent_bodies(web)[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import (
     Alias,
@@ -43,7 +43,7 @@ PATIENCE = 20.0  # seconds until a test gives up waiting; nothing takes so long 
 
 
 @dataclass
-class Busy(Memory):
+class Busy(MemorySource):
     """A list in memory that counts the calls under way, and can hold them back before their first row.
 
     Attributes:
@@ -76,7 +76,7 @@ class Busy(Memory):
             assert self.changed.wait_for(true, PATIENCE)
 
 
-def walk(source: Memory, strategy: Strategy | None = None, **options: object) -> Paginator:
+def walk(source: MemorySource, strategy: Strategy | None = None, **options: object) -> Paginator:
     """A walk over a list in memory that asks ahead."""
     options = {"lookahead": True, "window": 100, "last": 99_999} | options
     return Paginator(source, strategy or Range(), "id", None, "list", **options)  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def test_the_next_window_is_asked_for_while_a_page_is_used() -> None:
         for page in walk(source, last=999).pages():
             if 100 <= page.window.first < 900:
                 behind = page.window.last + 1
-                source.wait_until(lambda first=behind: any(asked.span.first == first for asked, _ in source.asked))  # type: ignore[misc]
+                source.wait_until(lambda first=behind: any(asked.span.first == first for asked, _ in source.queries))  # type: ignore[misc]
     assert source.most == 1
 
 
@@ -157,7 +157,7 @@ def test_without_lookahead_nothing_is_asked_before_its_turn() -> None:
     """What is not switched on starts no thread."""
     source = Busy(range(1, 1000))
     for page in walk(source, lookahead=False).pages():
-        windows = [asked.span for asked, _ in source.asked if asked.conditions[0].operator != "like"]  # no samples
+        windows = [asked.span for asked, _ in source.queries if asked.conditions[0].operator != "like"]  # no samples
         assert max(window.last for window in windows) <= page.window.last
         assert not threads()
 
@@ -183,11 +183,11 @@ def test_pages_come_in_order_though_replies_do_not() -> None:
 
     def hold(query: Query) -> None:
         if query.span.first == 400:
-            source.wait_until(lambda: any(asked.span.first >= 600 for asked, _ in source.asked))
+            source.wait_until(lambda: any(asked.span.first >= 600 for asked, _ in source.queries))
 
     source.hold = hold
     assert list(walk(source, parallel=3)) == source.rows()
-    order = [asked.span.first for asked, _ in source.asked]
+    order = [asked.span.first for asked, _ in source.queries]
     assert order.index(400) > order.index(600), "the late one was not overtaken: the test shows nothing"
 
 
@@ -197,7 +197,7 @@ def test_emptiness_costs_no_call_more() -> None:
     asked, one_by_one = Busy(ids), Busy(ids)
     list(walk(asked))
     list(walk(one_by_one, lookahead=False))
-    assert len(asked.asked) == len(one_by_one.asked)
+    assert len(asked.queries) == len(one_by_one.queries)
 
 
 def test_a_failure_throws_away_what_was_asked_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_a_failure_throws_away_what_was_asked_behind_it(monkeypatch: pytest.Monk
 
     def hold(query: Query) -> None:
         if query.span.first == 700 and down:
-            source.wait_until(lambda: any(asked.span.first > 700 for asked, _ in source.asked))
+            source.wait_until(lambda: any(asked.span.first > 700 for asked, _ in source.queries))
             raise TransportError("refused", remedy="stop")
 
     source.hold = hold
@@ -260,10 +260,10 @@ def test_a_walk_that_is_left_asks_nothing_more() -> None:
         for page in walk(source, parallel=3).pages():
             if page.window.first == 500:
                 break
-    asked = len(source.asked)
+    asked = len(source.queries)
     time.sleep(0.05)
-    assert len(source.asked) == asked
-    assert max(asked.span.first for asked, _ in source.asked) <= 500 + 100 * (3 + 2)
+    assert len(source.queries) == asked
+    assert max(asked.span.first for asked, _ in source.queries) <= 500 + 100 * (3 + 2)
 
 
 def test_starved_workers_are_asked_one_at_a_time(caplog: pytest.LogCaptureFixture) -> None:

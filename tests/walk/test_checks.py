@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from memory import Memory
+from memory_source import MemorySource
 
 import magento_pager
 from magento_pager import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Lying(Memory):
+class Lying(MemorySource):
     """A list whose reply to some queries is another one, once or always."""
 
     lie: Callable[[Query, list[int]], list[int] | None] = lambda *_: None
@@ -52,7 +52,7 @@ class Lying(Memory):
         yield from (self.row(number) for number in reversed(told))
 
 
-def walk(source: Memory, strategy: Strategy | None = None, **options: Any) -> Paginator:
+def walk(source: MemorySource, strategy: Strategy | None = None, **options: Any) -> Paginator:
     """A walk over a list in memory."""
     candidates = () if strategy else (KeyRange(), Alias(), InList(), Prefix())
     identity = None if source.with_ids else "increment_id"
@@ -189,17 +189,17 @@ def test_a_tenth_must_bring_what_the_wider_window_did() -> None:
 
 def test_a_window_of_decimal_blocks_ends_at_a_round_id() -> None:
     """However far a sample reaches, no call is spent on single ids at its end: 112 calls, 158 before."""
-    source = Memory([*range(1, 90), *range(41_357, 43_000), *range(87_654, 90_000)])
+    source = MemorySource([*range(1, 90), *range(41_357, 43_000), *range(87_654, 90_000)])
     paginator = Paginator(source, None, "id", candidates=(Prefix(),), goal=Goal(rows=100, seconds=1e6))
     windows = [page.window for page in paginator.pages()]
     assert all((window.last + 1) % 100 == 0 for window in windows[:-1])
-    assert len(source.asked) < 120
+    assert len(source.queries) < 120
 
 
 def test_two_rows_with_one_number_are_delivered() -> None:
     """Where the shop has given a number twice, both rows come."""
 
-    class Shared(Memory):
+    class Shared(MemorySource):
         def row(self, number: int) -> Row:
             return super().row(777 if number == 1_777 else number)
 
@@ -269,4 +269,4 @@ def test_a_resumed_dump_knows_what_came_before(tmp_path: Path) -> None:
 def test_only_usual_and_full_are_checks() -> None:
     """Before anything is asked."""
     with pytest.raises(ValueError, match='check is "usual" or "full"'):
-        walk(Memory([]), check="twice")
+        walk(MemorySource([]), check="twice")

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.readings import last_per_column, no_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import (
     MAX_ID,
@@ -58,7 +58,7 @@ LAYOUTS = {
 }
 
 
-def walk(source: Memory, strategy: Strategy, **options: object) -> Paginator:
+def walk(source: MemorySource, strategy: Strategy, **options: object) -> Paginator:
     """A walk over a list in memory."""
     return Paginator(source, strategy, "id", "increment_id" if not source.with_ids else None, "list", **options)  # type: ignore[arg-type]
 
@@ -68,7 +68,7 @@ def walk(source: Memory, strategy: Strategy, **options: object) -> Paginator:
 @pytest.mark.parametrize("window", [None, 1000])
 def test_every_row_exactly_once_in_order(layout: str, strategy: Strategy, window: int | None) -> None:
     """With any strategy an honest server trusts, the walk delivers the table."""
-    source = Memory(LAYOUTS[layout])
+    source = MemorySource(LAYOUTS[layout])
     assert list(walk(source, strategy, window=window)) == source.rows()
     if strategy.name != "single-filter":
         assert source.largest <= 10_001
@@ -78,7 +78,7 @@ def test_every_row_exactly_once_in_order(layout: str, strategy: Strategy, window
 @pytest.mark.parametrize("strategy", SAFE_WITHOUT_IDS, ids=lambda strategy: strategy.name)
 def test_rows_without_ids_come_exactly_once_too(layout: str, strategy: Strategy) -> None:
     """Where rows carry no id they are ordered by window and increment_id, and the pages say so."""
-    source = Memory(LAYOUTS[layout], with_ids=False)
+    source = MemorySource(LAYOUTS[layout], with_ids=False)
     pages = list(walk(source, strategy).pages())
     assert [row for page in pages for row in page.rows] == source.rows()
     assert not any(page.stats.by_ids for page in pages if page.rows)
@@ -88,7 +88,7 @@ def test_rows_without_ids_come_exactly_once_too(layout: str, strategy: Strategy)
 @given(st.lists(st.integers(0, 20_000), unique=True, max_size=400), st.integers(1, 700), st.sampled_from(CARRIERS))
 def test_any_ids_any_window(ids: list[int], window: int, strategy: Strategy) -> None:
     """Whatever exists and whatever width is asked for, all of it comes, and no window with rows is wider."""
-    source = Memory(ids)
+    source = MemorySource(ids)
     pages = list(walk(source, strategy, window=window, last=20_000).pages())
     assert [row for page in pages for row in page.rows] == source.rows()
     assert all(len(page.window) <= window for page in pages if page.rows)
@@ -98,14 +98,14 @@ def test_any_ids_any_window(ids: list[int], window: int, strategy: Strategy) -> 
 def test_first_and_last_are_inclusive(ids: list[int], one: int, other: int) -> None:
     """Only the ids between first and last are asked for and delivered, both ends included."""
     first, last = sorted([one, other])
-    source = Memory(ids)
+    source = MemorySource(ids)
     rows = list(walk(source, Alias(), first=first, last=last))
     assert [int(row["id"]) for row in rows] == sorted(number for number in ids if first <= number <= last)
 
 
 def test_windows_cover_all_ids_there_can_be() -> None:
     """The pages of a whole walk are every id from 0 to the last, without a gap: that is the proof of the end."""
-    pages = list(walk(Memory(LAYOUTS["a jump"]), Alias(), window=100).pages())
+    pages = list(walk(MemorySource(LAYOUTS["a jump"]), Alias(), window=100).pages())
     position = 0
     for page in pages:
         assert page.window.first == position
@@ -117,7 +117,7 @@ def test_windows_cover_all_ids_there_can_be() -> None:
 @pytest.mark.parametrize("layout", ["gaps", "a jump", "every 1000th", "none"])
 def test_a_walk_resumed_at_any_page_is_the_same_walk(layout: str) -> None:
     """From a page's cursor the rest follows, no row twice and none missing."""
-    source = Memory(LAYOUTS[layout])
+    source = MemorySource(LAYOUTS[layout])
     paginator = walk(source, Alias(), window=500)
     whole = list(paginator.pages())
     for number, page in list(enumerate(whole))[:: len(whole) // 20 + 1]:
@@ -127,7 +127,7 @@ def test_a_walk_resumed_at_any_page_is_the_same_walk(layout: str) -> None:
 
 def test_a_cursor_of_another_list_is_refused() -> None:
     """A cursor belongs to one list and one form."""
-    paginator = walk(Memory([1]), Alias())
+    paginator = walk(MemorySource([1]), Alias())
     with pytest.raises(ValueError, match="does not belong"):
         paginator.pages(resume=Cursor("other", 0, 5))
     with pytest.raises(ValueError, match="does not belong"):
@@ -137,7 +137,7 @@ def test_a_cursor_of_another_list_is_refused() -> None:
 def test_a_cursor_of_other_conditions_is_refused() -> None:
     """Rows before it were left out by these; a cursor that does not say, as older versions wrote it, is believed."""
     complete, noon = Condition("entity_id", "gteq", "5"), datetime(2024, 5, 1, 12, tzinfo=UTC)
-    paginator = walk(Memory(range(1, 400)), Alias(), window=100)
+    paginator = walk(MemorySource(range(1, 400)), Alias(), window=100)
     narrow = [replace(paginator, where=(complete,)), replace(paginator, since=noon)]
     cursors = [replace(next(one.pages()).cursor, next_id=100) for one in (paginator, narrow[0])]
     for one, cursor in itertools.product(narrow, cursors[:1]):
@@ -153,23 +153,23 @@ def test_a_cursor_of_other_conditions_is_refused() -> None:
 
 def test_nothing_is_asked_before_the_first_row_is_wanted() -> None:
     """A paginator is only a plan, and each iteration is a walk of its own."""
-    source = Memory([1, 2])
+    source = MemorySource([1, 2])
     paginator = walk(source, Alias())
     paginator.pages()
     iter(paginator)
-    assert source.asked == []
+    assert source.queries == []
     assert list(paginator) == list(paginator) == source.rows()
 
 
 def test_the_end_is_not_guessed_from_one_empty_page() -> None:
     """A hole as wide as many windows does not end the walk."""
-    source = Memory([1, 2, 3, 50_000_000])
+    source = MemorySource([1, 2, 3, 50_000_000])
     assert len(list(walk(source, Alias(), window=10))) == 4
 
 
 def test_the_whole_key_space_takes_few_empty_calls() -> None:
     """Crossing every id there can be costs a few dozen calls, not millions."""
-    source = Memory(LAYOUTS["a jump"])
+    source = MemorySource(LAYOUTS["a jump"])
     list(walk(source, Alias(), window=100))
     assert source.empty <= 40
 
@@ -177,7 +177,7 @@ def test_the_whole_key_space_takes_few_empty_calls() -> None:
 @pytest.mark.parametrize("window", [None, 100])
 def test_a_dense_stretch_behind_emptiness_does_not_flood(window: int | None) -> None:
     """A grown window is sounded before it is asked for: no reply holds more than a bearable number of rows."""
-    source = Memory(range(1_000_000, 1_030_000))
+    source = MemorySource(range(1_000_000, 1_030_000))
     assert len(list(walk(source, Alias(), window=window))) == 30_000
     assert source.largest <= 10_000
 
@@ -190,14 +190,14 @@ def test_random_layouts_never_flood(seed: int) -> None:
     for _ in range(chance.randrange(1, 5)):
         start, step = chance.randrange(10 ** chance.randrange(1, 10)), chance.choice([1, 1, 2, 3, 10])
         ids |= set(range(start, min(MAX_ID, start + step * chance.randrange(1, 20_000)), step))
-    source = Memory(sorted(ids))
+    source = MemorySource(sorted(ids))
     assert [int(row["id"]) for row in walk(source, Alias())] == sorted(ids)
     assert source.largest <= 10_000
 
 
 def test_a_dropped_bound_is_seen_at_the_first_stray_row() -> None:
     """A server that keeps the last condition only sends rows from outside; none reaches the user."""
-    source = Memory(range(1, 3000), last_per_column)
+    source = MemorySource(range(1, 3000), last_per_column)
     pages = walk(source, Range(), window=100).pages()
     delivered = [next(pages)]
     with pytest.raises(FilterIgnoredError, match="dropped a condition") as caught:
@@ -214,7 +214,7 @@ def test_a_dropped_bound_is_seen_at_the_first_stray_row() -> None:
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_a_missing_canary_is_seen(strategy: Strategy, *, with_ids: bool) -> None:
     """A server that reads a list as its first id, or knows no regexp, leaves out the id that must come back."""
-    source = Memory(range(1, 300), no_lists, with_ids=with_ids)
+    source = MemorySource(range(1, 300), no_lists, with_ids=with_ids)
     with pytest.raises(FilterIgnoredError, match="did not come back") as caught:
         list(walk(source, strategy, window=10))
     assert caught.value.missing_canary in range(1, 300)
@@ -224,24 +224,24 @@ def test_a_missing_canary_is_seen(strategy: Strategy, *, with_ids: bool) -> None
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_the_canary_is_delivered_once(strategy: Strategy, *, with_ids: bool) -> None:
     """The canary comes back with every reply and is delivered only in its own window."""
-    source = Memory(range(1, 300), with_ids=with_ids)
+    source = MemorySource(range(1, 300), with_ids=with_ids)
     assert list(walk(source, strategy, window=10)) == source.rows()
-    assert any(query.canary not in query.span for query, _ in source.asked if query.canary)
+    assert any(query.canary not in query.span for query, _ in source.queries if query.canary)
 
 
 def test_before_an_id_is_known_prefix_asks() -> None:
     """Without a canary an empty answer to a list or a regexp proves nothing, so `prefix` finds the first rows."""
-    source = Memory(range(5000, 5100))
+    source = MemorySource(range(5000, 5100))
     pages = list(walk(source, InList(), window=100).pages())
     names = [page.stats.asked_by for page in pages]
     first = next(number for number, page in enumerate(pages) if page.rows)
     assert set(names[: first + 1]) <= {"prefix", "single-filter"}
-    assert all(query.canary for query, _ in source.asked if query.conditions[0].operator == "in")
+    assert all(query.canary for query, _ in source.queries if query.conditions[0].operator == "in")
 
 
 def test_rows_without_ids_that_come_twice_are_seen() -> None:
     """Where no id shows a dropped bound, a row that comes on two pages does."""
-    source = Memory(range(1, 300), last_per_column, with_ids=False)
+    source = MemorySource(range(1, 300), last_per_column, with_ids=False)
     with pytest.raises(FilterIgnoredError, match="only one brings row 1000"):
         list(walk(source, Range(), window=10))
 
@@ -249,7 +249,7 @@ def test_rows_without_ids_that_come_twice_are_seen() -> None:
 def test_one_bound_and_no_ids_do_not_go_together() -> None:
     """Rows beyond the window cannot be told from rows inside it."""
     with pytest.raises(FilterIgnoredError, match="rows come without ids"):
-        list(walk(Memory(range(1, 300), with_ids=False), SingleFilter(), window=10))
+        list(walk(MemorySource(range(1, 300), with_ids=False), SingleFilter(), window=10))
 
 
 class Sends:
@@ -296,7 +296,7 @@ def test_where_is_sent_and_checked() -> None:
     assert all(query.conditions[-1] == condition for query in asked)
 
 
-class Flaky(Memory):
+class Flaky(MemorySource):
     """Fails every other call, in the middle of its rows."""
 
     calls = 0
@@ -320,7 +320,7 @@ def test_a_lasting_failure_ends_the_walk_with_a_cursor(monkeypatch: pytest.Monke
     """After the last attempt the error says where to resume."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
-    class Broken(Memory):
+    class Broken(MemorySource):
         down = False
 
         def fetch(self, query: Query) -> Generator[Row]:
@@ -347,7 +347,7 @@ def test_stages_finish_every_page_and_their_failure_loses_none() -> None:
             raise TransportError("down", remedy="retry")
         return replace(page, rows=tuple({**row, "mark": f"{row['page']}!"} for row in page.rows))
 
-    paginator = walk(Memory(range(1, 500)), Alias(), window=100, first=0, last=999, stages=(numbered, marked))
+    paginator = walk(MemorySource(range(1, 500)), Alias(), window=100, first=0, last=999, stages=(numbered, marked))
     delivered: list[Page] = []
     with pytest.raises(PagerError) as caught:
         delivered.extend(paginator.pages())
@@ -370,7 +370,7 @@ def test_a_strategy_of_the_users_own_needs_no_registration() -> None:
             for part in window.tile(10):
                 yield from Range().queries(part, None)
 
-    source = Memory([*range(1, 50), *range(3_000_000, 3_000_100)])
+    source = MemorySource([*range(1, 50), *range(3_000_000, 3_000_100)])
     pages = list(walk(source, Tens(), window=20).pages())
     assert [row for page in pages for row in page.rows] == source.rows()
     assert {page.stats.asked_by for page in pages} <= {"tens", "prefix", "single-filter"}
@@ -379,15 +379,15 @@ def test_a_strategy_of_the_users_own_needs_no_registration() -> None:
 
 def test_queries_ask_nothing() -> None:
     """The queries of consecutive windows can be looked at offline."""
-    source = Memory([1])
+    source = MemorySource([1])
     queries = walk(source, Alias(), window=100, first=50, last=249).queries()
     assert [str(query.span) for query in queries] == ["50-99", "100-199", "200-249"]
-    assert source.asked == []
+    assert source.queries == []
 
 
 def test_prefix_and_regexp_round_a_width_to_what_they_can_say() -> None:
     """A width of 1873 would cost 28 prefixes a window; 1000 costs one."""
-    spans = [query.span for query in walk(Memory([]), Prefix(), window=1873, first=1000, last=3999).queries()]
+    spans = [query.span for query in walk(MemorySource([]), Prefix(), window=1873, first=1000, last=3999).queries()]
     assert [str(span) for span in spans] == ["1000-1999", "2000-2999", "3000-3999"]
 
 
@@ -404,14 +404,14 @@ def test_bad_options_are_refused_before_anything_is_asked(
 ) -> None:
     """A caller's mistake shows at once."""
     with pytest.raises(error, match=words):
-        walk(Memory([]), Alias(), **options)
+        walk(MemorySource([]), Alias(), **options)
     with pytest.raises(TypeError, match="a strategy has a name"):
-        walk(Memory([]), "alias")  # type: ignore[arg-type]
+        walk(MemorySource([]), "alias")  # type: ignore[arg-type]
 
 
 def test_pages_say_what_they_cost() -> None:
     """The calls of all pages are the calls that were made."""
-    source = Memory(LAYOUTS["gaps"])
+    source = MemorySource(LAYOUTS["gaps"])
     pages = list(walk(source, Prefix(), goal=Goal(rows=300)).pages())
-    assert sum(page.stats.calls for page in pages) == len(source.asked)
+    assert sum(page.stats.calls for page in pages) == len(source.queries)
     assert sum(page.stats.empty_calls for page in pages) == source.empty

@@ -13,7 +13,7 @@ import pytest
 from conftest import slow_after
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import MAX_ID, Cursor, IdRange, KeyRange, Paginator, Prefix, connect
 from magento_pager.fake import Shop
@@ -77,10 +77,10 @@ LAYOUTS = {
 def test_partitions_are_about_as_large(layout: str, *, with_ids: bool) -> None:
     """From at most 24 calls; where rows carry no ids the parts are less even."""
     ids = LAYOUTS[layout]
-    source = Memory(ids, with_ids=with_ids)
+    source = MemorySource(ids, with_ids=with_ids)
     identity = None if with_ids else "increment_id"
     parts = Paginator(source, None, "id", identity, "list", candidates=(KeyRange(), Prefix())).partitions(4)
-    assert len(source.asked) <= 24
+    assert len(source.queries) <= 24
     sizes = [sum(part.next_id <= number <= part.last_id for number in ids) for part in parts]
     assert sum(sizes) == len(ids)
     assert max(sizes) <= (1.3 if with_ids else 2.5) * len(ids) / 4
@@ -88,7 +88,7 @@ def test_partitions_are_about_as_large(layout: str, *, with_ids: bool) -> None:
 
 def test_few_rows_make_few_partitions() -> None:
     """There are no more parts than rows that were met."""
-    source = Memory([5, 900])
+    source = MemorySource([5, 900])
     assert len(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())).partitions(8)) <= 2
 
 

@@ -11,7 +11,7 @@ from benchmarks.readings import honest, last_per_column, random_ids, random_layo
 from conftest import slow_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import (
     MAX_ID,
@@ -66,7 +66,7 @@ LAYOUTS = {
 }
 
 
-def paginator(source: Memory, strategy: Strategy | None = None, **options: object) -> Paginator:
+def paginator(source: MemorySource, strategy: Strategy | None = None, **options: object) -> Paginator:
     """A walk over a list in memory."""
     identity = None if source.with_ids else "increment_id"
     return Paginator(source, strategy, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def paginator(source: Memory, strategy: Strategy | None = None, **options: objec
 def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> None:
     """The number of rows lies in the bar, and where rows carry ids the bar is narrow; few calls, and small ones."""
     ids = list(LAYOUTS[layout])
-    source = Memory(ids, with_ids=with_ids)
+    source = MemorySource(ids, with_ids=with_ids)
     found = paginator(source).plan()
     assert found.rows.least <= len(ids) <= found.rows.most, found
     assert found.rows.least <= found.rows.about <= found.rows.most
@@ -89,7 +89,7 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
         assert found.first_id is None or 0 <= found.first_id - min(ids) <= 1_000
         assert found.rows.most - found.rows.least <= 0.4 * len(ids)
     assert found.proved
-    assert found.spent == len(source.asked) <= (MOST_CALLS if with_ids else 3 * MOST_CALLS)
+    assert found.spent == len(source.queries) <= (MOST_CALLS if with_ids else 3 * MOST_CALLS)
     assert source.largest <= 3 * TELLING
 
 
@@ -103,7 +103,7 @@ def test_the_bar_of_two_standard_errors_misses_rarely(
     missed = []
     for seed in range(count):
         ids = layouts(seed)
-        found = paginator(Memory(ids, with_ids=with_ids)).plan().rows
+        found = paginator(MemorySource(ids, with_ids=with_ids)).plan().rows
         if not found.least <= len(ids) <= found.most:
             missed.append((seed, found, len(ids)))
     assert len(missed) <= count // 20, missed
@@ -112,7 +112,7 @@ def test_the_bar_of_two_standard_errors_misses_rarely(
 def test_few_ids_are_counted_one_by_one() -> None:
     """Where every id was looked at there is no bar."""
     for ids in ([], [5], range(1, 900), [3_000_000_000]):
-        found = paginator(Memory(ids)).plan().rows
+        found = paginator(MemorySource(ids)).plan().rows
         assert found.least == found.about == found.most == len(list(ids))
 
 
@@ -137,9 +137,9 @@ def test_kinds_of_patterns_that_disagree_are_all_in_the_bar() -> None:
 def test_any_stretches_cost_few_calls_and_end_where_they_end(stretches: list[tuple[int, int, int]]) -> None:
     """Whatever stretches exist, the calls are few, and where the end is said to be proved it is the end."""
     ids = sorted({number for first, count, step in stretches for number in range(first, first + count * step, step)})
-    source = Memory(ids)
+    source = MemorySource(ids)
     found = paginator(source).plan()
-    assert found.spent == len(source.asked) <= MOST_CALLS
+    assert found.spent == len(source.queries) <= MOST_CALLS
     assert found.first_id is not None
     assert found.first_id >= ids[0]
     assert found.last_id is not None
@@ -154,21 +154,21 @@ def test_any_stretches_cost_few_calls_and_end_where_they_end(stretches: list[tup
 @pytest.mark.parametrize("window", [None, 1_000])
 def test_the_calls_are_those_of_the_walk(strategy: Strategy, layout: str, window: int | None) -> None:
     """A walk takes between half and twice as many calls as its plan says; by decimal blocks a third and three times."""
-    source = Memory(LAYOUTS[layout])
+    source = MemorySource(LAYOUTS[layout])
     walk = paginator(source, strategy, window=window, goal=Goal(rows=2_000, seconds=100))
     found = walk.plan()
-    source.asked.clear()
+    source.queries.clear()
     rows = sum(len(page.rows) for page in walk.pages())
     assert rows == len(list(LAYOUTS[layout]))
     factor = 3 if isinstance(strategy, Prefix) else 2
-    assert found.calls / factor <= len(source.asked) <= factor * found.calls
+    assert found.calls / factor <= len(source.queries) <= factor * found.calls
     assert found.strategy == strategy.name
     assert window is None or found.window == window
 
 
 def test_first_last_and_where_count() -> None:
     """Only the ids that are asked for are counted, and the rest of the table is not asked for."""
-    source = Memory(range(1, 300_000))
+    source = MemorySource(range(1, 300_000))
     found = paginator(source, Range(), first=20_500, last=31_000).plan()
     assert found.rows.least <= 10_501 <= found.rows.most
     assert found.rows.most < 12_500
@@ -180,7 +180,7 @@ def test_first_last_and_where_count() -> None:
 
 def test_an_old_server_is_planned_with_what_holds_there() -> None:
     """A server that keeps the last condition alone drops one bound of a range: the plan uses what it honours."""
-    source = Memory(range(1, 5_000), last_per_column)
+    source = MemorySource(range(1, 5_000), last_per_column)
     found = paginator(source).plan()
     assert found.strategy == "in-list"
     assert found.rows.least <= 4_999 <= found.rows.most
@@ -189,7 +189,7 @@ def test_an_old_server_is_planned_with_what_holds_there() -> None:
 
 def test_one_bound_alone_is_told_what_it_costs() -> None:
     """Every reply of single-filter is the whole rest of the table, and so are the bytes."""
-    table = Memory(range(1, 50_000))
+    table = MemorySource(range(1, 50_000))
     bounded, unbounded = (paginator(Counting(table), one).plan() for one in (Range(), SingleFilter()))
     assert bounded.bytes is not None
     assert unbounded.bytes is not None
@@ -197,11 +197,11 @@ def test_one_bound_alone_is_told_what_it_costs() -> None:
     assert table.largest <= 3 * TELLING
 
 
-class Counting(Memory):
+class Counting(MemorySource):
     """A list in memory that counts the bytes of a row as one hundred."""
 
-    def __init__(self, table: Memory) -> None:
-        super().__init__(table.ids, asked=table.asked)
+    def __init__(self, table: MemorySource) -> None:
+        super().__init__(table.ids, queries=table.queries)
         self.bytes_received = 0
 
     def fetch(self, query: Query) -> Generator[Row]:
@@ -213,7 +213,7 @@ class Counting(Memory):
 
 def test_bytes_are_those_of_the_rows() -> None:
     """What a row weighs is measured by the plan's own window."""
-    found = paginator(Counting(Memory(range(1, 20_001))), Range()).plan()
+    found = paginator(Counting(MemorySource(range(1, 20_001))), Range()).plan()
     assert found.bytes is not None
     assert 0.9 * 2_000_000 <= found.bytes <= 1.1 * 2_000_000
 
@@ -248,7 +248,7 @@ def test_a_failing_call_ends_the_plan(shop: Shop) -> None:
             pager.orders(patience=0).plan()
 
 
-class Breaking(Memory):
+class Breaking(MemorySource):
     """A list in memory with a row that breaks every reply it is in."""
 
     broken = -1
@@ -266,13 +266,13 @@ def test_a_row_that_breaks_its_reply_is_avoided() -> None:
     source = Breaking(range(1, 9_000))
     paginator(source).plan()
     thickest = max(
-        (query for query, _ in source.asked if query.conditions[0].operator == "regexp"),
+        (query for query, _ in source.queries if query.conditions[0].operator == "regexp"),
         key=lambda query: len(honest(query.conditions, list(source.ids))),
     )
     source.broken = honest(thickest.conditions, list(source.ids))[-1]
-    source.asked.clear()
+    source.queries.clear()
     found = paginator(source).plan()
-    assert thickest in [query for query, _ in source.asked], "it was met"
+    assert thickest in [query for query, _ in source.queries], "it was met"
     assert found.rows.least <= 8_999 <= found.rows.most
 
 

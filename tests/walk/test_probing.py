@@ -10,7 +10,7 @@ from benchmarks.readings import Reading, eav, honest, mapped_apart, no_lists, ra
 from conftest import slow, slow_after
 from hypothesis import given
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import (
     MAX_ID,
@@ -57,7 +57,7 @@ CANDIDATES: tuple[Strategy, ...] = (
 TARGET = 2000
 
 
-def auto(source: Memory, **options: object) -> Paginator:
+def auto(source: MemorySource, **options: object) -> Paginator:
     """A walk that chooses its strategy, and whose windows do not depend on how busy this machine is."""
     identity = None if source.with_ids else "increment_id"
     options = {"goal": Goal(seconds=1e6), **options}
@@ -76,12 +76,12 @@ SERVERS: list[tuple[Reading, str, str]] = [
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_the_first_strategy_that_holds_is_chosen(server: Reading, chosen: str, words: str, *, with_ids: bool) -> None:
     """The report names the strategy, the evidence, and what the server is."""
-    source = Memory([*range(3, 2000), *range(5000, 5100)], server, with_ids=with_ids)
+    source = MemorySource([*range(3, 2000), *range(5000, 5100)], server, with_ids=with_ids)
     report = auto(source).probe(exhaustive=True)
     assert report.chosen == chosen
     assert words in report.server
     by_name = {trial.strategy: trial for trial in report.trials}
-    assert report.calls == len(source.asked) + 2 * sum(trial.verdict == "faults" for trial in report.trials)
+    assert report.calls == len(source.queries) + 2 * sum(trial.verdict == "faults" for trial in report.trials)
     assert by_name[chosen].verdict == "holds"
     assert by_name[chosen].returned == by_name[chosen].expected > 0
     if server is eav:
@@ -97,7 +97,7 @@ def test_the_first_strategy_that_holds_is_chosen(server: Reading, chosen: str, w
 @pytest.mark.parametrize("strategy", CANDIDATES, ids=lambda strategy: strategy.name)
 def test_a_named_strategy_is_exact_or_refused_with_the_one_to_use(server: Reading, strategy: Strategy) -> None:
     """A strategy chosen by name is tested in the same way before it is used."""
-    source = Memory([*range(3, 2000), *range(5000, 5100)], server)
+    source = MemorySource([*range(3, 2000), *range(5000, 5100)], server)
     paginator = Paginator(source, strategy, "id", None, "list", candidates=CANDIDATES)
     try:
         rows = list(paginator)
@@ -129,14 +129,14 @@ LARGE = [name for name in LAYOUTS if "million" in name]
 """Seconds each, as they have a million rows and more."""
 
 
-def check_bounds(source: Memory, layout: str) -> None:
+def check_bounds(source: MemorySource, layout: str) -> None:
     """Exact rows, and a bound on everything: on the probe, on each reply, on the number of calls."""
     report = auto(source).probe()
     found = report.calls - len(report.trials)
     assert found <= 30 + 1, layout  # and one to believe an emptiness, or in `like`
     assert len(report.trials) <= 12, layout
-    assert not source.asked or source.largest <= 5 * TARGET, layout
-    source.asked.clear()
+    assert not source.queries or source.largest <= 5 * TARGET, layout
+    source.queries.clear()
     expected = iter(source.rows())
     count = 0
     for row in auto(source):
@@ -144,20 +144,20 @@ def check_bounds(source: Memory, layout: str) -> None:
         count += 1
     assert next(expected, None) is None, layout
     assert source.largest <= 5 * TARGET, layout
-    assert len(source.asked) <= 3 * count / TARGET + 60, layout
+    assert len(source.queries) <= 3 * count / TARGET + 60, layout
 
 
 @pytest.mark.parametrize("layout", [slow(one) if one in LARGE else one for one in LAYOUTS])
 def test_no_reply_is_unbounded_and_calls_are_few(layout: str) -> None:
     """On each fixed layout the table comes exactly, in few calls, none of them large."""
-    check_bounds(Memory(LAYOUTS[layout]), layout)
+    check_bounds(MemorySource(LAYOUTS[layout]), layout)
 
 
 @pytest.mark.parametrize("block", slow_after(1, range(20)))
 def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
     """So it does on 200 seeded tables, one to three stretches anywhere with steps and holes."""
     for seed in range(10 * block, 10 * block + 10):
-        check_bounds(Memory(*random_layout(seed)), f"seed {seed}")
+        check_bounds(MemorySource(*random_layout(seed)), f"seed {seed}")
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
 def test_rows_without_ids_cost_some_calls_more(layout: str | int) -> None:
     """Where nobody knows where the rows of a sounding are, stretches are found digit by digit."""
     ids = random_layout(layout)[0] if isinstance(layout, int) else LAYOUTS[layout]
-    source = Memory(ids, with_ids=False)
+    source = MemorySource(ids, with_ids=False)
     report = auto(source).probe()
     assert report.calls <= 30 + 12
     assert source.largest <= 5 * TARGET
-    source.asked.clear()
+    source.queries.clear()
     assert list(auto(source)) == source.rows()
     assert source.largest <= 5 * TARGET
-    assert len(source.asked) <= 3 * len(ids) / TARGET + 130
+    assert len(source.queries) <= 3 * len(ids) / TARGET + 130
 
 
 @given(st.lists(st.integers(0, 3000), unique=True, min_size=3, max_size=300))
@@ -190,7 +190,7 @@ def test_fewer_than_three_rows_prove_nothing() -> None:
     """Two rows cannot lie below, inside and above: prefix needs no proof."""
     assert known_rows([FoundRows(IdRange(0, 999), (1, 2))]) is None
     assert range_to_split([FoundRows(IdRange(0, 9), ("A", "B"))]) is None
-    source = Memory([5, 900], no_lists)
+    source = MemorySource([5, 900], no_lists)
     report = auto(source).probe()
     assert (report.chosen, report.trials, report.rows_known) == (None, (), 2)
     assert "too few rows" in report.server
@@ -200,16 +200,16 @@ def test_fewer_than_three_rows_prove_nothing() -> None:
 
 def test_an_empty_table_is_believed_only_after_one_bound_is_empty_too() -> None:
     """A server on which `like` brings nothing though there are rows is called what it is."""
-    source = Memory([])
+    source = MemorySource([])
     assert list(auto(source)) == []
-    assert any(query.conditions[0].operator == "gteq" for query, _ in source.asked)
+    assert any(query.conditions[0].operator == "gteq" for query, _ in source.queries)
 
     def deaf(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
         return honest(conditions, ids) if conditions[0].operator in {"gteq", "to"} else []
 
     for ids in (range(100), range(5000, 5100)):
         with pytest.raises(NoStrategyError, match="switch WS-I off") as caught:
-            list(auto(Memory(ids, deaf)))
+            list(auto(MemorySource(ids, deaf)))
         assert caught.value.report.chosen is None
 
 
@@ -239,7 +239,7 @@ def test_which_failures_are_a_verdict(error: Exception, *, verdict: bool) -> Non
 def test_a_failure_that_is_no_verdict_ends_the_probe() -> None:
     """No right to the list is told as such, with a cursor, and no strategy is blamed."""
 
-    class Denied(Memory):
+    class Denied(MemorySource):
         def fetch(self, query: Query) -> Generator[Row]:
             if self.ids:
                 raise FaultError("denied", code="2", text="Access denied.", operation="list")
@@ -257,14 +257,14 @@ def test_rows_without_ids_that_are_missing_are_found_out() -> None:
         found = honest(conditions, ids)
         return found if conditions[0].operator == "like" or len(found) < 500 else found[:-1]
 
-    source = Memory(range(1, 80_000), lossy, with_ids=False)
+    source = MemorySource(range(1, 80_000), lossy, with_ids=False)
     with pytest.raises(FilterIgnoredError, match=r"disagree about ids .*; use a strategy"):
         list(auto(source))
 
 
 def test_the_report_can_be_read_and_stored() -> None:
     """It prints as a table and is JSON."""
-    report = auto(Memory(range(1, 500), spelled_once)).probe(exhaustive=True)
+    report = auto(MemorySource(range(1, 500), spelled_once)).probe(exhaustive=True)
     text = str(report)
     assert text.splitlines()[0].startswith("list: the server keeps the last condition per field")
     assert "range" in text
@@ -296,14 +296,14 @@ def test_every_sentence_about_a_server() -> None:
 
 def test_auto_changes_over_when_the_server_does() -> None:
     """A server that stops honouring a strategy in the middle is probed once more, and the window is asked again."""
-    source = Memory(range(1, 3000))
+    source = MemorySource(range(1, 3000))
     delivered: list[Row] = []
     strategies: set[str] = set()
     for page in auto(source, window=50).pages():
         delivered += page.rows
         strategies.add(page.stats.strategy)
         if len(delivered) > 1000:
-            source.understands = eav
+            source.reading = eav
     assert delivered == source.rows()
     assert strategies == {"key-range", "in-list"}
 
@@ -319,7 +319,7 @@ def test_auto_gives_up_on_a_server_that_passes_and_fails() -> None:
             return []
         return ids if high and first.operator in {"from", "in"} else honest(conditions, ids)
 
-    source = Memory(range(1, 5000), two_faced)
+    source = MemorySource(range(1, 5000), two_faced)
     with pytest.raises(FilterIgnoredError) as caught:
         list(auto(source, window=500))
     assert caught.value.cursor is not None
@@ -329,7 +329,7 @@ def test_auto_gives_up_on_a_server_that_passes_and_fails() -> None:
 def test_a_canary_that_was_deleted_is_replaced() -> None:
     """A row that vanished in the middle of a walk is no reason to distrust the server."""
     ids = list(range(1, 3000))
-    source = Memory(ids)
+    source = MemorySource(ids)
     paginator = Paginator(source, InList(), "id", None, "list", window=50, candidates=CANDIDATES)
     delivered: list[Row] = []
     for page in paginator.pages():

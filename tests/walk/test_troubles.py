@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory
+from memory_source import MemorySource
 
 from magento_pager import (
     MAX_ID,
@@ -47,7 +47,7 @@ def duplicate(number: int) -> RemoteError:
 
 
 @dataclass
-class Sick(Memory):
+class Sick(MemorySource):
     """A list on a server with troubles.
 
     Attributes:
@@ -223,7 +223,7 @@ def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
 
     for breaking, repaired in ((malformed, [7]), (duplicate, [])):
         source = Sick(range(1, 50), poisoned=frozenset({7}), breaking=breaking)
-        pages = list(walk(source, repairing=Memory(range(1, 50))).pages())
+        pages = list(walk(source, repairing=MemorySource(range(1, 50))).pages())
         assert [number for page in pages for number in page.repaired] == repaired
         assert delivered(pages) == [number for number in source.ids if number != 7 or repaired]
         assert [one.id for page in pages for one in page.quarantined] == [7][len(repaired) :]
@@ -240,7 +240,7 @@ def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> N
     """A 504 that lasts on a wide window may be the window's fault."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
-    class Tired(Memory):
+    class Tired(MemorySource):
         def fetch(self, query: Query) -> Generator[Row]:
             if len(query.span) > 60:
                 raise TransportError("HTTP 504", remedy="retry", status=504)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from benchmarks.readings import honest, no_lists
-from memory import Memory
+from memory_source import MemorySource
 
 import magento_pager
 from magento_pager import (
@@ -75,7 +75,7 @@ class Script:
     """Answers asks from a set of ids, without I/O: it is called, and gives a reply or raises."""
 
     def __init__(self, ids: Iterable[int], broken: Callable[[set[int]], RemoteError | None] | None = None) -> None:
-        self.memory = Memory(ids)
+        self.memory = MemorySource(ids)
         self.broken = broken
         self.asks: list[Ask] = []
         self.more: Callable[[int], Row] = lambda number: {"id": str(number)}
@@ -218,10 +218,10 @@ def test_a_sample_is_as_thin_as_it_must_be(rows: int) -> None:
 
 def calls_for(ids: Iterable[int], *, regexps: bool = True) -> int:
     """How many calls a whole walk takes."""
-    source = Memory(ids, honest if regexps else no_lists)
+    source = MemorySource(ids, honest if regexps else no_lists)
     rows = list(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())))
     assert rows == source.rows()
-    return len(source.asked)
+    return len(source.queries)
 
 
 @pytest.mark.parametrize("count", [2_000, 20_000, pytest.param(200_000, marks=pytest.mark.slow)])
@@ -295,7 +295,7 @@ def test_the_driver_gives_what_a_flow_ends_with() -> None:
         assert isinstance(failure, RemoteError)
         return len(reply.rows)
 
-    class Failing(Memory):
+    class Failing(MemorySource):
         def fetch(self, query: Query) -> Generator[Row]:
             if query.conditions[0].operator != "like":
                 raise TransportError("too large", remedy="split")

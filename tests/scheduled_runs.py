@@ -1,4 +1,4 @@
-"""A shop, and what cron does to it night after night: for tests of increments."""
+"""A shop whose changes are dumped again and again, as cron does, for the tests of increments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from walked import id_of
+from walk_results import id_of
 
 import magento_pager
 from magento_pager import dump
@@ -19,28 +19,26 @@ if TYPE_CHECKING:
     from magento_pager.fake import Shop
 
 
-def text(moment: datetime) -> str:
-    """A moment as the shop writes it."""
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+def magento_time(time: datetime) -> str:
+    """Return a time as the shop writes it."""
+    return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
-class Nights:
-    """A shop, and what cron does to it.
+class ScheduledRuns:
+    """Runs of one list of a shop with one state file, twenty minutes apart by the shop's clock.
 
     Attributes:
         shop: the shop.
-        night: how many runs were complete.
-        asked: what is done to each paginator before it is dumped.
+        prepare: called with each paginator before it is dumped; returns the paginator to dump.
     """
 
     def __init__(self, shop: Shop, folder: Path, entity: ListName) -> None:
         self.shop = shop
-        self.night = 0
-        self.asked: Callable[[Paginator], Paginator] = lambda paginator: paginator
+        self.prepare: Callable[[Paginator], Paginator] = lambda paginator: paginator
         self._folder = folder
         self._entity = entity
-        self._dusk = datetime.now(UTC)
-        self._begin()
+        self._now = datetime.now(UTC)
+        self.advance(timedelta())
 
     @property
     def state(self) -> Path:
@@ -48,35 +46,32 @@ class Nights:
         return self._folder / "state.json"
 
     def run(self, progress: Callable[[object], None] | None = None, **options: Any) -> tuple[list[int], Report]:
-        """Dump what is new and changed, and return the ids in the order in which they came, with the report."""
+        """Dump what is new and changed, and return the ids in the order of the file, with the report."""
         out = self._folder / "rows-{time}.ndjson"
         with magento_pager.connect(self.shop.url, self.shop.user, self.shop.key) as pager:
-            paginator = self.asked(pager.list(self._entity, **options))
+            paginator = self.prepare(pager.list(self._entity, **options))
             report = dump(paginator, out, state=self.state, progress=progress)
         assert report.path is not None
         rows = [json.loads(line) for line in report.path.read_text().splitlines()]
-        self.night += 1
-        self._begin()
+        self.advance(timedelta(minutes=20))
         return list(map(id_of, rows)), report
 
     def entry(self) -> dict[str, Any]:
-        """What the state remembers of the list."""
-        found: dict[str, Any] = json.loads(self.state.read_text())["lists"][0]
-        return found
+        """Return what the state file holds about the list."""
+        entry: dict[str, Any] = json.loads(self.state.read_text())["lists"][0]
+        return entry
 
     def insert(self, updated_at: str | None, **columns: Any) -> int:
         """Add a row, and return its id."""
         return self.shop.database.insert(self._entity, {"updated_at": updated_at, **columns})
 
     def change(self, number: int) -> int:
-        """Change a row today, and return its id."""
-        assert self.shop.database.update(self._entity, number, {"updated_at": text(self._now - timedelta(minutes=5))})
+        """Change a row five minutes before the next run, and return its id."""
+        changed_at = magento_time(self._now - timedelta(minutes=5))
+        assert self.shop.database.update(self._entity, number, {"updated_at": changed_at})
         return number
 
-    @property
-    def _now(self) -> datetime:
-        """The time of the next run: twenty minutes after the last one."""
-        return self._dusk + timedelta(minutes=20 * self.night)
-
-    def _begin(self) -> None:
-        self.shop.change(clock=text(self._now))
+    def advance(self, time: timedelta) -> None:
+        """Set the shop's clock forward."""
+        self._now += time
+        self.shop.change(clock=magento_time(self._now))

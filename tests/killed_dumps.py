@@ -1,19 +1,19 @@
-"""A process that runs dumps in children which die when they are told to: at a step that leaves a trace, or in a while.
+"""A process that runs dumps in children and kills them on request: at a step that changes the disk, or after a time.
 
-Run as a script. It reads a request on each line of standard input and answers each with a line, both JSON:
+Run as a script. It reads one JSON request from each line of standard input and answers with a line of JSON:
 
 - `arguments`: of the command line.
-- `die_at`: the number of the step that kills the child, from 1 on: it dies before the step is done, or, where bytes are
-  written, when half of them are. 0: none does.
-- `die_after`: seconds after which the child is killed from outside; 0: it is not.
-- `file_limit`: bytes that a file may have; 0: as many as there is room for.
-- `rows_in_part`: rows after which a part of Parquet is whole; 0: as many as usual.
-- `text_in_member`: bytes of text in a member of gzip; 0: as many as usual.
+- `die_at`: number of the step that kills the child, from 1 on: it dies before the step is done or, if the step writes
+  bytes, after half of them. 0: never.
+- `die_after`: seconds after which the child is killed from outside. 0: never.
+- `file_limit`: maximum size of a file in bytes. 0: no limit.
+- `rows_in_part`: rows after which a part of Parquet is complete. 0: the default.
+- `text_in_member`: bytes of text in a member of gzip. 0: the default.
 
 The answer holds `status`, the exit status or minus the number of the signal, `steps`, the number of steps begun, and
-`said`, what the child said on standard error.
+`stderr`, the child's standard error.
 
-Children are forked, as to start Python for each would take longer than what it is to do.
+Children are forked, because to start Python for each would take longer than the dump.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ with suppress(ValueError):  # the tests of Parquet say that it is missing
     arrow()
 
 STEPS = ("open", "write", "fsync", "replace", "unlink", "ftruncate", "mkdir", "rmdir")
-"""What of `os` leaves a trace on a disk."""
+"""Functions of `os` that change the disk."""
 
 
 def count_steps(counter: mmap.mmap, die_at: int) -> None:
-    """Count each step, and let the one with that number kill this process."""
+    """Count each step, and kill this process at the step with that number."""
 
-    def is_last() -> bool:
+    def is_last_step() -> bool:
         number = int.from_bytes(counter[:8]) + 1
         counter[:8] = number.to_bytes(8)
         return number == die_at
@@ -55,7 +55,7 @@ def count_steps(counter: mmap.mmap, die_at: int) -> None:
         original = getattr(os, name)
 
         def step(*arguments: Any, original: Any = original, name: str = name, **options: Any) -> Any:
-            if is_last():
+            if is_last_step():
                 if name == "write":
                     original(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -64,25 +64,25 @@ def count_steps(counter: mmap.mmap, die_at: int) -> None:
         setattr(os, name, step)
     connect = sqlite3.connect
 
-    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        before = ""
+    def connect_and_trace(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        previous = ""
 
         def statement(text: str) -> None:
-            nonlocal before
-            alike, before = text[:40] == before, text[:40]
-            if not alike and is_last():  # the rows of a page are one step
+            nonlocal previous
+            is_same, previous = text[:40] == previous, text[:40]
+            if not is_same and is_last_step():  # the inserts of a page count as one step
                 os.kill(os.getpid(), signal.SIGKILL)
 
         connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(statement)
         return connection
 
-    sqlite3.connect = connected  # type: ignore[assignment]  # called alike
+    sqlite3.connect = connect_and_trace  # type: ignore[assignment]  # same arguments
 
 
-def child(request: dict[str, Any], counter: mmap.mmap, said: int) -> None:
-    """Do what is asked for, and end."""
-    os.dup2(said, 2)
+def child(request: dict[str, Any], counter: mmap.mmap, stderr: int) -> None:
+    """Run the command line of the request, and exit."""
+    os.dup2(stderr, 2)
     if request.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
     parquet.ROWS_IN_PART = request.get("rows_in_part") or parquet.ROWS_IN_PART
@@ -92,23 +92,23 @@ def child(request: dict[str, Any], counter: mmap.mmap, said: int) -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Let a child do what is asked for, and say how it ended."""
-    with mmap.mmap(-1, 8) as counter, tempfile.TemporaryFile() as said:
+    """Run a request in a child, and return its outcome."""
+    with mmap.mmap(-1, 8) as counter, tempfile.TemporaryFile() as stderr:
         pid = os.fork()
         if pid == 0:
-            child(request, counter, said.fileno())
+            child(request, counter, stderr.fileno())
         if request.get("die_after"):
             time.sleep(request["die_after"])
             os.kill(pid, signal.SIGKILL)
-        _, ended = os.waitpid(pid, 0)
-        said.seek(0)
+        _, status = os.waitpid(pid, 0)
+        stderr.seek(0)
         return {
-            "status": os.waitstatus_to_exitcode(ended),
+            "status": os.waitstatus_to_exitcode(status),
             "steps": int.from_bytes(counter[:8]),
-            "said": said.read().decode(),
+            "stderr": stderr.read().decode(),
         }
 
 
 if __name__ == "__main__":
-    for given in sys.stdin:
-        print(json.dumps(answer(json.loads(given))), flush=True)  # noqa: T201  this is how it answers
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)  # noqa: T201  the protocol of this script

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
+from added_list import entries, size, with_coupons
 from conftest import missing, slow_after
-from seventh import entries, size, with_coupons
 
 if TYPE_CHECKING:
     from pathlib import Path

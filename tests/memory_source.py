@@ -1,4 +1,4 @@
-"""A list in memory, as a `Source`: it reads conditions as an honest server does, or as a given old one."""
+"""A list in memory, as a `Source`: it applies conditions exactly, or as a given old server does."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Memory:
+class MemorySource:
     """Rows with these ids.
 
     Attributes:
         ids: of the rows; may change between calls.
-        understands: how conditions are read.
+        reading: how conditions are read.
         with_ids: False for rows that carry no id.
-        asked: every query so far, and how many rows it brought.
-        closed: how many replies were closed before their end.
+        queries: every query so far, with the number of rows it returned.
+        closed: number of replies that were closed before their end.
     """
 
     ids: Iterable[int]
-    understands: Reading = honest
+    reading: Reading = honest
     with_ids: bool = True
-    asked: list[tuple[Query, int]] = field(default_factory=list)
+    queries: list[tuple[Query, int]] = field(default_factory=list)
     closed: int = 0
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows, highest id first: a server keeps no order."""
-        found = self.understands(query.conditions, sorted(self.ids))
-        self.asked.append((query, len(found)))
+        """Yield the matching rows, highest id first, because a server guarantees no order."""
+        matching = self.reading(query.conditions, sorted(self.ids))
+        self.queries.append((query, len(matching)))
         try:
-            for number in reversed(found):
+            for number in reversed(matching):
                 yield self.row(number)
         except GeneratorExit:
             self.closed += 1
             raise
 
     def row(self, number: int) -> Row:
-        """The row of an id."""
+        """Return the row with this id."""
         row = {"increment_id": f"{100_000_000 + number}"}
         return {"id": str(number), **row} if self.with_ids else row
 
     def rows(self) -> list[Row]:
-        """All rows, in order."""
+        """Return all rows, in order."""
         return [self.row(number) for number in sorted(self.ids)]
 
     @property
     def largest(self) -> int:
-        """Rows in the largest reply."""
-        return max(rows for _, rows in self.asked)
+        """Number of rows in the largest reply."""
+        return max(rows for _, rows in self.queries)
 
     @property
     def empty(self) -> int:
-        """Calls that brought nothing."""
-        return sum(not rows for _, rows in self.asked)
+        """Number of calls that returned no rows."""
+        return sum(not rows for _, rows in self.queries)

@@ -1,4 +1,4 @@
-"""What came of a walk, gathered from its pages, for tests that compare it with what a shop holds."""
+"""The result of a walk, gathered from its pages, for tests that compare it with the rows of a shop."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Walked:
-    """What came of a walk.
+class WalkResult:
+    """The result of a walk.
 
     Attributes:
-        ids: of the rows, in the order in which they came.
-        quarantined: ids of rows left out, and why.
-        repaired: ids of rows that were.
-        strategies: which carried the rows.
-        windows: pages with rows.
-        cursor: of the last page; None where there was none.
-        error: what ended the walk before its end; None where nothing did.
+        ids: of the rows, in the order in which they were delivered.
+        quarantined: ids of skipped rows, with the reasons.
+        repaired: ids of repaired rows.
+        strategies: names of those that delivered the rows.
+        windows: number of pages with rows.
+        cursor: of the last page; None if there was no page.
+        error: the error that ended the walk early; None if there was none.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -37,32 +37,34 @@ class Walked:
     error: PagerError | None = None
 
     def add(self, page: Page) -> None:
-        """Take a page; its id must lie in its window, and be named once."""
+        """Add a page: each of its ids must lie in its window, and no skipped id may occur twice."""
         ids = [id_of(row) for row in page.rows]
-        left_out = {one.id: one.reason for one in page.quarantined}
-        assert all(number in page.window for number in [*ids, *left_out, *page.repaired])
-        assert not left_out.keys() & (self.quarantined.keys() | set(ids))
+        skipped = {row.id: row.reason for row in page.quarantined}
+        assert all(number in page.window for number in [*ids, *skipped, *page.repaired])
+        assert not skipped.keys() & (self.quarantined.keys() | set(ids))
         self.ids += ids
-        self.quarantined |= left_out
+        self.quarantined |= skipped
         self.repaired += page.repaired
         self.strategies.add(page.stats.strategy)
         self.windows += bool(page.rows)
         self.cursor = page.cursor
 
 
-def walked(pages: Iterable[Page]) -> Walked:
-    """What comes of a walk to its end, or to the error that ends it."""
-    found = Walked()
+def walk_result(pages: Iterable[Page]) -> WalkResult:
+    """Walk to the end, or to the error that ends the walk, and return the result."""
+    result = WalkResult()
     try:
         for page in pages:
-            found.add(page)
+            result.add(page)
     except PagerError as error:
-        found.error = error
-    return found
+        result.error = error
+    return result
 
 
 def id_of(row: Row) -> int:
-    """The id of a row of the embedded shop, by its number where there is one: not all rows of sales hold their own id.
+    """Return the id of a row of the embedded shop, from its increment id where it has one.
+
+    Not all rows of sales lists carry their own id.
 
     >>> id_of({"increment_id": "300100017", "order_id": "5"}), id_of({"customer_id": "8", "group_id": "1"})
     (100017, 8)
