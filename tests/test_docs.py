@@ -1,4 +1,4 @@
-"""The documentation: what it shows runs, what it lists is complete, and it builds without a network.
+"""The documentation: what it shows runs, and what it lists is complete. tests/test_site.py looks at the built pages.
 
 The blocks of a page are run in order, in a folder of their own, beside an embedded shop of 2,000 orders whose `url`,
 `user` and `key` are names for Python and variables for the shell:
@@ -8,6 +8,7 @@ The blocks of a page are run in order, in a folder of their own, beside an embed
 - `console` is run in a shell, line by line where a line begins with `$ `; the lines below a command are what it prints.
   Lines that install something are left to the continuous integration, which runs them on a bare machine; a shop that is
   served is ended once it is ready.
+- `sh` is run in the README, line by line: it has no prompts, because most places where it is read copy whole blocks.
 - Any other block is not run.
 
 In what is printed `...` stands for anything.
@@ -18,7 +19,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
-import importlib.util
 import io
 import os
 import re
@@ -26,7 +26,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from html.parser import HTMLParser
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
@@ -34,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from conftest import missing, slow
+from conftest import slow
 from docs._generate import GENERATED, with_part
 
 import magento_pager
@@ -86,8 +85,9 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
-    """The commands of a console block, each with what it prints; an empty text where nothing is shown."""
-    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+    """The commands of a block, each with what it prints; an empty text where nothing is shown."""
+    text = block.text if block.language == "console" else re.sub(r"^", "$ ", block.text.rstrip(), flags=re.MULTILINE)
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, printed = part.partition("\n")
         if not any(word in command for word in INSTALLING):
             yield command, printed
@@ -144,7 +144,7 @@ def run(block: Block, where: str, names: dict[str, Any], shop: Shop) -> None:
             exec(compile("\n" * (block.line - 1) + block.text, where, "exec"), names)  # noqa: S102  our own page
         if block.printed is not None:
             compare(where, block.printed, printed.getvalue())
-    elif block.language == "console":
+    elif block.language == "console" or (block.language == "sh" and where.startswith("README")):
         for command, shown in commands(block):
             status, told = shell(command, shop)
             assert status == 0, f"{where}: {command}\n{told}"
@@ -293,58 +293,3 @@ def quoted_messages() -> list[str]:
 def test_the_messages_that_the_page_on_faults_quotes_exist(piece: str) -> None:
     """A message that was reworded is reworded there too; what Python's own libraries say is no message of ours."""
     assert piece in messages() or piece in {"Connection refused", "Name or service not known", "IncompleteRead"}
-
-
-class Loaded(HTMLParser):
-    """The addresses of what a page loads by itself; links that wait for a click do not count."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what an element loads."""
-        given = dict(attrs)
-        address = given.get("href" if tag == "link" else "src")
-        if address and given.get("rel") != "canonical":
-            self.found.append(address)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages."""
-    if importlib.util.find_spec("mkdocs") is None:
-        missing("the extra docs is not installed")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
-    ended = subprocess.run(  # noqa: S603  our own command
-        [*command, "--site-dir", str(folder)],
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return folder
-
-
-def test_the_pages_build_without_a_warning(site: Path) -> None:
-    """Every link leads somewhere, every page is in the navigation, every name in a docstring is one."""
-    built = {page.relative_to(site).with_suffix(".md") for page in site.rglob("*.html")}
-    assert built >= {page.relative_to(DOCS) for page in DOCS.rglob("*.md")}
-
-
-def test_the_pages_load_nothing_from_another_host(site: Path) -> None:
-    """The documentation can be read without a network."""
-    for page in site.rglob("*.html"):
-        loaded = Loaded()
-        loaded.feed(page.read_text(encoding="utf-8"))
-        assert loaded.found
-        assert not [one for one in loaded.found if re.match(r"(https?:)?//", one)], page
-
-
-def test_examples_in_docstrings_are_shown_as_code(site: Path) -> None:
-    """A doctest is no quotation, which is what Markdown takes it for."""
-    built = (site / "reference/api.html").read_text(encoding="utf-8")
-    assert '<span class="gp">' in built, "no prompt is coloured as one"
-    assert "<blockquote>" not in built
