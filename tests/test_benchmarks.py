@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from benchmarks import cells
-from benchmarks.lies import ENDINGS, honest_lines
 from benchmarks.runs import measured, serving
+from benchmarks.wrong_replies import ENDINGS, honest_lines
 from conftest import missing, needs_pyarrow, needs_pymysql
 
 ROOT = Path(__file__).parents[1]
@@ -26,12 +26,11 @@ MODULES = (
     "details",
     "dump",
     "fleet",
-    "lies",
-    "lying",
+    "increments",
     "memory",
     "naive",
-    "nights",
     "parallel",
+    "protocols",
     "runs",
     "scale",
     "scans",
@@ -39,7 +38,8 @@ MODULES = (
     "shop",
     "startup",
     "typed",
-    "wires",
+    "unreliable",
+    "wrong_replies",
 )
 MEGABYTES = 100
 
@@ -214,13 +214,15 @@ def test_fleet() -> None:
     assert line["loop_shops_per_minute"] > 0 < line["spark_shops_per_minute"]
 
 
-def test_lies() -> None:
-    """Walks that were told a lie are counted by how they ended, for each walk and together."""
-    one, other, both = lines_of("lies", "1", "--lie", "empty", "--walk", "orders range", "--walk", "shipments auto")
+def test_outcomes_with_wrong_replies_are_counted() -> None:
+    """Walks that got a wrong reply are counted by how they ended, for each walk and in total."""
+    one, other, both = lines_of(
+        "wrong_replies", "1", "--kind", "empty", "--walk", "orders range", "--walk", "shipments auto"
+    )
     assert [line["walk"] for line in (one, other, both)] == ["orders range", "shipments auto", "all"]
     endings = [both[ending] for ending in ENDINGS]
     assert (one["walks"], both["walks"]) == (6, 12)
-    assert 12 >= both["lied"] == sum(endings) == one["lied"] + other["lied"] > 0
+    assert 12 >= both["affected"] == sum(endings) == one["affected"] + other["affected"] > 0
 
 
 def test_calls_where_nobody_lies() -> None:
@@ -231,18 +233,18 @@ def test_calls_where_nobody_lies() -> None:
 
 
 @pytest.mark.slow
-def test_nights() -> None:
-    """No list of any version takes more than five calls for what little changed."""
-    *nights, all_lists = lines_of("nights", "120")
-    assert len(nights) == 3 * 29
-    assert all(line["within"] for line in nights)
+def test_increments_take_few_calls() -> None:
+    """No list of any version takes more than five calls when few rows changed."""
+    *increments, all_lists = lines_of("increments", "120")
+    assert len(increments) == 3 * 29
+    assert all(line["within_limit"] for line in increments)
     assert all_lists["calls"] <= 5 * all_lists["lists"] == 30
 
 
 @pytest.mark.slow
-def test_wires() -> None:
-    """Both wires of each list, with the same rows."""
-    lines = lines_of("wires", "40")
+def test_protocols_return_the_same_rows() -> None:
+    """SOAP and XML-RPC are measured for each list, with the same rows."""
+    lines = lines_of("protocols", "40")
     assert [line["wire"] for line in lines] == ["soap", "xml-rpc"] * 6
     assert all(one["rows"] == other["rows"] for one, other in zip(lines[::2], lines[1::2], strict=True))
 

@@ -1,6 +1,6 @@
 """Walks on a server that lies in 1 call of 20: exact, or ended with an error, wherever a client can see the lie.
 
-The numbers of all lies and walks: `python -m benchmarks.lies`.
+The numbers of all lies and walks: `python -m benchmarks.wrong_replies`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.lies import ROWS, SEEDS, SUBJECTS, WAYS, Tally, cell, layout, pages, walk, walked
-from benchmarks.lying import CATCHABLE, UNSEEN, Catchable, Kind, LyingList, Unseen
+from benchmarks.unreliable import DETECTABLE, UNDETECTABLE, Detectable, Kind, Undetectable, UnreliableList
+from benchmarks.wrong_replies import ROWS, SEEDS, SUBJECTS, WAYS, Tally, cell, layout, outcome_of, pages, walk
 from conftest import slow_after
 
 from magento_pager import IdRange, Range, TransportError
@@ -50,41 +50,41 @@ LIES: dict[Kind, Callable[[list[int], list[int]], bool]] = {
 """Whether rows that came instead of others are a lie of this kind; a page has the ids of one hundred."""
 
 
-CASES = [(kind, name, number) for number, (kind, name) in enumerate(product(CATCHABLE, SUBJECTS))]
+CASES = [(kind, name, number) for number, (kind, name) in enumerate(product(DETECTABLE, SUBJECTS))]
 
 
 @pytest.mark.parametrize(("kind", "name", "number"), [case for case in CASES if case[:2] not in NOT_FOR_SURE])
 @pytest.mark.parametrize("whole", slow_after(1, [False, True]))
-def test_lies_that_can_be_seen_are_seen(kind: Catchable, name: str, number: int, *, whole: bool) -> None:
+def test_lies_that_can_be_seen_are_seen(kind: Detectable, name: str, number: int, *, whole: bool) -> None:
     """No walk loses, doubles or misplaces a row without an error; in the quick tier each in half of the ways."""
     ways, seeds = (list(WAYS), range(SEEDS // 2)) if whole else (list(WAYS)[number % 2 :: 2], [number % SEEDS])
     found = cell(kind, name, product(ways, seeds))
-    assert found["silent"] == found["endless"] == 0, f"benchmarks.lies --lie '{kind}' --walk '{name}': {found}"
+    assert found["silent"] == found["endless"] == 0, f"wrong_replies --kind '{kind}' --walk '{name}': {found}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), NOT_FOR_SURE)
-def test_lies_that_are_seldom_missed(kind: Catchable, name: str) -> None:
+def test_lies_that_are_seldom_missed(kind: Detectable, name: str) -> None:
     """Of the others no more walks end wrong silently than is known."""
     found = cell(kind, name, product(WAYS, range(SEEDS)))
     wrong, most = found["silent"] + found["endless"], NOT_FOR_SURE[kind, name]
-    assert 0 < wrong <= most * found["lied"], f"benchmarks.lies --lie '{kind}' --walk '{name}': {found}"
+    assert 0 < wrong <= most * found["affected"], f"wrong_replies --kind '{kind}' --walk '{name}': {found}"
 
 
 @pytest.mark.parametrize("seeds", slow_after(1, [1, SEEDS]))
-@pytest.mark.parametrize("kind", UNSEEN)
-def test_lies_that_cannot_be_seen_do_no_more_harm(kind: Unseen, seeds: int) -> None:
+@pytest.mark.parametrize("kind", UNDETECTABLE)
+def test_lies_that_cannot_be_seen_do_no_more_harm(kind: Undetectable, seeds: int) -> None:
     """A walk loses the rows that the server hid and no others, and delivers none twice; how many do so is printed."""
     walks = product(enumerate(SUBJECTS.values()), ("narrow", "lookahead", "resumed"), range(seeds))
-    found = [walked(subject, way, kind, number + seed) for (number, subject), way, seed in walks]
-    lied = [one for one in found if one.lies]
+    found = [outcome_of(subject, way, kind, number + seed) for (number, subject), way, seed in walks]
+    lied = [one for one in found if one.wrong_replies]
     assert all(one.lost <= one.hidden and not one.added for one in lied)
     print(f"{kind}: of {len(lied)} walks {dict(Counter(one.ending for one in lied))}")  # noqa: T201  a rate, with -s
 
 
-def asked(source: LyingList) -> Iterator[tuple[list[int], list[int]]]:
+def asked(source: UnreliableList) -> Iterator[tuple[list[int], list[int]]]:
     """Ask for windows of 100 ids, as a walk without checks does: the rows of each, and those that came."""
-    honest = LyingList(source.spec, source.ids)
+    honest = UnreliableList(source.spec, source.ids)
     for window in IdRange(0, 3_199).tile(100):
         (query,) = Range().queries(window, None)
         try:
@@ -100,15 +100,15 @@ def test_one_call_of_twenty_is_answered_with_a_lie(kind: Kind) -> None:
     """Every reply that is not the truth is a lie of its kind, and remembered, with the ids that are wrong in it."""
     wrong = calls = 0
     for seed in range(SEEDS):
-        source, again = (LyingList(LISTS["orders"], layout("dense"), kind, seed) for _ in range(2))
+        source, again = (UnreliableList(LISTS["orders"], layout("dense"), kind, seed) for _ in range(2))
         lies: list[tuple[AbstractSet[int], AbstractSet[int]]] = []
         for rows, came in asked(source):
             if rows != came:
                 assert LIES[kind](rows, came), (rows, came)
                 lies.append((set(rows) - set(came), set(Counter(came) - Counter(rows))))
-        assert [(lie.hidden, lie.added) for lie in source.lies] == lies
+        assert [(lie.hidden, lie.added) for lie in source.wrong_replies] == lies
         assert len(list(asked(again))) == 32
-        assert again.lies == source.lies, "the same lies each time"
+        assert again.wrong_replies == source.wrong_replies, "the same lies each time"
         wrong, calls = wrong + len(lies), calls + source.calls
     assert calls / 40 < wrong < calls / 12 or "replica" in kind
     assert wrong
@@ -119,13 +119,13 @@ def test_one_call_of_twenty_is_answered_with_a_lie(kind: Kind) -> None:
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_an_honest_server_is_walked_exactly(name: str, way: str) -> None:
     """Where nobody lies nothing is wrong, and what is wrong is not the harness."""
-    found = walked(SUBJECTS[name], way, None, 0)
-    assert (found.ending, found.lies, found.error) == ("exact", 0, None)
+    found = outcome_of(SUBJECTS[name], way, None, 0)
+    assert (found.ending, found.wrong_replies, found.error) == ("exact", 0, None)
 
 
 def test_rows_that_are_lost_doubled_or_skipped_are_told_apart() -> None:
     """What pages lack or have too much is noticed page by page, whether rows carry ids or not."""
-    source = LyingList(LISTS["shipments"], layout("dense"))
+    source = UnreliableList(LISTS["shipments"], layout("dense"))
     one, other, *_ = pages(walk(source, "range", window=100), "window", ROWS)
     number = source.number(one.rows[0])
     tally = Tally(source)

@@ -1,21 +1,21 @@
-"""What walks deliver while 1 call in 20 is answered with a lie, see `lying`.
+"""How walks end when 1 call in 20 gets a wrong reply, see `benchmarks.unreliable`.
 
-    python -m benchmarks.lies [SEEDS] [--lie KIND]... [--walk NAME]... [--honest]
+    python -m benchmarks.wrong_replies [SEEDS] [--kind KIND]... [--walk NAME]... [--honest]
 
-By default 20 seeds of each lie for each walk in each of the ways below, which takes some minutes. A JSON line for each
-lie and walk, and one for each lie: of so many walks `lied` were told such a lie. They ended
+By default 20 seeds of each kind of wrong reply, for each walk in each of the ways below, which takes some minutes.
+Prints a JSON line for each kind and walk, and one for each kind. `affected` of the walks got such a reply. They ended
 
-- `exact`: every row once, in order, in a page whose window it lies in;
+- `exact`: every row once, in order, in a page whose window contains it;
 - `loud`: with an error, and all rows before its cursor were exact;
-- `late`: with an error, but a row before its cursor came too early, as can show only where it comes again;
-- `skipped`: whole, but rows that exist are named as broken;
-- `repeated`: wrong, silently, where two calls or more told the same lie about each of the rows that are wrong;
-- `endless`: not, after a thousand calls;
-- `silent`: wrong, silently.
+- `late`: with an error, but a row before its cursor came too early, which shows only when the row is returned again;
+- `skipped`: to the end, but rows that exist are reported as skipped;
+- `repeated`: wrong without an error, where at least two calls were wrong about each of the wrong rows;
+- `endless`: stopped by the benchmark, after a thousand calls;
+- `silent`: wrong without an error.
 
 `examples` names ways and seeds of the last two.
 
-With `--honest` nobody lies: how many calls walks take in the layout of the demo shop, and on 200 random ones.
+With `--honest` all replies are right: counts the calls of walks in the layout of the demo shop, and on 200 random ones.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from unittest.mock import patch
 
-from benchmarks.lying import CATCHABLE, UNSEEN, EndlessError, Kind, LyingList
 from benchmarks.readings import Reading, eav, honest, random_ids, random_layout
+from benchmarks.unreliable import DETECTABLE, UNDETECTABLE, EndlessError, Kind, UnreliableList
 from magento_pager import MAX_ID, Goal, PagerError, Paginator
 from magento_pager.fake.data import ids as demo_ids
 from magento_pager.fake.data import sizes
@@ -53,16 +53,16 @@ ENDINGS: tuple[Ending, ...] = get_args(Ending)
 
 SEEDS = 20
 ROWS = 3_000
-UNHURRIED = 1e6  # seconds that a call may take: windows do not depend on how busy this machine is
+NO_TIME_LIMIT = 1e6  # seconds for a call, so that windows do not depend on how busy this machine is
 WAYS: Mapping[str, Mapping[str, Any]] = {
-    "wide": {"goal": Goal(seconds=UNHURRIED)},
-    "narrow": {"goal": Goal(rows=100, seconds=UNHURRIED)},
+    "wide": {"goal": Goal(seconds=NO_TIME_LIMIT)},
+    "narrow": {"goal": Goal(rows=100, seconds=NO_TIME_LIMIT)},
     "window": {"window": 100},
-    "lookahead": {"goal": Goal(rows=100, seconds=UNHURRIED), "lookahead": True},
-    "resumed": {"goal": Goal(rows=100, seconds=UNHURRIED)},
-    "partitions": {"goal": Goal(rows=100, seconds=UNHURRIED)},
+    "lookahead": {"goal": Goal(rows=100, seconds=NO_TIME_LIMIT), "lookahead": True},
+    "resumed": {"goal": Goal(rows=100, seconds=NO_TIME_LIMIT)},
+    "partitions": {"goal": Goal(rows=100, seconds=NO_TIME_LIMIT)},
 }
-"""Options of the walk by the way in which it is walked. `resumed` stops in the middle and resumes with the cursor."""
+"""Options of the walk by the name of the way. `resumed` stops in the middle and resumes with the cursor."""
 PARTITIONS = 4
 LAYOUTS = ("dense", "gaps", "clusters", "demo")
 DEMOS = (2_000, 20_000, 200_000)
@@ -72,7 +72,7 @@ MOST_EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is walked: a list, the name of a strategy, and how the server reads conditions."""
+    """A walk: a list, the name of a strategy, and how the server reads conditions."""
 
     entity: ListName
     strategy: str
@@ -88,22 +88,22 @@ SUBJECTS: Mapping[str, Subject] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
-    """How a walk ended.
+class Outcome:
+    """Outcome of a walk.
 
     Attributes:
-        ending: in one word.
-        lies: how many it was told.
-        calls: how many it made.
-        error: what ended it early; None where nothing did.
-        lost: ids of rows that are missing before the end, and are not named as skipped.
-        added: ids of rows that came twice, or in the wrong place.
-        skipped: ids that are named as skipped.
-        hidden: ids of rows that some reply left out.
+        ending: one of `ENDINGS`.
+        wrong_replies: number of wrong replies.
+        calls: number of calls.
+        error: the error that ended it early; None if there was none.
+        lost: ids of rows that are missing before the end, and are not reported as skipped.
+        added: ids of rows that were delivered twice, or in the wrong place.
+        skipped: ids that are reported as skipped.
+        hidden: ids of rows that some reply lacked.
     """
 
     ending: Ending
-    lies: int
+    wrong_replies: int
     calls: int
     error: Exception | None
     lost: frozenset[int]
@@ -131,7 +131,7 @@ def layout(name: str) -> tuple[int, ...]:
     return tuple(number for number, _ in zip(ids, range(ROWS), strict=False))
 
 
-def walk(source: LyingList, strategy: str, **options: Any) -> Paginator:
+def walk(source: UnreliableList, strategy: str, **options: Any) -> Paginator:
     """Return a walk over a list in memory, as the façade makes it."""
     spec = source.spec
     return Paginator(
@@ -164,18 +164,18 @@ def pages(paginator: Paginator, way: str, middle: int) -> Iterator[Page]:
 
 @dataclass
 class Tally:
-    """What pages brought, beside what they should have.
+    """Compares the rows of pages with those of the list.
 
     Attributes:
-        source: knows the truth.
+        source: the list.
         position: the id at which the next page should begin.
-        lost: ids of rows that are missing, and are not named as skipped.
-        added: ids of rows that came twice, or in the wrong place.
-        early: those of them that came before their place.
-        skipped: ids that are named as skipped.
+        lost: ids of rows that are missing, and are not reported as skipped.
+        added: ids of rows that were delivered twice, or in the wrong place.
+        early: those of them that were delivered before their place.
+        skipped: ids that are reported as skipped.
     """
 
-    source: LyingList
+    source: UnreliableList
     position: int = 0
     lost: set[int] = field(default_factory=set)
     added: set[int] = field(default_factory=set)
@@ -183,24 +183,24 @@ class Tally:
     skipped: set[int] = field(default_factory=set)
 
     def add(self, page: Page) -> None:
-        """Take a page into account."""
+        """Compare a page."""
         ids = self.source.ids
         assert page.window.first == self.position, f"{page.window} does not follow {self.position}"
         self.position = page.window.last + 1
-        skipped = {one.id for one in page.quarantined}
-        came = [self.source.number(row) for row in page.rows]
-        due = ids[bisect_left(ids, page.window.first) : bisect_left(ids, self.position)]
-        assert came == sorted(came), f"the page of {page.window} is not in order"
+        skipped = {row.id for row in page.quarantined}
+        delivered = [self.source.number(row) for row in page.rows]
+        expected = ids[bisect_left(ids, page.window.first) : bisect_left(ids, self.position)]
+        assert delivered == sorted(delivered), f"the page of {page.window} is not in order"
         self.skipped |= skipped
-        self.lost |= set(due).difference(came, skipped)
-        added = set(Counter(came) - Counter(due))
+        self.lost |= set(expected).difference(delivered, skipped)
+        added = set(Counter(delivered) - Counter(expected))
         self.added |= added
         self.early |= {number for number in added if number >= self.position}
 
 
-def walked(subject: Subject, way: str, kind: Kind | None, seed: int) -> Walked:
-    """Walk, and look at what came of it; nothing waits."""
-    source = LyingList(LISTS[subject.entity], layout(LAYOUTS[seed % len(LAYOUTS)]), kind, seed, subject.reading)
+def outcome_of(subject: Subject, way: str, kind: Kind | None, seed: int) -> Outcome:
+    """Walk without waiting between attempts, and return the outcome."""
+    source = UnreliableList(LISTS[subject.entity], layout(LAYOUTS[seed % len(LAYOUTS)]), kind, seed, subject.reading)
     tally = Tally(source)
     error: Exception | None = None
     with patch.object(retrying, "BACKOFF", lambda _: 0.0):
@@ -210,7 +210,7 @@ def walked(subject: Subject, way: str, kind: Kind | None, seed: int) -> Walked:
         except (PagerError, EndlessError) as caught:
             error = caught
     assert error or tally.position == MAX_ID + 1, "the walk ended before the last id"
-    told = Counter(number for lie in source.lies for number in lie.hidden | lie.added)
+    times_wrong = Counter(number for reply in source.wrong_replies for number in reply.hidden | reply.added)
     wrong = tally.lost | tally.added
     ending: Ending = "exact"
     if isinstance(error, EndlessError):
@@ -218,52 +218,53 @@ def walked(subject: Subject, way: str, kind: Kind | None, seed: int) -> Walked:
     elif error and wrong and wrong == tally.early:
         ending = "late"
     elif wrong:
-        ending = "repeated" if all(told[number] > 1 for number in wrong) else "silent"
+        ending = "repeated" if all(times_wrong[number] > 1 for number in wrong) else "silent"
     elif error or tally.skipped:
         ending = "loud" if error else "skipped"
-    return Walked(
+    return Outcome(
         ending,
-        len(source.lies),
+        len(source.wrong_replies),
         source.calls,
         error,
         frozenset(tally.lost),
         frozenset(tally.added),
         frozenset(tally.skipped),
-        frozenset(number for lie in source.lies for number in lie.hidden),
+        frozenset(number for reply in source.wrong_replies for number in reply.hidden),
     )
 
 
 def cell(kind: Kind, name: str, walks: Iterable[tuple[str, int]]) -> dict[str, Any]:
-    """Return how walks ended that were told one kind of lie.
+    """Return how walks with one kind of wrong replies ended.
 
     Args:
-        kind: of lie.
+        kind: of wrong replies.
         name: of the subject.
         walks: the way and the seed of each.
     """
-    found = {f"{way} {seed}": walked(SUBJECTS[name], way, kind, seed) for way, seed in walks}
-    for text, one in found.items():
-        assert one.lies or one.ending == "exact", f"{kind}, {name}, {text}: {one.ending} without a lie"
-    endings = Counter(one.ending for one in found.values() if one.lies)
-    examples = [text for text, one in found.items() if one.ending in {"endless", "silent"}]
+    outcomes = {f"{way} {seed}": outcome_of(SUBJECTS[name], way, kind, seed) for way, seed in walks}
+    for walk_name, outcome in outcomes.items():
+        correct = not outcome.wrong_replies
+        assert not correct or outcome.ending == "exact", f"{kind}, {name}, {walk_name}: {outcome.ending}"
+    endings = Counter(outcome.ending for outcome in outcomes.values() if outcome.wrong_replies)
+    examples = [name for name, outcome in outcomes.items() if outcome.ending in {"endless", "silent"}]
     return {
-        "walks": len(found),
-        "lied": endings.total(),
+        "walks": len(outcomes),
+        "affected": endings.total(),
         **{ending: endings[ending] for ending in ENDINGS},
         "examples": examples[:MOST_EXAMPLES],
     }
 
 
 def honest_calls(entity: ListName, ids: Sequence[int], reading: Reading = honest) -> int:
-    """Return how many calls a walk takes by `auto`, where nobody lies."""
-    source = LyingList(LISTS[entity], tuple(ids), reading=reading)
-    rows = [source.number(row) for row in walk(source, "auto", goal=Goal(seconds=UNHURRIED))]
+    """Return the number of calls of a walk by `auto` on a server that replies correctly."""
+    source = UnreliableList(LISTS[entity], tuple(ids), reading=reading)
+    rows = [source.number(row) for row in walk(source, "auto", goal=Goal(seconds=NO_TIME_LIMIT))]
     assert rows == list(ids)
     return source.calls
 
 
 def honest_lines() -> Iterator[dict[str, Any]]:
-    """Count the calls of honest servers: of each demo shop, and of random layouts together and one by one."""
+    """Count the calls on correct servers: for each demo shop, and for random layouts, in total and one by one."""
     lists: tuple[ListName, ...] = ("orders", "shipments")
     for entity in lists:
         for orders in DEMOS:
@@ -278,31 +279,36 @@ def honest_lines() -> Iterator[dict[str, Any]]:
             yield {"list": entity, "layout": name, "calls": sum(calls), "each": calls}
 
 
-def lying_lines(kinds: Sequence[Kind], names: Sequence[str], seeds: int) -> Iterator[dict[str, Any]]:
-    """Walk while servers lie: a line for each lie and walk, and one for each lie."""
+def unreliable_lines(kinds: Sequence[Kind], names: Sequence[str], seeds: int) -> Iterator[dict[str, Any]]:
+    """Walk on unreliable servers: yield a line for each kind and walk, and one for each kind."""
     totals = {}
     for kind in kinds:
         total: Counter[str] = Counter()
         for name in names:
             line = cell(kind, name, product(WAYS, range(seeds)))
             total.update({key: count for key, count in line.items() if isinstance(count, int)})
-            yield {"lie": kind, "walk": name, **line}
-        totals[kind] = {key: total[key] for key in ("walks", "lied", *ENDINGS)}
+            yield {"kind": kind, "walk": name, **line}
+        totals[kind] = {key: total[key] for key in ("walks", "affected", *ENDINGS)}
     for kind, sums in totals.items():
-        yield {"lie": kind, "walk": "all", **sums}
+        yield {"kind": kind, "walk": "all", **sums}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lies")
-    parser.add_argument("seeds", nargs="?", type=int, default=SEEDS, help="Seeds of each lie, walk and way.")
-    parser.add_argument("--lie", action="append", choices=(*CATCHABLE, *UNSEEN), help="Only this lie.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.wrong_replies")
+    parser.add_argument("seeds", nargs="?", type=int, default=SEEDS, help="Number of seeds per kind, walk and way.")
+    parser.add_argument(
+        "--kind",
+        action="append",
+        choices=(*DETECTABLE, *UNDETECTABLE),
+        help="Only this kind.",
+    )
     parser.add_argument("--walk", action="append", choices=tuple(SUBJECTS), help="Only this walk.")
-    parser.add_argument("--honest", action="store_true", help="Count the calls of honest servers.")
+    parser.add_argument("--honest", action="store_true", help="Count the calls on servers that reply correctly.")
     options = parser.parse_args(arguments)
-    kinds, names = options.lie or (*CATCHABLE, *UNSEEN), options.walk or tuple(SUBJECTS)
-    for line in honest_lines() if options.honest else lying_lines(kinds, names, options.seeds):
-        print(json.dumps({"benchmark": "lies", **line}), flush=True)
+    kinds, names = options.kind or (*DETECTABLE, *UNDETECTABLE), options.walk or tuple(SUBJECTS)
+    for line in honest_lines() if options.honest else unreliable_lines(kinds, names, options.seeds):
+        print(json.dumps({"benchmark": "wrong_replies", **line}), flush=True)
     return 0
 
 
