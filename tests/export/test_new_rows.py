@@ -20,7 +20,7 @@ from magento_pager import MAX_ID
 from magento_pager.cli import run
 from magento_pager.fake import Shop
 from magento_pager.walk.added import last_id
-from magento_pager.walk.flows import Ask, Flow, Piece, Reply
+from magento_pager.walk.flows import Flow, Piece, Reply, WindowRequest
 from magento_pager.walk.ranges import IdRange
 
 if TYPE_CHECKING:
@@ -417,6 +417,6 @@ def driven(flow: Flow[int | None], ids: set[int]) -> tuple[int | None, int]:
             item = flow.send(answer)
         except StopIteration as ended:
             return ended.value, calls
-        assert isinstance(item, Ask)
+        assert isinstance(item, WindowRequest)
         answer = Reply(tuple((f"row {number}", {}) for number in sorted(ids) if number in item.window))
     raise AssertionError

@@ -32,7 +32,7 @@ from magento_pager.shop.connection import Connection
 from magento_pager.shop.redacting import redacted_body
 from magento_pager.shop.sources import ListSource
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import Ask, Exactly
+from magento_pager.walk.flows import Exactly, WindowRequest
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.reading import Reader
 from magento_pager.walk.turns import CallLimiter
@@ -305,7 +305,7 @@ def test_rows_that_are_refused_after_they_were_read_are_saved(
             reader = Reader(ListSource(pager.connection, ORDERS), "order_id", operation="salesOrderList")
             query = query or Query((Condition("entity_id", "lteq", "9"),), IdRange(0, 9))
             with pytest.raises(error) as caught:
-                deque(reader.read(Ask(Exactly(query), query.span), CallLimiter()))
+                deque(reader.read(WindowRequest(Exactly(query), query.span), CallLimiter()))
     assert re.search(rb"salesOrderListResponse.*<order_id[^>]*>7<", named(str(caught.value)).read_bytes(), re.DOTALL)
 
 

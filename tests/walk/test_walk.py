@@ -25,7 +25,7 @@ from magento_pager import (
 from magento_pager.lists import ORDERS
 from magento_pager.shop.details import Details
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, advance, attempt
+from magento_pager.walk.flows import NOTHING, Piece, RecordsRequest, Reply, WindowRequest, advance, attempt
 from magento_pager.walk.reading import Reader
 from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
 from magento_pager.walk.trials import Choice
@@ -72,29 +72,29 @@ def test_a_flow_does_no_io(name: str) -> None:
 
 
 class Script:
-    """Answers asks from a set of ids, without I/O: it is called, and gives a reply or raises."""
+    """Answers requests from a set of ids, without I/O: it is called, and gives a reply or raises."""
 
     def __init__(self, ids: Iterable[int], broken: Callable[[set[int]], RemoteError | None] | None = None) -> None:
         self.memory = MemorySource(ids)
         self.broken = broken
-        self.asks: list[Ask] = []
+        self.requests: list[WindowRequest] = []
         self.more: Callable[[int], Row] = lambda number: {"id": str(number)}
 
-    def __call__(self, ask: Ask | AskRecords) -> Reply:
+    def __call__(self, request: WindowRequest | RecordsRequest) -> Reply:
         """Answer."""
-        assert isinstance(ask, Ask)
-        self.asks.append(ask)
+        assert isinstance(request, WindowRequest)
+        self.requests.append(request)
         pairs: list[tuple[Token, Row]] = []
-        for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
+        for query in request.strategy.queries(request.window, request.known.id if request.known else None):
             numbers = (int(row["id"]) for row in self.memory.fetch(query))
-            pairs += [(number, self.more(number)) for number in numbers if number in ask.window]
+            pairs += [(number, self.more(number)) for number in numbers if number in request.window]
         error = self.broken({int(token) for token, _ in pairs}) if self.broken else None
         if error is not None:
             raise error
         return Reply(tuple(sorted(pairs, key=lambda pair: pair[0])), 1, int(not pairs))
 
 
-def play(flow: Flow[None], answering: Callable[[Ask | AskRecords], Reply], first: int = 0) -> list[Piece]:
+def play(flow: Flow[None], answering: Callable[[WindowRequest | RecordsRequest], Reply], first: int = 0) -> list[Piece]:
     """Drive a flow, and return its pieces: each begins behind the one before."""
     pieces: list[Piece] = []
     answer: Reply | RemoteError | None = None
@@ -161,7 +161,7 @@ def test_a_row_that_breaks_its_replies_is_skipped_by_name(numbers: tuple[int, ..
     walk_through(Walk(KeyRange()), plain, IdRange(0, 9_999))
     assert ids_of(pieces) == [number for number in range(1, 3_000) if number not in numbers]
     assert [one.id for piece in pieces for one in piece.quarantined] == list(numbers)
-    assert len(server.asks) <= len(plain.asks) + 60 * len(numbers)
+    assert len(server.requests) <= len(plain.requests) + 60 * len(numbers)
 
 
 def test_a_server_that_is_unwell_is_not_taken_for_broken_rows() -> None:
@@ -254,15 +254,15 @@ class Records:
         self.most = most
         self.asked: list[Sequence[str]] = []
 
-    def __call__(self, ask: AskRecords) -> Reply:
+    def __call__(self, request: RecordsRequest) -> Reply:
         """Answer."""
-        self.asked.append(ask.keys)
-        if len(ask.keys) > self.most:
+        self.asked.append(request.keys)
+        if len(request.keys) > self.most:
             raise TransportError("too large", remedy="split")
-        if bad := self.broken.intersection(ask.keys):
+        if bad := self.broken.intersection(request.keys):
             text = f"no such column in {min(bad)}"
             raise FaultError(text, code="1", text=text, operation="info", remedy="isolate")
-        return Reply(calls=1, records=tuple({"increment_id": key, "items": key} for key in ask.keys))
+        return Reply(calls=1, records=tuple({"increment_id": key, "items": key} for key in request.keys))
 
 
 @pytest.mark.parametrize("most", [250, 7, 1])
@@ -274,7 +274,7 @@ def test_records_in_full_on_replies_from_a_list(broken: list[str], most: int) ->
     rows.more = lambda number: {"order_id": str(number), "increment_id": str(100_000_000 + number)}
     connection: Any = None  # the ways are answered by the script
     flow = Details(connection, ORDERS).through(Walk(KeyRange()).flow(IdRange(0, MAX_ID)))
-    pieces = play(flow, lambda ask: records(ask) if isinstance(ask, AskRecords) else rows(ask))
+    pieces = play(flow, lambda request: records(request) if isinstance(request, RecordsRequest) else rows(request))
     kept = [number for number in numbers if str(100_000_000 + number) not in broken]
     assert ids_of(pieces) == kept
     assert [row["items"] for piece in pieces for _, row in piece.rows] == [str(100_000_000 + one) for one in kept]
@@ -289,9 +289,9 @@ def test_the_driver_gives_what_a_flow_ends_with() -> None:
     """Replies are sent, failures thrown, pieces dropped, and every call is counted."""
 
     def flow() -> Flow[int]:
-        reply = yield Ask(Prefix("id"), IdRange(0, 9))
+        reply = yield WindowRequest(Prefix("id"), IdRange(0, 9))
         yield Piece(IdRange(0, 9), reply.rows, "prefix", "prefix")
-        failure = yield from attempt(Ask(KeyRange("id"), IdRange(10, 19)))
+        failure = yield from attempt(WindowRequest(KeyRange("id"), IdRange(10, 19)))
         assert isinstance(failure, RemoteError)
         return len(reply.rows)
 

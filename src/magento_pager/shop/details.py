@@ -32,11 +32,11 @@ from magento_pager.shop.sources import looking_at
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import (
     NOTHING,
-    Ask,
-    AskRecords,
     Exactly,
     Piece,
+    RecordsRequest,
     Reply,
+    WindowRequest,
     attempt,
     filtered,
     find_row,
@@ -236,7 +236,7 @@ class _Course:
         return joined
 
     def _answers(self, rows: Sequence[Row]) -> Flow[list[Answer]]:
-        """Ask for the record of each row."""
+        """Request the record of each row."""
         share = self._part.share
         keys = [row.get(self._part.key) or "" for row in rows]
         alone = dict.fromkeys(
@@ -323,7 +323,7 @@ class _Course:
         """Find the customers who have one of these as their default address; none where the shop does not say."""
         everybody = IdRange(0, MAX_ID)
         query = Query((Condition("default_billing", operator, ",".join(addresses)),), everybody)
-        reply = yield from attempt(Ask(Exactly(query), everybody, any_row=True, unchecked=len(addresses) + 1))
+        reply = yield from attempt(WindowRequest(Exactly(query), everybody, any_row=True, unchecked=len(addresses) + 1))
         customers = set[str]() if isinstance(reply, RemoteError) else set(map(str, reply.tokens))
         return customers if len(customers) <= len(addresses) else set()  # else the filter was ignored
 
@@ -343,7 +343,7 @@ class _Course:
         return another(self._part, key, "the addresses of others")
 
     def _one(self, key: str, *, patient: bool = False) -> Flow[Answer]:
-        """Ask for one record by SOAP."""
+        """Request one record by SOAP."""
         return (yield from self._batch(self._soap, [key], patient=patient))[key]
 
     def _choose(self, keys: Sequence[str]) -> Flow[None]:
@@ -352,7 +352,7 @@ class _Course:
             expected = yield from self._one(key)
             if isinstance(expected, RemoteError):
                 continue  # it will be looked into in its turn
-            reply = yield from attempt(AskRecords(self._xmlrpc, [key], patience=PROBING))
+            reply = yield from attempt(RecordsRequest(self._xmlrpc, [key], patience=PROBING))
             found = reply if isinstance(reply, RemoteError) else reply.records[0]
             why = ""
             if isinstance(found, RemoteError):
@@ -366,7 +366,7 @@ class _Course:
     def _batch(
         self, way: RecordSource, keys: Sequence[str], *, insist: int = 0, patient: bool = False
     ) -> Flow[dict[str, Answer]]:
-        """Ask for some records; in parts where they are too much, or where one breaks the reply.
+        """Request some records; in parts where they are too much, or where one breaks the reply.
 
         Where waiting may help, a record that came is waited for, or else one that comes at once is looked for; unless
         `patient`, or none is found: then this is the one that is waited for.
@@ -378,7 +378,7 @@ class _Course:
             span = IdRange(0, len(part) - 1)
             good = None if patient else self._isolation.good
             hasty = 0 if patient else 1 if good and len(part) < len(keys) else HASTY
-            reply = yield from attempt(AskRecords(way, part, insist, hasty and max(hasty, insist + 1)))
+            reply = yield from attempt(RecordsRequest(way, part, insist, hasty and max(hasty, insist + 1)))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
                 came = (key for key in part if not isinstance(answers[key], RemoteError))
@@ -409,7 +409,7 @@ class _Course:
     def _present(self, token: Token, window: IdRange) -> Flow[int | None]:
         """Find the id of a row, if the list still has it."""
         if isinstance(token, int):
-            reply = yield from attempt(Ask(Prefix(KEY), IdRange(token, token), any_row=True, bare=True))
+            reply = yield from attempt(WindowRequest(Prefix(KEY), IdRange(token, token), any_row=True, bare=True))
             if isinstance(reply, RemoteError):
                 if action(reply, narrowed=True) == "stop":
                     raise reply
@@ -425,27 +425,27 @@ class _Course:
         if not key:
             return Fate(None, str(error))
 
-        def ask(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see Asking
+        def request_again(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see Asking
             answer = yield from (self._repaired(key) if repair else self._confirmed_one(key, insist))
             answer = self._of_row(row, answer, window)
             if isinstance(answer, RemoteError):
                 raise answer
             return answer
 
-        return (yield from self._isolation.alone(str(key), error, ask, partial(self._others, key)))
+        return (yield from self._isolation.alone(str(key), error, request_again, partial(self._others, key)))
 
     def _confirmed_one(self, key: str, insist: int) -> Flow[Answer]:
-        """Ask for one record by SOAP, and confirm the answer."""
+        """Request one record by SOAP, and confirm the answer."""
         answers = yield from self._batch(self._soap, [key], insist=insist)
         if self._part.echo:
             yield from self._confirm(answers, tied=False)
         return answers[key]
 
     def _repaired(self, key: str) -> Flow[Answer]:
-        """Ask for a record without the characters that XML forbids; for one that names nobody, twice."""
+        """Request a record without the characters that XML forbids; for one that names nobody, twice."""
         answers: list[Answer] = []
         for _ in range(2 if self._part.echo else 1):
-            reply = yield AskRecords(self._soap, [key], repair=True)
+            reply = yield RecordsRequest(self._soap, [key], repair=True)
             answers += reply.records
         if self._part.echo:
             mended = {key: answers[0]}
@@ -460,7 +460,7 @@ class _Course:
         return good if (yield from self._comes_again(good)) else None
 
     def _comes_again(self, key: str) -> Flow[bool]:
-        """Ask again for a record that came before; False where it was deleted."""
+        """Request again a record that came before; False where it was deleted."""
         answer = yield from self._one(key, patient=True)
         if isinstance(answer, RemoteError) and not is_gone(answer, self._part):
             raise answer
@@ -478,7 +478,7 @@ class _Course:
             keys = [row.get(self._part.key) for _, row in piece.rows]
             for key in [key for key in keys if key and key != failed][: MOST_IN_A_ROW - tried]:
                 tried += 1
-                reply = yield from attempt(AskRecords(self._soap, [key], attempts=attempts))
+                reply = yield from attempt(RecordsRequest(self._soap, [key], attempts=attempts))
                 if isinstance(reply, Reply) and not isinstance(reply.records[0], RemoteError):
                     return str(key)
                 if isinstance(reply, RemoteError) and reply.remedy == "retry" and not attempts:

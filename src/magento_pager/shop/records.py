@@ -138,8 +138,8 @@ class SoapRecords:
     part: RecordCall
     name: str = "soap"
 
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        """Ask for the only key."""
+    def fetch(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
+        """Request the only key."""
         (key,) = keys
         try:
             value = self.connection.record(self.part.soap, key, right=self.part.right, repair=repair)
@@ -159,8 +159,8 @@ class XmlRpcRecords:
     part: RecordCall
     name: str = "xml-rpc"
 
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        """Ask for all keys at once."""
+    def fetch(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
+        """Request all keys at once."""
         calls = [call for key in keys for call in self._calls(key)]
         with refusals_saved(self.connection):
             results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))

@@ -19,7 +19,7 @@ from magento_pager.errors import RemoteError
 from magento_pager.shop.records import fitted
 from magento_pager.shop.sources import ListSource, XmlRpcSource, looking_at
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.flows import Ask, first_rows
+from magento_pager.walk.flows import WindowRequest, first_rows
 from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.reading import Reader
@@ -273,7 +273,7 @@ class Wires:
         """Return all rows of a range at the low end of the ids, by what each is known by."""
 
         def rows() -> Flow[Reply]:
-            return (yield Ask(self._by[wire]["candidates"][0], window))
+            return (yield WindowRequest(self._by[wire]["candidates"][0], window))
 
         return dict(self._asked(asked, wire, rows()).rows)
 

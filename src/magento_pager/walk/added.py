@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import WORTH_A_CALL
-from magento_pager.walk.flows import NOTHING, Ask, Flow, Piece, Reply, attempt, relayed
+from magento_pager.walk.flows import NOTHING, Flow, Piece, Reply, WindowRequest, attempt, relayed
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY
 from magento_pager.walk.strategies import SingleFilter
@@ -61,7 +61,7 @@ def cut_pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]
 
 
 def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) -> Flow[Reply | None]:
-    """Ask for all rows of the open end by one bound; None where there are many, or the call failed.
+    """Request all rows of the open end by one bound; None where there are many, or the call failed.
 
     The row before them must come as well, where rows carry ids or it is known. A reply without it is believed if it
     comes twice, as the row may have been deleted; so is one whose rows carry none.
@@ -71,8 +71,8 @@ def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) ->
     most = walk.pace(bound).safe
     before: Reply | None = None
     for check in (False, True, True):
-        ask = Ask(bound, IdRange(first, MAX_ID), attempts=HASTY, most=most, check=check)
-        reply = yield from attempt(ask)
+        request = WindowRequest(bound, IdRange(first, MAX_ID), attempts=HASTY, most=most, check=check)
+        reply = yield from attempt(request)
         if isinstance(reply, RemoteError):
             return None
         rows = tuple(
@@ -132,7 +132,9 @@ def last_id(piece: Piece, key: str) -> Flow[int | None]:
     least, most, step, growing = piece.window.first + len(known) - 1, piece.window.last, 1, True
     while least < most:
         number = min(least + step, most)
-        reply = yield from attempt(Ask(SingleFilter(key), IdRange(number, MAX_ID), bare=True, unchecked=MAX_ID))
+        reply = yield from attempt(
+            WindowRequest(SingleFilter(key), IdRange(number, MAX_ID), bare=True, unchecked=MAX_ID)
+        )
         if isinstance(reply, RemoteError):
             return None
         met = len(known.intersection(reply.tokens))

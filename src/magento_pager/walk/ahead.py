@@ -21,7 +21,7 @@ from magento_pager.errors import FaultError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magento_pager.walk.flows import Ask, Reply
+    from magento_pager.walk.flows import Reply, WindowRequest
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.reading import Reader
     from magento_pager.walk.turns import CallLimiter
@@ -108,17 +108,17 @@ class Tuner:
 
 
 class Job:
-    """One ask, answered by a thread of its own.
+    """One request, answered by a thread of its own.
 
     Attributes:
-        ask: what is asked for.
+        request: the window, and how to read it.
         limit: calls that might be under way when it began.
         done: True once it ended.
         rows_came: True once a row arrived.
     """
 
-    def __init__(self, ask: Ask, limit: int) -> None:
-        self.ask = ask
+    def __init__(self, request: WindowRequest, limit: int) -> None:
+        self.request = request
         self.limit = limit
         self.done = self.rows_came = False
         self._abandoned = False
@@ -136,7 +136,7 @@ class Job:
             raise self._error
         reply, self._reply = self._reply, None
         if reply is None:
-            raise RuntimeError(f"ids {self.ask.window} are still being read, or were taken")
+            raise RuntimeError(f"ids {self.request.window} are still being read, or were taken")
         return reply
 
     def abandon(self) -> None:
@@ -146,7 +146,7 @@ class Job:
     def run(self, reader: Reader, limiter: CallLimiter, changed: threading.Condition) -> None:
         """Read the window once; whatever comes of it is for `result`."""
         try:
-            with closing(reader.read(self.ask, limiter)) as reading:
+            with closing(reader.read(self.request, limiter)) as reading:
                 next(reading)  # a place was waited for
                 while not self._abandoned:
                     next(reading)
@@ -190,25 +190,25 @@ class Ahead:
         """Calls that may be under way at once."""
         return self._limiter.limit
 
-    def read(self, ask: Ask, following: Callable[[IdRange], IdRange | None]) -> Reply:
+    def read(self, request: WindowRequest, following: Callable[[IdRange], IdRange | None]) -> Reply:
         """Return the rows of a window; meanwhile those that follow are asked for.
 
         Args:
-            ask: what is wanted.
+            request: the window, and how to read it.
             following: the window to ask for behind another one, likewise; None where that is not known.
 
         Raises:
             PagerError: as `Reader.read`; what was asked for ahead is dropped.
         """
-        if self._queue and not _same(self._queue[0].ask, ask):
+        if self._queue and not _same(self._queue[0].request, request):
             self.drop()
-        job = self._queue.popleft() if self._queue else self._started(ask)
+        job = self._queue.popleft() if self._queue else self._started(request)
         try:
             with self._changed:
                 while True:
                     self._running = [one for one in self._running if not one.done]
                     if job.rows_came:
-                        self._fill(job, ask, following)
+                        self._fill(job, request, following)
                     if job.done:
                         break
                     self._changed.wait()
@@ -218,7 +218,7 @@ class Ahead:
             self._fall_back(error)
             raise
         self._tune(job, reply)
-        return replace(reply, ahead=self._queue[0].ask.window if self._queue else None)
+        return replace(reply, ahead=self._queue[0].request.window if self._queue else None)
 
     def drop(self) -> None:
         """Throw away what was asked for ahead."""
@@ -232,24 +232,24 @@ class Ahead:
         for job in self._running:
             job.abandon()
 
-    def _fill(self, job: Job, ask: Ask, following: Callable[[IdRange], IdRange | None]) -> None:
-        """Ask for as much more as may be under way, up to a window that turned out empty."""
+    def _fill(self, job: Job, request: WindowRequest, following: Callable[[IdRange], IdRange | None]) -> None:
+        """Request as much more as may be under way, up to a window that turned out empty."""
         while len(self._queue) < self.limit + self.limit // 2:  # replies come out of order: some are ready early
             if sum(not one.answered for one in self._running) >= self.limit:
                 return
             latest = self._queue[-1] if self._queue else job
             if latest.done and not latest.rows_came:
                 return
-            window = following(latest.ask.window)
+            window = following(latest.request.window)
             if window is None:
                 return
-            self._queue.append(self._started(replace(ask, window=window)))
+            self._queue.append(self._started(replace(request, window=window)))
 
-    def _started(self, ask: Ask) -> Job:
-        job = Job(ask, self.limit)
+    def _started(self, request: WindowRequest) -> Job:
+        job = Job(request, self.limit)
         self._running.append(job)
         arguments = (self._reader, self._limiter, self._changed)
-        threading.Thread(target=job.run, args=arguments, name=f"ids {ask.window}", daemon=True).start()
+        threading.Thread(target=job.run, args=arguments, name=f"ids {request.window}", daemon=True).start()
         return job
 
     def _tune(self, job: Job, reply: Reply) -> None:
@@ -270,5 +270,5 @@ class Ahead:
             self._limiter.limit, self._tuner = 1, None
 
 
-def _same(one: Ask, other: Ask) -> bool:
+def _same(one: WindowRequest, other: WindowRequest) -> bool:
     return one.window == other.window and one.strategy is other.strategy and one.where == other.where

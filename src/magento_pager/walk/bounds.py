@@ -30,7 +30,7 @@ from magento_pager.walk.conditions import (
     order_of,
     value_in,
 )
-from magento_pager.walk.flows import Ask, Flow, Item, Piece, Reply, filtered, relayed
+from magento_pager.walk.flows import Flow, Item, Piece, Reply, WindowRequest, filtered, relayed
 from magento_pager.walk.pages import Bounds
 from magento_pager.walk.strategies import Prefix
 
@@ -220,7 +220,9 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
         looking = partial(_having, looking, Condition(lower.field, "notnull", "1"))
         both, rows = yield from find_form(looking, *how, pairs)
         if rows is None:
-            reply = yield Ask(Prefix(key), without.span, insist=INSIST, where=(Condition(lower.field, "null", "1"),))
+            reply = yield WindowRequest(
+                Prefix(key), without.span, insist=INSIST, where=(Condition(lower.field, "null", "1"),)
+            )
             rows = None if without.tokens.issubset(reply.tokens) else without
     if rows is None:
         return Bounds(wanted.column, (lower,), (lower, upper), "empty", None)

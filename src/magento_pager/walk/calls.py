@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.ahead import Ahead
-from magento_pager.walk.flows import NOTHING, Ask, AskRecords, Piece, Reply, advance
+from magento_pager.walk.flows import NOTHING, Piece, RecordsRequest, Reply, WindowRequest, advance
 from magento_pager.walk.pages import Page, PageStats
 from magento_pager.walk.reading import PATIENCE, persistently
 from magento_pager.walk.turns import CallLimiter
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Calls:
-    """Answers the asks of one flow after the other.
+    """Answers the requests of one flow after the other.
 
     Attributes:
         spent: calls that were made, failed ones included.
@@ -65,7 +65,7 @@ class Calls:
         self._reset()
 
     def ask_ahead(self, tuner: Tuner | None) -> None:
-        """Ask for windows before their turn from now on.
+        """Request windows before their turn from now on.
 
         Args:
             tuner: says how many calls may be under way; None to leave it at what the limiter allows.
@@ -126,15 +126,19 @@ class Calls:
             if self._ahead is not None:
                 self._ahead.close()
 
-    def _answered(self, ask: Ask | AskRecords) -> Reply | RemoteError:
-        """Return the reply to an ask, or its failure once waiting did not help."""
+    def _answered(self, request: WindowRequest | RecordsRequest) -> Reply | RemoteError:
+        """Return the reply to a request, or its failure once waiting did not help."""
         time.sleep(max(0.0, self._ready_at - time.monotonic()))
         patience = self._patience
-        if isinstance(ask, AskRecords) and ask.patience is not None:
-            patience = min(ask.patience, patience)
+        if isinstance(request, RecordsRequest) and request.patience is not None:
+            patience = min(request.patience, patience)
         try:
             reply = persistently(
-                lambda: self._call(ask), patience, insist=ask.insist, attempts=ask.attempts, failed=self._again
+                lambda: self._call(request),
+                patience,
+                insist=request.insist,
+                attempts=request.attempts,
+                failed=self._again,
             )
         except RemoteError as error:
             self._failed()
@@ -143,18 +147,18 @@ class Calls:
         self.spent += reply.calls
         self._calls += reply.calls
         self._empty_calls += reply.empty_calls
-        self._checks += reply.calls if isinstance(ask, Ask) and ask.check else 0
+        self._checks += reply.calls if isinstance(request, WindowRequest) and request.check else 0
         return reply
 
-    def _call(self, ask: Ask | AskRecords) -> Reply:
-        """Ask once."""
-        if isinstance(ask, AskRecords):
+    def _call(self, request: WindowRequest | RecordsRequest) -> Reply:
+        """Make one call."""
+        if isinstance(request, RecordsRequest):
             with self._limiter.call() as call:
-                records = ask.source.ask(ask.keys, repair=ask.repair)
+                records = request.source.fetch(request.keys, repair=request.repair)
             return Reply(calls=1, seconds=call.seconds, records=tuple(records))
-        if ask.following is not None and self._ahead is not None:
-            return self._ahead.read(ask, ask.following)
-        reading = self._reader.read(ask, self._limiter)
+        if request.following is not None and self._ahead is not None:
+            return self._ahead.read(request, request.following)
+        reading = self._reader.read(request, self._limiter)
         while True:
             try:
                 next(reading)

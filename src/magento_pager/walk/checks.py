@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import FilterIgnoredError
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
+from magento_pager.walk.flows import Exactly, Flow, Reply, WindowRequest, attempt
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import InList, Prefix, SingleFilter, is_decimal, strategy_advice, widest
@@ -144,13 +144,21 @@ class Checks:
         self._rising = True  # each page's identities were above those before
 
     def confirm(
-        self, reply: Reply, ask: Ask, window: IdRange, fresh: int, *, own: bool, flowing: bool, least: int = 0
+        self,
+        reply: Reply,
+        request: WindowRequest,
+        window: IdRange,
+        fresh: int,
+        *,
+        own: bool,
+        flowing: bool,
+        least: int = 0,
     ) -> Flow[Reply]:
         """Return a reply that may be believed: this one, or one that two calls agree on.
 
         Args:
             reply: the reply to be checked.
-            ask: what was asked.
+            request: the window, and how to read it.
             window: the ids it covers.
             fresh: the first of them that no call covered before.
             own: the walk's own strategy asked.
@@ -161,28 +169,28 @@ class Checks:
             FilterIgnoredError: the server misread a condition, or answers differently each time.
         """
         self._sure = False
-        ask = replace(ask, following=None, check=True)
+        request = replace(request, following=None, check=True)
         if self._second is None and reply.rows:
-            reply = yield from self._filled(reply, ask, window)
+            reply = yield from self._filled(reply, request, window)
         names = [token for token in reply.tokens if isinstance(token, str)]
         again = self.repeated_identities(reply)
         odd = False
         if self._second is not None:
-            reply = yield from self._agreed(reply, ask, self._by_second(ask, window, self._second), window)
+            reply = yield from self._agreed(reply, request, self._by_second(request, window, self._second), window)
         elif again and window.last < MAX_ID:  # a dropped condition repeats rows as well, so the other form is no sister
-            reply = yield from self._agreed(reply, ask, self._universal(ask, window), window)
+            reply = yield from self._agreed(reply, request, self._universal(request, window), window)
         elif (
             again
             or not least <= len(reply.rows) <= len(window)
             or self._gaps.sampled_ids(window).difference(reply.tokens)
             or (self._rising and names and row_order(names[0]) < row_order(self._highest))
             or (odd := self._far_from_all_others(names))
-            or self._few(reply, IdRange(fresh, window.last), ask.strategy, flowing=flowing)
+            or self._few(reply, IdRange(fresh, window.last), request.strategy, flowing=flowing)
         ):
-            reply = yield from self._agreed(reply, ask, self._other(ask, window, numbered=reply.by_ids), window)
+            reply = yield from self._agreed(reply, request, self._other(request, window, numbered=reply.by_ids), window)
             self._odd += odd
         elif own and self._due(reply):
-            reply = yield from self._compared(reply, ask, window)
+            reply = yield from self._compared(reply, request, window)
         for name in again:
             if name in reply.tokens:
                 yield from self._check_shared(name, window)
@@ -200,12 +208,12 @@ class Checks:
         lowest, first, *_, last, highest = numbers
         return max(highest - last, first - lowest) > last - first
 
-    def _by_second(self, ask: Ask, window: IdRange, second: Strategy) -> Ask:
-        """Return the same ask by the second strategy, or one that takes the window where that cannot."""
-        if len(window) > widest(second) or ask.strategy.name == second.name:
-            end = window.last == MAX_ID and not isinstance(ask.strategy, SingleFilter)
+    def _by_second(self, request: WindowRequest, window: IdRange, second: Strategy) -> WindowRequest:
+        """Return the same request by the second strategy, or one that takes the window where that cannot."""
+        if len(window) > widest(second) or request.strategy.name == second.name:
+            end = window.last == MAX_ID and not isinstance(request.strategy, SingleFilter)
             second = SingleFilter(self._key) if end else Prefix(self._key)
-        return replace(ask, strategy=second, window=window)
+        return replace(request, strategy=second, window=window)
 
     def _due(self, reply: Reply) -> bool:
         """Whether another strategy is to be asked; on the first page, where rows carry no ids and none came before."""
@@ -219,7 +227,7 @@ class Checks:
             FilterIgnoredError: the one that came before was of another page than it came with.
         """
         query = Query((Condition(str(self._identity_field), "eq", identity),), IdRange(0, MAX_ID))
-        reply = yield Ask(Exactly(query), query.span, unchecked=2, any_row=True, check=True, bare=True)
+        reply = yield WindowRequest(Exactly(query), query.span, unchecked=2, any_row=True, check=True, bare=True)
         if len(reply.rows) == 1:
             raise FilterIgnoredError(
                 f"{self._operation}: {self._identity_field} {identity} came twice, the second time for ids "
@@ -234,7 +242,7 @@ class Checks:
         if below is None:
             return
         one = IdRange(below, below)
-        reply = yield Ask(Prefix(self._key), one)
+        reply = yield WindowRequest(Prefix(self._key), one)
         if below not in reply.ids:
             raise FilterIgnoredError(
                 f"{self._operation}: row {below} exists, and like does not bring it: this server honours no "
@@ -325,7 +333,7 @@ class Checks:
             return rows >= WORTH_A_CALL  # behind a gap nobody knows how many there should be
         return self._density * len(window) - rows >= max(WORTH_A_CALL, HALF * rows)
 
-    def _filled(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
+    def _filled(self, reply: Reply, request: WindowRequest, window: IdRange) -> Flow[Reply]:
         """Return a reply that took several queries, with what those brought once more that brought too few rows.
 
         Such a query is for few ids, so a query for ten times as many is asked for where it must bring known rows too.
@@ -343,7 +351,7 @@ class Checks:
             part = IdRange(max(wide.first, window.first), min(wide.last, window.last))
             own = {token for other, some in reply.brought if part.first <= other.first <= part.last for token in some}
             before = Reply(tuple(pair for pair in reply.rows if pair[0] in own))
-            agreed = yield from self._agreed(before, replace(ask, window=part), replace(ask, window=wide), part)
+            agreed = yield from self._agreed(before, replace(request, window=part), replace(request, window=wide), part)
             rows = [*agreed.rows, *(pair for pair in reply.rows if pair[0] not in own)]
             reply = replace(reply, rows=tuple(sorted(rows, key=lambda pair: row_order(pair[0]))))
             behind = part.last
@@ -381,27 +389,27 @@ class Checks:
         least = max(LITTLE, HALF * rows) if rows else HALF
         return missing >= least and not self._gaps.rules_out(hole, density)
 
-    def _other(self, ask: Ask, window: IdRange, *, numbered: bool) -> Ask:
-        """Return another form of an ask, which a cache does not know: it begins at a row that must come, or before."""
-        strategy = ask.strategy
+    def _other(self, request: WindowRequest, window: IdRange, *, numbered: bool) -> WindowRequest:
+        """Return an equivalent request that no cache has seen: it begins at a row that must come, or before."""
+        strategy = request.strategy
         if window.first == 0 and window.last < MAX_ID and not isinstance(strategy, SingleFilter | Prefix):
-            return self._universal(ask, window)
+            return self._universal(request, window)
         first = self.last if numbered and self.last is not None else max(0, window.first - 1)
         ids = IdRange(min(first, window.first), window.last)
         takes = len(ids) <= widest(strategy) and not is_decimal(strategy)
-        return replace(ask, window=ids) if takes else ask
+        return replace(request, window=ids) if takes else request
 
-    def _universal(self, ask: Ask, window: IdRange) -> Ask:
-        """Return a bounded ask in a way that holds everywhere; at the low end of the ids that is one bound."""
-        low = window.first == 0 and not isinstance(ask.strategy, SingleFilter)
-        return replace(ask, strategy=SingleFilter(self._key) if low else Prefix(self._key), window=window)
+    def _universal(self, request: WindowRequest, window: IdRange) -> WindowRequest:
+        """Return a bounded request in a way that holds everywhere; at the low end of the ids that is one bound."""
+        low = window.first == 0 and not isinstance(request.strategy, SingleFilter)
+        return replace(request, strategy=SingleFilter(self._key) if low else Prefix(self._key), window=window)
 
-    def _agreed(self, reply: Reply, ask: Ask, other: Ask, window: IdRange) -> Flow[Reply]:
-        """Ask again, in both forms in turn, until both brought the same rows; of decimal blocks, one form thrice."""
+    def _agreed(self, reply: Reply, request: WindowRequest, other: WindowRequest, window: IdRange) -> Flow[Reply]:
+        """Repeat both requests in turn until both bring the same rows; of decimal blocks, one form thrice."""
         own: list[Reply] = [reply]
         others: list[Reply] = []
         while len(own) + len(others) < MOST_ASKED:
-            form, mine, theirs = (ask, own, others) if len(own) <= len(others) else (other, others, own)
+            form, mine, theirs = (request, own, others) if len(own) <= len(others) else (other, others, own)
             came = yield form
             if mine is others and other.window.first == self.last and self.last not in came.tokens:
                 self.last = None if others else self.last  # was it deleted?
@@ -411,7 +419,7 @@ class Checks:
                 one, two = (came, version) if mine is own else (version, came)
                 if self._same(one, two, window):
                     alike = 1 + sum(self._same(one, some, window) for some in (*own, *others))
-                    thrice = other == ask and is_decimal(ask.strategy) and len(own) + len(others) < CHANGING
+                    thrice = other == request and is_decimal(request.strategy) and len(own) + len(others) < CHANGING
                     if alike >= (3 if thrice else 2):
                         self._sure = True
                         return replace(one, ahead=reply.ahead)
@@ -419,13 +427,13 @@ class Checks:
             mine.append(came)
             if len(others) > 1 and self._same(own[-1], own[-2], window) and others[-1].tokens == others[-2].tokens:
                 break
-        if other == ask and _only_changed([came for pair in zip_longest(own, others) for came in pair if came]):
+        if other == request and _only_changed([came for pair in zip_longest(own, others) for came in pair if came]):
             return replace((others if len(own) == len(others) else own)[-1], ahead=reply.ahead)
         lost = set(own[-1].tokens).symmetric_difference(others[-1].tokens)
         raise FilterIgnoredError(
-            f"{self._operation}: {ask.strategy.name} and {other.strategy.name} disagree about ids {window}: only one "
-            f"brings row {min(map(str, lost), default='?')}; the server misreads a condition or answers differently "
-            f"each time; {strategy_advice(self._operation)}",
+            f"{self._operation}: {request.strategy.name} and {other.strategy.name} disagree about ids {window}: only "
+            f"one brings row {min(map(str, lost), default='?')}; the server misreads a condition or answers "
+            f"differently each time; {strategy_advice(self._operation)}",
             span=window,
         )
 
@@ -445,32 +453,32 @@ class Checks:
     def _came(self, token: Token, window: IdRange) -> bool:
         return token not in window if isinstance(token, int) else token in self._identities
 
-    def _compared(self, reply: Reply, ask: Ask, window: IdRange) -> Flow[Reply]:
-        """Ask for a page in other words: of rows with ids, for its widest decimal block alone.
+    def _compared(self, reply: Reply, request: WindowRequest, window: IdRange) -> Flow[Reply]:
+        """Request a page in other words: of rows with ids, for its widest decimal block alone.
 
         By another key range, which scans no table; in a way that holds everywhere where the server honours none, and
         where rows carry no ids, which can be checked less.
         """
-        if isinstance(ask.strategy, Prefix) and self._pages == 0 < window.first:
-            return (yield from self._agreed(reply, ask, ask, window))  # no row before it tells what is likely
-        if isinstance(ask.strategy, Prefix) or (window.last == MAX_ID and not reply.by_ids):
+        if isinstance(request.strategy, Prefix) and self._pages == 0 < window.first:
+            return (yield from self._agreed(reply, request, request, window))  # no row before it tells what is likely
+        if isinstance(request.strategy, Prefix) or (window.last == MAX_ID and not reply.by_ids):
             return reply
         block = max(_blocks(window, reply.ids), key=len) if reply.by_ids else window
         ours = Reply(tuple((token, {}) for token in reply.tokens if isinstance(token, str) or token in block))
         failed = []
-        for one in self._ranges if reply.by_ids and not isinstance(ask.strategy, InList) else ():
-            if one.name == ask.strategy.name or len(block) > widest(one):
+        for one in self._ranges if reply.by_ids and not isinstance(request.strategy, InList) else ():
+            if one.name == request.strategy.name or len(block) > widest(one):
                 continue
-            second = yield from attempt(replace(ask, strategy=one, window=block, known=None))
+            second = yield from attempt(replace(request, strategy=one, window=block, known=None))
             if isinstance(second, Reply) and self._same(ours, second, block):
                 return reply
             failed.append(one)
-        second = yield replace(self._universal(ask, block), window=block)
+        second = yield replace(self._universal(request, block), window=block)
         if self._same(ours, second, block):
             self._ranges = [one for one in self._ranges if one not in failed]
             return reply
         ids = IdRange(window.first, max(block.last, reply.ids[-1])) if window.last == MAX_ID else window
-        return (yield from self._agreed(reply, ask, self._universal(ask, ids), window))
+        return (yield from self._agreed(reply, request, self._universal(request, ids), window))
 
 
 def _blocks(window: IdRange, ids: list[int]) -> list[IdRange]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.conditions import ORDERS, Condition
-from magento_pager.walk.flows import Ask, Flow, attempt, filtered, first_rows
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, filtered, first_rows
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.recovery import is_verdict
 from magento_pager.walk.strategies import Prefix
@@ -96,7 +96,7 @@ def find_form(
                 return form, some
     for form in () if rows[0].says else forms:  # these may have NULL there, as imports leave it, and others not
         every = tuple(Condition(*bound, around(None)[-1 if 1 in ORDERS[bound[1]] else 1]) for bound in form)
-        reply = yield from attempt(Ask(Prefix(key), rows[0].span, insist=INSIST, where=every))
+        reply = yield from attempt(WindowRequest(Prefix(key), rows[0].span, insist=INSIST, where=every))
         if isinstance(reply, RemoteError) or reply.rows:
             continue  # it is refused, or misread
         for some in (yield from _trial_rows(filtered(looking(), every), column, around)):
@@ -127,7 +127,7 @@ def _holds(form: ConditionForm, rows: TrialRows, key: str) -> Flow[bool]:
         bounds = list(zip(form, steps, strict=True))
         conditions = tuple(Condition(field, operator, rows.operands[step]) for (field, operator), step in bounds)
         there = all(-step in ORDERS[operator] for (_, operator), step in bounds)
-        reply = yield from attempt(Ask(Prefix(key), rows.span, insist=INSIST, where=conditions))
+        reply = yield from attempt(WindowRequest(Prefix(key), rows.span, insist=INSIST, where=conditions))
         if isinstance(reply, RemoteError):
             if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row came from outside of them
                 raise reply

@@ -1,6 +1,6 @@
 """Flows: conversations with a server as generators that do no I/O.
 
-A flow yields what it wants to know, an `Ask`, and is sent the `Reply`; a failure is thrown into it as a `RemoteError`.
+A flow yields a `WindowRequest` and is sent the `Reply`; a failure is thrown into it as a `RemoteError`.
 What it has to deliver, it yields as well, as a `Piece`, and is sent nothing. Who drives it asks, retries, checks,
 counts and waits (see `calls`); a test drives it with replies from a list.
 
@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """What a flow wants to know.
+class WindowRequest:
+    """A request for the rows of one window.
 
     Attributes:
         strategy: how the window is put to the server.
@@ -49,7 +49,7 @@ class Ask:
         most: give up on a reply with more rows than that; 0 for as many as there are.
         check: a call that checks another one, and is counted as such.
         following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
-            may be asked for early; None where the flow cannot know. None instead of a function: an ask on the side.
+            may be asked for early; None where the flow cannot know. None instead of a function: a request on the side.
     """
 
     strategy: Strategy
@@ -80,7 +80,7 @@ class RecordSource(Protocol):
     def name(self) -> str:
         """What the report calls it."""
 
-    def ask(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
+    def fetch(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
         """Return as many answers, in order, by one call.
 
         Raises:
@@ -89,15 +89,15 @@ class RecordSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AskRecords:
-    """Which records a flow wants in full; the answer is in `Reply.records`.
+class RecordsRequest:
+    """A request for records in full; the answer is in `Reply.records`.
 
     Attributes:
         source: who is asked.
         keys: what the records are known by, one at least.
-        insist: as in `Ask`.
-        attempts: as in `Ask`.
-        repair: as in `Ask`.
+        insist: as in `WindowRequest`.
+        attempts: as in `WindowRequest`.
+        repair: as in `WindowRequest`.
         patience: seconds at most for which the call is tried again; None for as long as any other.
     """
 
@@ -178,7 +178,7 @@ class Piece:
     twice: bool = False
 
 
-Item: TypeAlias = Ask | AskRecords | Piece
+Item: TypeAlias = WindowRequest | RecordsRequest | Piece
 Flow: TypeAlias = Generator[Item, Reply, T]
 """A conversation that ends with a T. A piece needs no answer; it is sent an empty reply."""
 
@@ -208,7 +208,7 @@ def settled(flow: Flow[T]) -> Flow[T | RemoteError]:
 
 
 def attempt(item: Item) -> Flow[Reply | RemoteError]:
-    """Ask, and give the failure as a value where there is one."""
+    """Send the request, and give the failure as a value where there is one."""
     try:
         return (yield item)
     except RemoteError as error:
@@ -244,7 +244,7 @@ def filtered(flow: Flow[T], where: tuple[Condition, ...], *, any_row: bool = Fal
     """
 
     def relay(item: Item) -> Flow[Reply]:
-        if isinstance(item, Ask) and not item.any_row:
+        if isinstance(item, WindowRequest) and not item.any_row:
             item = replace(item, where=(*where, *item.where), any_row=any_row)
         return (yield item)
 
@@ -259,7 +259,7 @@ def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
             item = advance(flow, answer)
             if isinstance(item, Piece):
                 return item
-            answer = yield from attempt(replace(item, following=None) if isinstance(item, Ask) else item)
+            answer = yield from attempt(replace(item, following=None) if isinstance(item, WindowRequest) else item)
     except StopIteration:
         return None
 
@@ -274,7 +274,7 @@ def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
 
 def find_row(window: IdRange, key: str) -> Flow[Known | None]:
     """Find a row of a window, with its id; None where there are none."""
-    reply = yield Ask(Prefix(key), window)
+    reply = yield WindowRequest(Prefix(key), window)
     return (yield from find_known(reply, window, key))
 
 
@@ -291,7 +291,7 @@ def find_known(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> F
         if len(window) == 1:
             return Known(window.first, token)
         for part in window.tenths():
-            reply = yield Ask(Prefix(key), part, insist=insist)
+            reply = yield WindowRequest(Prefix(key), part, insist=insist)
             if reply.rows:
                 window = part
                 break

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.estimating import placed
-from magento_pager.walk.flows import Ask, Exactly, Flow, attempt
+from magento_pager.walk.flows import Exactly, Flow, WindowRequest, attempt
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY, action, is_verdict
 from magento_pager.walk.sampling import (
@@ -366,8 +366,10 @@ class Gaps:
         return self._sample(tokens, of, seed, block)
 
     def _attempt(self, query: Query) -> Flow[Reply | RemoteError]:
-        """Ask, for as long as there is patience or a few times only."""
-        return (yield from attempt(Ask(Exactly(query), IdRange(0, MAX_ID), attempts=self._attempts, bare=True)))
+        """Send the request, for as long as there is patience or a few times only."""
+        return (
+            yield from attempt(WindowRequest(Exactly(query), IdRange(0, MAX_ID), attempts=self._attempts, bare=True))
+        )
 
     def _does_without(self, error: RemoteError) -> bool:
         """Whether a sample that failed may be done without: a row may be at fault, or it took too long."""

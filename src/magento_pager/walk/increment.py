@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from magento_pager.errors import RemoteError
 from magento_pager.walk.changes import FORMS, LONG_AGO, NOT_SOON, format_timestamp
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.flows import Ask, Exactly, Flow, Reply, attempt
+from magento_pager.walk.flows import Exactly, Flow, Reply, WindowRequest, attempt
 from magento_pager.walk.pages import Changes, Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY
@@ -85,20 +85,20 @@ def small_increment(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> 
     if few is None:
         return None
     bound = SingleFilter(walk.key)
-    ask = Ask(bound, old, where=(changed,), most=walk.pace(bound).safe)
-    reply = yield from _asked(ask)
+    request = WindowRequest(bound, old, where=(changed,), most=walk.pace(bound).safe)
+    reply = yield from _asked(request)
     if reply is None or not few <= set(reply.tokens) or (walk.window and not reply.by_ids):  # such a page is not cut
         return None
     if last is None and run.newest not in reply.tokens:
         return None
     if last is not None and last.token in reply.tokens and (run.rows is None or 4 * len(reply.rows) > 3 * run.rows):
         never = (replace(changed, value=format_timestamp(NOT_SOON)),)  # so many changed, or the condition was dropped
-        none = yield from _asked(replace(ask, where=never, check=True))
+        none = yield from _asked(replace(request, where=never, check=True))
         if none is None or none.rows:
             return None
     elif last is None or isinstance(last.token, int) or not run.overlaps:
         other = Query((Condition(walk.key, "lteq", str(old.last)),), old)
-        again = yield from _asked(replace(ask, strategy=Exactly(other), check=True))
+        again = yield from _asked(replace(request, strategy=Exactly(other), check=True))
         if again is None or again.tokens != reply.tokens:
             return None
     proof = run.newest if last is None else last.token
@@ -111,19 +111,21 @@ def _few(walk: Walk, old: IdRange, changed: Condition) -> Flow[set[Token] | None
     That ending occurs, which not every one does: in a table whose ids go up by two, half of them are missing.
     """
     ended_alike = Query((Condition(walk.key, "like", f"%{old.last % ENDINGS:02}"),), IdRange(0, MAX_ID))
-    ask = Ask(Exactly(ended_alike), IdRange(0, MAX_ID), where=(changed,), most=MOST_ENDED_ALIKE, check=True)
-    reply = yield from _asked(ask)
+    request = WindowRequest(
+        Exactly(ended_alike), IdRange(0, MAX_ID), where=(changed,), most=MOST_ENDED_ALIKE, check=True
+    )
+    reply = yield from _asked(request)
     return None if reply is None else {token for token in reply.tokens if isinstance(token, str) or token in old}
 
 
 def _last_row(walk: Walk, last: int, changed: Condition) -> Flow[Known | None]:
     """Find the row of an id, which is to have changed since 1970; None where it does not come."""
     ever = (replace(changed, value=format_timestamp(LONG_AGO)),)
-    reply = yield from _asked(Ask(Prefix(walk.key), IdRange(last, last), where=ever, check=True))
+    reply = yield from _asked(WindowRequest(Prefix(walk.key), IdRange(last, last), where=ever, check=True))
     return Known(last, reply.tokens[0]) if reply is not None and reply.rows else None
 
 
-def _asked(ask: Ask) -> Flow[Reply | None]:
-    """Ask; None where that fails, as whatever is wrong shows in the walk."""
-    reply = yield from attempt(replace(ask, attempts=HASTY))
+def _asked(request: WindowRequest) -> Flow[Reply | None]:
+    """Send the request; None where that fails, as whatever is wrong shows in the walk."""
+    reply = yield from attempt(replace(request, attempts=HASTY))
     return None if isinstance(reply, RemoteError) else reply

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from magento_pager.errors import MalformedReplyError, RemoteError
-from magento_pager.walk.flows import Ask, Flow, Reply, filtered, find_known, first_rows, settled
+from magento_pager.walk.flows import Flow, Reply, WindowRequest, filtered, find_known, first_rows, settled
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import Prefix
@@ -71,13 +71,15 @@ class Isolation(Generic[G]):
         self.skipped = 0
         self.good = good if good is not None else self.good
 
-    def alone(self, name: str, error: RemoteError, ask: Asking[T], others: Looking[G] | None) -> Flow[Fate[T]]:
+    def alone(
+        self, name: str, error: RemoteError, request_again: Asking[T], others: Looking[G] | None
+    ) -> Flow[Fate[T]]:
         """Decide about the one whose reply failed.
 
         Args:
             name: what it is called in messages.
             error: the failure.
-            ask: asks for it again.
+            request_again: asks for it again.
             others: finds something else that works; None to skip whatever fails without asking whether others arrive.
 
         Raises:
@@ -85,12 +87,12 @@ class Isolation(Generic[G]):
                 words of that failure alone where others were not asked for, since nothing came before.
         """
         if self.repair and isinstance(error, MalformedReplyError):
-            repaired = yield from settled(ask(0, True))  # noqa: FBT003  see Asking
+            repaired = yield from settled(request_again(0, True))  # noqa: FBT003  see Asking
             if not isinstance(repaired, RemoteError):
                 return Fate(repaired, repaired=True)
         if others is not None:
             yield from self._check_well(name, error, others)
-            again = yield from settled(ask(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
+            again = yield from settled(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
                 return Fate(again)
             if again.remedy != "retry" and action(again, narrowed=True) == "stop":
@@ -150,5 +152,5 @@ def comes_again(key: str, good: Good) -> Flow[bool]:
     known = yield from filtered(find_known(good.reply, good.window, key, insist=MAX_ID), (), any_row=True)
     if known is None:
         return False
-    reply = yield Ask(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)
+    reply = yield WindowRequest(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)
     return known.token in reply.tokens

@@ -369,7 +369,7 @@ class Paginator:
             raise
 
     def _by_wire(self, wires: WireChoice, asking: Callable[[Paginator], T]) -> T:
-        """Ask by one source, and by the next one where it fails."""
+        """Send the request by one source, and by the next one where it fails."""
         begun = wires.begin(self)
         try:
             return asking(begun)

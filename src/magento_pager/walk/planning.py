@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.estimating import Estimate, estimated, placed, rounded
-from magento_pager.walk.flows import Ask, Flow, attempt, find_known, settled
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, find_known, settled
 from magento_pager.walk.gaps import EVERY, Gaps
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
@@ -295,7 +295,7 @@ def _read(walk: Walk, window: IdRange, seen: Seen, strategy: Strategy | None = N
         strategy = seen.strategy
         if blind or isinstance(strategy, SingleFilter | Prefix):
             strategy = Prefix(walk.key) if window.first else SingleFilter(walk.key)
-    answer = yield from attempt(Ask(strategy, window, seen.known))
+    answer = yield from attempt(WindowRequest(strategy, window, seen.known))
     if not isinstance(answer, RemoteError):
         seen.read.append((window, answer))
         return answer
@@ -329,7 +329,7 @@ def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply
 
 
 def _prove_the_end(walk: Walk, span: IdRange, seen: Seen) -> Flow[bool]:
-    """Ask for all above the highest id that was met; where rows carry none, above the last length of ids with rows."""
+    """Request all rows above the highest id met; where rows carry none, above the last length of ids with rows."""
     if span.last < MAX_ID or not seen.read or not seen.samples:
         return False
     top = max((ids.last for ids, _ in seen.stretches()), default=seen.read[0][0].last)

@@ -27,7 +27,7 @@ from magento_pager.walk.strategies import strategy_advice
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from magento_pager.walk.flows import Ask
+    from magento_pager.walk.flows import WindowRequest
     from magento_pager.walk.pages import Known, Row, Token
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.turns import CallLimiter
@@ -109,11 +109,11 @@ class Reader:
     where: tuple[Condition, ...] = ()
     repairing: Source | None = None
 
-    def read(self, ask: Ask, limiter: CallLimiter) -> Generator[None, None, Reply]:
+    def read(self, request: WindowRequest, limiter: CallLimiter) -> Generator[None, None, Reply]:
         """Read what is asked for, in a generator that yields before each call and behind each row; close it to stop.
 
         Args:
-            ask: what is wanted.
+            request: the window, and how to read it.
             limiter: holds back each call until there is room for it.
 
         Raises:
@@ -121,13 +121,13 @@ class Reader:
             MalformedReplyError: a row came that cannot be one of this list, or came twice.
             RemoteError: a call failed.
         """
-        source = self.repairing if ask.repair and self.repairing is not None else self.source
-        where = ask.where if ask.any_row else (*self.where, *ask.where)
+        source = self.repairing if request.repair and self.repairing is not None else self.source
+        where = request.where if request.any_row else (*self.where, *request.where)
         rows: list[tuple[Token, Row]] = []
         brought: list[tuple[IdRange, list[tuple[Token, Row]]]] = []
         seconds = waited = 0.0
         before = _received(source)
-        for query in ask.strategy.queries(ask.window, ask.known.id if ask.known else None):
+        for query in request.strategy.queries(request.window, request.known.id if request.known else None):
             came: list[tuple[Token, Row]] = []
             with limiter.call() as call:
                 yield
@@ -135,31 +135,34 @@ class Reader:
                     refusals_saved(source),
                     closing(source.fetch(replace(query, conditions=query.conditions + where))) as sent,
                 ):
-                    some = islice(sent, ask.unchecked - len(rows)) if ask.unchecked else sent
-                    for pair in self._tokens(some) if ask.unchecked else self._checked(some, query, ask.known, where):
+                    some = islice(sent, request.unchecked - len(rows)) if request.unchecked else sent
+                    for pair in (
+                        self._tokens(some) if request.unchecked else self._checked(some, query, request.known, where)
+                    ):
                         if call.waited is None:
                             call.arrived()
-                        came.append((pair[0], {}) if ask.bare else pair)
-                        if 0 < ask.most < len(came):
+                        came.append((pair[0], {}) if request.bare else pair)
+                        if 0 < request.most < len(came):
                             raise RemoteError(
-                                f"{self.operation}: ids {ask.window} hold more than {ask.most} rows", remedy="split"
+                                f"{self.operation}: ids {request.window} hold more than {request.most} rows",
+                                remedy="split",
                             )
                         yield
             brought.append((query.span, came))
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
-            if ask.unchecked:
+            if request.unchecked:
                 rows += came
                 continue
-            if query.span not in ask.window and any(isinstance(token, str) for token, _ in came):
+            if query.span not in request.window and any(isinstance(token, str) for token, _ in came):
                 raise FilterIgnoredError(
-                    f"{self.operation}: rows come without ids, so what {ask.strategy.name} returns beyond ids "
-                    f"{ask.window} cannot be told from what was asked; use the strategy key-range or prefix",
-                    span=ask.window,
+                    f"{self.operation}: rows come without ids, so what {request.strategy.name} returns beyond ids "
+                    f"{request.window} cannot be told from what was asked; use the strategy key-range or prefix",
+                    span=request.window,
                 )
-            rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in ask.window)
-        if not ask.unchecked:
+            rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in request.window)
+        if not request.unchecked:
             with refusals_saved(source) if len(brought) == 1 else nullcontext():
-                self._sort(rows, ask.window)
+                self._sort(rows, request.window)
         received = None if before is None else (_received(source) or 0) - before
         empty = sum(not came for _, came in brought)
         several = tuple((span, [token for token, _ in came]) for span, came in brought) if len(brought) > 1 else ()

@@ -24,7 +24,7 @@ from magento_pager.walk.evidence import (
     known_rows,
     range_to_split,
 )
-from magento_pager.walk.flows import Ask, Flow, attempt, find_known, next_piece, relayed, settled
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, find_known, next_piece, relayed, settled
 from magento_pager.walk.pages import Known
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
@@ -156,7 +156,7 @@ class Probing:
         """
         expected = on.inside | ({canary.token} if canary else set())
         queries = list(strategy.queries(on.window, canary.id if canary else None))
-        reply = yield from attempt(Ask(strategy, on.window, canary, unchecked=len(expected) + ENOUGH_STRAY))
+        reply = yield from attempt(WindowRequest(strategy, on.window, canary, unchecked=len(expected) + ENOUGH_STRAY))
         fault: str | None = None
         returned: frozenset[Token] = frozenset()
         stray: list[Token] = []
@@ -188,7 +188,7 @@ class Probing:
         """Go on with a flow as long as there are calls left; None where they did not suffice."""
 
         def relay(item: Item) -> Flow[Reply]:
-            if not isinstance(item, Ask):
+            if not isinstance(item, WindowRequest):
                 return (yield item)
             self.left -= sum(1 for _ in item.strategy.queries(item.window, item.known and item.known.id))
             if self.left < 0:
@@ -240,7 +240,7 @@ class Probing:
 
     def _all_of(self, block: IdRange) -> Flow[FoundRows]:
         """Look at all rows of a narrow range."""
-        reply = yield Ask(Prefix(self.key), block, insist=INSIST)
+        reply = yield WindowRequest(Prefix(self.key), block, insist=INSIST)
         return FoundRows(block, reply.tokens)
 
     def _around(self, met: set[int]) -> Flow[list[FoundRows]]:
@@ -265,7 +265,7 @@ class Probing:
         if number in seen.rows:
             return
         low = IdRange(0, number)  # at the low end that is a small reply
-        if number in (yield Ask(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
+        if number in (yield WindowRequest(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
             raise _no_filters(self.operation)
 
     def _nothing_came(self, failure: RemoteError) -> NoStrategyError:
@@ -282,7 +282,7 @@ class Probing:
         if numbers:
             return Known(numbers[0], numbers[0])
         part = next(one.ids for one in seen if one.rows and one.ids != on.window)
-        reply = yield Ask(Prefix(self.key), part, insist=INSIST)
+        reply = yield WindowRequest(Prefix(self.key), part, insist=INSIST)
         return (yield from find_known(reply, part, self.key, insist=INSIST))
 
 
@@ -399,14 +399,14 @@ class Choosing:
         return (yield from self.tested())
 
     def confirm_empty(self) -> Flow[None]:
-        """Ask for everything with one bound, after a walk met no row: then `like` brought none because there is none.
+        """Request everything with one bound, after a walk met no row: then `like` brought none because there is none.
 
         The first row ends the call.
 
         Raises:
             NoStrategyError: there are rows.
         """
-        if (yield Ask(SingleFilter(self.key), IdRange(0, MAX_ID), unchecked=1)).rows:
+        if (yield WindowRequest(SingleFilter(self.key), IdRange(0, MAX_ID), unchecked=1)).rows:
             raise _no_filters(self.operation)
 
     def _best(self, report: ProbeReport) -> Choice:

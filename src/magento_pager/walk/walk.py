@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import FoundRows
-from magento_pager.walk.flows import Ask, Flow, Piece, Reply, filtered, find_known, settled
+from magento_pager.walk.flows import Flow, Piece, Reply, WindowRequest, filtered, find_known, settled
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
 from magento_pager.walk.pages import Quarantined
@@ -126,7 +126,7 @@ class Walk:
 
 
 class _Course:
-    """A walk under way: what is still to be covered, and what the next ask depends on."""
+    """A walk under way: what is still to be covered, and what the next request depends on."""
 
     def __init__(
         self, walk: Walk, span: IdRange, choice: Choice, came: Iterable[str], second: Strategy | None = None
@@ -170,7 +170,7 @@ class _Course:
                 yield from self._cover(work)
 
     def _cover(self, work: Work) -> Flow[None]:
-        """Ask for the window at the front of a range and deliver it; what is left goes back onto the stack."""
+        """Request the window at the front of a range and deliver it; what is left goes back onto the stack."""
         window = yield from self._window(work)
         carrier = self._carrier(window, failed=work.cause is not None)
         if self._held and self._may_cover(window, work, carrier):
@@ -280,17 +280,17 @@ class _Course:
             yield from self._pieces(Reply(), held, self._strategy, None)
 
     def _again(self, ids: IdRange) -> Flow[Reply]:
-        """Ask once more for ids that brought no row, from the last row on, which must come."""
+        """Request once more ids that brought no row, from the last row on, which must come."""
         carrier, last = self._carrier(ids), self._checks.last
         first = ids.first if last is None or is_decimal(carrier) else last
         for _ in range(ATTEMPTS):
             attempts = HASTY if self._isolation.good else 0  # as for windows
-            reply = yield Ask(carrier, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
+            reply = yield WindowRequest(carrier, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
             if first == ids.first or last in reply.tokens:
                 break
         return replace(reply, rows=tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids))
 
-    def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> Ask:
+    def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> WindowRequest:
         """Put a window to the server; where rows are flowing, the ones behind it may be asked for meanwhile."""
         last, pace = work.ids.last, self._pace
         steady = self._flowing and work.cause is None and not work.crowded  # what follows is not in parts
@@ -303,7 +303,7 @@ class _Course:
 
         bounded = self._untouched and isinstance(carrier, SingleFilter) and window.last < MAX_ID
         asked = IdRange(0, window.last) if bounded else window  # one bound is enough where no row lies below
-        return Ask(carrier, asked, self._known, attempts=self._attempts(window, work), following=following)
+        return WindowRequest(carrier, asked, self._known, attempts=self._attempts(window, work), following=following)
 
     def _attempts(self, window: IdRange, work: Work) -> int:
         """How often a window is tried before a row that came is asked for; 0 for as long as there is patience."""
@@ -312,13 +312,13 @@ class _Course:
         return HASTY if not work.tried and (len(window) > 1 or not self._walk.lenient) else 0
 
     def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
-        """Ask, and look for what no single reply shows."""
-        ask = self._ask(carrier, window, work)
-        answer = yield ask
+        """Send the request, and look for what no single reply shows."""
+        request = self._ask(carrier, window, work)
+        answer = yield request
         yield from self._checks.check_inserted(answer, window)
         fits = not self._walk.window or len(window) <= self._walk.window
         if not fits and self._checks.repeated_identities(answer):
-            answer = yield replace(ask, following=None, check=True)
+            answer = yield replace(request, following=None, check=True)
         crowded = not (fits or answer.by_ids)
         if crowded or self._walk.lenient:  # it will be asked for in parts
             return answer
@@ -327,7 +327,7 @@ class _Course:
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
         least, flowing = self._stack.least(work), self._flowing
-        return (yield from self._checks.confirm(answer, ask, window, fresh, own=own, flowing=flowing, least=least))
+        return (yield from self._checks.confirm(answer, request, window, fresh, own=own, flowing=flowing, least=least))
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
@@ -340,15 +340,15 @@ class _Course:
         """Decide about one id whose reply failed, and about the strategy, where the row itself is sound."""
         prefix = Prefix(self._key)
 
-        def ask(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
-            ask = Ask(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair)
-            reply = yield ask
+        def request_again(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
+            request = WindowRequest(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair)
+            reply = yield request
             if self._walk.lenient:
                 return reply
-            return (yield from self._checks.confirm(reply, ask, window, window.first, own=False, flowing=False))
+            return (yield from self._checks.confirm(reply, request, window, window.first, own=False, flowing=False))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
-        fate = yield from self._isolation.alone(f"id {window.first}", error, ask, others)
+        fate = yield from self._isolation.alone(f"id {window.first}", error, request_again, others)
         if own and not fate.flawed:
             self._doubts += 1
             if self._doubts == MOST_DOUBTS and self._walk.candidates and self._walk.strategy is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import QUOTED, SMALLER, FaultError, RemoteError, TransportError
 from magento_pager.lists import list_of
-from magento_pager.walk.flows import Ask, Flow, attempt, relayed
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, relayed
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.strategies import Prefix, SingleFilter
 
@@ -55,7 +55,7 @@ class WhereCheck:
     def _relay(self, item: Item) -> Flow[Reply]:
         if self._error is not None:
             raise self._error
-        if self._sound or not isinstance(item, Ask) or item.any_row:
+        if self._sound or not isinstance(item, WindowRequest) or item.any_row:
             return (yield item)
         answer = yield from attempt(replace(item, attempts=1))
         if not isinstance(answer, RemoteError):
@@ -70,7 +70,7 @@ class WhereCheck:
             raise answer
         return (yield replace(item, attempts=max(0, item.attempts - 1)))
 
-    def _verdict(self, item: Ask, error: RemoteError) -> Flow[RemoteError | None]:
+    def _verdict(self, item: WindowRequest, error: RemoteError) -> Flow[RemoteError | None]:
         """Return what ends the walk, where a call fails with the conditions and does not without them; else None.
 
         Without them a wide window may hold all rows of the list, so a block of a thousand ids takes its place.
@@ -84,21 +84,21 @@ class WhereCheck:
         if isinstance(without, RemoteError):
             return None
         one = without.ids[0] if without.ids else None
-        ask = bare if one is None else Ask(Prefix(self._key), IdRange(one, one), bare=True, check=True)
-        failed = yield from self._failure(ask, self._where)
+        request = bare if one is None else WindowRequest(Prefix(self._key), IdRange(one, one), bare=True, check=True)
+        failed = yield from self._failure(request, self._where)
         if failed is None:
             self._sound = one is not None
             return None
         culprits = list(self._where)
         for condition in self._where if len(self._where) > 1 else ():
-            if (yield from self._failure(ask, (condition,))) is None:
+            if (yield from self._failure(request, (condition,))) is None:
                 culprits.remove(condition)
-        again = yield from attempt(replace(ask, where=(), any_row=True, attempts=1))
+        again = yield from attempt(replace(request, where=(), any_row=True, attempts=1))
         return None if isinstance(again, RemoteError) else self._fault_of(culprits or list(self._where), error)
 
-    def _failure(self, ask: Ask, where: tuple[Condition, ...]) -> Flow[RemoteError | None]:
-        """Ask with some conditions, more than once; None where an answer comes."""
-        answer = yield from attempt(replace(ask, where=where, any_row=True, insist=1, attempts=ATTEMPTS))
+    def _failure(self, request: WindowRequest, where: tuple[Condition, ...]) -> Flow[RemoteError | None]:
+        """Send the request with some conditions, more than once; None where an answer comes."""
+        answer = yield from attempt(replace(request, where=where, any_row=True, insist=1, attempts=ATTEMPTS))
         return answer if isinstance(answer, RemoteError) else None
 
     def _fault_of(self, culprits: list[Condition], error: RemoteError) -> RemoteError:
