@@ -144,15 +144,7 @@ class Checks:
         self._rising = True  # each page's identities were above those before
 
     def confirm(
-        self,
-        reply: Reply,
-        request: WindowRequest,
-        window: IdRange,
-        fresh: int,
-        *,
-        own: bool,
-        flowing: bool,
-        least: int = 0,
+        self, reply: Reply, request: WindowRequest, window: IdRange, fresh: int, *, own: bool, flowing: bool, least: int
     ) -> Flow[Reply]:
         """Return a reply that may be believed: this one, or one that two calls agree on.
 

@@ -345,7 +345,8 @@ class _Course:
             reply = yield request
             if self._walk.lenient:
                 return reply
-            return (yield from self._checks.confirm(reply, request, window, window.first, own=False, flowing=False))
+            confirm = partial(self._checks.confirm, own=False, flowing=False, least=0)
+            return (yield from confirm(reply, request, window, window.first))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
         fate = yield from self._isolation.alone(f"id {window.first}", error, request_again, others)
