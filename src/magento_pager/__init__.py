@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from magento_pager.pager import Pager, connect
     from magento_pager.services.keys import Numbers, PaddedNumbers, Texts, Times
     from magento_pager.services.soap import SoapSource
-    from magento_pager.services.stepping import SteppedSource
+    from magento_pager.services.stepped import SteppedSource
     from magento_pager.shop.details import Details
     from magento_pager.walk.bounds import Between, between
     from magento_pager.walk.conditions import Condition, Query
@@ -148,7 +148,7 @@ _HOMES = (
     "export.verification",
     "services.keys",
     "services.soap",
-    "services.stepping",
+    "services.stepped",
 )
 
 

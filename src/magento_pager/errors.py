@@ -187,7 +187,7 @@ def for_command_line(text: str) -> str:
     return text
 
 
-def words_of(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """What an error says, in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"

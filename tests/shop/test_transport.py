@@ -372,7 +372,7 @@ def test_a_redirect_of_a_call_is_refused(status: int, location: str, shown: str)
     error = failure(answer, PATIENT)
     assert (error.status, error.remedy) == (status, "stop")
     assert f"HTTP {status}; the server redirects to " in str(error)
-    assert f"{shown}: use the address that leads to" in str(error)
+    assert f"{shown}. Use that address as the shop's" in str(error)
     assert "pw" not in str(error)
     assert len(calls) == 1
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from magento_pager.cli.ending import NoReaderError, StoppedError, raise_refusal, say, stoppable, warnings_said
 from magento_pager.cli.options import Asking, ShopOptions, Times, WholeNumber, Widths, duration, option, options
 from magento_pager.cli.progress import progress
-from magento_pager.errors import words_of
+from magento_pager.errors import error_line
 from magento_pager.export.formats import FORMATS, Format
 from magento_pager.lists import LISTS, wire_and_columns
 from magento_pager.walk.names import Check
@@ -127,7 +127,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
     """What is asked for, before the shop is asked for anything."""
     from magento_pager.export.dumping import Task
     from magento_pager.export.jobs import Job
-    from magento_pager.shop.origins import bare, canonical
+    from magento_pager.shop.origins import canonical_url, redacted_url
 
     first, last = asking.span
     job = Job(
@@ -139,7 +139,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         since=times.since,
         details=out.details,
         password_hash=out.password_hash,
-        url=shop.alias or (bare(canonical(shop.url)) if shop.url else ""),
+        url=shop.alias or (redacted_url(canonical_url(shop.url)) if shop.url else ""),
         format=out.format,
         gzip=out.gzip,
         columns=tuple(one.strip() for one in out.columns.split(",")) if out.columns else (),
@@ -159,7 +159,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
 def _tell(error: BaseException, task: Task | None) -> None:
     """Say what stopped the dump, as one line that says how to go on."""
     report: Report | None = getattr(error, "dumped", None)
-    line = words_of(error)
+    line = error_line(error)
     if task is not None and report is not None:
         if isinstance(error, BrokenPipeError) and report.path is None and task.path is None:
             raise NoReaderError from None

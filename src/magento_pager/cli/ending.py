@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from magento_pager.errors import CheckpointMismatchError, PagerError, for_command_line, words_of
+from magento_pager.errors import CheckpointMismatchError, PagerError, error_line, for_command_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -71,7 +71,7 @@ def as_usage_error() -> Generator[None]:
     try:
         yield
     except Exception as error:
-        raise_refusal(error, words_of(error))
+        raise_refusal(error, error_line(error))
         raise
 
 

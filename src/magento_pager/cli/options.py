@@ -383,9 +383,9 @@ class ShopOptions:
 
 def _key_in(path: Path) -> str:
     """The key in the first line of a file."""
-    from magento_pager.shop.keys import first_line
+    from magento_pager.shop.key_files import read_key
 
-    key, mode = first_line(path), path.stat().st_mode
+    key, mode = read_key(path), path.stat().st_mode
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
         say(f"warning: others on this machine can read {path}; chmod 600 {shlex.quote(str(path))}")
     return key

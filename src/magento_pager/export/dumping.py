@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from magento_pager.errors import option, words_of
+from magento_pager.errors import error_line, option
 from magento_pager.export.checkpoints import Checkpoint, Fingerprint, address_of, refuse_other_query, shop_key
 from magento_pager.export.files import replace_file
 from magento_pager.export.increments import (
@@ -446,7 +446,7 @@ class Task:
                 with suppress(OSError):  # the disk may be what stopped the dump
                     output.flush()
             self._checkpoint = output.saved or self._checkpoint
-        report = self._report(error=words_of(error))
+        report = self._report(error=error_line(error))
         if output is None or self.begun or not output.finished:
             with suppress(OSError):  # what stopped the dump matters more than a report that cannot be had
                 self._write(report)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
+from magento_pager.services.bounds_check import Evidence, tried_on
 from magento_pager.services.calling import Rows, Service
 from magento_pager.services.keys import Key, Numbers, Texts
-from magento_pager.services.trying import Evidence, tried_on
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID

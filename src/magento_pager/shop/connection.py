@@ -26,7 +26,7 @@ from magento_pager.shop.decoding import (
 )
 from magento_pager.shop.failures import CODES, fault_error, short_length, status_error, without_rows
 from magento_pager.shop.guards import CutReplyError
-from magento_pager.shop.origins import bare, canonical
+from magento_pager.shop.origins import canonical_url, redacted_url
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, http_time
 from magento_pager.shop.wsdl import Wsdl, check_address, find, load, wsdl_candidates
@@ -99,7 +99,7 @@ class Connection:
         self._counting = threading.Lock()
         candidates = wsdl_candidates(url)
         self._http = HttpSession(options or HttpOptions(), candidates[0], key)
-        self.url = bare(canonical(url))
+        self.url = redacted_url(canonical_url(url))
         self.alias = ""
         self.bytes_received = 0
         self.characters_removed = 0
@@ -442,7 +442,7 @@ class Connection:
         """Send a call by XML-RPC, and give the body of the answer as it arrives."""
         address = xmlrpc.address_beside(wsdl.address)
         if address is None:
-            raise RemoteError(f"{path}: where XML-RPC would be cannot be told from {bare(wsdl.address)}")
+            raise RemoteError(f"{path}: where XML-RPC would be cannot be told from {redacted_url(wsdl.address)}")
         with (
             self._posted(address, body, XML_BODY, path, purpose="XML-RPC") as reply,
             self._pieces(reply, repair=repair) as pieces,

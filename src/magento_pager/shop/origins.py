@@ -79,13 +79,13 @@ def origin(url: str) -> Origin:
     return Origin(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port)
 
 
-def canonical(url: str) -> str:
+def canonical_url(url: str) -> str:
     r"""Return the one spelling of a shop's address: no blanks around it, the host as `Origin` has it, no default port.
 
     Raises:
         ValueError: it is no address of http or https, or holds a password.
 
-    >>> canonical(" HTTPS://B\u00fccher.example.:443/index.php \n"), canonical("http://[0::1]:8080?a=b#c")
+    >>> canonical_url(" HTTPS://B\u00fccher.example.:443/index.php \n"), canonical_url("http://[0::1]:8080?a=b#c")
     ('https://xn--bcher-kva.example/index.php', 'http://[::1]:8080?a=b')
     """
     url = url.strip()
@@ -131,21 +131,21 @@ def check_secrecy(url: str, *, insecure_http: bool = False) -> None:
     >>> check_secrecy("http://shop.example/api/v2_soap/")
     Traceback (most recent call last):
     ...
-    ValueError: http://shop.example/api/v2_soap/ is plain http: the API key would travel readable by anyone; use \
-https, or allow it with insecure_http=True (--insecure-http)
+    ValueError: http://shop.example/api/v2_soap/ is plain http: anyone on the way could read the API key. Use \
+https, or allow http with insecure_http=True (--insecure-http)
     """
     where = origin(url)
     if where.scheme == "http" and not insecure_http and where.host not in LOOPBACK:
         raise ValueError(
-            f"{bare(url)} is plain http: the API key would travel readable by anyone; use https, or allow it with "
-            "insecure_http=True (--insecure-http)"
+            f"{redacted_url(url)} is plain http: anyone on the way could read the API key. Use https, or allow http "
+            "with insecure_http=True (--insecure-http)"
         )
 
 
-def bare(url: str) -> str:
+def redacted_url(url: str) -> str:
     """Return an address fit for messages: without user, password and query.
 
-    >>> bare("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
+    >>> redacted_url("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
     'https://shop.example:8443/api/v2_soap/'
     """
     parts = urlsplit(url)

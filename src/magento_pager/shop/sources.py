@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from magento_pager.errors import FilterIgnoredError, MalformedReplyError, RemoteError
 from magento_pager.shop.decoding import ANYTHING, Leaf, is_list
 from magento_pager.shop.failures import LostListError
-from magento_pager.shop.origins import bare, canonical
+from magento_pager.shop.origins import canonical_url, redacted_url
 from magento_pager.shop.records import fitted
 from magento_pager.walk.conditions import OPERATORS
 from magento_pager.walk.strategies import KEY, Prefix
@@ -69,7 +69,7 @@ class ListSource:
     @property
     def shop(self) -> str:
         """Where calls go, without user, password and query."""
-        return self.connection.alias or bare(canonical(self.connection.address))
+        return self.connection.alias or redacted_url(canonical_url(self.connection.address))
 
     @property
     def url(self) -> str:

@@ -30,7 +30,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 from magento_pager.errors import RemoteError, TransportError
-from magento_pager.shop.origins import allowed_host, bare, check_secrecy, origin
+from magento_pager.shop.origins import allowed_host, check_secrecy, origin, redacted_url
 from magento_pager.shop.redacting import login_in_address, login_in_header, redact_library_logs, redacted, redacted_body
 from magento_pager.shop.saving import Exchange, Latest, ReplyFolder
 
@@ -275,7 +275,9 @@ class HttpSession:
         url = str(request.url)
         if not self.admits(url):
             raise ValueError(
-                self.redacted(f"{bare(url)} is not at {self._shop}; if you trust it, allow it with --allow-host")
+                self.redacted(
+                    f"{redacted_url(url)} is not at {self._shop}. If you trust it, allow it with --allow-host"
+                )
             )
         check_secrecy(url, insecure_http=self.options.insecure_http)
         if request.method == "POST" or self._shop.covers(origin(url)):
@@ -302,7 +304,7 @@ class HttpSession:
                     raise _redirected(what, reply.location, reply.status)
                 url = reply.location
         raise TransportError(
-            self.redacted(f"{what}: the server redirects in a circle, at last to {bare(url)}"), remedy="stop"
+            self.redacted(f"{what}: the server redirects in a circle, at last to {redacted_url(url)}"), remedy="stop"
         )
 
     @contextmanager
@@ -482,7 +484,7 @@ def _basic(user: str, password: str) -> str:
 
 def _redirected(what: str, target: str, status: int) -> TransportError:
     return TransportError(
-        f"{what}: HTTP {status}; the server redirects to {bare(target)}: use the address that leads to as the shop's",
+        f"{what}: HTTP {status}; the server redirects to {redacted_url(target)}. Use that address as the shop's",
         remedy="stop",
         status=status,
     )

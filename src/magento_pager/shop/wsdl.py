@@ -24,7 +24,7 @@ from zeep.wsdl.bindings import Soap11Binding
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
 from magento_pager.shop.decoding import ANYTHING, Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
 from magento_pager.shop.failures import BLANK, body_error, status_error, without_rows
-from magento_pager.shop.origins import bare, canonical, check_secrecy, origin
+from magento_pager.shop.origins import canonical_url, check_secrecy, origin, redacted_url
 from magento_pager.shop.transport import OK
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def load(http: HttpSession, address: str) -> Wsdl:
         if loader.documents and not loader.documents[-1].endswith(b">"):
             why = "it was cut short: PHP gave up, or Content-Length is shorter than the body: PHP output in front of it"
         raise MalformedReplyError(
-            f"what {bare(address)} answers is no WSDL that can be used: {http.redacted(str(error))}: {why}"
+            f"what {redacted_url(address)} answers is no WSDL that can be used: {http.redacted(str(error))}: {why}"
         ) from None
     return Wsdl(client, tuple(loader.documents))
 
@@ -207,7 +207,7 @@ def find(http: HttpSession, candidates: Sequence[str]) -> Wsdl:
         except (TransportError, MalformedReplyError) as error:
             if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
                 raise  # the next address would fare no better
-            log.debug("no WSDL at %s: %s", bare(candidate), error)
+            log.debug("no WSDL at %s: %s", redacted_url(candidate), error)
     return load(http, candidates[-1])
 
 
@@ -247,7 +247,7 @@ def wsdl_candidates(url: str) -> list[str]:
     >>> wsdl_candidates(" https://shop.example/api-secret.php?type=soap_v2\n")
     ['https://shop.example/api-secret.php?type=soap_v2&wsdl=1']
     """
-    canonical(url)  # refuses what is no address
+    canonical_url(url)  # refuses what is no address
     parts = urlsplit(url.strip())._replace(fragment="")
     parts = parts._replace(path=re.sub(r"(/index){2,}/?$", "/", parts.path))
     site = f"{parts.scheme}://{parts.netloc}"
@@ -380,7 +380,7 @@ def _soap_port(client: Any) -> tuple[Any, str]:
                     parts = urlsplit(address)
                     # A password in it would be shown with the address; --basic-auth is what is sent.
                     return port, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    raise MalformedReplyError(f"the WSDL at {bare(client.wsdl.location)} does not say where SOAP calls go")
+    raise MalformedReplyError(f"the WSDL at {redacted_url(client.wsdl.location)} does not say where SOAP calls go")
 
 
 class _Loader:
@@ -399,7 +399,7 @@ class _Loader:
                 f"the WSDL refers to {self._http.redacted(url)}, on another host or port; allow it with --allow-host "
                 "if you trust it"
             )
-        where = self._http.redacted(bare(url))
+        where = self._http.redacted(redacted_url(url))
         what = f"the WSDL at {where}"
         if len(self.documents) == MOST_DOCUMENTS:
             raise MalformedReplyError(f"{what} refers to more than {MOST_DOCUMENTS} documents")

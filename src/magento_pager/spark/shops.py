@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from magento_pager.pager import connect
-from magento_pager.shop.keys import first_line
+from magento_pager.shop.key_files import read_key
 
 if TYPE_CHECKING:
     from magento_pager.pager import Pager
@@ -146,7 +146,7 @@ def resolve(reference: str) -> str:
     """
     scheme, _, place = reference.partition(":")
     try:
-        found = os.environ.get(place, "") if scheme == "env" else first_line(Path(place))
+        found = os.environ.get(place, "") if scheme == "env" else read_key(Path(place))
     except (OSError, ValueError):  # not there, or no text
         found = ""
     if not found:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 LOOKED_AT = 65_536  # bytes
 
 
-def first_line(path: Path) -> str:
+def read_key(path: Path) -> str:
     """Return the first line of a file without white space at its ends; UTF-8, or UTF-16 where it begins by saying so.
 
     Raises:
