@@ -268,7 +268,7 @@ def test_the_report_can_be_read_and_stored() -> None:
     text = str(report)
     assert text.splitlines()[0].startswith("list: the server keeps the last condition per field")
     assert "range" in text
-    assert "stray ones (1)" in text
+    assert "unexpected rows (1)" in text
     values = json.loads(json.dumps(report.as_json()))
     assert values["chosen"] == "key-range"
     assert [trial["verdict"] for trial in values["trials"]][:2] == ["holds", "ignored"]

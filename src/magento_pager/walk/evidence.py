@@ -1,7 +1,7 @@
-"""What is known of a server's filters, and what follows from it: values only, fit for JSON.
+"""Evidence about a server's filters, and the conclusions from it: values only, fit for JSON.
 
-What lives here: the ground on which strategies are judged (rows known completely, at the low end of the ids), what a
-trial came to, and the report. How rows are found and strategies tried is known to `trials`.
+What lives here: the known rows on which strategies are tried (complete ranges at the low end of the ids), the result of
+one trial, and the report. `trials` finds the rows and tries the strategies.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 Verdict: TypeAlias = Literal["holds", "ignored", "faults"]
 
-FEWEST = 3  # rows below, inside and above
-WIDEST_WINDOW = 200  # ids: a window that every strategy takes in one call
-MOST_INSIDE = 30  # rows of it: a server with little memory should bear them
+FEWEST = 3  # rows: one below the window, one inside and one above
+WIDEST_WINDOW = 200  # ids: every strategy takes such a window in one call
+MOST_INSIDE = 30  # rows in the window: a server with little memory should handle them
 TWO_BOUNDS = ("key-range", "range", "alias", "mapped")
-"""Strategies that say the same thing in different words: to the server they are one."""
+"""Strategies that send equivalent queries: they do not confirm each other."""
 PREFERRED = ("in-list", "range", "alias", "mapped", "key-range", "prefix", "regexp")
-SHOWN = 60  # characters of a query in the table
+SHOWN = 60  # characters of a query in the table of trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FoundRows:
 
     Attributes:
         ids: the range, inclusive.
-        rows: what its rows are known by.
+        rows: the identifiers of its rows: ids or identities.
     """
 
     ids: IdRange
@@ -43,12 +43,12 @@ class FoundRows:
 
 @dataclass(frozen=True, slots=True)
 class KnownRows:
-    """Where strategies are judged.
+    """Rows on which strategies are tried.
 
     Attributes:
-        window: the ids to ask for, inclusive.
-        inside: what all rows of the window are known by.
-        outside: known rows below and above it.
+        window: the ids to request, inclusive.
+        inside: the identifiers of all rows of the window.
+        outside: the identifiers of known rows below and above it.
     """
 
     window: IdRange
@@ -62,13 +62,14 @@ class Trial:
 
     Attributes:
         strategy: its name.
-        query: what was asked.
-        expected: rows that should have come back, canary included.
-        returned: those of them that did.
-        stray: the first rows that should not have come back and did, by id or identity; at most ten.
-        fault: the server's words where it refused, or None.
-        seconds: time of the call.
-        verdict: `holds`: exactly the expected rows came; `ignored`: others, or not all; `faults`: the server refused.
+        query: the query that was sent.
+        expected: number of rows that should have been returned, the canary included.
+        returned: number of those that were returned.
+        stray: the first unexpected rows that were returned, by id or identity; at most ten.
+        fault: the server's message where it refused the query, or None.
+        seconds: duration of the call.
+        verdict: `holds`: exactly the expected rows were returned; `ignored`: other rows, or not all of them; `faults`:
+            the server refused the query.
     """
 
     strategy: str
@@ -82,26 +83,26 @@ class Trial:
 
     @property
     def outcome(self) -> str:
-        """What came back, in words.
+        """The result as text.
 
         >>> Trial("range", "", 3, 2, (7,), None, 0.1, "ignored").outcome
-        '2 of 3 rows came back, and stray ones (7)'
+        '2 of 3 expected rows returned, and unexpected rows (7)'
         """
-        stray = f", and stray ones ({self.stray[0]})" if self.stray else ""
-        return self.fault or f"{self.returned} of {self.expected} rows came back{stray}"
+        unexpected = f", and unexpected rows ({self.stray[0]})" if self.stray else ""
+        return self.fault or f"{self.returned} of {self.expected} expected rows returned{unexpected}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a probe found out about one list.
+    """Result of probing one list.
 
     Attributes:
-        operation: the list.
-        chosen: the name of the strategy to use; None where none holds.
-        rows_known: rows that the verdicts rest on; below three no verdict is possible, and `prefix` needs none.
-        calls: calls made to find rows and to judge.
+        operation: the operation of the list.
+        chosen: the name of the strategy to use; None where the server honours none.
+        rows_known: number of rows that the verdicts rest on. Fewer than three allow no verdict; `prefix` needs none.
+        calls: calls made to find rows and to try strategies.
         trials: the evidence, in the order it was taken.
-        canary: a row known to exist, by id; None where none was met or rows carry no id.
+        canary: the id of a row known to exist; None where no row was found or rows carry no id.
     """
 
     operation: str
@@ -113,11 +114,11 @@ class ProbeReport:
 
     @property
     def known(self) -> Known | None:
-        """The row that was met, which may serve as a canary."""
+        """The row that was found, which may serve as a canary."""
         return None if self.canary is None else Known(self.canary, self.canary)
 
     def holds(self, name: str) -> bool | None:
-        """True or False where the strategy was tried, else None.
+        """Return whether the server honours a strategy; None where it was not tried.
 
         >>> ProbeReport("salesOrderList", None, 0, 0, ()).holds("range") is None
         True
@@ -126,7 +127,7 @@ class ProbeReport:
 
     @property
     def server(self) -> str:
-        """What the evidence says of the server, in a sentence.
+        """How the server applies filters, as the evidence shows: a sentence without its subject.
 
         >>> trial = Trial("range", "", 3, 3, (), None, 0.1, "holds")
         >>> ProbeReport("salesOrderList", "range", 3, 1, (trial,)).server
@@ -137,7 +138,7 @@ class ProbeReport:
             case None, None if self.holds("key-range"):
                 return "applies both bounds of a range of ids."
             case None, None:
-                return "too few rows to tell which filters the server honours."
+                return "has too few rows to show which filters it honours."
             case True, True:
                 return "combines from and to on one field: Magento 1.8 or newer."
             case True, False:
@@ -147,14 +148,14 @@ class ProbeReport:
             case _, True:
                 return "keeps the last condition per field and splits lists: Magento 1.7.0.1 to 1.7.0.2."
             case _, False if self.holds("regexp"):
-                return "keeps the last condition per field, knows regexps and no lists: Magento 1.6.0.0 to 1.7.0.0."
+                return "keeps the last condition per field, reads regexps but no lists: Magento 1.6.0.0 to 1.7.0.0."
             case _, False if self.holds("regexp") is False:
-                return "keeps the last condition per field and knows neither lists nor regexps: Magento up to 1.5."
+                return "keeps the last condition per field and reads neither lists nor regexps: Magento up to 1.5."
             case _:
                 return "keeps the last condition per field: Magento up to 1.7.0.2."
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
         return asdict(self) | {"server": self.server}
 
     def __str__(self) -> str:
@@ -171,76 +172,78 @@ class ProbeReport:
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        head = f"{self.operation}: the server {self.server} Use {self.chosen or 'none of these'}."
+        advice = f"Use the strategy {self.chosen}." if self.chosen else "No strategy was chosen."
+        head = f"{self.operation}: the server {self.server} {advice}"
         return "\n".join([head, *table] if self.trials else [head])
 
 
 def known_rows(found: Sequence[FoundRows]) -> KnownRows | None:
-    """Where strategies can be judged, or None where too few rows are known.
+    """Return the rows on which strategies can be tried, or None where too few rows are known.
 
     Args:
         found: all rows of some ranges, from the lowest on.
 
-    Rows known by id are told apart one by one:
+    Rows with ids can be placed inside or outside the window one by one:
 
-    >>> found = known_rows([FoundRows(IdRange(0, 999), (3, 5, 6, 9, 400))])
-    >>> found.window, sorted(found.inside), sorted(found.outside)
+    >>> known = known_rows([FoundRows(IdRange(0, 999), (3, 5, 6, 9, 400))])
+    >>> known.window, sorted(known.inside), sorted(known.outside)
     (IdRange(first=4, last=14), [5, 6, 9], [3, 400])
 
-    Rows known by an identity only by the range they came from:
+    Rows with only an identity are placed by the range that returned them:
 
     >>> parts = [(IdRange(0, 9), ("A", "B")), (IdRange(10, 99), ("C",)), (IdRange(100, 999), ("D",))]
-    >>> seen = [FoundRows(*part) for part in parts]
-    >>> known_rows(seen).window, known_rows(seen[:2])
+    >>> found = [FoundRows(*part) for part in parts]
+    >>> known_rows(found).window, known_rows(found[:2])
     (IdRange(first=10, last=99), None)
     """
-    ids = sorted(token for seen in found for token in seen.rows if isinstance(token, int))
+    ids = sorted(token for part in found for token in part.rows if isinstance(token, int))
     if ids:
         return _known_rows_by_id(ids, found)
-    populated = [seen for seen in found if seen.rows]
+    populated = [part for part in found if part.rows]
     if len(populated) < FEWEST:
         return None
     middle = populated[1]
-    outside = {token for seen in populated if seen is not middle for token in seen.rows}
+    outside = {token for part in populated if part is not middle for token in part.rows}
     return KnownRows(middle.ids, frozenset(middle.rows), frozenset(outside))
 
 
 def range_to_split(found: Sequence[FoundRows]) -> IdRange | None:
-    """The range to look at in parts, so that rows known by an identity get told apart; None where that is no use.
+    """Return the range to request in parts, which places rows without ids; None where that does not help.
 
     >>> range_to_split([FoundRows(IdRange(0, 9), ()), FoundRows(IdRange(10, 99), ("A", "B", "C"))])
     IdRange(first=10, last=99)
     """
-    if sum(len(seen.rows) for seen in found) < FEWEST:
+    if sum(len(part.rows) for part in found) < FEWEST:
         return None
-    crowded = max(found, key=lambda seen: len(seen.rows))
-    return crowded.ids if len(crowded.rows) > 1 else None
+    fullest = max(found, key=lambda part: len(part.rows))
+    return fullest.ids if len(fullest.rows) > 1 else None
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def _known_rows_by_id(ids: Sequence[int], seen: Sequence[FoundRows]) -> KnownRows | None:
-    """A narrow window around the second id and what follows it closely, within one range that is known completely."""
+def _known_rows_by_id(ids: Sequence[int], found: Sequence[FoundRows]) -> KnownRows | None:
+    """Return a narrow window around the second id and those close above it, within one complete range."""
     if len(ids) < FEWEST:
         return None
-    known = next(one.ids for one in seen if ids[1] in one.rows)
-    inside = [number for number in ids[1:-1] if number in known and number - ids[1] < WIDEST_WINDOW // 2][:MOST_INSIDE]
-    beyond = ids[1 + len(inside)]
-    window = IdRange(max(ids[0] + 1, known.first, inside[0] - 5), min(beyond - 1, known.last, inside[-1] + 5))
+    complete = next(part.ids for part in found if ids[1] in part.rows)
+    near = (number for number in ids[1:-1] if number in complete and number - ids[1] < WIDEST_WINDOW // 2)
+    inside = list(near)[:MOST_INSIDE]
+    above = ids[1 + len(inside)]
+    window = IdRange(max(ids[0] + 1, complete.first, inside[0] - 5), min(above - 1, complete.last, inside[-1] + 5))
     return KnownRows(window, frozenset(inside), frozenset(ids) - frozenset(inside))
 
 
 def independent_strategy(probed: ProbeReport, used: frozenset[str]) -> str:
-    """Return the name of a strategy that holds and differs from those that a dump used, as far as the server allows.
+    """Return a strategy that the server honours and that shares no weakness with those a dump used, where possible.
 
     >>> trials = [Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in ("range", "alias", "in-list")]
     >>> probed = ProbeReport("salesOrderList", "range", 3, 5, tuple(trials))
     >>> [independent_strategy(probed, frozenset(used)) for used in ({"range"}, {"in-list", "prefix"})]
     ['in-list', 'range']
     """
-    holding = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
-    alike = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used
-    names = (one for avoided in (alike, used) for one in PREFERRED if one in holding and one not in avoided)
+    honoured = {trial.strategy for trial in probed.trials if trial.verdict == "holds"} | {"prefix"}
+    equivalent = used | set(TWO_BOUNDS) if used & set(TWO_BOUNDS) else used
+    names = (name for avoided in (equivalent, used) for name in PREFERRED if name in honoured and name not in avoided)
     return next(names, "single-filter")
