@@ -32,7 +32,7 @@ from magento_pager import (
 from magento_pager.cli import run
 from magento_pager.walk.estimating import estimated
 from magento_pager.walk.planning import Plan
-from magento_pager.walk.sampling import TELLING, matching, patterns, sample
+from magento_pager.walk.sampling import ROWS_TO_COUNT, matching, patterns, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -90,7 +90,7 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
         assert found.rows.most - found.rows.least <= 0.4 * len(ids)
     assert found.proved
     assert found.spent == len(source.queries) <= (MOST_CALLS if with_ids else 3 * MOST_CALLS)
-    assert source.largest <= 3 * TELLING
+    assert source.largest <= 3 * ROWS_TO_COUNT
 
 
 @pytest.mark.parametrize("with_ids", [True, False])
@@ -174,7 +174,7 @@ def test_first_last_and_where_count() -> None:
     assert found.rows.most < 12_500
     assert found.first_id is not None
     assert found.first_id >= 20_500
-    assert source.largest <= 3 * TELLING
+    assert source.largest <= 3 * ROWS_TO_COUNT
     assert str(found.queries[0]).startswith("entity_id from")
 
 
@@ -194,7 +194,7 @@ def test_one_bound_alone_is_told_what_it_costs() -> None:
     assert bounded.bytes is not None
     assert unbounded.bytes is not None
     assert 5 * bounded.bytes < unbounded.bytes
-    assert table.largest <= 3 * TELLING
+    assert table.largest <= 3 * ROWS_TO_COUNT
 
 
 class Counting(MemorySource):

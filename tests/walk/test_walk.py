@@ -27,7 +27,7 @@ from magento_pager.shop.details import Details
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import NOTHING, Piece, RecordsRequest, Reply, WindowRequest, advance, attempt
 from magento_pager.walk.reading import Reader
-from magento_pager.walk.sampling import MOST_ROWS, matching, patterns, thickness
+from magento_pager.walk.sampling import MOST_ROWS, extra_digits, matching, patterns
 from magento_pager.walk.trials import Choice
 from magento_pager.walk.walk import Walk
 
@@ -212,8 +212,8 @@ def test_a_sample_meets_every_dense_stretch(seed: int) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 10, 100, 1_000, 100_000])
 def test_a_sample_is_as_thin_as_it_must_be(rows: int) -> None:
     """No reply to a sample holds more than 9,000 rows, as far as the thinner one before it tells."""
-    thin = thickness(rows)
-    assert rows * 10 ** (2 - thin) <= MOST_ROWS or thin == 2
+    extra = extra_digits(rows)
+    assert rows * 10 ** (2 - extra) <= MOST_ROWS or extra == 2
 
 
 def calls_for(ids: Iterable[int], *, regexps: bool = True) -> int:

@@ -156,13 +156,13 @@ def _guessed(samples: Sequence[Sample], ids: IdRange, parts: Sequence[IdRange]) 
     size = sum(map(len, parts))
     if any(one.rows and not one.hits for one in samples):
         met, rows = [], sum(one.rows for one in samples)
-        sampled = sum(pattern.looked_at(ids) for one in samples for pattern in one.of)
+        sampled = sum(pattern.ids_matched(ids) for one in samples for pattern in one.patterns)
         density = rows / sampled if sampled else 0.0
         for place, one in enumerate(samples):
-            looked_at = sum(pattern.looked_at(ids) for pattern in one.of)
+            looked_at = sum(pattern.ids_matched(ids) for pattern in one.patterns)
             each = one.rows / looked_at if looked_at else 0.0
-            for pattern in one.of:
-                count = pattern.looked_at(ids)
+            for pattern in one.patterns:
+                count = pattern.ids_matched(ids)
                 at_once = max(min(10, pattern.run), pattern.run * density)  # nobody sees how many
                 met.append(Met(str(place), pattern.run, count, count * each, count * each * at_once))
         guess = guessed(len(ids), [one for one in met if one.looked_at], numbered=False)
@@ -171,14 +171,14 @@ def _guessed(samples: Sequence[Sample], ids: IdRange, parts: Sequence[IdRange]) 
             return guess
         most = guess.about + guess.more + guess.hidden + 2 * sqrt(guess.variance)  # all may lie in these ids, or none
         return Guess(guess.about * share, fewer=guess.about * share, more=most - guess.about * share)
-    found: dict[Pattern, Counter[int]] = {pattern: Counter() for one in samples for pattern in one.of}
+    found: dict[Pattern, Counter[int]] = {pattern: Counter() for one in samples for pattern in one.patterns}
     for number, pattern in (hit for one in samples for hit in one.hits):
         if any(number in part for part in parts):
             found[pattern][pattern.cluster(number)] += 1
     met = [
         Met(pattern.kind, pattern.run, count, clusters.total(), sum(hits**2 for hits in clusters.values()))
         for pattern, clusters in found.items()
-        if (count := sum(map(pattern.looked_at, parts)))
+        if (count := sum(map(pattern.ids_matched, parts)))
     ]
     return guessed(size, met, numbered=True)
 

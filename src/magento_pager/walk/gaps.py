@@ -19,9 +19,11 @@ from magento_pager.walk.flows import Exactly, Flow, WindowRequest, attempt
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY, action, is_verdict
 from magento_pager.walk.sampling import (
+    COARSE,
     FIXED,
-    THIN,
     Sample,
+    extra_digits,
+    fewer_digits,
     head_of,
     like_patterns,
     like_query,
@@ -30,8 +32,6 @@ from magento_pager.walk.sampling import (
     patterns,
     regexp_query,
     sample,
-    thicker,
-    thickness,
 )
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Gaps:
         if position <= self._covered and self._numbered and self._pages < FRESH:
             return  # rows without ids may all be behind by the next time
         if self._coarse is None and not self._plain:
-            self._coarse = yield from self._taken(position, None, thin=THIN)
+            self._coarse = yield from self._taken(position, None, extra=COARSE)
             if self._coarse is None and self._gave_up:
                 self._fine = None
                 return
@@ -180,7 +180,7 @@ class Gaps:
             return False
         if self._unmet > TRUSTED and not self._fine.hits_in(IdRange(min(ids.last, MAX_ID - 1) + 1, MAX_ID)):
             return False
-        looked_at = sum(pattern.looked_at(ids) for pattern in self._fine.of)
+        looked_at = sum(pattern.ids_matched(ids) for pattern in self._fine.patterns)
         return float((1 - min(density, DENSEST)) ** looked_at) <= UNLIKELY
 
     def rules_out_anywhere(self, rows: int) -> bool:
@@ -212,28 +212,30 @@ class Gaps:
         """
         if self._plain:
             found = yield from self._by_length(ids, 0, EVEN)
-            thin = thicker(sum(one.rows for one in found))
-            more = yield from self._by_length(ids, thin, kinds if thin else kinds - EVEN)
-            return more if thin else found + more
-        whole = coarse = yield from self._taken(ids.first, None, THIN, kinds)
-        thin = thickness(coarse.rows) if coarse else 0
-        if thin < THIN:
-            whole = yield from self._taken(ids.first, None, thin, kinds)
-        if whole and whole.rows and thin == 0 and (thin := thicker(whole.rows)):
-            whole = yield from self._taken(ids.first, None, thin, kinds)
+            extra = fewer_digits(sum(one.rows for one in found))
+            more = yield from self._by_length(ids, extra, kinds if extra else kinds - EVEN)
+            return more if extra else found + more
+        whole = coarse = yield from self._taken(ids.first, None, COARSE, kinds)
+        extra = extra_digits(coarse.rows) if coarse else 0
+        if extra < COARSE:
+            whole = yield from self._taken(ids.first, None, extra, kinds)
+        if whole and whole.rows and extra == 0 and (extra := fewer_digits(whole.rows)):
+            whole = yield from self._taken(ids.first, None, extra, kinds)
         if not whole or whole.hits or not whole.rows:
             return [whole] if whole else []
-        self._by_regexp = not whole.of[0].kind.startswith("like")  # as each length of ids is
-        return (yield from self._by_length(ids, thin, kinds, whole.rows))
+        self._by_regexp = not whole.patterns[0].kind.startswith("like")  # as each length of ids is
+        return (yield from self._by_length(ids, extra, kinds, whole.rows))
 
-    def _by_length(self, ids: IdRange, thin: int, kinds: frozenset[str], rows: int | None = None) -> Flow[list[Sample]]:
+    def _by_length(
+        self, ids: IdRange, extra: int, kinds: frozenset[str], rows: int | None = None
+    ) -> Flow[list[Sample]]:
         """A sample of each length of ids, by even kinds of patterns and by others, until so many rows came."""
         found: list[Sample] = []
         for block in _lengths(ids):
             for some in filter(None, (kinds & EVEN, kinds - EVEN)):
                 if rows is None or sum(one.rows for one in found) < rows:
-                    one = yield from self._taken(ids.first, block, thin, some)
-                    found += [one] if one and one.of else []
+                    one = yield from self._taken(ids.first, block, extra, some)
+                    found += [one] if one and one.patterns else []
         return found
 
     def sample_tenths(self, block: IdRange) -> Flow[list[Sample]]:
@@ -264,13 +266,13 @@ class Gaps:
         """The widest block around a position that a fine sample may look at; None for all ids."""
         if self._plain:
             return next(_blocks(position))
-        if self._coarse is None or thickness(self._coarse.rows) == 0:
+        if self._coarse is None or extra_digits(self._coarse.rows) == 0:
             return None
         numbers = [number for number, _ in self._coarse.hits]
         return next(
             block
             for block in _blocks(position)
-            if thickness(sum(number in block for number in numbers)) == 0 or len(block) == 1
+            if extra_digits(sum(number in block for number in numbers)) == 0 or len(block) == 1
         )
 
     def _even_until(self, ids: IdRange, pace: Pace) -> Flow[int | None]:
@@ -309,7 +311,7 @@ class Gaps:
         return min(clear, ids.last)
 
     def _taken(
-        self, seed: int, block: IdRange | None, thin: int = 0, kinds: Collection[str] = ()
+        self, seed: int, block: IdRange | None, extra: int = 0, kinds: Collection[str] = ()
     ) -> Flow[Sample | None]:
         """A sample of the ids ahead, by some kinds of patterns; None where rows break every reply that it comes in.
 
@@ -320,16 +322,16 @@ class Gaps:
             self._attempts = 0 if self._patient and last else HASTY if trial == 0 and not self._gave_up else 1
             digits = f"{self._operation}/{seed}/{trial}"
             if last and block is None:
-                thin = THIN  # fewer rows, so that all of them may be sound
+                extra = COARSE  # fewer rows, so that all of them may be sound
             narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None and not kinds else ()
             found: Sample | RemoteError | None = None
             if self._by_regexp is not False and not narrow:
                 chosen = kinds or (() if self._numbered else EVEN)  # others come in clumps
-                of = _fitting(patterns(digits, thin), block, chosen)
+                of = _fitting(patterns(digits, extra), block, chosen)
                 found = (yield from self._taken_by_regexp(seed, block, of)) if of else sample((), (), block)
             if found is None:
-                free = (1, 2) if self._plain else (1,) if thin > 0 else (0, 1, 2, 3)
-                of = [*narrow] or _fitting(like_patterns(digits, thin, free), block, kinds)
+                free = (1, 2) if self._plain else (1,) if extra > 0 else (0, 1, 2, 3)
+                of = [*narrow] or _fitting(like_patterns(digits, extra, free), block, kinds)
                 found = yield from self._taken_by_like(seed, block, of)
             if isinstance(found, Sample):
                 self._gave_up = False

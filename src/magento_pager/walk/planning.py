@@ -19,7 +19,7 @@ from magento_pager.walk.flows import Flow, WindowRequest, attempt, find_known, s
 from magento_pager.walk.gaps import EVERY, Gaps
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
-from magento_pager.walk.sampling import TELLING, Sample
+from magento_pager.walk.sampling import ROWS_TO_COUNT, Sample
 from magento_pager.walk.strategies import InList, Prefix, Regexp, SingleFilter, Strategy, needs_canary, widest
 
 if TYPE_CHECKING:
@@ -317,7 +317,7 @@ def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply
             rows = sum(rows for ids, rows in stretches if around[0] < ids.last <= around[-1])
             density = max(density, rows / (around[-1] - around[0] + 1))
     density = density or 1 / len(span)
-    width = int(10 ** (len(str(int(TELLING / min(1.0, density)))) - 1))
+    width = int(10 ** (len(str(int(ROWS_TO_COUNT / min(1.0, density)))) - 1))
     width = min(width, widest(seen.strategy))
     while width:
         first = max(middle - middle % width, behind + 1)
