@@ -20,11 +20,11 @@ from magento_pager.shop.wires import WIRES, Wires, attributes, warn_of_one_call
 from magento_pager.walk.bounds import ColumnRange, as_conditions
 from magento_pager.walk.changes import refuse_with_since
 from magento_pager.walk.conditions import Condition, bound_pairs, checked_where, column_of
+from magento_pager.walk.limiter import CallsUnderWay
 from magento_pager.walk.paginator import Paginator
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.reading import PATIENCE
 from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.turns import CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL
 
 if TYPE_CHECKING:

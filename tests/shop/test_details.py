@@ -399,7 +399,7 @@ def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *
         if page.window.first == 40:
             odd.change(broken_records=ids)
 
-    with pytest.raises(RemoteError, match="the server is unwell") as caught:
+    with pytest.raises(RemoteError, match="the server is failing") as caught:
         pages += before_details(orders, fall_ill).pages()
     assert caught.value.cursor is not None
     assert caught.value.cursor.next_id == 40

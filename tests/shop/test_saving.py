@@ -33,9 +33,9 @@ from magento_pager.shop.redacting import redacted_body
 from magento_pager.shop.sources import ListSource
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Exactly, WindowRequest
+from magento_pager.walk.limiter import CallLimiter
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.reading import Reader
-from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ from magento_pager import (
 )
 from magento_pager.fake import Shop
 from magento_pager.walk.ahead import MOST, Tuner
-from magento_pager.walk.turns import CallLimiter, CallsUnderWay
+from magento_pager.walk.limiter import CallLimiter, CallsUnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -36,7 +36,7 @@ from magento_pager.export.report import Progress, Report
 from magento_pager.export.text import StandardOutput
 from magento_pager.export.values import TypedPages, without_secrets
 from magento_pager.walk.added import LastRow
-from magento_pager.walk.doubles import FirstOfEach
+from magento_pager.walk.duplicates import FirstOfEach
 from magento_pager.walk.pages import Cursor
 from magento_pager.walk.reading import row_label
 

@@ -43,7 +43,7 @@ from magento_pager.walk.flows import (
     next_piece,
     relayed,
 )
-from magento_pager.walk.isolation import MOST_IN_A_ROW, Fate, Isolation
+from magento_pager.walk.isolation import MOST_IN_A_ROW, Isolation, Outcome
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import token_of
@@ -211,15 +211,15 @@ class _Course:
                 number = yield from self._present(token, piece.window)
                 if number is None:
                     continue  # deleted meanwhile
-                fate = yield from self._alone(row, answer, piece.window)
-                if fate.value is None:
+                outcome = yield from self._alone(row, answer, piece.window)
+                if outcome.value is None:
                     if (yield from self._present(token, piece.window)) is not None:
-                        skipped.append(Quarantined(number, fate.reason))
+                        skipped.append(Quarantined(number, outcome.reason))
                     continue
-                answer = fate.value
-                repaired |= {number} if fate.repaired else set()
+                answer = outcome.value
+                repaired |= {number} if outcome.repaired else set()
             rows.append((token, self._joined(row, answer)))
-            self._isolation.came(row[self._part.key])
+            self._isolation.remember(row[self._part.key])
         named = tuple(sorted(skipped, key=lambda one: one.id))
         return replace(piece, rows=tuple(rows), quarantined=named, repaired=tuple(sorted(repaired)))
 
@@ -251,7 +251,7 @@ class _Course:
             del others[: len(batch) - len(singles[:1])], singles[:1]
             answers |= yield from self._batch(way, batch)
             if isinstance(last := answers[batch[-1]], RemoteError) and many_failed(answers.values(), self._part):
-                raise self._isolation.unwell(batch[-1], last)
+                raise self._isolation.failing_server(batch[-1], last)
         if self._part.echo:
             yield from self._confirm(answers, tied=way is self._xmlrpc)
         return [answers[key] if key else RemoteError(f"it has no {self._part.key} to ask for it by") for key in keys]
@@ -376,21 +376,21 @@ class _Course:
         while stack:
             part = stack.pop()
             span = IdRange(0, len(part) - 1)
-            good = None if patient else self._isolation.good
-            hasty = 0 if patient else 1 if good and len(part) < len(keys) else HASTY
+            readable = None if patient else self._isolation.readable
+            hasty = 0 if patient else 1 if readable and len(part) < len(keys) else HASTY
             reply = yield from attempt(RecordsRequest(way, part, insist, hasty and max(hasty, insist + 1)))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
                 came = (key for key in part if not isinstance(answers[key], RemoteError))
-                self._isolation.good = next(came, self._isolation.good)
+                self._isolation.readable = next(came, self._isolation.readable)
                 self._each = (self._each + reply.seconds / len(part)) / (2 if self._each else 1)
                 if way is self._xmlrpc:
                     self._pace = self._pace.after(span, len(part), reply.seconds)
                 continue
             if reply.remedy == "retry" and hasty:
-                if len(part) == (len(keys) if good else 1):
-                    self._isolation.good = yield from self._well(good, part[0])
-                if len(part) == 1 and self._isolation.good is None:
+                if len(part) == (len(keys) if readable else 1):
+                    self._isolation.readable = yield from self._well(readable, part[0])
+                if len(part) == 1 and self._isolation.readable is None:
                     patient = True
                     stack.append(part)
                     continue
@@ -419,20 +419,20 @@ class _Course:
         known = yield from filtered(find_row(window, KEY), (alone,), any_row=True)
         return known.id if known else None
 
-    def _alone(self, row: Row, error: RemoteError, window: IdRange) -> Flow[Fate[Record]]:
+    def _alone(self, row: Row, error: RemoteError, window: IdRange) -> Flow[Outcome[Record]]:
         """Decide about a row whose record did not come."""
         key = row.get(self._part.key)
         if not key:
-            return Fate(None, str(error))
+            return Outcome(None, str(error))
 
-        def request_again(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see Asking
+        def request_again(insist: int, repair: bool) -> Flow[Record]:  # noqa: FBT001  see RequestAgain
             answer = yield from (self._repaired(key) if repair else self._confirmed_one(key, insist))
             answer = self._of_row(row, answer, window)
             if isinstance(answer, RemoteError):
                 raise answer
             return answer
 
-        return (yield from self._isolation.alone(str(key), error, request_again, partial(self._others, key)))
+        return (yield from self._isolation.decide(str(key), error, request_again, partial(self._others, key)))
 
     def _confirmed_one(self, key: str, insist: int) -> Flow[Answer]:
         """Request one record by SOAP, and confirm the answer."""
@@ -453,11 +453,11 @@ class _Course:
             return mended[key] if answers[0] == answers[-1] else another(self._part, key, "two different lists")
         return answers[0]
 
-    def _well(self, good: str | None, failed: str) -> Flow[str | None]:
+    def _well(self, readable: str | None, failed: str) -> Flow[str | None]:
         """Return a record that comes now: the one that came before, or else another one, at once; None for none."""
-        if good is None:
+        if readable is None:
             return (yield from self._first_that_comes(failed, attempts=1))
-        return good if (yield from self._comes_again(good)) else None
+        return readable if (yield from self._comes_again(readable)) else None
 
     def _comes_again(self, key: str) -> Flow[bool]:
         """Request again a record that came before; False where it was deleted."""

@@ -20,6 +20,7 @@ from magento_pager.shop.records import fitted
 from magento_pager.shop.sources import ListSource, XmlRpcSource, looking_at
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import WindowRequest, first_rows
+from magento_pager.walk.limiter import CallLimiter
 from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.reading import Reader
@@ -35,7 +36,6 @@ from magento_pager.walk.strategies import (
     SingleFilter,
     Strategy,
 )
-from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from magento_pager.walk.flows import Reply, WindowRequest
+    from magento_pager.walk.limiter import CallLimiter
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.reading import Reader
-    from magento_pager.walk.turns import CallLimiter
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 from magento_pager.errors import RemoteError
 from magento_pager.walk.ahead import Ahead
 from magento_pager.walk.flows import NOTHING, Piece, RecordsRequest, Reply, WindowRequest, advance
+from magento_pager.walk.limiter import CallLimiter
 from magento_pager.walk.pages import Page, PageStats
 from magento_pager.walk.reading import PATIENCE, persistently
-from magento_pager.walk.turns import CallLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator

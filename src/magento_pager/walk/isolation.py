@@ -19,17 +19,17 @@ from magento_pager.walk.strategies import Prefix
 G = TypeVar("G")
 T = TypeVar("T")
 
-Asking: TypeAlias = Callable[[int, bool], Flow[T]]
+RequestAgain: TypeAlias = Callable[[int, bool], Flow[T]]
 """Asks for the one thing again: how often to insist, and whether to repair what it brings."""
 
-Looking: TypeAlias = Callable[[], Iterable[Flow[G | None]]]
+FindOthers: TypeAlias = Callable[[], Iterable[Flow[G | None]]]
 """Looks for something else that works, in likely places first."""
 
 SINGLE_ROW_RETRIES = 4  # more attempts at a row whose failure may be the server's
-MOST_IN_A_ROW = 20  # rows skipped: then the server is unwell, not the rows
+MOST_IN_A_ROW = 20  # rows skipped: then the server is failing, not the rows
 
 
-class Fate(NamedTuple, Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """What became of it.
 
     Attributes:
@@ -56,24 +56,24 @@ class Isolation(Generic[G]):
         operation: what is called, for messages.
         works: asks again for something that came before; False where it was deleted meanwhile.
         repair: read what control characters break without them.
-        good: what came last, if anything did.
+        readable: what came last, if anything did.
         skipped: in a row.
     """
 
     operation: str
     works: Callable[[G], Flow[bool]]
     repair: bool = False
-    good: G | None = None
+    readable: G | None = None
     skipped: int = 0
 
-    def came(self, good: G | None) -> None:
+    def remember(self, readable: G | None) -> None:
         """Remember that something came; None for what may not come again."""
         self.skipped = 0
-        self.good = good if good is not None else self.good
+        self.readable = readable if readable is not None else self.readable
 
-    def alone(
-        self, name: str, error: RemoteError, request_again: Asking[T], others: Looking[G] | None
-    ) -> Flow[Fate[T]]:
+    def decide(
+        self, name: str, error: RemoteError, request_again: RequestAgain[T], others: FindOthers[G] | None
+    ) -> Flow[Outcome[T]]:
         """Decide about the one whose reply failed.
 
         Args:
@@ -87,52 +87,52 @@ class Isolation(Generic[G]):
                 words of that failure alone where others were not asked for, since nothing came before.
         """
         if self.repair and isinstance(error, MalformedReplyError):
-            repaired = yield from settled(request_again(0, True))  # noqa: FBT003  see Asking
+            repaired = yield from settled(request_again(0, True))  # noqa: FBT003  see RequestAgain
             if not isinstance(repaired, RemoteError):
-                return Fate(repaired, repaired=True)
+                return Outcome(repaired, repaired=True)
         if others is not None:
             yield from self._check_well(name, error, others)
             again = yield from settled(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
-                return Fate(again)
+                return Outcome(again)
             if again.remedy != "retry" and action(again, narrowed=True) == "stop":
                 raise again
             error = again
             yield from self._check_well(name, error, others)
         self.skipped += 1
         if self.skipped == MOST_IN_A_ROW:
-            raise error if others is None else self.unwell(name, error)
-        return Fate(None, str(error))
+            raise error if others is None else self.failing_server(name, error)
+        return Outcome(None, str(error))
 
-    def unwell(self, name: str, error: RemoteError) -> RemoteError:
+    def failing_server(self, name: str, error: RemoteError) -> RemoteError:
         """Return the error that too many failures are."""
         self.skipped = 0
         return RemoteError(
             f"{self.operation}: {MOST_IN_A_ROW} rows in a row could not be read, the last is {name} ({error}): the "
-            "server is unwell; resume when it is not"
+            "server is failing; resume when it works again"
         )
 
-    def _check_well(self, name: str, error: RemoteError, others: Looking[G]) -> Flow[None]:
+    def _check_well(self, name: str, error: RemoteError, others: FindOthers[G]) -> Flow[None]:
         """Raise unless what came before, or something else, can be read now."""
-        if self.good is not None:
-            came = yield from settled(self.works(self.good))
+        if self.readable is not None:
+            came = yield from settled(self.works(self.readable))
             if isinstance(came, RemoteError):
                 raise RemoteError(
-                    f"{self.operation}: {name} cannot be read ({error}), and neither can {self.good}, which could "
-                    f"before ({came}): the server is unwell; resume when it is not"
+                    f"{self.operation}: {name} cannot be read ({error}), and neither can {self.readable}, which could "
+                    f"before ({came}): the server is failing; resume when it works again"
                 ) from came
             if came:
                 return
-            self.good = None  # it was deleted
+            self.readable = None  # it was deleted
         for looking in others():
-            self.good = yield from looking
-            if self.good is not None:
+            self.readable = yield from looking
+            if self.readable is not None:
                 return
         raise error
 
 
-class Good(NamedTuple):
-    """A row that came, in a reply of its own, and the window that it came in: it should come again."""
+class ReadableRow(NamedTuple):
+    """A row that could be read, in a reply of its own, and the window that returned it."""
 
     reply: Reply
     window: IdRange
@@ -140,17 +140,16 @@ class Good(NamedTuple):
     def __str__(self) -> str:
         return f"a row of ids {self.window}"
 
+    @classmethod
+    def first_of(cls, looking: Flow[None]) -> Flow[ReadableRow | None]:
+        """Find the first row of a walk; None where there is none."""
+        piece = yield from first_rows(looking)
+        return cls(Reply(piece.rows[:1]), piece.window) if piece else None
 
-def first_good(looking: Flow[None]) -> Flow[Good | None]:
-    """Look for a row; None where there is none."""
-    piece = yield from first_rows(looking)
-    return Good(Reply(piece.rows[:1]), piece.window) if piece else None
-
-
-def comes_again(key: str, good: Good) -> Flow[bool]:
-    """Read again a row that came before, though it may no longer be wanted; False where it was deleted."""
-    known = yield from filtered(find_known(good.reply, good.window, key, insist=MAX_ID), (), any_row=True)
-    if known is None:
-        return False
-    reply = yield WindowRequest(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)
-    return known.token in reply.tokens
+    def still_exists(self, key: str) -> Flow[bool]:
+        """Read the row again, even if it no longer meets the list's conditions; False where it was deleted."""
+        known = yield from filtered(find_known(self.reply, self.window, key, insist=MAX_ID), (), any_row=True)
+        if known is None:
+            return False
+        reply = yield WindowRequest(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)
+        return known.token in reply.tokens

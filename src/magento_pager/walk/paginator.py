@@ -19,6 +19,7 @@ from magento_pager.walk.calls import Calls
 from magento_pager.walk.changes import default_condition, find_changes
 from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.increment import LastRun, SmallIncrement, small_increment
+from magento_pager.walk.limiter import CallLimiter, CallsUnderWay
 from magento_pager.walk.names import Check
 from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
 from magento_pager.walk.partitions import cut
@@ -26,7 +27,6 @@ from magento_pager.walk.planning import Plan, joined, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
 from magento_pager.walk.reading import PATIENCE, Reader, Source
 from magento_pager.walk.strategies import KEY, Strategy
-from magento_pager.walk.turns import CallLimiter, CallsUnderWay
 from magento_pager.walk.walk import DEFAULT_GOAL, Walk
 from magento_pager.walk.where_check import WhereCheck
 

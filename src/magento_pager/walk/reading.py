@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from magento_pager.walk.flows import WindowRequest
+    from magento_pager.walk.limiter import CallLimiter
     from magento_pager.walk.pages import Known, Row, Token
     from magento_pager.walk.ranges import IdRange
-    from magento_pager.walk.turns import CallLimiter
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import FoundRows
 from magento_pager.walk.flows import Flow, Piece, Reply, WindowRequest, filtered, find_known, settled
 from magento_pager.walk.gaps import Gaps
-from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Fate, Good, Isolation, comes_again, first_good
+from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Isolation, Outcome, ReadableRow
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import HASTY, action
@@ -138,7 +138,7 @@ class _Course:
         self._strategy, self._known = choice
         self._pace = walk.pace(self._strategy)
         self._gaps = Gaps(walk.key, walk.operation, self._known, plain=not walk.candidates)
-        self._isolation = Isolation(walk.operation, partial(comes_again, walk.key), repair=walk.repair)
+        self._isolation = Isolation(walk.operation, partial(ReadableRow.still_exists, key=walk.key), repair=walk.repair)
         names, ranges = (walk.key, walk.operation, walk.identity_field), equivalent_ranges(walk.candidates)
         self._checks = Checks(self._gaps, *names, identities=came, second=second, ranges=ranges)
         self._held: IdRange | None = None  # ids that brought no row, to be covered once more by the next window
@@ -198,15 +198,15 @@ class _Course:
         """
         if self._held and self._held.first >= window.first:
             self._held = None  # they are asked for again with the window
-        good = None if self._walk.lenient else self._isolation.good
+        readable = None if self._walk.lenient else self._isolation.readable
         if error.remedy == "retry" and not self._walk.hasty:
             gateway = action(error, narrowed=False) == "narrow" and len(window) > 1
-            if good is None and not (gateway or self._walk.lenient):
-                good = self._isolation.good = yield from self._any_good()
-            elif good is not None and not work.cause and not self._gave_up:
-                self._isolation.good = good if (yield from self._isolation.works(good)) else None
-            unknown = good is None and not gateway  # perhaps nothing comes now
-            early = not (work.cause or self._gave_up) and (unknown or good is not None)
+            if readable is None and not (gateway or self._walk.lenient):
+                readable = self._isolation.readable = yield from self._any_readable()
+            elif readable is not None and not work.cause and not self._gave_up:
+                self._isolation.readable = readable if (yield from self._isolation.works(readable)) else None
+            unknown = readable is None and not gateway  # perhaps nothing comes now
+            early = not (work.cause or self._gave_up) and (unknown or readable is not None)
             if not work.tried and (early or (unknown and not self._walk.lenient)):
                 self._stack.append(work._replace(ids=window, tried=True))
                 return
@@ -221,8 +221,9 @@ class _Course:
         elif len(window) > 1:
             self._narrow(work, window, error)
         else:
-            fate = yield from self._alone(window, error, own=carrier is self._strategy)
-            yield from self._deliver(fate.value or Reply(), window, work, Prefix(self._key), part=window, fate=fate)
+            outcome = yield from self._alone(window, error, own=carrier is self._strategy)
+            answer, prefix = outcome.value or Reply(), Prefix(self._key)
+            yield from self._deliver(answer, window, work, prefix, part=window, outcome=outcome)
 
     def _deliver(
         self,
@@ -232,13 +233,13 @@ class _Course:
         carrier: Strategy,
         *,
         part: IdRange | None,
-        fate: Fate[Reply] | None = None,
+        outcome: Outcome[Reply] | None = None,
     ) -> Flow[None]:
         """Learn from a reply, and deliver the part of its window that is covered."""
-        yield from self._learn(answer, window, work, carrier, fate)
+        yield from self._learn(answer, window, work, carrier, outcome)
         if part is not None:
             self._checks.accepted(answer, part)
-            yield from self._pieces(answer, part, carrier, fate)
+            yield from self._pieces(answer, part, carrier, outcome)
         if work.crowded:
             self._stack.found(len(answer.rows))
 
@@ -284,7 +285,7 @@ class _Course:
         carrier, last = self._carrier(ids), self._checks.last
         first = ids.first if last is None or is_decimal(carrier) else last
         for _ in range(ATTEMPTS):
-            attempts = HASTY if self._isolation.good else 0  # as for windows
+            attempts = HASTY if self._isolation.readable else 0  # as for windows
             reply = yield WindowRequest(carrier, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
             if first == ids.first or last in reply.tokens:
                 break
@@ -307,7 +308,7 @@ class _Course:
 
     def _attempts(self, window: IdRange, work: Work) -> int:
         """How often a window is tried before a row that came is asked for; 0 for as long as there is patience."""
-        if self._walk.hasty or (self._isolation.good is not None and not self._walk.lenient):
+        if self._walk.hasty or (self._isolation.readable is not None and not self._walk.lenient):
             return 1 if self._walk.hasty or work.tried or work.cause or self._gave_up else HASTY
         return HASTY if not work.tried and (len(window) > 1 or not self._walk.lenient) else 0
 
@@ -336,11 +337,11 @@ class _Course:
         plain = not (early or work.cause or work.crowded or work.again)
         return held is not None and plain and window.last + 1 - held.first <= widest(carrier)
 
-    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Fate[Reply]]:
+    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Outcome[Reply]]:
         """Decide about one id whose reply failed, and about the strategy, where the row itself is sound."""
         prefix = Prefix(self._key)
 
-        def request_again(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see Asking
+        def request_again(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see RequestAgain
             request = WindowRequest(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair)
             reply = yield request
             if self._walk.lenient:
@@ -349,24 +350,25 @@ class _Course:
             return (yield from confirm(reply, request, window, window.first))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
-        fate = yield from self._isolation.alone(f"id {window.first}", error, request_again, others)
-        if own and not fate.flawed:
+        outcome = yield from self._isolation.decide(f"id {window.first}", error, request_again, others)
+        if own and not outcome.flawed:
             self._doubts += 1
             if self._doubts == MOST_DOUBTS and self._walk.candidates and self._walk.strategy is None:
                 yield from self._change_over(error, window.first)
-        return fate
+        return outcome
 
-    def _beside(self, number: int) -> Iterator[Flow[Good | None]]:
+    def _beside(self, number: int) -> Iterator[Flow[ReadableRow | None]]:
         """Look for any row behind an id, then before it, whatever becomes of others that break their replies."""
         behind = IdRange(number + 1, MAX_ID) if number < MAX_ID else None
         before = IdRange(0, number - 1) if number > 0 else None
         for span in filter(None, (behind, before)):
-            yield first_good(filtered(self._walk.by_prefix(span, self._walk.window), (), any_row=True))
+            yield ReadableRow.first_of(filtered(self._walk.by_prefix(span, self._walk.window), (), any_row=True))
 
-    def _any_good(self) -> Flow[Good | None]:
+    def _any_readable(self) -> Flow[ReadableRow | None]:
         """Look for a row that comes at once, to tell a window that breaks its replies from a server that is failing."""
-        found = yield from settled(first_good(self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)))
-        return None if isinstance(found, RemoteError) else found
+        all_rows = self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)
+        first = yield from settled(ReadableRow.first_of(all_rows))
+        return None if isinstance(first, RemoteError) else first
 
     def _change_over(self, error: RemoteError, position: int) -> Flow[None]:
         """Go on from an id with a strategy that holds now."""
@@ -381,22 +383,22 @@ class _Course:
         self._pace = self._pace.spoken(decimal=is_decimal(self._strategy))
 
     def _learn(
-        self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, fate: Fate[Reply] | None
+        self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, outcome: Outcome[Reply] | None
     ) -> Flow[None]:
         """Take a reply into account for those to come."""
         self._early = answer.ahead
-        self._flawed = self._flawed + 1 if fate else 0
+        self._flawed = self._flawed + 1 if outcome else 0
         if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy == "split"):
             rest = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
             self._stack = Stack(rest)
         if answer.rows:
-            yield from self._came(answer, window, work, fate)
-        self._empty = self._empty and not answer.rows and not fate
+            yield from self._came(answer, window, work, outcome)
+        self._empty = self._empty and not answer.rows and not outcome
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
         self._flowing = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
         self._doubts = 0 if self._flowing else self._doubts
-        if fate and fate.flawed:
+        if outcome and outcome.flawed:
             self._untouched = self._flowing = False
             self._pace, self._wide = self._wide or self._pace, None
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
@@ -404,10 +406,10 @@ class _Course:
         if self._pages == LOOKED_AFTER and self._looks and window.last < MAX_ID and answer.rows and answer.by_ids:
             yield from self._gaps.refresh(window.last + 1)
 
-    def _came(self, answer: Reply, window: IdRange, work: Work, fate: Fate[Reply] | None) -> Flow[None]:
+    def _came(self, answer: Reply, window: IdRange, work: Work, outcome: Outcome[Reply] | None) -> Flow[None]:
         """Take rows into account."""
         self._wide = self._wide if work.cause else None
-        if fate:
+        if outcome:
             self._known = None  # or was it the canary that broke the reply?
         if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
             self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
@@ -417,7 +419,7 @@ class _Course:
         self._pages += 1
         self._gaps.record_page(answer.tokens, window)
         row = Reply(answer.rows[:1])
-        self._isolation.came(None if fate and fate.repaired else Good(row, window))
+        self._isolation.remember(None if outcome and outcome.repaired else ReadableRow(row, window))
 
     def _window(self, work: Work) -> Flow[IdRange]:
         """The window at the front of a range: all of a part that failed, else as the pace says and samples allow."""
@@ -470,7 +472,7 @@ class _Course:
             return SingleFilter(self._key)
         return Regexp(self._key) if isinstance(self._strategy, InList) and self._known else Prefix(self._key)
 
-    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, fate: Fate[Reply] | None) -> Flow[None]:
+    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, outcome: Outcome[Reply] | None) -> Flow[None]:
         """Deliver a reply; in pages of the user's own width where a window over a gap met rows after all."""
         tiles = [window]
         if self._walk.window and answer.rows and len(window) > self._walk.window:
@@ -478,8 +480,8 @@ class _Course:
         for tile in tiles:
             rows = tuple(pair for pair in answer.rows if isinstance(pair[0], str) or pair[0] in tile)
             ahead = self._gaps.rows_ahead(tile.last, self._span.last)
-            skipped = (Quarantined(tile.first, fate.reason),) if fate and fate.value is None else ()
-            repaired = (tile.first,) if fate and fate.repaired else ()
+            skipped = (Quarantined(tile.first, outcome.reason),) if outcome and outcome.value is None else ()
+            repaired = (tile.first,) if outcome and outcome.repaired else ()
             yield Piece(
                 tile,
                 rows,
