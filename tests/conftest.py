@@ -69,7 +69,7 @@ def by_xmlrpc(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `slow` what the quick tier leaves out of a test marked `sampled`."""
+    """Mark `slow` the cases of a test marked `sampled` that the quick tier does not run."""
     tests: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Function]] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
@@ -82,20 +82,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 case.add_marker(pytest.mark.slow)
 
 
-def sample(cases: Sequence[Mapping[str, object]]) -> set[int]:
-    """Return the numbers of a few cases in which each value of each parameter occurs; the same ones every time.
+def sample(cases: Sequence[Mapping[str, object]], most: int = 6) -> set[int]:
+    """Return the numbers of a few cases, the same ones every time: together they have many of the parameters' values.
 
     >>> sorted(sample([{"version": version, "flavour": flavour} for version in "678" for flavour in "rw"]))
     [0, 3, 4]
     """
     values = [{(name, repr(value)) for name, value in case.items()} for case in cases]
-    missed = set().union(*values)
-    found = set()
-    while missed:
-        best = max(range(len(cases)), key=lambda number: len(values[number] & missed))
-        found.add(best)
-        missed -= values[best]
-    return found
+    missing_values = set().union(*values)
+    chosen: set[int] = set()
+    while missing_values and len(chosen) < most:
+        best = max(range(len(cases)), key=lambda number: len(values[number] & missing_values))
+        chosen.add(best)
+        missing_values -= values[best]
+    return chosen
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

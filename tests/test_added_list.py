@@ -110,6 +110,7 @@ def test_it_is_dumped_and_verified(python: Run, name: str) -> None:
         assert python.command("verify", name, status=1).startswith("missing   ")
 
 
+@pytest.mark.slow
 def test_it_is_planned_examined_and_asked_for_changes(python: Run) -> None:
     """The commands know it by its name, on an old version too."""
     assert json.loads(python.command("plan", "coupons", "--json"))["rows"]

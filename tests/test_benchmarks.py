@@ -309,6 +309,7 @@ def test_scans() -> None:
     assert all(line["scans"] <= 3.5 for line in lines if line["run"] == "dump")
 
 
+@pytest.mark.slow
 def test_startup() -> None:
     """The help costs more than Python alone and less than requests, and a dump up to its first call more than that."""
     times = {line["side"]: line for line in lines_of("startup", "3")}

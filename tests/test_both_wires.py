@@ -169,6 +169,7 @@ def test_typed_rows_are_the_same(
     assert any(type(value) is not str for row in by_soap for value in row.values())
 
 
+@pytest.mark.slow
 def test_parallel_calls_do_not_block_a_shop_of_two_workers() -> None:
     """By SOAP each call needs a second worker that sends the WSDL; by XML-RPC none does."""
     with (

@@ -68,6 +68,7 @@ def chaos(
     return found, proxy
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("orders", slow_after(1, [1650, 6600]))
 def test_many_windows_while_one_call_in_twenty_fails(orders: int) -> None:
@@ -87,8 +88,8 @@ PLACES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
-@pytest.mark.sampled
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.profile} {place.entity}")
 def test_other_lists_while_one_call_in_twelve_fails(place: Place, seed: int) -> None:

@@ -189,6 +189,7 @@ def nightly_lines() -> Iterator[tuple[str, str]]:
             yield name_of(page), next((command for command, _ in commands(block)), block.text.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), list(nightly_lines()))
 def test_a_line_for_every_night_brings_what_changed_since_the_last(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -127,6 +127,7 @@ def test_the_first_order_never_arrives(shop: Behind, pager: Pager, status: int, 
     assert len(shop.log) - 2 * before <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 504])
 def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Pager, status: int) -> None:
     """Nothing else comes either, so no row is blamed; to look for one takes fewer calls than the patience does."""
@@ -136,6 +137,7 @@ def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Page
     assert 10_000 - shop.down <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", slow_after(2, [503, 504, 502, 524]))
 def test_an_order_that_breaks_a_sample_is_skipped_as_others_are(shop: Behind, pager: Pager, status: int) -> None:
     """The sample is tried with other digits, and nobody waits for it."""

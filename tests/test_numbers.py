@@ -88,6 +88,7 @@ def test_each_row_is_delivered_or_named(profile: str, entity: ListName, way: dic
         assert len(shop.log) < 400
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("how", ["near", "far", "null"])
 def test_a_walk_is_resumed_between_them(how: str) -> None:
@@ -174,7 +175,7 @@ def test_a_record_is_never_that_of_the_other_row(profile: str, entity: ListName,
         assert named == (bad if how == "null" else bad[1:])
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "entity"), LISTS)
 @pytest.mark.parametrize("how", ["near", "far", "null"])
 @pytest.mark.parametrize("options", [{}, {"details": True}])

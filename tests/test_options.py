@@ -79,6 +79,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_a_wrong_option(tmp_path: Path) -> None:
     """In an editor, before anything is run; and what is right passes."""
     if find_spec("mypy") is None:

@@ -252,6 +252,7 @@ def test_queries_call_nothing(shop_of: Callable[[str, str], Shop]) -> None:
         assert len(shop.log) == before
 
 
+@pytest.mark.slow
 def test_windows_follow_the_speed_of_the_server() -> None:
     """A server that slows down a hundredfold is asked for less, and for as much as before when it is quick again."""
     rows: dict[float, list[int]] = {0.0001: [], 0.01: [], 0.0: []}

@@ -149,6 +149,7 @@ def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], P
     assert found.quarantined == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 def test_a_whole_table_of_control_characters_is_repaired(place_of: Callable[[str], Place]) -> None:
     """Rows that can be repaired are no sign of a sick server, however many there are."""
@@ -168,6 +169,7 @@ def test_repair_mends_nothing_else(place_of: Callable[[str], Place]) -> None:
     assert found.repaired == ids[20:22]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Callable[[str], Place]) -> None:
     """The walk goes on past nineteen, and stops at the twentieth, with a cursor and all that came before."""
@@ -269,6 +271,7 @@ NARROW = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("given", slow_after(2, NARROW), ids=lambda one: f"{one.entity} {one.strategy} {one.rows}")
 def test_a_server_with_little_memory(given: Narrow) -> None:

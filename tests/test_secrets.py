@@ -299,6 +299,7 @@ def it_ends_half_way(stage: Stage) -> None:
     stage.relay.blab = None
 
 
+@pytest.mark.slow
 def test_no_command_writes_a_secret(
     stage: Stage,
     capfd: pytest.CaptureFixture[str],

@@ -512,6 +512,7 @@ def test_more_rows_of_one_second_than_a_window_has_seconds() -> None:
         )
 
 
+@pytest.mark.slow
 def test_texts_by_their_beginning(tmp_path: Path) -> None:
     """Each once, whatever they begin with; a beginning with too many is asked for by the next character."""
     service = floor()

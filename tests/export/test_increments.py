@@ -684,6 +684,7 @@ def test_a_run_that_was_stopped_is_gone_on_with(
         assert state.path == Path("state.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", slow_after(1, [18, 4]))
 @pytest.mark.parametrize("name", slow_after(1, ["shop.db", "orders-{time}.ndjson"]))
 def test_killed_at_every_step_no_change_is_lost(
@@ -822,6 +823,7 @@ ACTIONS = 1000
 WRONG_CLOCKS = [timedelta(), timedelta(), A_DAY, -A_DAY, A_QUARTER, timedelta(hours=-3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "entity", "column", "key", "seed"), slow_after(1, HISTORIES))
 def test_after_each_run_each_row_is_as_it_was_when_that_first_began(
     tmp_path: Path, *, profile: str, entity: str, column: str, key: str, seed: int

@@ -275,6 +275,7 @@ def test_a_reply_without_ids_that_leaves_new_rows_out_is_noticed(keep: slice) ->
     assert came == [f"90000000{number}" for number in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entity", ["orders", "shipments"])
 @pytest.mark.parametrize(
     "options", slow_after(1, [{"window": 10}, {}, {"check": "full"}, {"last": 200_000}, {"strategy": "prefix"}])

@@ -240,6 +240,7 @@ def test_killed_at_every_step_to_the_end_nothing_differs(
     assert named == {False, True} or part > 0, "the steps of the first part lie on both sides of the renaming"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", slow_after(1, [2, 10]))
 @pytest.mark.parametrize(("entity", "ending"), slow_after(3, KILLED_FORMATS))
 def test_killed_at_random_moments_and_resumed_nothing_differs(
@@ -627,6 +628,7 @@ def counted(files: Files, offset: int) -> dict[Path, int]:
     return {files.part: end, files.part.with_name(files.part.name + ".tail"): max(0, offset - text)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", slow_after(1, [3, 20]))
 @pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
 def test_a_part_that_was_changed_in_place_is_refused(  # noqa: PLR0917  fixtures
@@ -684,7 +686,7 @@ def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
     assert (files.content(), files.report()) == expected
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["ndjson.gz", "csv.gz"])
 @pytest.mark.parametrize("width", [("--window", "15"), ("--rows-per-call", "10")], ids=["window", "automatic"])
 def test_packed_text_has_the_same_bytes_wherever_it_was_stopped(
@@ -904,6 +906,7 @@ def test_rows_left_out_are_named_and_the_status_is_three(
     assert files.out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("poison", "options", "status"),
     [

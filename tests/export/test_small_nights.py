@@ -72,6 +72,7 @@ def test_the_newest_row_that_was_deleted_is_no_proof(
     assert lists_called(line) <= MOST
 
 
+@pytest.mark.slow
 def test_a_night_with_many_changes_asks_for_no_unbounded_reply(scheduled_runs: Callable[..., ScheduledRuns]) -> None:
     """In windows, as any walk; the ending of ids tells that there are many."""
     line = scheduled_runs("20.0.20", "orders", orders=12_000)

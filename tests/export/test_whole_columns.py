@@ -194,6 +194,7 @@ def table(path: Path, rows: Sequence[Row], layout: Layout) -> Any:
         return columns, connection.execute(f"SELECT {cells} FROM orders").fetchall(), misfits  # noqa: S608  quoted
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(batches())
 def test_a_table_is_the_same(rows: list[Row]) -> None:

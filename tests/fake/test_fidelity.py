@@ -112,6 +112,7 @@ def test_a_wrong_element_of_a_multi_call_lowers_the_share(shop: Database) -> Non
     assert any("fault:3" in line.answer.split() for line in lines)
 
 
+@pytest.mark.slow
 @needs_recordings
 def test_benchmark_prints_a_line_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
     """The benchmark prints one JSON line for each group and one for all, and succeeds when all are alike."""

@@ -90,6 +90,7 @@ def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> 
 # --- the same answers ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", slow_after(1, [20, 1]))
 def test_every_recorded_query(mariadb: MariaDb, samples: Path, every: int) -> None:
     """All recorded queries, by SOAP and XML-RPC, of every parser, give the recorded ids or the recorded fault."""
@@ -118,6 +119,7 @@ def test_every_rule(mariadb: MariaDb) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
 def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
     """What SQLite is made to say of a filter, MariaDB says: the same rows, or a fault with the same code and error."""
@@ -126,6 +128,7 @@ def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None
     assert real.count("orders") == emulated.count("orders")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
 def test_random_nested_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
     """The same of what XML-RPC may bring: any value of PHP, nested at will."""
@@ -359,6 +362,7 @@ def test_second_address(small: MariaDatabase, kind: str) -> None:
 # --- streaming, and the end ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_reader_sees_the_table_as_it_was(mariadb: MariaDb) -> None:
     """A reply that has begun is not changed by what happens meanwhile; many can be open, and be left open."""
     with MariaDatabase(mariadb.url()) as database:
@@ -516,7 +520,7 @@ def test_auto_delivers_exactly_the_table(
             assert sorted(found) == list(seeded.ids(name)), name
 
 
-@pytest.mark.sampled
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
 def test_a_strategy_by_name_is_exact_or_says_so(

@@ -503,6 +503,7 @@ def test_a_right_that_is_missing_ends_the_walk(odd: Odd, pager: Pager, *, withou
     assert caught.value.cursor.next_id == 20
 
 
+@pytest.mark.slow
 def test_replies_that_are_cut_short_are_asked_for_in_parts(odd: Odd, pager: Pager) -> None:
     """A reply that is too long for the server comes in smaller ones, down to single records by SOAP."""
     expected = list(in_full(pager))
@@ -517,6 +518,7 @@ def test_replies_that_are_cut_short_are_asked_for_in_parts(odd: Odd, pager: Page
     assert list(in_full(pager)) == expected
 
 
+@pytest.mark.slow
 def test_replies_are_never_longer_than_what_memory_takes(
     odd: Odd, pager: Pager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -528,6 +530,7 @@ def test_replies_are_never_longer_than_what_memory_takes(
     assert odd.heard[-1] <= 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", slow_after(1, [0.05, 0.5]))
 def test_batches_aim_at_a_time(seconds: float) -> None:
     """As many records in a call as fit into the time that a call should take, and never more than the bound."""
@@ -537,6 +540,7 @@ def test_batches_aim_at_a_time(seconds: float) -> None:
         assert seconds / 0.01 / 10 <= max(later) <= seconds / 0.01
 
 
+@pytest.mark.slow
 def test_batches_are_bounded(shop_of: Callable[[str, str], Shop]) -> None:
     """However fast the server is."""
     shop = shop_of("20.0.20", "rpc")

@@ -544,6 +544,7 @@ def test_the_embedded_shop_loses_attributes_of_configurable_products(single: tup
         assert ("color" in other) != ("manufacturer" in other)
 
 
+@pytest.mark.slow
 def test_owners_of_addresses_take_little_memory() -> None:
     """Four bytes an address, where their ids lie close together."""
     owners = _Owners()

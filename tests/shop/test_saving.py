@@ -353,6 +353,7 @@ def test_a_retry_says_where_the_reply_is(tmp_path: Path, caplog: pytest.LogCaptu
     assert f"(request and reply: {files(tmp_path)[0]}); trying again in" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_folder_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes of a reply, of all files, and their number: past these nothing is saved, and one warning says so."""
     monkeypatch.setattr(saving, "LONGEST", 1000)

@@ -124,6 +124,7 @@ def test_the_same_pages_in_the_same_order(
     assert source.most <= (parallel if isinstance(parallel, int) else MOST)
 
 
+@pytest.mark.slow
 @given(
     ids=st.sets(st.integers(0, 3000)),
     far=st.sets(st.integers(80_000, 80_020)),

@@ -93,6 +93,7 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
     assert source.largest <= 3 * ROWS_TO_COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_ids", [True, False])
 @pytest.mark.parametrize("layouts", [random_ids, lambda seed: random_layout(seed)[0]], ids=["here", "of the trials"])
 @pytest.mark.parametrize("count", slow_after(1, [40, 100]))

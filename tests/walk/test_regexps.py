@@ -61,6 +61,7 @@ def windows(chooser: random.Random) -> tuple[int, int]:
 # --- exact -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", slow_after(1, [True, False]))
 def test_a_million_ids_against_integer_comparison(strict: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     """On ranges to 10^10 and ids near and far, a pattern in Python's re agrees with comparing integers."""
@@ -117,6 +118,7 @@ def wrong(first: int, below: int, strict: bool) -> list[tuple[int, int]]:  # noq
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("below", "strict"), [(250, True), pytest.param(BELOW, False, marks=pytest.mark.exhaustive)])
 def test_every_small_range_by_brute_force(below: int, strict: bool) -> None:  # noqa: FBT001 - by name
     """Every range below 2,000 matches every id from 0 to 2,299 exactly when it should."""

@@ -112,6 +112,7 @@ def test_pcre2() -> None:
     assert disagreements([summed(matched(pattern)) for pattern, _ in patterns()]) == []
 
 
+@pytest.mark.slow
 def test_glibc(tmp_path: Path) -> None:
     """Glibc's extended regular expressions of glibc, by way of grep."""
     grep = shutil.which("grep") or missing("grep is not installed")
@@ -126,6 +127,7 @@ def test_glibc(tmp_path: Path) -> None:
     assert disagreements([summed(matched(pattern)) for pattern, _ in patterns()]) == []
 
 
+@pytest.mark.slow
 def test_henry_spencer(tmp_path: Path) -> None:
     """LLVM's descendant of Henry Spencer's library, with which MySQL matched up to 5.7."""
     compiler = shutil.which("c++") or missing("a C++ compiler is not installed")
