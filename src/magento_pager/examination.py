@@ -21,7 +21,7 @@ from magento_pager.shop.connection import Connection
 from magento_pager.shop.sources import ListSource
 from magento_pager.shop.wires import NO_ROW
 from magento_pager.walk.conditions import Condition, Query
-from magento_pager.walk.isolation import MOST_IN_A_ROW
+from magento_pager.walk.isolation import MOST_SKIPPED_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID, IdRange
 
 if TYPE_CHECKING:
@@ -277,8 +277,8 @@ def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
     fate = "dump skips them by name and exits with status 3"
     if all(spec.key in row for row in rows):
         fate = "dump delivers them; with --details it skips them by name and exits with status 3"
-    elif len(rows) >= MOST_IN_A_ROW:
-        fate += f", or stops where {MOST_IN_A_ROW} of them follow one another"
+    elif len(rows) >= MOST_SKIPPED_IN_A_ROW:
+        fate += f", or stops where {MOST_SKIPPED_IN_A_ROW} of them follow one another"
     return f"{count} no {spec.identity}: {fate}; give them one in the shop's database"
 
 

@@ -17,7 +17,7 @@ from memory_source import MemorySource
 
 from magento_pager import MAX_ID, Cursor, IdRange, KeyRange, Paginator, Prefix, connect
 from magento_pager.fake import Shop
-from magento_pager.walk.partitions import shares
+from magento_pager.walk.partitions import even_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,7 +51,7 @@ def test_every_id_lies_in_exactly_one_share(
 ) -> None:
     """Whatever samples showed, the shares follow each other without gap from the first id to the last."""
     span = IdRange(min(one, other), max(one, other))
-    parts = shares(seen, span, count)
+    parts = even_parts(seen, span, count)
     assert 1 <= len(parts) <= count
     assert (parts[0].first, parts[-1].last) == (span.first, span.last)
     assert all(after.first == before.last + 1 for before, after in pairwise(parts))
@@ -60,7 +60,7 @@ def test_every_id_lies_in_exactly_one_share(
 @given(st.integers(1, 20), st.integers(100, 100_000))
 def test_rows_that_lie_evenly_are_cut_evenly(count: int, rows: int) -> None:
     """Of a dense list no share is a tenth above its part, up to the roundness of its cuts."""
-    parts = shares([(IdRange(1, rows), float(rows))], IdRange(1, rows), count)
+    parts = even_parts([(IdRange(1, rows), float(rows))], IdRange(1, rows), count)
     assert max(len(part) for part in parts) <= rows / count * 1.1 + 1
 
 

@@ -28,8 +28,8 @@ from magento_pager import (
     Strategy,
     TransportError,
 )
-from magento_pager.walk.isolation import MOST_IN_A_ROW
-from magento_pager.walk.windows import Goal, Pace, part
+from magento_pager.walk.isolation import MOST_SKIPPED_IN_A_ROW
+from magento_pager.walk.windows import Goal, Pace, part_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -148,15 +148,15 @@ def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, me
 def test_a_strain_is_forgotten() -> None:
     """Windows grow back once the server bears more again, in steps of two up to what was too much, then slowly."""
     wide = IdRange(0, 10**6 - 1)
-    pace = Pace.start(Goal(rows=1600)).strained(wide).strained(wide).strained(wide)
+    pace = Pace.start(Goal(rows=1600)).after_failure(wide).after_failure(wide).after_failure(wide)
     assert pace.rows == 200
     rows = [(pace := pace.after(IdRange(0, 999), 1000, 0.1)).rows for _ in range(60)]
     assert rows[:2] == [210, 220]
     assert rows == sorted(rows)
     assert rows[-1] == 1600
-    fixed = Pace.start(Goal(), 100).strained(IdRange(0, 99))
-    assert (fixed.own, fixed.window(0, 999), fixed.window(77, 999)) == (50, IdRange(0, 49), IdRange(77, 126))
-    assert fixed.after(IdRange(0, 1), 2, 0.1).own == 50, "a sliver says nothing"
+    fixed = Pace.start(Goal(), 100).after_failure(IdRange(0, 99))
+    assert (fixed.fixed_width, fixed.window(0, 999), fixed.window(77, 999)) == (50, IdRange(0, 49), IdRange(77, 126))
+    assert fixed.after(IdRange(0, 1), 2, 0.1).fixed_width == 50, "a small part of a window shows nothing"
 
 
 def test_a_server_that_is_down_for_a_while_costs_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,13 +189,13 @@ def test_a_server_that_stays_down_is_not_blamed_on_rows() -> None:
     assert delivered(pages) == list(range(1, 150))
 
 
-@pytest.mark.parametrize("count", [MOST_IN_A_ROW - 1, MOST_IN_A_ROW])
+@pytest.mark.parametrize("count", [MOST_SKIPPED_IN_A_ROW - 1, MOST_SKIPPED_IN_A_ROW])
 def test_rows_that_fail_in_a_row_are_the_servers_fault(count: int) -> None:
     """Nineteen in a row are left out; at the twentieth the walk ends."""
     poisoned = frozenset(range(100, 100 + count))
     source = Sick(range(1, 500), poisoned=poisoned)
     pages: list[Page] = []
-    if count < MOST_IN_A_ROW:
+    if count < MOST_SKIPPED_IN_A_ROW:
         pages.extend(walk(source, window=50).pages())
         assert {one.id for page in pages for one in page.quarantined} == poisoned
         return
@@ -255,4 +255,4 @@ def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_part_is_narrower(first: int, width: int, *, decimal: bool) -> None:
     """Halving ends at one id."""
     window = IdRange(first, first + width - 1)
-    assert 1 <= part(window, decimal=decimal) < width
+    assert 1 <= part_width(window, decimal=decimal) < width

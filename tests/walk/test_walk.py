@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from magento_pager import Query
     from magento_pager.walk.flows import Flow
-    from magento_pager.walk.pages import Known, Row, Token
+    from magento_pager.walk.pages import KnownRow, Row, Token
 
 FLOWS = (
     "flows",
@@ -114,7 +114,7 @@ def play(flow: Flow[None], answering: Callable[[WindowRequest | RecordsRequest],
             answer = error
 
 
-def walk_through(walk: Walk, server: Script, span: IdRange, known: Known | None = None) -> list[Piece]:
+def walk_through(walk: Walk, server: Script, span: IdRange, known: KnownRow | None = None) -> list[Piece]:
     """The pieces of a walk; they cover the span, in order, each id once."""
     flow = walk.flow(span, Choice(walk.strategy, known) if known and walk.strategy else None)
     pieces = play(flow, server, span.first)

@@ -30,7 +30,7 @@ from magento_pager.shop.origins import canonical_url, redacted_url
 from magento_pager.shop.repairing import without_forbidden
 from magento_pager.shop.transport import OK, HttpOptions, HttpReply, HttpSession, http_time
 from magento_pager.shop.wsdl import Wsdl, check_address, find, load, wsdl_candidates
-from magento_pager.walk.reading import persistently
+from magento_pager.walk.reading import with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -107,7 +107,7 @@ class Connection:
         self.tells_empty = False
         self.lists_come = False
         try:
-            self._wsdl = persistently(
+            self._wsdl = with_retries(
                 lambda: self._read(lambda: find(self._http, candidates)), self._http.options.patience, failed=_announce
             )
             check_address(self._http, self._wsdl)
@@ -151,7 +151,7 @@ class Connection:
         Raises:
             FaultError: the shop refuses this user and key.
         """
-        persistently(self._session, self._http.options.patience, failed=_announce)
+        with_retries(self._session, self._http.options.patience, failed=_announce)
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """Make a short call, in a session unless it begins one: its value as text, or as a dict of texts.

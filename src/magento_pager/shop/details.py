@@ -43,11 +43,11 @@ from magento_pager.walk.flows import (
     next_piece,
     relayed,
 )
-from magento_pager.walk.isolation import MOST_IN_A_ROW, Isolation, Outcome
+from magento_pager.walk.isolation import MOST_SKIPPED_IN_A_ROW, Isolation, Outcome
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.reading import token_of
-from magento_pager.walk.recovery import HASTY, action
+from magento_pager.walk.recovery import FEW_ATTEMPTS, action
 from magento_pager.walk.strategies import KEY, Prefix
 from magento_pager.walk.walk import DEFAULT_GOAL
 from magento_pager.walk.windows import Goal, Pace
@@ -377,7 +377,7 @@ class _Course:
             part = stack.pop()
             span = IdRange(0, len(part) - 1)
             readable = None if patient else self._isolation.readable
-            hasty = 0 if patient else 1 if readable and len(part) < len(keys) else HASTY
+            hasty = 0 if patient else 1 if readable and len(part) < len(keys) else FEW_ATTEMPTS
             reply = yield from attempt(RecordsRequest(way, part, insist, hasty and max(hasty, insist + 1)))
             if isinstance(reply, Reply):
                 answers |= zip(part, reply.records, strict=True)
@@ -401,7 +401,7 @@ class _Course:
                 continue
             log.info("%d records in smaller parts: %s", len(part), reply)
             if reply.remedy != "isolate":
-                self._pace = self._pace.strained(span)
+                self._pace = self._pace.after_failure(span)
             half = len(part) // 2
             stack += [part[half:], part[:half]]
         return answers
@@ -409,7 +409,9 @@ class _Course:
     def _present(self, token: Token, window: IdRange) -> Flow[int | None]:
         """Find the id of a row, if the list still has it."""
         if isinstance(token, int):
-            reply = yield from attempt(WindowRequest(Prefix(KEY), IdRange(token, token), any_row=True, bare=True))
+            reply = yield from attempt(
+                WindowRequest(Prefix(KEY), IdRange(token, token), any_row=True, tokens_only=True)
+            )
             if isinstance(reply, RemoteError):
                 if action(reply, narrowed=True) == "stop":
                     raise reply
@@ -474,9 +476,9 @@ class _Course:
     def _first_that_comes(self, failed: str, *, attempts: int) -> Flow[str | None]:
         """Look for another record that comes; each is asked for so often, with 0 until patience ends with an error."""
         looking, tried = looking_at(self._spec), 0
-        while tried < MOST_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
+        while tried < MOST_SKIPPED_IN_A_ROW and (piece := (yield from next_piece(looking))) is not None:
             keys = [row.get(self._part.key) for _, row in piece.rows]
-            for key in [key for key in keys if key and key != failed][: MOST_IN_A_ROW - tried]:
+            for key in [key for key in keys if key and key != failed][: MOST_SKIPPED_IN_A_ROW - tried]:
                 tried += 1
                 reply = yield from attempt(RecordsRequest(self._soap, [key], attempts=attempts))
                 if isinstance(reply, Reply) and not isinstance(reply.records[0], RemoteError):

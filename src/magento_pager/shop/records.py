@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError
 from magento_pager.shop.decoding import Anything, Array, Leaf, Struct, is_list
 from magento_pager.shop.failures import LostListError, fault_error
-from magento_pager.walk.isolation import MOST_IN_A_ROW
+from magento_pager.walk.isolation import MOST_SKIPPED_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID
 from magento_pager.walk.reading import refusals_saved
 
@@ -235,6 +235,6 @@ def is_gone(answer: Answer, part: RecordCall) -> bool:
 
 def many_failed(answers: Collection[Answer], part: RecordCall) -> bool:
     """Return whether the last answers are so many failures that the server is unwell; deleted records are none."""
-    latest = islice(reversed(list(answers)), MOST_IN_A_ROW)
+    latest = islice(reversed(list(answers)), MOST_SKIPPED_IN_A_ROW)
     failed = [isinstance(answer, RemoteError) and not is_gone(answer, part) for answer in latest]
-    return len(failed) == MOST_IN_A_ROW and all(failed)
+    return len(failed) == MOST_SKIPPED_IN_A_ROW and all(failed)

@@ -19,7 +19,7 @@ from magento_pager.errors import RemoteError
 from magento_pager.shop.records import fitted
 from magento_pager.shop.sources import ListSource, XmlRpcSource, looking_at
 from magento_pager.walk.calls import Calls
-from magento_pager.walk.flows import WindowRequest, first_rows
+from magento_pager.walk.flows import WindowRequest, first_piece_with_rows
 from magento_pager.walk.limiter import CallLimiter
 from magento_pager.walk.names import STRATEGIES
 from magento_pager.walk.ranges import IdRange
@@ -266,7 +266,7 @@ class Wires:
         with suppress(RemoteError):
             if rows := self._rows(asked, wire, LOW_END):
                 return LOW_END, rows
-        piece = self._asked(asked, wire, first_rows(looking_at(self._spec)))
+        piece = self._asked(asked, wire, first_piece_with_rows(looking_at(self._spec)))
         return (piece.window, dict(piece.rows)) if piece else (LOW_END, {})
 
     def _rows(self, asked: Paginator, wire: Wire, window: IdRange) -> Mapping[Token, Row]:

@@ -12,7 +12,7 @@ from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import WORTH_A_CALL
 from magento_pager.walk.flows import NOTHING, Flow, Piece, Reply, WindowRequest, attempt, relayed
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import HASTY
+from magento_pager.walk.recovery import FEW_ATTEMPTS
 from magento_pager.walk.strategies import SingleFilter
 from magento_pager.walk.windows import cut_at
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from magento_pager.walk.flows import Item
-    from magento_pager.walk.pages import Known
+    from magento_pager.walk.pages import KnownRow
     from magento_pager.walk.walk import Walk
 
 FASTER = 8  # times as many ids in each step, while rows are met
 
 
-def cover_added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: Known | None = None) -> Flow[None]:
+def cover_added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: KnownRow | None = None) -> Flow[None]:
     """Cover the ids behind those of an earlier walk: in one call where they bring few rows, else as any others.
 
     Args:
@@ -60,7 +60,7 @@ def cut_pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]
         yield Piece(tile, rows, name, name, reply.by_ids)
 
 
-def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) -> Flow[Reply | None]:
+def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: KnownRow | None) -> Flow[Reply | None]:
     """Request all rows of the open end by one bound; None where there are many, or the call failed.
 
     The row before them must come as well, where rows carry ids or it is known. A reply without it is believed if it
@@ -68,10 +68,10 @@ def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: Known | None) ->
     """
     before_too = last is not None or (walk.identity_field is None and ids.first > 0)
     first = ids.first - 1 if before_too else ids.first
-    most = walk.pace(bound).safe
+    most = walk.pace(bound).safe_width
     before: Reply | None = None
     for check in (False, True, True):
-        request = WindowRequest(bound, IdRange(first, MAX_ID), attempts=HASTY, most=most, check=check)
+        request = WindowRequest(bound, IdRange(first, MAX_ID), attempts=FEW_ATTEMPTS, most=most, check=check)
         reply = yield from attempt(request)
         if isinstance(reply, RemoteError):
             return None
@@ -133,7 +133,7 @@ def last_id(piece: Piece, key: str) -> Flow[int | None]:
     while least < most:
         number = min(least + step, most)
         reply = yield from attempt(
-            WindowRequest(SingleFilter(key), IdRange(number, MAX_ID), bare=True, unchecked=MAX_ID)
+            WindowRequest(SingleFilter(key), IdRange(number, MAX_ID), tokens_only=True, unchecked=MAX_ID)
         )
         if isinstance(reply, RemoteError):
             return None

@@ -163,7 +163,7 @@ class Job:
             changed.notify_all()
 
 
-class Ahead:
+class ReadAhead:
     """The windows that are being read, in their order.
 
     Attributes:

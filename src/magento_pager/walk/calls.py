@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from magento_pager.errors import RemoteError
-from magento_pager.walk.ahead import Ahead
+from magento_pager.walk.ahead import ReadAhead
 from magento_pager.walk.flows import NOTHING, Piece, RecordsRequest, Reply, WindowRequest, advance
 from magento_pager.walk.limiter import CallLimiter
 from magento_pager.walk.pages import Page, PageStats
-from magento_pager.walk.reading import PATIENCE, persistently
+from magento_pager.walk.reading import PATIENCE, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,18 +59,18 @@ class Calls:
         self._where_check = where_check
         self._patience = patience
         self._limiter = limiter or CallLimiter()
-        self._ahead: Ahead | None = None
+        self._ahead: ReadAhead | None = None
         self._ready_at = 0.0
         self.spent = 0
         self._reset()
 
-    def ask_ahead(self, tuner: Tuner | None) -> None:
+    def read_ahead(self, tuner: Tuner | None) -> None:
         """Request windows before their turn from now on.
 
         Args:
             tuner: says how many calls may be under way; None to leave it at what the limiter allows.
         """
-        self._ahead = Ahead(self._reader, self._limiter, tuner)
+        self._ahead = ReadAhead(self._reader, self._limiter, tuner)
 
     def result(self, flow: Flow[T]) -> T:
         """Drive a flow to its end, and return what it ends with; pieces are dropped.
@@ -133,7 +133,7 @@ class Calls:
         if isinstance(request, RecordsRequest) and request.patience is not None:
             patience = min(request.patience, patience)
         try:
-            reply = persistently(
+            reply = with_retries(
                 lambda: self._call(request),
                 patience,
                 insist=request.insist,

@@ -219,7 +219,7 @@ class Checks:
             FilterIgnoredError: the one that came before was of another page than it came with.
         """
         query = Query((Condition(str(self._identity_field), "eq", identity),), IdRange(0, MAX_ID))
-        reply = yield WindowRequest(Exactly(query), query.span, unchecked=2, any_row=True, check=True, bare=True)
+        reply = yield WindowRequest(Exactly(query), query.span, unchecked=2, any_row=True, check=True, tokens_only=True)
         if len(reply.rows) == 1:
             raise FilterIgnoredError(
                 f"{self._operation}: {self._identity_field} {identity} came twice, the second time for ids "

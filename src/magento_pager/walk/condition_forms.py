@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError, RemoteError
 from magento_pager.walk.conditions import ORDERS, Condition
-from magento_pager.walk.flows import Flow, WindowRequest, attempt, filtered, first_rows
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, filtered, first_piece_with_rows
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.recovery import is_verdict
 from magento_pager.walk.strategies import Prefix
@@ -107,7 +107,7 @@ def find_form(
 
 def _trial_rows(looking: Flow[None], column: str, around: Around) -> Flow[tuple[TrialRows, ...]]:
     """Find some of the first rows that say what they have in a column, else all of the first window that has any."""
-    piece = yield from first_rows(looking)
+    piece = yield from first_piece_with_rows(looking)
     if piece is None:
         return ()
     spans = (IdRange(token, token) if isinstance(token, int) else piece.window for token, _ in piece.rows)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from magento_pager.walk.checks import Identities
 from magento_pager.walk.conditions import Condition
-from magento_pager.walk.flows import NOTHING, Flow, Piece, Reply, filtered, find_row, relayed, settled
-from magento_pager.walk.pages import Known, Quarantined
+from magento_pager.walk.flows import NOTHING, Flow, Piece, Reply, attempt_flow, filtered, find_row, relayed
+from magento_pager.walk.pages import KnownRow, Quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,8 +50,8 @@ class FirstOfEach:
             skipped = list(item.quarantined)
             for token in sorted(doubles):
                 condition = Condition(self._identity_field, "eq", token)
-                known = yield from settled(filtered(find_row(item.window, self._key), (condition,), any_row=True))
-                number = known.id if isinstance(known, Known) else item.window.first
+                known = yield from attempt_flow(filtered(find_row(item.window, self._key), (condition,), any_row=True))
+                number = known.id if isinstance(known, KnownRow) else item.window.first
                 reason = f"another row has its {self._identity_field}, {token}, by which this output tells rows apart"
                 skipped.append(Quarantined(number, reason))
             rows = tuple(pair for pair in item.rows if pair[0] not in doubles)

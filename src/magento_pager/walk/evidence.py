@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from magento_pager.walk.pages import Known
+from magento_pager.walk.pages import KnownRow
 from magento_pager.walk.ranges import IdRange
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class ProbeReport:
     canary: int | None = None
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> KnownRow | None:
         """The row that was found, which may serve as a canary."""
-        return None if self.canary is None else Known(self.canary, self.canary)
+        return None if self.canary is None else KnownRow(self.canary, self.canary)
 
     def holds(self, name: str) -> bool | None:
         """Return whether the server honours a strategy; None where it was not tried.

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from magento_pager.errors import RemoteError
-from magento_pager.walk.pages import Known
+from magento_pager.walk.pages import KnownRow
 from magento_pager.walk.strategies import Prefix
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class WindowRequest:
         repair: read rows without the characters that XML forbids.
         where: conditions beside those of the list.
         any_row: leave out the list's own conditions, to see rows that no longer meet them.
-        bare: what rows are known by is enough; the rest of them would only take memory.
+        tokens_only: keep the identifiers of the rows alone, to save memory.
         unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
         most: give up on a reply with more rows than that; 0 for as many as there are.
         check: a call that checks another one, and is counted as such.
@@ -54,13 +54,13 @@ class WindowRequest:
 
     strategy: Strategy
     window: IdRange
-    known: Known | None = None
+    known: KnownRow | None = None
     insist: int = 0
     attempts: int = 0
     repair: bool = False
     where: tuple[Condition, ...] = ()
     any_row: bool = False
-    bare: bool = False
+    tokens_only: bool = False
     unchecked: int = 0
     most: int = 0
     check: bool = False
@@ -198,7 +198,7 @@ class Exactly:
         yield self.query
 
 
-def settled(flow: Flow[T]) -> Flow[T | RemoteError]:
+def attempt_flow(flow: Flow[T]) -> Flow[T | RemoteError]:
     """Go on with a flow, and give its failure as a value where there is one."""
     try:
         return (yield from flow)
@@ -233,7 +233,7 @@ def relayed(flow: Flow[T], relay: Callable[[Item], Flow[Reply]]) -> Flow[T]:
             except StopIteration as ended:
                 value: T = ended.value
                 return value
-            answer = yield from settled(relay(item))
+            answer = yield from attempt_flow(relay(item))
             del item  # or its rows take memory while the next ones come
 
 
@@ -264,7 +264,7 @@ def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
         return None
 
 
-def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
+def first_piece_with_rows(flow: Flow[None]) -> Flow[Piece | None]:
     """Go on with a flow up to its first piece with rows; None where it has none."""
     while (piece := (yield from next_piece(flow))) is not None and not piece.rows:
         pass
@@ -272,13 +272,13 @@ def first_rows(flow: Flow[None]) -> Flow[Piece | None]:
     return piece
 
 
-def find_row(window: IdRange, key: str) -> Flow[Known | None]:
+def find_row(window: IdRange, key: str) -> Flow[KnownRow | None]:
     """Find a row of a window, with its id; None where there are none."""
     reply = yield WindowRequest(Prefix(key), window)
-    return (yield from find_known(reply, window, key))
+    return (yield from find_known_row(reply, window, key))
 
 
-def find_known(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> Flow[Known | None]:
+def find_known_row(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> Flow[KnownRow | None]:
     """Find a row of the reply to a window with its id; by ever narrower blocks where rows carry none.
 
     Returns:
@@ -287,9 +287,9 @@ def find_known(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> F
     while reply.rows:
         token = reply.tokens[0]
         if isinstance(token, int):
-            return Known(token, token)
+            return KnownRow(token, token)
         if len(window) == 1:
-            return Known(window.first, token)
+            return KnownRow(window.first, token)
         for part in window.tenths():
             reply = yield WindowRequest(Prefix(key), part, insist=insist)
             if reply.rows:

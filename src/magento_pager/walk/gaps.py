@@ -17,7 +17,7 @@ from magento_pager.errors import RemoteError
 from magento_pager.walk.estimating import placed
 from magento_pager.walk.flows import Exactly, Flow, WindowRequest, attempt
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import HASTY, action, is_verdict
+from magento_pager.walk.recovery import FEW_ATTEMPTS, action, is_verdict
 from magento_pager.walk.sampling import (
     COARSE,
     FIXED,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.flows import Reply
-    from magento_pager.walk.pages import Known, Token
+    from magento_pager.walk.pages import KnownRow, Token
     from magento_pager.walk.sampling import Pattern
     from magento_pager.walk.windows import Pace
 
@@ -63,7 +63,7 @@ class Gaps:
     """What is known of the ids ahead."""
 
     def __init__(
-        self, key: str, operation: str, known: Known | None = None, *, plain: bool = False, patient: bool = False
+        self, key: str, operation: str, known: KnownRow | None = None, *, plain: bool = False, patient: bool = False
     ) -> None:
         """Begin with nothing.
 
@@ -141,7 +141,7 @@ class Gaps:
             return None
         if not self._numbered:
             return (yield from self._reach_without_ids(ids, pace, self._fine))
-        return min(self._fine.reach(ids.first, pace.allowance, self._worth), self._covered, ids.last)
+        return min(self._fine.reach(ids.first, pace.max_rows, self._worth), self._covered, ids.last)
 
     def refresh(self, position: int) -> Flow[None]:
         """Take a sample of the ids from a position on, unless there is one that still serves.
@@ -282,14 +282,14 @@ class Gaps:
             block = next((one for one in reversed(narrower) if len(one) >= 10 ** len(str(pace.width))), widest)
             found = yield from self._taken(ids.first, block)
             expected = (block.last - ids.first + 1) * (pace.density or 0.0)
-            if found is None or found.estimate > max(pace.allowance, 2 * expected):
+            if found is None or found.estimate > max(pace.max_rows, 2 * expected):
                 return None
             self._even = block.last
         return min(self._even, ids.last)
 
     def _reach_without_ids(self, ids: IdRange, pace: Pace, seen: Sample) -> Flow[int | None]:
         """The same where nobody knows where the rows of a sample are: stretches are sampled, from wide to narrow."""
-        if seen.estimate <= pace.allowance:
+        if seen.estimate <= pace.max_rows:
             return ids.last
         clear = ids.first - 1
         stack = [block for block in reversed(_lengths(ids)) if block.last >= ids.first]
@@ -297,14 +297,14 @@ class Gaps:
             block = stack.pop()
             if block.last < ids.first:
                 continue
-            if len(block) <= pace.safe:
+            if len(block) <= pace.safe_width:
                 return min(block.last, ids.last)
             found = yield from self._taken(ids.first, block)
             if found is None:
                 return clear if clear >= ids.first else None
             if found.rows == 0:
                 clear = block.last
-            elif found.estimate <= pace.allowance:
+            elif found.estimate <= pace.max_rows:
                 return min(block.last, ids.last)
             else:
                 stack += reversed(list(block.tenths()))
@@ -319,7 +319,7 @@ class Gaps:
         """
         for trial in range(1 if self._gave_up else ATTEMPTS):
             last = trial == ATTEMPTS - 1
-            self._attempts = 0 if self._patient and last else HASTY if trial == 0 and not self._gave_up else 1
+            self._attempts = 0 if self._patient and last else FEW_ATTEMPTS if trial == 0 and not self._gave_up else 1
             digits = f"{self._operation}/{seed}/{trial}"
             if last and block is None:
                 extra = COARSE  # fewer rows, so that all of them may be sound
@@ -370,7 +370,9 @@ class Gaps:
     def _attempt(self, query: Query) -> Flow[Reply | RemoteError]:
         """Send the request, for as long as there is patience or a few times only."""
         return (
-            yield from attempt(WindowRequest(Exactly(query), IdRange(0, MAX_ID), attempts=self._attempts, bare=True))
+            yield from attempt(
+                WindowRequest(Exactly(query), IdRange(0, MAX_ID), attempts=self._attempts, tokens_only=True)
+            )
         )
 
     def _does_without(self, error: RemoteError) -> bool:

@@ -20,9 +20,9 @@ from magento_pager.errors import RemoteError
 from magento_pager.walk.changes import FORMS, LONG_AGO, NOT_SOON, format_timestamp
 from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Exactly, Flow, Reply, WindowRequest, attempt
-from magento_pager.walk.pages import Changes, Known
+from magento_pager.walk.pages import Changes, KnownRow
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import HASTY
+from magento_pager.walk.recovery import FEW_ATTEMPTS
 from magento_pager.walk.strategies import Prefix, SingleFilter
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SmallIncrement(NamedTuple):
 
     changes: Changes
     reply: Reply
-    last: Known | None
+    last: KnownRow | None
 
 
 def small_increment(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> Flow[SmallIncrement | None]:
@@ -85,7 +85,7 @@ def small_increment(walk: Walk, old: IdRange, since: datetime, run: LastRun) -> 
     if few is None:
         return None
     bound = SingleFilter(walk.key)
-    request = WindowRequest(bound, old, where=(changed,), most=walk.pace(bound).safe)
+    request = WindowRequest(bound, old, where=(changed,), most=walk.pace(bound).safe_width)
     reply = yield from _asked(request)
     if reply is None or not few <= set(reply.tokens) or (walk.window and not reply.by_ids):  # such a page is not cut
         return None
@@ -118,14 +118,14 @@ def _few(walk: Walk, old: IdRange, changed: Condition) -> Flow[set[Token] | None
     return None if reply is None else {token for token in reply.tokens if isinstance(token, str) or token in old}
 
 
-def _last_row(walk: Walk, last: int, changed: Condition) -> Flow[Known | None]:
+def _last_row(walk: Walk, last: int, changed: Condition) -> Flow[KnownRow | None]:
     """Find the row of an id, which is to have changed since 1970; None where it does not come."""
     ever = (replace(changed, value=format_timestamp(LONG_AGO)),)
     reply = yield from _asked(WindowRequest(Prefix(walk.key), IdRange(last, last), where=ever, check=True))
-    return Known(last, reply.tokens[0]) if reply is not None and reply.rows else None
+    return KnownRow(last, reply.tokens[0]) if reply is not None and reply.rows else None
 
 
 def _asked(request: WindowRequest) -> Flow[Reply | None]:
     """Send the request; None where that fails, as whatever is wrong shows in the walk."""
-    reply = yield from attempt(replace(request, attempts=HASTY))
+    reply = yield from attempt(replace(request, attempts=FEW_ATTEMPTS))
     return None if isinstance(reply, RemoteError) else reply

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from magento_pager.errors import MalformedReplyError, RemoteError
-from magento_pager.walk.flows import Flow, Reply, WindowRequest, filtered, find_known, first_rows, settled
+from magento_pager.walk.flows import (
+    Flow,
+    Reply,
+    WindowRequest,
+    attempt_flow,
+    filtered,
+    find_known_row,
+    first_piece_with_rows,
+)
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
 from magento_pager.walk.strategies import Prefix
@@ -26,7 +34,7 @@ FindOthers: TypeAlias = Callable[[], Iterable[Flow[G | None]]]
 """Looks for something else that works, in likely places first."""
 
 SINGLE_ROW_RETRIES = 4  # more attempts at a row whose failure may be the server's
-MOST_IN_A_ROW = 20  # rows skipped: then the server is failing, not the rows
+MOST_SKIPPED_IN_A_ROW = 20  # rows skipped: then the server is failing, not the rows
 
 
 class Outcome(NamedTuple, Generic[T]):
@@ -61,7 +69,7 @@ class Isolation(Generic[G]):
     """
 
     operation: str
-    works: Callable[[G], Flow[bool]]
+    still_works: Callable[[G], Flow[bool]]
     repair: bool = False
     readable: G | None = None
     skipped: int = 0
@@ -87,12 +95,12 @@ class Isolation(Generic[G]):
                 words of that failure alone where others were not asked for, since nothing came before.
         """
         if self.repair and isinstance(error, MalformedReplyError):
-            repaired = yield from settled(request_again(0, True))  # noqa: FBT003  see RequestAgain
+            repaired = yield from attempt_flow(request_again(0, True))  # noqa: FBT003  see RequestAgain
             if not isinstance(repaired, RemoteError):
                 return Outcome(repaired, repaired=True)
         if others is not None:
             yield from self._check_well(name, error, others)
-            again = yield from settled(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
+            again = yield from attempt_flow(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
                 return Outcome(again)
             if again.remedy != "retry" and action(again, narrowed=True) == "stop":
@@ -100,7 +108,7 @@ class Isolation(Generic[G]):
             error = again
             yield from self._check_well(name, error, others)
         self.skipped += 1
-        if self.skipped == MOST_IN_A_ROW:
+        if self.skipped == MOST_SKIPPED_IN_A_ROW:
             raise error if others is None else self.failing_server(name, error)
         return Outcome(None, str(error))
 
@@ -108,14 +116,14 @@ class Isolation(Generic[G]):
         """Return the error that too many failures are."""
         self.skipped = 0
         return RemoteError(
-            f"{self.operation}: {MOST_IN_A_ROW} rows in a row could not be read, the last is {name} ({error}): the "
-            "server is failing; resume when it works again"
+            f"{self.operation}: {MOST_SKIPPED_IN_A_ROW} rows in a row could not be read, the last is {name} ({error}): "
+            "the server is failing; resume when it works again"
         )
 
     def _check_well(self, name: str, error: RemoteError, others: FindOthers[G]) -> Flow[None]:
         """Raise unless what came before, or something else, can be read now."""
         if self.readable is not None:
-            came = yield from settled(self.works(self.readable))
+            came = yield from attempt_flow(self.still_works(self.readable))
             if isinstance(came, RemoteError):
                 raise RemoteError(
                     f"{self.operation}: {name} cannot be read ({error}), and neither can {self.readable}, which could "
@@ -143,12 +151,12 @@ class ReadableRow(NamedTuple):
     @classmethod
     def first_of(cls, looking: Flow[None]) -> Flow[ReadableRow | None]:
         """Find the first row of a walk; None where there is none."""
-        piece = yield from first_rows(looking)
+        piece = yield from first_piece_with_rows(looking)
         return cls(Reply(piece.rows[:1]), piece.window) if piece else None
 
     def still_exists(self, key: str) -> Flow[bool]:
         """Read the row again, even if it no longer meets the list's conditions; False where it was deleted."""
-        known = yield from filtered(find_known(self.reply, self.window, key, insist=MAX_ID), (), any_row=True)
+        known = yield from filtered(find_known_row(self.reply, self.window, key, insist=MAX_ID), (), any_row=True)
         if known is None:
             return False
         reply = yield WindowRequest(Prefix(key), IdRange(known.id, known.id), insist=MAX_ID, any_row=True)

@@ -36,7 +36,7 @@ def row_order(token: Token) -> tuple[int, int | str]:
     return (0, token) if isinstance(token, int) else (len(token), token)
 
 
-class Known(NamedTuple):
+class KnownRow(NamedTuple):
     """A row known to exist, which may serve as a canary."""
 
     id: int
@@ -239,7 +239,7 @@ class Tables(Protocol[Walker_contra]):
         """Return what reads a page when it is read."""
 
 
-def known_tables(tables: Tables[Walker_contra] | None) -> Tables[Walker_contra]:
+def require_tables(tables: Tables[Walker_contra] | None) -> Tables[Walker_contra]:
     """Return who makes tables.
 
     Raises:

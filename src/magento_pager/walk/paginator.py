@@ -21,7 +21,7 @@ from magento_pager.walk.flows import Flow, filtered
 from magento_pager.walk.increment import LastRun, SmallIncrement, small_increment
 from magento_pager.walk.limiter import CallLimiter, CallsUnderWay
 from magento_pager.walk.names import Check
-from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, known_tables
+from magento_pager.walk.pages import CURSOR_VERSION, Cursor, Page, Row, require_tables
 from magento_pager.walk.partitions import cut
 from magento_pager.walk.planning import Plan, joined, plan
 from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID, IdRange
@@ -208,14 +208,14 @@ class Paginator:
             ValueError: pyarrow is not installed, or the columns of the list are not known.
             PagerError: the walk cannot go on.
         """
-        return known_tables(self.tables).batches(self, resume)
+        return require_tables(self.tables).batches(self, resume)
 
     def to_arrow_reader(self, resume: Cursor | None = None) -> pa.RecordBatchReader:
         """The same batches in a reader, for DuckDB, polars or pandas: a page is asked for when it is read.
 
         Closing the reader ends the walk. A `PagerError` comes as an error of Arrow with the same message.
         """
-        return known_tables(self.tables).reader(self, resume)
+        return require_tables(self.tables).reader(self, resume)
 
     def settled(self) -> Paginator:
         """Return this with the source by which it begins, where it can be read by several.
@@ -350,7 +350,7 @@ class Paginator:
             changes, where = (increment and increment.changes, ()) if known else self._changes(calls)
             bounds = self._bounds(calls)
             if self.lookahead or self.parallel != 1:
-                calls.ask_ahead(Tuner() if self.parallel == "auto" else None)
+                calls.read_ahead(Tuner() if self.parallel == "auto" else None)
             flow = apply_bounds(self._flow(span, where, came, increment), bounds, self.operation)
             del increment  # or its rows take memory
             for stage in self.stages:

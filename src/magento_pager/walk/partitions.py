@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from magento_pager.walk.gaps import EVEN
-from magento_pager.walk.planning import looked_at
+from magento_pager.walk.planning import take_survey
 from magento_pager.walk.ranges import IdRange
 from magento_pager.walk.strategies import Prefix
 from magento_pager.walk.trials import Choice
@@ -40,21 +40,21 @@ def cut(walk: Walk, span: IdRange, count: int) -> Flow[tuple[IdRange, ...]]:
     Raises:
         RemoteError: a call failed.
     """
-    seen = yield from looked_at(walk, span, Choice(Prefix(walk.key)), EVEN)
-    while not seen.numbered and seen.gaps.calls + len(seen.read) + 10 <= MOST_CALLS:
-        stretches = seen.stretches()
-        sampled = [one for one in stretches if one[0] != seen.read[0][0]] if seen.read else stretches
+    survey = yield from take_survey(walk, span, Choice(Prefix(walk.key)), EVEN)
+    while not survey.numbered and survey.gaps.calls + len(survey.read) + 10 <= MOST_CALLS:
+        stretches = survey.stretches()
+        sampled = [one for one in stretches if one[0] != survey.read[0][0]] if survey.read else stretches
         ids, rows = max(sampled, key=lambda one: one[1], default=(span, 0.0))
         if len(ids) < NARROW or 2 * count * rows < sum(rows for _, rows in stretches):
             break  # no cut lies in there, or it hardly matters where
-        block = next(one.block for one in seen.samples if one.block.intersection(ids))
-        tenths = yield from seen.gaps.sample_tenths(block)
-        seen.samples = [one for one in seen.samples if one.block != block] + tenths
-    met = len(seen.ids) or sum(one.rows for one in seen.samples) + sum(len(reply.rows) for _, reply in seen.read)
-    return shares(seen.stretches(), span, max(1, min(count, met)))
+        block = next(one.block for one in survey.samples if one.block.intersection(ids))
+        tenths = yield from survey.gaps.sample_tenths(block)
+        survey.samples = [one for one in survey.samples if one.block != block] + tenths
+    met = len(survey.ids) or sum(one.rows for one in survey.samples) + sum(len(reply.rows) for _, reply in survey.read)
+    return even_parts(survey.stretches(), span, max(1, min(count, met)))
 
 
-def shares(stretches: Sequence[tuple[IdRange, float]], span: IdRange, count: int) -> tuple[IdRange, ...]:
+def even_parts(stretches: Sequence[tuple[IdRange, float]], span: IdRange, count: int) -> tuple[IdRange, ...]:
     """Cover a range of ids, in order, with parts of about as many rows each.
 
     Args:
@@ -62,7 +62,7 @@ def shares(stretches: Sequence[tuple[IdRange, float]], span: IdRange, count: int
         span: the ids to cover, inclusive.
         count: parts at most.
 
-    >>> [str(part) for part in shares([(IdRange(1, 800), 800.0)], IdRange(0, 9999), 4)]
+    >>> [str(part) for part in even_parts([(IdRange(1, 800), 800.0)], IdRange(0, 9999), 4)]
     ['0-199', '200-399', '400-599', '600-9999']
     """
     ends = list(accumulate((rows for _, rows in stretches), initial=0.0))

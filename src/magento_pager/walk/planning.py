@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import RemoteError
 from magento_pager.walk.estimating import Estimate, estimated, placed, rounded
-from magento_pager.walk.flows import Flow, WindowRequest, attempt, find_known, settled
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, attempt_flow, find_known_row
 from magento_pager.walk.gaps import EVERY, Gaps
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.conditions import Query
     from magento_pager.walk.flows import Reply
-    from magento_pager.walk.pages import Known
+    from magento_pager.walk.pages import KnownRow
     from magento_pager.walk.trials import Choice
     from magento_pager.walk.walk import Walk
     from magento_pager.walk.windows import Pace
@@ -114,7 +114,7 @@ def plan(walk: Walk, span: IdRange) -> Flow[Plan]:
         RemoteError: a call failed.
     """
     choice = yield from walk.choosing.initial(span.first)
-    found = yield from settled(_planned(walk, span, choice))
+    found = yield from attempt_flow(_planned(walk, span, choice))
     if isinstance(found, RemoteError):
         if not walk.choosing.may_change(found):
             raise found
@@ -146,18 +146,18 @@ def joined(plans: Sequence[Plan]) -> Plan:
 def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
     """Say what a walk by a strategy will be like."""
     strategy = choice.strategy
-    seen = yield from looked_at(walk, span, choice)
-    measured = yield from _measure(walk, span, seen)
-    proved = yield from _prove_the_end(walk, span, seen)
-    rows, canary = seen.estimate(), seen.known and seen.known.id
-    density, per_call, per_row, bytes_per_row = _costs(seen, measured)
+    survey = yield from take_survey(walk, span, choice)
+    measured = yield from _measure(walk, span, survey)
+    proved = yield from _prove_the_end(walk, span, survey)
+    rows, canary = survey.estimate(), survey.known and survey.known.id
+    density, per_call, per_row, bytes_per_row = _costs(survey, measured)
     pace = _steady(walk.pace(strategy), density, per_call, per_row)
-    ids = seen.ids
+    ids = survey.ids
     if pace.width > widest(strategy):
         strategy = Regexp(walk.key) if isinstance(strategy, InList) else Prefix(walk.key)
     ahead = IdRange(max(span.first, ids[0]) if ids else span.first, span.last).tile(pace.width)
     queries = tuple(islice((query for one in ahead for query in strategy.queries(one, canary)), 3))
-    middle = IdRange(max(span.first, seen.middle - seen.middle % pace.width), span.last).tile(pace.width)
+    middle = IdRange(max(span.first, survey.middle - survey.middle % pace.width), span.last).tile(pace.width)
     each = max(1, sum(len(list(strategy.queries(one, canary))) for one in islice(middle, 8)) // 8)
     windows = ceil(rows.about / max(1.0, pace.width * density))
     # One bound alone brings the whole rest of the table each time.
@@ -181,7 +181,7 @@ def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
 
 
 @dataclass(slots=True)
-class Seen:
+class Survey:
     """What is known of a list: windows that were read, and samples of the rest.
 
     Attributes:
@@ -195,7 +195,7 @@ class Seen:
 
     span: IdRange
     strategy: Strategy
-    known: Known | None
+    known: KnownRow | None
     gaps: Gaps
     read: list[tuple[IdRange, Reply]]
     samples: list[Sample]
@@ -262,7 +262,7 @@ class Seen:
         return self.span.first
 
 
-def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] = EVERY) -> Flow[Seen]:
+def take_survey(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] = EVERY) -> Flow[Survey]:
     """Read the first ids of a list, and sample the others.
 
     Args:
@@ -276,40 +276,44 @@ def looked_at(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] =
     """
     low = IdRange(span.first, min(span.last, span.first - span.first % FIRST + FIRST - 1))
     gaps = Gaps(walk.key, walk.operation, choice.known, plain=not walk.candidates, patient=True)
-    seen = Seen(span, choice.strategy, choice.known, gaps, [], [])
-    reply = yield from _read(walk, low, seen)
+    survey = Survey(span, choice.strategy, choice.known, gaps, [], [])
+    reply = yield from _read(walk, low, survey)
     if reply and reply.rows:
-        if seen.known is None and needs_canary(seen.strategy):
-            seen.known = yield from find_known(reply, low, walk.key)
+        if survey.known is None and needs_canary(survey.strategy):
+            survey.known = yield from find_known_row(reply, low, walk.key)
         gaps.record_page(reply.tokens, low)
     if low.last < span.last:
         numbered = not reply or reply.by_ids
-        seen.samples = yield from gaps.take_samples(IdRange(low.last + 1, span.last), EVERY if numbered else kinds)
-    return seen
+        survey.samples = yield from gaps.take_samples(IdRange(low.last + 1, span.last), EVERY if numbered else kinds)
+    return survey
 
 
-def _read(walk: Walk, window: IdRange, seen: Seen, strategy: Strategy | None = None) -> Flow[Reply | None]:
+def _read(walk: Walk, window: IdRange, survey: Survey, strategy: Strategy | None = None) -> Flow[Reply | None]:
     """Read a window by the walk's strategy if that can take it; None where a row breaks it or it is too large."""
-    blind = needs_canary(seen.strategy) and seen.known is None
+    blind = needs_canary(survey.strategy) and survey.known is None
     if strategy is None:  # one bound alone would bring the whole rest
-        strategy = seen.strategy
+        strategy = survey.strategy
         if blind or isinstance(strategy, SingleFilter | Prefix):
             strategy = Prefix(walk.key) if window.first else SingleFilter(walk.key)
-    answer = yield from attempt(WindowRequest(strategy, window, seen.known))
+    answer = yield from attempt(WindowRequest(strategy, window, survey.known))
     if not isinstance(answer, RemoteError):
-        seen.read.append((window, answer))
+        survey.read.append((window, answer))
         return answer
     if action(answer, narrowed=True) == "stop":
         raise answer
     return None
 
 
-def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply] | None]:
+def _measure(walk: Walk, span: IdRange, survey: Survey) -> Flow[tuple[IdRange, Reply] | None]:
     """Read a window in the middle of all rows; where nobody knows how many it would bring, the first one must do."""
-    hits = sorted(number for one in seen.samples for number, _ in one.hits if number in span)
-    middle, stretches, behind = seen.middle, seen.stretches(), seen.read[0][0].last if seen.read else span.first - 1
-    if not hits or not seen.numbered or middle <= behind:
-        return seen.read[0] if seen.read else None
+    hits = sorted(number for one in survey.samples for number, _ in one.hits if number in span)
+    middle, stretches, behind = (
+        survey.middle,
+        survey.stretches(),
+        survey.read[0][0].last if survey.read else span.first - 1,
+    )
+    if not hits or not survey.numbered or middle <= behind:
+        return survey.read[0] if survey.read else None
     place = bisect_left(hits, middle)
     density = 0.0  # the higher one below and above, as there may be a gap on one side
     for around in (hits[max(0, place - AROUND) : place + 1], hits[place : place + AROUND + 1]):
@@ -318,30 +322,30 @@ def _measure(walk: Walk, span: IdRange, seen: Seen) -> Flow[tuple[IdRange, Reply
             density = max(density, rows / (around[-1] - around[0] + 1))
     density = density or 1 / len(span)
     width = int(10 ** (len(str(int(ROWS_TO_COUNT / min(1.0, density)))) - 1))
-    width = min(width, widest(seen.strategy))
+    width = min(width, widest(survey.strategy))
     while width:
         first = max(middle - middle % width, behind + 1)
         window = IdRange(first, min(middle - middle % width + width - 1, span.last))
-        if (yield from _read(walk, window, seen)) is not None:
+        if (yield from _read(walk, window, survey)) is not None:
             break
         width //= 100
-    return seen.read[-1] if seen.read else None
+    return survey.read[-1] if survey.read else None
 
 
-def _prove_the_end(walk: Walk, span: IdRange, seen: Seen) -> Flow[bool]:
+def _prove_the_end(walk: Walk, span: IdRange, survey: Survey) -> Flow[bool]:
     """Request all rows above the highest id met; where rows carry none, above the last length of ids with rows."""
-    if span.last < MAX_ID or not seen.read or not seen.samples:
+    if span.last < MAX_ID or not survey.read or not survey.samples:
         return False
-    top = max((ids.last for ids, _ in seen.stretches()), default=seen.read[0][0].last)
-    top = max([top, *seen.ids[-1:], seen.read[0][0].last])
+    top = max((ids.last for ids, _ in survey.stretches()), default=survey.read[0][0].last)
+    top = max([top, *survey.ids[-1:], survey.read[0][0].last])
     if top == MAX_ID:
         return True
-    return (yield from _read(walk, IdRange(top + 1, MAX_ID), seen, SingleFilter(walk.key))) is not None
+    return (yield from _read(walk, IdRange(top + 1, MAX_ID), survey, SingleFilter(walk.key))) is not None
 
 
-def _costs(seen: Seen, measured: tuple[IdRange, Reply] | None) -> tuple[float, float, float, float | None]:
+def _costs(survey: Survey, measured: tuple[IdRange, Reply] | None) -> tuple[float, float, float, float | None]:
     """Rows per id, seconds of a call as such and of each row in its reply, and bytes of a row, None if not counted."""
-    per_call = min((reply.waited or reply.seconds for _, reply in seen.read), default=0.0)
+    per_call = min((reply.waited or reply.seconds for _, reply in survey.read), default=0.0)
     if measured is None or not measured[1].rows:
         return 1.0, per_call, 0.0, None
     window, reply = measured

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.flows import WindowRequest
     from magento_pager.walk.limiter import CallLimiter
-    from magento_pager.walk.pages import Known, Row, Token
+    from magento_pager.walk.pages import KnownRow, Row, Token
     from magento_pager.walk.ranges import IdRange
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ class Reader:
                     ):
                         if call.waited is None:
                             call.arrived()
-                        came.append((pair[0], {}) if request.bare else pair)
+                        came.append((pair[0], {}) if request.tokens_only else pair)
                         if 0 < request.most < len(came):
                             raise RemoteError(
                                 f"{self.operation}: ids {request.window} hold more than {request.most} rows",
@@ -176,7 +176,7 @@ class Reader:
         return ((token_of(row, self.id_field, self.identity_field, self.operation), row) for row in rows)
 
     def _checked(
-        self, rows: Iterable[Row], query: Query, known: Known | None, where: Sequence[Condition]
+        self, rows: Iterable[Row], query: Query, known: KnownRow | None, where: Sequence[Condition]
     ) -> Iterator[tuple[Token, Row]]:
         """Yield the rows of one call, each checked as it arrives, with its token; without the canary."""
         canary = known.token if known and known.id == query.canary else query.canary
@@ -249,7 +249,7 @@ def _received(source: Source) -> int | None:
     return getattr(source, "bytes_received", None)
 
 
-def persistently(
+def with_retries(
     attempt: Callable[[], T],
     patience: float,
     *,

@@ -20,7 +20,7 @@ NARROW_ON = frozenset({502, 504, 524})
 CALLERS_FAULTS = frozenset({"2", "3", "4", "5", "6"})
 """Faults that say nothing of the filter: login, rights, session, parameters."""
 PHP_GAVE_UP = 500
-HASTY = 2  # attempts at what a row may break, where waiting may help as well
+FEW_ATTEMPTS = 2  # attempts at what a row may break, where waiting may help as well
 
 
 def action(error: RemoteError, *, narrowed: bool) -> Action:

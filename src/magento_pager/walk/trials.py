@@ -24,8 +24,8 @@ from magento_pager.walk.evidence import (
     known_rows,
     range_to_split,
 )
-from magento_pager.walk.flows import Flow, WindowRequest, attempt, find_known, next_piece, relayed, settled
-from magento_pager.walk.pages import Known
+from magento_pager.walk.flows import Flow, WindowRequest, attempt, attempt_flow, find_known_row, next_piece, relayed
+from magento_pager.walk.pages import KnownRow
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
 from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter, needs_canary
@@ -122,7 +122,7 @@ class Probing:
     def _trials(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[list[Trial]]:
         """Take the evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
         trials: list[Trial] = []
-        canary: Known | None = None
+        canary: KnownRow | None = None
         left = list(self.candidates)
         while left:
             candidate = left.pop(0)
@@ -146,7 +146,7 @@ class Probing:
                 left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
         return trials
 
-    def _judge(self, strategy: Strategy, on: KnownRows, canary: Known | None) -> Flow[Trial]:
+    def _judge(self, strategy: Strategy, on: KnownRows, canary: KnownRow | None) -> Flow[Trial]:
         """Put the window to the server in the words of one strategy, and compare.
 
         Args:
@@ -251,7 +251,7 @@ class Probing:
         """
         second = sorted(met)[1]
         block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
-        around = yield from settled(self._all_of(block))
+        around = yield from attempt_flow(self._all_of(block))
         if isinstance(around, RemoteError):
             if action(around, narrowed=True) == "stop":
                 raise around
@@ -276,14 +276,14 @@ class Probing:
             report=ProbeReport(self.operation, None, 0, FINDING - self.left, ()),
         )
 
-    def _canary(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[Known | None]:
+    def _canary(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[KnownRow | None]:
         """Find a row outside the ground's window."""
         numbers = sorted(token for token in on.outside if isinstance(token, int))
         if numbers:
-            return Known(numbers[0], numbers[0])
+            return KnownRow(numbers[0], numbers[0])
         part = next(one.ids for one in seen if one.rows and one.ids != on.window)
         reply = yield WindowRequest(Prefix(self.key), part, insist=INSIST)
-        return (yield from find_known(reply, part, self.key, insist=INSIST))
+        return (yield from find_known_row(reply, part, self.key, insist=INSIST))
 
 
 class _NoCallsLeftError(Exception):
@@ -319,7 +319,7 @@ class Choice(NamedTuple):
     """
 
     strategy: Strategy
-    known: Known | None = None
+    known: KnownRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

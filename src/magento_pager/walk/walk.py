@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from magento_pager.errors import RemoteError
 from magento_pager.walk.checks import Checks
 from magento_pager.walk.evidence import FoundRows
-from magento_pager.walk.flows import Flow, Piece, Reply, WindowRequest, filtered, find_known, settled
+from magento_pager.walk.flows import Flow, Piece, Reply, WindowRequest, attempt_flow, filtered, find_known_row
 from magento_pager.walk.gaps import Gaps
 from magento_pager.walk.isolation import SINGLE_ROW_RETRIES, Isolation, Outcome, ReadableRow
 from magento_pager.walk.pages import Quarantined
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.recovery import HASTY, action
+from magento_pager.walk.recovery import FEW_ATTEMPTS, action
 from magento_pager.walk.strategies import (
     KEY,
     InList,
@@ -175,7 +175,7 @@ class _Course:
         carrier = self._carrier(window, failed=work.cause is not None)
         if self._held and self._may_cover(window, work, carrier):
             window = IdRange(self._held.first, window.last)
-        answer = yield from settled(self._again(window) if work.again else self._checked(carrier, window, work))
+        answer = yield from attempt_flow(self._again(window) if work.again else self._checked(carrier, window, work))
         if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
             yield from self._change_over(answer, work.ids.first)
             self._stack.append(work)
@@ -185,7 +185,7 @@ class _Course:
         if isinstance(answer, RemoteError):
             yield from self._recover(answer, window, work, carrier)
         elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
-            self._stack.crowd(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
+            self._stack.split_dense(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
         else:
             part = yield from self._covered(answer, window, work, carrier)
             yield from self._deliver(answer, window, work, carrier, part=part)
@@ -204,11 +204,11 @@ class _Course:
             if readable is None and not (gateway or self._walk.lenient):
                 readable = self._isolation.readable = yield from self._any_readable()
             elif readable is not None and not work.cause and not self._gave_up:
-                self._isolation.readable = readable if (yield from self._isolation.works(readable)) else None
+                self._isolation.readable = readable if (yield from self._isolation.still_works(readable)) else None
             unknown = readable is None and not gateway  # perhaps nothing comes now
             early = not (work.cause or self._gave_up) and (unknown or readable is not None)
-            if not work.tried and (early or (unknown and not self._walk.lenient)):
-                self._stack.append(work._replace(ids=window, tried=True))
+            if not work.retried and (early or (unknown and not self._walk.lenient)):
+                self._stack.append(work._replace(ids=window, retried=True))
                 return
             if unknown:
                 raise error
@@ -240,8 +240,8 @@ class _Course:
         if part is not None:
             self._checks.accepted(answer, part)
             yield from self._pieces(answer, part, carrier, outcome)
-        if work.crowded:
-            self._stack.found(len(answer.rows))
+        if work.dense:
+            self._stack.count_rows(len(answer.rows))
 
     def _covered(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy) -> Flow[IdRange | None]:
         """Return the ids of a window that are covered for good; None for none.
@@ -255,18 +255,18 @@ class _Course:
                 self._doubtful |= self._checks.rows_likely(answer, window, flowing=self._flowing)
                 self._held = IdRange(held.first, window.last)
                 return None
-            again = (yield from settled(self._again(held))) if self._doubtful else Reply()
+            again = (yield from attempt_flow(self._again(held))) if self._doubtful else Reply()
             if isinstance(again, RemoteError) or again.rows:
                 plain = self._stack and self._stack[-1] == Work(self._stack[-1].ids)
                 last = self._stack.pop().ids.last if plain else window.last
                 self._stack.append(Work(IdRange(held.first, last)))
                 return None
             yield from self._pieces(Reply(), held, carrier, None)
-        if work.again or work.cause or work.crowded or self._walk.lenient:
+        if work.again or work.cause or work.dense or self._walk.lenient:
             return window
         first = self._checks.tail_start(answer, window, carrier)
         self._doubtful = first is not None and self._checks.rows_likely(answer, window, flowing=self._flowing)
-        costs = is_decimal(carrier) and len(window) > self._pace.safe  # calls, to be covered once more
+        costs = is_decimal(carrier) and len(window) > self._pace.safe_width  # calls, to be covered once more
         if first is None or not (self._doubtful or (first == window.first and not costs)):
             return window
         self._held = IdRange(first, window.last)
@@ -285,7 +285,7 @@ class _Course:
         carrier, last = self._carrier(ids), self._checks.last
         first = ids.first if last is None or is_decimal(carrier) else last
         for _ in range(ATTEMPTS):
-            attempts = HASTY if self._isolation.readable else 0  # as for windows
+            attempts = FEW_ATTEMPTS if self._isolation.readable else 0  # as for windows
             reply = yield WindowRequest(carrier, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
             if first == ids.first or last in reply.tokens:
                 break
@@ -294,13 +294,13 @@ class _Course:
     def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> WindowRequest:
         """Put a window to the server; where rows are flowing, the ones behind it may be asked for meanwhile."""
         last, pace = work.ids.last, self._pace
-        steady = self._flowing and work.cause is None and not work.crowded  # what follows is not in parts
+        steady = self._flowing and work.cause is None and not work.dense  # what follows is not in parts
 
         def following(before: IdRange) -> IdRange | None:
             if before.last >= last or not steady:
                 return None
             window = pace.window(before.last + 1, last)
-            return window if len(window) <= pace.safe and self._carrier(window) is carrier else None
+            return window if len(window) <= pace.safe_width and self._carrier(window) is carrier else None
 
         bounded = self._untouched and isinstance(carrier, SingleFilter) and window.last < MAX_ID
         asked = IdRange(0, window.last) if bounded else window  # one bound is enough where no row lies below
@@ -309,8 +309,8 @@ class _Course:
     def _attempts(self, window: IdRange, work: Work) -> int:
         """How often a window is tried before a row that came is asked for; 0 for as long as there is patience."""
         if self._walk.hasty or (self._isolation.readable is not None and not self._walk.lenient):
-            return 1 if self._walk.hasty or work.tried or work.cause or self._gave_up else HASTY
-        return HASTY if not work.tried and (len(window) > 1 or not self._walk.lenient) else 0
+            return 1 if self._walk.hasty or work.retried or work.cause or self._gave_up else FEW_ATTEMPTS
+        return FEW_ATTEMPTS if not work.retried and (len(window) > 1 or not self._walk.lenient) else 0
 
     def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
         """Send the request, and look for what no single reply shows."""
@@ -320,21 +320,21 @@ class _Course:
         fits = not self._walk.window or len(window) <= self._walk.window
         if not fits and self._checks.repeated_identities(answer):
             answer = yield replace(request, following=None, check=True)
-        crowded = not (fits or answer.by_ids)
-        if crowded or self._walk.lenient:  # it will be asked for in parts
+        dense = not (fits or answer.by_ids)
+        if dense or self._walk.lenient:  # it will be asked for in parts
             return answer
         own = carrier is self._strategy
         fresh, held = window.first, self._held
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
-        least, flowing = self._stack.least(work), self._flowing
+        least, flowing = self._stack.rows_expected(work), self._flowing
         return (yield from self._checks.confirm(answer, request, window, fresh, own=own, flowing=flowing, least=least))
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
         early = self._early is not None and self._early.first == window.first
         held = self._held if window.first == work.ids.first else None
-        plain = not (early or work.cause or work.crowded or work.again)
+        plain = not (early or work.cause or work.dense or work.again)
         return held is not None and plain and window.last + 1 - held.first <= widest(carrier)
 
     def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Outcome[Reply]]:
@@ -342,7 +342,9 @@ class _Course:
         prefix = Prefix(self._key)
 
         def request_again(insist: int, repair: bool) -> Flow[Reply]:  # noqa: FBT001  see RequestAgain
-            request = WindowRequest(prefix, window, insist=insist, attempts=max(HASTY, insist + 1), repair=repair)
+            request = WindowRequest(
+                prefix, window, insist=insist, attempts=max(FEW_ATTEMPTS, insist + 1), repair=repair
+            )
             reply = yield request
             if self._walk.lenient:
                 return reply
@@ -367,7 +369,7 @@ class _Course:
     def _any_readable(self) -> Flow[ReadableRow | None]:
         """Look for a row that comes at once, to tell a window that breaks its replies from a server that is failing."""
         all_rows = self._walk.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH, hasty=True)
-        first = yield from settled(ReadableRow.first_of(all_rows))
+        first = yield from attempt_flow(ReadableRow.first_of(all_rows))
         return None if isinstance(first, RemoteError) else first
 
     def _change_over(self, error: RemoteError, position: int) -> Flow[None]:
@@ -380,7 +382,7 @@ class _Course:
             raise error  # it passes the test and fails in use: there is no trusting it
         log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
         self._flowing, self._early = False, None
-        self._pace = self._pace.spoken(decimal=is_decimal(self._strategy))
+        self._pace = self._pace.for_strategy(decimal=is_decimal(self._strategy))
 
     def _learn(
         self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, outcome: Outcome[Reply] | None
@@ -412,7 +414,7 @@ class _Course:
         if outcome:
             self._known = None  # or was it the canary that broke the reply?
         if self._known is None and needs_canary(self._strategy) and window.last < MAX_ID:
-            self._known = yield from find_known(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
+            self._known = yield from find_known_row(answer, window, self._key, insist=SINGLE_ROW_RETRIES)
         if len(self._seen) < ENOUGH_SEEN:
             self._seen.append(FoundRows(window, answer.tokens))
         self._untouched = False
@@ -426,15 +428,15 @@ class _Course:
         ids, pace = work.ids, self._pace
         if self._early is not None and self._early.first == ids.first:
             return self._early
-        if work.cause is not None or work.crowded or work.again:
+        if work.cause is not None or work.dense or work.again:
             return ids
         window = pace.window(ids.first, ids.last)
-        if len(window) <= pace.safe:
+        if len(window) <= pace.safe_width:
             return window
         reach = yield from self._gaps.reach(ids, pace, flowing=self._flowing)
         if reach is None:
             return window
-        last = max(min(reach, window.last) if self._flowing or pace.careful else reach, ids.first + pace.safe - 1)
+        last = max(min(reach, window.last) if self._flowing or pace.careful else reach, ids.first + pace.safe_width - 1)
         window = IdRange(ids.first, min(last, ids.last))
         cut = pace.decimal and last < ids.last and not self._untouched  # else one bound takes it as it is
         return round_end(window) if cut else window
@@ -447,7 +449,7 @@ class _Course:
             self._stack[-1] = self._stack[-1]._replace(suspect=False)
         if error.remedy != "isolate":
             self._wide = self._wide or self._pace
-            self._pace = self._pace.strained(window)
+            self._pace = self._pace.after_failure(window)
         if isinstance(self._strategy, SingleFilter) and work.cause is None:
             self._stack.append(Work(window, error))  # the trouble may lie in the tail behind the window
         else:
@@ -462,7 +464,7 @@ class _Course:
         """
         if failed and isinstance(self._strategy, SingleFilter):
             return Prefix(self._key)
-        untouched = self._untouched and len(window) > self._pace.safe
+        untouched = self._untouched and len(window) > self._pace.safe_width
         takes = len(window) <= widest(self._strategy)
         sure = self._known is not None or not needs_canary(self._strategy)
         scans = is_decimal(self._strategy)

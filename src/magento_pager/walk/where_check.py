@@ -77,14 +77,16 @@ class WhereCheck:
         Of the rows that come without them, one is asked for by itself: a reply of one row at most is neither too large
         nor too slow, and that row is sound.
         """
-        bare = replace(item, bare=True, following=None, check=True)
+        plain = replace(item, tokens_only=True, following=None, check=True)
         if len(item.window) > WIDE or isinstance(item.strategy, SingleFilter):
-            bare = replace(bare, strategy=Prefix(self._key), window=_thousand(item.window.first))
-        without = yield from attempt(replace(bare, where=(), any_row=True, attempts=1))
+            plain = replace(plain, strategy=Prefix(self._key), window=_thousand(item.window.first))
+        without = yield from attempt(replace(plain, where=(), any_row=True, attempts=1))
         if isinstance(without, RemoteError):
             return None
         one = without.ids[0] if without.ids else None
-        request = bare if one is None else WindowRequest(Prefix(self._key), IdRange(one, one), bare=True, check=True)
+        request = (
+            plain if one is None else WindowRequest(Prefix(self._key), IdRange(one, one), tokens_only=True, check=True)
+        )
         failed = yield from self._failure(request, self._where)
         if failed is None:
             self._sound = one is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)  # widths, times a power of ten
-LITTLE_MORE = 1.3  # times as many ids as are wanted
+ROUNDING_UP = 1.3  # times as many ids as are wanted
 WIDEST = 10_000_000_000  # a power of ten above every id: a window of this width ends with the last one
 
 
@@ -48,9 +48,9 @@ class Pace:
         fixed: the user's own width, in ids: no window that returns rows is wider, and none narrower; None to adapt.
         decimal: widths are 10^k or 2*10^k, for strategies that ask once per decimal block.
         width: of the next window, in ids.
-        share: the part of the goal, or of the user's width, that the server can bear; below 1 after a reply was too
+        fraction: the part of the goal, or of the user's width, that the server can bear; below 1 after a reply was too
             large for it.
-        failed: the share at which that was; it is come back to slowly.
+        failed_at: the fraction at which that was; it is come back to slowly.
         density: rows per id where rows are, as far as that can be relied on; None before the first row.
         seconds_per_row: a weighted average over windows with rows; None before the first.
 
@@ -73,8 +73,8 @@ class Pace:
     fixed: int | None
     decimal: bool
     width: int
-    share: float = 1.0
-    failed: float = inf
+    fraction: float = 1.0
+    failed_at: float = inf
     density: float | None = None
     seconds_per_row: float | None = None
 
@@ -95,84 +95,86 @@ class Pace:
     @property
     def rows(self) -> int:
         """Rows that a reply should bring, as far as the server can bear them."""
-        return max(1, int(self.goal.rows * self.share))
+        return max(1, int(self.goal.rows * self.fraction))
 
     @property
-    def own(self) -> int | None:
+    def fixed_width(self) -> int | None:
         """The user's own width, as far as the server can bear it; None to adapt."""
-        if self.fixed is None or self.share == 1:
+        if self.fixed is None or self.fraction == 1:
             return self.fixed
-        width = max(1, int(self.fixed * self.share))
+        width = max(1, int(self.fixed * self.fraction))
         return _decimal_below(width) if self.decimal else width
 
     @property
-    def safe(self) -> int:
+    def safe_width(self) -> int:
         """The most ids asked for without a sample: were each of them a row, the reply would still be bearable."""
-        return self.own or 3 * self.rows
+        return self.fixed_width or 3 * self.rows
 
     @property
     def careful(self) -> bool:
         """Whether a window over a gap is only ten times as wide as the user's own: no sample shows so few rows."""
-        return self.own is not None and self.width <= 10 * self.own
+        return self.fixed_width is not None and self.width <= 10 * self.fixed_width
 
     @property
-    def allowance(self) -> int:
+    def max_rows(self) -> int:
         """The most rows that a window may be expected to hold, by a sample."""
-        return self.own or 2 * self.rows
+        return self.fixed_width or 2 * self.rows
 
     def window(self, position: int, last: int) -> IdRange:
         """The next window, from `position` to just below the next multiple of the width, at most to `last`."""
-        start = position if self.share < 1 and self.fixed and not self.decimal else position - position % self.width
+        start = position if self.fraction < 1 and self.fixed and not self.decimal else position - position % self.width
         return IdRange(position, min(last, start + self.width - 1))
 
     def after(self, window: IdRange, rows: int, seconds: float) -> Pace:
         """The pace once `window` was answered with so many rows in so many seconds."""
         if rows == 0:
             return replace(self, width=min(WIDEST, 10 ** len(str(self.width))))
-        settled = self.density is not None and 2 * len(window) * self.density >= self.rows  # as wide as it should be
-        density = _crowded(self.density, rows / len(window), settled=settled)
-        per_row = _averaged(self.seconds_per_row, seconds / rows)
-        pace = replace(self._relieved(window), density=density, seconds_per_row=per_row)
-        if pace.own:
-            return replace(pace, width=pace.own)
+        wide_enough = self.density is not None and 2 * len(window) * self.density >= self.rows
+        density = _blended_density(self.density, rows / len(window), wide_enough=wide_enough)
+        per_row = _average(self.seconds_per_row, seconds / rows)
+        pace = replace(self._after_success(window), density=density, seconds_per_row=per_row)
+        if pace.fixed_width:
+            return replace(pace, width=pace.fixed_width)
         wanted = min(pace.rows, self.goal.seconds / per_row) if per_row else pace.rows
         width = min(max(1, round(wanted / density)), 10 * len(window), WIDEST)
         if self.decimal:
-            return replace(pace, width=_decimal_near(width) if pace.share == 1 else _decimal_below(width))
-        return replace(pace, width=_stepped(width))
+            return replace(pace, width=_decimal_near(width) if pace.fraction == 1 else _decimal_below(width))
+        return replace(pace, width=_round_width(width))
 
-    def spoken(self, *, decimal: bool) -> Pace:
+    def for_strategy(self, *, decimal: bool) -> Pace:
         """The pace for another strategy, which asks once per decimal block or not."""
         if not decimal:
             return replace(self, decimal=False)
         fixed = self.fixed and _decimal_below(self.fixed)
         return replace(self, decimal=True, fixed=fixed, width=_decimal_below(self.width))
 
-    def strained(self, window: IdRange) -> Pace:
+    def after_failure(self, window: IdRange) -> Pace:
         """The pace once the reply to `window` was too large for the server: half as much.
 
-        >>> pace = Pace.start(Goal(rows=2000)).strained(IdRange(0, 9_999))
+        >>> pace = Pace.start(Goal(rows=2000)).after_failure(IdRange(0, 9_999))
         >>> pace.rows, pace.after(IdRange(0, 999), rows=1000, seconds=0.1).rows
         (1000, 1050)
         """
         asked = len(window) / self.fixed if self.fixed else len(window) * (self.density or 1) / self.goal.rows
-        failed = min(self.share, asked)
-        pace = replace(self, share=max(failed / 2, 1e-6), failed=failed)
-        return replace(pace, width=min(self.width, pace.own or pace.rows))
+        failed_at = min(self.fraction, asked)
+        pace = replace(self, fraction=max(failed_at / 2, 1e-6), failed_at=failed_at)
+        return replace(pace, width=min(self.width, pace.fixed_width or pace.rows))
 
-    def _relieved(self, window: IdRange) -> Pace:
+    def _after_success(self, window: IdRange) -> Pace:
         """The pace once the server bore a window: twice as much, or a little more where twice as much was too much."""
-        if self.share == 1 or 2 * len(window) < self.width:  # a sliver says nothing
+        if self.fraction == 1 or 2 * len(window) < self.width:  # a sliver says nothing
             return self
-        share = self.share * (2 if self.share * 2 < self.failed else 1.05)
-        return replace(self, share=min(share, 1.0), failed=inf if share > self.failed else self.failed)
+        fraction = self.fraction * (2 if self.fraction * 2 < self.failed_at else 1.05)
+        return replace(
+            self, fraction=min(fraction, 1.0), failed_at=inf if fraction > self.failed_at else self.failed_at
+        )
 
 
-def part(window: IdRange, *, decimal: bool) -> int:
+def part_width(window: IdRange, *, decimal: bool) -> int:
     """The width in which a window is asked for again where it failed: about half, or the next lower power of ten.
 
-    >>> part(IdRange(0, 1999), decimal=False), part(IdRange(0, 1999), decimal=True), part(IdRange(7, 8), decimal=True)
-    (1000, 1000, 1)
+    >>> part_width(IdRange(0, 1999), decimal=False), part_width(IdRange(7, 8), decimal=True)
+    (1000, 1)
     """
     return 10 ** _places_below(len(window)) if decimal else (len(window) + 1) // 2
 
@@ -194,18 +196,20 @@ def _places_below(width: int) -> int:
     return len(str(width - 1)) - 1
 
 
-def _crowded(before: float | None, now: float, *, settled: bool) -> float:
+def _blended_density(before: float | None, now: float, *, wide_enough: bool) -> float:
     """Rows per id to reckon with: more at once; less only by and by once it is settled, as it may have been a gap.
 
-    >>> _crowded(0.5, 0.75, settled=True), _crowded(0.5, 0.25, settled=True), _crowded(0.5, 0.25, settled=False)
-    (0.75, 0.4375, 0.375)
+    >>> _blended_density(0.5, 0.75, wide_enough=True), _blended_density(0.5, 0.25, wide_enough=True)
+    (0.75, 0.4375)
+    >>> _blended_density(0.5, 0.25, wide_enough=False)
+    0.375
     """
     if before is None or now > before:
         return now
-    return (3 * before + now) / 4 if settled else (before + now) / 2
+    return (3 * before + now) / 4 if wide_enough else (before + now) / 2
 
 
-def _averaged(before: float | None, now: float) -> float:
+def _average(before: float | None, now: float) -> float:
     """A weighted average that forgets half of the past with each window: a server may slow down tenfold at noon."""
     return now if before is None else (before + now) / 2
 
@@ -226,14 +230,14 @@ def _decimal_near(width: int) -> int:
     return power
 
 
-def _stepped(width: int) -> int:
+def _round_width(width: int) -> int:
     """The greatest of 1, 2, 3, 4, 5, 6, 8, 10, 20, ... that is at most a little more, so that windows end at round ids.
 
-    >>> [_stepped(width) for width in (1, 3, 4, 8, 1_500, 2_000, 2_392, 6_000)]
+    >>> [_round_width(width) for width in (1, 3, 4, 8, 1_500, 2_000, 2_392, 6_000)]
     [1, 3, 5, 10, 1000, 2000, 3000, 6000]
     """
     power: int = 10 ** (len(str(width)) - 1)
-    return max(step * power for step in STEPS if step * power <= width * LITTLE_MORE)
+    return max(step * power for step in STEPS if step * power <= width * ROUNDING_UP)
 
 
 def cut_at(window: IdRange, ids: Iterable[int], width: int) -> Iterator[IdRange]:
