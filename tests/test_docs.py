@@ -183,7 +183,7 @@ def shell(command: str, shop: Shop) -> tuple[int, str]:
 def nightly_lines() -> Iterator[tuple[str, str]]:
     """Each page with a recipe for every night, and the first command of that."""
     for page in sorted(DOCS.rglob("*.md")):
-        _, heading, recipe = page.read_text(encoding="utf-8").partition("\n## Every night, one line\n")
+        _, heading, recipe = page.read_text(encoding="utf-8").partition("\n## A nightly job in one line\n")
         if heading:
             block = next(one for one in blocks(recipe) if "dump" in one.text)
             yield name_of(page), next((command for command, _ in commands(block)), block.text.strip())
