@@ -409,14 +409,11 @@ class _Course:
     def _present(self, token: Token, window: IdRange) -> Flow[int | None]:
         """Find the id of a row, if the list still has it."""
         if isinstance(token, int):
-            reply = yield from attempt(
-                WindowRequest(Prefix(KEY), IdRange(token, token), any_row=True, tokens_only=True)
-            )
-            if isinstance(reply, RemoteError):
-                if action(reply, narrowed=True) == "stop":
-                    raise reply
-                return token  # it breaks the reply, so it is there
-            return token if reply.rows else None
+            row_id = IdRange(token, token)
+            reply = yield from attempt(WindowRequest(Prefix(KEY), row_id, any_row=True, tokens_only=True))
+            if isinstance(reply, RemoteError) and action(reply, narrowed=True) == "stop":
+                raise reply
+            return token if isinstance(reply, RemoteError) or reply.rows else None  # it exists if it breaks the reply
         alone = Condition(str(self._spec.identity), "eq", token)
         known = yield from filtered(find_row(window, KEY), (alone,), any_row=True)
         return known.id if known else None

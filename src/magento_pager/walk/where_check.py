@@ -84,9 +84,9 @@ class WhereCheck:
         if isinstance(without, RemoteError):
             return None
         one = without.ids[0] if without.ids else None
-        request = (
-            plain if one is None else WindowRequest(Prefix(self._key), IdRange(one, one), tokens_only=True, check=True)
-        )
+        request = plain
+        if one is not None:
+            request = WindowRequest(Prefix(self._key), IdRange(one, one), tokens_only=True, check=True)
         failed = yield from self._failure(request, self._where)
         if failed is None:
             self._sound = one is not None
