@@ -1,4 +1,4 @@
-"""The report of a dump: what was delivered, what it cost, and how far it can be trusted. A view of its checkpoint."""
+"""The report of a dump: what was written, what it cost, and how it was checked. A view of its checkpoint."""
 
 from __future__ import annotations
 
@@ -6,28 +6,37 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from magento_pager.errors import option
+from magento_pager.lists import LISTS
+from magento_pager.walk.ranges import MAX_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from magento_pager.export.checkpoints import Checkpoint
-    from magento_pager.walk.pages import Quarantined
+    from magento_pager.walk.pages import Bounds, Changes, Quarantined
     from magento_pager.walk.ranges import IdRange
+
+VERIFIED = {
+    "ids": "every row by its own id",
+    "sampled": "rows carry no id, so the rows of different windows were compared with each other",
+    "twice": "every window was read by two strategies, which returned the same rows",
+}
+"""How rows were checked, for each value of `Counters.verified`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a dump is, once a page was taken.
+    """How far a dump is after a page.
 
     Attributes:
-        rows: in the output, of all runs.
-        fresh: those of this run.
-        calls: that were made for them, in all runs.
-        retries: calls of this run that were made again.
+        rows: rows in the output, of all runs.
+        fresh: rows written by this run.
+        calls: calls made for them, in all runs.
+        retries: calls that this run repeated.
         window: the ids of the page, inclusive.
         next_id: every id below is covered.
-        ahead: rows still expected, about; None where that is unknown.
+        ahead: estimate of the rows still expected; None if unknown.
     """
 
     rows: int
@@ -41,17 +50,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a dump says of itself, over all of its runs.
+    """The result of a dump, over all of its runs. Its text is the summary that the command line prints.
 
     Attributes:
         checkpoint: what is safe.
-        complete: True once every id asked for was covered and the output has its name.
-        error: what stopped the dump, or None.
-        details: the way by which records in full came last, and why it is no faster one; None without them.
-        path: where the rows go; None where that is no file.
-        part: where the rows are that are safe, as long as there is something to go on with; else None.
+        complete: True once every requested id is covered and the output has its name.
+        error: message of the error that stopped the dump, or None.
+        details: how full records were last read, and why no faster way was used; None without `details`.
+        path: where the rows go; None if that is not a file.
+        part: where the safe rows are while the dump can be resumed; else None.
         published: True once the output has its name.
-        already: True where nothing was left to be done.
+        already: True if nothing was left to do.
+        to_standard_output: True if the rows go to standard output.
     """
 
     checkpoint: Checkpoint
@@ -62,6 +72,7 @@ class Report:
     part: Path | None = None
     published: bool = False
     already: bool = False
+    to_standard_output: bool = False
 
     @property
     def rows(self) -> int:
@@ -70,35 +81,103 @@ class Report:
 
     @property
     def calls(self) -> int:
-        """Calls that were made for them."""
+        """Calls made for them."""
         return self.checkpoint.counters.calls
 
     @property
     def left_out(self) -> tuple[Quarantined, ...]:
-        """Rows that had to be left out, each with the reason."""
+        """Rows that were skipped, each with the reason."""
         return self.checkpoint.quarantined
 
+    @property
+    def counted(self) -> str:
+        """The rows in the output, as text: `2,000 orders`."""
+        return counted(self.rows, self.checkpoint.fingerprint.entity)
+
+    @property
+    def cost(self) -> str:
+        """What the dump cost and how its rows were checked, one sentence a line: `--verbose` adds it to the summary."""
+        return "\n".join(self._cost_lines())
+
     def __str__(self) -> str:
-        saved, asked, counters = self.checkpoint, self.checkpoint.fingerprint, self.checkpoint.counters
-        lines = []
+        return "\n".join([self._headline(), *self._notes()])
+
+    def _headline(self) -> str:
+        counters = self.checkpoint.counters
         if self.already:
-            lines.append(f"{self.path} is complete already; nothing to do ({option('overwrite')} dumps anew)")
-        lines += [f"left out: id {one.id} of {asked.entity}: {' '.join(one.reason.split())}" for one in self.left_out]
+            again = f"use {option('overwrite')} to export it again"
+            return f"{self.path} is already complete: {self.counted}, {self._covered()}. Nothing was exported; {again}."
+        if self.complete:
+            target = "standard output" if self.to_standard_output else self.path
+            to = "" if target is None else f" to {target}"
+            return f"Exported {self.counted}{to} in {elapsed(counters.seconds)}. Complete: {self._covered()}."
+        if self.part is None:
+            return f"Not complete: {self.counted} written, {self._covered()}."
+        resume = f"use {option('resume')} to continue"
+        return f"Not complete: {self.counted} safe in {self.part}, {self._covered()}; {resume}."
+
+    def _covered(self) -> str:
+        """The ids that are covered, as text."""
+        query = self.checkpoint.fingerprint
+        last = query.last if self.complete else self.checkpoint.cursor.next_id - 1
+        if last < query.first:
+            return "no id accounted for"
+        ids = "every id" if (query.first, last) == (0, MAX_ID) else f"every id from {query.first} to {last}"
+        skipped = f", {len(self.left_out)} of them skipped" if self.left_out else ""
+        return f"{ids} accounted for{skipped}"
+
+    def _notes(self) -> Iterator[str]:
+        """What the reader may have to act on, one sentence for each."""
+        saved, query = self.checkpoint, self.checkpoint.fingerprint
+        for row in self.left_out:
+            yield f"Skipped id {row.id} of {query.entity}: {' '.join(row.reason.split())}"
         if saved.repaired:
             ids = ", ".join(map(str, saved.repaired))
-            lines.append(f"repaired, characters that XML forbids taken out: ids {ids}")
-        lines += [f"did not fit, null in the output: {misfits}" for misfits in saved.misfits]
-        cost = f"{counters.calls} calls ({counters.empty_calls} empty), {counters.seconds:.1f} s"
-        state, end = ("complete", asked.last) if self.complete else ("not complete", saved.cursor.next_id - 1)
-        account = f"{counters.rows} {asked.entity} in {cost}; {state}: every id from {asked.first} to {end} was covered"
-        account += f" (verified: {counters.verified})"
-        account += f", but {len(self.left_out)} left out, see above" if self.left_out else ""
-        account += f"; {saved.changes}" if saved.changes else ""
-        if asked.new_from is not None:
-            account += f", or new: {counters.new} rows of ids from {asked.new_from} on"
-        account += "".join(f"; {one}" for one in saved.bounds)
-        account += self._by_wire
-        return "\n".join([*lines, account])
+            rows = counted(len(saved.repaired), query.entity)
+            yield f"Repaired {rows} by removing characters that XML does not allow: ids {ids}."
+        for invalid in saved.misfits:
+            values = ", ".join(f"id {one.id}: {one.value!r}" for one in invalid.first)
+            values += ", ..." if invalid.count > len(invalid.first) else ""
+            number = f"{invalid.count:,} invalid value{'s' * (invalid.count > 1)}"
+            yield f"Wrote null for {number} of {invalid.column} ({values})."
+        if saved.changes:
+            yield self._since_line(saved.changes)
+        for bounds in saved.bounds:
+            if bounds.verified == "probe":
+                yield _bounds_line(bounds)
+
+    def _since_line(self, changes: Changes) -> str:
+        query = self.checkpoint.fingerprint
+        line = f"Only {query.entity} changed since {changes.since} UTC"
+        if query.new_from is not None:
+            line += f" or new: {self.checkpoint.counters.new:,} with an id from {query.new_from} on"
+        if changes.verified == "probe":
+            line += f"; {query.entity} do not carry the time of their last change, so this was tried but not checked"
+        return f"{line}."
+
+    def _cost_lines(self) -> Iterator[str]:
+        saved, counters = self.checkpoint, self.checkpoint.counters
+        checks = f", {counters.checks:,} to check others" if counters.checks else ""
+        yield f"Made {counters.calls:,} call{'s' * (counters.calls != 1)}, {counters.empty_calls:,} without rows{checks}."
+        if counters.bytes:
+            yield f"Received {counters.bytes:,} bytes, unpacked."
+        yield f"Checked: {VERIFIED.get(counters.verified, counters.verified)}."
+        wire = saved.wire or {}
+        protocol = f" over {wire['wire']}" if wire.get("wire") else ""
+        reason = f" ({wire['wire_reason']})" if wire.get("wire_reason") else ""
+        if counters.strategies:
+            yield f"Read by the strategy {' and '.join(counters.strategies)}{protocol}{reason}."
+        if names := wire.get("undeclared_columns"):
+            yield f"Columns that SOAP does not declare: {', '.join(names)}."
+        if self.details:
+            why = f" ({self.details['why']})" if self.details.get('why') else ""
+            yield f"Read full records over {self.details['way']}{why}."
+        if saved.changes and saved.changes.field:
+            tried = "" if saved.changes.row is None else f" on row {saved.changes.row}"
+            yield f"Tried {saved.changes.field} {saved.changes.operator}{tried} before it was used."
+        for bounds in saved.bounds:
+            if bounds.verified != "probe":
+                yield _bounds_line(bounds)
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -148,20 +227,8 @@ class Report:
         }
 
     @property
-    def _by_wire(self) -> str:
-        """In words, by which wire rows came, where that is not the usual one or there is something to say of it."""
-        used, asked = self.checkpoint.wire or {}, self.checkpoint.fingerprint
-        if used.get("wire") == "soap" and used["wire_reason"] is None:
-            return ""
-        said = f"; by {used['wire']}" if used.get("wire") else ""
-        said += f" ({used['wire_reason']})" if used.get("wire_reason") else ""
-        if asked.all_columns and (names := used.get("undeclared_columns")):
-            said += f"; {len(names)} column{'s' * (len(names) > 1)} that SOAP does not declare: {', '.join(names)}"
-        return said
-
-    @property
     def _since(self) -> dict[str, Any] | None:
-        """Since when rows were wanted, and the evidence that the server understood; None where all were."""
+        """The time of `since` and the evidence that the server honours it; None without `since`."""
         changes = self.checkpoint.changes
         if not self.checkpoint.fingerprint.since:
             return None
@@ -173,3 +240,42 @@ class Report:
             "new_from": self.checkpoint.fingerprint.new_from,
             "new_rows": self.checkpoint.counters.new,
         }
+
+
+def counted(rows: int, entity: str) -> str:
+    """Return a number of rows as text.
+
+    >>> counted(2_000, "orders"), counted(1, "orders"), counted(1, "Tickets")
+    ('2,000 orders', '1 order', '1 row of Tickets')
+    """
+    if rows != 1:
+        return f"{rows:,} {entity}"
+    return f"1 {entity.removesuffix('s')}" if entity in LISTS else f"1 row of {entity}"
+
+
+def elapsed(seconds: float) -> str:
+    """Return a length of time as text.
+
+    >>> elapsed(1.46), elapsed(75)
+    ('1.5 s', '1 min 15 s')
+    """
+    from magento_pager.walk.planning import duration  # only what has walked needs it
+
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)  # noqa: PLR2004
+
+
+def _bounds_line(bounds: Bounds) -> str:
+    """How a range of a column was applied, and how that was checked."""
+    by_server = " and ".join(map(str, bounds.sent))
+    by_client = " and ".join(map(str, bounds.here))
+    applied = " and ".join(
+        f"{conditions} {where}"
+        for conditions, where in ((by_server, "by the server"), (by_client, "by the client"))
+        if conditions
+    )
+    evidence = {
+        "rows": f"tried on row {bounds.row}, then checked on every row",
+        "probe": f"tried but not checked, because rows do not carry {bounds.column}",
+        "empty": "not tried, because there is no row to try it on",
+    }[bounds.verified]
+    return f"Range of {bounds.column}: {applied} ({evidence})."
