@@ -141,7 +141,7 @@ def test_the_command_ends_with_status_3(tmp_path: Path, capfd: pytest.CaptureFix
     with spoiled("20.0.20", "shipments", "null") as (shop, _, bad):
         where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
         assert run(["dump", "shipments", *where, "--out", str(tmp_path / "rows.ndjson")]) == 3
-    assert f"left out: id {bad[0]} of shipments:" in capfd.readouterr().err
+    assert f"Skipped id {bad[0]} of shipments:" in capfd.readouterr().err
 
 
 class Deaf:

@@ -310,7 +310,7 @@ def test_the_reason_says_what_the_fault_means(knob: str, capfd: pytest.CaptureFi
         shop.change(duplicate_address=[bad] if knob == "duplicate_address" else [])
         shop.change(invalid_utf8=[bad] if knob == "invalid_utf8" else [])
         assert run(["dump", "--url", shop.url, "--user", shop.user, "--key", shop.key]) == 3
-    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith(f"left out: id {bad} "))
+    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith(f"Skipped id {bad} "))
     assert re.search(WORDS[knob].format(id=bad), line)
 
 

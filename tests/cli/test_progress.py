@@ -83,7 +83,7 @@ def test_a_live_line_goes_to_a_terminal(large: Shop, monkeypatch: pytest.MonkeyP
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
     assert LINE.search(text)
-    assert text.rstrip().endswith("(verified: ids)")
+    assert text.rstrip().endswith("Complete: every id accounted for.")
     assert b"\x1b[2K" in seen, "the line is wiped"
     assert large.log
 

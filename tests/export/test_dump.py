@@ -114,7 +114,7 @@ def test_the_library_writes_what_the_command_line_writes(
     assert ours == theirs
     assert ours["rows"] == report.rows == told[-1].rows > 0
     assert (report.complete, report.published, report.path) == (True, True, tmp_path / name)
-    assert capfd.readouterr().err.partition(" calls ")[0] == str(report).partition(" calls ")[0]
+    assert capfd.readouterr().err.partition(" to ")[0] == str(report).partition(" to ")[0]
     if name.startswith("orders.") and "parquet" not in name:
         assert (tmp_path / name).read_bytes() == (tmp_path / "cli" / name).read_bytes()
     assert dump(paginator, tmp_path / name, resume=True).already
@@ -135,7 +135,7 @@ def test_what_stops_a_dump_tells_what_is_safe(pager: Pager, tmp_path: Path, monk
     with pytest.raises(TransportError) as stopped:
         dump(paginator, tmp_path / "orders.ndjson", report=tmp_path / "report.json")
     report = stopped.value.dumped
-    assert "not complete: every id from 0 to " in str(report)
+    assert "Not complete: " in str(report)
     assert report is not None
     assert (report.complete, report.error, report.part) == (False, "no answer", tmp_path / "orders.ndjson.part")
     assert (tmp_path / "report.json").read_text() == json.dumps(report.as_json(), indent=2) + "\n"

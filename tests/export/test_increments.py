@@ -550,9 +550,9 @@ def test_since_by_itself(shop: Shop, night: Callable[..., int], capfd: pytest.Ca
         assert night("orders", "--since", since) == 0
         out, err = capfd.readouterr()
         assert [json.loads(line)["order_id"] for line in out.splitlines()] == [str(first)]
-        assert "changed since 2024-05-01 10:00:00 UTC (updated_at gteq, tried on row 3, and every row" in err
+        assert "Contains only orders changed since 2024-05-01 10:00:00 UTC." in err
     assert night("products", "--since", "1h") == 0
-    assert "which rests on a trial alone: rows do not say when they changed" in capfd.readouterr().err
+    assert "because products do not carry the time of their last change" in capfd.readouterr().err
     assert night("orders", "--since", "1h", "--out", "shop.db") == 0
     assert night("orders", "--since", "3h", "--out", "shop.db") == 0
     assert list(column_of(Path("shop.db"), "orders", "order_id", "status")) == [first]

@@ -386,7 +386,7 @@ def test_the_summary_says_how_many_are_new(
         files = ["--state", str(tmp_path / "s.json"), "--out", str(tmp_path / "shop.sqlite")]
         assert run(["dump", "orders", *where, *files]) == 0
     begin = max(line.shop.database.ids("orders")) - 2
-    assert f", or new: 3 rows of ids from {begin} on" in capfd.readouterr().err
+    assert f", and 3 new ones with an id from {begin} on." in capfd.readouterr().err
 
 
 # --- the last id ------------------------------------------------------------------------------------------------------

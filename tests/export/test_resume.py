@@ -314,7 +314,7 @@ def test_resuming_what_is_finished_says_so(
     capfd.readouterr()
     for _ in range(2):
         assert run([*files.command, "--resume"]) == 0
-        assert "is complete already; nothing to do" in capfd.readouterr().err
+        assert "is already complete: " in capfd.readouterr().err
         assert (files.content(), files.report_path.read_bytes(), files.names()) == expected
     assert shop.log == ()
 
@@ -337,7 +337,7 @@ def test_what_was_left_out_is_named_again(files_of: Callable[..., Files], capfd:
         report = files.report()
         capfd.readouterr()
         assert run([*files.command, "--resume"]) == 3
-        assert "left out: id 7 of orders" in capfd.readouterr().err
+        assert "Skipped id 7 of orders" in capfd.readouterr().err
         assert files.report() == report
 
 
@@ -398,7 +398,7 @@ def test_the_same_shop_by_another_address_is_asked_where_its_calls_go(
     assert run([*spelled, "--resume"]) == 0
     longer = [one.replace(shop.url, f"{shop.url.rstrip('/')}/?wsdl=1") for one in files.command]
     assert run([*longer, "--resume"]) == 0
-    assert capfd.readouterr().err.count("is complete already") == 2
+    assert capfd.readouterr().err.count("is already complete: ") == 2
 
 
 @pytest.mark.parametrize("ending", ["ndjson", "db"])
@@ -803,7 +803,7 @@ def test_what_stops_a_dump_says_how_to_go_on(
         saved, report = files.saved(), files.report()
         assert saved is not None
         line = err.splitlines()[-1]
-        assert f"{saved['counters']['rows']} orders are safe in {files.part}, go on with: magento-pager dump" in line
+        assert f"{saved['counters']['rows']:,} orders are safe in {files.part}. Resume with: magento-pager dump" in line
         assert (report["complete"], report["rows"]) == (False, saved["counters"]["rows"])
         assert shop.key not in line
         assert "letmein" not in line
@@ -896,10 +896,10 @@ def test_rows_left_out_are_named_and_the_status_is_three(
     save(replace(saved, quarantined=(Quarantined(4, "fault 1:\nsame id"),), repaired=(5, 6)), files.mark)
     capfd.readouterr()
     assert run([*files.command, "--resume"]) == 3
-    _, left_out, repaired, last = capfd.readouterr().err.splitlines()
-    assert left_out == "left out: id 4 of orders: fault 1: same id"
-    assert repaired == "repaired, characters that XML forbids taken out: ids 5, 6"
-    assert last.endswith("was covered (verified: ids), but 1 left out, see above")
+    _, summary, skipped, repaired = capfd.readouterr().err.splitlines()
+    assert summary.endswith("Complete: every id from 0 to 99 accounted for, 1 of them skipped.")
+    assert skipped == "Skipped id 4 of orders: fault 1: same id"
+    assert repaired == "Repaired 2 orders by removing characters that XML does not allow: ids 5, 6."
     report = files.report()
     assert report["quarantined"] == [{"id": 4, "reason": "fault 1:\nsame id"}]
     assert (report["repaired"], report["complete"]) == ([5, 6], True)

@@ -469,9 +469,7 @@ def test_what_does_not_fit_is_reported(shop: Shop, tmp_path: Path, capfd: pytest
     """On standard error and in the report, with the ids; not where the text is written as it is."""
     where = ["--out", str(tmp_path / "rows"), "--report", str(tmp_path / "report"), "--overwrite"]
     assert run(command(shop, "orders", "--typed", *where)) == 0
-    words = (
-        "did not fit, null in the output: updated_at of 2 (id 7: '2023-13-01 00:00:00', id 44: '2023-13-01 00:00:00')"
-    )
+    words = "Wrote null for 2 invalid values of updated_at (id 7: '2023-13-01 00:00:00', id 44: '2023-13-01 00:00:00')."
     assert words in capfd.readouterr().err.splitlines()
     assert json.loads((tmp_path / "report").read_text())["misfits"] == [
         {
@@ -481,7 +479,7 @@ def test_what_does_not_fit_is_reported(shop: Shop, tmp_path: Path, capfd: pytest
         }
     ]
     assert run(command(shop, "orders", *where)) == 0
-    assert "did not fit" not in capfd.readouterr().err
+    assert "invalid value" not in capfd.readouterr().err
     assert json.loads((tmp_path / "report").read_text())["misfits"] == []
 
 

@@ -427,7 +427,7 @@ def test_the_command_line_says_where_replies_are(
     shop.change(trouble="fatal", trouble_rows=[7], trouble_list="orders")
     report = tmp_path / "report.json"
     assert run(["dump", "orders", *how, "--out", str(tmp_path / "o.csv"), "--report", str(report)]) == 3
-    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("left out: id 7"))
+    line = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("Skipped id 7 "))
     assert json.loads(report.read_text())["quarantined"][0]["reason"].endswith(f" (request and reply: {named(line)})")
     assert b"getName() on a non-object" in named(line).read_bytes()
     shop.change(trouble="http-404", trouble_rows=())

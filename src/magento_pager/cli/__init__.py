@@ -19,7 +19,8 @@ from typing import NoReturn, cast
 
 import click
 
-from magento_pager.cli.ending import NoReaderError, StoppedError, say
+from magento_pager.cli.ending import NoReaderError, RefusedError, StoppedError
+from magento_pager.cli.terminal import say
 from magento_pager.errors import printable
 
 INTERRUPTED, NO_READER = 130, 141
@@ -90,11 +91,7 @@ def run(arguments: list[str]) -> int:
         _check(arguments)
         ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        usage, message = isinstance(error, click.UsageError), error.format_message().rstrip(".")
-        hint = f" (see {context.command_path} --help)" if context and usage else ""
-        lines = [message] if usage else message.split("\n")  # some errors of a shop are followed by a table
-        say("magento-pager: " + "\n".join(map(printable, lines)) + hint)
+        say(f"magento-pager: {_message(error)}")
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
@@ -105,6 +102,17 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
+
+
+def _message(error: click.ClickException) -> str:
+    """The message of an error, with the command that shows the help where it does not say what to do itself."""
+    message = error.format_message()
+    if not isinstance(error, click.UsageError):
+        return "\n".join(map(printable, message.split("\n")))  # some errors of a shop are followed by a table
+    context = error.ctx
+    if context is None or isinstance(error, RefusedError):
+        return printable(message)
+    return f"{printable(message).rstrip('.')}. See `{context.command_path} --help`."
 
 
 def _check(arguments: list[str]) -> None:

@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 from click.core import ParameterSource
 
-from magento_pager.cli.ending import NoReaderError, StoppedError, raise_refusal, say, stoppable, warnings_said
-from magento_pager.cli.options import Asking, ShopOptions, Times, WholeNumber, Widths, duration, option, options
+from magento_pager.cli.ending import NoReaderError, StoppedError, raise_refusal, stoppable
+from magento_pager.cli.options import (
+    QUIET,
+    VERBOSE,
+    Asking,
+    ShopOptions,
+    Times,
+    WholeNumber,
+    Widths,
+    duration,
+    option,
+    options,
+)
 from magento_pager.cli.progress import progress
+from magento_pager.cli.terminal import messages, quiet, say, verbose
 from magento_pager.errors import error_line
 from magento_pager.export.formats import FORMATS, Format
 from magento_pager.lists import LISTS, wire_and_columns
@@ -85,7 +97,7 @@ class Out:
 
 @click.command()
 @click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
-@options(shop=ShopOptions, widths=Widths, load=Load, asking=Asking, times=Times, out=Out)
+@options(shop=ShopOptions, widths=Widths, load=Load, asking=Asking, times=Times, out=Out, quiet=QUIET, verbose=VERBOSE)
 def dump(
     *, entity: ListName, shop: ShopOptions, widths: Widths, load: Load, asking: Asking, times: Times, out: Out
 ) -> None:
@@ -99,7 +111,7 @@ def dump(
     """
     task: Task | None = None
     try:
-        with stoppable() as stop, warnings_said(), _task(entity, shop, asking, times, out) as task:
+        with stoppable() as stop, messages(), _task(entity, shop, asking, times, out) as task:
             report = task.finished_report()
             if report is None:
                 with shop.connected() as pager:
@@ -118,7 +130,10 @@ def dump(
     except BaseException as error:
         _tell(error, task)
         raise
-    say(str(report))
+    if not quiet():
+        say(str(report))
+    if verbose():
+        say(report.cost)
     if report.left_out:
         click.get_current_context().exit(3)
 
@@ -157,26 +172,33 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
 
 
 def _tell(error: BaseException, task: Task | None) -> None:
-    """Say what stopped the dump, as one line that says how to go on."""
+    """Say what stopped the dump, what is safe, and how to resume, all on one line."""
     report: Report | None = getattr(error, "dumped", None)
-    line = error_line(error)
+    line = "Interrupted" if isinstance(error, StoppedError) else error_line(error)
     if task is not None and report is not None:
         if isinstance(error, BrokenPipeError) and report.path is None and task.path is None:
             raise NoReaderError from None
-        line = f"{line.rstrip('.')}{_way_on(report, task)}"
+        step = _next_step(report, task)
+        line = f"{line.rstrip('.')}. {step}" if step else line
         if isinstance(error, StoppedError):
             say(line)
     raise_refusal(error, line, mistake=not (task and task.begun))
 
 
-def _way_on(report: Report, task: Task) -> str:
-    """What is safe, and the command that goes on from there; nothing where there is nothing to go on with."""
-    rows = f"{report.rows} {report.checkpoint.fingerprint.entity}"
+def _next_step(report: Report, task: Task) -> str:
+    """What is safe, and the command that resumes from there; empty if there is nothing to resume."""
+    from magento_pager.export.report import shown
+
+    one = report.rows == 1
     if report.part is None:
-        return f"; {rows} were written; with --out a dump can be resumed" if task.path is None and report.rows else ""
+        if task.path is not None or not report.rows:
+            return ""
+        were = "was" if one else "were"
+        return f"{report.counted} {were} written to standard output, which cannot be resumed; use --out."
     if report.published:
-        return f"; {report.path} is complete all the same, the rest is done by: {_resuming_command(task)}"
-    return f"; {rows} are safe in {report.part}, go on with: {_resuming_command(task)}"
+        return f"{shown(report.path)} is complete, but not its last step. Finish with: {_resuming_command(task)}"
+    are = "is" if one else "are"
+    return f"{report.counted} {are} safe in {shown(report.part)}. Resume with: {_resuming_command(task)}"
 
 
 def _resuming_command(task: Task) -> str:

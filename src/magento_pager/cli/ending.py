@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from magento_pager.errors import CheckpointMismatchError, PagerError, error_line, for_command_line
+from magento_pager.errors import CheckpointMismatchError, PagerError, error_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,6 +25,10 @@ class StoppedError(BaseException):
 
 class NoReaderError(Exception):
     """Whoever read our output went away; a BrokenPipeError would be taken by click, which exits with 1."""
+
+
+class RefusedError(click.UsageError):
+    """A mistake whose message says what to do; click's own do not, so those point to the help."""
 
 
 class Stop:
@@ -78,21 +81,6 @@ def as_usage_error() -> Generator[None]:
 def raise_refusal(error: BaseException, line: str, *, mistake: bool = True) -> None:
     """Raise what click prints as that line, unless the error is a bug; with `mistake` it may be the caller's."""
     if mistake and isinstance(error, ValueError | TypeError | FileExistsError | CheckpointMismatchError):
-        raise click.UsageError(line, click.get_current_context()) from None
+        raise RefusedError(line, click.get_current_context()) from None
     if isinstance(error, PagerError | OSError):
         raise click.ClickException(line) from None
-
-
-@contextmanager
-def warnings_said() -> Generator[None]:
-    """Print what the library warns of as a line on standard error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
-        yield
-
-
-def say(text: str) -> None:
-    """Print a line on standard error; that nobody reads it is no reason to stop."""
-    with suppress(OSError):
-        click.echo(for_command_line(text), err=True)

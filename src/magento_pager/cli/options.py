@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from magento_pager.cli.ending import say
+from magento_pager.cli.terminal import set_level, warn
 from magento_pager.lists import WireName
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.names import STRATEGIES, StrategyName
@@ -100,7 +100,14 @@ def plain_number(text: str) -> bool:
 
 
 def option(
-    text: str, metavar: str = "", default: Any = None, *, name: str = "", choices: Sequence[str] = (), **how: Any
+    text: str,
+    metavar: str = "",
+    default: Any = None,
+    *,
+    name: str = "",
+    short: str = "",
+    choices: Sequence[str] = (),
+    **how: Any,
 ) -> Any:
     """Return an option for `options`, or for a field of a group, by whose name it is called.
 
@@ -109,15 +116,22 @@ def option(
         metavar: what stands for its value; without that and `choices` it is a flag.
         default: shown, but for 0 and "".
         name: what it is called instead.
+        short: its second name, of one letter.
         choices: the values there are.
         how: more arguments of `click.option`.
     """
-    shown = {"name": name, "help": text, "show_default": bool(default), "show_envvar": True}
+    shown = {"name": name, "short": short, "help": text, "show_default": bool(default), "show_envvar": True}
     if not (metavar or choices):
         return field(metadata={"is_flag": True, **shown, **how})
     kinds = {int: WholeNumber(), float: Number(0)}
     kind = click.Choice(choices) if choices else kinds.get(type(default))
     return field(metadata={"metavar": metavar or None, "type": kind, "default": default, **shown, **how})
+
+
+QUIET = option("Errors only: no progress, warnings or summary.", short="-q", expose_value=False, callback=set_level)
+VERBOSE = option(
+    "Also what is requested from the shop, and what it cost.", short="-v", expose_value=False, callback=set_level
+)
 
 
 def options(**given: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -134,7 +148,8 @@ def options(**given: Any) -> Callable[[Callable[..., None]], Callable[..., None]
         for name, one in reversed(given.items()):
             for each in reversed(fields(one)) if name in groups else [one]:
                 own, how = each.name or name, dict(each.metadata)
-                called = click.option(how.pop("name") or f"--{own.replace('_', '-')}", own, **how)(called)
+                names = [how.pop("name") or f"--{own.replace('_', '-')}", *filter(None, [how.pop("short")])]
+                called = click.option(*names, own, **how)(called)
         return called
 
     return with_options
@@ -357,13 +372,16 @@ class ShopOptions:
                 raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
             if url and user and not key and sys.stdin is not None and sys.stdin.isatty():
                 key = click.prompt("API key", hide_input=True, err=True)
-            for name, value in {"url": url, "user": user, "key": key}.items():
+            for name, value, missing in (
+                ("url", url, "No shop given."),
+                ("user", user, "No API user given."),
+                ("key", key, "No API key given."),
+            ):
                 if not value:
-                    raise ValueError(f"which shop? Give --{name} or {VARIABLES[name]}, or try --demo")
+                    raise ValueError(f"{missing} Set --{name} or {VARIABLES[name]}, or use --demo.")
             if shown:
-                say(
-                    "warning: others on this machine can read --key on the command line; prefer MAGENTO_API_KEY or "
-                    "--key-file"
+                warn(
+                    "other users of this machine can read --key on the command line; use MAGENTO_API_KEY or --key-file"
                 )
             pairs = [_pair(one, "--header is NAME:VALUE") for one in self.header]
             reached = HttpOptions(
@@ -387,7 +405,7 @@ def _key_in(path: Path) -> str:
 
     key, mode = read_key(path), path.stat().st_mode
     if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        say(f"warning: others on this machine can read {path}; chmod 600 {shlex.quote(str(path))}")
+        warn(f"other users of this machine can read {path}; run chmod 600 {shlex.quote(str(path))}")
     return key
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magento_pager.cli.ending import say
+from magento_pager.cli.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from magento_pager.cli.ending import as_usage_error, say, stoppable
+from magento_pager.cli.ending import as_usage_error, stoppable
 from magento_pager.cli.options import Asking, InputFile, ShopOptions, WholeNumber, Widths, option, options, plain_number
+from magento_pager.cli.terminal import say
 from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:

@@ -457,7 +457,10 @@ class Task:
         if self._output is None:
             return report
         part = self._output.part if self.begun and self._output.saved else None
-        return replace(report, path=self._output.path, part=part, published=self._output.finished)
+        standard = isinstance(self._output, StandardOutput)
+        return replace(
+            report, path=self._output.path, part=part, published=self._output.finished, to_standard_output=standard
+        )
 
     def _way(self) -> Mapping[str, str | None] | None:
         """The way by which records in full come in this run, or came in the last one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ VERIFIED = {
     "twice": "every window was read by two strategies, which returned the same rows",
 }
 """How rows were checked, for each value of `Counters.verified`."""
+
+PROTOCOLS = {"soap": "SOAP", "xml-rpc": "XML-RPC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +108,16 @@ class Report:
     def _headline(self) -> str:
         counters = self.checkpoint.counters
         if self.already:
-            again = f"use {option('overwrite')} to export it again"
-            return f"{self.path} is already complete: {self.counted}, {self._covered()}. Nothing was exported; {again}."
+            again = f"Nothing was exported; use {option('overwrite')} to export it again."
+            return f"{shown(self.path)} is already complete: {self.counted}, {self._covered()}. {again}"
         if self.complete:
-            target = "standard output" if self.to_standard_output else self.path
-            to = "" if target is None else f" to {target}"
+            target = "standard output" if self.to_standard_output else shown(self.path)
+            to = f" to {target}" if target else ""
             return f"Exported {self.counted}{to} in {elapsed(counters.seconds)}. Complete: {self._covered()}."
         if self.part is None:
             return f"Not complete: {self.counted} written, {self._covered()}."
-        resume = f"use {option('resume')} to continue"
-        return f"Not complete: {self.counted} safe in {self.part}, {self._covered()}; {resume}."
+        are, resume = "is" if self.rows == 1 else "are", f"use {option('resume')} to continue"
+        return f"Not complete: {self.counted} {are} safe in {shown(self.part)}, {self._covered()}; {resume}."
 
     def _covered(self) -> str:
         """The ids that are covered, as text."""
@@ -148,30 +151,34 @@ class Report:
 
     def _since_line(self, changes: Changes) -> str:
         query = self.checkpoint.fingerprint
-        line = f"Only {query.entity} changed since {changes.since} UTC"
+        line = f"Contains only {query.entity} changed since {changes.since} UTC"
         if query.new_from is not None:
-            line += f" or new: {self.checkpoint.counters.new:,} with an id from {query.new_from} on"
+            line += f", and {self.checkpoint.counters.new:,} new ones with an id from {query.new_from} on"
         if changes.verified == "probe":
-            line += f"; {query.entity} do not carry the time of their last change, so this was tried but not checked"
+            line += (
+                f". This was tried but not checked, because {query.entity} do not carry the time of their last change"
+            )
         return f"{line}."
 
     def _cost_lines(self) -> Iterator[str]:
         saved, counters = self.checkpoint, self.checkpoint.counters
         checks = f", {counters.checks:,} to check others" if counters.checks else ""
-        yield f"Made {counters.calls:,} call{'s' * (counters.calls != 1)}, {counters.empty_calls:,} without rows{checks}."
+        calls = f"{counters.calls:,} call{'s' * (counters.calls != 1)}"
+        yield f"Made {calls}, {counters.empty_calls:,} without rows{checks}."
         if counters.bytes:
             yield f"Received {counters.bytes:,} bytes, unpacked."
         yield f"Checked: {VERIFIED.get(counters.verified, counters.verified)}."
         wire = saved.wire or {}
-        protocol = f" over {wire['wire']}" if wire.get("wire") else ""
+        protocol = f" over {PROTOCOLS[wire['wire']]}" if wire.get("wire") else ""
         reason = f" ({wire['wire_reason']})" if wire.get("wire_reason") else ""
         if counters.strategies:
             yield f"Read by the strategy {' and '.join(counters.strategies)}{protocol}{reason}."
         if names := wire.get("undeclared_columns"):
             yield f"Columns that SOAP does not declare: {', '.join(names)}."
-        if self.details:
-            why = f" ({self.details['why']})" if self.details.get('why') else ""
-            yield f"Read full records over {self.details['way']}{why}."
+        if self.details and self.details.get("way"):
+            why = f" ({self.details['why']})" if self.details.get("why") else ""
+            way = self.details["way"]
+            yield f"Read full records over {PROTOCOLS.get(str(way), way)}{why}."
         if saved.changes and saved.changes.field:
             tried = "" if saved.changes.row is None else f" on row {saved.changes.row}"
             yield f"Tried {saved.changes.field} {saved.changes.operator}{tried} before it was used."
@@ -253,15 +260,22 @@ def counted(rows: int, entity: str) -> str:
     return f"1 {entity.removesuffix('s')}" if entity in LISTS else f"1 row of {entity}"
 
 
+def shown(path: Path | None) -> str:
+    """Return a path as the user would write it: relative if it is below the current folder; empty for None."""
+    with suppress(OSError, ValueError):  # the current folder is gone, or the path is elsewhere
+        return "" if path is None else str(path.relative_to(path.cwd()))
+    return str(path)
+
+
 def elapsed(seconds: float) -> str:
     """Return a length of time as text.
 
     >>> elapsed(1.46), elapsed(75)
     ('1.5 s', '1 min 15 s')
     """
-    from magento_pager.walk.planning import duration  # only what has walked needs it
+    from magento_pager.walk.planning import duration  # noqa: PLC0415  not before the login
 
-    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)  # noqa: PLR2004
+    return f"{max(0.1, seconds):.1f} s" if seconds < 60 else duration(seconds)  # noqa: PLR2004
 
 
 def _bounds_line(bounds: Bounds) -> str:
