@@ -252,7 +252,7 @@ def test_the_cli_reference_has_every_option(command: str, option: str) -> None:
     """Each command is a chapter, and each of its options has an entry there."""
     chapters = re.split(r"^## ", (DOCS / "reference/cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     (chapter,) = [one for one in chapters if one.startswith(f"{command}\n")]
-    assert re.search(rf"^`{re.escape(option)}( [^`]+)?`\n:   \S", chapter, re.MULTILINE)
+    assert re.search(rf"^`(-\w, )?{re.escape(option)}(, --\w+)?( [^`]+)?`\n:   \S", chapter, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", magento_pager.__all__)
