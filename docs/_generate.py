@@ -55,8 +55,8 @@ def cli_reference() -> str:
 
 def _argument(argument: click.Argument) -> str:
     choices = f" One of {', '.join(argument.type.choices)}." if isinstance(argument.type, click.Choice) else ""
-    needed = "Required." if argument.required else f"Default: {argument.default}."
-    return f"An argument.{choices} {needed}"
+    default = f"Default: {argument.default}." if isinstance(argument.default, str) else "Optional."
+    return f"An argument.{choices} {'Required.' if argument.required else default}"
 
 
 def _definition(term: str, text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import importlib.util
 import io
+import json
 import os
 import re
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -161,3 +164,68 @@ def test_the_documentation_has_one_address() -> None:
     """The package's metadata, the site's own links and the README agree."""
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert re.findall(r"^site_url: (\S+)", config, re.MULTILINE) == [PUBLISHED]
+
+
+@pytest.mark.parametrize(
+    ("term", "page"),
+    [
+        ("pagination", "how-to/recipes.html"),
+        ("async", "how-to/recipes.html"),
+        ("Docker", "how-to/recipes.html"),
+        ("cron", "how-to/recipes.html"),
+        ("Airflow", "how-to/recipes.html"),
+        ("Allowed memory size", "faq.html"),
+        ("out of memory", "faq.html"),
+        ("Access denied", "faq.html"),
+        ("Session expired", "faq.html"),
+        ("rate limit", "faq.html"),
+        ("timeout", "faq.html"),
+        ("incremental sync", "how-to/incremental-sync.html"),
+        ("canary", "reference/glossary.html"),
+    ],
+)
+def test_a_search_finds_the_page_that_answers(site: Path, term: str, page: str) -> None:
+    """What a user of Magento's API would type is in the search index, in the title or the text of that page."""
+    entries = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))["docs"]
+    found = [entry["location"] for entry in entries if term.lower() in f"{entry['title']} {entry['text']}".lower()]
+    assert page in {location.partition("#")[0] for location in found}
+
+
+def test_no_marker_of_a_tool_is_on_a_page(site: Path) -> None:
+    """What stands for an empty line in a doctest, or for no value in click, means nothing to a reader."""
+    for path in site.rglob("*.html"):
+        assert not re.findall(r"BLANKLINE|Sentinel\.UNSET", path.read_text(encoding="utf-8")), path
+
+
+def signatures(site: Path) -> list[str]:
+    """Return the signatures of the pages on the library and on the embedded shop, as text."""
+    pages = [(site / f"reference/{name}.html").read_text(encoding="utf-8") for name in ("api", "embedded-shop")]
+    blocks = [block for page in pages for block in re.findall(r'<div class="doc-signature.*?</div>', page, re.DOTALL)]
+    return [unescape(re.sub(r"<[^>]+>", "", block)).strip() for block in blocks]
+
+
+def test_a_long_signature_has_a_line_for_each_parameter(site: Path) -> None:
+    """A signature of several parameters that does not fit on a phone's line is split at each of them."""
+    split = [text for text in signatures(site) if re.match(r"\w+\(\n", text)]
+    assert len(split) > 50
+    for text in split:
+        arguments = ast.parse(f"def {text}: ...").body[0].args  # type: ignore[attr-defined]
+        names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        for name in names:
+            assert re.search(rf"^    {name}(:|=|,| )", text, re.MULTILINE), text
+    assert not [
+        text for text in signatures(site) if "(" in text.partition("\n")[0] and len(text.partition("\n")[0]) > 60
+    ]
+
+
+def test_no_section_of_the_navigation_is_long() -> None:
+    """A reader sees all of a section at once: at most ten entries, and their titles are those of the pages."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    navigation = re.findall(r"^( *)- (.*)$", text[text.index("\nnav:") :], re.MULTILINE)
+    sections = [title.removesuffix(":") for indent, title in navigation if len(indent) == len("  ")]
+    pages = [title for indent, title in navigation if len(indent) > len("  ")]
+    assert 3 < len(sections) <= 10
+    assert len(pages) == len(set(pages))
+    assert all(page.endswith(".md") for page in pages), "an entry has the title of its page"
+    lengths = [part.count(".md") for part in re.split(r"^  - .*:$", text[text.index("\nnav:") :], flags=re.MULTILINE)]
+    assert max(lengths) <= 10
