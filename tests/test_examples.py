@@ -18,9 +18,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTED = {
     "custom_strategy.py": [
         "20.0.20: 650 invoices, each once: True",
-        "20.0.20: orders: salesOrderList: the strategy upper-case does not hold on this server:",
+        "20.0.20: orders: salesOrderList: this server does not honour the strategy upper-case:",
         "1.7.0.2: 650 invoices, each once: True",
-        "1.7.0.2: orders: salesOrderList: the strategy upper-case does not hold on this server:",
+        "1.7.0.2: orders: salesOrderList: this server does not honour the strategy upper-case:",
     ],
     "crm_contacts.py": ["310 contacts in "],
     "dlt_pipeline.py": [

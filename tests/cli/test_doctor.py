@@ -28,7 +28,7 @@ def test_a_list_whose_replies_all_break_cannot_be_paged(entity: ListName) -> Non
         shop.change(trouble_rows=list(shop.database.ids(entity)))
         (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == entity)
     assert finding.state == "trouble"
-    assert "no row came to try a strategy on, as replies break: " in finding.advice
+    assert "no strategy could be tried, because no reply with rows could be read: " in finding.advice
     assert "No date part in" in finding.advice
 
 

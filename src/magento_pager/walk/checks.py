@@ -28,7 +28,7 @@ from magento_pager.walk.conditions import Condition, Query
 from magento_pager.walk.flows import Exactly, Flow, Reply, WindowRequest, attempt
 from magento_pager.walk.pages import row_order
 from magento_pager.walk.ranges import MAX_ID, IdRange
-from magento_pager.walk.strategies import InList, Prefix, SingleFilter, is_decimal, strategy_advice, widest
+from magento_pager.walk.strategies import WITHOUT_WSI, InList, Prefix, SingleFilter, is_decimal, strategy_advice, widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -237,8 +237,8 @@ class Checks:
         reply = yield WindowRequest(Prefix(self._key), one)
         if below not in reply.ids:
             raise FilterIgnoredError(
-                f"{self._operation}: row {below} exists, and like does not bring it: this server honours no "
-                "filter that a walk could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+                f"{self._operation}: row {below} exists, but like does not return it: this server honours no filter "
+                f"that a walk needs, as with WS-I on Magento 1.5.1 to 1.6.2; {WITHOUT_WSI}",
                 span=one,
             )
 

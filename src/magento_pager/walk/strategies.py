@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 KEY = "entity_id"
 """The filter field of the key: every version accepts it for all six lists, whatever its name in rows."""
 
+WITHOUT_WSI = "switch WS-I off (System, Configuration, Magento Core API, WS-I Compliance)"
+"""The advice for a shop whose WS-I breaks every filter."""
+
 WIDEST_BY_DEFAULT = 10_000  # ids in a window, for a strategy without `widest`
 
 INTEGER_KEYS = frozenset({KEY, "main_table.entity_id"} | {spec.key for spec in LISTS.values()})

@@ -1,10 +1,10 @@
-"""Which strategy does this server honour? Decided from ids that came back.
+"""Trials of strategies: the choice of one that this server honours, by the ids that are returned.
 
-What lives here: the trial of one strategy on rows that are known, the search for such rows, and the choice. As flows.
+What lives here: the trial of one strategy on known rows, the search for such rows, and the choice. As flows.
 
-A strategy holds only if exactly the known rows inside a window come back, where known rows lie below, inside and above
-it. They are sought at the low end of the ids because a dropped lower bound then returns few rows: of a pair of bounds
-it is always the upper one that may survive alone. Nothing is trusted because it did not fault.
+The server honours a strategy only if exactly the known rows inside a window are returned, with known rows below, inside
+and above it. They are searched for at the low end of the ids, because there a dropped lower bound returns few rows: of
+two bounds, only the upper one may survive alone. That a query does not fail proves nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ from magento_pager.walk.flows import Flow, WindowRequest, attempt, attempt_flow,
 from magento_pager.walk.pages import KnownRow
 from magento_pager.walk.ranges import MAX_ID, IdRange
 from magento_pager.walk.recovery import action, is_verdict
-from magento_pager.walk.strategies import Alias, KeyRange, Mapped, Prefix, Range, SingleFilter, needs_canary
+from magento_pager.walk.strategies import (
+    WITHOUT_WSI,
+    Alias,
+    KeyRange,
+    Mapped,
+    Prefix,
+    Range,
+    SingleFilter,
+    needs_canary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,166 +48,172 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HOLDS_EVERYWHERE = (Prefix, SingleFilter)
-"""Strategies that every version and list honours: one condition, one bound."""
+"""Strategies that every version honours for every list: one condition, one bound."""
 
-FINDING = 30  # calls at most to find rows
-JUDGING = 12  # and to judge strategies on them
+CALLS_TO_FIND_ROWS = 30  # at most
+CALLS_FOR_TRIALS = 12  # at most
 INSIST = 4  # more attempts where a small reply fails
-ENOUGH_STRAY = 10  # rows: the rest of the reply is not read
+MOST_UNEXPECTED = 10  # rows: the rest of the reply is not read
 
 
 @dataclass(slots=True)
 class Probing:
-    """Trials of strategies, within so many calls.
+    """Trials of strategies, within a limited number of calls.
 
-    At most 30 calls find rows at the low end of the ids, by decimal blocks, which every version understands; at most
-    12 judge the candidates on them. No reply holds more than a few thousand rows.
+    At most 30 calls find rows at the low end of the ids, by decimal blocks, which every version supports. At most 12
+    try the candidates on them. No reply holds more than a few thousand rows.
 
     Attributes:
-        key: what filters call the key.
-        operation: the name of the list.
+        key: the name of the key in filters.
+        operation: the operation of the list.
         candidates: strategies in order of preference.
-        exhaustive: judge every candidate, instead of ending with the first that holds.
-        left: calls that may still be made.
-        met: the ids of rows that came.
-        failed: calls that failed.
-        failure: the last one's, where there was one.
-        broken: rows were skipped because their replies break.
+        exhaustive: try every candidate, instead of ending with the first that the server honours.
+        calls_left: calls that may still be made.
+        found_ids: the ids of rows that were returned.
+        failed: number of calls that failed.
+        failure: the last failure, if any.
+        broken: True where rows were skipped because their replies fail.
     """
 
     key: str
     operation: str
     candidates: Sequence[Strategy]
     exhaustive: bool = False
-    left: int = JUDGING
-    met: set[int] = field(default_factory=set)
+    calls_left: int = CALLS_FOR_TRIALS
+    found_ids: set[int] = field(default_factory=set)
     failed: int = 0
     failure: RemoteError | None = None
     broken: bool = False
 
-    def probe(self, looking: Flow[None], *, strict: bool = False) -> Flow[ProbeReport]:
-        """Ask the server which of the candidates it honours.
+    def probe(self, prefix_walk: Flow[None], *, strict: bool = False) -> Flow[ProbeReport]:
+        """Find out which of the candidates the server honours.
 
         Args:
-            looking: a walk over all ids that rests on `prefix`, in narrow windows, and skips what breaks its replies.
-            strict: raise where nothing is found out because replies break.
+            prefix_walk: a walk over all ids by `prefix`, in narrow windows, that skips rows whose replies fail.
+            strict: raise an error where nothing can be found out because replies fail.
 
         Raises:
-            NoStrategyError: there are rows, and decimal blocks bring none; or none came as each broke its reply.
-            RemoteError: a call failed in a way that says nothing of filters: connection, login, rights.
+            NoStrategyError: there are rows, but decimal blocks return none; or each reply with rows failed.
+            RemoteError: a call failed in a way that says nothing about filters: connection, login, rights.
         """
-        self.left = FINDING
-        seen = yield from self._find_rows(looking)
-        if strict and self.failure and (self.broken or not self.left) and not any(one.rows for one in seen):
-            raise self._nothing_came(self.failure) from self.failure
-        self.left += JUDGING
-        numbers = [token for one in seen for token in one.rows if isinstance(token, int)]
-        if numbers:  # gaps are skipped by `like`
-            lowest = yield from self._within(self._all_of(IdRange(numbers[0], numbers[0])))
+        self.calls_left = CALLS_TO_FIND_ROWS
+        found = yield from self._find_rows(prefix_walk)
+        if strict and self.failure and (self.broken or not self.calls_left) and not any(part.rows for part in found):
+            raise self._no_rows_error(self.failure) from self.failure
+        self.calls_left += CALLS_FOR_TRIALS
+        ids = [token for part in found for token in part.rows if isinstance(token, int)]
+        if ids:  # a walk skips gaps by `like`, so it must work
+            lowest = yield from self._within_limit(self._rows_of(IdRange(ids[0], ids[0])))
             if lowest:
-                yield from self._check_heard(numbers[0], lowest)
-        report = yield from self.judge_all(seen)
-        return replace(report, calls=FINDING + JUDGING - self.left)
+                yield from self._check_like(ids[0], lowest)
+        report = yield from self.judge_all(found)
+        return replace(report, calls=CALLS_TO_FIND_ROWS + CALLS_FOR_TRIALS - self.calls_left)
 
-    def judge_all(self, seen: Sequence[FoundRows]) -> Flow[ProbeReport]:
-        """Say what rows that are known prove about the candidates.
+    def judge_all(self, found: Sequence[FoundRows]) -> Flow[ProbeReport]:
+        """Try the candidates on rows that were found.
 
         Args:
-            seen: all rows of some ranges; below the lowest there are few or none.
+            found: all rows of some ranges; below the lowest there are few or none.
 
         Raises:
             RemoteError: as `probe`.
         """
-        before = self.left
-        on = known_rows(seen)
-        trials = (yield from self._trials(on, seen)) if on else []
-        holding = {trial.strategy for trial in trials if trial.verdict == "holds"}
-        fit = (one for one in self.candidates if on and (one.name in holding or isinstance(one, HOLDS_EVERYWHERE)))
-        chosen = next((one.name for one in fit), None)
-        rows = sum(len(one.rows) for one in seen)
-        canary = next((token for one in seen for token in one.rows if isinstance(token, int)), None)
-        return ProbeReport(self.operation, chosen, rows, before - self.left, tuple(trials), canary)
+        before = self.calls_left
+        known = known_rows(found)
+        trials = (yield from self._trials(known, found)) if known else []
+        honoured = {trial.strategy for trial in trials if trial.verdict == "holds"}
+        usable = (
+            candidate.name
+            for candidate in self.candidates
+            if known and (candidate.name in honoured or isinstance(candidate, HOLDS_EVERYWHERE))
+        )
+        chosen = next(usable, None)
+        rows = sum(len(part.rows) for part in found)
+        canary = next((token for part in found for token in part.rows if isinstance(token, int)), None)
+        return ProbeReport(self.operation, chosen, rows, before - self.calls_left, tuple(trials), canary)
 
-    def _trials(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[list[Trial]]:
-        """Take the evidence, up to the first candidate that holds or, if `exhaustive`, for each one."""
+    def _trials(self, known: KnownRows, found: Sequence[FoundRows]) -> Flow[list[Trial]]:
+        """Try the candidates, up to the first that the server honours or, if `exhaustive`, all of them."""
         trials: list[Trial] = []
         canary: KnownRow | None = None
-        left = list(self.candidates)
-        while left:
-            candidate = left.pop(0)
+        untried = list(self.candidates)
+        while untried:
+            candidate = untried.pop(0)
             if isinstance(candidate, HOLDS_EVERYWHERE):
                 if not self.exhaustive:
                     break
                 continue
             if needs_canary(candidate) and canary is None:
-                canary = yield from self._within(self._canary(on, seen))
-            given = canary if needs_canary(candidate) else None
-            trial = yield from self._within(self._judge(candidate, on, given))
-            if trial and trial.verdict == "faults":  # a server that stumbles once is no reason to do without it
-                trial = yield from self._within(self._judge(candidate, on, given))
+                canary = yield from self._within_limit(self._canary(known, found))
+            sent = canary if needs_canary(candidate) else None
+            trial = yield from self._within_limit(self._judge(candidate, known, sent))
+            if trial and trial.verdict == "faults":  # one failure does not rule a strategy out
+                trial = yield from self._within_limit(self._judge(candidate, known, sent))
             if trial is None:
                 break
             trials.append(trial)
             if trial.verdict == "holds" and not self.exhaustive:
                 break
-            if not self.exhaustive:  # the hopeless ones come last, or not at all where it is certain
-                hopeful = remaining_candidates(left, candidate)
-                left = hopeful + [one for one in left if one not in hopeful and trial.verdict == "faults"]
+            if not self.exhaustive:  # those that share its weakness are tried last, or not at all
+                promising = remaining_candidates(untried, candidate)
+                others = [strategy for strategy in untried if strategy not in promising]
+                untried = promising + (others if trial.verdict == "faults" else [])
         return trials
 
-    def _judge(self, strategy: Strategy, on: KnownRows, canary: KnownRow | None) -> Flow[Trial]:
-        """Put the window to the server in the words of one strategy, and compare.
+    def _judge(self, strategy: Strategy, known: KnownRows, canary: KnownRow | None) -> Flow[Trial]:
+        """Request the window by one strategy, and compare the reply with the known rows.
 
         Args:
-            strategy: the one to judge.
-            on: the rows that must come back, and those that must not. No more is read once enough others came.
+            strategy: the strategy to try.
+            known: the rows that must be returned, and those that must not. Reading ends after ten unexpected rows.
             canary: a row outside the window; None where the strategy needs none.
         """
-        expected = on.inside | ({canary.token} if canary else set())
-        queries = list(strategy.queries(on.window, canary.id if canary else None))
-        reply = yield from attempt(WindowRequest(strategy, on.window, canary, unchecked=len(expected) + ENOUGH_STRAY))
+        expected = known.inside | ({canary.token} if canary else set())
+        queries = list(strategy.queries(known.window, canary.id if canary else None))
+        most = len(expected) + MOST_UNEXPECTED
+        reply = yield from attempt(WindowRequest(strategy, known.window, canary, unchecked=most))
         fault: str | None = None
         returned: frozenset[Token] = frozenset()
-        stray: list[Token] = []
+        unexpected: list[Token] = []
         if isinstance(reply, RemoteError):
             if not is_verdict(reply):
                 raise reply
             fault = str(reply)
         else:
-            spans = [query.span for query in queries]  # within, it is new, or trimmed in use
-            within = [token for token in reply.ids if any(token in span for span in spans)]
+            spans = [query.span for query in queries]  # other rows inside are new, or trimmed in use
+            inside = [token for token in reply.ids if any(token in span for span in spans)]
             returned = expected & set(reply.tokens)
-            stray = [token for token in reply.tokens if token not in expected.union(within)][:ENOUGH_STRAY]
-            if not stray and len(expected - returned) < FEWEST:
+            unexpected = [token for token in reply.tokens if token not in expected.union(inside)][:MOST_UNEXPECTED]
+            if not unexpected and len(expected - returned) < FEWEST:
                 expected -= yield from self._deleted(expected - returned)
-        verdict: Verdict = "faults" if fault else "holds" if returned == expected and not stray else "ignored"
+        verdict: Verdict = "faults" if fault else "holds" if returned == expected and not unexpected else "ignored"
         seconds = 0.0 if isinstance(reply, RemoteError) else round(reply.seconds, 3)
-        asked = " / ".join(map(str, queries))
-        return Trial(strategy.name, asked, len(expected), len(returned), tuple(stray), fault, seconds, verdict)
+        sent = " / ".join(map(str, queries))
+        return Trial(strategy.name, sent, len(expected), len(returned), tuple(unexpected), fault, seconds, verdict)
 
     def _deleted(self, missing: Iterable[Token]) -> Flow[set[Token]]:
-        """Find those of a few missing rows that are no longer there."""
-        gone: set[Token] = set()
+        """Return those of a few missing rows that no longer exist."""
+        deleted: set[Token] = set()
         for token in missing:
-            if isinstance(token, int) and token not in (yield from self._all_of(IdRange(token, token))).rows:
-                gone.add(token)
-        return gone
+            if isinstance(token, int) and token not in (yield from self._rows_of(IdRange(token, token))).rows:
+                deleted.add(token)
+        return deleted
 
-    def _within(self, flow: Flow[T]) -> Flow[T | None]:
-        """Go on with a flow as long as there are calls left; None where they did not suffice."""
+    def _within_limit(self, flow: Flow[T]) -> Flow[T | None]:
+        """Run a flow while calls are left; return None where they do not suffice."""
 
         def relay(item: Item) -> Flow[Reply]:
             if not isinstance(item, WindowRequest):
                 return (yield item)
-            self.left -= sum(1 for _ in item.strategy.queries(item.window, item.known and item.known.id))
-            if self.left < 0:
-                self.left = 0
+            self.calls_left -= sum(1 for _ in item.strategy.queries(item.window, item.known and item.known.id))
+            if self.calls_left < 0:
+                self.calls_left = 0
                 raise _NoCallsLeftError
             reply = yield from attempt(item)
             if isinstance(reply, RemoteError):
                 self.failed, self.failure = self.failed + 1, reply
                 raise reply
-            self.met.update(reply.ids)
+            self.found_ids.update(reply.ids)
             return reply
 
         try:
@@ -206,106 +221,106 @@ class Probing:
         except _NoCallsLeftError:
             return None
 
-    def _find_rows(self, looking: Flow[None]) -> Flow[list[FoundRows]]:
-        """Look at all rows at the low end of the ids, in parts, until they make a ground or cost too much."""
-        seen: list[FoundRows] = []
-        pieces = self._within(looking)
+    def _find_rows(self, prefix_walk: Flow[None]) -> Flow[list[FoundRows]]:
+        """Request all rows at the low end of the ids, in parts, until a trial is possible or no call is left."""
+        found: list[FoundRows] = []
+        pieces = self._within_limit(prefix_walk)
         while (piece := (yield from next_piece(pieces))) is not None:
             self.broken |= bool(piece.quarantined)
-            seen.append(FoundRows(piece.window, tuple(token for token, _ in piece.rows)))
-            if known_rows(seen):
-                return seen
-            if len(self.met) >= FEWEST:
-                return (yield from self._around(self.met))
-            if range_to_split(seen):
+            found.append(FoundRows(piece.window, tuple(token for token, _ in piece.rows)))
+            if known_rows(found):
+                return found
+            if len(self.found_ids) >= FEWEST:
+                return (yield from self._rows_around(self.found_ids))
+            if range_to_split(found):
                 break
         pieces.close()
-        while not known_rows(seen) and (crowded := range_to_split(seen)):
-            place = next(place for place, one in enumerate(seen) if one.ids == crowded)
-            blocks = list(crowded.blocks())
-            parts = blocks if len(blocks) > 1 else list(crowded.tenths())
-            looked_at = yield from self._within(self._each_of(parts))
-            if looked_at is None:
+        while not known_rows(found) and (wide := range_to_split(found)):
+            place = next(place for place, part in enumerate(found) if part.ids == wide)
+            blocks = list(wide.blocks())
+            narrow = blocks if len(blocks) > 1 else list(wide.tenths())
+            parts = yield from self._within_limit(self._rows_of_each(narrow))
+            if parts is None:
                 break
-            seen[place : place + 1] = looked_at
-        return seen
+            found[place : place + 1] = parts
+        return found
 
-    def _each_of(self, blocks: Iterable[IdRange]) -> Flow[list[FoundRows]]:
-        """Look at all rows of some narrow ranges, one after the other."""
-        seen = []
+    def _rows_of_each(self, blocks: Iterable[IdRange]) -> Flow[list[FoundRows]]:
+        """Request all rows of some narrow ranges, one after the other."""
+        found = []
         for block in blocks:
-            found = yield from self._all_of(block)
-            seen.append(found)
-        return seen
+            part = yield from self._rows_of(block)
+            found.append(part)
+        return found
 
-    def _all_of(self, block: IdRange) -> Flow[FoundRows]:
-        """Look at all rows of a narrow range."""
+    def _rows_of(self, block: IdRange) -> Flow[FoundRows]:
+        """Request all rows of a narrow range."""
         reply = yield WindowRequest(Prefix(self.key), block, insist=INSIST)
         return FoundRows(block, reply.tokens)
 
-    def _around(self, met: set[int]) -> Flow[list[FoundRows]]:
-        """Look at all rows around the second of some that were met in samples, and at those by themselves.
+    def _rows_around(self, ids: set[int]) -> Flow[list[FoundRows]]:
+        """Request all rows around the second of some ids that samples found; the others count as ranges of one row.
 
-        Below the first there may be others that no sample met, up to a thousand of them: of a server that drops a
-        lower bound they would come back.
+        Below the first there may be rows that no sample found, up to a thousand of them: a server that drops a lower
+        bound would return them.
         """
-        second = sorted(met)[1]
+        second = sorted(ids)[1]
         block = IdRange(second - second % 100, min(second - second % 100 + 99, MAX_ID))
-        around = yield from attempt_flow(self._all_of(block))
+        around = yield from attempt_flow(self._rows_of(block))
         if isinstance(around, RemoteError):
             if action(around, narrowed=True) == "stop":
                 raise around
-            around = FoundRows(IdRange(second, second), (second,))  # another row of the block breaks its replies
-        yield from self._check_heard(second, around)
-        alone = (FoundRows(IdRange(one, one), (one,)) for one in met if one not in around.ids)
-        return sorted([around, *alone], key=lambda seen: seen.ids)
+            around = FoundRows(IdRange(second, second), (second,))  # replies with another row of the block fail
+        yield from self._check_like(second, around)
+        single = (FoundRows(IdRange(number, number), (number,)) for number in ids if number not in around.ids)
+        return sorted([around, *single], key=lambda part: part.ids)
 
-    def _check_heard(self, number: int, seen: FoundRows) -> Flow[None]:
-        """Raise if a row is not among those that `like` brought, and has not been deleted either."""
-        if number in seen.rows:
+    def _check_like(self, number: int, found: FoundRows) -> Flow[None]:
+        """Raise an error if `like` does not return a row that still exists."""
+        if number in found.rows:
             return
-        low = IdRange(0, number)  # at the low end that is a small reply
+        low = IdRange(0, number)  # a small reply, at the low end of the ids
         if number in (yield WindowRequest(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
-            raise _no_filters(self.operation)
+            raise _no_filters_error(self.operation)
 
-    def _nothing_came(self, failure: RemoteError) -> NoStrategyError:
-        words = str(failure).removeprefix(f"{self.operation}: ")
+    def _no_rows_error(self, failure: RemoteError) -> NoStrategyError:
+        message = str(failure).removeprefix(f"{self.operation}: ")
         return NoStrategyError(
-            f"{self.operation}: no row came to try a strategy on, as replies break: {self.failed} calls failed, the "
-            f"last with {words}",
-            report=ProbeReport(self.operation, None, 0, FINDING - self.left, ()),
+            f"{self.operation}: no strategy could be tried, because no reply with rows could be read: {self.failed} "
+            f"calls failed, the last one with: {message}",
+            report=ProbeReport(self.operation, None, 0, CALLS_TO_FIND_ROWS - self.calls_left, ()),
         )
 
-    def _canary(self, on: KnownRows, seen: Sequence[FoundRows]) -> Flow[KnownRow | None]:
-        """Find a row outside the ground's window."""
-        numbers = sorted(token for token in on.outside if isinstance(token, int))
-        if numbers:
-            return KnownRow(numbers[0], numbers[0])
-        part = next(one.ids for one in seen if one.rows and one.ids != on.window)
+    def _canary(self, known: KnownRows, found: Sequence[FoundRows]) -> Flow[KnownRow | None]:
+        """Find a row outside the window of the known rows."""
+        ids = sorted(token for token in known.outside if isinstance(token, int))
+        if ids:
+            return KnownRow(ids[0], ids[0])
+        part = next(part.ids for part in found if part.rows and part.ids != known.window)
         reply = yield WindowRequest(Prefix(self.key), part, insist=INSIST)
         return (yield from find_known_row(reply, part, self.key, insist=INSIST))
 
 
 class _NoCallsLeftError(Exception):
-    """Ends a flow that may make no further call."""
+    """Internal signal: the flow may make no further call."""
 
 
 def remaining_candidates(candidates: Iterable[Strategy], failed: Strategy) -> list[Strategy]:
-    """Return those of the candidates that may hold though another one does not.
+    """Return the candidates that the server may honour although another one failed.
 
-    A server that does not honour a key range in its most careful form honours no pair of bounds.
+    A server that does not honour `key-range`, the most robust pair of bounds, honours no pair of bounds.
 
-    >>> [one.name for one in remaining_candidates([KeyRange(), Range(), Alias(), Prefix()], KeyRange())]
+    >>> [found.name for found in remaining_candidates([KeyRange(), Range(), Alias(), Prefix()], KeyRange())]
     ['prefix']
     """
-    hopeless = (KeyRange, Range, Alias, Mapped) if isinstance(failed, KeyRange) else ()
-    return [one for one in candidates if one != failed and not isinstance(one, hopeless)]
+    excluded = (KeyRange, Range, Alias, Mapped) if isinstance(failed, KeyRange) else ()
+    return [strategy for strategy in candidates if strategy != failed and not isinstance(strategy, excluded)]
 
 
-def _no_filters(operation: str) -> NoStrategyError:
+def _no_filters_error(operation: str) -> NoStrategyError:
     return NoStrategyError(
-        f"{operation}: decimal blocks do not bring the rows there are: this server honours no filter that a "
-        "strategy could rest on, as with WS-I on Magento 1.5.1 to 1.6.2; switch WS-I off there",
+        f"{operation}: like does not return rows that exist: this server honours no filter that a walk needs, as with "
+        f"WS-I on Magento 1.5.1 to 1.6.2; {WITHOUT_WSI}",
         report=ProbeReport(operation, None, 0, 0, ()),
     )
 
@@ -315,7 +330,7 @@ class Choice(NamedTuple):
 
     Attributes:
         strategy: the strategy.
-        known: a row that was met on the way, which may serve as a canary.
+        known: a row that was found during the trials, which may serve as a canary.
     """
 
     strategy: Strategy
@@ -324,34 +339,34 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """Which strategy a walk uses, and which one takes its place where the server does not honour it.
+    """The choice of a strategy for a walk, and of its replacement where the server does not honour it.
 
     Attributes:
-        candidates: strategies in order of preference; where there are none, the one by name is not tested.
-        named: the one that the user chose; None to choose by asking.
-        key: what filters call the key.
-        operation: the name of the list, for messages.
-        looking: gives a walk over all ids, as `probe` needs it.
+        candidates: strategies in order of preference; where there are none, a named strategy is not tested.
+        named: the strategy that the user chose; None to choose by trials.
+        key: the name of the key in filters.
+        operation: the operation of the list, for messages.
+        prefix_walk: returns a walk over all ids, as `Probing.probe` needs it.
     """
 
     candidates: Sequence[Strategy]
     named: Strategy | None
     key: str
     operation: str
-    looking: Callable[[], Flow[None]]
+    prefix_walk: Callable[[], Flow[None]]
 
     def initial(self, position: int) -> Flow[Choice]:
         """Choose the strategy for a walk from an id on.
 
-        From the low end of the ids a key range needs no test: there a dropped lower bound costs nothing, and the first
-        pages with rows show it.
+        From the low end of the ids `key-range` needs no test: there a dropped lower bound costs nothing, and the first
+        pages with rows reveal it.
         """
         if self.named is None and position == 0 and isinstance(self.candidates[0], KeyRange):
             return Choice(self.candidates[0])
         return (yield from self.tested())
 
     def tested(self) -> Flow[Choice]:
-        """Choose the strategy by asking the server, wherever it will be used."""
+        """Choose a strategy by trials, for any position."""
         if self.named is None:
             return self._best((yield from self.probe(self.candidates)))
         if not self.candidates or isinstance(self.named, HOLDS_EVERYWHERE):
@@ -360,7 +375,7 @@ class Choosing:
         if report.holds(self.named.name) is False:
             best = yield from self.probe(self.candidates)
             raise NoStrategyError(
-                f"{self.operation}: the strategy {self.named.name} does not hold on this server: "
+                f"{self.operation}: this server does not honour the strategy {self.named.name}: "
                 f"{report.trials[0].outcome}; use the strategy {best.chosen or 'prefix'}",
                 report=report,
             )
@@ -369,19 +384,19 @@ class Choosing:
     def probe(
         self, candidates: Sequence[Strategy], *, exhaustive: bool = False, strict: bool = False
     ) -> Flow[ProbeReport]:
-        """Ask which of some strategies the server honours; `strict` as in `Probing.probe`."""
-        return Probing(self.key, self.operation, candidates, exhaustive).probe(self.looking(), strict=strict)
+        """Find out which of some strategies the server honours; `strict` as in `Probing.probe`."""
+        return Probing(self.key, self.operation, candidates, exhaustive).probe(self.prefix_walk(), strict=strict)
 
     def second_strategy(self, first: Strategy) -> Flow[Strategy]:
-        """Choose a strategy that differs from the one that is used as far as the server allows."""
+        """Choose a strategy that shares no weakness with the first one, where the server allows."""
         report = yield from self.probe(self.candidates, exhaustive=True)
         name = independent_strategy(report, frozenset({first.name}))
-        return next((one for one in self.candidates if one.name == name), Prefix(self.key))
+        return next((candidate for candidate in self.candidates if candidate.name == name), Prefix(self.key))
 
     def may_change(self, error: RemoteError) -> bool:
-        """Whether a failure says that the strategy is not honoured, and another one may be taken.
+        """Return whether a failure shows that the server does not honour the strategy, and another may replace it.
 
-        One chosen by name is kept, unless its canary may merely have been deleted.
+        A named strategy is kept. It is only tested again where its canary may have been deleted.
         """
         if not self.candidates:
             return False
@@ -389,17 +404,17 @@ class Choosing:
             return getattr(error, "missing_canary", None) is not None
         return isinstance(error, FilterIgnoredError) or (error.remedy == "stop" and is_verdict(error))
 
-    def replacement(self, failed: Strategy, seen: Sequence[FoundRows]) -> Flow[Choice]:
-        """Choose the strategy to go on with, tried on rows that came already where they are enough for that."""
-        if self.named is None and known_rows(seen):
+    def replacement(self, failed: Strategy, found: Sequence[FoundRows]) -> Flow[Choice]:
+        """Choose the strategy to continue with, tried on rows already received where these are enough."""
+        if self.named is None and known_rows(found):
             probing = Probing(self.key, self.operation, remaining_candidates(self.candidates, failed))
-            report = yield from probing.judge_all(seen)
+            report = yield from probing.judge_all(found)
             if report.chosen is not None:
                 return self._best(report)
         return (yield from self.tested())
 
     def confirm_empty(self) -> Flow[None]:
-        """Request everything with one bound, after a walk met no row: then `like` brought none because there is none.
+        """Request everything with one bound, after a walk by `like` found no row, to confirm that there is none.
 
         The first row ends the call.
 
@@ -407,11 +422,11 @@ class Choosing:
             NoStrategyError: there are rows.
         """
         if (yield WindowRequest(SingleFilter(self.key), IdRange(0, MAX_ID), unchecked=1)).rows:
-            raise _no_filters(self.operation)
+            raise _no_filters_error(self.operation)
 
     def _best(self, report: ProbeReport) -> Choice:
-        """Take the first candidate that holds."""
+        """Return the candidate that a report chose; `prefix` where nothing could be tried."""
         if report.chosen is None and report.trials:
-            raise NoStrategyError(f"{self.operation}: no strategy holds on this server\n{report}", report=report)
+            raise NoStrategyError(f"{self.operation}: this server honours no strategy\n{report}", report=report)
         by_name = {candidate.name: candidate for candidate in self.candidates}
         return Choice(by_name[report.chosen] if report.chosen else Prefix(self.key), report.known)
