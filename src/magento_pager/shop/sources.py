@@ -182,7 +182,7 @@ class XmlRpcSource(ListSource):
 def looking_at(spec: ListSpec) -> Flow[None]:
     """Look for rows of a list by `like`, in narrow windows, without those that break their replies."""
     prefix = Prefix(KEY)
-    return Walk(prefix, spec.operation, KEY, spec.identity, candidates=(prefix,)).looking()
+    return Walk(prefix, spec.operation, KEY, spec.identity, candidates=(prefix,)).prefix_walk()
 
 
 def nested(conditions: Sequence[Condition], path: str, span: IdRange) -> Mapping[str, Mapping[str, Argument]]:

@@ -1,11 +1,11 @@
-"""Bounds: a range of dates or numbers on one column, and how it is told to this server.
+"""Bounds: a range of dates or numbers on one column, in a form that this server honours.
 
-What lives here: `between`, the conditions it stands for, the forms of two bounds on one column, and what is done
-where the server drops one of them in each: that bound is applied to the rows that come.
+What lives here: `between`, its conditions, the forms of two bounds on one column, and the alternative where the server
+drops one bound in each form: the client applies that bound to the rows that it receives.
 
-Most servers drop one of two conditions on a field silently, and which one depends on the version. From 1.8 `from` and
-`to` are combined; before, a second name of the column is a field of its own: with the table's name before it in the
-sales lists, in capitals for customers and products. `condition_forms` tries each on a row that is known.
+Most servers silently drop one of two conditions on a field, and which one depends on the version. From 1.8 on `from`
+and `to` are combined. Before, a second name of the column counts as another field: the name with its table in the sales
+lists, the name in capitals for customers and products. `condition_forms` tries each form on an existing row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from magento_pager.errors import FilterIgnoredError
-from magento_pager.walk.changes import A_SECOND, around_time, format_timestamp
+from magento_pager.walk.changes import ONE_SECOND, around_time, format_timestamp
 from magento_pager.walk.condition_forms import INSIST, find_form
 from magento_pager.walk.conditions import (
     ORDERS,
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 Bound: TypeAlias = datetime | Decimal | int | str
 COMBINED = {"gteq": "from", "lteq": "to"}
-"""The operators that servers combine, for others that mean the same."""
+"""For some operators, the equivalent one that servers combine with another bound."""
 TOO_LARGE = "1000000000000"
-"""Beyond all numbers that Magento's columns hold, with either sign."""
+"""Larger than all numbers in Magento's columns, with either sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +62,31 @@ class Between:
     half_open: bool = False
 
     def conditions(self, field: str) -> tuple[Condition, Condition]:
-        """Return the two conditions on a field that this stands for.
+        """Return the two conditions on a field.
 
-        >>> [str(one) for one in between(100, 200).conditions("grand_total")]
+        >>> [str(condition) for condition in between(100, 200).conditions("grand_total")]
         ["grand_total from '100'", "grand_total to '200'"]
         """
         return Condition(field, "from", self.start), Condition(field, "lt" if self.half_open else "to", self.end)
 
 
 Where: TypeAlias = "Iterable[Condition | tuple[str, str, str]] | Mapping[str, str | Between | tuple[str, str]]"
-"""A user's own conditions: in a mapping a text means `eq`, and a pair is an operator and a value."""
+"""A user's own conditions. In a mapping, a text means `eq`, and a pair is an operator and a value."""
 
 
 def between(start: Bound, end: Bound, *, half_open: bool = False) -> Between:
     """Return a range of times or numbers.
 
-    It is the value of a column in `where={"created_at": magento_pager.between(start, end)}`.
+    Use it as the value of a column: `where={"created_at": magento_pager.between(start, end)}`.
 
     Args:
         start: the lower bound, inclusive: an aware datetime, a number (int or Decimal), or a text as in a condition.
-        end: the upper bound, inclusive, of the same kind. As a text, a date means 00:00:00 of that day.
+        end: the upper bound, inclusive, of the same kind. A date as a text means 00:00:00 of that day.
         half_open: exclude the upper bound itself.
 
     Raises:
         ValueError: the start is after the end, a time has no zone, or the two cannot be compared.
-        TypeError: a bound is no datetime, int, Decimal or text.
+        TypeError: a bound is not a datetime, int, Decimal or text.
 
     >>> from datetime import UTC
     >>> between(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC), half_open=True)
@@ -94,26 +94,26 @@ def between(start: Bound, end: Bound, *, half_open: bool = False) -> Between:
     >>> between("200", "100")
     Traceback (most recent call last):
     ...
-    ValueError: between '200' and '100' there is nothing: the start comes after the end
+    ValueError: nothing is between '200' and '100': the start is after the end
     """
     lower, upper = _text(start, up=True), _text(end, up=half_open)  # rows hold whole seconds
     order = order_of(lower, upper, text=False)
     if order is None:
         raise ValueError(
-            f"a range has two bounds of one kind, whole dates, times or numbers, not {lower!r} and {upper!r}"
+            f"a range needs two bounds of the same kind: whole dates, times or numbers, not {lower!r} and {upper!r}"
         )
     if order == 1:
-        raise ValueError(f"between {lower!r} and {upper!r} there is nothing: the start comes after the end")
+        raise ValueError(f"nothing is between {lower!r} and {upper!r}: the start is after the end")
     return Between(lower, upper, half_open)
 
 
 def _text(bound: Bound, *, up: bool) -> str:
-    """A bound as servers write it; times to the second, rounded `up` or down."""
+    """Return a bound as servers write it; times to the second, rounded `up` or down."""
     given: object = bound
     match given:
         case datetime():
             text = format_timestamp(given)
-            return format_timestamp(given + A_SECOND) if up and given.microsecond else text
+            return format_timestamp(given + ONE_SECOND) if up and given.microsecond else text
         case str():
             return given
         case int() | Decimal() if not isinstance(given, bool):
@@ -125,42 +125,42 @@ def _text(bound: Bound, *, up: bool) -> str:
 
 
 def as_conditions(where: Where) -> tuple[Condition, ...]:
-    """Return conditions of all forms as such.
+    """Return conditions that were given in any form as `Condition` objects.
 
     Raises:
-        TypeError: something that is none.
+        TypeError: an item is not a condition.
 
-    >>> [str(one) for one in as_conditions({"status": "complete", "grand_total": ("gteq", "100")})]
+    >>> [str(condition) for condition in as_conditions({"status": "complete", "grand_total": ("gteq", "100")})]
     ["status eq 'complete'", "grand_total gteq '100'"]
     """
     if not isinstance(where, Mapping):
         return tuple(map(as_condition, where))
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for field, value in where.items():
         match value:
             case Between():
-                found += value.conditions(field)
+                conditions += value.conditions(field)
             case str():
-                found.append(as_condition((field, "eq", value)))
+                conditions.append(as_condition((field, "eq", value)))
             case (operator, operand):
-                found.append(as_condition((field, operator, operand)))
+                conditions.append(as_condition((field, operator, operand)))
             case _:
                 raise TypeError(
-                    f"where {field!r}: a condition is a text, which must be equal, an operator and a value, such as "
+                    f"where {field!r}: the value is a text to compare with, an operator and a value such as "
                     f'("gteq", "100"), or a range, between(start, end), not {value!r}'
                 )
-    return tuple(found)
+    return tuple(conditions)
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRange:
-    """A range that is wanted, as it was given.
+    """A range as the user gave it.
 
     Attributes:
-        lower: the lower bound, on the field as filters call it.
+        lower: the lower bound, on the name of the column in filters.
         upper: the upper bound.
-        aliases: other names that filters may have for the column, at least one, in order of preference.
-        number: True where the column holds numbers; else dates.
+        aliases: other names of the column in filters, at least one, in order of preference.
+        number: True where the column holds numbers, False where it holds dates.
     """
 
     lower: Condition
@@ -170,15 +170,15 @@ class ColumnRange:
 
     @property
     def column(self) -> str:
-        """What rows call the column."""
+        """The name of the column in rows."""
         return column_of(self.lower.field)
 
     @property
     def default_conditions(self) -> tuple[Condition, Condition]:
-        """The conditions as most servers take them."""
+        """The conditions in the form that most servers honour."""
         lower, upper = (
-            replace(one, field=self.lower.field, operator=COMBINED.get(one.operator, one.operator))
-            for one in (self.lower, self.upper)
+            replace(bound, field=self.lower.field, operator=COMBINED.get(bound.operator, bound.operator))
+            for bound in (self.lower, self.upper)
         )
         return lower, upper
 
@@ -200,25 +200,27 @@ def around_number(value: object) -> Mapping[int, str]:
     return {step: f"{number + step:f}" for step in (-1, 0, 1)}
 
 
-def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wanted: ColumnRange) -> Flow[Bounds]:
-    """Find out how this server is told a range: both bounds at once, else the lower one, and the other is left to us.
+def find_bounds(prefix_walk: Callable[[], Flow[None]], key: str, operation: str, wanted: ColumnRange) -> Flow[Bounds]:
+    """Find the condition form by which this server applies a range.
+
+    That is both bounds at once; otherwise the lower bound, and the client applies the upper one.
 
     Args: see `find_changes`.
 
     Raises:
-        FilterIgnoredError: the server drops one bound in each form, and rows do not carry the column; or it does
-            not honour one alone.
-        RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
+        FilterIgnoredError: the server drops one bound in each form, and rows do not carry the column; or it does not
+            honour one bound alone.
+        RemoteError: a call failed in a way that says nothing about the condition: connection, login, rights.
     """
     lower, upper = wanted.default_conditions
-    names = [(one, other) for one, second in pairwise(wanted.names) for other in (one, second)]
-    pairs = [((one, lower.operator), (other, upper.operator)) for one, other in names]
-    how = key, wanted.column, around_number if wanted.number else around_time
-    both, rows = yield from find_form(looking, *how, pairs)
-    if both is None and rows is not None and not rows.says:
-        without = rows  # these may have nothing in the column, and others something
-        looking = partial(_having, looking, Condition(lower.field, "notnull", "1"))
-        both, rows = yield from find_form(looking, *how, pairs)
+    names = [(first, other) for first, second in pairwise(wanted.names) for other in (first, second)]
+    pairs = [((first, lower.operator), (other, upper.operator)) for first, other in names]
+    on_column = key, wanted.column, around_number if wanted.number else around_time
+    both, rows = yield from find_form(prefix_walk, *on_column, pairs)
+    if both is None and rows is not None and not rows.has_value:
+        without = rows  # the column may be empty in these rows, and not in others
+        prefix_walk = partial(_not_null, prefix_walk, Condition(lower.field, "notnull", "1"))
+        both, rows = yield from find_form(prefix_walk, *on_column, pairs)
         if rows is None:
             reply = yield WindowRequest(
                 Prefix(key), without.span, insist=INSIST, where=(Condition(lower.field, "null", "1"),)
@@ -228,56 +230,56 @@ def find_bounds(looking: Callable[[], Flow[None]], key: str, operation: str, wan
         return Bounds(wanted.column, (lower,), (lower, upper), "empty", None)
     if both is not None:
         sent = tuple(replace(bound, field=field) for bound, (field, _) in zip((lower, upper), both, strict=True))
-        return Bounds(wanted.column, sent, (), "rows" if rows.says else "probe", rows.name)
-    one = None
-    if rows.says:
-        one, _ = yield from find_form(looking, *how, [((name, lower.operator),) for name in wanted.names])
-    if one is None:
-        lacking = f"drops one of two bounds, and its rows carry no {wanted.column}"
-        reason = "misreads one bound" if rows.says else lacking
+        return Bounds(wanted.column, sent, (), "rows" if rows.has_value else "probe", rows.name)
+    single = None
+    if rows.has_value:
+        single, _ = yield from find_form(prefix_walk, *on_column, [((name, lower.operator),) for name in wanted.names])
+    if single is None:
+        dropped = f"drops one of two bounds, and its rows carry no {wanted.column}"
+        reason = "misreads one bound" if rows.has_value else dropped
         raise FilterIgnoredError(
-            f"{operation}: {lower} and {upper} cannot be had from this server: it {reason}; give one bound alone, and "
-            "filter the rows yourself",
+            f"{operation}: this server cannot apply {lower} and {upper}: it {reason}; give one bound alone, and filter "
+            "the rows yourself",
             span=rows.span,
         )
-    return Bounds(wanted.column, (replace(lower, field=one[0][0]),), (upper,), "rows", rows.name)
+    return Bounds(wanted.column, (replace(lower, field=single[0][0]),), (upper,), "rows", rows.name)
 
 
-def _having(looking: Callable[[], Flow[None]], condition: Condition) -> Flow[None]:
-    return (yield from filtered(looking(), (condition,)))
+def _not_null(prefix_walk: Callable[[], Flow[None]], condition: Condition) -> Flow[None]:
+    return (yield from filtered(prefix_walk(), (condition,)))
 
 
 def sent_conditions(bounds: Iterable[Bounds]) -> tuple[Condition, ...]:
-    """Return the conditions that go with every query."""
-    return tuple(condition for one in bounds for condition in one.sent)
+    """Return the conditions that are sent with every query."""
+    return tuple(condition for bound in bounds for condition in bound.sent)
 
 
 def apply_bounds(walk: Flow[None], bounds: Sequence[Bounds], operation: str) -> Flow[None]:
-    """Go on with a walk over the rows that lie within some ranges; what is applied here comes behind all its checks.
+    """Run a walk over the rows that lie within some ranges. The client's own bounds apply after all checks.
 
     Raises:
         FilterIgnoredError: a row does not carry the column, or has no date or number there.
     """
-    here = tuple(condition for one in bounds for condition in one.here)
+    own = tuple(condition for bound in bounds for condition in bound.here)
 
     def relay(item: Item) -> Flow[Reply]:
         if isinstance(item, Piece):
             rows = tuple(
-                pair for pair in item.rows if all(_meets(pair[1], one, operation, item.window) for one in here)
+                pair for pair in item.rows if all(_satisfies(pair[1], bound, operation, item.window) for bound in own)
             )
             item = replace(item, rows=rows)
         return (yield item)
 
     walk = filtered(walk, sent_conditions(bounds))
-    return (yield from relayed(walk, relay)) if here else (yield from walk)
+    return (yield from relayed(walk, relay)) if own else (yield from walk)
 
 
-def _meets(row: Row, condition: Condition, operation: str, window: IdRange) -> bool:
+def _satisfies(row: Row, condition: Condition, operation: str, window: IdRange) -> bool:
     value = value_in(row, condition)
     order = None if value is None else order_of(value, condition.value, text=False)
     if order is None:
         raise FilterIgnoredError(
-            f"{operation}: {condition} was to be applied here, and a row came with {value!r} in that column; give one "
+            f"{operation}: the client must apply {condition}, and cannot: a row has {value!r} in that column; give one "
             "bound alone, and filter the rows yourself",
             span=window,
         )

@@ -23,43 +23,44 @@ if TYPE_CHECKING:
 
 FIELD = "updated_at"
 FORMS = tuple((field, operator) for field in (FIELD, f"main_table.{FIELD}") for operator in ("gteq", "from"))
-"""In order of preference. The second name is for shops where an extension joins a table with a column of that name."""
+"""Condition forms in order of preference. The second name is for shops where an extension joins a table that has a
+column of the first name."""
 
-A_SECOND = timedelta(seconds=1)
+ONE_SECOND = timedelta(seconds=1)
 LONG_AGO, NOT_SOON = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
-"""What a TIMESTAMP column of MySQL can hold."""
+"""Near the limits of a TIMESTAMP column of MySQL."""
 
 
-def format_timestamp(moment: datetime) -> str:
-    """A moment as servers write and compare it: in UTC, to the second, which is rounded down.
+def format_timestamp(timestamp: datetime) -> str:
+    """Return a timestamp as servers write and compare it: in UTC, rounded down to the second.
 
     Raises:
-        ValueError: it does not say in which time zone it is, or is beyond all calendars in UTC.
-        TypeError: it is no datetime.
+        ValueError: it has no time zone, or cannot be represented in UTC.
+        TypeError: it is not a datetime.
 
     >>> format_timestamp(datetime.fromisoformat("2024-05-01T12:00:00.9+02:00"))
     '2024-05-01 10:00:00'
     >>> format_timestamp(datetime(2024, 5, 1))
     Traceback (most recent call last):
     ...
-    ValueError: 2024-05-01T00:00:00 is in no time zone, and shops keep UTC: say 2024-05-01T00:00:00Z, or which one it is
+    ValueError: 2024-05-01T00:00:00 has no time zone, and shops use UTC: write 2024-05-01T00:00:00Z, or add an offset
     """
-    given: object = moment
+    given: object = timestamp
     if not isinstance(given, datetime):
         raise TypeError(
             f"a time is an aware datetime, such as datetime(2024, 5, 1, tzinfo=timezone.utc), not {given!r}"
         )
-    if moment.utcoffset() is None:
-        said = moment.isoformat()
-        raise ValueError(f"{said} is in no time zone, and shops keep UTC: say {said}Z, or which one it is")
+    text = timestamp.isoformat()
+    if timestamp.utcoffset() is None:
+        raise ValueError(f"{text} has no time zone, and shops use UTC: write {text}Z, or add an offset")
     try:
-        return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(" ")
+        return timestamp.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(" ")
     except OverflowError:
-        raise ValueError(f"{moment.isoformat()} is no time that UTC has") from None
+        raise ValueError(f"{text} cannot be represented in UTC") from None
 
 
 def default_condition(since: datetime) -> Condition:
-    """The condition as most servers take it.
+    """Return the condition in the form that most servers honour.
 
     Raises:
         ValueError: as `format_timestamp`.
@@ -72,7 +73,7 @@ def default_condition(since: datetime) -> Condition:
 
 
 def timestamp_of(text: object) -> datetime | None:
-    """The moment that a row's time says; None where it says none.
+    """Return the timestamp that a row's text means; None where it means none.
 
     >>> timestamp_of("2024-05-01 10:00:00").isoformat()
     '2024-05-01T10:00:00+00:00'
@@ -86,53 +87,57 @@ def timestamp_of(text: object) -> datetime | None:
 
 
 def around_time(value: object) -> Mapping[int, str]:
-    """Return times a second below, at and above that of a row, see `Around`.
+    """Return timestamps a second below, at and above that of a row, see `Around`.
 
     >>> around_time("2024-05-01 10:00:00")[-1], around_time(None)[1]
     ('2024-05-01 09:59:59', '2037-12-31 00:00:00')
     """
-    moment = timestamp_of(full_time(value)) if isinstance(value, str) else None
-    if moment is None or moment.year in {MINYEAR, MAXYEAR}:
+    timestamp = timestamp_of(full_time(value)) if isinstance(value, str) else None
+    if timestamp is None or timestamp.year in {MINYEAR, MAXYEAR}:
         return {-1: format_timestamp(LONG_AGO), 1: format_timestamp(NOT_SOON)}
-    return {step: format_timestamp(moment + step * A_SECOND) for step in (-1, 0, 1)}
+    return {step: format_timestamp(timestamp + step * ONE_SECOND) for step in (-1, 0, 1)}
 
 
 def refuse_with_since(where: Iterable[Condition]) -> None:
-    """Refuse conditions on the column that `since` needs; a ValueError that says what to ask for instead."""
-    for one in where:
-        if column_of(one.field) == FIELD:
+    """Refuse conditions on the column that `since` needs.
+
+    Raises:
+        ValueError: there is one; the message names the alternative.
+    """
+    for condition in where:
+        if column_of(condition.field) == FIELD:
             raise ValueError(
-                f"where {one}: a second condition on one field, which {option('since')} and {option('state')} need: "
-                "one of them would be dropped silently. For a range give its two bounds as conditions, "
-                f"{FIELD}:from:... and {FIELD}:to:..., and no time beside them"
+                f"where {condition}: {option('since')} and {option('state')} need a condition on the same field, and "
+                "servers silently drop one of two. For a range, give its two bounds as conditions, "
+                f"{FIELD}:from:... and {FIELD}:to:..., without {option('since')} or {option('state')}"
             )
 
 
-def find_changes(looking: Callable[[], Flow[None]], key: str, operation: str, since: datetime) -> Flow[Changes]:
-    """Find out how this server is told to send only what changed, on a row at the low end of the ids.
+def find_changes(prefix_walk: Callable[[], Flow[None]], key: str, operation: str, since: datetime) -> Flow[Changes]:
+    """Find the condition form by which this server sends only what changed, on rows at the low end of the ids.
 
-    Who drives it knows how many calls that took.
+    The caller counts the calls.
 
     Args:
-        looking: gives a walk over all ids that rests on `prefix`, in windows of some hundred ids. Its own conditions
-            hold as well: of rows that they exclude none need be kept back.
-        key: what filters call the key.
-        operation: the name of the list, for messages.
-        since: the moment, inclusive.
+        prefix_walk: returns a walk over all ids by `prefix`, in windows of some hundred ids. Its own
+            conditions apply as well: rows that they exclude do not matter.
+        key: the name of the key in filters.
+        operation: the operation of the list, for messages.
+        since: the timestamp, inclusive.
 
     Raises:
-        FilterIgnoredError: no form holds.
-        RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
+        FilterIgnoredError: the server honours no form.
+        RemoteError: a call failed in a way that says nothing about the condition: connection, login, rights.
     """
-    tried = [(form,) for form in FORMS]
-    form, rows = yield from find_form(looking, key, FIELD, around_time, tried)
+    form, rows = yield from find_form(prefix_walk, key, FIELD, around_time, [(bound,) for bound in FORMS])
     if rows is None:
         return Changes(format_timestamp(since), "", "", "empty", None, 0)
     if form is None:
         raise FilterIgnoredError(
-            f"{operation}: this server does not tell what was changed since a moment: it ignores, misreads or refuses "
-            f"each way to ask for it, such as {FIELD} gteq, tried on row {rows.name}; dump the whole list instead",
+            f"{operation}: this server cannot send only the rows that changed since a time: it ignores, misreads or "
+            f"refuses each form of the condition, such as {FIELD} gteq, tried on row {rows.name}; dump the whole list "
+            "instead",
             span=rows.span,
         )
     ((field, operator),) = form
-    return Changes(format_timestamp(since), field, operator, "rows" if rows.says else "probe", rows.name, 0)
+    return Changes(format_timestamp(since), field, operator, "rows" if rows.has_value else "probe", rows.name, 0)

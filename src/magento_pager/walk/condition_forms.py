@@ -1,11 +1,11 @@
-"""Spellings: how a comparison on a column must be put, so that this server honours it.
+"""Condition forms: fields and operators for a comparison on a column, tried until this server honours one.
 
-What lives here: the trial of a form on rows that are known, for one bound or for the two of a range. Which
-forms there are, and what is done where none holds, is said by who asks.
+What lives here: the trial of a form on rows that exist, for one bound or for the two bounds of a range. The caller
+lists the forms, and decides what to do where the server honours none.
 
-Nothing is trusted because it did not fault. A bound that is dropped brings more rows, one that is read as `=` hardly
-any, and neither shows where rows do not carry the column. So each form is tried on a row that exists: it must come
-where its value lies within the bounds, and must not where it lies below or above.
+That a query does not fail proves nothing. A dropped bound returns more rows, one that is read as `=` hardly any, and
+neither is noticed where rows do not carry the column. So each form is tried on an existing row: it must be returned
+where its value lies within the bounds, and must not be where it lies below or above.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Token
 
 ConditionForm: TypeAlias = tuple[tuple[str, str], ...]
-"""A field and an operator for each bound: one, or a lower and an upper one."""
+"""A field and an operator for each bound: one bound, or a lower and an upper one."""
 Around: TypeAlias = "Callable[[Any], Mapping[int, str]]"
-"""Gives operands around what a row has in a column: -1 below it, 0 equal to it, 1 above it. Where the row has nothing
-that can be read, -1 is below all values that there are, 1 above all of them, and there is no 0."""
+"""Returns operands around the value that a row has in a column: -1 below it, 0 equal to it, 1 above it. Where the row
+has no readable value, -1 is below all possible values, 1 is above all of them, and there is no 0."""
 
-TRIED = 3  # rows: the time of one may be in the hour that comes twice, where the database keeps summer time
+TRIED = 3  # rows: one may fall into the hour that occurs twice, where the database keeps summer time
 INSIST = 4  # more attempts where a small reply fails
-ATTEMPTS = 3  # at a row that is changed or deleted while it is looked at
+ATTEMPTS = 3  # where a row is changed or deleted during its trial
 STEPS = ((1, 1), (-1, -1), (-1, 1), (0, 0))
-"""Where the bounds of each trial lie beside a row's value, the lower and the upper one: above it, below it, around it,
-at it. The first two show a bound that is dropped, as most servers do, the third an operator that means `=`."""
+"""Where the lower and the upper bound of each trial lie, relative to a row's value: above it, below it, around it, at
+it. The first two reveal a dropped bound, which is common, the third an operator that is read as `=`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRows:
-    """Rows that are known.
+    """Existing rows on which condition forms are tried.
 
     Attributes:
-        span: ids, inclusive, that they have.
-        tokens: what they are known by.
-        operands: see `Around`; where they have a 0, of the only row.
+        span: the range of their ids, inclusive.
+        tokens: their identifiers.
+        operands: see `Around`. With a 0, there is only one row.
     """
 
     span: IdRange
@@ -56,82 +56,83 @@ class TrialRows:
 
     @property
     def name(self) -> Token:
-        """What one of them is known by."""
+        """The identifier of one of them."""
         return min(self.tokens, key=str)
 
     @property
-    def says(self) -> bool:
-        """True where the row says what it has in the column."""
+    def has_value(self) -> bool:
+        """True where the row has a value in the column."""
         return 0 in self.operands
 
 
 def find_form(
-    looking: Callable[[], Flow[None]], key: str, column: str, around: Around, forms: Sequence[ConditionForm]
+    prefix_walk: Callable[[], Flow[None]], key: str, column: str, around: Around, forms: Sequence[ConditionForm]
 ) -> Flow[tuple[ConditionForm | None, TrialRows | None]]:
-    """Find out which of some forms this server honours, on rows at the low end of the ids.
+    """Find out which condition form this server honours, on rows at the low end of the ids.
 
     Args:
-        looking: gives a walk over all ids that rests on `prefix`, in windows of some hundred ids. Its own conditions
-            hold as well.
-        key: what filters call the key.
-        column: what rows call the column.
-        around: gives the operands of the trials.
-        forms: in order of preference.
+        prefix_walk: returns a walk over all ids by `prefix`, in windows of some hundred ids. Its own
+            conditions apply as well.
+        key: the name of the key in filters.
+        column: the name of the column in rows.
+        around: returns the operands of the trials.
+        forms: the forms, in order of preference.
 
     Returns:
-        The first that holds, and the rows it was tried on; no form where none holds; no rows where there are none.
+        The first form that the server honours, and the rows on which it was tried; None for the form where the server
+        honours none; None for the rows where there are none.
 
     Raises:
-        RemoteError: a call failed in a way that says nothing of the condition: connection, login, rights.
+        RemoteError: a call failed in a way that says nothing about the condition: connection, login, rights.
     """
     rows: tuple[TrialRows, ...] = ()
     for _ in range(ATTEMPTS):
-        before, rows = rows, (yield from _trial_rows(looking(), column, around))
+        before, rows = rows, (yield from _trial_rows(prefix_walk(), column, around))
         if not rows:
             return None, None
         if rows == before:
-            break  # nothing has changed meanwhile, so the trials were fair
-        for some, form in product(rows, forms):
-            if (yield from _holds(form, some, key)):
-                return form, some
-    for form in () if rows[0].says else forms:  # these may have NULL there, as imports leave it, and others not
-        every = tuple(Condition(*bound, around(None)[-1 if 1 in ORDERS[bound[1]] else 1]) for bound in form)
-        reply = yield from attempt(WindowRequest(Prefix(key), rows[0].span, insist=INSIST, where=every))
+            break  # the rows did not change during the trials, so the results are valid
+        for tried, form in product(rows, forms):
+            if (yield from _is_honoured(form, tried, key)):
+                return form, tried
+    for form in () if rows[0].has_value else forms:  # these rows may have NULL there, as after an import, others not
+        all_values = tuple(Condition(*bound, around(None)[-1 if 1 in ORDERS[bound[1]] else 1]) for bound in form)
+        reply = yield from attempt(WindowRequest(Prefix(key), rows[0].span, insist=INSIST, where=all_values))
         if isinstance(reply, RemoteError) or reply.rows:
-            continue  # it is refused, or misread
-        for some in (yield from _trial_rows(filtered(looking(), every), column, around)):
-            if (yield from _holds(form, some, key)):
-                return form, some
+            continue  # refused, or misread
+        for tried in (yield from _trial_rows(filtered(prefix_walk(), all_values), column, around)):
+            if (yield from _is_honoured(form, tried, key)):
+                return form, tried
     return None, rows[0]
 
 
-def _trial_rows(looking: Flow[None], column: str, around: Around) -> Flow[tuple[TrialRows, ...]]:
-    """Find some of the first rows that say what they have in a column, else all of the first window that has any."""
-    piece = yield from first_piece_with_rows(looking)
+def _trial_rows(prefix_walk: Flow[None], column: str, around: Around) -> Flow[tuple[TrialRows, ...]]:
+    """Find some of the first rows that have a value in a column, else all rows of the first window that has any."""
+    piece = yield from first_piece_with_rows(prefix_walk)
     if piece is None:
         return ()
     spans = (IdRange(token, token) if isinstance(token, int) else piece.window for token, _ in piece.rows)
-    known = (
+    single = (
         TrialRows(span, frozenset([token]), around(row.get(column)))
         for span, (token, row) in zip(spans, piece.rows, strict=True)
     )
-    everything = TrialRows(piece.window, frozenset(token for token, _ in piece.rows), around(None))
-    return tuple(islice((some for some in known if some.says), TRIED)) or (everything,)
+    window = TrialRows(piece.window, frozenset(token for token, _ in piece.rows), around(None))
+    return tuple(islice((row for row in single if row.has_value), TRIED)) or (window,)
 
 
-def _holds(form: ConditionForm, rows: TrialRows, key: str) -> Flow[bool]:
-    """Find out whether rows come where their value lies within bounds that are spelled so, and else do not."""
+def _is_honoured(form: ConditionForm, rows: TrialRows, key: str) -> Flow[bool]:
+    """Return whether rows are returned exactly where their value lies within bounds in this form."""
     for steps in dict.fromkeys(steps[: len(form)] for steps in STEPS):
         if not rows.operands.keys() >= set(steps):
             continue
         bounds = list(zip(form, steps, strict=True))
         conditions = tuple(Condition(field, operator, rows.operands[step]) for (field, operator), step in bounds)
-        there = all(-step in ORDERS[operator] for (_, operator), step in bounds)
+        expected = all(-step in ORDERS[operator] for (_, operator), step in bounds)
         reply = yield from attempt(WindowRequest(Prefix(key), rows.span, insist=INSIST, where=conditions))
         if isinstance(reply, RemoteError):
-            if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row came from outside of them
+            if not isinstance(reply, FilterIgnoredError) and not is_verdict(reply):  # a row from outside the span
                 raise reply
             return False
-        if rows.tokens.isdisjoint(reply.tokens) is there:
+        if rows.tokens.isdisjoint(reply.tokens) is expected:
             return False
     return True

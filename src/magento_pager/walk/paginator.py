@@ -433,7 +433,7 @@ class Paginator:
         if self.since is None:
             return None, ()
         before = calls.spent
-        changes = calls.result(find_changes(self._walk.looking, self.key, self.operation, self.since))
+        changes = calls.result(find_changes(self._walk.prefix_walk, self.key, self.operation, self.since))
         return replace(changes, calls=calls.spent - before), changes.conditions
 
     def _bounds(self, calls: Calls) -> tuple[Bounds, ...]:
@@ -441,7 +441,7 @@ class Paginator:
         found = []
         for one in self.ranges:
             before = calls.spent
-            bounds = calls.result(find_bounds(self._walk.looking, self.key, self.operation, one))
+            bounds = calls.result(find_bounds(self._walk.prefix_walk, self.key, self.operation, one))
             found.append(replace(bounds, calls=calls.spent - before))
         return tuple(found)
 

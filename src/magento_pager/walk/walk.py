@@ -108,13 +108,13 @@ class Walk:
     @property
     def choosing(self) -> Choosing:
         """Which strategy is used, and which in its place."""
-        return Choosing(self.candidates, self.strategy, self.key, self.operation, self.looking)
+        return Choosing(self.candidates, self.strategy, self.key, self.operation, self.prefix_walk)
 
     def pace(self, strategy: Strategy) -> Pace:
         """Return how wide the first window of a strategy is."""
         return Pace.start(self.goal, self.window, decimal=is_decimal(strategy))
 
-    def looking(self) -> Flow[None]:
+    def prefix_walk(self) -> Flow[None]:
         """Look for rows: all ids `by_prefix`, in narrow windows."""
         return self.by_prefix(IdRange(0, MAX_ID), LOOKING_WIDTH)
 
