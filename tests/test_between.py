@@ -371,10 +371,10 @@ def test_increments_of_a_span(shop: Shop, tmp_path: Path) -> None:
         assert {changed, inside} <= rows <= {*expected, inside}
         assert beyond not in rows
         assert report.checkpoint.bounds[0].by == "server"
-        with pytest.raises(ValueError, match="a second condition on one field, which updated_since"):
+        with pytest.raises(ValueError, match=r"updated_since .* need a condition on the same field"):
             dump(pager.orders(where={"updated_at": between(JANUARY, FEBRUARY)}), out, state=tmp_path / "other")
         for upper in ([], [("updated_at", "to", "2030-01-01")]):
-            with pytest.raises(ValueError, match=r"updated_since .* need: .* give its two bounds as conditions"):
+            with pytest.raises(ValueError, match=r"updated_since .* need .* give its two bounds as conditions"):
                 pager.orders(where=[("updated_at", "from", "2024-01-01"), *upper], updated_since=since)
 
 
@@ -418,10 +418,10 @@ def test_a_mapping_says_equal_or_an_operator() -> None:
 @pytest.mark.parametrize(
     ("start", "end", "error", "words"),
     [
-        (FEBRUARY, JANUARY, ValueError, "the start comes after the end"),
-        ("2024-02-01", "2024-01-31", ValueError, "the start comes after the end"),
-        ("10", "9.5", ValueError, "the start comes after the end"),
-        (Decimal(10), 9, ValueError, "the start comes after the end"),
+        (FEBRUARY, JANUARY, ValueError, "the start is after the end"),
+        ("2024-02-01", "2024-01-31", ValueError, "the start is after the end"),
+        ("10", "9.5", ValueError, "the start is after the end"),
+        (Decimal(10), 9, ValueError, "the start is after the end"),
         (datetime(2024, 1, 1), FEBRUARY, ValueError, "has no time zone"),  # noqa: DTZ001  that is the point
         (JANUARY, datetime(2024, 2, 1), ValueError, "has no time zone"),  # noqa: DTZ001  that is the point
         ("2024-01", "2024-02", ValueError, "two bounds of the same kind"),

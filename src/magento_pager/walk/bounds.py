@@ -146,7 +146,7 @@ def as_conditions(where: Where) -> tuple[Condition, ...]:
                 conditions.append(as_condition((field, operator, operand)))
             case _:
                 raise TypeError(
-                    f"where {field!r}: the value is a text to compare with, an operator and a value such as "
+                    f"where {field!r}: a condition is a text that must be equal, an operator and a value such as "
                     f'("gteq", "100"), or a range, between(start, end), not {value!r}'
                 )
     return tuple(conditions)
