@@ -62,7 +62,7 @@ def fullwidth(number: int) -> str:
 def test_no_odd_spelling_is_an_id(spelling: str, number: int) -> None:
     """Only what the database writes is one, up to the greatest that a column can hold."""
     text = spelled(spelling, number)
-    with pytest.raises(ValueError, match="is no id"):
+    with pytest.raises(ValueError, match="is not an id"):
         read_id(text)
 
 
@@ -72,7 +72,7 @@ def test_no_odd_spelling_is_an_id(spelling: str, number: int) -> None:
 )
 def test_nothing_else_is_an_id(value: object) -> None:
     """Neither digits of other scripts nor values of other types."""
-    with pytest.raises(ValueError, match="is no id"):
+    with pytest.raises(ValueError, match="is not an id"):
         read_id(value)
 
 
@@ -134,7 +134,7 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(
         return
     assert found.ids == [number for number in ids if number != odd]
     assert list(found.quarantined) == [odd]
-    assert re.search("which is no id|(is no|as a) number", found.quarantined[odd])
+    assert re.search("which is not an id|(is no|as a) number", found.quarantined[odd])
 
 
 @pytest.mark.usefixtures("wire")
@@ -151,7 +151,7 @@ def test_an_odd_id_is_delivered_nowhere(place: int, spelling: str) -> None:
             try:
                 delivered += pager.orders(patience=0.0)
             except MalformedReplyError as error:
-                assert "which is no id" in str(error)  # noqa: PT017  both outcomes are right
+                assert "which is not an id" in str(error)  # noqa: PT017  both outcomes are right
         for row in delivered:
             assert row["order_id"].isdecimal()
             assert int(row["order_id"]) != ids[place]
@@ -166,7 +166,7 @@ def test_an_odd_id_in_a_record_is_delivered_nowhere(spelling: str) -> None:
         delivered: list[Any] = []
         with (
             magento_pager.connect(shop.url, shop.user, shop.key) as pager,
-            pytest.raises(MalformedReplyError, match="which is no id"),
+            pytest.raises(MalformedReplyError, match="which is not an id"),
         ):
             delivered.extend(pager.shipments(details=True, patience=0.0))
     assert all(row["shipment_id"] != spelled(spelling, odd) for row in delivered)

@@ -266,7 +266,7 @@ class Sends:
 @pytest.mark.parametrize("row", [{"sku": "A"}, {"id": ""}, {"id": "1a"}, {"id": None}])
 def test_a_row_without_a_usable_id_is_refused(row: Row) -> None:
     """Where every row must carry an id, one that does not ends the walk."""
-    with pytest.raises(MalformedReplyError, match="which is no id"):
+    with pytest.raises(MalformedReplyError, match="which is not an id"):
         list(Paginator(Sends(row), Alias(), "id"))
 
 

@@ -87,9 +87,9 @@ def test_emptiness_is_crossed_in_powers_of_ten() -> None:
 
 def test_impossible_goals_are_refused() -> None:
     """A goal of nothing, or a window of no id, is refused with a reason."""
-    with pytest.raises(ValueError, match="aims at 1 row or more"):
+    with pytest.raises(ValueError, match="a goal needs at least 1 row"):
         Goal(rows=0)
-    with pytest.raises(ValueError, match="aims at 1 row or more"):
+    with pytest.raises(ValueError, match="a goal needs at least 1 row"):
         Goal(seconds=0)
     with pytest.raises(ValueError, match="at least 1 id wide"):
         Pace.start(Goal(), 0)

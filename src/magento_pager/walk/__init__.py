@@ -1,1 +1,1 @@
-"""What to ask, in what order, and when it is enough. Knows no network and no files."""
+"""The walk: which windows to request, in what order, and when a list is complete. No network and no files."""

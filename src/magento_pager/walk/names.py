@@ -1,4 +1,4 @@
-"""The names of the strategies and checks, as types and as values: plain data, quick to import."""
+"""Names of the strategies and checks, as types and as values: plain data, quick to import."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Literal, TypeAlias, get_args
 StrategyName: TypeAlias = Literal[
     "auto", "key-range", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"
 ]
-"""A name by which a strategy may be chosen."""
+"""Name of a strategy, for options and arguments."""
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-"""The names by which a strategy may be chosen."""
+"""Names of all strategies, for options and arguments."""
 
 Check: TypeAlias = Literal["usual", "full"]
 """How a walk is checked; see `Paginator.check`."""

@@ -1,4 +1,4 @@
-"""What a walk delivers: pages, where each leaves off, and what it cost. Values, and who makes tables of them."""
+"""Results of a walk: pages, the cursor and cost of each, and the protocol that turns them into Arrow tables."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Verified: TypeAlias = Literal["rows", "probe", "empty"]
 
 
 Row: TypeAlias = dict[str, Any]
-"""One record as the server sent it: text by field name; a field that is NULL there is an absent key."""
+"""One record as the server sent it: text by field name. A field that is NULL in the database is an absent key."""
 
 Token: TypeAlias = int | str
-"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
+"""A row's identifier: its id, or its identity in lists whose rows carry no id."""
 
 
 def row_order(token: Token) -> tuple[int, int | str]:
-    """Return what rows are sorted by: ids before identities, of those the shorter ones first, as numbers in text are.
+    """Return the sort key of a row: ids before identities, and shorter identities first, like numbers in text.
 
     >>> sorted(["100000002", "99", 5, "100000001"], key=row_order)
     [5, '99', '100000001', '100000002']
@@ -37,7 +37,7 @@ def row_order(token: Token) -> tuple[int, int | str]:
 
 
 class KnownRow(NamedTuple):
-    """A row known to exist, which may serve as a canary."""
+    """A row known to exist. A query that must return it shows whether the server misread a condition."""
 
     id: int
     token: Token
@@ -45,14 +45,14 @@ class KnownRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a walk stands: plain values, fit for JSON.
+    """Position of a walk: plain values that can be stored as JSON.
 
     Attributes:
-        operation: the list that is walked; a cursor of another is refused.
-        next_id: the first id not yet covered, inclusive; above `last_id` when the walk is done.
-        last_id: the last id to cover, inclusive, frozen when the walk began.
-        version: of this form.
-        asked: a digest of `where`, `since` and `new_from`; None in a cursor that does not say. Another is refused.
+        operation: the list; a cursor of another list is refused.
+        next_id: the first id not yet covered; above `last_id` when the walk is complete.
+        last_id: the last id to cover, inclusive, fixed when the walk began.
+        version: the version of this format.
+        asked: a digest of `where`, `since` and `new_from`; None if unknown. A cursor with another digest is refused.
     """
 
     operation: str
@@ -64,19 +64,19 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PageStats:
-    """What a page cost.
+    """Cost of a page.
 
     Attributes:
-        strategy: the name of the one that carries rows on this walk.
-        asked_by: the name of the one that asked for this window: the same, or one that crosses what that cannot.
-        calls: requests answered for it, samples and tests before it included.
-        empty_calls: those of them that brought no row.
-        seconds: spent waiting for and reading the answers.
+        strategy: the name of the strategy that reads the rows of this walk.
+        asked_by: the name of the strategy that read this window: the same, or one that can read wider windows.
+        calls: answered calls for the page, including samples and tests before it.
+        empty_calls: calls among them that returned no row.
+        seconds: time spent waiting for and reading the replies.
         by_ids: True where every row was checked by its own id; False where rows carry none.
-        twice: True where two strategies brought the same rows.
-        checks: calls among them that checked others.
-        retries: attempts before it that failed, and were made again or in narrower windows.
-        parallel: calls that might be under way at once.
+        twice: True where two strategies returned the same rows.
+        checks: calls among them that checked other calls.
+        retries: failed attempts that were repeated, or replaced by narrower windows.
+        parallel: the limit of concurrent calls.
     """
 
     strategy: str
@@ -93,11 +93,11 @@ class PageStats:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A row that is left out because every reply it is in fails, while others arrive.
+    """A skipped row: every reply that contains it fails, while other rows can be read.
 
     Attributes:
         id: its id.
-        reason: the message of that failure: the server's words and what they mean, or what is wrong with its reply.
+        reason: the error message: the server's text and its meaning, or what is wrong with the reply.
     """
 
     id: int
@@ -106,11 +106,11 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A value that is no value of its column's type, and so is null in a typed row.
+    """A value that is invalid for its column's type, and therefore null in a typed row.
 
     Attributes:
-        id: what the row is told apart by: its id, or its identity where it carries none.
-        column: the column.
+        id: the row's identifier: its id, or its identity where it carries no id.
+        column: the name of the column.
         value: what the server sent.
     """
 
@@ -121,17 +121,17 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How a server was told to send only what changed, and the evidence that it understood: plain values, fit for JSON.
+    """The condition that selects changed rows, and the evidence that the server honours it: plain values for JSON.
 
     Attributes:
-        since: the moment, inclusive, in UTC as the server writes it.
-        field: what the condition is on; empty where none is sent, since the list has no row that it could keep back.
-        operator: how it is compared.
-        verified: `rows`: rows say when they were changed, so the condition was tried to the second on one of them, and
-            every row that comes is held against it; `probe`: they do not say, so that the trial is all there is: rows
-            came since 1970, and since the end of 2037 none did; `empty`: there was no row to try it on.
-        row: what the row is known by on which it was tried, one of several where they do not say.
-        calls: made to find rows and to try it on them.
+        since: the timestamp, inclusive, in UTC as the server writes it.
+        field: the field of the condition; empty if none is sent because the list has no rows.
+        operator: the operator of the condition.
+        verified: `rows`: rows carry the time of their last change, so the condition was tested to the second on one of
+            them, and every row is checked; `probe`: they do not, so the test is the only evidence: rows were returned
+            for changes since 1970, and none for changes since the end of 2037; `empty`: there was no row to test it on.
+        row: the identifier of the row it was tested on; one of several where rows do not carry the time.
+        calls: calls to find rows and to test the condition.
     """
 
     since: str
@@ -143,7 +143,7 @@ class Changes:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What goes with every query: one condition, or none.
+        """The conditions to add to every query: one, or none.
 
         >>> Changes("2024-05-01 10:00:00", "", "", "empty", None, 9).conditions
         ()
@@ -152,28 +152,28 @@ class Changes:
 
     def __str__(self) -> str:
         evidence = {
-            "rows": f"{self.field} {self.operator}, tried on row {self.row}, and every row is held against it",
-            "probe": f"{self.field} {self.operator}, which rests on a trial alone: rows do not say when they changed",
-            "empty": "no row to try that on",
+            "rows": f"{self.field} {self.operator}, tested on row {self.row}; every row is checked",
+            "probe": f"{self.field} {self.operator}, tested before the walk; rows do not carry the time of their last change",
+            "empty": "no row to test it on",
         }
         return f"changed since {self.since} UTC ({evidence[self.verified]})"
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How a server was told both bounds of a range on one column, and the evidence that it understood: plain values.
+    """The two bounds of a range on one column, and the evidence that the server honours them: plain values.
 
     Attributes:
-        column: what the range is on.
-        sent: the bounds that go with every query, as this server is told them.
-        here: the bounds that the server would have dropped, and that are applied to the rows that it sends; of a list
-            without a row to try anything on, both.
-        verified: `rows`: rows carry the column, so it was tried on one of them whether the server honours what is sent,
-            to the second for dates, and every row that comes is held against it; `probe`: they do not carry it, so that
-            the trial is all there is: rows came between bounds far apart, and none above or below all values; `empty`:
-            no row has a value there, so there was none to try it on.
-        row: what the row is known by on which it was tried, one of several where they do not carry the column.
-        calls: made to find rows and to try it on them.
+        column: the column of the range.
+        sent: the bounds added to every query, in the form that this server honours.
+        here: the bounds that the server ignores, so the client applies them to the rows it receives; both bounds for a
+            list without a row to test on.
+        verified: `rows`: rows carry the column, so the bounds sent were tested on one of them, to the second for dates,
+            and every row is checked; `probe`: they do not, so the test is the only evidence: rows were returned between
+            bounds far apart, and none above or below all values; `empty`: no row has a value in the column, so there
+            was none to test on.
+        row: the identifier of the row they were tested on; one of several where rows do not carry the column.
+        calls: calls to find rows and to test the bounds.
     """
 
     column: str
@@ -185,36 +185,36 @@ class Bounds:
 
     @property
     def by(self) -> Literal["server", "here"]:
-        """Who applies the range: the server alone, or the client as well."""
+        """Where the range is applied: "server" for the server alone, "here" for the client as well."""
         return "here" if self.here else "server"
 
     def __str__(self) -> str:
         by_server = f"{' and '.join(map(str, self.sent))} by the server"
-        by_client = f", {' and '.join(map(str, self.here))} here" if self.here else ""
+        by_client = f", {' and '.join(map(str, self.here))} by the client" if self.here else ""
         evidence = {
-            "rows": f"tried on row {self.row}, and every row is held against it",
-            "probe": f"which rests on a trial alone: rows do not carry {self.column}",
-            "empty": "no row to try that on",
+            "rows": f"tested on row {self.row}; every row is checked",
+            "probe": f"tested before the walk; rows do not carry {self.column}",
+            "empty": "no row to test it on",
         }
         return f"range: {by_server}{by_client} ({evidence[self.verified]})"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The rows of one window: whole, checked and sorted.
+    """The rows of one window: complete, checked and sorted.
 
     Attributes:
         window: the ids covered, inclusive.
         rows: all rows of the window, by id; by identity where rows carry no id. May be empty.
-        cursor: where the walk goes on once this page is safe.
-        stats: what it cost.
-        quarantined: ids of the window whose rows are left out, with the reason.
-        repaired: ids of the window whose rows are only readable after characters were taken out that XML forbids.
-        misfits: values of typed rows that are null because they did not fit.
-        changes: how the server was told to send only what changed; None where all rows are wanted.
-        bounds: how the server was told each range among the conditions.
-        ahead: rows expected behind this page, about, by the walk's own sample of the ids; None where none was taken,
-            it met too few rows to tell, or rows carry no ids.
+        cursor: where to resume once this page is stored.
+        stats: the cost of the page.
+        quarantined: ids of the window whose rows are skipped, with the reason.
+        repaired: ids of the window whose rows are readable only without the characters that XML forbids.
+        misfits: values that are null in typed rows because they are invalid for their column.
+        changes: the condition that selects changed rows; None if all rows are requested.
+        bounds: the bounds of each range among the conditions.
+        ahead: estimated number of rows after this page, from a sample of the ids; None where there is no sample, it
+            returned too few rows, or rows carry no ids.
     """
 
     window: IdRange
@@ -230,23 +230,21 @@ class Page:
 
 
 class Tables(Protocol[Walker_contra]):
-    """Makes tables of Arrow of the pages of a paginator."""
+    """Converts the pages of a paginator to Arrow."""
 
     def batches(self, paginator: Walker_contra, resume: Cursor | None) -> Iterator[pa.RecordBatch]:
-        """Return the rows of each page that has any as a batch."""
+        """Yield a batch for each page that has rows."""
 
     def reader(self, paginator: Walker_contra, resume: Cursor | None) -> pa.RecordBatchReader:
-        """Return what reads a page when it is read."""
+        """Return a reader that requests each page when it is read."""
 
 
 def require_tables(tables: Tables[Walker_contra] | None) -> Tables[Walker_contra]:
-    """Return who makes tables.
+    """Return the converter to Arrow.
 
     Raises:
-        ValueError: nobody does.
+        ValueError: there is none.
     """
     if tables is None:
-        raise ValueError(
-            "only the lists of a Pager have columns that are known: make tables of rows of others yourself"
-        )
+        raise ValueError("the columns of this list are not known; only the lists of a Pager can be converted to Arrow")
     return tables

@@ -1,8 +1,8 @@
-"""Before a long walk: how many rows there are, about, and what it will cost. A few small calls answer.
+"""Estimates before a long walk: the number of rows and the cost, from a few small calls.
 
 What lives here: the plan, as a flow. It reads the first ids, samples the rest, reads a window in the middle of the rows
-and asks for what is above the highest id that was met. Like the walk it knows no network; unlike the walk it proves
-nothing but the end.
+and requests everything above the highest id found. Like the walk it knows no network; unlike the walk it proves only
+where the list ends.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
     from magento_pager.walk.walk import Walk
     from magento_pager.walk.windows import Pace
 
-FIRST = 1_000  # ids that are read at the low end
-CROSSING, BY_BLOCKS = 7, 16  # calls of a walk that bring few rows or none: samples, gaps, the end; by decimal blocks
-AROUND = 5  # rows that say how thickly they lie
-SHOWN = 160  # characters of a query
+FIRST = 1_000  # ids read at the low end
+OVERHEAD, BLOCK_OVERHEAD = 7, 16  # calls with few rows or none: samples, gaps, the end; with decimal blocks
+NEIGHBOURS = 5  # sampled rows on each side that give the density around an id
+MOST_SHOWN = 160  # characters of a query
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a walk will be like.
+    """Estimated size and cost of a walk.
 
     Attributes:
-        operation: the list.
-        strategy: the name of the one that would carry rows.
-        rows: how many there are.
-        first_id: the lowest id that was met; None where rows carry none, or there are none.
-        last_id: the highest, likewise.
-        proved: True where a call for all that is above it brought nothing.
-        density: rows per id where rows are.
-        window: ids in each window with rows: the best width, or the user's own.
-        calls: requests of the whole walk, about.
-        seconds: that they will take, about.
-        bytes: that they will bring, unpacked, about; None where the source does not count them.
-        queries: the first three of its windows with rows.
-        spent: calls that this plan took, the probe's included.
-        wire: the protocol by which rows would come; None where the source knows only one.
-        wire_reason: why it is that one; None where there was no choice.
+        operation: the name of the list.
+        strategy: the name of the strategy that would read the rows.
+        rows: the number of rows.
+        first_id: the lowest id found; None where rows carry no ids, or there are no rows.
+        last_id: the highest id found; None in the same cases.
+        proved: True where a call for everything above `last_id` returned nothing.
+        density: rows per id where there are rows.
+        window: ids in each window with rows: the best width, or the one the user set.
+        calls: approximate number of calls of the whole walk.
+        seconds: approximate time of these calls.
+        bytes: approximate size of their replies, decompressed; None where the source does not count bytes.
+        queries: the first three queries for windows with rows.
+        spent: calls made for this plan, including the probe.
+        wire: the protocol that would be used; None where the source supports only one.
+        wire_reason: why that protocol was chosen; None where there was no choice.
     """
 
     operation: str
@@ -77,14 +77,14 @@ class Plan:
     wire_reason: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as JSON values."""
+        """Return the plan as JSON values."""
         return asdict(self) | {"queries": list(map(str, self.queries))}
 
     def __str__(self) -> str:
         if self.first_id is None:
             ids = "not in the rows" if self.rows.most else "none"
         else:
-            end = "" if self.proved else ", and none was met above; that was sampled, not asked for"
+            end = "" if self.proved else ", and none found above it (sampled, not proved)"
             ids = f"{self.first_id:,} to {self.last_id:,}{end}"
         size = "" if self.bytes is None else f", {_size(self.bytes)}"
         lines = [
@@ -101,50 +101,50 @@ class Plan:
 
 
 def plan(walk: Walk, span: IdRange) -> Flow[Plan]:
-    """Say what a walk will be like, from few and small calls.
+    """Estimate the size and cost of a walk from a few small calls.
 
-    Who drives it knows how many these are.
+    The driver counts the calls.
 
     Args:
         walk: the walk.
         span: the ids that it would cover, inclusive.
 
     Raises:
-        NoStrategyError: the strategy does not hold on this server, or none does.
+        NoStrategyError: the server does not honour the strategy, or any strategy.
         RemoteError: a call failed.
     """
     choice = yield from walk.choosing.initial(span.first)
-    found = yield from attempt_flow(_planned(walk, span, choice))
-    if isinstance(found, RemoteError):
-        if not walk.choosing.may_change(found):
-            raise found
+    result = yield from attempt_flow(_planned(walk, span, choice))
+    if isinstance(result, RemoteError):
+        if not walk.choosing.may_change(result):
+            raise result
         choice = yield from walk.choosing.replacement(choice.strategy, ())
-        found = yield from _planned(walk, span, choice)
-    return found
+        result = yield from _planned(walk, span, choice)
+    return result
 
 
 def joined(plans: Sequence[Plan]) -> Plan:
-    """Return what a walk over some ranges of ids, in order, will be like; it goes as where most of the rows are.
+    """Combine the plans of some ranges of ids, in order; strategy and window are those of the range with most rows.
 
     Args:
-        plans: of each range, one at least.
+        plans: one for each range, at least one.
     """
-    most = max(plans, key=lambda one: one.rows.about)
-    sizes = [one.bytes for one in plans if one.bytes is not None]
+    largest = max(plans, key=lambda plan: plan.rows.about)
+    sizes = [plan.bytes for plan in plans if plan.bytes is not None]
     return replace(
-        most,
-        rows=Estimate(*(sum(getattr(one.rows, part) for one in plans) for part in ("about", "least", "most"))),
-        first_id=next((one.first_id for one in plans if one.first_id is not None), None),
-        last_id=next((one.last_id for one in reversed(plans) if one.last_id is not None), None),
+        largest,
+        rows=Estimate(*(sum(getattr(plan.rows, part) for plan in plans) for part in ("about", "least", "most"))),
+        first_id=next((plan.first_id for plan in plans if plan.first_id is not None), None),
+        last_id=next((plan.last_id for plan in reversed(plans) if plan.last_id is not None), None),
         proved=plans[-1].proved,
-        calls=sum(one.calls for one in plans),
-        seconds=round(sum(one.seconds for one in plans), 1),
+        calls=sum(plan.calls for plan in plans),
+        seconds=round(sum(plan.seconds for plan in plans), 1),
         bytes=sum(sizes) if sizes else None,
     )
 
 
 def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
-    """Say what a walk by a strategy will be like."""
+    """Estimate the size and cost of a walk with a strategy."""
     strategy = choice.strategy
     survey = yield from take_survey(walk, span, choice)
     measured = yield from _measure(walk, span, survey)
@@ -155,14 +155,14 @@ def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
     ids = survey.ids
     if pace.width > widest(strategy):
         strategy = Regexp(walk.key) if isinstance(strategy, InList) else Prefix(walk.key)
-    ahead = IdRange(max(span.first, ids[0]) if ids else span.first, span.last).tile(pace.width)
-    queries = tuple(islice((query for one in ahead for query in strategy.queries(one, canary)), 3))
+    windows = IdRange(max(span.first, ids[0]) if ids else span.first, span.last).tile(pace.width)
+    queries = tuple(islice((query for window in windows for query in strategy.queries(window, canary)), 3))
     middle = IdRange(max(span.first, survey.middle - survey.middle % pace.width), span.last).tile(pace.width)
-    each = max(1, sum(len(list(strategy.queries(one, canary))) for one in islice(middle, 8)) // 8)
-    windows = ceil(rows.about / max(1.0, pace.width * density))
-    # One bound alone brings the whole rest of the table each time.
-    carried = rows.about * (windows + 1) / 2 if isinstance(strategy, SingleFilter) else rows.about
-    calls = windows * each + (BY_BLOCKS if pace.decimal else CROSSING)
+    per_window = max(1, sum(len(list(strategy.queries(window, canary))) for window in islice(middle, 8)) // 8)
+    window_count = ceil(rows.about / max(1.0, pace.width * density))
+    # With one bound alone each call returns the whole rest of the table.
+    rows_sent = rows.about * (window_count + 1) / 2 if isinstance(strategy, SingleFilter) else rows.about
+    calls = window_count * per_window + (BLOCK_OVERHEAD if pace.decimal else OVERHEAD)
     return Plan(
         walk.operation,
         choice.strategy.name,
@@ -173,8 +173,8 @@ def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
         density,
         pace.width,
         calls,
-        round(calls * per_call + carried * per_row, 1),
-        None if bytes_per_row is None else round(carried * bytes_per_row),
+        round(calls * per_call + rows_sent * per_row, 1),
+        None if bytes_per_row is None else round(rows_sent * bytes_per_row),
         queries,
         0,
     )
@@ -182,15 +182,15 @@ def _planned(walk: Walk, span: IdRange, choice: Choice) -> Flow[Plan]:
 
 @dataclass(slots=True)
 class Survey:
-    """What is known of a list: windows that were read, and samples of the rest.
+    """Windows that were read from a list, and samples of the rest.
 
     Attributes:
-        span: the ids to look at, inclusive.
+        span: the ids to survey, inclusive.
         strategy: reads windows.
-        known: a row that may serve as a canary; None where none was met.
+        known: a known row; None where none was found.
         gaps: takes samples.
-        read: the windows, and the replies to them.
-        samples: of the ids behind the first window.
+        read: the windows that were read, and their replies.
+        samples: samples of the ids after the first window.
     """
 
     span: IdRange
@@ -202,47 +202,48 @@ class Survey:
 
     @property
     def ids(self) -> list[int]:
-        """All that were met, in order; empty where rows carry none."""
-        hits = {number for one in self.samples for number, _ in one.hits if number in self.span}
+        """All ids found, in order; empty where rows carry no ids."""
+        hits = {number for sample in self.samples for number, _ in sample.hits if number in self.span}
         return sorted(hits.union(*(reply.ids for _, reply in self.read)))
 
     @property
     def numbered(self) -> bool:
-        """True unless rows came without ids."""
-        return all(reply.by_ids for _, reply in self.read) and all(one.hits or not one.rows for one in self.samples)
+        """True unless rows arrived without ids."""
+        sampled_ids = all(sample.hits or not sample.rows for sample in self.samples)
+        return sampled_ids and all(reply.by_ids for _, reply in self.read)
 
     def estimate(self) -> Estimate:
-        """How many rows there are."""
+        """Estimate the number of rows."""
         unknown = [self.span]
         for window, _ in self.read:
-            unknown = [part for one in unknown for part in _without(one, window)]
-        rows, met = sum(len(reply.rows) for _, reply in self.read), len(self.ids)
-        if not self.samples:  # they failed, so that anything may be there
+            unknown = [part for ids in unknown for part in _without(ids, window)]
+        rows, known = sum(len(reply.rows) for _, reply in self.read), len(self.ids)
+        if not self.samples:  # they failed, so every unknown id may exist
             return Estimate(rows, rows, rows + sum(map(len, unknown)))
         rest = estimated(self.samples, unknown)
-        return Estimate(max(rows + rest.about, met), max(rows + rest.least, met), max(rows + rest.most, met))
+        return Estimate(max(rows + rest.about, known), max(rows + rest.least, known), max(rows + rest.most, known))
 
     def stretches(self) -> list[tuple[IdRange, float]]:
-        """Where rows are, in order: ranges of ids, and about how many rows each holds.
+        """Return ranges of ids in order, each with its approximate number of rows.
 
-        A row that was sampled stands for the ids since the one before it.
+        A sampled row stands for the ids after the sampled row before it.
         """
         if not self.numbered:
             blocks: dict[IdRange, list[Sample]] = {window: [] for window, _ in self.read[:1]}
-            for one in self.samples:
-                blocks.setdefault(one.block, []).append(one)
+            for sample in self.samples:
+                blocks.setdefault(sample.block, []).append(sample)
             exact = {window: len(reply.rows) for window, reply in self.read}
-            rows = {block: exact.get(block) or estimated(of, [block]).about for block, of in blocks.items()}
+            rows = {block: exact.get(block) or estimated(samples, [block]).about for block, samples in blocks.items()}
             return [
                 (ids, rows[block] * len(ids) / len(block))
                 for block in sorted(blocks, key=lambda block: block.first)
                 if rows[block] and (ids := block.intersection(self.span))
             ]
-        behind = self.read[0][0].last if self.read else self.span.first - 1
+        last_read = self.read[0][0].last if self.read else self.span.first - 1
         weights = [(number, 1.0) for _, reply in self.read[:1] for number in reply.ids]
-        if behind < self.span.last:
-            numbers, each = placed(self.samples, IdRange(behind + 1, self.span.last))
-            weights += [(number, each) for number in numbers]
+        if last_read < self.span.last:
+            numbers, weight = placed(self.samples, IdRange(last_read + 1, self.span.last))
+            weights += [(number, weight) for number in numbers]
         firsts = [self.span.first, *(number + 1 for number, _ in weights)]
         return [
             (IdRange(first, number), rows)
@@ -252,7 +253,7 @@ class Survey:
 
     @property
     def middle(self) -> int:
-        """An id with about as many rows below as above it."""
+        """An id with about the same number of rows below and above it."""
         stretches = self.stretches()
         half, below = sum(rows for _, rows in stretches) / 2, 0.0
         for ids, rows in stretches:
@@ -263,13 +264,13 @@ class Survey:
 
 
 def take_survey(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str] = EVERY) -> Flow[Survey]:
-    """Read the first ids of a list, and sample the others.
+    """Read the first ids of a list, and sample the rest.
 
     Args:
-        walk: how it is walked.
-        span: the ids to look at, inclusive.
-        choice: the strategy, and a row that may serve as a canary, where one is known already.
-        kinds: of patterns to sample with where rows carry no ids.
+        walk: how the list is walked.
+        span: the ids to survey, inclusive.
+        choice: the strategy, and a known row if there is one already.
+        kinds: the kinds of patterns to sample with where rows carry no ids.
 
     Raises:
         RemoteError: a call failed.
@@ -289,11 +290,11 @@ def take_survey(walk: Walk, span: IdRange, choice: Choice, kinds: frozenset[str]
 
 
 def _read(walk: Walk, window: IdRange, survey: Survey, strategy: Strategy | None = None) -> Flow[Reply | None]:
-    """Read a window by the walk's strategy if that can take it; None where a row breaks it or it is too large."""
-    blind = needs_canary(survey.strategy) and survey.known is None
-    if strategy is None:  # one bound alone would bring the whole rest
+    """Read a window, by the walk's strategy if possible; None where a row breaks the reply or it is too large."""
+    unverified = needs_canary(survey.strategy) and survey.known is None
+    if strategy is None:  # one bound alone would return the whole rest of the table
         strategy = survey.strategy
-        if blind or isinstance(strategy, SingleFilter | Prefix):
+        if unverified or isinstance(strategy, SingleFilter | Prefix):
             strategy = Prefix(walk.key) if window.first else SingleFilter(walk.key)
     answer = yield from attempt(WindowRequest(strategy, window, survey.known))
     if not isinstance(answer, RemoteError):
@@ -305,18 +306,15 @@ def _read(walk: Walk, window: IdRange, survey: Survey, strategy: Strategy | None
 
 
 def _measure(walk: Walk, span: IdRange, survey: Survey) -> Flow[tuple[IdRange, Reply] | None]:
-    """Read a window in the middle of all rows; where nobody knows how many it would bring, the first one must do."""
-    hits = sorted(number for one in survey.samples for number, _ in one.hits if number in span)
-    middle, stretches, behind = (
-        survey.middle,
-        survey.stretches(),
-        survey.read[0][0].last if survey.read else span.first - 1,
-    )
-    if not hits or not survey.numbered or middle <= behind:
+    """Read a window in the middle of the rows; where its size is unknown, use the first window instead."""
+    hits = sorted(number for sample in survey.samples for number, _ in sample.hits if number in span)
+    middle, stretches = survey.middle, survey.stretches()
+    last_read = survey.read[0][0].last if survey.read else span.first - 1
+    if not hits or not survey.numbered or middle <= last_read:
         return survey.read[0] if survey.read else None
     place = bisect_left(hits, middle)
-    density = 0.0  # the higher one below and above, as there may be a gap on one side
-    for around in (hits[max(0, place - AROUND) : place + 1], hits[place : place + AROUND + 1]):
+    density = 0.0  # the higher of those below and above, because there may be a gap on one side
+    for around in (hits[max(0, place - NEIGHBOURS) : place + 1], hits[place : place + NEIGHBOURS + 1]):
         if len(around) > 1:
             rows = sum(rows for ids, rows in stretches if around[0] < ids.last <= around[-1])
             density = max(density, rows / (around[-1] - around[0] + 1))
@@ -324,7 +322,7 @@ def _measure(walk: Walk, span: IdRange, survey: Survey) -> Flow[tuple[IdRange, R
     width = int(10 ** (len(str(int(ROWS_TO_COUNT / min(1.0, density)))) - 1))
     width = min(width, widest(survey.strategy))
     while width:
-        first = max(middle - middle % width, behind + 1)
+        first = max(middle - middle % width, last_read + 1)
         window = IdRange(first, min(middle - middle % width + width - 1, span.last))
         if (yield from _read(walk, window, survey)) is not None:
             break
@@ -344,7 +342,7 @@ def _prove_the_end(walk: Walk, span: IdRange, survey: Survey) -> Flow[bool]:
 
 
 def _costs(survey: Survey, measured: tuple[IdRange, Reply] | None) -> tuple[float, float, float, float | None]:
-    """Rows per id, seconds of a call as such and of each row in its reply, and bytes of a row, None if not counted."""
+    """Return rows per id, seconds per call and per row, and bytes per row (None if not counted)."""
     per_call = min((reply.waited or reply.seconds for _, reply in survey.read), default=0.0)
     if measured is None or not measured[1].rows:
         return 1.0, per_call, 0.0, None
@@ -355,7 +353,7 @@ def _costs(survey: Survey, measured: tuple[IdRange, Reply] | None) -> tuple[floa
 
 
 def _without(ids: IdRange, window: IdRange) -> Iterator[IdRange]:
-    """What remains of some ids.
+    """Yield the ids outside a window.
 
     >>> [str(part) for part in _without(IdRange(0, 99), IdRange(50, 59))]
     ['0-49', '60-99']
@@ -367,7 +365,7 @@ def _without(ids: IdRange, window: IdRange) -> Iterator[IdRange]:
 
 
 def _steady(pace: Pace, density: float, per_call: float, per_row: float) -> Pace:
-    """The pace that a walk comes to."""
+    """Return the pace that a walk reaches after some windows."""
     for _ in range(12):
         ids = IdRange(0, max(pace.width, ceil(1 / density)) - 1)
         rows = max(1, round(len(ids) * density))
@@ -376,18 +374,18 @@ def _steady(pace: Pace, density: float, per_call: float, per_row: float) -> Pace
 
 
 def shown(query: Query) -> str:
-    """A query as one line, cut where it is long.
+    """Return a query as one line, shortened if it is long.
 
     >>> from magento_pager.walk.conditions import Condition, Query
     >>> shown(Query((Condition("entity_id", "in", "1,2," * 99),), IdRange(1, 2)))[-20:]
     '2,1,2,1,2,1,2,1,2...'
     """
     text = str(query)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
 def _size(count: int) -> str:
-    """Bytes in a unit that fits.
+    """Return a number of bytes as text, in a suitable unit.
 
     >>> _size(999), _size(74_700_000)
     ('999 B', '75 MB')
@@ -401,7 +399,7 @@ def _size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words.
+    """Return a number of seconds as text.
 
     >>> duration(3.21), duration(75), duration(7_384)
     ('3 s', '1 min 15 s', '2 h 3 min')

@@ -1,7 +1,7 @@
 """Ranges of ids, inclusive at both ends.
 
-Everything about the arithmetic of ids lives here: splitting, tiling at multiples of a width, and decimal blocks, the
-base-ten twin of `ipaddress.summarize_address_range`. This module knows no filter, no server and no pattern.
+All arithmetic of ids lives here: splitting, tiling at multiples of a width, and decimal blocks, the base-ten
+counterpart of `ipaddress.summarize_address_range`. This module knows no filter, no server and no pattern.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ID = 4_294_967_295
-"""The greatest id there can be: every key is INT UNSIGNED in every version."""
+"""The largest possible id: the key is INT UNSIGNED in every version."""
 LARGEST_NUMBER = (1 << 63) - 1
-"""The largest id or count that an option takes: Python's ranges have no more members."""
+"""The largest id or count that an option takes: Python's ranges cannot be longer."""
 
 
 def read_id(value: object) -> int:
-    """Return the id that a row carries: in digits, without a zero in front, and at most `MAX_ID`.
+    """Return the id that a row carries: digits without a leading zero, at most `MAX_ID`.
 
-    The database writes an id in one way only. What `int` would take besides was altered on its way: "3_6" was perhaps
-    36, or 306, or two ids.
+    The database writes an id in one way only. Anything else that `int` accepts was altered in transit: "3_6" may have
+    been 36, or 306, or two ids.
 
     Args:
-        value: a text, or an int from a source that has numbers.
+        value: text, or an int from a source that returns numbers.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an id.
 
     >>> read_id("36"), read_id("0"), read_id(36)
     (36, 0, 36)
     >>> read_id("3_6")
     Traceback (most recent call last):
     ...
-    ValueError: '3_6' is no id
+    ValueError: '3_6' is not an id
     """
     text = value if isinstance(value, str) else str(value) if type(value) is int else ""
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and (text[0] != "0" or text == "0"):
         number = int(text)
         if number <= MAX_ID:
             return number
-    raise ValueError(f"{value!r} is no id")
+    raise ValueError(f"{value!r} is not an id")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,7 +86,7 @@ class IdRange:
         return f"{self.first}-{self.last}"
 
     def intersection(self, other: IdRange) -> IdRange | None:
-        """The ids in both, or None where there are none.
+        """Return the ids in both, or None where there are none.
 
         >>> IdRange(1, 5).intersection(IdRange(4, 9)), IdRange(1, 2).intersection(IdRange(4, 9))
         (IdRange(first=4, last=5), None)
@@ -95,7 +95,7 @@ class IdRange:
         return IdRange(first, last) if first <= last else None
 
     def halves(self) -> tuple[IdRange, IdRange]:
-        """Two ranges that cover this one, the first no shorter than the second.
+        """Return two ranges that cover this one, the first no shorter than the second.
 
         Raises:
             ValueError: the range is a single id.
@@ -131,19 +131,19 @@ class IdRange:
         return self.tile(10 ** max(0, len(str(len(self) - 1)) - 1))
 
     def prefix(self) -> str:
-        """The digits that all ids begin with; they are all of one length.
+        """Return the digits that all ids begin with; all must have the same length.
 
         >>> IdRange(1200, 1234).prefix(), IdRange(1999, 4000).prefix(), IdRange(77, 77).prefix()
         ('12', '', '77')
         """
         pairs = zip(str(self.first), str(self.last), strict=True)
-        return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return "".join(digit for digit, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     def blocks(self) -> Iterator[IdRange]:
         """Cover the range, in order, with the fewest decimal blocks.
 
-        A block is the ids of one length that share a prefix, which may be empty: exactly what one `like` with free
-        digits behind a fixed prefix can say. `like '12__'` is 1200-1299, `like '___'` is 100-999, `like '_'` is 0-9.
+        A block is all ids of one length that share a prefix, which may be empty: exactly what one `like` with free
+        digits after a fixed prefix matches. `like '12__'` is 1200-1299, `like '___'` is 100-999, `like '_'` is 0-9.
 
         >>> [str(block) for block in IdRange(98, 1210).blocks()]
         ['98-98', '99-99', '100-999', '1000-1099', '1100-1199', '1200-1209', '1210-1210']
@@ -156,7 +156,7 @@ class IdRange:
 
 
 def _block_ends(first: int) -> Iterator[int]:
-    """The last ids of the blocks that begin at `first`: itself, then ever larger ones."""
+    """Yield the last ids of the blocks that begin at `first`, shortest block first."""
     size = 1
     while first % size == 0 and size <= max(first, 1):
         yield first + size - 1

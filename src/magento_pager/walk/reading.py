@@ -69,7 +69,7 @@ def token_of(row: Row, id_field: str, identity_field: str | None, operation: str
     except ValueError:
         text = number[:50] if isinstance(number, str) else ""
         raise MalformedReplyError(
-            f"{operation}: a row came with {id_field}={text or number!r}, which is no id; is this the right list?",
+            f"{operation}: a row came with {id_field}={text or number!r}, which is not an id; is this the right list?",
             remedy="isolate",
         ) from None
 
