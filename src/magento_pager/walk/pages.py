@@ -151,9 +151,10 @@ class Changes:
         return (Condition(self.field, self.operator, self.since),) if self.field else ()
 
     def __str__(self) -> str:
+        condition = f"{self.field} {self.operator}"
         evidence = {
-            "rows": f"{self.field} {self.operator}, tested on row {self.row}; every row is checked",
-            "probe": f"{self.field} {self.operator}, tested before the walk; rows do not carry the time of their last change",
+            "rows": f"{condition}, tested on row {self.row}; every row is checked",
+            "probe": f"{condition}, tested before the walk; rows do not carry the time of their last change",
             "empty": "no row to test it on",
         }
         return f"changed since {self.since} UTC ({evidence[self.verified]})"
