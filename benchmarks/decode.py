@@ -66,18 +66,18 @@ class Case:
     shape: ReplyShape
 
     def ours(self, forms: Forms) -> list[dict[str, Any]]:
-        """All rows by our decoder."""
+        """Return all rows by our decoder."""
         return list(decode(pieces(self.body), self.shape, forms))
 
     def zeeps(self) -> Any:
-        """All rows by zeep."""
+        """Return all rows by zeep."""
         response = SimpleNamespace(
             status_code=200, headers={"Content-Type": "text/xml; charset=utf-8"}, content=self.body, encoding="utf-8"
         )
         return self.operation.binding.process_reply(self.client, self.operation, response)
 
     def lxmls(self) -> None:
-        """No rows: lxml's parser, fed in the same pieces."""
+        """Return no rows: lxml's parser, fed in the same pieces."""
         parser = etree.XMLPullParser(events=())
         for piece in pieces(self.body):
             parser.feed(piece)
@@ -85,12 +85,12 @@ class Case:
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
-    """A reply as it arrives."""
+    """Return a reply as it arrives."""
     return (body[start : start + PIECE] for start in range(0, len(body), PIECE))
 
 
 def case_of(flavour: Flavour, rows: int) -> Case:
-    """A reply of so many rows, recorded if possible."""
+    """Return a reply of so many rows, recorded if possible."""
     recorded = SAMPLES / flavour / f"{OPERATION}_1000rows.response.xml"
     if recorded.exists():
         source, wsdl = "recording", (SAMPLES / flavour / "wsdl.xml").read_bytes()
@@ -104,14 +104,14 @@ def case_of(flavour: Flavour, rows: int) -> Case:
 
 
 def zeep_client(wsdl: bytes) -> Any:
-    """A zeep client without a network."""
+    """Return a zeep client without a network."""
     encoding = resources.files("magento_pager.shop").joinpath("encoding.xsd").read_bytes()
     documents = {"http://localhost/?wsdl=1": wsdl, "http://schemas.xmlsoap.org/soap/encoding/": encoding}
     return zeep.Client("http://localhost/?wsdl=1", transport=SimpleNamespace(load=documents.__getitem__))
 
 
 def repeated(body: bytes, rows: int) -> bytes:
-    """A reply with so many of the same rows, over and over.
+    """Return a reply with so many of the same rows, over and over.
 
     >>> repeated(b"<result t='x[2]'><item>a</item><item>b</item></result>", 3)
     b"<result t='x[3]'><item>a</item><item>b</item><item>a</item></result>"
@@ -127,7 +127,7 @@ def repeated(body: bytes, rows: int) -> bytes:
 
 
 def made_up(flavour: Flavour, rows: int) -> tuple[bytes, bytes]:
-    """The WSDL of an embedded shop, and its reply with so many orders."""
+    """Return the WSDL of an embedded shop, and its reply with so many orders."""
     with Shop(flavour=flavour, orders=rows) as shop:
         wsdl = requests.get(f"{shop.url}?wsdl=1", timeout=60).content
         client = zeep_client(wsdl)
@@ -155,7 +155,7 @@ def check_identical(case: Case, rows: int) -> None:
 
 
 def least(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds of CPU that each side takes at least, in rounds in which they take turns."""
+    """Return seconds of CPU that each side takes at least, in rounds in which they take turns."""
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(rounds):
         for name, run in sides.items():
@@ -166,7 +166,7 @@ def least(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, floa
 
 
 def figures(flavour: Flavour, rows: int) -> dict[str, object]:
-    """One line of the output."""
+    """Return one line of the output."""
     case = case_of(flavour, rows)
     check_identical(case, rows)
     forms = Forms()
@@ -183,7 +183,7 @@ def figures(flavour: Flavour, rows: int) -> dict[str, object]:
 
 
 def xmlrpc_figures(rows: int) -> dict[str, object]:
-    """One line of the output, for XML-RPC."""
+    """Return one line of the output, for XML-RPC."""
     recorded = SAMPLES / "xmlrpc" / "sales_order.list_typical.response.xml"
     if recorded.exists():
         source, body = "recording", repeated(recorded.read_bytes(), rows)
@@ -204,7 +204,7 @@ def xmlrpc_figures(rows: int) -> dict[str, object]:
 
 
 def made_up_xmlrpc(rows: int) -> bytes:
-    """The reply of an embedded shop with so many orders."""
+    """Return the reply of an embedded shop with so many orders."""
     with Shop(orders=rows) as shop:
         login = requests.post(shop.xmlrpc_url, data=ours.request("login", shop.user, shop.key), timeout=60)
         call = ours.request("call", ours.value_of(login.content, "login"), "sales_order.list")
@@ -214,7 +214,7 @@ def made_up_xmlrpc(rows: int) -> bytes:
 def line(
     flavour: str, rows: int, source: str, body: bytes, seconds: Mapping[str, float], *, beside: str
 ) -> dict[str, object]:
-    """The figures of a reply, by the seconds that each side took; `beside` is the side to compare ours with."""
+    """Return the figures of a reply, by the seconds that each side took; `beside` is the side to compare ours with."""
     return {
         "benchmark": "decode",
         "flavour": flavour,

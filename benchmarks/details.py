@@ -40,7 +40,7 @@ CALL = 0.030
 
 
 def one_by_one(shop: Served, keys: Sequence[str]) -> float:
-    """Seconds that zeep takes for these orders, one call each."""
+    """Return seconds that zeep takes for these orders, one call each."""
     client = zeep.Client(f"{shop.url}?wsdl=1", transport=Offline())  # type: ignore[no-untyped-call]  # zeep's
     session = client.service.login(shop.user, shop.key)
     began = time.perf_counter()
@@ -50,7 +50,7 @@ def one_by_one(shop: Served, keys: Sequence[str]) -> float:
 
 
 def by_stage(pager: Pager, spec: ListSpec, pages: Sequence[Page], way: str) -> float:
-    """Seconds that our stage takes for the rows of these pages, the choice of the way included."""
+    """Yield seconds that our stage takes for the rows of these pages, the choice of the way included."""
     details = Details(pager.connection, spec)
 
     def walk() -> Flow[None]:

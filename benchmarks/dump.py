@@ -50,7 +50,7 @@ ITEM = {"rpc": "item", "wsi": "complexObjectArray"}
 
 
 def request(flavour: str, session: str, conditions: Sequence[Sequence[str]]) -> bytes:
-    """The request of a list with these conditions: (field, operator, value).
+    """Return the request of a list with these conditions: (field, operator, value).
 
     >>> request("rpc", "5", [("entity_id", "to", "9")]).partition(b"<e:Body>")[2].partition(b"</e:Body>")[0]
     b'<n:salesOrderList><sessionId>5</sessionId><filters><complex_filter><item><key>entity_id</key><value><key>to</key>\
@@ -66,7 +66,7 @@ def request(flavour: str, session: str, conditions: Sequence[Sequence[str]]) -> 
 
 
 def session_of(shop: Served, flavour: str) -> str:
-    """A session of its own."""
+    """Return a session of its own."""
     names = f"<username>{shop.user}</username><apiKey>{shop.key}</apiKey>"
     with urlopen(Request(shop.url, envelope(flavour, "login", names)), timeout=60) as answer:  # noqa: S310 - our own shop
         found = re.search(rb">([0-9a-f]{32,})<", answer.read())
@@ -77,7 +77,7 @@ def session_of(shop: Served, flavour: str) -> str:
 def replayed(
     shop: Served, flavour: str, calls: Sequence[dict[str, Any]], folder: Path
 ) -> tuple[float, list[tuple[int, int]]]:
-    """Seconds that curl takes for these calls, one after another over one connection, and the cost of each reply."""
+    """Return curl's seconds for these calls, one after another over one connection, and the cost of each reply."""
     session = session_of(shop, flavour)
     config = ["silent", "show-error"]
     for number, call in enumerate(calls):
@@ -93,7 +93,7 @@ def replayed(
 
 
 def cost(calls: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
-    """Rows and bytes of each reply to a list."""
+    """Return rows and bytes of each reply to a list."""
     return [(call["rows"], call["bytes"]) for call in calls if call["operation"] == LIST]
 
 
@@ -160,7 +160,7 @@ def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, o
 
 
 def between(start: int) -> list[tuple[str, str, str]]:
-    """The conditions of a wide window, see `magento_pager.walk.strategies`."""
+    """Return the conditions of a wide window, see `magento_pager.walk.strategies`."""
     first, last = str(start), str(start + WIDE - 1)
     return [("entity_id", "from", first), ("entity_id", "to", last), ("main_table.entity_id", "from", first)]
 
@@ -192,13 +192,13 @@ def steps(path: Path) -> Iterator[dict[str, object]]:
 
 
 def rows_in(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of an NDJSON file."""
+    """Yield the rows of an NDJSON file."""
     with path.open(encoding="utf-8") as stream:
         yield from map(json.loads, stream)
 
 
 def plain(row: dict[str, Any]) -> dict[str, str]:
-    r"""A row of zeep's as ours are: no NULLs, numbers as text, and empty texts empty.
+    r"""Return a row of zeep's as ours are: no NULLs, numbers as text, and empty texts empty.
 
     >>> plain({"customer_id": 7, "coupon_code": None, "customer_note": "\n"})
     {'customer_id': '7', 'customer_note': ''}
@@ -207,7 +207,7 @@ def plain(row: dict[str, Any]) -> dict[str, str]:
 
 
 def figures(orders: int, curled: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
-    """All figures; without those that 0 orders are asked of."""
+    """Yield all figures; without those that 0 orders are asked of."""
     if orders:
         yield beside_naive(orders, flavour, folder)
         yield from steps(folder / OURS)

@@ -103,14 +103,14 @@ Recorded: TypeAlias = Line | XmlRpcLine
 
 
 def read_lines(path: Path) -> Iterator[Recorded]:
-    """The recorded queries of a file, of either format."""
+    """Yield the recorded queries of a file, of either format."""
     for text in path.read_text(encoding="utf-8").splitlines():
         one = json.loads(text)
         yield _soap(one) if "flavour" in one else _xmlrpc(one)
 
 
 def _soap(one: dict[str, Any]) -> Line:
-    """A recorded query by SOAP."""
+    """Return a recorded query by SOAP."""
     return Line(
         one["parser"],
         one["flavour"],
@@ -128,7 +128,7 @@ def _answered(one: dict[str, Any]) -> str:
 
 
 def _xmlrpc(one: dict[str, Any]) -> XmlRpcLine:
-    """A recorded call by XML-RPC."""
+    """Return a recorded call by XML-RPC."""
     name = one["list"]
     if "calls" in one:
         calls = [[path, [filters]] for path, filters in one["calls"]]
@@ -147,7 +147,7 @@ _LISTS = {one.resource: name for name, one in LISTINGS.items()}
 
 
 def xml(value: Any) -> str:
-    """A value of JSON as one of XML-RPC.
+    """Return a value of JSON as one of XML-RPC.
 
     >>> xml({"a": [7, None, True]})
     '<value><struct><member><name>a</name><value><array><data><value><int>7</int></value><value><nil/></value>...
@@ -170,14 +170,14 @@ def xml(value: Any) -> str:
 
 
 def recorded_shop() -> Database:
-    """A database with the rows that the live server had."""
+    """Return a database with the rows that the live server had."""
     database = Database()
     database.fill(read_rows(SAMPLES / "dataset.json"))
     return database
 
 
 def increment_ids(database: Database) -> dict[str, Mapping[str, int]]:
-    """The id of each increment id, of the lists whose rows may come without an id."""
+    """Return the id of each increment id, of the lists whose rows may come without an id."""
     newest = profile("20.0.20")
     found: dict[str, Mapping[str, int]] = {}
     for name in ("invoices", "shipments"):
@@ -217,7 +217,7 @@ _SESSIONS = Sessions()
 
 
 def _sha1(ids: Iterable[int]) -> str:
-    """The SHA-1 of ids that are sorted, joined by commas."""
+    """Return the SHA-1 of ids that are sorted, joined by commas."""
     return hashlib.sha1(",".join(map(str, ids)).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -238,7 +238,7 @@ def _reply(shop: XmlRpc, line: XmlRpcLine, known: Mapping[str, Mapping[str, int]
 
 
 def _rows(reply: str, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
-    """The fault of a reply, or the ids of its rows, by their number where they have none.
+    """Return the fault of a reply, or the ids of its rows, by their number where they have none.
 
     Looked for as text: some hundred replies have all orders, which a parser takes minutes for.
     """
@@ -255,7 +255,7 @@ def _rows(reply: str, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _element(rows: Any, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
-    """The same of one result of a `multiCall`."""
+    """Return the same of one result of a `multiCall`."""
     if isinstance(rows, dict):
         return f"fault:{rows['faultCode']}"
     keys = (row.get(LISTINGS[name].key_field) for row in rows)
@@ -268,7 +268,7 @@ def _element(rows: Any, name: str, known: Mapping[str, Mapping[str, int]]) -> st
 
 
 def shares(database: Database, lines: Iterable[Recorded]) -> Iterator[dict[str, object]]:
-    """How many lines of each group are answered alike; the last one is all groups together."""
+    """Yield the number of lines of each group are answered alike; the last one is all groups together."""
     known = increment_ids(database)
     total: Counter[tuple[str, ...]] = Counter()
     same: Counter[tuple[str, ...]] = Counter()

@@ -55,7 +55,7 @@ def serving(count: int, orders: int) -> Iterator[list[dict[str, Any]]]:
 
 
 def loop(shops: list[dict[str, Any]]) -> int:
-    """The orders of all shops, one shop after the other."""
+    """Return the orders of all shops, one shop after the other."""
     rows = 0
     for shop in shops:
         with connect(shop["url"], shop["user"], KEY) as pager:
@@ -87,7 +87,7 @@ def session(tasks: int) -> SparkSession:
 
 
 def spark_rows(spark: SparkSession, shops: list[dict[str, Any]], folder: Path) -> int:
-    """The orders of all shops by Spark."""
+    """Return the orders of all shops by Spark."""
     path = folder / f"shops-{len(shops)}.json"
     path.write_text(json.dumps(shops))
     frame = spark.read.format("magento").options(entity="orders", shops=str(path)).load()

@@ -24,7 +24,7 @@ class Offline(zeep.Transport):
     """Zeep's transport, with the schema that the WSDL refers to at hand."""
 
     def load(self, url: str) -> bytes:
-        """The document at an address."""
+        """Return the document at an address."""
         if "schemas.xmlsoap.org/soap/encoding" in url:
             return resources.files("magento_pager.shop").joinpath("encoding.xsd").read_bytes()
         loaded: bytes = super().load(url)  # type: ignore[no-untyped-call]  # zeep's
@@ -32,7 +32,7 @@ class Offline(zeep.Transport):
 
 
 def alternation(first: int, width: int = WINDOW) -> str:
-    """The regexp of a window.
+    """Return the regexp of a window.
 
     >>> alternation(200, 4)
     '^(200|201|202|203)$'
@@ -41,7 +41,7 @@ def alternation(first: int, width: int = WINDOW) -> str:
 
 
 def filters(client: Any, namespace: str, pattern: str) -> Any:
-    """The filter of a window, in zeep's own types, which are called the same in both flavours."""
+    """Return the filter of a window, in zeep's own types, which are called the same in both flavours."""
     types = client.type_factory(namespace)
     value = types.associativeEntity(key="regexp", value=pattern)
     item = types.complexFilter(key="entity_id", value=value)

@@ -31,7 +31,7 @@ STARVED = 2
 
 
 def dumped(shop: Served, orders: int, folder: Path, parallel: str) -> Run:
-    """A dump with so many calls under way, all rows asserted."""
+    """Return a dump with so many calls under way, all rows asserted."""
     out = folder / "orders.ndjson"
     run = shop.dump(out, "--parallel", parallel, "--wsdl-cache")
     with out.open("rb") as lines:
@@ -40,7 +40,7 @@ def dumped(shop: Served, orders: int, folder: Path, parallel: str) -> Run:
 
 
 def side_by_side(orders: int, workers: int, calls: Sequence[str], folder: Path) -> Iterator[dict[str, object]]:
-    """Each number of calls with one number of workers; the best fixed one, and `auto` beside it, last."""
+    """Yield each number of calls with one number of workers; the best fixed one, and `auto` beside it, last."""
     rates: dict[str, float] = {}
     with serving(orders) as shop:
         shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": workers})
@@ -64,7 +64,7 @@ def side_by_side(orders: int, workers: int, calls: Sequence[str], folder: Path) 
 
 
 def starved(orders: int, folder: Path) -> dict[str, object]:
-    """A shop whose calls block each other, asked four at once and one at a time."""
+    """Return a shop whose calls block each other, asked four at once and one at a time."""
     with serving(orders) as shop:
         # A live PHP waits for a minute; a second shows the same.
         shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": STARVED, "socket_timeout": 1.0})

@@ -20,7 +20,7 @@ Reading = Callable[["tuple[Condition, ...]", list[int]], list[int]]
 
 
 def honest(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Every condition, as asked."""
+    """Return every condition, as asked."""
     for condition in conditions:
         ids = satisfying(condition, ids)
     return ids
@@ -63,7 +63,7 @@ def eav(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
 
 
 def satisfying(condition: Condition, ids: list[int]) -> list[int]:
-    """The ids that satisfy one condition on the key, as asked."""
+    """Return the ids that satisfy one condition on the key, as asked."""
     operand = condition.value
     match condition.operator:
         case "from" | "gteq":
@@ -86,7 +86,7 @@ def satisfying(condition: Condition, ids: list[int]) -> list[int]:
 
 
 def random_layout(seed: int) -> tuple[list[int], Reading]:
-    """One to three stretches of ids anywhere, with steps and holes, and a server."""
+    """Return one to three stretches of ids anywhere, with steps and holes, and a server."""
     chance = Random(seed)  # noqa: S311  no secret
     ids: set[int] = set()
     for _ in range(chance.randrange(1, 4)):

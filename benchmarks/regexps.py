@@ -36,7 +36,7 @@ class Peer:
     enumerates: bool = False
 
     def patterns(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
-        """The tool's pattern of each range, as it gives it.
+        """Return the tool's pattern of each range, as it gives it.
 
         Raises:
             Unavailable: it is not installed.
@@ -49,11 +49,11 @@ class Peer:
         return [self.call(module, first, last) for first, last in ranges]  # type: ignore[call-arg, arg-type]
 
     def of_set(self, ids: Sequence[int]) -> str:
-        """The tool's pattern of a set; only for those that are given every id."""
+        """Return the tool's pattern of a set; only for those that are given every id."""
         return self.call(self.module(), ids)  # type: ignore[call-arg, misc, arg-type]
 
     def module(self) -> Any:
-        """The tool's module."""
+        """Return the tool's module."""
         try:
             return importlib.import_module(self.package)
         except ImportError as why:
@@ -98,7 +98,7 @@ def _to_regex_range(ranges: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def portable(pattern: str) -> str:
-    r"""A peer's pattern, anchored, in letters every engine reads alike; as short as such a rewriting can make it.
+    r"""Return a peer's pattern, anchored, in syntax that every engine reads alike, as short as such a rewriting can be.
 
     >>> portable(r"[5-9]|[1-8]\d|9\d?"), portable("^(?:1|2)$"), portable(r"\b(7)\b")
     ('^([5-9]|[1-8][0-9]|9[0-9]{0,1})$', '^(1|2)$', '^7$')
@@ -119,7 +119,7 @@ def portable(pattern: str) -> str:
 
 
 def exact(pattern: str, first: int, last: int, chooser: random.Random) -> bool:
-    """Whether a pattern agrees with integer comparison around the bounds and at a few other ids."""
+    """Return whether a pattern agrees with integer comparison around the bounds and at a few other ids."""
     search = re.compile(pattern).search
     around = [bound + step for bound in (first, last) for step in (-1, 0, 1)]
     inside = [chooser.randint(first, last) for _ in range(5)]
@@ -130,12 +130,12 @@ def exact(pattern: str, first: int, last: int, chooser: random.Random) -> bool:
 
 
 def lengths(patterns: Sequence[str]) -> float:
-    """The mean length, in bytes."""
+    """Return the mean length, in bytes."""
     return sum(map(len, patterns)) / len(patterns)
 
 
 def microseconds(work: Callable[[], object], count: int) -> float:
-    """The shortest of five times that the work takes, by the number of its patterns."""
+    """Return the shortest of five times that the work takes, by the number of its patterns."""
     times = []
     for _ in range(5):
         started = time.perf_counter()

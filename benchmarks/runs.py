@@ -116,7 +116,7 @@ class Served:
         return answer["ok"]
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls answered since the last time, see `fake.api.Call`."""
+        """Return the calls answered since the last time, see `fake.api.Call`."""
         taken: list[dict[str, Any]] = self.obey(log=True)
         return taken
 
@@ -143,7 +143,7 @@ def serving(orders: int, *options: str) -> Iterator[Served]:
 
 
 def _line(stream: IO[str] | None) -> dict[str, Any]:
-    """The next line of JSON that the shop says."""
+    """Return the next line of JSON that the shop says."""
     assert stream is not None
     text = stream.readline()
     if not text:

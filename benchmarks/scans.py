@@ -37,7 +37,7 @@ CHANGED = 5
 
 
 def scanned(socket: str) -> int:
-    """Rows that the server has read so far while it read whole tables."""
+    """Return rows that the server has read so far while it read whole tables."""
     with pymysql.connect(unix_socket=socket, user="root") as connection, connection.cursor() as cursor:
         cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_read_rnd_next'")
         ((_, count),) = cursor.fetchall()

@@ -36,7 +36,7 @@ from magento_pager.fake import profile
 from magento_pager.fake.database import MariaDatabase
 from magento_pager.fake.database.mariadb.schema import own_columns
 from magento_pager.fake.database.mariadb.selects import statement
-from magento_pager.fake.database.queries import Asked
+from magento_pager.fake.database.queries import ListCall
 from magento_pager.fake.profiles import listing
 from magento_pager.fake.tables import ADDRESS, ORDER
 from magento_pager.walk.conditions import Condition, Query
@@ -65,7 +65,7 @@ class Alternation:
     name: str = "naive alternation"
 
     def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
-        """One call."""
+        """Yield one call."""
         del known
         yield Query((Condition("entity_id", "regexp", alternation(window.first, len(window))),), window)
 
@@ -173,7 +173,7 @@ def measured(cursor: Cursor, sql: str) -> dict[str, float]:
 
 
 def tables(plan: Any) -> Iterator[dict[str, Any]]:
-    """The tables in a plan, however it nests them.
+    """Yield the tables in a plan, however it nests them.
 
     >>> [table["table_name"] for table in tables({"nested_loop": [{"table": {"table_name": "a"}}]})]
     ['a']
@@ -194,7 +194,7 @@ def figures(cursor: Cursor, strategy: Strategy, version: str, window: IdRange) -
     calls = 0
     for query in strategy.queries(window, CANARY):
         conditions = [(one.field, one.operator, one.value) for one in query.conditions]
-        sql = statement(Asked(there, "rpc", listing("orders", there), [], conditions))
+        sql = statement(ListCall(there, "rpc", listing("orders", there), [], conditions))
         for name, value in measured(cursor, sql).items():
             total[name] = round(total.get(name, 0) + value, 2)
         calls += 1

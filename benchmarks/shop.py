@@ -26,7 +26,7 @@ PAIR = "<{item}><key>entity_id</key><value><key>{operator}</key><value>{value}</
 
 
 def envelope(flavour: str, operation: str, arguments: str) -> bytes:
-    """A request, as small as the shop takes it."""
+    """Return a request, as small as the shop takes it."""
     suffix = {"rpc": "", "wsi": "Param" if operation == "login" else "RequestParam"}[flavour]
     call = f"<n:{operation}{suffix}>{arguments}</n:{operation}{suffix}>"
     soap = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -34,7 +34,7 @@ def envelope(flavour: str, operation: str, arguments: str) -> bytes:
 
 
 def filters(flavour: str, window: IdRange) -> str:
-    """The filter of a window."""
+    """Return the filter of a window."""
     item = {"rpc": "item", "wsi": "complexObjectArray"}[flavour]
     pairs = (("from", window.first), ("to", window.last))
     inner = "".join(PAIR.format(item=item, operator=operator, value=value) for operator, value in pairs)
@@ -42,7 +42,7 @@ def filters(flavour: str, window: IdRange) -> str:
 
 
 def read_alone(orders: int) -> tuple[float, int]:
-    """Rows a second out of the database alone, and the last id."""
+    """Return rows a second out of the database alone, and the last id."""
     with Database() as database:
         database.populate(orders)
         newest = profile("20.0.20")
@@ -52,7 +52,7 @@ def read_alone(orders: int) -> tuple[float, int]:
 
 
 def served(flavour: str, orders: int, last: int) -> float:
-    """Rows a second over HTTP, from a shop in a process of its own."""
+    """Return rows a second over HTTP, from a shop in a process of its own."""
     command = [sys.executable, "-m", "magento_pager", "serve", "--flavour", flavour, "--orders", str(orders)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shop, requests.Session() as session:
         assert shop.stdout is not None

@@ -15,13 +15,13 @@ from magento_pager import Condition, Paginator, SoapSource, Times, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, str]:
-    """The filters of the operation; both are inclusive."""
+    """Return the filters of the operation; both are inclusive."""
     names = {"from": "Since", "to": "Until"}
     return {names[one.operator]: one.value for one in conditions}
 
 
 def contacts(wsdl: str, since: str) -> Paginator:
-    """Every contact of the CRM that was modified at a moment or later."""
+    """Return every contact of the CRM that was modified at a moment or later."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = Times("ModifiedAt", "ContactId")
     return SoapSource(client.service.ContactsModified, arguments, key, url=wsdl).paginator("contacts", first=since)

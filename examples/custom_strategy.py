@@ -38,7 +38,7 @@ class UpperCase:
     widest: int = MAX_ID + 1
 
     def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  no canary: see below
-        """One call.
+        """Yield one call.
 
         The span is what the walk checks every row against. Were one of the two conditions dropped, rows from outside
         the window would come, and the walk would stop at the first of them. A strategy whose failure looks like

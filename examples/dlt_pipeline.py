@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def counted(pipeline: dlt.Pipeline) -> str:
-    """How many orders there are in the warehouse."""
+    """Return the number of orders there are in the warehouse."""
     asked = "SELECT count(*), count(DISTINCT order_id), sum(CAST(status = 'lost' AS INT)) FROM orders"
     with pipeline.sql_client() as client:
         ((orders, different, lost),) = client.execute_sql(asked) or [(0, 0, 0)]

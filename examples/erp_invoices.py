@@ -13,13 +13,13 @@ from magento_pager import Condition, PaddedNumbers, Paginator, SoapSource, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, str]:
-    """The filters of the operation; both are inclusive."""
+    """Return the filters of the operation; both are inclusive."""
     names = {"from": "From", "to": "Until"}
     return {names[one.operator]: one.value for one in conditions}
 
 
 def invoices(wsdl: str) -> Paginator:
-    """Every invoice of the ERP."""
+    """Return every invoice of the ERP."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = PaddedNumbers("InvoiceNo", 6, prefix="INV-")
     return SoapSource(client.service.FindInvoices, arguments, key, url=wsdl).paginator("invoices")

@@ -16,13 +16,13 @@ from magento_pager.fake import Shop
 
 
 def planned(shop: tuple[str, str, str], at_once: int) -> tuple[Cursor, ...]:
-    """The partitions of a shop's orders."""
+    """Return the partitions of a shop's orders."""
     with connect(*shop) as pager:
         return pager.orders().partitions(at_once)
 
 
 def read(shop: tuple[str, str, str], partition: Cursor) -> list[dict[str, Any]]:
-    """The orders of a partition, in a process that knows nothing else of the fleet."""
+    """Return the orders of a partition, in a process that knows nothing else of the fleet."""
     with connect(*shop) as pager:
         return [row for page in pager.orders().pages(resume=partition) for row in page.rows]
 

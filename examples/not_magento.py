@@ -16,13 +16,13 @@ from magento_pager import Condition, Numbers, Paginator, SoapSource, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, Any]:
-    """The filters of the operation; `from` and `to` are both inclusive."""
+    """Return the filters of the operation; `from` and `to` are both inclusive."""
     names = {"from": "FirstNo", "to": "LastNo"}
     return {names[one.operator]: int(one.value) for one in conditions}
 
 
 def documents(wsdl: str) -> Paginator:
-    """Every document of the warehouse, whose numbers are 32 bits wide."""
+    """Return every document of the warehouse, whose numbers are 32 bits wide."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = Numbers("DocNo", last=2_147_483_647)
     source = SoapSource(client.service.ListDocuments, arguments, key, remedies={"too many rows": "split"}, url=wsdl)

@@ -24,7 +24,7 @@ MOST = 20  # orders that are listed one by one
 
 
 def digest(orders: Sequence[dict[str, Any]]) -> EmailMessage:
-    """The message about some orders: a line for each, as text and as HTML."""
+    """Return the message about some orders: a line for each, as text and as HTML."""
     total = sum((order["base_grand_total"] or Decimal(0) for order in orders), Decimal(0))
     message = EmailMessage()
     message["Subject"] = f"{len(orders)} new orders, {total:,.2f} in all"
@@ -47,7 +47,7 @@ def digest(orders: Sequence[dict[str, Any]]) -> EmailMessage:
 
 
 def new_orders(shop: Shop) -> list[dict[str, Any]]:
-    """The orders above the highest id of the last time, in full."""
+    """Return the orders above the highest id of the last time, in full."""
     last = int(SEEN.read_text()) if SEEN.exists() else -1
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         return list(pager.orders(first=last + 1, details=True, typed=True))

@@ -16,13 +16,13 @@ ALPHABET = string.digits + string.ascii_uppercase + "-"
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, str]:
-    """The filters of the operation: the beginning of a number, or all of it."""
+    """Return the filters of the operation: the beginning of a number, or all of it."""
     names = {"starts with": "Begins", "eq": "ArticleNo"}
     return {names[one.operator]: one.value for one in conditions}
 
 
 def articles(wsdl: str) -> Paginator:
-    """Every article."""
+    """Return every article."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = Texts("ArticleNo", ALPHABET)
     source = SoapSource(client.service.FindArticles, arguments, key, remedies={"too many": "split"}, url=wsdl)

@@ -15,12 +15,12 @@ BLOCK = re.compile(r'^```py title="src/(?P<file>[^":]+): (?P<name>\w+)"\n(?P<lin
 
 
 def entries() -> dict[tuple[str, str], str]:
-    """The lines of each entry on the page, by the file and by the name of the collection that they are added to."""
+    """Return the lines of each entry on the page, by the file and the name of the collection they are added to."""
     return {(one["file"], one["name"]): one["lines"] for one in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))}
 
 
 def size(*, of: str = "") -> int:
-    """How many lines the entries have, of those files whose path has that text."""
+    """Return the number of lines the entries have, of those files whose path has that text."""
     return sum(bool(line.strip()) for (file, _), text in entries().items() if of in file for line in text.splitlines())
 
 
@@ -36,7 +36,7 @@ def with_coupons(folder: Path, more: str = "") -> Path:
 
 
 def _appended(source: str, name: str, added: str) -> str:
-    """A module with lines before the bracket that closes the collection of that name."""
+    """Return a module with lines before the bracket that closes the collection of that name."""
     (value,) = (
         statement.value
         for statement in ast.parse(source).body

@@ -149,7 +149,7 @@ def needs_pymysql() -> None:
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """The folder of recordings from a live server."""
+    """Return the folder of recordings from a live server."""
     if not SAMPLES.is_dir():
         missing("the recordings are not beside this checkout")
     return SAMPLES
@@ -157,7 +157,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def shop_of() -> Iterator[Callable[[str, str], Shop]]:
-    """An embedded shop of 1,000 orders for a version and flavour, started once; tests must leave it as it was."""
+    """Return a function for the embedded shop of a version and flavour, with 1,000 orders; tests must not change it."""
     shops: dict[tuple[str, str], Shop] = {}
     with ExitStack() as stack:
 
@@ -178,14 +178,14 @@ def web() -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """An embedded shop of its own, to be changed by the test."""
+    """Return an embedded shop of its own, to be changed by the test."""
     with Shop(orders=200) as running:
         yield running
 
 
 @pytest.fixture(params=["soap", slow("xml-rpc")])
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The wire by which lists are read where none is named; XML-RPC with the columns that SOAP has."""
+    """Return the wire by which lists are read where none is named; XML-RPC with the columns that SOAP has."""
     if request.param == "xml-rpc":
         by_xmlrpc(monkeypatch)
     return str(request.param)

@@ -56,7 +56,7 @@ def serving(answer: Callable[[socket.socket, Request], None], tls: ssl.SSLContex
 
 
 def receive(connection: socket.socket) -> Request:
-    """The next request on a connection; ConnectionError where there is none."""
+    """Return the next request on a connection; ConnectionError where there is none."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _some(connection)
@@ -77,7 +77,7 @@ def _some(connection: socket.socket) -> bytes:
 
 
 def reply(body: bytes, *headers: str, status: str = "200 OK", last: bool = True) -> bytes:
-    """An answer as it goes over the wire; the last one on its connection says so."""
+    """Return an answer as it goes over the wire; the last one on its connection says so."""
     parting = ["Connection: close"] if last else []
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *parting, *headers, "", ""]
     return "\r\n".join(head).encode() + body

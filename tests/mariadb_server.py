@@ -38,11 +38,11 @@ class MariaDb:
     socket: str
 
     def url(self, name: str = "", user: str = "root") -> str:
-        """The address of a database, by default of one that nobody else uses."""
+        """Return the address of a database, by default of one that nobody else uses."""
         return f"mysql://{user}@/{name or f'test_{next(_NUMBERS)}'}?unix_socket={quote(self.socket)}"
 
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
-        """A connection, in autocommit mode; root's unless the options say otherwise."""
+        """Return a connection, in autocommit mode; root's unless the options say otherwise."""
         import pymysql  # noqa: PLC0415 -- may be missing where these tests are skipped
 
         return pymysql.connect(**{"unix_socket": self.socket, "user": "root", "autocommit": True, **options})

@@ -48,7 +48,7 @@ with magento_pager.connect("https://shop.example", "user", "key") as pager:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources with the seventh list."""
+    """Return a copy of the sources with the seventh list."""
     return with_coupons(tmp_path_factory.mktemp("seventh"))
 
 

@@ -20,7 +20,7 @@ def wsdl(
     operand: Operand = "string",
     more: str = "",
 ) -> bytes:
-    """A WSDL with `login`, `endSession`, `magentoInfo` and a list of orders.
+    """Return a WSDL with `login`, `endSession`, `magentoInfo` and a list of orders.
 
     Args:
         flavour: rpc or wsi.

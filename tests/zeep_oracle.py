@@ -38,7 +38,7 @@ class Oracle:
         return reply_shape(self.binding.get(operation))
 
     def rows(self, operation: str, body: bytes) -> list[Any]:
-        """The rows zeep gives for a reply with status 200; raises whatever zeep raises."""
+        """Return the rows zeep gives for a reply with status 200; raises whatever zeep raises."""
         response = SimpleNamespace(
             status_code=200, headers={"Content-Type": "text/xml; charset=utf-8"}, content=body, encoding="utf-8"
         )

@@ -24,7 +24,7 @@ from conftest import slow_after
 from magento_pager.cli import all_commands, run
 from magento_pager.cli.ending import StoppedError
 from magento_pager.fake import Shop
-from magento_pager.fake.control import obey
+from magento_pager.fake.control import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,5 +271,5 @@ def test_odd_lines_to_a_running_shop(seed: int) -> None:
     with Shop(orders=10) as shop:
         for _ in range(DRAWN):
             line = json.dumps(spoilt(chance.choice(lines), chance))
-            assert obey(shop, line).keys() in ({"ok"}, {"error"}), line
-        assert obey(shop, "[" * 100_000).keys() == {"error"}
+            assert execute(shop, line).keys() in ({"ok"}, {"error"}), line
+        assert execute(shop, "[" * 100_000).keys() == {"error"}

@@ -46,7 +46,7 @@ class OfflineTransport(Transport):
 
 
 def client(wsdl: Shop | bytes) -> Any:
-    """A zeep client of a shop, or of a WSDL."""
+    """Return a zeep client of a shop, or of a WSDL."""
     if isinstance(wsdl, bytes):
         return zeep.Client("http://localhost/?wsdl=1", transport=OfflineTransport(wsdl))
     return zeep.Client(f"{wsdl.url}?wsdl=1", transport=OfflineTransport())
@@ -80,12 +80,12 @@ def filters(
 
 
 def message(one: Any, operation: str, *arguments: Any) -> bytes:
-    """The request that zeep would send."""
+    """Return the request that zeep would send."""
     return bytes(etree.tostring(one.create_message(one.service, operation, *arguments)))
 
 
 def envelope(inner: str, namespace: str = "urn:OpenMage") -> bytes:
-    """A request written by hand: `n` is the prefix of its namespace, the others are those of every SOAP request."""
+    """Return a request written by hand: `n` is the prefix of its namespace, the others are those of SOAP requests."""
     return (
         '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:x="http://www.w3.org/2001/XMLSchema"'
         ' xmlns:i="http://www.w3.org/2001/XMLSchema-instance" xmlns:c="http://schemas.xmlsoap.org/soap/encoding/"'

@@ -116,14 +116,14 @@ class _Nested:
     cells: dict[str, list[tuple[Cell, ...]]]
 
     def filters(self, name: str) -> Any:
-        """The argument of a call; seldom no struct."""
+        """Return the argument of a call; seldom no struct."""
         fields = [self.drawn.choice([*FIELDS[name].split(), ""]) for _ in range(self.drawn.choice([1, 1, 1, 2, 3]))]
         found = {field: self.condition(name, field) for field in fields}
         odd: list[Any] = [list(found.values()), list(found), 7, "abc", True, [], {}]
         return self.drawn.choice(odd) if self.drawn.random() < 0.03 else found
 
     def condition(self, name: str, field: str, depth: int = 0) -> Any:
-        """A value, values by operator, or several of these."""
+        """Return a value, values by operator, or several of these."""
         drawn = self.drawn
         if depth < 2 and drawn.random() < 0.2:
             several = [self.condition(name, field, depth + 1) for _ in range(drawn.choice([0, 1, 2, 2, 3]))]
@@ -138,7 +138,7 @@ class _Nested:
         return found
 
     def value(self, name: str, field: str, *, many: bool) -> Any:
-        """The value of an operator: seldom an array, unless it takes one."""
+        """Return the value of an operator: seldom an array, unless it takes one."""
         drawn = self.drawn
         if drawn.random() < (0.2 if many else 0.8):
             return self.scalar(name, field)
@@ -149,7 +149,7 @@ class _Nested:
         return dict(zip("abcdef", members, strict=False)) if drawn.random() < 0.3 else members
 
     def scalar(self, name: str, field: str) -> Any:
-        """A value of any type, mostly out of the rows."""
+        """Return a value of any type, mostly out of the rows."""
         drawn = self.drawn
         text = _cell(drawn, name, field, self.cells)
         odd = [drawn.choice(ODD_VALUES.split() + WITH_BLANKS), drawn.choice([None, True, False])]
@@ -159,7 +159,7 @@ class _Nested:
 
 
 def _cells(database: Database) -> dict[str, list[tuple[Cell, ...]]]:
-    """The values of each column of each table."""
+    """Return the values of each column of each table."""
     return {
         table.name: list(zip(*database.rows(table), strict=True))
         for table in (*(one.table for one in LISTINGS.values()), ADDRESS)
@@ -167,7 +167,7 @@ def _cells(database: Database) -> dict[str, list[tuple[Cell, ...]]]:
 
 
 def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tuple[Cell, ...]]]) -> str:
-    """A value of the column that a field means, or of the key."""
+    """Return a value of the column that a field means, or of the key."""
     column = field.rpartition(".")[2].strip("`").lower()
     column = {"set": "attribute_set_id", "type": "type_id"}.get(column, column)
     places = [
@@ -181,7 +181,7 @@ def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tup
 
 
 def _bent(drawn: random.Random, value: str) -> str:
-    """A value as it is, or something like it."""
+    """Return a value as it is, or something like it."""
     forms = [
         *[value] * 4,
         f"{value} ",

@@ -82,7 +82,7 @@ OF_A_ROW = {
 
 @pytest.fixture(scope="module")
 def shops() -> Iterator[dict[str, Any]]:
-    """A shop of each flavour, and a pager for it, connected before anything is wrong."""
+    """Return a shop of each flavour, and a pager for it, connected before anything is wrong."""
     with ExitStack() as stack:
         found = {}
         for flavour in ("rpc", "wsi"):

@@ -10,25 +10,25 @@ import pytest
 
 import magento_pager
 from magento_pager.fake import Shop
-from magento_pager.fake.control import obey
+from magento_pager.fake.control import execute
 
 
 def test_each_command_changes_the_running_shop() -> None:
     """Version, knobs and rows change under a client, and the log can be taken."""
     with Shop(orders=20) as shop:
-        new = obey(shop, '{"insert": ["orders", {"entity_id": 900, "status": "pending"}]}')
+        new = execute(shop, '{"insert": ["orders", {"entity_id": 900, "status": "pending"}]}')
         assert new == {"ok": 900}
-        assert obey(shop, '{"update": ["orders", 900, {"status": "closed"}]}') == {"ok": True}
+        assert execute(shop, '{"update": ["orders", 900, {"status": "closed"}]}') == {"ok": True}
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
             (row,) = pager.orders(strategy="prefix", first=900, last=900)
             assert row["status"] == "closed"
-            assert obey(shop, '{"delete": ["orders", 900]}') == {"ok": True}
+            assert execute(shop, '{"delete": ["orders", 900]}') == {"ok": True}
             assert list(pager.orders(strategy="prefix", first=900, last=900)) == []
-        assert obey(shop, '{"profile": ["1.7.0.2", "wsi"]}') == {"ok": None}
+        assert execute(shop, '{"profile": ["1.7.0.2", "wsi"]}') == {"ok": None}
         assert (shop.settings.profile.name, shop.settings.flavour) == ("1.7.0.2", "wsi")
-        assert obey(shop, '{"knobs": {"latency": 0.5}}') == {"ok": None}
+        assert execute(shop, '{"knobs": {"latency": 0.5}}') == {"ok": None}
         assert shop.settings.latency == 0.5
-        calls = obey(shop, '{"log": true}')["ok"]
+        calls = execute(shop, '{"log": true}')["ok"]
         assert next(call["operation"] for call in calls) == "login"
         assert shop.log == ()
 
@@ -40,7 +40,7 @@ def test_each_command_changes_the_running_shop() -> None:
 def test_a_command_that_cannot_be_carried_out_is_answered(line: str) -> None:
     """A wrong line gets an error, and the shop goes on."""
     with Shop(orders=1) as shop:
-        assert set(obey(shop, line)) == {"error"}
+        assert set(execute(shop, line)) == {"error"}
         assert shop.settings.profile.name == "20.0.20"
 
 

@@ -139,7 +139,7 @@ class Soap:
         return found
 
     def login(self) -> str:
-        """The id of a new session."""
+        """Return the id of a new session."""
         return str(self.result("login", username=self.shop.user, apiKey=self.shop.key).text)
 
     def listed(self, *conditions: tuple[str, str, str]) -> etree._Element | str:
@@ -156,14 +156,14 @@ class Soap:
         return self.call("salesCouponList", sessionId=self.login(), filters=given)
 
     def coupons(self, *conditions: tuple[str, str, str]) -> list[dict[str, str]]:
-        """The rows of the seventh list."""
+        """Return the rows of the seventh list."""
         found = self.listed(*conditions)
         assert not isinstance(found, str), found
         assert {row.tag for row in found} <= {self.item}
         return [{field.tag: field.text or "" for field in row} for row in found]
 
     def ids(self, *conditions: tuple[str, str, str]) -> list[int] | str:
-        """The ids of those rows, sorted, or the code of a fault."""
+        """Return the ids of those rows, sorted, or the code of a fault."""
         found = self.listed(*conditions)
         return found if isinstance(found, str) else sorted(int(row.findtext("coupon_id") or 0) for row in found)
 
@@ -190,13 +190,13 @@ def served(sources: Path, *options: str) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The copy with the seventh list."""
+    """Return the copy with the seventh list."""
     return with_coupons(tmp_path_factory.mktemp("seventh"))
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of rows."""
+    """Return a file of rows."""
     path = tmp_path_factory.mktemp("rows") / "rows.json"
     path.write_text(json.dumps(ROWS), encoding="utf-8")
     return path
@@ -204,7 +204,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(sources: Path, rows: Path) -> Iterator[Served]:
-    """A shop with the rows of the file, that the tests leave as it was."""
+    """Return a shop with the rows of the file, that the tests leave as it was."""
     with served(sources, "--rows", str(rows)) as one:
         yield one
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def orders(count: int) -> list[dict[str, Any]]:
-    """The orders of a made-up shop."""
+    """Return the orders of a made-up shop."""
     with Database() as database:
         database.populate(count)
         columns = LISTINGS["orders"].columns
@@ -108,7 +108,7 @@ def test_read_rows(tmp_path: Path) -> None:
         ('{"orders": []}', "columns and rows"),
         ('{"orders": {"columns": ["status"], "rows": []}}', "entity_id is missing"),
         ('{"orders": {"columns": ["entity_id", "colour"], "rows": []}}', "no column 'colour'"),
-        ('{"orders": {"columns": ["entity_id"], "rows": [[1, 2]]}}', "row 0 has not 1 values"),
+        ('{"orders": {"columns": ["entity_id"], "rows": [[1, 2]]}}', "row 0 does not have 1 values"),
     ],
 )
 def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magento_pager.fake.data import Rows
-from magento_pager.fake.database.queries import Asked, plan
+from magento_pager.fake.database.queries import ListCall, plan
 from magento_pager.fake.database.sqlite import Database
 from magento_pager.fake.faults import ShopFault
 from magento_pager.fake.lists import LISTINGS
@@ -25,7 +25,7 @@ NEWEST = profile("20.0.20")
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Database]:
-    """A made-up shop that no test changes."""
+    """Return a made-up shop that no test changes."""
     with Database() as database:
         database.populate(1000)
         yield database
@@ -33,21 +33,21 @@ def shop() -> Iterator[Database]:
 
 @pytest.fixture
 def small() -> Iterator[Database]:
-    """A shop of ten orders, to be changed."""
+    """Return a shop of ten orders, to be changed."""
     with Database() as database:
         database.populate(10)
         yield database
 
 
 def rows(database: Database, name: str, *complex_: tuple[str, str, str], store: str = "") -> list[dict[str, Any]]:
-    """The rows of a list as dicts."""
+    """Return the rows of a list as dicts."""
     asked = LISTINGS[name]
     found = database.select(NEWEST, "rpc", asked, [], complex_, store=store)
     return [dict(zip(asked.columns, row, strict=True)) for row in found]
 
 
 def ids(database: Database, name: str, *complex_: tuple[str, str, str]) -> list[int]:
-    """The ids that a query returns, in the order of the reply."""
+    """Return the ids that a query returns, in the order of the reply."""
     return [row[LISTINGS[name].key_field] for row in rows(database, name, *complex_)]
 
 
@@ -83,7 +83,7 @@ WINDOWS = {
 @pytest.mark.parametrize("name", WINDOWS)
 def test_windows_use_the_key(shop: Database, name: str) -> None:
     """A bounded query reads along the key, as MySQL does, and does not visit the whole table."""
-    sql = plan(Asked(NEWEST, "rpc", LISTINGS["orders"], [], WINDOWS[name])).select()
+    sql = plan(ListCall(NEWEST, "rpc", LISTINGS["orders"], [], WINDOWS[name])).select()
     steps = [str(step[3]) for step in shop._stream(f"EXPLAIN QUERY PLAN {sql}")]  # noqa: SLF001 -- the plan is no row
     assert any("main_table USING INTEGER PRIMARY KEY" in step for step in steps), steps
     assert not any(step.startswith("SCAN main_table") for step in steps), steps
@@ -172,7 +172,7 @@ def test_a_change_that_fails_changes_nothing(small: Database) -> None:
     """An unknown column or an id that exists is refused, and the tables are as before."""
     with pytest.raises(ValueError, match="no column 'colour'"):
         small.insert("orders", {"colour": "red"})
-    with pytest.raises(ValueError, match="an id comes twice"):
+    with pytest.raises(ValueError, match="an id occurs twice"):
         small.insert("orders", {"entity_id": 3})
     assert small.count("orders") == len(rows(small, "orders")) == 10
 

@@ -44,7 +44,7 @@ GROUPS = [
 
 @cache
 def recorded() -> Mapping[tuple[str, str, str], list[Recorded]]:
-    """The recorded lines by group."""
+    """Return the recorded lines by group."""
     found: defaultdict[tuple[str, str, str], list[Recorded]] = defaultdict(list)
     for line in (line for name in RECORDED for line in read_lines(SAMPLES / name)):
         found[line.group].append(line)
@@ -53,7 +53,7 @@ def recorded() -> Mapping[tuple[str, str, str], list[Recorded]]:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Database]:
-    """The rows that the live server had."""
+    """Return the rows that the live server had."""
     with recorded_shop() as database:
         yield database
 

@@ -42,7 +42,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Every rule on every version it speaks of."""
+    """Yield every rule on every version it speaks of."""
     for rule in DOCUMENT["rules"]:
         for versions, answer in rule["answers"]:
             yield from (Case(rule, profile(name), answer) for name in versions.split())
@@ -52,7 +52,7 @@ def cases() -> Iterator[Case]:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Database]:
-    """A database with the rows of the rules."""
+    """Return a database with the rows of the rules."""
     with Database() as database:
         for name, one in DOCUMENT["rows"].items():
             rows = [[None if value == "NULL" else value for value in row] for row in one["rows"]]
@@ -61,7 +61,7 @@ def shop() -> Iterator[Database]:
 
 
 def ask(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
-    """The answer to the query of a rule, in the words of the rules."""
+    """Return the answer to the query of a rule, in the words of the rules."""
     asked = listing(rule["list"], version)
     simple = [tuple(one) for one in rule.get("simple", ())]
     complex_ = [tuple(one) for one in rule.get("complex", ())]

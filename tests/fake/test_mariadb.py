@@ -23,7 +23,7 @@ from magento_pager import STRATEGIES, ListName, PagerError
 from magento_pager.fake import Database, MariaDatabase, PhpFatal, Shop, ShopFault
 from magento_pager.fake.data import Rows, read_rows
 from magento_pager.fake.database.mariadb.selects import statement
-from magento_pager.fake.database.queries import Asked
+from magento_pager.fake.database.queries import ListCall
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.profiles import PROFILES, listing, profile
 
@@ -43,14 +43,14 @@ EMOJI = "\N{GRINNING FACE}"
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
-    """A server for all tests."""
+    """Return a server for all tests."""
     with running_mariadb() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def both(mariadb: MariaDb) -> Iterator[tuple[MariaDatabase, Database]]:
-    """The same made-up shop on MariaDB and on SQLite; no test changes it."""
+    """Return the same made-up shop on MariaDB and on SQLite; no test changes it."""
     with MariaDatabase(mariadb.url()) as real, Database() as emulated:
         for one in (real, emulated):
             one.populate(300)
@@ -60,7 +60,7 @@ def both(mariadb: MariaDb) -> Iterator[tuple[MariaDatabase, Database]]:
 
 @pytest.fixture
 def small(mariadb: MariaDb) -> Iterator[MariaDatabase]:
-    """A shop of ten orders, to be changed."""
+    """Return a shop of ten orders, to be changed."""
     with MariaDatabase(mariadb.url()) as database:
         database.populate(10)
         yield database
@@ -76,14 +76,14 @@ def _without_emoji(database: MariaDatabase | Database) -> None:
 
 
 def rows(database: MariaDatabase | Database, name: str, *complex_: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """The rows of a list as dicts."""
+    """Return the rows of a list as dicts."""
     asked = LISTINGS[name]
     found = database.select(NEWEST, "rpc", asked, [], complex_)
     return [dict(zip(asked.columns, row, strict=True)) for row in found]
 
 
 def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> list[int]:
-    """The ids that a query returns, sorted: nothing asks the database for an order."""
+    """Return the ids that a query returns, sorted: nothing asks the database for an order."""
     return sorted(row[LISTINGS[name].key_field] for row in rows(database, name, *complex_))
 
 
@@ -136,7 +136,7 @@ def test_random_nested_filters(both: tuple[MariaDatabase, Database], seed: int) 
 
 
 def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) -> None:
-    """Every call is answered alike by both databases, and the calls differ enough."""
+    """Return every call is answered alike by both databases, and the calls differ enough."""
     answers = [
         [_answer(one, call.profile, call.listing, call.simple, call.complex, call.nested) for call in calls]
         for one in both
@@ -152,7 +152,7 @@ def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) ->
 def _answer(  # noqa: PLR0917 -- a call
     database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any, nested: Any
 ) -> list[str]:
-    """The rows as the ids or increment ids they show; or the fault, its SQLSTATE and its number."""
+    """Return the rows as the ids or increment ids they show; or the fault, its SQLSTATE and its number."""
     at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
     try:
         return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_, nested=nested))
@@ -223,7 +223,7 @@ def test_the_errors_are_the_databases_own(both: tuple[MariaDatabase, Database]) 
 
 @pytest.fixture
 def described(mariadb: MariaDb) -> Iterator[str]:
-    """The name of a database with the tables of a shop."""
+    """Return the name of a database with the tables of a shop."""
     with MariaDatabase(mariadb.url("described")):
         yield "described"
 
@@ -261,7 +261,7 @@ def test_columns_are_magentos(mariadb: MariaDb, described: str) -> None:
 )
 def test_windows_use_the_key(mariadb: MariaDb, condition: tuple[str, str, str], type_: str) -> None:
     """A list of ids is a range of the primary key to MariaDB; a regexp reads the whole table."""
-    asked = Asked(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
+    asked = ListCall(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
     with MariaDatabase(mariadb.url("explained")) as database:
         database.populate(100)
         assert ids(database, "orders", condition) == [3, 4, 6]
@@ -483,7 +483,7 @@ def test_without_the_driver() -> None:
 
 @pytest.fixture(scope="module")
 def shop_as(mariadb: MariaDb) -> Iterator[Callable[[str, Any], Shop]]:
-    """One shop on MariaDB that becomes any version and flavour."""
+    """Return one shop on MariaDB that becomes any version and flavour."""
     with Shop(orders=400, database=mariadb.url()) as shop:
 
         def become(version: str, flavour: Any) -> Shop:
@@ -495,7 +495,7 @@ def shop_as(mariadb: MariaDb) -> Iterator[Callable[[str, Any], Shop]]:
 
 @pytest.fixture(scope="module")
 def seeded() -> Iterator[Database]:
-    """The same shop on SQLite, to know what must be delivered."""
+    """Return the same shop on SQLite, to know what must be delivered."""
     with Database() as database:
         database.populate(400)
         yield database

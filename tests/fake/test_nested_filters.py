@@ -15,7 +15,7 @@ OLD, NEW = ALL[:1], ALL[1:]
 
 
 def where(version: str, name: str, nested: Any) -> str:
-    """The conditions of a call, without backticks and the name of the table."""
+    """Return the conditions of a call, without backticks and the name of the table."""
     made = conditions(profile(version), "rpc", LISTINGS[name], (), (), nested=nested)
     return " AND ".join(made.where).replace("`", "").replace("main_table.", "")
 

@@ -85,7 +85,7 @@ class Php:
 
 
 def _sent(value: Any) -> Any:
-    """A result as it travels to PHP: bytes that are not text in base64."""
+    """Return a result as it travels to PHP: bytes that are not text in base64."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def _sent(value: Any) -> Any:
 
 
 def _installed() -> bool:
-    """Whether there is a php with its soap extension."""
+    """Return whether there is a php with its soap extension."""
     command = shutil.which("php")
     if command is None:
         return False
@@ -163,7 +163,7 @@ def test_php_reads_the_conditions_that_zeep_was_given(
 
 @pytest.fixture(scope="module")
 def clients() -> Mapping[tuple[str, Flavour], Any]:
-    """A zeep client of each version and flavour."""
+    """Return a zeep client of each version and flavour."""
     return {
         (name, flavour): client(wsdl(profile, flavour, "http://localhost/"))
         for (name, profile), flavour in product(PLAYED.items(), FLAVOURS)
@@ -171,7 +171,7 @@ def clients() -> Mapping[tuple[str, Flavour], Any]:
 
 
 def _understood(arguments: Sequence[Any], flavour: Flavour) -> tuple[list[Any], list[Any]]:
-    """The simple and the complex conditions among the arguments of a PHP method."""
+    """Return the simple and the complex conditions among the arguments of a PHP method."""
     sent = (arguments[0].get("filters") if flavour == "wsi" else arguments[1]) or {}
     found: dict[str, Any] = {part: sent.get(part) or {} for part in ("filter", "complex_filter")}
     if flavour == "wsi":
@@ -187,13 +187,13 @@ FILTER = "<key>entity_id</key><value><key>gteq</key><value>5</value></value>"
 
 
 def _rpc(inner: str, item: str = "item") -> str:
-    """A list call with one complex filter and more inside."""
+    """Return a list call with one complex filter and more inside."""
     filters = f"<filters><complex_filter><{item}>{FILTER}</{item}></complex_filter></filters>"
     return f"<n:salesOrderList><sessionId>s</sessionId>{inner or filters}</n:salesOrderList>"
 
 
 def _wsi(inner: str, item: str = "complexObjectArray") -> str:
-    """The same in WS-I."""
+    """Return the same in WS-I."""
     return _rpc(inner, item).replace("salesOrderList", "salesOrderListRequestParam")
 
 
@@ -303,7 +303,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
-    """The name of a list and records for it: texts, NULLs and whole numbers in some of the columns."""
+    """Return the name of a list and records for it: texts, NULLs and whole numbers in some of the columns."""
     name = draw(st.sampled_from(list(LISTINGS)))
     arrays = {field.name for field in LISTINGS[name].fields if field.type == "ArrayOfString"}
     columns = st.sampled_from([one for one in LISTINGS[name].columns if one not in arrays])
@@ -340,19 +340,19 @@ def test_lists_are_written_byte_by_byte_as_php_writes_them(
 
 
 def _undeclared(reply: bytes) -> bytes:
-    """A reply without its namespace declarations: PHP orders them by first use, we by the usual first use."""
+    """Return a reply without its namespace declarations: PHP orders them by first use, we by the usual first use."""
     return re.sub(rb' xmlns:(xsd|xsi|SOAP-ENC)="[^"]*"', b"", reply)
 
 
 def _empty_call(operation: Operation, flavour: Flavour) -> str:
-    """A call with no arguments but a session."""
+    """Return a call with no arguments but a session."""
     name = operation.request_element(flavour)
     return f"<n:{name}><sessionId>s</sessionId></n:{name}>"
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
-    """A made-up shop."""
+    """Return a made-up shop."""
     with Database() as one:
         one.populate(orders=100)
         yield one

@@ -17,7 +17,7 @@ from magento_pager.fake.api import Api, Context
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.replies import ENVELOPE, Encoder
 from magento_pager.fake.schema import ARRAYS, OPERATIONS, records
-from magento_pager.fake.server import SOAP_PATH, Asked, answered
+from magento_pager.fake.server import SOAP_PATH, HttpRequest, answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ def _value(element: etree._Element, field: Field, profile: Profile, flavour: Fla
 
 
 def _read(body: bytes, name: str, profile: Profile, flavour: Flavour) -> Any:
-    """The result in a recorded reply."""
+    """Return the result in a recorded reply."""
     part = OPERATIONS[name.partition("_")[0]].reply_part(flavour)
     (found,) = etree.fromstring(body).iter(part.name)
     return _value(found, part, profile, flavour)
@@ -159,7 +159,7 @@ DEPTH_OF_RESULT = 4
 
 @pytest.fixture(scope="module")
 def shops() -> Iterator[Mapping[Flavour, Shop]]:
-    """A shop with the user of the recordings, in each flavour."""
+    """Return a shop with the user of the recordings, in each flavour."""
     rpc = Shop(orders=100, user="pager", key="secret12345")
     wsi = Shop(orders=100, user="pager", key="secret12345", flavour="wsi")
     with rpc, wsi:
@@ -209,7 +209,7 @@ def test_a_recorded_request_gets_the_recorded_head_and_a_fault_the_recorded_body
 
 
 def _shape(body: bytes) -> dict[tuple[str, ...], dict[str, str]]:
-    """The elements of a reply by their path, with their attributes; lengths of arrays left out."""
+    """Return the elements of a reply by their path, with their attributes; lengths of arrays left out."""
     root = etree.fromstring(body)
     found = {}
     for one in root.iter():
@@ -230,7 +230,7 @@ def _post(shop: Shop, body: bytes, *, cookie: bool) -> tuple[int, list[tuple[str
 
 
 def _list_call(session: str) -> bytes:
-    """A call for all orders."""
+    """Return a call for all orders."""
     inner = f"<salesOrderList><sessionId>{session}</sessionId><filters/></salesOrderList>"
     return f'<e:Envelope xmlns:e="{ENVELOPE}"><e:Body>{inner}</e:Body></e:Envelope>'.encode()
 
@@ -248,8 +248,9 @@ def test_a_knob_gives_the_recorded_failure(samples: Path, name: str, knobs: Mapp
     """Failures that no request alone brings about are the recorded ones to the last byte once the knob is turned."""
     with Shop(orders=200, **knobs) as shop:
         assert 100 in set(shop.database.ids("orders"))
-        asked = Asked("POST", SOAP_PATH, {}, "shop.invalid:8971", None, _list_call(shop.sessions.login("demo", 60)))
-        with answered(asked, shop, Context(shop.settings, time.monotonic())) as answer:
+        body = _list_call(shop.sessions.login("demo", 60))
+        request = HttpRequest("POST", SOAP_PATH, {}, "shop.invalid:8971", None, body)
+        with answering(request, shop, Context(shop.settings, time.monotonic())) as answer:
             assert b"".join(answer.pieces) == (samples / "rpc" / f"{name}.response.xml").read_bytes()
 
 

@@ -64,7 +64,7 @@ def ask(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", *
 
 
 def call(session: str, first: int = 0, last: int = 2**32, flavour: Flavour = "rpc") -> bytes:
-    """A call for the orders from one id to another; names as in RPC work in WS-I with these wrappers."""
+    """Return a call for the orders from one id to another; names as in RPC work in WS-I with these wrappers."""
     item, name = (
         ("item", "salesOrderList") if flavour == "rpc" else ("complexObjectArray", "salesOrderListRequestParam")
     )
@@ -78,13 +78,13 @@ def call(session: str, first: int = 0, last: int = 2**32, flavour: Flavour = "rp
 
 
 def logged_in(shop: Shop) -> str:
-    """A session of the shop's user."""
+    """Return a session of the shop's user."""
     return shop.sessions.login(shop.user, 3600)
 
 
 @pytest.fixture(scope="module")
 def common() -> Iterator[Shop]:
-    """A shop that the tests leave as it was."""
+    """Return a shop that the tests leave as it was."""
     with Shop(orders=300) as shop:
         yield shop
 
@@ -185,7 +185,7 @@ def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
 
 def test_an_old_client_gets_its_reply_whole(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP 1.0 knows no pieces: the end of the connection is the end of the reply."""
-    monkeypatch.setattr(api, "HELD", 1000)
+    monkeypatch.setattr(api, "BUFFERED", 1000)
     body = call(logged_in(common))
     host, _, port = urlsplit(common.url).netloc.partition(":")
     with socket.create_connection((host, int(port))) as raw:
@@ -373,7 +373,7 @@ def test_too_many_rows_exhaust_the_memory(limit: int, fault: str) -> None:
 
 def test_rows_that_were_not_held_count_too(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit holds for a reply that is too long to be held, exactly as for a short one."""
-    monkeypatch.setattr(api, "HELD", 5_000)
+    monkeypatch.setattr(api, "BUFFERED", 5_000)
     body, rows = call(logged_in(common)), common.database.count("orders")
     common.change(memory_limit_rows=rows - 1)
     assert ask(common, body=body).fault == "SOAP-ENV:Server"
@@ -402,7 +402,7 @@ def test_a_long_reply_is_sent_in_pieces_and_is_the_same(
     """Beyond what is held the length is unknown, but not a byte differs; the number of rows is right."""
     body = call(logged_in(common), 0, 2**32 if rows else 0)
     held = ask(common, body=body)
-    monkeypatch.setattr(api, "HELD", 5_000)
+    monkeypatch.setattr(api, "BUFFERED", 5_000)
     monkeypatch.setattr(api, "_PIECE", 10_000)
     pieces = ask(common, body=body)
     assert pieces.body == held.body
@@ -412,7 +412,7 @@ def test_a_long_reply_is_sent_in_pieces_and_is_the_same(
 
 def test_a_client_that_leaves_in_the_middle_of_a_reply_ends_it(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shop stops writing, and answers the next one."""
-    monkeypatch.setattr(api, "HELD", 1000)
+    monkeypatch.setattr(api, "BUFFERED", 1000)
     connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
     connection.request("POST", SOAP, call(logged_in(common)))
     assert connection.getresponse().read(100)

@@ -42,15 +42,15 @@ def test_moments(moment: datetime, punctuation: str, between: str) -> None:
     day, time = written.split()
     spelled = day.replace("-", punctuation) + between + time.replace(":", punctuation)
     digits = re.sub(r"\D", "", written)
-    assert {values.moment(one) for one in (written, spelled, digits, spelled[2:], f" {spelled} abc")} == {written}
+    assert {values.time_of(one) for one in (written, spelled, digits, spelled[2:], f" {spelled} abc")} == {written}
 
 
 @given(st.text())
 def test_any_text_is_a_moment(text: str) -> None:
-    """What is no date is the zero moment, and every moment is one that sorts as text does."""
-    moment = values.moment(text)
+    """What is no date is the zero time_of, and every moment is one that sorts as text does."""
+    moment = values.time_of(text)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", moment)
-    assert values.moment(moment) == moment
+    assert values.time_of(moment) == moment
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_any_text_is_a_moment(text: str) -> None:
         ("2024-03-00", "2024-03-00 00:00:00"),
         ("2024-02-30", "2024-02-30 00:00:00"),
         *(
-            (text, values.ZERO_MOMENT)
+            (text, values.ZERO_TIME)
             for text in (
                 "2024",
                 "2024-03",
@@ -83,7 +83,7 @@ def test_any_text_is_a_moment(text: str) -> None:
 )
 def test_moments_as_a_live_database_read_them(text: str, moment: str) -> None:
     """Partial and impossible dates, as MariaDB 10.11 took them."""
-    assert values.moment(text) == moment
+    assert values.time_of(text) == moment
 
 
 @given(st.dates().map(str), st.integers(1, 3))
@@ -91,7 +91,7 @@ def test_moments_sort_as_dates(day: str, days: int) -> None:
     """A later day is a greater text."""
     if day < "9999-12-20":
         later = datetime.fromisoformat(day) + timedelta(days=days)
-        assert values.moment(day) < values.moment(f"{later:%Y-%m-%d}".zfill(10))
+        assert values.time_of(day) < values.time_of(f"{later:%Y-%m-%d}".zfill(10))
 
 
 @given(st.text(), st.text())

@@ -28,7 +28,7 @@ VALUES = st.none() | TEXTS | st.binary(max_size=4) | st.integers(0, 2**32) | st.
 
 @st.composite
 def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
-    """A version, a flavour, one of its lists, and records for it with anything a database may hold."""
+    """Return a version, a flavour, one of its lists, and records for it with anything a database may hold."""
     version, flavour = draw(st.sampled_from(SPOKEN))
     name = draw(st.sampled_from(profile(version).lists))
     asked = listing(name, profile(version))

@@ -42,7 +42,7 @@ class Remote:
         return self.raw("call", self.session, path, list(arguments))
 
     def fault(self, method: str, *arguments: Any) -> int:
-        """The code of the fault that a method ends in."""
+        """Return the code of the fault that a method ends in."""
         with pytest.raises(xmlrpc.client.Fault) as caught:
             self.raw(method, *arguments)
         return caught.value.faultCode
@@ -50,14 +50,14 @@ class Remote:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A shop that the tests leave as it was."""
+    """Return a shop that the tests leave as it was."""
     with Shop(orders=120) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def remote(shop: Shop) -> Remote:
-    """A client of it."""
+    """Return a client of it."""
     return Remote(shop)
 
 
@@ -421,7 +421,7 @@ def test_one_protocol_may_give_less_or_something_else(shop: Shop, remote: Remote
 
 
 def soap_rows(shop: Shop, name: str) -> list[dict[str, str | None]]:
-    """The rows of a list by SOAP, the texts of their fields."""
+    """Return the rows of a list by SOAP, the texts of their fields."""
     session = shop.sessions.login(shop.user, 60)
     arguments = f"<sessionId>{session}</sessionId><filters/><storeView/>"
     body = envelope(f"<n:{LISTINGS[name].operation}>{arguments}</n:{LISTINGS[name].operation}>")

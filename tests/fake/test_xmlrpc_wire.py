@@ -19,7 +19,7 @@ NEWEST = profile("20.0.20")
 
 
 def request(*values: str, method: str = "call") -> bytes:
-    """A request with these values, each an element."""
+    """Return a request with these values, each an element."""
     params = "".join(f"<param>{value}</param>" for value in values)
     return f"<methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>".encode()
 

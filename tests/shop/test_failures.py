@@ -491,7 +491,7 @@ def test_no_secret_is_logged_when_all_is_well(caplog: pytest.LogCaptureFixture) 
 
 def _open_sessions(shop: Shop) -> list[str]:
     """The ids that the shop handed out."""
-    return list(shop.sessions._seen)  # noqa: SLF001  the shop tells nobody else
+    return list(shop.sessions._active)  # noqa: SLF001  the shop tells nobody else
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

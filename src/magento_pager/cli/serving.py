@@ -96,7 +96,7 @@ def serve(*, served: Served, control: bool) -> None:
     true}; each line is answered with one.
     """
     from magento_pager.fake import Shop
-    from magento_pager.fake.control import obey
+    from magento_pager.fake.control import execute
 
     with as_usage_error():
         shop = Shop(**{one.name: getattr(served, one.name) for one in fields(served)})
@@ -104,7 +104,7 @@ def serve(*, served: Served, control: bool) -> None:
         with suppress(StoppedError), stoppable(), shop:
             click.echo(json.dumps({"url": shop.url, "user": shop.user, "key": shop.key}))
             for line in sys.stdin if control else ():
-                click.echo(json.dumps(obey(shop, line)))
+                click.echo(json.dumps(execute(shop, line)))
             while True:
                 time.sleep(3600)
     except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
-"""An embedded Magento: a real SOAP server on loopback that lies as the real ones do.
+"""An embedded Magento: a real SOAP server on loopback that misbehaves as real shops do.
 
-For demos, for the tests of this package, and for the tests of anybody who talks to a Magento 1.x or an OpenMage. It
-shares no code with the client in this package, so that it can check it.
+For demos, for the tests of this package, and for the tests of any client of Magento 1.x or OpenMage. It shares no code
+with the client in this package, so that it can be used to check it.
 
-The names below are imported when they are first used: pytest loads the plugin in this package at each of its starts.
+The names below are imported at their first use, because pytest loads the plugin in this package at each start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "profile",
 ]
 
-_HOMES = {
+_MODULES = {
     "PROFILES": "profiles",
     "TROUBLES": "troubles",
     "Call": "api",
@@ -52,10 +52,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from where it lives."""
-    if name not in _HOMES:
+    """Import a public name from its module."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,8 @@
-"""The SOAP calls: a request body to an answer. What the shop does, without HTTP.
+"""The SOAP calls: from the body of a request to an answer. What the shop does, without HTTP.
 
-Order matters and follows the live server: the request is read, then the session checked, then the right, then the
-arguments, then the database asked. Rows are written while they are read; a reply up to `HELD` bytes is held, so that
-its length is known as on a live server, a longer one is sent in pieces and never held.
+The order of the steps is that of a live server: read the request, check the session, the right and the arguments, and
+then query the database. Rows are written while they are read. A reply of up to `BUFFERED` bytes is buffered, so that
+its length is known, as on a live server; a longer one is sent in pieces.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from magento_pager.fake.sessions import Sessions
     from magento_pager.fake.settings import Settings
 
-HELD = 32 * 2**20
-"""Bytes of a reply that are held before the rest is sent in pieces: about 7,500 orders."""
-_ENDLESS = 2**32
+BUFFERED = 32 * 2**20
+"""Largest reply that is buffered, in bytes: about 7,500 orders."""
+_NO_LIMIT = 2**32
 """More rows than there can be ids."""
 _PIECE = 2**18
-"""Bytes that are handed to the socket at a time."""
+"""Bytes passed to the socket at a time."""
 MEMORY_EXHAUSTED = "Allowed memory size of 536870912 bytes exhausted (tried to allocate 2097152 bytes)"
 
 REPLY_TYPE = "text/xml; charset=UTF-8"
@@ -54,8 +54,12 @@ ACCESS_DENIED = ("2", "Access denied.")
 SESSION_EXPIRED = ("5", "Session expired. Try to relogin.")
 BROKEN = ("1", "Call to a member function getMethod() on bool")
 
-_DETAILS = {one.name: (name, one.inputs[1].name) for name, listed in LISTINGS.items() for one in listed.details}
-"""The operations that give a record or what belongs to it: of which list, and the argument that names it."""
+_DETAILS = {
+    operation.name: (name, operation.inputs[1].name)
+    for name, listing_ in LISTINGS.items()
+    for operation in listing_.details
+}
+"""The operations for a record or a part of it: the list, and the argument that identifies the record."""
 
 
 class Tables(Protocol):
@@ -72,16 +76,16 @@ class Tables(Protocol):
         store: str = "",
         nested: Php = None,
     ) -> Iterator[Row]:
-        """The rows of a list that pass its filters; ShopFault or PhpFatal before the first."""
+        """Return the rows of a list that match the filters; raises ShopFault or PhpFatal before the first row."""
         ...
 
     def record(self, list_name: str, key: str, *, by_id: bool = False) -> Mapping[str, Value] | None:
-        """One record in full, by increment id or, for customers and products, by id; None when there is none.
+        """Return one record in full, by increment id or, for customers and products, by id; None if there is none.
 
         Args:
-            list_name: the list it is of.
-            key: which; of a product it may be the SKU.
-            by_id: it is a product's id, even if it is the SKU of another.
+            list_name: its list.
+            key: identifies the record; for a product it may be the SKU.
+            by_id: the key is a product's id, even if it is the SKU of another product.
         """
         ...
 
@@ -91,12 +95,12 @@ class Call:
     """One call in the log of the shop.
 
     Attributes:
-        operation: its name; empty when the request could not be read.
+        operation: its name; empty if the request could not be read.
         conditions: (field, operator, value) as sent; a simple filter has an empty operator.
-        rows: rows, or records, in the reply.
-        bytes: of the reply's body, before compression.
-        seconds: from the request to the last of the reply.
-        fault: the fault code; empty when there was none.
+        rows: number of rows or records in the reply.
+        bytes: size of the reply's body, before compression.
+        seconds: from the request to the end of the reply.
+        fault: the fault code; empty if there was none.
     """
 
     operation: str
@@ -109,16 +113,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back to the client, and what goes into the log.
+    """The reply to the client, and the entry of the log.
 
     Attributes:
         status: of HTTP.
         content_type: of the body.
         pieces: the body.
-        length: of the body in bytes, as announced; None: not known. With a length and without pieces the connection
-            ends where the body should begin.
-        call: the entry of the log, its bytes and seconds yet unknown; None for what is not a call.
-        php: PHP answered, so that there is a cookie.
+        length: of the body in bytes, as announced; None if it is not known. With a length and without pieces the
+            connection ends where the body should begin.
+        call: the entry of the log, its bytes and seconds not yet known; None if the request is not a call.
+        php: PHP answered, so there is a cookie.
         location: of a redirect.
     """
 
@@ -132,7 +136,7 @@ class Answer:
 
 
 def whole(status: int, content_type: str, body: bytes, call: Call | None = None) -> Answer:
-    """An answer with a body that is at hand.
+    """Return an answer with this body.
 
     >>> whole(404, PAGE_TYPE, b"nothing here").length
     12
@@ -141,41 +145,41 @@ def whole(status: int, content_type: str, body: bytes, call: Call | None = None)
 
 
 def troubled(answer: Answer, name: str) -> Answer:
-    """What becomes of an answer in a trouble of that name."""
-    found = TROUBLES[name](b"".join(answer.pieces))
-    status, body, wrong = (answer.status, found, 0) if isinstance(found, bytes) else (*found, 0)[:3]
-    kind = answer.content_type if status == answer.status else PAGE_TYPE
-    return replace(answer, status=status, content_type=kind, pieces=(body,), length=len(body) + wrong)
+    """Return an answer with the trouble of that name."""
+    result = TROUBLES[name](b"".join(answer.pieces))
+    status, body, excess = (answer.status, result, 0) if isinstance(result, bytes) else (*result, 0)[:3]
+    content_type = answer.content_type if status == answer.status else PAGE_TYPE
+    return replace(answer, status=status, content_type=content_type, pieces=(body,), length=len(body) + excess)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one request is answered under.
+    """The context of one request.
 
     Attributes:
-        settings: of the shop when the request came.
-        started: when that was, by `time.monotonic`.
+        settings: of the shop when the request arrived.
+        started: when it arrived, by `time.monotonic`.
     """
 
     settings: Settings
     started: float
 
     def without_trouble(self) -> Context:
-        """The same, in a shop whose replies are in no trouble."""
+        """Return the same context without trouble."""
         return replace(self, settings=replace(self.settings, trouble=""))
 
     @property
     def encoder(self) -> Encoder:
-        """What writes the reply."""
+        """The encoder of the reply."""
         return Encoder(self.settings.profile, self.settings.flavour)
 
 
 def faulty(fault: ShopFault, context: Context, call: Call = Call("")) -> Answer:
-    """The answer that a fault is."""
-    kind = REPLY_TYPE if fault.status == HTTPStatus.OK else PHP_FAULT_TYPE
+    """Return the answer with a fault."""
+    content_type = REPLY_TYPE if fault.status == HTTPStatus.OK else PHP_FAULT_TYPE
     if fault.code == "VersionMismatch":
-        kind = "application/soap+xml; charset=utf-8"
-    return whole(fault.status, kind, context.encoder.fault(fault), replace(call, fault=fault.code))
+        content_type = "application/soap+xml; charset=utf-8"
+    return whole(fault.status, content_type, context.encoder.fault(fault), replace(call, fault=fault.code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,7 @@ class Api:
         sessions: the session table.
         user: the name of the one API user.
         key: its key.
-        pause: waits for a number of seconds, or less when the shop ends.
+        pause: waits for a number of seconds, or less if the shop is stopped.
     """
 
     tables: Tables
@@ -210,18 +214,18 @@ class Api:
         except Troubled:
             return troubled(self.answer(body, context.without_trouble()), settings.trouble)
 
-    def troubled(self, asked: Listing, settings: Settings) -> set[str]:
-        """The ids of rows of a list whose replies are in trouble, and their numbers, by which others know them."""
-        found = set[str]()
-        for number in settings.in_trouble_at(asked.name):
+    def troubled(self, requested: Listing, settings: Settings) -> set[str]:
+        """Return the ids and the increment ids of the rows that cause trouble in replies to a list."""
+        keys = set[str]()
+        for number in settings.in_trouble_at(requested.name):
             where = [("entity_id", "eq", str(number))]
-            rows = self.tables.select(settings.profile, settings.flavour, asked, (), where)
-            numbers = (dict(zip(asked.columns, row, strict=True)).get("increment_id") for row in rows)
-            found |= {str(number), *(str(one) for one in numbers if one)}
-        return found
+            rows = self.tables.select(settings.profile, settings.flavour, requested, (), where)
+            increment_ids = (dict(zip(requested.columns, row, strict=True)).get("increment_id") for row in rows)
+            keys |= {str(number), *(str(increment_id) for increment_id in increment_ids if increment_id)}
+        return keys
 
     def login(self, user: str | None, key: str | None, settings: Settings) -> str:
-        """Open a session and give its id.
+        """Open a session and return its id.
 
         Raises:
             ShopFault: the name or the key is missing or wrong.
@@ -233,7 +237,7 @@ class Api:
         return self.sessions.login(user, settings.session_timeout, length=_id_length(settings))
 
     def start_session(self, settings: Settings) -> str:
-        """The id of a session that nobody is logged in to."""
+        """Return the id of a session without a user."""
         return self.sessions.draw(_id_length(settings))
 
     def admit(self, session: str | None, settings: Settings) -> None:
@@ -246,7 +250,7 @@ class Api:
             raise ShopFault(*SESSION_EXPIRED)
 
     def permit(self, list_name: str | None, settings: Settings) -> None:
-        """Check the right to a list; None is what everybody may.
+        """Check the right to a list; None stands for operations that need no right.
 
         Raises:
             ShopFault: the user may not read the list.
@@ -262,69 +266,69 @@ class Api:
         identifier: str | None = None,
         configurable: ConfigurableType | None = None,
     ) -> Mapping[str, Value]:
-        """One record in full.
+        """Return one record in full.
 
         Args:
-            list_name: the list it is of.
-            key: which.
+            list_name: its list.
+            key: identifies the record.
             settings: of the shop.
-            identifier: of a product: `id` or `sku`, whichever the key is; None: the SKU, or else the id.
-            configurable: what this request remembers of configurable products; None: nothing yet.
+            identifier: whether the key of a product is its `id` or its `sku`; None: the SKU, or otherwise the id.
+            configurable: the attributes of configurable products that this request keeps; None: none yet.
 
         Raises:
-            ShopFault: there is none of that key, or it is broken.
+            ShopFault: there is no such record, or it is broken.
         """
         by_id = (identifier or "").lower() == "id"
-        found = None if key is None else self.tables.record(list_name, key, by_id=by_id)
-        if found is None:
+        record = None if key is None else self.tables.record(list_name, key, by_id=by_id)
+        if record is None:
             raise ShopFault(*LISTINGS[list_name].missing_fault)
-        if settings.meets(list_name, found[LISTINGS[list_name].key_field]):
+        if settings.meets(list_name, record[LISTINGS[list_name].key_field]):
             raise Troubled
-        if list_name == "orders" and found["order_id"] in settings.broken_records:
+        if list_name == "orders" and record["order_id"] in settings.broken_records:
             raise ShopFault(*BROKEN)
         if list_name == "products":
-            return (configurable or ConfigurableType()).shown(found)
-        return spoiled(found, settings) if list_name == "orders" else found
+            return (configurable or ConfigurableType()).shown(record)
+        return spoiled(record, settings) if list_name == "orders" else record
 
     def addresses(self, customer: str | None) -> Sequence[Mapping[str, Value]]:
-        """The addresses of a customer.
+        """Return the addresses of a customer.
 
         Raises:
             ShopFault: there is no such customer.
         """
-        found = None if customer is None else self.tables.record("customers", customer)
-        if found is None:
-            raise ShopFault("101", "Customer not exists.")  # the resource of addresses counts its faults anew
-        return addresses(found)
+        record = None if customer is None else self.tables.record("customers", customer)
+        if record is None:
+            raise ShopFault("101", "Customer not exists.")  # the resource of addresses has fault codes of its own
+        return addresses(record)
 
     def address(self, key: str | None) -> Mapping[str, Value]:
-        """One address.
+        """Return one address.
 
         Raises:
-            ShopFault: there is none of that id.
+            ShopFault: there is no address with that id.
         """
         number = int(key) if key and key.strip().isdecimal() else 0
         customer = self.tables.record("customers", str(owner(number)))
-        for one in addresses(customer) if customer else ():
-            if one["customer_address_id"] == number:
-                return one
+        for address in addresses(customer) if customer else ():
+            if address["customer_address_id"] == number:
+                return address
         raise ShopFault("102", "Address not exists.")
 
     def take_time(self, rows: int, context: Context) -> None:
-        """Wait until the call has taken as long as the settings demand.
+        """Wait until the call has taken the time that the settings demand.
 
         Args:
             rows: in the reply.
             context: of the request.
 
         Raises:
-            ShopFault: PHP gave up before that.
+            ShopFault: the time is longer than `max_execution_time`.
         """
         settings = context.settings
-        planned, limit = settings.latency + rows * settings.latency_per_row, settings.max_execution_time
-        late = 0 < limit < planned
-        self.pause(max(0.0, context.started + (limit if late else planned) - time.monotonic()))
-        if late:
+        duration, limit = settings.latency + rows * settings.latency_per_row, settings.max_execution_time
+        too_long = 0 < limit < duration
+        self.pause(max(0.0, context.started + (limit if too_long else duration) - time.monotonic()))
+        if too_long:
             seconds = f"{limit:g} second{'' if limit == 1 else 's'}"
             raise ShopFault("SOAP-ENV:Server", f"Maximum execution time of {seconds} exceeded", 500)
 
@@ -352,7 +356,7 @@ class Api:
     def _result(
         self, operation: str, list_name: str | None, argument: str, texts: Mapping[str, str | None], settings: Settings
     ) -> Value:
-        """The result of an operation that is not a list."""
+        """Return the result of an operation that is not a list."""
         key = texts.get(argument)
         if operation == "customerAddressList" and settings.meets("customers", key):
             raise Troubled
@@ -365,7 +369,7 @@ class Api:
         return self.record(list_name, key, settings, texts.get("identifierType"))
 
     def _session(self, request: Request, settings: Settings) -> Value:
-        """The result of an operation that needs no session."""
+        """Return the result of an operation that needs no session."""
         texts = request.texts
         if request.operation.name == "login":
             return self.login(texts["username"], texts["apiKey"], settings)
@@ -374,14 +378,14 @@ class Api:
         self.sessions.end(texts["sessionId"] or "")
         return True
 
-    def _list(self, asked: Listing, request: Request, call: Call, context: Context) -> Answer:
+    def _list(self, requested: Listing, request: Request, call: Call, context: Context) -> Answer:
         """Answer a list call: its rows are written while they are read."""
         settings, encoder, operation = context.settings, context.encoder, request.operation
-        write = encoder.rows(asked)
+        write = encoder.rows(requested)
 
         def rows(shape: Listing) -> Iterable[Row]:
             filters, store = request.filters, request.texts.get("storeView") or ""
-            found = self.tables.select(
+            selected = self.tables.select(
                 settings.profile,
                 settings.flavour,
                 shape,
@@ -389,13 +393,13 @@ class Api:
                 filters.complex,
                 store=store,
             )
-            return poisoned(found, shape, settings, self.troubled(asked, settings))
+            return poisoned(selected, shape, settings, self.troubled(requested, settings))
 
-        limit = settings.memory_limit_rows or _ENDLESS
-        held, more = _held(map(write, rows(asked)), limit)
-        count, length = len(held), sum(map(len, held))
-        if more and count <= limit:  # too long to hold; RPC announces the count, and a fault must come before any row
-            held, count = [], sum(1 for _ in islice(rows(_narrow(asked)), limit + 1))
+        limit = settings.memory_limit_rows or _NO_LIMIT
+        buffered, more = _buffered(map(write, rows(requested)), limit)
+        count, length = len(buffered), sum(map(len, buffered))
+        if more and count <= limit:  # too long for the buffer; RPC needs the count, and any fault, before the first row
+            buffered, count = [], sum(1 for _ in islice(rows(_narrow(requested)), limit + 1))
         if count > limit and settings.memory_failure == "fault":
             self.take_time(0, context)
             raise ShopFault("SOAP-ENV:Server", MEMORY_EXHAUSTED, 500)
@@ -404,33 +408,34 @@ class Api:
         if count > limit:
             return Answer(200, REPLY_TYPE, (), length, replace(call, rows=0, fault="memory"))
         opening, closing = encoder.opening(operation, count), encoder.closing(operation, count)
-        body = chain((opening,), map(write, rows(asked)) if more else held, (closing,))
-        return Answer(200, REPLY_TYPE, _grouped(body), None if more else len(opening) + length + len(closing), call)
+        body = chain((opening,), map(write, rows(requested)) if more else buffered, (closing,))
+        return Answer(200, REPLY_TYPE, _joined(body), None if more else len(opening) + length + len(closing), call)
 
 
-def _narrow(asked: Listing) -> Listing:
-    """The list with as few columns as it can have: the id, and the lists of ids that a row is only whole with.
+def _narrow(requested: Listing) -> Listing:
+    """Return the list with as few columns as possible: the id, and the arrays of ids that each row must have.
 
     >>> _narrow(LISTINGS["orders"]).columns, _narrow(LISTINGS["products"]).columns
     (('order_id',), ('product_id', 'category_ids', 'website_ids'))
     """
     return replace(
-        asked, fields=tuple(one for one in asked.fields if one.name == asked.key_field or one.type in ARRAYS)
+        requested,
+        fields=tuple(field for field in requested.fields if field.name == requested.key_field or field.type in ARRAYS),
     )
 
 
 def _conditions(filters: Filters) -> tuple[tuple[str, str, str], ...]:
-    """The filters as the log shows them."""
+    """Return the filters as the log shows them."""
     return (*((name, "", value) for name, value in filters.simple), *filters.complex)
 
 
 def _id_length(settings: Settings) -> int:
-    """Characters of a session id."""
+    """Return the length of a session id, in characters."""
     return 64 if settings.profile.long_session_ids else 32
 
 
 def about(operation: str, profile: Profile) -> Value:
-    """The result of an operation that tells about the shop itself."""
+    """Return the result of `magentoInfo` or `storeList`."""
     if operation == "magentoInfo":
         return {"magento_version": profile.magento_version, "magento_edition": "Community"}
     return [
@@ -447,26 +452,26 @@ def about(operation: str, profile: Profile) -> Value:
     ]
 
 
-def _held(pieces: Iterable[bytes], rows: int) -> tuple[list[bytes], bool]:
-    """The first pieces, and whether more may follow: it stops behind `HELD` bytes, or behind that many rows.
+def _buffered(pieces: Iterable[bytes], rows: int) -> tuple[list[bytes], bool]:
+    """Return the first pieces, and whether more may follow: it stops after `BUFFERED` bytes, or after that many rows.
 
-    >>> _held([b"one", b"two"], 1), _held([b"one", b"two"], 2)
+    >>> _buffered([b"one", b"two"], 1), _buffered([b"one", b"two"], 2)
     (([b'one', b'two'], True), ([b'one', b'two'], False))
     """
-    held: list[bytes] = []
+    first: list[bytes] = []
     size = 0
     for piece in pieces:
-        held.append(piece)
+        first.append(piece)
         size += len(piece)
-        if size > HELD or len(held) > rows:
-            return held, True
-    return held, False
+        if size > BUFFERED or len(first) > rows:
+            return first, True
+    return first, False
 
 
-def _grouped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces.
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in fewer pieces.
 
-    >>> list(_grouped([b"<", b"row", b">"]))
+    >>> list(_joined([b"<", b"row", b">"]))
     [b'<row>']
     """
     group: list[bytes] = []

@@ -1,8 +1,8 @@
-"""Which attributes of a product a call gives, and what one request remembers of them. Pure: from dicts to dicts.
+"""The attributes of a product that a call returns. Pure: from dicts to dicts.
 
-Known from source, of every version, and seen on a live server: PHP has one object for the type "configurable" in each
-request, and it keeps the attributes of the first such product it was asked about. A `multiCall` gives these of all
-later ones.
+Known from the source of every version, and seen on a live server: in each request PHP has one object for the type
+"configurable", which keeps the attributes of the first such product. A `multiCall` returns these attributes for all
+later configurable products.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SMALL_SET = 9
-"""The id of an attribute set that an import made: it lacks what `_LACKING` names. All other sets have everything."""
+"""The id of an attribute set made by an import, without the attributes in `_MISSING`. Other sets have all of them."""
 
-_LACKING = frozenset(["special_price", "meta_title", "meta_keyword", "meta_description", "options_container", "weight"])
+_MISSING = frozenset(["special_price", "meta_title", "meta_keyword", "meta_description", "options_container", "weight"])
 _FIXED = frozenset(["product_id", "sku", "set", "type", "categories", "websites"])
-"""What comes of every product, whatever its attributes."""
+"""Fields that are returned for every product, whatever its attributes."""
 
 
 class ConfigurableType:
@@ -36,10 +36,10 @@ class ConfigurableType:
         self._kept: frozenset[str] | None = None
 
     def shown(self, product: Mapping[str, Any]) -> dict[str, Any]:
-        """The record of a product of any type, with the attributes that this request gives of it."""
+        """Return the record of a product of any type, with the attributes that this request returns."""
         attributes = frozenset(product)
         if product["set"] == SMALL_SET:
-            attributes -= _LACKING
+            attributes -= _MISSING
         if product["type"] == "configurable":
             if self._kept is None:
                 self._kept = attributes - {_super_attribute(product)}
@@ -48,5 +48,5 @@ class ConfigurableType:
 
 
 def _super_attribute(product: Mapping[str, Any]) -> str:
-    """What a configurable product is configured by, which is no attribute of its own."""
+    """Return the attribute that tells the variants of a configurable product apart, which the product itself lacks."""
     return "color" if product["product_id"] % 2 else "manufacturer"

@@ -1,11 +1,11 @@
 """Made-up rows, and rows read from a file.
 
-A made-up row follows from its id and from how many came before it, so that a shop of the same size is the same shop
-each time. The values are written as SQL expressions: the database makes the rows where it keeps them, a million
-orders in seconds. What is the same in all rows is no value of a row but a default of its column, and costs nothing.
+A made-up row depends only on its id and on the number of rows before it, so a shop of the same size is always the
+same. The values are SQL expressions: the database itself makes the rows, a million orders in seconds. A value that all
+rows share is a default of its column, and costs nothing.
 
-The mixture is that of a lived-in shop: names from many alphabets, markup and quotes in them, NULLs, empty texts, texts
-of several lines, orders of guests, orders without anything to ship.
+The data is as varied as that of a real shop: names from many alphabets, with markup and quotes in them, NULLs, empty
+texts, texts of several lines, orders of guests, orders without anything to ship.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ Cell: TypeAlias = "str | bytes | int | float | None"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to make up the rows of one table.
+    """The recipe for the rows of one table.
 
     Attributes:
         values: columns and the SQL of their value. It may use `id`; `n`, the number of rows before this one; `step`,
-            seconds from row to row; `a`, `b` and `c`, three numbers below 65,536 that look random; what `DRAWN` makes
-            of them; `parent`, the id of an order; the tables `person` and `view`, a customer's name and a store view;
-            and `o`, the order of that id.
+            seconds from row to row; `a`, `b` and `c`, three pseudorandom numbers below 65,536; the names in `DERIVED`;
+            `parent`, the id of an order; the tables `person` and `view`, a customer's name and a store view; and `o`,
+            the order with the id `parent`.
         defaults: columns and the value that all rows have; the columns in neither are NULL.
-        share: how many rows there are for how many orders, if nothing else is said.
+        rows_per_order: the number of rows for a number of orders, such as (1, 2).
     """
 
     values: Mapping[str, str]
     defaults: Mapping[str, Cell] = field(default_factory=dict)
-    share: tuple[int, int] = (1, 1)
+    rows_per_order: tuple[int, int] = (1, 1)
 
     @property
-    def drawn(self) -> tuple[str, ...]:
-        """Which of `DRAWN` the values use."""
+    def derived(self) -> tuple[str, ...]:
+        """The names in `DERIVED` that the values use."""
         words = set(re.findall(r"\w+", " ".join(self.values.values())))
-        return tuple(name for name in DRAWN if name in words)
+        return tuple(name for name in DERIVED if name in words)
 
 
 PEOPLE: Sequence[tuple[str, str | None]] = (
@@ -74,7 +74,7 @@ STORE_VIEWS: Sequence[tuple[int, str, str]] = (
     (2, "deutsch", "Main Website\nMain Store\nDeutsch für alle"),
     (3, "nihongo", "日本語"),
 )
-"""Id, code and, as an order keeps it, the name of the store views. Store 0 is the administration and has no orders."""
+"""Id, code and, as an order stores it, the name of the store views. Store 0 is the administration, without orders."""
 
 STATUSES: Sequence[tuple[int, str, str]] = (
     (58, "complete", "complete"),
@@ -85,17 +85,17 @@ STATUSES: Sequence[tuple[int, str, str]] = (
     (98, "closed", "closed"),
     (100, "pending_payment", "pending_payment"),
 )
-"""How many orders of a hundred have this status or one before it, the status, and the state behind it."""
+"""The cumulative percentage of orders, the status, and the state that belongs to it."""
 
 
 def _cases(number: str, column: int) -> str:
-    """The status or the state by a number from 0 to 99."""
+    """Return SQL for the status or the state of a number from 0 to 99."""
     cases = " ".join(f"WHEN {number} < {row[0]} THEN '{row[column]}'" for row in STATUSES)
     return f"CASE {cases} END"
 
 
 def _money(sql: str) -> str:
-    """An amount in cents as MySQL shows a DECIMAL(12,4)."""
+    """Return SQL for an amount in cents, as MySQL shows a DECIMAL(12,4)."""
     return f"printf('%d.%02d00', ({sql}) / 100, ({sql}) % 100)"
 
 
@@ -104,12 +104,12 @@ _VIRTUAL = "c % 22 = 0"
 _CENTS = "1000 + (a * 65536 + b) % 150000"
 _SHIPPING = f"CASE WHEN {_VIRTUAL} THEN '0.0000' ELSE '5.0000' END"
 
-DRAWN: Mapping[str, str] = {
+DERIVED: Mapping[str, str] = {
     "created": _CREATED_AT,
     "goods": _money(_CENTS),
     "total": _money(f"{_CENTS} + CASE WHEN {_VIRTUAL} THEN 0 ELSE 500 END"),
 }
-"""What several columns of a row are made of, worked out once: the moment of its creation and its amounts."""
+"""Values that several columns of a row use, computed once: the time of its creation and its amounts."""
 
 _ITEMS = "(1 + b % 4)"
 _PAID = "b % 100 < 74"
@@ -212,7 +212,7 @@ ADDRESSES: Sequence[tuple[Recipe, str]] = (
         f"NOT ({_VIRTUAL})",
     ),
 )
-"""The addresses of orders, and which orders have such a one."""
+"""The addresses of orders, each with the condition for orders that have it."""
 
 _DATED = {
     "entity_id": "id",
@@ -265,7 +265,7 @@ _CUSTOMERS = Recipe(
         "disable_auto_group_change": 0,
         "created_in": "Default Store View",
     },
-    share=(3, 10),
+    rows_per_order=(3, 10),
 )
 
 _PRODUCTS = Recipe(
@@ -294,7 +294,7 @@ _PRODUCTS = Recipe(
         "short_description": "Nothing",
         "options_container": "container1",
     },
-    share=(3, 20),
+    rows_per_order=(3, 20),
 )
 
 RECIPES: Mapping[str, Recipe] = {
@@ -302,11 +302,11 @@ RECIPES: Mapping[str, Recipe] = {
     "invoices": Recipe(
         {**_DOCUMENT, **_AMOUNTS, "total_qty": f"{_ITEMS} || '.0000'"},
         {**_RATES, **_CURRENCIES, "state": 2, "tax_amount": "0.0000", "base_tax_amount": "0.0000"},
-        share=(13, 20),
+        rows_per_order=(13, 20),
     ),
     "shipments": Recipe(
         {**_DOCUMENT, "total_qty": f"{_ITEMS} || '.0000'", "customer_id": "o.customer_id"},
-        share=(1, 2),
+        rows_per_order=(1, 2),
     ),
     "creditmemos": Recipe(
         {
@@ -316,7 +316,7 @@ RECIPES: Mapping[str, Recipe] = {
             "discount_description": "CASE WHEN c % 5 = 0 THEN 'Half price' WHEN c % 5 = 1 THEN '' END",
         },
         {**_RATES, **_CURRENCIES, "state": 2, "adjustment": "0.0000", "base_adjustment": "0.0000"},
-        share=(1, 20),
+        rows_per_order=(1, 20),
     ),
     "customers": _CUSTOMERS,
     "products": _PRODUCTS,
@@ -324,22 +324,22 @@ RECIPES: Mapping[str, Recipe] = {
 """The recipe of each list's own table."""
 
 _MULTIPLIERS = ((1103515245, 12345), (69069, 3039), (40692, 24036))
-"""Of three well-known generators; small enough for any id times them to stay a 64-bit integer."""
+"""Of three well-known generators; small enough that the product with any id is a 64-bit integer."""
 
 
 def randoms() -> str:
-    """SQL for the numbers `a`, `b` and `c` of an id."""
+    """Return SQL for the numbers `a`, `b` and `c` of an id."""
     pairs = zip("abc", _MULTIPLIERS, strict=True)
     return ", ".join(f"((id * {times} + {plus}) >> 7 & 65535) AS {name}" for name, (times, plus) in pairs)
 
 
 SPAN = 94_000_000
-"""Seconds, about three years, over which the rows of a table are spread, or fewer."""
+"""Maximum time from the first row of a table to the last, in seconds: about three years."""
 _LONGEST_STEP = 4740
 
 
 def step(rows: int) -> int:
-    """Seconds from one made-up row to the next.
+    """Return the seconds from one made-up row to the next.
 
     >>> step(2_000), step(1_000_000)
     (4740, 94)
@@ -349,43 +349,43 @@ def step(rows: int) -> int:
 
 _JUMP = 100_000
 _JUMP_TAIL = 20
-"""One row of so many comes after the jump."""
+"""One in this many rows is after the jump."""
 
 
 def ids(count: int) -> Iterator[int]:
-    """The ids of a table of that size: from 3, with single holes, gaps of a hundred and of two thousand, and a jump.
+    """Yield the ids of a table: from 3 on, with single holes, gaps of a hundred and of two thousand ids, and a jump.
 
-    The last twentieth comes after a jump to the next multiple of 100,000, as after an import from elsewhere.
+    The last twentieth is after a jump to the next multiple of 100,000, as after an import.
 
-    >>> some = list(ids(2_000))
-    >>> some[:5], len(some), sorted(set(some)) == some, some[-1] > 100_000
+    >>> numbers = list(ids(2_000))
+    >>> numbers[:5], len(numbers), sorted(set(numbers)) == numbers, numbers[-1] > 100_000
     ([3, 4, 6, 7, 8], 2000, True, True)
     >>> list(ids(3))
     [3, 4, 6]
     """
     tail = count // _JUMP_TAIL
-    at = 2
+    last = 2
     for made in range(count):
-        at += 2 if made % 13 == 2 else 1  # noqa: PLR2004 -- the second of each thirteen is followed by a hole
+        last += 2 if made % 13 == 2 else 1  # noqa: PLR2004 -- one hole in each thirteen rows
         if made and made % 900 == 0:
-            at += 2000 if made % 9000 == 900 else 100  # noqa: PLR2004 -- few wide gaps, more narrow ones
+            last += 2000 if made % 9000 == 900 else 100  # noqa: PLR2004 -- few wide gaps, more narrow ones
         if tail and made == count - tail:
-            at = max(_JUMP, (at // _JUMP + 1) * _JUMP)
-        yield at
+            last = max(_JUMP, (last // _JUMP + 1) * _JUMP)
+        yield last
 
 
 def sizes(orders: int) -> dict[str, int]:
-    """The rows of each list in a shop of so many orders.
+    """Return the number of rows of each list in a shop with that many orders.
 
     >>> sizes(2000)
     {'orders': 2000, 'invoices': 1300, 'shipments': 1000, 'creditmemos': 100, 'customers': 600, 'products': 300}
     """
-    return {name: orders * recipe.share[0] // recipe.share[1] for name, recipe in RECIPES.items()}
+    return {name: orders * recipe.rows_per_order[0] // recipe.rows_per_order[1] for name, recipe in RECIPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a list.
+    """Rows of a list.
 
     Attributes:
         columns: their columns; `entity_id` is one of them.
@@ -397,12 +397,12 @@ class Rows:
 
 
 def read_rows(path: Path) -> dict[str, Rows]:
-    """Read a file of rows: `{list: {"columns": [...], "rows": [[...], ...]}}` in JSON.
+    """Read rows from a JSON file: `{list: {"columns": [...], "rows": [[...], ...]}}`.
 
-    Columns that are not given are made up. Lists that are not given stay empty.
+    Missing columns are made up. Missing lists stay empty.
 
     Raises:
-        ValueError: it is no such file; the message says where.
+        ValueError: it is not such a file; the message says where.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -410,34 +410,38 @@ def read_rows(path: Path) -> dict[str, Rows]:
         raise ValueError(f"{path}: not JSON in UTF-8: {error}") from None
     if not isinstance(document, dict):
         raise ValueError(f"{path}: an object of lists is expected")  # noqa: TRY004 -- a value of the file, not a type
-    return {name: _rows(f"{path}: {name}", name, one) for name, one in document.items()}
+    return {name: _rows(f"{path}: {name}", name, content) for name, content in document.items()}
 
 
-def _rows(where: str, name: str, one: object) -> Rows:
-    """One list of such a file."""
+def _rows(where: str, name: str, content: object) -> Rows:
+    """Return one list of such a file."""
     if name not in LISTINGS:
         raise ValueError(f"{where}: no such list; the lists are {', '.join(LISTINGS)}")
-    if not isinstance(one, dict) or not isinstance(one.get("columns"), list) or not isinstance(one.get("rows"), list):
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("columns"), list)
+        or not isinstance(content.get("rows"), list)
+    ):
         raise ValueError(f"{where}: columns and rows are expected")  # noqa: TRY004 -- a value of the file, not a type
-    table, columns = LISTINGS[name].table, tuple(map(str, one["columns"]))
+    table, columns = LISTINGS[name].table, tuple(map(str, content["columns"]))
     if "entity_id" not in columns:
         raise ValueError(f"{where}: the column entity_id is missing")
     if len(set(columns)) < len(columns):
-        raise ValueError(f"{where}: a column comes twice")
+        raise ValueError(f"{where}: a column occurs twice")
     for column in columns:
         if column not in table.columns:
             raise ValueError(f"{where}: {table.name} has no column {column!r}")
-    for number, row in enumerate(one["rows"]):
+    for number, row in enumerate(content["rows"]):
         _check_row(f"{where}: row {number}", columns, row)
-    return Rows(columns, one["rows"])
+    return Rows(columns, content["rows"])
 
 
 def _check_row(where: str, columns: Sequence[str], row: object) -> None:
-    """Refuse a row that no table can hold."""
+    """Refuse a row that no table can store."""
     if not isinstance(row, list) or len(row) != len(columns):
-        raise ValueError(f"{where} has not {len(columns)} values")
+        raise ValueError(f"{where} does not have {len(columns)} values")
     for column, value in zip(columns, row, strict=True):
         if column == "entity_id" and not re.fullmatch("[0-9]{1,10}", str(value)):
-            raise ValueError(f"{where}: {value!r:.60} is no id")
+            raise ValueError(f"{where}: {value!r:.60} is not an id")
         if not is_cell(value):
-            raise ValueError(f"{where}: {column} is a text, a number or null, not {value!r:.60}")
+            raise ValueError(f"{where}: {column} must be a text, a number or null, not {value!r:.60}")

@@ -1,4 +1,4 @@
-"""What the WSDL is made of: fields and operations, and a short notation for them. Knows no particular one."""
+"""The parts of a WSDL: fields and operations, and a short notation for them. No particular one is defined here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Flavour: TypeAlias = Literal["rpc", "wsi"]
 
 _SIMPLE = {"string", "int", "boolean", "double", "anyType"}
 _WSI_NAMES = {"storeView": "store"}
-"""Arguments that have another name in WS-I."""
+"""Arguments with another name in WS-I."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Field:
     Attributes:
         name: the element.
         type: `xsd:string`, `xsd:int`, `xsd:boolean`, or the name of a type of the WSDL itself, without a prefix.
-        required: declared without `minOccurs="0"`: a NULL is sent as nil instead of being left out.
+        required: declared without `minOccurs="0"`: a NULL is sent as nil instead of being omitted.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Operation:
     Attributes:
         name: as in the WSDL.
         inputs: its arguments, in order; the names are those of RPC.
-        result: the one part of its RPC reply. In WS-I the part is always called `result`.
+        result: the only part of its RPC reply. In WS-I the part is always called `result`.
         since: the first version that has it.
-        short: WS-I wraps its arguments in `loginParam`, not in `loginRequestParam`.
+        short: in WS-I the arguments are wrapped in `loginParam`, not in `loginRequestParam`.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Operation:
         return self.result if flavour == "rpc" else Field("result", self.result.type, required=True)
 
     def arguments(self, flavour: Flavour) -> tuple[Field, ...]:
-        """Return the arguments by the names they have in that flavour.
+        """Return the arguments with their names in that flavour.
 
         >>> from magento_pager.fake.schema import OPERATIONS
         >>> [field.name for field in OPERATIONS["catalogProductList"].arguments("wsi")]
@@ -83,11 +83,11 @@ class Operation:
         """
         if flavour == "rpc":
             return self.inputs
-        return tuple(replace(one, name=_WSI_NAMES.get(one.name, one.name)) for one in self.inputs)
+        return tuple(replace(field, name=_WSI_NAMES.get(field.name, field.name)) for field in self.inputs)
 
 
 def read_field(text: str) -> Field:
-    """Read a field from `name:type`, the type a string when not given; `?` at the end makes it optional.
+    """Read a field from `name:type`, by default a string; `?` at the end makes it optional.
 
     >>> read_field("store_id:int"), read_field("region?").required
     (Field(name='store_id', type='xsd:int', required=True), False)

@@ -1,17 +1,17 @@
-"""How the embedded shop says no.
+"""The errors of the embedded shop.
 
-Two exceptions, raised by the filters and the database, turned into HTTP by the server. They know codes and texts;
-they do not know SOAP.
+Two exceptions, raised by the filters and the database, that the server turns into HTTP replies. They have codes and
+texts, and know nothing of SOAP.
 """
 
 from __future__ import annotations
 
 SQL_ERROR = "1"
-"""The fault code of a database error that nothing in the API caught: the text is the exception's, SQL included."""
+"""The fault code of a database error that the API does not catch: the text is the exception's, SQL included."""
 
 
 class ShopFault(Exception):  # noqa: N818 -- "fault" is what SOAP calls it
-    """A fault that reaches the client as SOAP.
+    """A fault that is sent to the client.
 
     Args:
         code: the text of `faultcode`: a bare number as Magento sends it, or `SOAP-ENV:Server` and the like from PHP.
@@ -30,17 +30,17 @@ class ShopFault(Exception):  # noqa: N818 -- "fault" is what SOAP calls it
 
 
 def same_id(order: object) -> ShopFault:
-    """Return the fault of a list with an order that comes twice: a collection refuses a second row of the same id."""
+    """Return the fault of a list with an order twice: a collection refuses a second row with the same id."""
     return ShopFault("1", f'Item (Mage_Sales_Model_Order) with the same id "{order}" already exist')
 
 
 class PhpFatal(Exception):  # noqa: N818 -- "fatal" is what PHP calls it
-    """PHP died: what the client gets is not SOAP.
+    """PHP died, and the reply is not SOAP.
 
     Args:
-        reason: what PHP would write into its own log; the client never sees it.
+        reason: what PHP would write to its own log; not sent to the client.
         status: the HTTP status.
-        body: what is sent, usually nothing; an HTML page when Magento printed its error report.
+        body: of the reply, usually empty; an HTML page if Magento printed its error report.
 
     >>> PhpFatal("Call to a member function getBackend() on a non-object").status
     500

@@ -2,9 +2,8 @@
 
 Two steps, as in the shop: a parser turns `filter` and `complex_filter`, or the nested array that XML-RPC brings, into
 conditions by field, and a builder turns each condition into SQL, with MySQL's own quoting and with every accident on
-the way: lost duplicates, mapped names, unknown operators, `?` and `{{fieldName}}` inside values. Nothing here knows
-what the database makes of the SQL, apart from which names are attributes of customers and products, which the shop
-looks up before it builds any.
+the way: lost duplicates, mapped names, unknown operators, `?` and `{{fieldName}}` inside values. Nothing here depends
+on the database, except which names are attributes of customers and products: the shop looks these up first.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ Complex: TypeAlias = "Sequence[tuple[str, str, str]]"
 """The entries of `complex_filter`, in the order sent: field, operator and value."""
 Value: TypeAlias = "str | list[str]"
 Condition: TypeAlias = "str | dict[str, Value]"
-"""What the collection is given for one field by SOAP: a value, or values by operator in the order they came. XML-RPC
-may give it any value of PHP."""
+"""The condition on one field in a call by SOAP: a value, or values by operator in the order sent. In a call by XML-RPC
+it may be any value of PHP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a call comes to.
+    """The conditions of a call, as SQL.
 
     Attributes:
-        where: pieces of SQL, each true for the rows wanted.
+        where: SQL conditions; rows must satisfy all of them.
         joined: attributes of customers and products joined to the query, by the alias of their table.
     """
 
@@ -53,7 +52,7 @@ class Conditions:
 def conditions(
     profile: Profile, flavour: Flavour, listing: Listing, simple: Simple, complex_: Complex, *, nested: Php = None
 ) -> Conditions:
-    """The SQL that this version makes of these filters.
+    """Return the SQL that this version makes of these filters.
 
     Args:
         profile: the version.
@@ -61,17 +60,17 @@ def conditions(
         listing: the list.
         simple: the entries of `filter`.
         complex_: the entries of `complex_filter`.
-        nested: instead of these, the argument of a call by XML-RPC; no array: no condition.
+        nested: the argument of a call by XML-RPC, instead of these; no condition if it is not an array.
 
     Raises:
-        ShopFault: a field is no attribute of customers or products.
-        PhpFatal: the same, on versions that die of it.
+        ShopFault: a field is not an attribute of customers or products.
+        PhpFatal: the same, on versions where this kills PHP.
 
     >>> from magento_pager.fake.lists import LISTINGS
     >>> from magento_pager.fake.profiles import profile
-    >>> both = [("entity_id", "from", "5"), ("entity_id", "to", "9")]
+    >>> bounds = [("entity_id", "from", "5"), ("entity_id", "to", "9")]
     >>> for name in ("1.4.1.1", "1.6.2.0", "20.0.20"):
-    ...     conditions(profile(name), "rpc", LISTINGS["orders"], [], both).where
+    ...     conditions(profile(name), "rpc", LISTINGS["orders"], [], bounds).where
     ("main_table.entity_id <= '9'",)
     ("main_table.entity_id >= '5'", "main_table.entity_id <= '9'")
     ("main_table.entity_id >= '5' AND main_table.entity_id <= '9'",)
@@ -106,13 +105,13 @@ def parsed(
     simple: Simple,
     complex_: Complex,
 ) -> list[tuple[str, Condition]]:
-    """Fields and conditions as the shop hands them to its collection, in that order.
+    """Return fields and conditions as the shop passes them to its collection, in that order.
 
     >>> from magento_pager.fake.lists import LISTINGS
     >>> from magento_pager.fake.profiles import profile
-    >>> two = [("order_id", "gteq", "5"), ("entity_id", "lt", "9")]
+    >>> same_column = [("order_id", "gteq", "5"), ("entity_id", "lt", "9")]
     >>> for name in ("1.4.1.1", "1.7.0.2"):
-    ...     parsed(profile(name), "rpc", LISTINGS["orders"], [], two)
+    ...     parsed(profile(name), "rpc", LISTINGS["orders"], [], same_column)
     [('entity_id', {'gteq': '5'}), ('entity_id', {'lt': '9'})]
     [('entity_id', {'gteq': '5'})]
     """
@@ -120,7 +119,7 @@ def parsed(
         return []
     aliases = {} if listing.name in profile.unmapped else listing.aliases
     if flavour == "wsi" and not profile.wsi_filters:
-        # Unpacked twice: the operator arrives where the field should be, a simple filter loses its field.
+        # Unwrapped twice: the operator takes the place of the field, and a simple filter loses its field.
         broken = chain(((operator, value) for _, operator, value in complex_), (("", "") for _ in simple))
         return [(aliases.get(field, field), value) for field, value in broken]
     triples = [(field, operator, _split(profile, operator, value)) for field, operator, value in complex_]
@@ -133,15 +132,15 @@ _Parsed: TypeAlias = "list[tuple[str, Condition]]"
 
 
 def _split(profile: Profile, operator: str, value: str) -> Value:
-    """The value of a list operator, cut at commas by the versions that do so."""
+    """Return a value, split at commas if the operator takes a list and the version splits lists."""
     return value.split(",") if profile.splits_lists and operator in {"in", "nin", "finset"} else value
 
 
 def _last(simple: Simple, complex_: _Triples) -> dict[str, Condition]:
-    """One condition for each name as sent: the last one."""
-    found: dict[str, Condition] = dict(simple)
-    found.update({field: {operator: value} for field, operator, value in complex_})
-    return found
+    """Return the last condition of each name as sent."""
+    last: dict[str, Condition] = dict(simple)
+    last.update({field: {operator: value} for field, operator, value in complex_})
+    return last
 
 
 def _parse_last(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
@@ -149,8 +148,8 @@ def _parse_last(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) 
 
 
 def _parse_each(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
-    every: list[tuple[str, Condition]] = [*simple, *((field, {word: value}) for field, word, value in complex_)]
-    return [(aliases.get(field, field), condition) for field, condition in every]
+    pairs: list[tuple[str, Condition]] = [*simple, *((field, {operator: value}) for field, operator, value in complex_)]
+    return [(aliases.get(field, field), condition) for field, condition in pairs]
 
 
 def _parse_creditmemo(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]) -> _Parsed:
@@ -171,7 +170,7 @@ def _parse_merged(simple: Simple, complex_: _Triples, aliases: Mapping[str, str]
 
 
 def _nested(profile: Profile, listing: Listing, filters: Php) -> list[tuple[str, Php]]:
-    """Fields and conditions of a call by XML-RPC, which the older versions hand on one by one.
+    """Return fields and conditions of a call by XML-RPC, which the older versions pass on one by one.
 
     >>> from magento_pager.fake.lists import LISTINGS
     >>> from magento_pager.fake.profiles import profile
@@ -180,27 +179,26 @@ def _nested(profile: Profile, listing: Listing, filters: Php) -> list[tuple[str,
     [('entity_id', {'from': 5}), ('entity_id', 9)]
     [('entity_id', {'from': 5})]
     """
-    found = _entries(filters) if isinstance(filters, list | dict) else {}
-    if listing.eav and any(map(php.is_numeric, found)):
-        raise PhpFatal(
-            "Call to a member function getAttributeCode() on bool"
-        )  # looked up by an id that no attribute has
+    entries = _entries(filters) if isinstance(filters, list | dict) else {}
+    if listing.eav and any(map(php.is_numeric, entries)):
+        # PHP looks the field up as the id of an attribute, which does not exist.
+        raise PhpFatal("Call to a member function getAttributeCode() on bool")
     if profile.parsers.get(listing.name, profile.parser) in {Parser.LAST, Parser.EACH}:
-        return [(listing.aliases.get(field, field), condition) for field, condition in found.items()]
-    return _map_names(found, listing.aliases)
+        return [(listing.aliases.get(field, field), condition) for field, condition in entries.items()]
+    return _map_names(entries, listing.aliases)
 
 
 def _entries(array: Sequence[Php] | Mapping[str, Any]) -> dict[str, Php]:
-    """An array by its keys."""
-    return dict(array) if isinstance(array, Mapping) else {str(place): one for place, one in enumerate(array)}
+    """Return the entries of an array by their keys."""
+    return dict(array) if isinstance(array, Mapping) else {str(index): value for index, value in enumerate(array)}
 
 
-def _map_names(found: dict[str, _T], aliases: Mapping[str, str]) -> list[tuple[str, _T]]:
-    """Put the condition of an alias in the place of the one on the real name."""
-    for field in list(found):
+def _map_names(by_name: dict[str, _T], aliases: Mapping[str, str]) -> list[tuple[str, _T]]:
+    """Replace the condition on a real name by that on its alias."""
+    for field in list(by_name):
         if field in aliases:
-            found[aliases[field]] = found.pop(field)
-    return list(found.items())
+            by_name[aliases[field]] = by_name.pop(field)
+    return list(by_name.items())
 
 
 _PARSERS: Mapping[Parser, Callable[[Simple, _Triples, Mapping[str, str]], _Parsed]] = {
@@ -220,18 +218,18 @@ _ORDER_MAP = {
     **{name: f"main_table.{name}" for name in ("entity_id", "customer_id", "quote_address_id")},
     **{f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in ("billing", "shipping") for name in _ADDRESS_FIELDS},
 }
-"""What the collection of orders calls these fields, because their bare names would be ambiguous."""
+"""The names of these fields in the collection of orders, because their bare names would be ambiguous."""
 
 
 def _column(profile: Profile, listing: Listing, field: str) -> str:
-    """The name of a column of a sales list in SQL."""
+    """Return the name of a column of a sales list in SQL."""
     if listing.joined and field in _ORDER_MAP:
         return _ORDER_MAP[field]
     return quoted_name(field) if profile.quotes_fields else field
 
 
 def quoted_name(name: str) -> str:
-    """A name in backticks, part by part.
+    """Return a name in backticks, part by part.
 
     >>> quoted_name("main_table.entity_id"), quoted_name("odd`name")
     ('`main_table`.`entity_id`', '`odd``name`')
@@ -240,7 +238,7 @@ def quoted_name(name: str) -> str:
 
 
 def _attribute(profile: Profile, listing: Listing, known: Attributes, field: str, joined: dict[str, str]) -> str:
-    """The SQL name of an attribute of customers or products; one that has its own table is added to `joined`."""
+    """Return the SQL name of an attribute of customers or products; add one with a table of its own to `joined`."""
     code = field.lower()
     if field in known.exact or code in known.static:
         return quoted_name(f"e.{field}")
@@ -283,7 +281,7 @@ _ESCAPES = str.maketrans(
 
 
 def quoted(value: Php) -> str:
-    r"""A value as a literal of MySQL; of an array, all its members with commas between.
+    r"""Return a value as a MySQL literal, and an array as its members separated by commas.
 
     >>> print(quoted("it's"), quoted(["1", " 2"]), quoted([]), quoted([7, 7.5, None, True, [8, "x"]]))
     'it\'s' '1', ' 2' NULL 7, 7.5, '', '1', 8, 'x'
@@ -298,7 +296,7 @@ def _literal(value: Php) -> str:
 
 
 def _listed(value: Php) -> str:
-    """The same; but an empty array inside an array is nothing at all."""
+    """Return a value as a literal; an empty array inside an array is an empty text."""
     if isinstance(value, list | dict):
         return ", ".join(map(_listed, _entries(value).values()))
     return _literal(value)
@@ -306,44 +304,42 @@ def _listed(value: Php) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """A piece of SQL in the place of a value."""
+    """SQL instead of a value."""
 
     sql: str
 
 
 def _filled(template: str, value: Php | _Raw, column: str) -> str:
-    """A condition from its template: each `?` becomes the value, and then each placeholder the column."""
-    given = (
-        value.sql if isinstance(value, _Raw) else quoted(value.replace("\0", "") if isinstance(value, str) else value)
-    )
-    return template.replace("?", given).replace("{{fieldName}}", column)
+    """Return a condition from its template: each `?` becomes the value, and then each placeholder the column."""
+    sql = value.sql if isinstance(value, _Raw) else quoted(value.replace("\0", "") if isinstance(value, str) else value)
+    return template.replace("?", sql).replace("{{fieldName}}", column)
 
 
 def _filled_old(template: str, value: Php | _Raw, column: str) -> str:
-    """The same up to 1.5.1: the column comes first, so that a placeholder in a value stays and a `?` in it does not."""
-    given = value.sql if isinstance(value, _Raw) else quoted(value)
-    return template.replace("{{fieldName}}", column).replace("?", given)
+    """Return a condition as up to 1.5.1: column first, so a `?` in it is replaced, a placeholder in a value is not."""
+    sql = value.sql if isinstance(value, _Raw) else quoted(value)
+    return template.replace("{{fieldName}}", column).replace("?", sql)
 
 
 def _built(profile: Profile, column: str, condition: Php | Condition) -> str:
-    """One condition as SQL."""
+    """Return one condition as SQL."""
     old = profile.builder is Builder.FIXED_ORDER
     filled = _filled_old if old else _filled
     if not isinstance(condition, list | dict):
         return filled(_TEMPLATES["eq"], php.text(condition), column)
-    given = _entries(condition)
-    if given.get("from") is not None or given.get("to") is not None:
-        return _built_range(profile, column, given, filled)
-    # The old builder does not see an operator whose value is NULL.
-    known = [word for word, value in given.items() if word in profile.operators and not (old and value is None)]
-    if not known:
-        return "(" + " OR ".join(f"({_built(profile, column, one)})" for one in given.values()) + ")"
+    entries = _entries(condition)
+    if entries.get("from") is not None or entries.get("to") is not None:
+        return _built_range(profile, column, entries, filled)
+    # The old builder ignores an operator whose value is NULL.
+    words = [word for word, value in entries.items() if word in profile.operators and not (old and value is None)]
+    if not words:
+        return "(" + " OR ".join(f"({_built(profile, column, value)})" for value in entries.values()) + ")"
     if old:
-        known.sort(key=profile.operators.index)
-    word, value = known[0], given[known[0]]
+        words.sort(key=profile.operators.index)
+    word, value = words[0], entries[words[0]]
     if word in {"seq", "sneq"}:
-        there = php.text(value) != ""
-        word = {"seq": "eq" if there else "null", "sneq": "neq" if there else "notnull"}[word]
+        has_value = php.text(value) != ""
+        word = {"seq": "eq" if has_value else "null", "sneq": "neq" if has_value else "notnull"}[word]
     return filled(_TEMPLATES[word], value, column)
 
 
@@ -353,17 +349,17 @@ def _built_range(
     condition: Mapping[str, Php],
     filled: Callable[[str, Php | _Raw, str], str],
 ) -> str:
-    """`from` and `to`, or one of them that is not NULL; whatever else is there is lost, but for `date`."""
+    """Return `from` and `to`, or the one that is not NULL, as SQL; other operators are lost, except `date`."""
     bounds = {word: _bound(profile, condition, word) for word in ("from", "to") if condition.get(word) is not None}
     parts = [filled(_TEMPLATES[word], value, column) for word, value in bounds.items()]
     if len(parts) > 1 and not profile.mends_from:
-        # The upper bound is filled into the finished lower one: a `?` in its value is taken for a placeholder.
+        # The upper bound is filled into the finished lower one, so a `?` in the lower value counts as a placeholder.
         return filled(f"{parts[0]} AND {_TEMPLATES['to']}", bounds["to"], column)
     return " AND ".join(parts)
 
 
 def _bound(profile: Profile, condition: Mapping[str, Php], word: str) -> Php | _Raw:
-    """The value of `from` or `to`; with `date` or `datetime` beside it, as a moment. From 1.6 both keep the time."""
+    """Return the value of `from` or `to`, as a date with `date` or `datetime`. From 1.6 on both keep the time."""
     value, dated = condition[word], not php.is_empty(condition.get("date"))
     if not dated and php.is_empty(condition.get("datetime")):
         return value

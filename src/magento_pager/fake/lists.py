@@ -1,7 +1,7 @@
-"""The lists: what they are called, which table is behind them, what their rows hold, how they fail. Data.
+"""The lists: their names, tables, fields and fault codes. Data.
 
-Field names and their order are those of the WSDL. A server fills those that the table behind the list has; what else
-could be said of a list follows from what is said here: operations, types, paths, columns. Rows are made up in `data`.
+Field names and their order are those of the WSDL. A server fills those that the table of the list has. Operations,
+types, paths and columns follow from these data. Rows are made up in `data`.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class Listing:
     Attributes:
         name: as on the command line.
         operation: the SOAP operation, which ends in `List`.
-        table: the table behind `main_table` (or `e`, on EAV lists).
+        table: the table that queries call `main_table` (or `e`, on EAV lists).
         fields: the declared fields of a row, in order.
         since: the first version that has the list and its details.
-        row_type: the WSDL type of a row; if not given, that of a `salesCouponList` is `salesCouponEntity`.
-        resource: the resource of XML-RPC; if not given, that of a `salesCouponList` is `sales_coupon`.
-        key_field: the field of a row that carries `entity_id`; if not given, that of `coupons` is `coupon_id`.
+        row_type: the WSDL type of a row; by default that of `salesCouponList` is `salesCouponEntity`.
+        resource: the resource of XML-RPC; by default that of `salesCouponList` is `sales_coupon`.
+        key_field: the field of a row that carries `entity_id`; by default that of `coupons` is `coupon_id`.
         inputs: the arguments of the operation.
         rpc_result: the part of an RPC reply that holds the list; in WS-I it is always `result`.
-        details: the operations that give one record, or what belongs to it; the second argument of each names it.
+        details: the operations for one record or a part of it; the second argument of each identifies the record.
         selected: the columns that the shop selects; empty: all of the table.
-        renamed: fields, and filter names, that stand for a column of another name, besides the key.
-        joined: orders: two address tables are joined, so that bare column names can be ambiguous; the fields that come
-            from them, and the SQL of each.
-        attributes: customers and products: what counts as a field of an EAV list, where aliases of tables do not work.
-        filter_fault: the code of an invalid attribute name caught by the API.
+        renamed: fields, and names in filters, for columns with another name, except the key.
+        joined: of orders, which join two address tables, so bare column names can be ambiguous: the fields from these
+            tables, and the SQL of each.
+        attributes: of customers and products: the fields of an EAV list, where aliases of tables do not work.
+        filter_fault: the fault code of an invalid attribute name.
         sql_fault: the code of a database error.
-        missing_fault: (code, text) when a record asked for by id does not exist.
+        missing_fault: (code, text) if the requested record does not exist.
     """
 
     name: str
@@ -66,26 +66,26 @@ class Listing:
 
     def __post_init__(self) -> None:
         stem = self.operation.removesuffix("List")
-        resource = "".join(f"_{one.lower()}" if one.isupper() else one for one in stem)
-        usual = {"row_type": f"{stem}Entity", "resource": resource, "key_field": f"{self.name.removesuffix('s')}_id"}
-        for name, value in usual.items():
+        resource = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in stem)
+        defaults = {"row_type": f"{stem}Entity", "resource": resource, "key_field": f"{self.name.removesuffix('s')}_id"}
+        for name, value in defaults.items():
             object.__setattr__(self, name, getattr(self, name) or value)
 
     @property
     def eav(self) -> bool:
-        """Whether fields are attributes: of customers and products."""
+        """Whether the fields are attributes, as of customers and products."""
         return self.attributes is not None
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """The fields, and filter names, that stand for a column of another name."""
+        """The fields, and names in filters, for columns with another name."""
         return {self.key_field: "entity_id", **self.renamed}
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The fields that a server fills, in declared order: the shape of the tuples of `select`."""
         filled = {*(self.selected or self.table.columns), *self.aliases, *self.joined}
-        return tuple(one.name for one in self.fields if one.name in filled)
+        return tuple(field.name for field in self.fields if field.name in filled)
 
     @property
     def call(self) -> Operation:
@@ -137,7 +137,7 @@ reward_points_balance_to_refund reward_salesrule_points
 
 _OLD_ORDER_FIELDS_FIRST = "increment_id parent_id store_id created_at updated_at is_active"
 OLD_ORDER_FIELDS = optional_fields(" ".join(dict.fromkeys((_OLD_ORDER_FIELDS_FIRST + _ORDER_FIELDS_FIRST).split())))
-"""Of the one record type of orders in old versions; newer ones still use it for the single record."""
+"""Fields of the only record type of orders in old versions; newer ones still use it for single records."""
 
 
 NEW_CUSTOMER_FIELDS = {"middlename", "prefix", "suffix", "dob", "taxvat", "confirmation"}
@@ -200,7 +200,7 @@ comments:salesOrderShipmentCommentEntityArray
         name="creditmemos",
         operation="salesOrderCreditmemoList",
         table=tables.CREDITMEMO,
-        # Those after base_shipping_incl_tax and before creditmemo_id are of the commercial edition: no row has them.
+        # Fields between base_shipping_incl_tax and creditmemo_id belong to the commercial edition: no row has them.
         fields=optional_fields("""
 updated_at created_at increment_id transaction_id global_currency_code base_currency_code order_currency_code
 store_currency_code cybersource_token invoice_id billing_address_id shipping_address_id state creditmemo_status

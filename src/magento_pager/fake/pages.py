@@ -1,4 +1,4 @@
-"""The HTML pages of the shop: what a client gets that asked the wrong address, or at the wrong time. Own texts."""
+"""The HTML pages of the shop, sent for wrong addresses and during outages. The texts are our own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGE = Template("""<!DOCTYPE html>
 
 
 def page(title: str, text: str) -> bytes:
-    """A page.
+    """Return an HTML page.
 
     >>> b"<h1>Nothing here</h1>" in page("Nothing here", "Try the front page.")
     True

@@ -1,6 +1,6 @@
-r"""How PHP reads and writes plain values: numbers in texts, texts of numbers, dates. Pure functions.
+r"""PHP's conversions of plain values: numbers in texts, texts of numbers, dates. Pure functions.
 
-An array of PHP is a `list` here when it was sent as one, else a `dict`; its keys are texts, as `"0"`.
+A PHP array is a `list` here if it was sent as a list, and otherwise a `dict`; its keys are texts, such as `"0"`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BLANKS = r"[ \t\n\r\v\f]*"
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMERIC = re.compile(f"{_BLANKS}({_NUMBER}){_BLANKS}")
 _LEADING = re.compile(f"{_BLANKS}({_NUMBER})")
-_MOMENT = re.compile(
+_DATE_TIME = re.compile(
     r"\s*([0-9]{4})([-/]?)(0?[0-9]|1[0-2])\2(0?[0-9]|[12][0-9]|3[01])"
     r"(?:[T\s]\s*([01]?[0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9])(?:\.[0-9]+)?)?)?\s*(Z|UTC|[+-][0-9]{2}:?[0-9]{2})?\s*"
 )
@@ -43,13 +43,13 @@ def integer(text: str) -> int:
     >>> [integer(text) for text in ("7", " +7 ", "007", "7.9", "1e3", "7 apples", "abc", "", "-1e30")]
     [7, 7, 7, 7, 1000, 7, 0, 0, -9223372036854775808]
     """
-    found = _LEADING.match(text)
-    if found is None:
+    match = _LEADING.match(text)
+    if match is None:
         return 0
     try:
-        value = int(found[1]) if found[1].lstrip("+-").isdecimal() else int(float(found[1]))
+        value = int(match[1]) if match[1].lstrip("+-").isdecimal() else int(float(match[1]))
     except OverflowError:  # infinite
-        value = -INT_MAX - 1 if found[1].startswith("-") else INT_MAX
+        value = -INT_MAX - 1 if match[1].startswith("-") else INT_MAX
     return max(-INT_MAX - 1, min(INT_MAX, value))
 
 
@@ -59,18 +59,18 @@ def double(text: str) -> float:
     >>> [double(text) for text in ("1e1", " 7.5 apples", "abc")]
     [10.0, 7.5, 0.0]
     """
-    found = _LEADING.match(text)
-    return float(found[1]) if found else 0.0
+    match = _LEADING.match(text)
+    return float(match[1]) if match else 0.0
 
 
 def overlong(text: str) -> bool:
-    """Return whether PHP 8 takes a text for greater than its largest integer; what is no number is compared as text.
+    """Return whether a text is greater than the largest integer of PHP 8; other texts than numbers compare as texts.
 
     >>> [overlong(text) for text in ("7", "7abc", "99999999999999999999", "abc", "")]
     [False, False, True, True, False]
     """
-    found = _NUMERIC.fullmatch(text)
-    return text > str(INT_MAX) if found is None else float(found[1]) > float(INT_MAX)
+    match = _NUMERIC.fullmatch(text)
+    return text > str(INT_MAX) if match is None else float(match[1]) > float(INT_MAX)
 
 
 def text(value: Php) -> str:
@@ -90,7 +90,7 @@ def text(value: Php) -> str:
 
 
 def is_empty(value: Php) -> bool:
-    """Return whether PHP's `empty` holds.
+    """Return whether a value is empty for PHP's `empty`.
 
     >>> [is_empty(value) for value in (None, "", "0", 0, [], "0.0", " ")]
     [True, True, True, True, True, False, False]
@@ -98,29 +98,29 @@ def is_empty(value: Php) -> bool:
     return not value or value == "0"
 
 
-def moment(text: str) -> datetime | None:
-    """Return the point in time that a text in ISO's form says; None: it is in no such form.
+def date_time(text: str) -> datetime | None:
+    """Return the time of a text in ISO format; None if it is in another format.
 
-    A day that its month does not have is one of the next month. PHP knows other forms too, which are not read here.
+    A day after the end of its month is a day of the next month. PHP's other formats are not supported here.
 
-    >>> str(moment("2024-02-30")), str(moment("20230101T00:00:00+02:00")), moment("soon")
+    >>> str(date_time("2024-02-30")), str(date_time("20230101T00:00:00+02:00")), date_time("soon")
     ('2024-03-01 00:00:00+00:00', '2023-01-01 00:00:00+02:00', None)
     """
-    found = _MOMENT.fullmatch(text)
-    if found is None or "0" in {found[1].strip("0") or "0", found[3].strip("0") or "0"}:
+    match = _DATE_TIME.fullmatch(text)
+    if match is None or "0" in {match[1].strip("0") or "0", match[3].strip("0") or "0"}:
         return None
-    year, month, day, hours, minutes, seconds = (int(found[at] or 0) for at in (1, 3, 4, 5, 6, 7))
-    zone = datetime.strptime(found[8], "%z").tzinfo if found[8] and not found[8].isalpha() else UTC
-    passed = timedelta(days=day - 1, hours=hours, minutes=minutes, seconds=seconds)
-    return datetime(year, month, 1, tzinfo=zone) + passed
+    year, month, day, hours, minutes, seconds = (int(match[group] or 0) for group in (1, 3, 4, 5, 6, 7))
+    zone = datetime.strptime(match[8], "%z").tzinfo if match[8] and not match[8].isalpha() else UTC
+    offset = timedelta(days=day - 1, hours=hours, minutes=minutes, seconds=seconds)
+    return datetime(year, month, 1, tzinfo=zone) + offset
 
 
 def date(value: Php, form: str) -> str:
-    """Return a moment as text, in UTC: of a Unix timestamp, of a text, or now. What cannot be read is 1970.
+    """Return a date as text, in UTC. A value that cannot be read is the beginning of 1970.
 
     Args:
-        value: which moment; true is now.
-        form: of `strftime`.
+        value: a Unix timestamp or a text; True for now.
+        form: the format, as of `strftime`.
 
     >>> date("2026-10-26 07:21:56", "%Y-%m-%d"), date(5, "%H:%M:%S"), date("nonsense", "%Y-%m-%d")
     ('2026-10-26', '00:00:05', '1970-01-01')
@@ -128,5 +128,5 @@ def date(value: Php, form: str) -> str:
     if value is True:
         return datetime.now(UTC).strftime(form)
     if isinstance(value, str) and not is_numeric(value):
-        return (moment(value) or _EPOCH).astimezone(UTC).strftime(form)
+        return (date_time(value) or _EPOCH).astimezone(UTC).strftime(form)
     return (_EPOCH + timedelta(seconds=max(0, min(integer(text(value)), _LAST)))).strftime(form)

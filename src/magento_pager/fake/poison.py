@@ -1,7 +1,7 @@
-"""Rows that no reply survives: what is wrong with single orders of the shop.
+"""Rows that break every reply that contains them.
 
-Applied to rows on their way from the database to the wire, so that a clean database can be poisoned and cured while
-the shop runs. Knows nothing of XML.
+The defects are applied to rows between the database and the encoder, so they can be added and removed while the shop
+runs. Nothing here knows XML.
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ if TYPE_CHECKING:
     from magento_pager.fake.settings import Settings
 
 INVALID_UTF8 = b"Bj\xf6rn"
-"""A name as a database in another encoding holds it."""
+"""A name from a database in another encoding."""
 CONTROL_CHARACTER = "A\x01B"
 """A name with a character that XML forbids."""
 
 TOO_DEEP = 2
-"""How many arrays an array may not be in on 1.9.3.0: the result, and one of its members."""
+"""Depth at which 1.9.3.0 loses arrays: inside the result and one of its members."""
 
 _NAMES = frozenset({"billing_firstname", "shipping_firstname", "customer_firstname", "firstname"})
 """The columns of an order that hold the name."""
 
 
 def poisoned(rows: Iterable[Row], listing: Listing, settings: Settings, troubled: Iterable[str] = ()) -> Iterable[Row]:
-    """The rows with what the settings put into them.
+    """Return the rows with the defects that the settings demand.
 
     Args:
         rows: of the list.
         listing: the list.
         settings: of the shop.
-        troubled: ids and numbers of rows whose replies are in trouble.
+        troubled: ids and increment ids of the rows that cause trouble.
 
     Raises:
-        ShopFault: while iterating, at an order that two billing addresses make appear twice.
-        Troubled: likewise, at a row whose replies are in trouble.
+        ShopFault: while iterating, at an order that occurs twice because it has two billing addresses.
+        Troubled: while iterating, at a row that causes trouble.
     """
     if troubled:
-        rows = _met(rows, listing, frozenset(troubled))
-    marked = settings.duplicate_address | settings.invalid_utf8 | settings.control_characters
+        rows = _until_trouble(rows, listing, frozenset(troubled))
+    defective = settings.duplicate_address | settings.invalid_utf8 | settings.control_characters
     if settings.nested_arrays_lost:
         rows = ([shallow(value, TOO_DEEP) for value in row] for row in rows)
-    return _poisoned(rows, listing, settings) if marked and listing.name == "orders" else rows
+    return _poisoned(rows, listing, settings) if defective and listing.name == "orders" else rows
 
 
-def _met(rows: Iterable[Row], listing: Listing, troubled: frozenset[str]) -> Iterator[Row]:
-    """The rows up to one in trouble; those that carry no id are known by their number."""
-    names = [place for place, name in enumerate(listing.columns) if name in {listing.key_field, "increment_id"}]
+def _until_trouble(rows: Iterable[Row], listing: Listing, troubled: frozenset[str]) -> Iterator[Row]:
+    """Yield the rows up to one that causes trouble, identified by its id or, without an id, by its increment id."""
+    places = [place for place, name in enumerate(listing.columns) if name in {listing.key_field, "increment_id"}]
     for row in rows:
-        if not troubled.isdisjoint(str(row[place]) for place in names):
+        if not troubled.isdisjoint(str(row[place]) for place in places):
             raise Troubled
         yield row
 
 
 def spoiled(record: Mapping[str, Value], settings: Settings) -> Mapping[str, Value]:
-    """The full record of an order with what the settings put into it, its addresses included."""
+    """Return the record of an order with the defects that the settings demand, also in its addresses."""
     name = _name(int(str(record["order_id"])), settings)
     return record if name is None else {field: _spoiled(field, value, name) for field, value in record.items()}
 
 
 def shallow(value: Value, depth: int = 0) -> Value:
-    """Return a result with the text "Array" for each array inside an array of it, as 1.9.3.0 lets it out.
+    """Return a result with the text "Array" for each array inside an array of it, as 1.9.3.0 sends it.
 
     Args:
         value: the result, or a part of it.
-        depth: how many arrays that part is in: 0 for the result itself.
+        depth: number of arrays around that part: 0 for the result itself.
 
     >>> shallow({"order_id": 3, "items": [{"sku": "a"}, {"sku": "b"}], "payment": {"method": "checkmo", "more": []}})
     {'order_id': 3, 'items': ['Array', 'Array'], 'payment': {'method': 'checkmo', 'more': 'Array'}}
@@ -82,26 +82,26 @@ def shallow(value: Value, depth: int = 0) -> Value:
     if depth == TOO_DEEP:
         return "Array"
     if isinstance(value, Mapping):
-        return {name: shallow(one, depth + 1) for name, one in value.items()}
-    return [shallow(one, depth + 1) for one in value]
+        return {name: shallow(member, depth + 1) for name, member in value.items()}
+    return [shallow(member, depth + 1) for member in value]
 
 
 def _spoiled(field: str, value: Value, name: str | bytes) -> Value:
-    """A field of a record, with another name in it where there was a name."""
+    """Return a field of a record, with its names replaced."""
     if isinstance(value, Mapping):
-        return {inner: _spoiled(inner, one, name) for inner, one in value.items()}
+        return {inner: _spoiled(inner, member, name) for inner, member in value.items()}
     return name if field in _NAMES else value
 
 
 def _name(order: int, settings: Settings) -> str | bytes | None:
-    """The name that an order gets; None: it keeps its own."""
+    """Return the name to put into an order; None to keep its own."""
     if order in settings.control_characters:
         return CONTROL_CHARACTER
     return INVALID_UTF8 if order in settings.invalid_utf8 else None
 
 
 def _poisoned(rows: Iterable[Row], listing: Listing, settings: Settings) -> Iterator[Row]:
-    """The same for a list of orders."""
+    """Yield the rows of a list of orders with the defects that the settings demand."""
     key = listing.columns.index(listing.key_field)
     names = [number for number, name in enumerate(listing.columns) if name in _NAMES]
     for row in rows:

@@ -1,11 +1,11 @@
-"""What differs from version to version, as data.
+"""The differences between versions, as data.
 
-Everything that depends on the shop's version is a field of `Profile`; the other modules read the field and never ask
-for the name. A profile is frozen: `dataclasses.replace` gives a variation, and `php5` gives the best-known one.
+Everything that depends on the shop's version is a field of `Profile`; the other modules read these fields and never
+the name. A profile is frozen: use `dataclasses.replace` for variations, and `on_php5` for the best-known one.
 
 The five profiles are the five filter parsers whose answers were recorded. The recordings were made with each version's
-own filter code on one database layer (PHP 8, the newest base classes). Where a real shop of that age differs, which is
-known from its source only, `php5` switches to it.
+own filter code on one database layer (PHP 8, the newest base classes). A real shop of that age differs in some points,
+which are known from the source only: `on_php5` returns such a profile.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Parser(Enum):
-    """How a list turns `filter` and `complex_filter` into conditions, before any SQL."""
+    """The ways in which lists turn `filter` and `complex_filter` into conditions, before any SQL."""
 
     LAST = "last"
-    """Keyed by the name as sent, the later one wins, the alias is mapped afterwards: two spellings, two conditions."""
+    """Keyed by the name as sent, the later one wins, aliases are mapped afterwards: two names, two conditions."""
     EACH = "each"
     """Every condition is applied, in the order sent."""
     CREDITMEMO = "creditmemo"
@@ -40,7 +40,7 @@ class Parser(Enum):
 
 
 class Builder(Enum):
-    """How the conditions on one field become SQL."""
+    """The ways in which the conditions on one field become SQL."""
 
     FIRST_SENT = "first sent"
     """From and to together, else the first known operator in the order sent, else an OR of equalities (from 1.6)."""
@@ -69,7 +69,7 @@ OPERATORS = (
     "seq",
     "sneq",
 )
-"""The operators from 1.6 on. Any other word is read as `eq`."""
+"""The operators from 1.6 on. Any other word means `eq`."""
 
 OLD_OPERATORS = (
     "eq",
@@ -90,7 +90,7 @@ OLD_OPERATORS = (
     "from",
     "to",
 )
-"""The operators up to 1.5.1, in the order in which they are looked for: no regexp, but `moreq`."""
+"""The operators up to 1.5.1, in the order in which the server looks for them: no regexp, but `moreq`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +100,32 @@ class Profile:
     Attributes:
         name: the version, as in `PROFILES`.
         version: the same as numbers, for "since": `profile.version >= (1, 6, 1, 0)`. OpenMage's 20 is above all 1.x.
-        magento_version: what `magentoInfo` answers; None where that operation does not exist (before 1.7.0.0).
+        magento_version: the answer of `magentoInfo`; None where that operation does not exist (before 1.7.0.0).
         namespace: the target namespace of the WSDL.
-        flavours: what the shop can be configured to speak.
+        flavours: those that the shop can be configured for.
         parser: how lists read filters.
-        parsers: the lists that read them otherwise.
+        parsers: the parsers of the lists that read filters in another way.
         builder: how conditions on one field become SQL.
-        operators: the words that are operators; the others mean equality.
+        operators: the known operators; other words mean equality.
         splits_lists: `in`, `nin`, `finset` of a complex filter are split at commas (from 1.7.0.1).
         replaces_marks_flat: a `?` in a value becomes `''` on the four sales lists.
-        replaces_marks_eav: the same on customers and products.
-        mends_from: a `?` in a `from` that has a `to` beside it is left alone (it became the value of `to` before).
-        quotes_fields: field names are quoted; before 1.9.2.2 they are pasted into the SQL as they are.
-        echoes_sql: the fault of a database error quotes the whole query (from 1.8; read, not seen, for old ones).
-        unmapped: the lists whose alias (`invoice_id`) is not known although the row field has that name.
-        missing_ids: the lists whose rows come without their id.
-        unknown_attribute_kills: a field that is no attribute of customers or products kills PHP instead of a fault.
+        replaces_marks_eav: a `?` in a value becomes `''` on customers and products.
+        mends_from: a `?` in a `from` with a `to` is kept (before, it became the value of `to`).
+        quotes_fields: field names are quoted; before 1.9.2.2 they are inserted into the SQL as they are.
+        echoes_sql: the fault of a database error quotes the whole query (from 1.8; before from source, never seen).
+        unmapped: the lists whose alias (`invoice_id`) is unknown although the rows have a field of that name.
+        missing_ids: the lists whose rows are returned without their id.
+        unknown_attribute_kills: a field that is not an attribute of customers or products kills PHP: no fault.
         store_restricts: the store of a product list restricts the rows to its website (1.5.0.0 to 20.0.14).
         wsi_filters: False: WS-I exists but every filter is broken (1.5.1.0 to 1.6.2.0; from source, never seen).
         wsi_creditmemo_filters: False: WS-I ignores the filters of credit memos (1.6.1.0 to 1.7.0.0; from source).
-        newline_for_empty: an empty string goes out as a line break (from 1.8).
-        breaks_between_tags: replies have a line break between tags (from 1.8: the cause of the one before).
-        escapes_controls: a control character goes out as the text `&#N;` (from 1.9.3); raw before.
-        drops_invalid_utf8: a value that is not UTF-8 is left out (from 1.9.3); a fault before.
-        bare_wsdl: `?wsdl` without a value gives the WSDL (from 1.4.2); else `?wsdl=1` is needed.
+        newline_for_empty: an empty string is sent as a line break (from 1.8).
+        breaks_between_tags: replies have a line break between tags (from 1.8: the cause of `newline_for_empty`).
+        escapes_controls: a control character is sent as the text `&#N;` (from 1.9.3); raw before.
+        drops_invalid_utf8: a value that is not UTF-8 is omitted (from 1.9.3); a fault before.
+        bare_wsdl: `?wsdl` without a value returns the WSDL (from 1.4.2); otherwise `?wsdl=1` is needed.
         long_session_ids: session ids have 64 characters instead of 32 (from 20.18).
-        php5: the shop differs from the recordings as one on PHP 5 with all of its own classes does.
+        php5: the shop behaves as on PHP 5 with all of its own classes, which differs from the recordings.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Profile:
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The lists that the version has: no credit memos before 1.6.1.0."""
+        """The lists of the version: no credit memos before 1.6.1.0."""
         return tuple(name for name, listing in LISTINGS.items() if self.version >= listing.since)
 
 
@@ -249,11 +249,11 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_1411, _
 
 
 def on_php5(plain: Profile) -> Profile:
-    """The same version as a shop of its age runs it: on PHP 5, with all of its own classes.
+    """Return the profile of the same version on PHP 5, with all of its own classes, as on a shop of that age.
 
-    The recordings had only the filter code of each version; what else differs was read in the source, not seen. A
-    field that is no attribute kills PHP (1.6 to 1.9.2); a `?` stays in a value (1.4.2 to 1.6.2) or goes on every list
-    (up to 1.4.1); a `?` in `from` takes the value of `to` (1.6 to 1.9.3).
+    The recordings had only the filter code of each version; the other differences were read in the source, not seen. A
+    field that is not an attribute kills PHP (1.6 to 1.9.2); a `?` stays in a value (1.4.2 to 1.6.2) or is replaced on
+    every list (up to 1.4.1); a `?` in `from` takes the value of `to` (1.6 to 1.9.3).
 
     Raises:
         ValueError: the version needs a newer PHP.
@@ -275,10 +275,10 @@ def on_php5(plain: Profile) -> Profile:
 
 
 def profile(name: str) -> Profile:
-    """The profile of that name.
+    """Return the profile of that name.
 
     Raises:
-        ValueError: there is none; the message lists those that exist.
+        ValueError: there is no such profile; the message lists those that exist.
 
     >>> profile("1.7.0.2").splits_lists
     True
@@ -294,7 +294,7 @@ def profile(name: str) -> Profile:
 
 
 def listing(name: str, profile: Profile) -> Listing:
-    """Return the list as that version declares it.
+    """Return a list as the version declares it.
 
     Up to 1.5.0.1 orders have another row type, with fewer fields, and up to 1.4.1 customers have 12 fields.
 
@@ -314,5 +314,5 @@ def listing(name: str, profile: Profile) -> Listing:
     if name == "orders" and profile.version < (1, 5, 1, 0):
         return replace(newest, row_type="salesOrderEntity", fields=OLD_ORDER_FIELDS)
     if name == "customers" and profile.version < (1, 4, 2, 0):
-        return replace(newest, fields=tuple(one for one in newest.fields if one.name not in NEW_CUSTOMER_FIELDS))
+        return replace(newest, fields=tuple(field for field in newest.fields if field.name not in NEW_CUSTOMER_FIELDS))
     return newest

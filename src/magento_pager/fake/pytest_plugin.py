@@ -1,7 +1,7 @@
-"""Fixtures for the tests of anybody who talks to a Magento: an embedded shop per test.
+"""pytest fixtures for the tests of any client of Magento: an embedded shop per test.
 
-Installed with the package; nothing to import. Loading this module costs next to nothing: the shop itself is imported
-by the first test that asks for one.
+Installed with the package; nothing to import. Loading this module costs next to nothing, because the shop itself is
+imported by the first test that uses one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def magento_shops() -> Iterator[Callable[..., Shop]]:
-    """Start embedded shops: a function with the arguments of `magento_pager.fake.Shop`; each ends with the test.
+    """Return a function that starts an embedded shop, with the arguments of `magento_pager.fake.Shop`.
 
-    For example `shop = magento_shops(profile="1.7.0.2", flavour="wsi", orders=50)`.
+    Each shop is stopped at the end of the test. Example: `magento_shops(profile="1.7.0.2", flavour="wsi", orders=50)`.
     """
     from magento_pager.fake import Shop  # noqa: PLC0415 -- see above
 
@@ -31,5 +31,5 @@ def magento_shops() -> Iterator[Callable[..., Shop]]:
 
 @pytest.fixture
 def magento_shop(magento_shops: Callable[..., Shop]) -> Shop:
-    """A running embedded shop of the newest profile, RPC, with 100 orders: `magento_shop.url`, `.user`, `.key`."""
+    """Return an embedded shop of the newest profile, RPC, with 100 orders: `magento_shop.url`, `.user`, `.key`."""
     return magento_shops(orders=100)

@@ -1,7 +1,7 @@
-"""Replies: values to bytes, in the shape of the recorded replies of PHP's SoapServer, element by element.
+"""Replies: values to bytes, in the form of the recorded replies of PHP's SoapServer, element by element.
 
-A record or a scalar is written whole. A list is written in three parts, so that it can be streamed: an opening that
-needs the number of rows, one piece per row, a closing. Knows the types in `schema`; knows neither HTTP nor the
+A record or a scalar is written at once. A list is written in three parts, so that it can be streamed: an opening that
+needs the number of rows, one piece per row, a closing. Uses the types in `schema`, and knows neither HTTP nor the
 database.
 """
 
@@ -36,23 +36,23 @@ _FOOT = "</SOAP-ENV:Body></SOAP-ENV:Envelope>\n"
 
 Scalar: TypeAlias = str | bytes | int | float | None
 Value: TypeAlias = Scalar | Sequence["Value"] | Mapping[str, "Value"]
-"""A value of a reply: a scalar as the database holds it, a sequence for an array, a mapping for a record."""
+"""A value of a reply: a scalar as in the database, a sequence for an array, a mapping for a record."""
 Row: TypeAlias = Sequence[Value]
 """The values of one row of a list, in the order of the columns of its listing."""
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-"""What XML 1.0 forbids, but for lone surrogates, which stand for bytes that are not UTF-8."""
+"""Characters that XML 1.0 forbids, except lone surrogates, which stand for bytes that are not UTF-8."""
 _ILLEGAL_BYTES = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 """The same in UTF-8."""
-_SUSPECTS = bytes({*range(0x20), *b"&<>"} - {*b"\0\t\n"})
-"""The bytes that text may not contain as they are."""
+_UNSAFE = bytes({*range(0x20), *b"&<>"} - {*b"\0\t\n"})
+"""The bytes that text may not contain unescaped."""
 
 
 _NULL = type(None)
 
 
 def legible(value: Value, profile: Profile) -> Value:
-    r"""A value as the version lets it out of the API, whatever the protocol: from 1.9.3 without what XML forbids.
+    r"""Return a value as the version sends it by either protocol: from 1.9.3 without characters that XML forbids.
 
     >>> from magento_pager.fake.profiles import profile
     >>> legible({"name": "A\x01B", "other": b"Bj\xf6rn"}, profile("20.0.20"))
@@ -61,12 +61,12 @@ def legible(value: Value, profile: Profile) -> Value:
     ['A\x01B']
 
     Raises:
-        ShopFault: text is not UTF-8, and the version does not leave it out.
+        ShopFault: a text is not UTF-8, and the version does not omit it.
     """
     if isinstance(value, Mapping):
-        return {name: legible(one, profile) for name, one in value.items()}
+        return {name: legible(member, profile) for name, member in value.items()}
     if _is_array(value):
-        return [legible(one, profile) for one in value]
+        return [legible(member, profile) for member in value]
     if not isinstance(value, str | bytes):
         return value
     text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
@@ -78,11 +78,11 @@ def legible(value: Value, profile: Profile) -> Value:
         start = f"{text[: error.start]}\\x{ord(text[error.start]) & 0xFF:02x}..."
         message = f"SOAP-ERROR: Encoding: string '{start}' is not a valid utf-8 string"
         raise ShopFault("SOAP-ENV:Server", message, 500) from None
-    return _ILLEGAL.sub(lambda found: f"&#{ord(found[0])};", text) if profile.escapes_controls else text
+    return _ILLEGAL.sub(lambda match: f"&#{ord(match[0])};", text) if profile.escapes_controls else text
 
 
 def escaped(text: str) -> str:
-    r"""Text inside an element, as libxml writes it.
+    r"""Return text inside an element, as libxml writes it.
 
     >>> escaped("Tom & Jerry\r")
     'Tom &amp; Jerry&#13;'
@@ -92,24 +92,24 @@ def escaped(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What rows have in common whose values have the same types, column by column.
+    """The form of rows whose values have the same types, column by column.
 
     Attributes:
-        template: the row, with a place for each value that is not NULL.
+        template: the row, with a placeholder for each value that is not NULL.
         present: for each column, whether it is not NULL.
-        numbers: the places of numbers.
-        usual: all values are texts or numbers that go out as they are, and nothing that is required is missing.
+        numbers: the indexes of numbers.
+        simple: all values are texts or numbers that are sent as they are, and no required value is missing.
     """
 
     template: bytes
     present: Sequence[bool]
     numbers: Sequence[int]
-    usual: bool
+    simple: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How one version and flavour writes.
+    """The encoder of one version and flavour.
 
     Attributes:
         profile: the version.
@@ -120,23 +120,25 @@ class Encoder:
     flavour: Flavour
 
     def reply(self, operation: Operation, result: Value) -> bytes:
-        """A whole reply.
+        """Return a whole reply.
 
         Args:
-            operation: what was called.
+            operation: the called operation.
             result: a scalar, a record or a sequence, as the operation declares.
 
         Raises:
             ShopFault: see `legible`.
         """
-        kind = len(result) if _is_array(result) else None
+        items = len(result) if _is_array(result) else None
         part = self._element(operation.reply_part(self.flavour), result, self._records())
-        return self._broken(self._head(operation, kind) + part + self._foot(operation)).encode()
+        return self._broken(self._head(operation, items) + part + self._foot(operation)).encode()
 
     def fault(self, fault: ShopFault) -> bytes:
-        """A fault. Magento's own are broken into lines as replies are, those of PHP are not."""
+        """Return a fault. Those of Magento have the line breaks of replies, those of PHP do not."""
         text = escaped(fault.text)
-        if fault.code == "VersionMismatch":  # PHP cannot tell in which version it was asked, and answers in SOAP 1.2
+        if (
+            fault.code == "VersionMismatch"
+        ):  # PHP does not know the SOAP version of the request, and answers in SOAP 1.2
             document = (
                 '<env:Envelope xmlns:env="http://www.w3.org/2003/05/soap-envelope"><env:Body><env:Fault>'
                 f"<env:Code><env:Value>env:{fault.code}</env:Value></env:Code>"
@@ -150,78 +152,78 @@ class Encoder:
         return (_DECLARATION + (self._broken(document) if fault.code.isdecimal() else document)).encode()
 
     def opening(self, operation: Operation, rows: int) -> bytes:
-        """A reply that is a list, up to its first row.
+        """Return the reply to a list call, up to its first row.
 
         Args:
             operation: a list operation.
-            rows: how many will follow.
+            rows: the number of rows that follow.
         """
         part = operation.reply_part(self.flavour)
         array = self._array_tag(part, rows) + (">" if rows else "/>")
         return self._broken(self._head(operation, rows) + array).encode()
 
     def closing(self, operation: Operation, rows: int) -> bytes:
-        """The same list from after its last row to the end."""
+        """Return the reply to a list call, from the end of its last row."""
         end = f"</{operation.reply_part(self.flavour).name}>" if rows else ""
         return (self._break + self._broken(end + self._foot(operation))).encode()
 
     def rows(self, listing: Listing) -> Callable[[Row], bytes]:
-        """A function that writes one row of a list: values in the order of `listing.columns`.
+        """Return a function that writes one row of a list: values in the order of `listing.columns`.
 
-        It raises ShopFault as `legible` does. Most rows of a list have values in the same columns, so it keeps one
-        template for each such set and fills it; a row with anything unusual in it takes the careful way.
+        It raises ShopFault as `legible` does. Most rows of a list have values in the same columns, so it keeps a
+        template for each such set; a row with anything unusual in it is written element by element.
         """
         declared = {field.name: field for field in listing.fields}
         fields = [declared[name] for name in listing.columns]
         tag = self._tag(self._item, listing.row_type)
         known = self._records()
-        between = self._break
+        line_break = self._break
         shapes: dict[tuple[type, ...], _Shape] = {}
 
-        def carefully(row: Row) -> bytes:
+        def write_elements(row: Row) -> bytes:
             pairs = zip(fields, row, strict=True)
             content = "".join([self._element(field, value, known) for field, value in pairs])
-            return (between + self._broken(self._closed(tag, self._item, content))).encode()
+            return (line_break + self._broken(self._closed(tag, self._item, content))).encode()
 
         def shape(types: tuple[type, ...]) -> _Shape:
             present = [kind is not _NULL for kind in types]
             shown = [(field, kind) for field, kind in zip(fields, types, strict=True) if kind is not _NULL]
             tags = "".join(f"{self._tag(field.name, field.type)}>%b</{field.name}>" for field, _ in shown)
-            template = between + self._broken(self._closed(tag, self._item, tags))
-            numbers = [place for place, (_, kind) in enumerate(shown) if kind is int]
-            usual = bool(shown) and all(
+            template = line_break + self._broken(self._closed(tag, self._item, tags))
+            numbers = [index for index, (_, kind) in enumerate(shown) if kind is int]
+            simple = bool(shown) and all(
                 (field.type == "xsd:string" and kind in {str, int}) or (field.type == "xsd:int" and kind is int)
                 for field, kind in shown
             )
             complete = not any(field.required for field, kind in zip(fields, types, strict=True) if kind is _NULL)
-            return shapes.setdefault(types, _Shape(template.encode(), present, numbers, usual and complete))
+            return shapes.setdefault(types, _Shape(template.encode(), present, numbers, simple and complete))
 
-        def quickly(row: Row) -> bytes:
+        def fill_template(row: Row) -> bytes:
             types = tuple(map(type, row))
-            found = shapes.get(types) or shape(types)
-            if not found.usual:
-                return carefully(row)
-            values = list(compress(row, found.present))
-            for place in found.numbers:
-                values[place] = str(values[place])
+            row_shape = shapes.get(types) or shape(types)
+            if not row_shape.simple:
+                return write_elements(row)
+            values = list(compress(row, row_shape.present))
+            for index in row_shape.numbers:
+                values[index] = str(values[index])
             try:
-                text = "\0".join(values).encode()  # type: ignore[arg-type]  # the shape says that all are text now
+                text = "\0".join(values).encode()  # type: ignore[arg-type]  # all are text now
             except UnicodeEncodeError:
-                return carefully(row)
-            if len(text.translate(None, _SUSPECTS)) != len(text) or b"\xef\xbf" in text:
+                return write_elements(row)
+            if len(text.translate(None, _UNSAFE)) != len(text) or b"\xef\xbf" in text:
                 text = self._escaped(text)
             parts = tuple(text.split(b"\0"))
             if len(parts) != len(values):
-                return carefully(row)
-            filled = found.template % parts
-            return filled.replace(b"></", b">\n</") if between and b"" in parts else filled
+                return write_elements(row)
+            filled = row_shape.template % parts
+            return filled.replace(b"></", b">\n</") if line_break and b"" in parts else filled
 
-        return quickly
+        return fill_template
 
     def _escaped(self, text: bytes) -> bytes:
-        """Text in UTF-8 as `legible` and `escaped` leave it."""
+        """Return text in UTF-8 with the changes of `legible` and `escaped`."""
         if self.profile.escapes_controls:
-            text = _ILLEGAL_BYTES.sub(lambda found: b"&#%d;" % ord(found[0].decode()), text)
+            text = _ILLEGAL_BYTES.sub(lambda match: b"&#%d;" % ord(match[0].decode()), text)
         return text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;").replace(b"\r", b"&#13;")
 
     @property
@@ -231,28 +233,28 @@ class Encoder:
 
     @property
     def _break(self) -> str:
-        """What stands between a tag that ends and one that begins."""
+        """The text between two tags."""
         return "\n" if self.profile.breaks_between_tags else ""
 
     def _broken(self, text: str) -> str:
-        """The text as it leaves the server: from 1.8 with a line break between any two tags, so also in empty texts."""
+        """Return the text as sent: from 1.8 with a line break between any two tags, and therefore in empty texts."""
         return text.replace("><", ">\n<") if self.profile.breaks_between_tags else text
 
     def _records(self) -> Mapping[str, tuple[Field, ...]]:
-        """The record types of this version."""
+        """Return the record types of this version."""
         return records(self.profile, self.flavour)
 
     def _head(self, operation: Operation, items: int | None) -> str:
-        """A reply up to its result. PHP declares namespaces in the order in which it first needs them.
+        """Return a reply up to its result. PHP declares namespaces in the order of their first use.
 
         Args:
-            operation: what was called.
-            items: the length of an array; None when the result is none.
+            operation: the called operation.
+            items: the length of an array; None if the result is not an array.
         """
         order = ("xsd", "xsi", "SOAP-ENC") if items is None else ("SOAP-ENC", "xsd", "xsi")
         if items == 0:
             order = ("SOAP-ENC", "xsi", "xsd")
-        names = "".join(f' xmlns:{one}="{_NAMESPACES[one]}"' for one in order)
+        names = "".join(f' xmlns:{prefix}="{_NAMESPACES[prefix]}"' for prefix in order)
         encoded = f'{names} SOAP-ENV:encodingStyle="{_NAMESPACES["SOAP-ENC"]}"' if self.flavour == "rpc" else ""
         return (
             f'{_DECLARATION}<SOAP-ENV:Envelope xmlns:SOAP-ENV="{ENVELOPE}" xmlns:ns1="{self.profile.namespace}"'
@@ -260,35 +262,35 @@ class Encoder:
         )
 
     def _foot(self, operation: Operation) -> str:
-        """A reply after its result."""
+        """Return a reply after its result."""
         return f"</ns1:{operation.reply_element(self.flavour)}>{_FOOT}"
 
     def _tag(self, name: str, kind: str) -> str:
-        """A start tag without its end."""
+        """Return a start tag without the closing bracket."""
         return f'<{name} xsi:type="{_qualified(kind)}"' if self.flavour == "rpc" else f"<{name}"
 
     def _array_tag(self, field: Field, items: int) -> str:
-        """The start tag of an array without its end."""
+        """Return the start tag of an array without the closing bracket."""
         if self.flavour == "wsi":
             return f"<{field.name}"
         length = f'SOAP-ENC:arrayType="{_qualified(ARRAYS[field.type])}[{items}]"'
         return f'<{field.name} {length} xsi:type="{_qualified(field.type)}"'
 
     def _closed(self, tag: str, name: str, content: str) -> str:
-        """An element from its start tag; one without any child is written short."""
+        """Return an element from its start tag; an empty one is self-closing."""
         return f"{tag}>{content}</{name}>" if content else f"{tag}/>"
 
     def _element(self, field: Field, value: Value, known: Mapping[str, tuple[Field, ...]]) -> str:
-        """One element with all inside it; the empty string when a NULL is left out."""
+        """Return one element with its content; an empty string if a NULL is omitted."""
         if _is_array(value):
             item = Field(self._item, ARRAYS[field.type], required=True)
-            inner = "".join([self._element(item, one, known) for one in value])
+            inner = "".join([self._element(item, member, known) for member in value])
             return self._closed(self._array_tag(field, len(value)), field.name, inner)
         if isinstance(value, Mapping):
-            parts = [self._element(one, value.get(one.name), known) for one in known[field.type]]
+            parts = [self._element(member, value.get(member.name), known) for member in known[field.type]]
             return self._closed(self._tag(field.name, field.type), field.name, "".join(parts))
         if value is not None and (field.type in ARRAYS or field.type in known):
-            return f"{self._tag(field.name, field.type)}/>"  # PHP finds no member in a scalar, and counts none
+            return f"{self._tag(field.name, field.type)}/>"  # for PHP a scalar has no members
         text = None if value is None else _scalar(value, field.type, self.profile)
         if text is not None:
             return f"{self._tag(field.name, field.type)}>{text}</{field.name}>"
@@ -298,17 +300,17 @@ class Encoder:
 
 
 def _is_array(value: Value) -> TypeGuard[Sequence[Value]]:
-    """Whether a value is an array."""
+    """Return whether a value is an array."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _qualified(kind: str) -> str:
-    """A type as an attribute names it."""
+    """Return a type as the value of an attribute."""
     return kind if kind.startswith("xsd:") else f"ns1:{kind}"
 
 
 def _scalar(value: Value, kind: str, profile: Profile) -> str | None:
-    """The text of a scalar of that type; None when it is left out.
+    """Return the text of a scalar of that type; None if it is omitted.
 
     Raises:
         ShopFault: see `legible`.
@@ -322,7 +324,7 @@ def _scalar(value: Value, kind: str, profile: Profile) -> str | None:
     if kind == "xsd:int":
         digits = re.match(r"\s*[-+]?\d+", str(value))
         return str(int(digits[0])) if digits else "0"
-    if kind == "xsd:double":  # at most 14 digits, as PHP is delivered
+    if kind == "xsd:double":  # at most 14 digits, by default in PHP
         return f"{float(str(value)):.14G}"
-    sent = legible(value, profile)
-    return None if sent is None else escaped(str(sent))
+    text = legible(value, profile)
+    return None if text is None else escaped(str(text))

@@ -1,8 +1,8 @@
-"""Requests: bytes to an operation and its arguments, as leniently as PHP's SoapServer reads them.
+"""Requests: from bytes to an operation and its arguments, read as leniently as by PHP's SoapServer.
 
-RPC takes any namespace, any item tag, arguments by name or by position, with or without types; WS-I takes the exact
-element and its arguments by name. What is not shaped like a filter is ignored without a word. Knows the types in
-`schema`; knows neither HTTP nor the database.
+RPC accepts any namespace, any item tag, arguments by name or by position, with or without types; WS-I accepts the exact
+element and its arguments by name. Anything that does not have the form of a filter is silently ignored. Uses the types
+in `schema`, and knows neither HTTP nor the database.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked for.
+    """A request of a client.
 
     Attributes:
         operation: as declared by the version.
-        texts: the scalar arguments by their RPC names; None when absent or nil.
-        filters: the filters, empty when the operation has none.
+        texts: the scalar arguments by their RPC names; None if absent or nil.
+        filters: the filters, empty if the operation has none.
     """
 
     operation: Operation
@@ -69,30 +69,30 @@ def read_request(body: bytes, profile: Profile, flavour: Flavour) -> Request:
     root = _root(body)
     if root.tag != f"{{{ENVELOPE}}}Envelope":
         raise ShopFault("VersionMismatch", "Wrong Version", 500)
-    first = next((one for one in root if one.tag != f"{{{ENVELOPE}}}Header"), None)
-    if first is None or first.tag != f"{{{ENVELOPE}}}Body":
+    soap_body = next((child for child in root if child.tag != f"{{{ENVELOPE}}}Header"), None)
+    if soap_body is None or soap_body.tag != f"{{{ENVELOPE}}}Body":
         raise ShopFault("SOAP-ENV:Client", "Body must be present in a SOAP envelope", 500)
-    if not len(first):
+    if not len(soap_body):
         raise ShopFault("SOAP-ENV:Client", 'looks like we got "Body" without function call', 500)
-    call = first[0]
+    call = soap_body[0]
     operation = _operation_of(call, profile, flavour)
-    if flavour == "wsi" and len(first) > 1:
+    if flavour == "wsi" and len(soap_body) > 1:
         raise ShopFault("SOAP-ENV:Client", "Error cannot find parameter", 500)
-    given = _given(call, operation.arguments(flavour), flavour)
+    elements = _arguments(call, operation.arguments(flavour), flavour)
     texts: dict[str, str | None] = {}
     filters = Filters()
-    for field, sent in zip(operation.inputs, given, strict=True):
+    for field, element in zip(operation.inputs, elements, strict=True):
         if field.type == "filters":
-            filters = _filters(sent, flavour)
+            filters = _filters(element, flavour)
         else:
-            texts[field.name] = _text(sent)
+            texts[field.name] = _text(element)
             if field.type == "xsd:int":
                 _check_number(texts[field.name])
     return Request(operation, texts, filters)
 
 
 def _root(body: bytes) -> etree._Element:
-    """The root element of a request; a document type is refused, as Zend refuses it."""
+    """Return the root element of a request; a document type is refused, as by Zend."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     if b"<!DOCTYPE" in body:
         raise ShopFault("Sender", "Invalid XML", 500)
@@ -103,40 +103,41 @@ def _root(body: bytes) -> etree._Element:
 
 
 def _local(element: etree._Element) -> str:
-    """The name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     return etree.QName(element).localname
 
 
 def _operation_of(call: etree._Element, profile: Profile, flavour: Flavour) -> Operation:
-    """The operation an element of the body stands for: by its local name in RPC, by its full name in WS-I."""
+    """Return the operation of an element in the body: by its local name in RPC, by its full name in WS-I."""
     name, namespace = _local(call), etree.QName(call).namespace
-    for one in operations(profile).values():
-        if flavour == "rpc" and one.name.lower() == name.lower():  # PHP keeps its functions in lower case
-            return one
-        if flavour == "wsi" and one.inputs and (name, namespace) == (one.request_element("wsi"), profile.namespace):
-            return one
-        if flavour == "wsi" and not one.inputs and name == one.name:  # no arguments, so no element that wraps them
-            return one
+    for operation in operations(profile).values():
+        if flavour == "rpc" and operation.name.lower() == name.lower():  # PHP's names of functions ignore case
+            return operation
+        wrapper = (operation.request_element("wsi"), profile.namespace)
+        if flavour == "wsi" and operation.inputs and (name, namespace) == wrapper:
+            return operation
+        if flavour == "wsi" and not operation.inputs and name == operation.name:  # no arguments, so no wrapper
+            return operation
     raise ShopFault("SOAP-ENV:Server", f"Procedure '{name}' not present", 500)
 
 
-def _given(call: etree._Element, declared: Sequence[Field], flavour: Flavour) -> list[etree._Element | None]:
-    """The arguments in declared order: by name, or, when no name fits and the flavour is RPC, by position."""
-    sent = list(call)
+def _arguments(call: etree._Element, declared: Sequence[Field], flavour: Flavour) -> list[etree._Element | None]:
+    """Return the arguments in declared order: by name or, if no name matches and the flavour is RPC, by position."""
+    elements = list(call)
     by_name: dict[str, etree._Element] = {}
-    for one in sent:
-        by_name.setdefault(_local(one), one)
+    for element in elements:
+        by_name.setdefault(_local(element), element)
     if flavour == "wsi" or any(field.name in by_name for field in declared):
         return [by_name.get(field.name) for field in declared]
-    if len(sent) > len(declared):
+    if len(elements) > len(declared):
         raise ShopFault("SOAP-ENV:Client", "Error cannot find parameter", 500)
-    if declared and not sent:
+    if declared and not elements:
         raise ShopFault("SOAP-ENV:Client", "Missing parameter", 500)
-    return [*sent, *[None] * (len(declared) - len(sent))]
+    return [*elements, *[None] * (len(declared) - len(elements))]
 
 
 def _check_number(text: str | None) -> None:
-    """Refuse what PHP does not take for a whole number; nothing at all is a null.
+    """Refuse a text that is not an integer for PHP; an empty text is null.
 
     >>> _check_number(" 5 ")
     >>> _check_number("5x")
@@ -149,48 +150,48 @@ def _check_number(text: str | None) -> None:
 
 
 def _present(element: etree._Element | None) -> etree._Element | None:
-    """The element itself, or the one its `href` points to; None when it is absent or nil.
+    """Return the element itself, or the target of its `href`; None if it is absent or nil.
 
     Raises:
-        ShopFault: it points to nothing.
+        ShopFault: the target does not exist.
     """
     if element is None or element.get(_NIL) in {"true", "1"}:
         return None
     target = element.get("href")
     if target is None:
         return element
-    for one in element.getroottree().iter():
-        if f"#{one.get('id')}" == target:
-            return one
+    for candidate in element.getroottree().iter():
+        if f"#{candidate.get('id')}" == target:
+            return candidate
     raise ShopFault("SOAP-ENV:Server", f"SOAP-ERROR: Encoding: Unresolved reference '{target}'", 500)
 
 
 def _child(element: etree._Element, name: str) -> etree._Element | None:
-    """The first child of that name, in any namespace."""
-    return next((_present(one) for one in element if _local(one) == name), None)
+    """Return the first child of that name, in any namespace."""
+    return next((_present(child) for child in element if _local(child) == name), None)
 
 
 def _text(element: etree._Element | None) -> str | None:
-    """The text of a scalar; texts of nested elements (a list of strings in 1.7.0.0) are joined by commas."""
-    found = _present(element)
-    if found is None:
+    """Return the text of a scalar; texts of nested elements (a list of strings in 1.7.0.0) are joined by commas."""
+    present = _present(element)
+    if present is None:
         return None
-    inner = list(found)
-    return ",".join(_text(one) or "" for one in inner) if inner else (found.text or "")
+    children = list(present)
+    return ",".join(_text(child) or "" for child in children) if children else (present.text or "")
 
 
 def _filters(element: etree._Element | None, flavour: Flavour) -> Filters:
-    """The filters; whatever is not shaped like one is ignored without a word, as the server ignores it."""
-    found = _present(element)
-    if found is None:
+    """Return the filters; anything that does not have the form of a filter is silently ignored, as by the server."""
+    present = _present(element)
+    if present is None:
         return Filters()
     simple, complex_ = [], []
-    for one in _items(_child(found, "filter"), flavour):
-        field, value = _text(_child(one, "key")), _text(_child(one, "value"))
+    for item in _items(_child(present, "filter"), flavour):
+        field, value = _text(_child(item, "key")), _text(_child(item, "value"))
         if field is not None and value is not None:
             simple.append((field, value))
-    for one in _items(_child(found, "complex_filter"), flavour):
-        field, condition = _text(_child(one, "key")), _child(one, "value")
+    for item in _items(_child(present, "complex_filter"), flavour):
+        field, condition = _text(_child(item, "key")), _child(item, "value")
         if field is None or condition is None:
             continue
         operator, value = _text(_child(condition, "key")), _text(_child(condition, "value"))
@@ -200,8 +201,8 @@ def _filters(element: etree._Element | None, flavour: Flavour) -> Filters:
 
 
 def _items(array: etree._Element | None, flavour: Flavour) -> list[etree._Element]:
-    """The items of an array: all children in RPC, those of the right name in WS-I."""
+    """Return the items of an array: all children in RPC, those of the right name in WS-I."""
     if array is None:
         return []
-    found = [_present(one) for one in array if flavour == "rpc" or _local(one) == "complexObjectArray"]
-    return [one for one in found if one is not None]
+    items = [_present(child) for child in array if flavour == "rpc" or _local(child) == "complexObjectArray"]
+    return [item for item in items if item is not None]

@@ -1,6 +1,6 @@
-"""The operations and types of the SOAP API, as data: what the WSDL says and what requests and replies are made of.
+"""The operations and types of the SOAP API, as data, for the WSDL, requests and replies.
 
-Field and operation names, their order and their types are facts of the API; the rows of the six lists come from
+Field and operation names, their order and their types are facts of the API; the row types of the six lists are in
 `lists`. This module knows nothing of XML. An operation that is not here is answered as PHP answers one that the WSDL
 does not declare.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.profiles import Profile
 
 ANY_VALUE_VERSION = (1, 7, 0, 0)
-"""The one version whose filters carry any type (RPC) or a list of strings (WS-I) where all others carry a string."""
+"""The only version whose filters have values of any type (RPC) or lists of strings (WS-I), and not strings."""
 
 
 _OF_THE_SHOP = (
@@ -37,8 +37,9 @@ _OF_THE_SHOP = (
 
 def _declared(lists: Collection[Listing]) -> Mapping[str, Operation]:
     """Return the operations of a shop with these lists, by name."""
-    details = (one for listing in lists for one in listing.details)
-    return {one.name: one for one in (*_OF_THE_SHOP, *(listing.call for listing in lists), *details)}
+    details = (operation for listing in lists for operation in listing.details)
+    declared = (*_OF_THE_SHOP, *(listing.call for listing in lists), *details)
+    return {operation.name: operation for operation in declared}
 
 
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(_declared(LISTINGS.values()))
@@ -53,7 +54,7 @@ def operations(profile: Profile) -> Mapping[str, Operation]:
     (False, True)
     """
     declared = _declared([listing(name, profile) for name in profile.lists])
-    return MappingProxyType({name: one for name, one in declared.items() if profile.version >= one.since})
+    return MappingProxyType({name: entry for name, entry in declared.items() if profile.version >= entry.since})
 
 
 _SALES_PART = "increment_id parent_id created_at updated_at is_active "
@@ -150,7 +151,7 @@ ARRAYS: Mapping[str, str] = MappingProxyType(
         "customerAddressEntityArray": "customerAddressEntityItem",
     },
 )
-"""The array types and what each is an array of."""
+"""The array types and the types of their items."""
 
 
 def records(profile: Profile, flavour: Flavour) -> Mapping[str, tuple[Field, ...]]:
@@ -160,10 +161,10 @@ def records(profile: Profile, flavour: Flavour) -> Mapping[str, tuple[Field, ...
     >>> [field.name for field in records(PROFILES["20.0.20"], "rpc")["complexFilter"]]
     ['key', 'value']
     """
-    rows = {one.row_type: one.fields for one in (listing(name, profile) for name in profile.lists)}
-    found = {**rows, **_RECORDS}
+    lists = [listing(name, profile) for name in profile.lists]
+    types = {**{row.row_type: row.fields for row in lists}, **_RECORDS}
     if profile.version == ANY_VALUE_VERSION:
         name, value = ("AnyType", "anyType") if flavour == "rpc" else ("Multi", "ArrayOfString")
-        found[f"associative{name}Entity"] = read_fields(f"key value:{value}")
-        found["complexFilter"] = read_fields(f"key value:associative{name}Entity")
-    return MappingProxyType(found)
+        types[f"associative{name}Entity"] = read_fields(f"key value:{value}")
+        types["complexFilter"] = read_fields(f"key value:associative{name}Entity")
+    return MappingProxyType(types)

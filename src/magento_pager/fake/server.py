@@ -1,7 +1,7 @@
 """HTTP: sockets, threads, addresses, cookies, limits. What nginx and PHP-FPM do in front of the API.
 
-One thread per connection, kept alive. An answer is sent with its length where it is known, else in pieces. Who answers
-which address is decided here; what SOAP and XML-RPC say is not known here.
+One thread per connection, kept alive. An answer is sent with its length if that is known, otherwise in pieces. Requests
+are dispatched by their address here; the contents of SOAP and XML-RPC are not known here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from magento_pager.fake.workers import Workers
 
 SOAP_PATH = "/index.php/api/v2_soap/"
-"""Where the WSDL says that calls go; the same without `/index.php`, or with `index/` at the end, is answered too."""
+"""The path for calls in the WSDL; without `/index.php`, or with `index/` at the end, it is answered too."""
 XMLRPC_PATH = "/index.php/api/xmlrpc/"
 
 _SOAP = re.compile(r"(/index\.php)?/api/v2_soap(/|/index/?|(?P<wsdl>/index/wsdl/1/?))?")
@@ -48,7 +48,7 @@ _NEVER_CACHE = (
     ("Pragma", "no-cache"),
 )
 _DISCARDED = 2**26
-"""Bytes of a refused request that are read and thrown away, so that the client gets to see the answer."""
+"""Bytes of a refused request that are read and discarded, so that the client receives the answer."""
 
 
 class Backend(Protocol):
@@ -58,12 +58,12 @@ class Backend(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """What the shop is at this moment."""
+        """The current settings."""
         ...
 
     @property
     def workers(self) -> Workers:
-        """The pool of PHP workers at this moment."""
+        """The current pool of PHP workers."""
         ...
 
     def soap(self, body: bytes, context: Context) -> Answer:
@@ -75,20 +75,20 @@ class Backend(Protocol):
         ...
 
     def record(self, call: Call) -> None:
-        """Take note of a call that has been answered."""
+        """Add an answered call to the log."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One HTTP request, as far as the shop looks at it.
+class HttpRequest:
+    """One HTTP request, as far as the shop reads it.
 
     Attributes:
         method: `GET` or `POST`.
         path: without the query.
-        query: the last value of each name; empty when it has none.
-        host: the host and port that the client asked for.
-        cookie: the PHP session that it sent back; None when it sent none.
+        query: the last value of each name; empty if it has none.
+        host: the requested host and port.
+        cookie: the PHP session that the client sent back; None if it sent none.
         body: of a POST.
     """
 
@@ -101,25 +101,25 @@ class Asked:
 
 
 @contextmanager
-def answered(asked: Asked, shop: Backend, context: Context) -> Iterator[Answer]:
-    """The answer to a request. A worker and the PHP session of the cookie are held until the block ends.
+def answering(request: HttpRequest, shop: Backend, context: Context) -> Iterator[Answer]:
+    """Answer a request. A worker and the PHP session of the cookie are held until the block ends.
 
     Raises:
-        ConnectionAbortedError: the shop ends.
+        ConnectionAbortedError: the shop is stopped.
     """
-    page = _without_php(asked, context.settings)
+    page = _without_php(request, context.settings)
     if page is not None:
         yield page
         return
-    with shop.workers.place() as held, shop.cookies.held(asked.cookie):
+    with shop.workers.place() as held, shop.cookies.held(request.cookie):
         if not held:
             raise ConnectionAbortedError
-        # What a call takes is the worker's time: the queue before it comes on top.
-        yield _by_php(asked, shop, replace(context, started=time.monotonic()))
+        # The time of a call is the worker's: waiting in the queue is additional.
+        yield _by_php(request, shop, replace(context, started=time.monotonic()))
 
 
-def _without_php(asked: Asked, settings: Settings) -> Answer | None:
-    """What the web server answers by itself; None when the API is asked."""
+def _without_php(request: HttpRequest, settings: Settings) -> Answer | None:
+    """Return the answer of the web server itself; None if the request is for the API."""
     if settings.outage == "maintenance":
         return _page(HTTPStatus.SERVICE_UNAVAILABLE, pages.MAINTENANCE)
     if settings.outage == "database":
@@ -127,56 +127,56 @@ def _without_php(asked: Asked, settings: Settings) -> Answer | None:
     if settings.outage == "firewall":
         return _page(HTTPStatus.FORBIDDEN, pages.FORBIDDEN)
     if settings.outage == "redirect":
-        return _moved(f"https://{asked.host}{asked.path}")
-    if _SOAP.fullmatch(asked.path) or (_XMLRPC.fullmatch(asked.path) and not settings.no_xmlrpc):
+        return _moved(f"https://{request.host}{request.path}")
+    if _SOAP.fullmatch(request.path) or (_XMLRPC.fullmatch(request.path) and not settings.no_xmlrpc):
         return None
-    if asked.path.removeprefix("/index.php") in {"", "/"}:
+    if request.path.removeprefix("/index.php") in {"", "/"}:
         return _page(HTTPStatus.OK, pages.STOREFRONT)
     return _page(HTTPStatus.NOT_FOUND, pages.NOT_FOUND)
 
 
-def _by_php(asked: Asked, shop: Backend, context: Context) -> Answer:
-    """What the API answers."""
-    found = _SOAP.fullmatch(asked.path)
-    settings = context.settings.seen_by("xmlrpc" if found is None else "soap")
+def _by_php(request: HttpRequest, shop: Backend, context: Context) -> Answer:
+    """Return the answer of the API."""
+    soap_path = _SOAP.fullmatch(request.path)
+    settings = context.settings.seen_by("xmlrpc" if soap_path is None else "soap")
     context = replace(context, settings=settings)
-    if found is None:
-        answer = shop.xmlrpc(asked.body, context)
+    if soap_path is None:
+        answer = shop.xmlrpc(request.body, context)
         return troubled(answer, settings.trouble) if settings.in_trouble("calls") else answer
-    base = settings.base_url or f"http://{asked.host}/"
+    base = settings.base_url or f"http://{request.host}/"
     address = urljoin(base, SOAP_PATH)
-    elsewhere = urlsplit(base).netloc != asked.host
-    if asked.method == "GET" and (found["wsdl"] or _wants_wsdl(asked.query, settings)):
-        if elsewhere:
+    other_host = urlsplit(base).netloc != request.host
+    if request.method == "GET" and (soap_path["wsdl"] or _wants_wsdl(request.query, settings)):
+        if other_host:
             return _moved(f"{address}?wsdl=1")
         answer = whole(200, REPLY_TYPE, wsdl(settings.profile, settings.flavour, address))
         return troubled(answer, settings.trouble) if settings.in_trouble("wsdl") else answer
-    fault = _not_loaded(f"{address}?wsdl=1", shop.workers, settings, elsewhere=elsewhere)
-    answer = shop.soap(asked.body, context) if fault is None else faulty(fault, context)
+    fault = _not_loaded(f"{address}?wsdl=1", shop.workers, settings, other_host=other_host)
+    answer = shop.soap(request.body, context) if fault is None else faulty(fault, context)
     return troubled(answer, settings.trouble) if settings.in_trouble("calls") else answer
 
 
 def _page(status: HTTPStatus, body: bytes) -> Answer:
-    """An HTML page, sent without its length as the live server sent its own."""
+    """Return an HTML page, sent without its length as by a live server."""
     return Answer(status, PAGE_TYPE, (body,), None, php=False)
 
 
 def _moved(location: str) -> Answer:
-    """A redirect."""
+    """Return a redirect."""
     return replace(_page(HTTPStatus.FOUND, pages.MOVED), location=location)
 
 
 def _wants_wsdl(query: Mapping[str, str], settings: Settings) -> bool:
-    """Whether the query asks for the WSDL; old versions want a value that PHP takes for true."""
+    """Return whether the request is for the WSDL; old versions need a value that is true in PHP."""
     return "wsdl" in query and (settings.profile.bare_wsdl or query["wsdl"] not in {"", "0"})
 
 
-def _not_loaded(address: str, workers: Workers, settings: Settings, *, elsewhere: bool) -> ShopFault | None:
-    """Why PHP cannot load the shop's own WSDL, if it cannot. Without a cache it takes a second worker to fetch it."""
-    failed = settings.outage == "wsdl" or elsewhere
+def _not_loaded(address: str, workers: Workers, settings: Settings, *, other_host: bool) -> ShopFault | None:
+    """Return the fault if PHP cannot load the shop's own WSDL, which takes a second worker without a cache."""
+    failed = settings.outage == "wsdl" or other_host
     if not failed and not settings.wsdl_cache:
-        with workers.place(settings.socket_timeout) as fetched:
-            failed = not fetched
+        with workers.place(settings.socket_timeout) as granted:
+            failed = not granted
     if failed:
         text = f"Parsing WSDL: Couldn't load from '{address}' : failed to load external entity \"{address}\"\n"
     elif settings.outage == "schema" and settings.flavour == "rpc":
@@ -197,18 +197,18 @@ class Handler(BaseHTTPRequestHandler):
     server: WebServer
 
     def setup(self) -> None:
-        """Begin, and let the server know of the connection."""
+        """Set up, and register the connection."""
         super().setup()
-        self.server.join(self.connection)
+        self.server.register(self.connection)
 
     def finish(self) -> None:
-        """End; what the client did not take is lost."""
-        self.server.leave(self.connection)
+        """Clean up; data that the client has not received is lost."""
+        self.server.unregister(self.connection)
         with suppress(OSError):
             super().finish()
 
     def handle(self) -> None:
-        """Answer requests until the client goes away, the shop ends, or a row breaks a reply that is on its way."""
+        """Answer requests until the client disconnects, the shop is stopped, or a row breaks a reply that has begun."""
         with suppress(ConnectionError, TimeoutError, ShopFault):
             super().handle()
 
@@ -231,17 +231,17 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(Context(settings, time.monotonic()), body)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The `Date` of an answer: by the shop's own clock, where it has one."""
+        """Return the `Date` of an answer, by the shop's own clock if it has one."""
         return super().date_time_string(self.server.shop.settings.now if timestamp is None else timestamp)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the shop keeps its own log."""
+        """Log nothing: the shop keeps its own log."""
 
     def _answer(self, context: Context, body: bytes) -> None:
-        """Answer a request that has been read, and note the call."""
+        """Answer a request that has been read, and log the call."""
         url = urlsplit(self.path)
         cookie = _COOKIE.search(self.headers.get("Cookie", ""))
-        asked = Asked(
+        request = HttpRequest(
             self.command,
             url.path,
             dict(parse_qsl(url.query, keep_blank_values=True)),
@@ -249,17 +249,17 @@ class Handler(BaseHTTPRequestHandler):
             cookie[1] if cookie else None,
             body,
         )
-        with answered(asked, self.server.shop, context) as answer:
+        with answering(request, self.server.shop, context) as answer:
 
-            def note(size: int) -> None:
+            def log(size: int) -> None:
                 if answer.call is not None:
                     seconds = time.monotonic() - context.started
                     self.server.shop.record(replace(answer.call, bytes=size, seconds=seconds))
 
-            with closing(_noted(answer.pieces, note)) as pieces:
-                self._send(replace(answer, pieces=pieces), asked, compress=context.settings.gzip)
+            with closing(_logged(answer.pieces, log)) as pieces:
+                self._send(replace(answer, pieces=pieces), request, compress=context.settings.gzip)
 
-    def _send(self, answer: Answer, asked: Asked, *, compress: bool) -> None:
+    def _send(self, answer: Answer, request: HttpRequest, *, compress: bool) -> None:
         """Send an answer."""
         pieces, length = answer.pieces, answer.length
         compress = compress and answer.php and "gzip" in self.headers.get("Accept-Encoding", "")
@@ -278,13 +278,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
         if answer.location:
             self.send_header("Location", answer.location)
-        for name, value in _php_headers(asked) if answer.php else ():
+        for name, value in _php_headers(request) if answer.php else ():
             self.send_header(name, value)
         self.end_headers()
         self._send_body(pieces, length, in_chunks=in_chunks)
 
     def _send_body(self, pieces: Iterable[bytes], length: int | None, *, in_chunks: bool) -> None:
-        """Send what follows the head; a body shorter than announced ends the connection."""
+        """Send the body; if it is shorter than announced, the connection ends."""
         sent = 0
         for piece in pieces:
             if in_chunks and piece:
@@ -299,7 +299,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _refuse(self, length: int) -> None:
-        """Refuse a body as too large, without looking at it; the connection ends."""
+        """Refuse a body as too large, unread; the connection ends."""
         self.close_connection = True
         self.send_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         self.send_header("Content-Type", "text/html")
@@ -308,9 +308,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(pages.TOO_LARGE)
         self.wfile.flush()
-        left = min(length, _DISCARDED)
-        while left > 0 and (piece := self.rfile.read1(2**16)):
-            left -= len(piece)
+        remaining = min(length, _DISCARDED)
+        while remaining > 0 and (piece := self.rfile.read1(2**16)):
+            remaining -= len(piece)
 
 
 class WebServer(socketserver.ThreadingTCPServer):
@@ -318,11 +318,11 @@ class WebServer(socketserver.ThreadingTCPServer):
 
     Args:
         address: host and port; port 0 takes a free one.
-        shop: what answers.
+        shop: answers the requests.
 
     Attributes:
-        host: where it listens, as a client would write it.
-        shop: what answers.
+        host: the address it listens on, as a client would write it.
+        shop: answers the requests.
     """
 
     allow_reuse_address = True
@@ -337,20 +337,20 @@ class WebServer(socketserver.ThreadingTCPServer):
         super().__init__(address, Handler)
         self.host = f"{address[0]}:{self.server_address[1]}"
 
-    def join(self, connection: socket.socket) -> None:
-        """Note a connection."""
+    def register(self, connection: socket.socket) -> None:
+        """Register a connection."""
         with self._lock:
             self._open.add(connection)
             if self._ending:
                 _hang_up(connection)
 
-    def leave(self, connection: socket.socket) -> None:
-        """Forget a connection."""
+    def unregister(self, connection: socket.socket) -> None:
+        """Unregister a connection."""
         with self._lock:
             self._open.discard(connection)
 
     def hang_up(self) -> None:
-        """Stop listening, and end every connection; `server_close` then waits for their threads."""
+        """Stop listening, and close every connection; `server_close` then waits for their threads."""
         self.shutdown()
         with self._lock:
             self._ending = True
@@ -358,32 +358,32 @@ class WebServer(socketserver.ThreadingTCPServer):
                 _hang_up(connection)
 
 
-def _noted(pieces: Iterable[bytes], note: Callable[[int], None]) -> Generator[bytes]:
-    """Pieces on their way. Their size is noted before the last one leaves, so that whoever has it all finds the note.
+def _logged(pieces: Iterable[bytes], log: Callable[[int], None]) -> Generator[bytes]:
+    """Yield the pieces. Their size is logged before the last one, so the call is logged once the client has them all.
 
     >>> sizes = []
-    >>> [(piece, *sizes) for piece in _noted([b"one", b"three"], sizes.append)]
+    >>> [(piece, *sizes) for piece in _logged([b"one", b"three"], sizes.append)]
     [(b'one',), (b'three', 8)]
     """
-    passed, last = 0, b""
+    size, last = 0, b""
     try:
         for piece in pieces:
             if last:
                 yield last
-            passed, last = passed + len(piece), piece
+            size, last = size + len(piece), piece
     finally:
-        note(passed)
+        log(size)
     yield last
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """End a connection that another thread may be reading from or writing to."""
+    """Close a connection that another thread may be reading from or writing to."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
 def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in gzip's format.
+    """Yield the same bytes in gzip's format.
 
     >>> import gzip
     >>> gzip.decompress(b"".join(_compressed([b"one ", b"two"])))
@@ -395,15 +395,17 @@ def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield gzip.flush()
 
 
-def _php_headers(asked: Asked) -> Iterator[tuple[str, str]]:
-    """What PHP adds: a cookie, and that nothing may be kept.
+def _php_headers(request: HttpRequest) -> Iterator[tuple[str, str]]:
+    """Yield the headers that PHP adds: a cookie, and headers that forbid caching.
 
     A client that sends its cookie back gets it once more, for longer and for secure connections only, as recorded.
     """
-    lasts = f"expires={formatdate(time.time() + _COOKIE_SECONDS, usegmt=True)}; Max-Age={_COOKIE_SECONDS}"
-    cookie = f"PHPSESSID={asked.cookie or secrets.token_hex(13)}; {lasts}; path=/; domain={asked.host.split(':')[0]}"
-    if asked.cookie is None:
+    lifetime = f"expires={formatdate(time.time() + _COOKIE_SECONDS, usegmt=True)}; Max-Age={_COOKIE_SECONDS}"
+    cookie = (
+        f"PHPSESSID={request.cookie or secrets.token_hex(13)}; {lifetime}; path=/; domain={request.host.split(':')[0]}"
+    )
+    if request.cookie is None:
         yield "Set-Cookie", f"{cookie}; HttpOnly"
     yield from _NEVER_CACHE
-    if asked.cookie is not None:
+    if request.cookie is not None:
         yield "Set-Cookie", f"{cookie}; secure; HttpOnly; SameSite=None"

@@ -1,7 +1,7 @@
-"""Who may call, and for how long: the session table of the shop, and the locks that PHP puts on its own sessions.
+"""The session table of the shop, and the locks of PHP on its own sessions.
 
-The two have nothing to do with each other. A session of the API is a row of a table, named in each call, renewed by
-it. A PHP session is a file named by a cookie, locked for as long as a request that sent the cookie is answered.
+The two are unrelated. A session of the API is a row of a table; each call names it and renews it. A PHP session is a
+file named by a cookie, locked while a request that sent the cookie is answered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Sessions:
     """The sessions of the API, by id, safe to use from several threads.
 
     Args:
-        clock: seconds; only differences count.
+        clock: returns seconds; only differences matter.
 
     >>> now = [0.0]
     >>> sessions = Sessions(clock=lambda: now[0])
@@ -39,11 +39,11 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[str, tuple[str, float]] = {}
+        self._active: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def login(self, user: str, timeout: float, *, length: int = 32) -> str:
-        """Open one more session of a user, and forget those of the same user that have expired.
+        """Open another session of a user, and delete those of the same user that have expired.
 
         Args:
             user: the name.
@@ -53,48 +53,48 @@ class Sessions:
         session = self.draw(length)
         with self._lock:
             limit = self._clock() - timeout
-            self._seen = {one: row for one, row in self._seen.items() if row[0] != user or row[1] >= limit}
-            self._seen[session] = (user, self._clock())
+            self._active = {key: row for key, row in self._active.items() if row[0] != user or row[1] >= limit}
+            self._active[session] = (user, self._clock())
         return session
 
     def draw(self, length: int = 32) -> str:
-        """An id that belongs to nobody, as `startSession` hands out."""
+        """Return a new session id without a user, as `startSession` does."""
         return secrets.token_hex(length // 2)
 
     def renew(self, session: str, timeout: float) -> bool:
-        """Whether a session is open; if so, its time starts again."""
+        """Return whether a session is open; if so, restart its timeout."""
         with self._lock:
-            row = self._seen.get(session)
+            row = self._active.get(session)
             if row is None or self._clock() - row[1] > timeout:
                 return False
-            self._seen[session] = (row[0], self._clock())
+            self._active[session] = (row[0], self._clock())
             return True
 
     def end(self, session: str) -> None:
-        """Close a session; closing one that is not open is no mistake."""
+        """Close a session; do nothing if it is not open."""
         with self._lock:
-            self._seen.pop(session, None)
+            self._active.pop(session, None)
 
     def end_all(self) -> None:
-        """Close every session, as a restart of the shop or an impatient administrator does."""
+        """Close every session, as a restart of the shop does."""
         with self._lock:
-            self._seen.clear()
+            self._active.clear()
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._seen)
+            return len(self._active)
 
 
 @dataclass(slots=True)
 class _CookieLock:
-    """The lock of one PHP session and how many requests hold it or wait for it."""
+    """The lock of one PHP session, and the number of requests that hold it or wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
 
 
 class CookieLocks:
-    """The locks of PHP sessions, by cookie: requests that send the same one are answered one after another."""
+    """The locks of PHP sessions, by cookie: requests with the same cookie are answered one after another."""
 
     def __init__(self) -> None:
         self._locks: dict[str, _CookieLock] = {}
@@ -102,7 +102,7 @@ class CookieLocks:
 
     @contextmanager
     def held(self, cookie: str | None) -> Iterator[None]:
-        """Hold the lock of a cookie; no cookie, no lock.
+        """Hold the lock of a cookie, if there is a cookie.
 
         >>> with CookieLocks().held("9k19"):
         ...     pass
@@ -111,13 +111,13 @@ class CookieLocks:
             yield
             return
         with self._lock:
-            one = self._locks.setdefault(cookie, _CookieLock())
-            one.users += 1
+            entry = self._locks.setdefault(cookie, _CookieLock())
+            entry.users += 1
         try:
-            with one.lock:
+            with entry.lock:
                 yield
         finally:
             with self._lock:
-                one.users -= 1
-                if not one.users:
+                entry.users -= 1
+                if not entry.users:
                     del self._locks[cookie]

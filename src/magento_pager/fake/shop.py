@@ -1,6 +1,6 @@
-"""The embedded shop as its users know it: start it, ask where it is, change it while it runs, stop it.
+"""The embedded shop for its users: start it, get its address, change it while it runs, stop it.
 
-Puts the parts together and owns what lives as long as the shop: database, sessions, settings, log, threads.
+Connects the parts and owns everything that exists as long as the shop: database, sessions, settings, log, threads.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from magento_pager.fake.settings import MemoryFailure, Outage, TroubleAt, TroubleBy
 
 LOGGED = 100_000
-"""Calls that the log keeps."""
+"""Maximum number of calls in the log."""
 _POLL = 0.01
-"""Seconds between two looks at whether the shop is to stop."""
+"""Seconds between two checks whether the shop must stop."""
 
 
 class Knobs(TypedDict, total=False):
@@ -78,28 +78,27 @@ class Knobs(TypedDict, total=False):
 class Shop:
     """An embedded Magento: a real SOAP server on loopback.
 
-    Use it as a context manager, or call `start` and `stop`. A shop that was stopped can be started again, with its
-    first data.
+    Use it as a context manager, or call `start` and `stop`. A stopped shop can be started again, with its initial data.
 
     Args:
         profile: the version: a name of `PROFILES`, or a `Profile`.
         flavour: `rpc` or `wsi`.
-        orders: how many orders to make up; the other lists follow in proportion.
+        orders: the number of made-up orders; the other lists are in proportion.
         rows: a file of rows to serve instead.
-        database: a MariaDB to keep the tables in, `mysql://user:password@host:port/name`, or with
+        database: a MariaDB for the tables, `mysql://user:password@host:port/name`, or with
             `?unix_socket=/path`; needs the extra `mariadb`. The database of that name is created and, when the shop
-            stops, dropped; or it exists and is empty. Empty: SQLite, with MySQL's reading of queries emulated.
+            stops, dropped; or it exists and is empty. By default SQLite, with MySQL's reading of queries emulated.
         host: the address to listen on.
         port: 0 takes a free one.
         user: the name of the one API user.
         key: its key.
-        php5: play an old version as one on PHP 5 with all of its own classes, see `Profile`.
-        broken_wsi: let 1.6.2.0 speak WS-I, in which it breaks every filter. Known from source, never seen.
+        php5: behave as an old version on PHP 5 with all of its own classes, see `Profile`.
+        broken_wsi: let 1.6.2.0 speak WS-I, in which every filter is broken. Known from source, never seen.
         knobs: see `Settings`.
 
     Raises:
-        ValueError: an unknown profile, a flavour that the version does not speak, an impossible address of a
-            database or no driver for it, or an impossible knob.
+        ValueError: an unknown profile, a flavour that the version does not speak, an invalid address of a database or
+            no driver for it, or an invalid knob.
 
     >>> with Shop(orders=10) as shop:
     ...     shop.url.endswith("/index.php/api/v2_soap/")
@@ -130,7 +129,7 @@ class Shop:
         self._rows = rows
         self._open = partial(MariaDatabase, database) if database else Database
         if database:
-            Server(database)  # a wrong address or a missing driver shows here, and not when the shop is started
+            Server(database)  # reports a wrong address or a missing driver now, and not when the shop is started
         self._listen = (host, port)
         version = _version(profile, flavour, php5=php5, broken_wsi=broken_wsi)
         self._settings = replace(Settings(profile=version, flavour=flavour), **_plain(knobs))
@@ -152,12 +151,12 @@ class Shop:
         self.stop()
 
     def start(self) -> None:
-        """Make up the data and listen. It answers when this returns.
+        """Make up the data and listen. The shop answers requests when this returns.
 
         Raises:
-            RuntimeError: it runs already.
-            OSError: the port is taken, or the server of the database cannot be reached.
-            ValueError: the rows are none, or do not fit their columns, or the database is not empty.
+            RuntimeError: it is already running.
+            OSError: the port is in use, or the server of the database cannot be reached.
+            ValueError: the rows are invalid or do not fit their columns, or the database is not empty.
         """
         if self._running is not None:
             raise RuntimeError("the shop runs already")
@@ -174,7 +173,7 @@ class Shop:
         thread.start()
 
     def stop(self) -> None:
-        """Hang up on every client and forget all data. Stopping a shop that does not run does nothing."""
+        """Close all connections and delete all data. Do nothing if the shop is not running."""
         running, self._running = self._running, None
         if running is None:
             return
@@ -193,27 +192,27 @@ class Shop:
 
     @property
     def url(self) -> str:
-        """Where SOAP calls go; with `?wsdl=1` added, where the WSDL is."""
+        """The address for SOAP calls; with `?wsdl=1` added, that of the WSDL."""
         return urljoin(self.base_url, SOAP_PATH)
 
     @property
     def xmlrpc_url(self) -> str:
-        """Where XML-RPC calls go."""
+        """The address for XML-RPC calls."""
         return urljoin(self.base_url, XMLRPC_PATH)
 
     @property
     def database(self) -> Database | MariaDatabase:
-        """The tables, to look at and to change while the shop runs."""
+        """The tables, to be read and changed while the shop runs."""
         return self._parts.database
 
     @property
     def settings(self) -> Settings:
-        """What the shop is at this moment."""
+        """The current settings."""
         return self._settings
 
     @property
     def workers(self) -> Workers:
-        """The pool of PHP workers at this moment."""
+        """The current pool of PHP workers."""
         return self._workers
 
     @property
@@ -222,14 +221,14 @@ class Shop:
         return tuple(self._log)
 
     def clear_log(self) -> None:
-        """Forget the calls answered so far."""
+        """Delete the calls answered so far."""
         self._log.clear()
 
     def change(self, **knobs: Unpack[Knobs]) -> None:
-        """Turn knobs while the shop runs; the next request sees them.
+        """Change settings while the shop runs, from the next request on.
 
         Raises:
-            ValueError: an impossible value.
+            ValueError: an invalid value.
         """
         changed = replace(self._settings, **_plain(knobs))
         if changed.workers != self._settings.workers:
@@ -244,11 +243,11 @@ class Shop:
         php5: bool = False,
         broken_wsi: bool = False,
     ) -> None:
-        """Become another version while running, as after an upgrade; data and sessions stay.
+        """Switch to another version while running, as after an upgrade; data and sessions stay.
 
         Args:
             profile: see `Shop`.
-            flavour: None leaves it.
+            flavour: None keeps it.
             php5: see `Shop`.
             broken_wsi: see `Shop`.
 
@@ -273,7 +272,7 @@ class Shop:
 
     @property
     def _parts(self) -> _Running:
-        """What exists while the shop runs."""
+        """The parts of the running shop."""
         if self._running is None:
             raise RuntimeError("the shop does not run: start it, or use it in a with statement")
         return self._running
@@ -281,7 +280,7 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """What exists while the shop runs."""
+    """The parts of a running shop."""
 
     database: Database | MariaDatabase
     api: Api
@@ -291,7 +290,7 @@ class _Running:
 
 
 def _filled(database: Database | MariaDatabase, orders: int, rows: str | Path | None) -> Database | MariaDatabase:
-    """The database with the rows of a file, or with made-up ones; it is closed if they cannot be had."""
+    """Fill a database with the rows of a file, or with made-up ones, and return it; close it if that fails."""
     try:
         if rows is None:
             database.populate(orders)
@@ -303,26 +302,26 @@ def _filled(database: Database | MariaDatabase, orders: int, rows: str | Path | 
     return database
 
 
-def _version(which: str | Profile, flavour: Flavour, *, php5: bool, broken_wsi: bool) -> Profile:
-    """The version to play.
+def _version(name: str | Profile, flavour: Flavour, *, php5: bool, broken_wsi: bool) -> Profile:
+    """Return the profile of a version.
 
     >>> _version("1.6.2.0", "wsi", php5=False, broken_wsi=False)
     Traceback (most recent call last):
     ...
     ValueError: 1.6.2.0 speaks rpc, not 'wsi'
     """
-    found = profile(which) if isinstance(which, str) else which
+    version = profile(name) if isinstance(name, str) else name
     if php5:
-        found = on_php5(found)
+        version = on_php5(version)
     if broken_wsi:
-        found = replace(found, flavours=("rpc", "wsi"))
-    if flavour not in found.flavours:
-        raise ValueError(f"{found.name} speaks {' and '.join(found.flavours)}, not {flavour!r}")
-    return found
+        version = replace(version, flavours=("rpc", "wsi"))
+    if flavour not in version.flavours:
+        raise ValueError(f"{version.name} speaks {' and '.join(version.flavours)}, not {flavour!r}")
+    return version
 
 
 def _plain(knobs: Knobs) -> dict[str, Any]:
-    """The knobs as fields of `Settings`: collections become sets."""
+    """Return the knobs as fields of `Settings`: collections become sets."""
     return {
         name: frozenset(value) if isinstance(value, Collection) and not isinstance(value, str) else value
         for name, value in knobs.items()

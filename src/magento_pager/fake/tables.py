@@ -1,8 +1,8 @@
-"""The tables behind the lists: their columns, and which names are attributes of customers and products. Data.
+"""The tables of the lists: their columns, and the attributes of customers and products. Data.
 
-A name that is missing here is an unknown column on the server too. The sales tables are those of 1.6 and later; the
-columns of the commercial edition are left out, as on the shop that was recorded. Like many shops it has two of its own:
-`erp_number`, a column of orders that a module added, and `loyalty_code`, an attribute of customers.
+A name that is missing here is an unknown column on the server too. The sales tables are those of 1.6 and later, without
+the columns of the commercial edition, as on the recorded shop. Two names are custom, as on many shops: `erp_number`, a
+column of orders that a module added, and `loyalty_code`, an attribute of customers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_cell(value: object) -> bool:
-    """Whether a column can hold a value: no list, no integer of more than 64 bits, and no text beyond Unicode.
+    """Return whether a column can store a value: no list, no integer of more than 64 bits, no lone surrogates.
 
     >>> is_cell("5"), is_cell(None), is_cell([5]), is_cell(1 << 63), is_cell(float("nan"))
     (True, True, False, False, False)
@@ -34,7 +34,7 @@ def is_cell(value: object) -> bool:
 
 
 class Kind(Enum):
-    """What MySQL compares a value as."""
+    """The types as which MySQL compares values."""
 
     INT = "int"
     DECIMAL = "decimal"
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, by the name it was created with."""
+    """One column, with its name as created."""
 
     name: str
     kind: Kind
@@ -56,7 +56,7 @@ class Table:
 
     Attributes:
         name: as in MySQL, and in SQLite.
-        columns: by name in lower case: MySQL does not mind the case of a column.
+        columns: by name in lower case, because MySQL ignores the case of columns.
         indexed: the columns with a secondary index, which decide the order of rows when MySQL reads along one.
     """
 
@@ -65,11 +65,11 @@ class Table:
     indexed: frozenset[str]
 
 
-def table(name: str, indexed: str, *, ints: str, decimals: str = "", times: str = "", texts: str = "") -> Table:
+def table(table_name: str, indexed: str, *, ints: str, decimals: str = "", times: str = "", texts: str = "") -> Table:
     """Return a table from the names of its columns, kind by kind, separated by blanks."""
     kinds = ((Kind.INT, ints), (Kind.DECIMAL, decimals), (Kind.TIME, times), (Kind.TEXT, texts))
-    columns = {one: Column(one, kind) for kind, names in kinds for one in names.split()}
-    return Table(name, MappingProxyType(columns), frozenset(indexed.split()))
+    columns = {name: Column(name, kind) for kind, names in kinds for name in names.split()}
+    return Table(table_name, MappingProxyType(columns), frozenset(indexed.split()))
 
 
 _HIDDEN_TAX = """
@@ -196,12 +196,12 @@ country_of_manufacture category_ids website_ids
 
 _KINDS = ("billing", "shipping")
 ORDER_JOINS: Mapping[str, str] = MappingProxyType({f"{kind}_o_a": kind for kind in _KINDS})
-"""The two tables joined to orders, by alias: the type of address each one takes."""
+"""The two tables joined to orders, by alias: their types of address."""
 ORDER_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         **{f"{kind}_{name}": f"{kind}_o_a.{name}" for kind in _KINDS for name in ("firstname", "lastname")},
         **{f"{kind}_name": f"{kind}_o_a.firstname || ' ' || {kind}_o_a.lastname" for kind in _KINDS},
-        # Selected for both addresses under one name: the later one, shipping, is what arrives.
+        # Selected for both addresses under one name: the later one, shipping, is returned.
         **{name: f"shipping_o_a.{name}" for name in ("firstname", "middlename", "lastname", "telephone", "postcode")},
     },
 )
@@ -213,15 +213,15 @@ OLD_ORDER_NAMES: Mapping[str, str] = MappingProxyType(
         "base_shipping_hidden_tax_amount": "base_shipping_hidden_tax_amnt",
     },
 )
-"""Columns of orders that were called otherwise before 1.6: an order still has them under both names."""
+"""Columns of orders that had another name before 1.6: an order still has them under both names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What counts as a field of an EAV list.
+    """The fields of an EAV list.
 
     Attributes:
-        exact: columns known to the code by name: only this spelling is found.
+        exact: columns known to the code by name: only this spelling matches.
         static: attributes stored as columns of the entity's own table: found in the database, in any case.
         joined: attributes with a table of their own, joined when filtered by: a row without a value never matches.
     """

@@ -1,7 +1,7 @@
-"""What a reply becomes where something is wrong with it, or with what stands between PHP and the client.
+"""Defects of replies, caused by PHP, by data, or by servers between PHP and the client.
 
-What lives here: one table of troubles by name, each of which makes another answer of a sound one. When a reply meets
-its trouble is decided elsewhere, by the settings.
+One table of troubles by name, each of which turns a correct answer into a broken one. The settings decide which replies
+have a trouble.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 Trouble: TypeAlias = "Callable[[bytes], bytes | tuple[int, bytes] | tuple[int, bytes, int]]"
-"""Gives a body for a body: the HTTP status before it and the bytes by which Content-Length is wrong behind it."""
+"""Turns a body into another one, with the HTTP status before it and an error of Content-Length in bytes after it."""
 
 
-class Troubled(Exception):  # noqa: N818  no error of the shop's
-    """A row was met whose replies are in trouble."""
+class Troubled(Exception):  # noqa: N818  a signal, not an error
+    """The reply has a row that causes trouble."""
 
 
 _NOTICE = b"<br />\n<b>Notice</b>:  Undefined variable: total in <b>/var/www/shop/Api.php</b> on line <b>12</b><br />\n"
 _FATAL = b"Fatal error: Call to a member function getName() on a non-object in /var/www/shop/Api.php on line 12"
 _JSON = b'{"success":false,"message":"Your request has been blocked by the firewall of your host"}'
-_LARGE = 9_000_000  # bytes of a text
+_LARGE = 9_000_000  # bytes
 
 
 def _fault(code: str, text: str, status: int = 200) -> Trouble:
-    """A fault instead of the reply, by its wire.
+    """Return a trouble: a fault instead of the reply, in the protocol of the reply.
 
-    What PHP itself dies of, which is status 500, only its SOAP server puts into words: by XML-RPC the body is empty.
+    If PHP itself dies, with status 500, only its SOAP server sends a text: by XML-RPC the body is empty.
     """
     by_xmlrpc = xmlrpc.client.dumps(xmlrpc.client.Fault(int(code), text), methodresponse=True) if status == OK else ""
     body = (
@@ -46,28 +46,28 @@ def _fault(code: str, text: str, status: int = 200) -> Trouble:
         f"<faultcode>{code}</faultcode><faultstring>{text}</faultstring></SOAP-ENV:Fault></SOAP-ENV:Body>"
         "</SOAP-ENV:Envelope>\n"
     ).encode()
-    return lambda given: (status, by_xmlrpc.encode() if b"<methodResponse>" in given[:100] else body)
+    return lambda reply: (status, by_xmlrpc.encode() if b"<methodResponse>" in reply[:100] else body)
 
 
 def _page(status: int, title: str, text: str = "") -> Trouble:
-    """A page of HTML instead of the reply."""
+    """Return a trouble: an HTML page instead of the reply."""
     return lambda _: (status, page(title, text))
 
 
 def _instead(body: bytes, status: int = 200) -> Trouble:
-    """Something else instead of the reply."""
+    """Return a trouble: another body instead of the reply."""
     return lambda _: (status, body)
 
 
-def _first(pattern: bytes, becomes: bytes) -> Trouble:
-    """The reply with another beginning of what a pattern finds first."""
-    return lambda given: re.sub(pattern, becomes, given, count=1)
+def _first(pattern: bytes, replacement: bytes) -> Trouble:
+    """Return a trouble: the reply with the first match of a pattern replaced."""
+    return lambda reply: re.sub(pattern, replacement, reply, count=1)
 
 
-def _packed(given: bytes) -> bytes:
-    """Deflate without a head."""
-    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return packer.compress(given) + packer.flush()
+def _raw_deflate(reply: bytes) -> bytes:
+    """Return the reply compressed by deflate without a header."""
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(reply) + compressor.flush()
 
 
 _SERVER = "SOAP-ENV:Server"
@@ -76,7 +76,7 @@ _COLUMN = rb"(?:grand_total|total_qty|email|type)"
 _A_COLUMN = rb"<member><name>%(c)b</name><value>.*?</value></member>|<(%(c)b)(?: [^<>]*)?>[^<]*</\1>" % {b"c": _COLUMN}
 """A column in each row of a list, by XML-RPC or by SOAP."""
 _ITS_VALUE = rb">(?=[^<>]+</)(?![^<>]*</name>)"
-"""Where its value begins."""
+"""Where the value of a column begins."""
 
 TROUBLES: Mapping[str, Trouble] = MappingProxyType(
     {
@@ -92,30 +92,30 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "fault-memory": _fault(_SERVER, "Allowed memory size of 134217728 bytes exhausted", 500),
         "fault-time": _fault(_SERVER, "Maximum execution time of 30 seconds exceeded", 500),
         "fault-database": _fault("1", "SQLSTATE[HY000]: General error: 2006 MySQL server has gone away"),
-        "notice": lambda given: _NOTICE + given,
-        "notice-behind": lambda given: given + _NOTICE,
+        "notice": lambda reply: _NOTICE + reply,
+        "notice-behind": lambda reply: reply + _NOTICE,
         "fatal": _instead(_FATAL),
         "fatal-page": _instead(b"<html><body><b>" + _FATAL.replace(b":", b"</b>:", 1) + b"</body></html>"),
         "fatal-500": _instead(_FATAL, 500),
-        "debug": lambda given: b"array(1) { }\n" + given,
+        "debug": lambda reply: b"array(1) { }\n" + reply,
         "report": _page(503, "Error", "There has been an error processing your request. Error log record number: 7"),
         "report-200": _page(
             200, "Error", "There has been an error processing your request. Error log record number: 7"
         ),
         "empty": _instead(b""),
-        "half": lambda given: given[: len(given) // 2],
-        # What stands in between
+        "half": lambda reply: reply[: len(reply) // 2],
+        # Servers between PHP and the client
         "bot-check": _page(503, "Just a moment...", "Checking your browser."),
         "firewall": _page(406, "Not Acceptable!", "This error was generated by Mod_Security."),
         "json": _instead(_JSON),
         "json-403": _instead(_JSON, 403),
         "page": _page(200, "My shop"),
-        "gzip": lambda given: gzip.compress(given, mtime=0),
+        "gzip": lambda reply: gzip.compress(reply, mtime=0),
         "zlib": zlib.compress,
-        "deflate": _packed,
-        "short-length": lambda given: (200, given, -20),
-        "long-length": lambda given: (200, given, 20),
-        "blanks": lambda given: b"\n\xef\xbb\xbf \xef\xbb\xbf\r\n" + given + b"\n\xef\xbb\xbf\n",
+        "deflate": _raw_deflate,
+        "short-length": lambda reply: (200, reply, -20),
+        "long-length": lambda reply: (200, reply, 20),
+        "blanks": lambda reply: b"\n\xef\xbb\xbf \xef\xbb\xbf\r\n" + reply + b"\n\xef\xbb\xbf\n",
         **{
             f"http-{status}": _page(status, f"{status}")
             for status in (400, 401, 403, 404, 405, 409, 418, 429, 500, 501, 502, 503, 504, 508, 520)
@@ -130,11 +130,11 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "cdata": _first(_IN_A_ROW, rb"\1<![CDATA[a]]>"),
         "wrong-count": _first(rb"\[(\d+)\]", rb"[9\1]"),
         "wrong-type": _first(rb'<item xsi:type="[^"]*"', b'<item xsi:type="xsd:string"'),
-        "column-missing": lambda given: re.sub(_A_COLUMN, b"", given),
-        "value-changed": lambda given: re.sub(
-            _A_COLUMN, lambda found: re.sub(_ITS_VALUE, b">1", found[0], count=1), given
+        "column-missing": lambda reply: re.sub(_A_COLUMN, b"", reply),
+        "value-changed": lambda reply: re.sub(
+            _A_COLUMN, lambda column: re.sub(_ITS_VALUE, b">1", column[0], count=1), reply
         ),
-        "large": lambda given: re.sub(_IN_A_ROW, lambda found: found[1] + b"a" * _LARGE, given, count=1),
+        "large": lambda reply: re.sub(_IN_A_ROW, lambda tag: tag[1] + b"a" * _LARGE, reply, count=1),
     }
 )
-"""By name, in the words of a command line."""
+"""The troubles by name, as on the command line."""

@@ -1,7 +1,7 @@
-"""The pool of PHP workers: a number of places, given out first come, first served.
+"""The pool of PHP workers: a number of places, first come, first served.
 
-A SOAP call holds one place and, while PHP has not kept the WSDL, needs a second one for the request in which the shop
-fetches its own WSDL. When every place is held by such a call, nobody gets a second one until the first gives up.
+A SOAP call occupies one place and, while PHP has not cached the WSDL, needs a second one for the request in which the
+shop fetches its own WSDL. When such calls occupy every place, none of them gets a second one until one times out.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class _Turn:
-    """One who waits."""
+class _Waiter:
+    """A request that waits for a place."""
 
-    called: threading.Event = field(default_factory=threading.Event)
+    ready: threading.Event = field(default_factory=threading.Event)
     granted: bool = False
 
 
@@ -28,7 +28,7 @@ class Workers:
     """A fair pool.
 
     Args:
-        count: places; 0: without limit.
+        count: number of places; 0: no limit.
 
     >>> pool = Workers(1)
     >>> with pool.place() as first, pool.place(timeout=0) as second:
@@ -39,56 +39,56 @@ class Workers:
     def __init__(self, count: int) -> None:
         self._free = count
         self._limited = count > 0
-        self._waiting: deque[_Turn] = deque()
+        self._waiting: deque[_Waiter] = deque()
         self._lock = threading.Lock()
 
     @contextmanager
     def place(self, timeout: float | None = None) -> Iterator[bool]:
-        """Hold a place; gives whether one became free in time.
+        """Occupy a place; yields whether one became free in time.
 
         Args:
-            timeout: seconds to wait; None: until there is one.
+            timeout: seconds to wait; None: no limit.
         """
-        held = not self._limited or self._taken(timeout)
+        granted = not self._limited or self._take(timeout)
         try:
-            yield held
+            yield granted
         finally:
-            if held and self._limited:
-                self._give()
+            if granted and self._limited:
+                self._release()
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """Number of requests that wait for a place."""
         with self._lock:
             return len(self._waiting)
 
     def close(self) -> None:
-        """Send all away who wait; the shop ends."""
+        """Wake all waiting requests, without a place, because the shop is stopped."""
         with self._lock:
-            for turn in self._waiting:
-                turn.called.set()
+            for waiter in self._waiting:
+                waiter.ready.set()
             self._waiting.clear()
 
-    def _taken(self, timeout: float | None) -> bool:
-        """Take a place, behind all who wait already."""
+    def _take(self, timeout: float | None) -> bool:
+        """Take a place, after all requests that are already waiting; return whether there was one in time."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
-            turn = _Turn()
-            self._waiting.append(turn)
-        turn.called.wait(timeout)
+            waiter = _Waiter()
+            self._waiting.append(waiter)
+        waiter.ready.wait(timeout)
         with self._lock:
-            if not turn.called.is_set():
-                self._waiting.remove(turn)
-            return turn.granted
+            if not waiter.ready.is_set():
+                self._waiting.remove(waiter)
+            return waiter.granted
 
-    def _give(self) -> None:
-        """Give a place back: to the one who waits longest, if anybody does."""
+    def _release(self) -> None:
+        """Return a place: to the request that has waited longest, if there is one."""
         with self._lock:
             if self._waiting:
-                turn = self._waiting.popleft()
-                turn.granted = True
-                turn.called.set()
+                waiter = self._waiting.popleft()
+                waiter.granted = True
+                waiter.ready.set()
             else:
                 self._free += 1

@@ -1,8 +1,8 @@
 """The WSDL of the embedded shop, generated from `schema` for each version and flavour.
 
-Only what a client or PHP's SoapServer reads is in it: types, messages, port type, binding, service. Shapes follow the
-API: RPC/encoded with SOAP arrays and unordered records, WS-I document/literal with sequences and `complexObjectArray`.
-Knows nothing of HTTP: the address of the service is given.
+It has only what a client or PHP's SoapServer reads: types, messages, port type, binding, service. As in the API, RPC is
+RPC/encoded with SOAP arrays and unordered records, WS-I is document/literal with sequences and `complexObjectArray`.
+Nothing here knows HTTP: the address of the service is an argument.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
 TRANSPORT = "http://schemas.xmlsoap.org/soap/http"
 
 _HANDLER = {"rpc": "Mage_Api_Model_Server_V2_Handler", "wsi": ""}
-"""What the names of port type, binding and port begin with."""
+"""The prefix of the names of port type, binding and port."""
 _ACTION = "urn:Mage_Api_Model_Server_V2_HandlerAction"
 
 
 def wsdl(profile: Profile, flavour: Flavour, address: str) -> bytes:
-    """The WSDL document.
+    """Return the WSDL document.
 
     Args:
-        profile: the version: its namespace, its operations, its types.
+        profile: the version, with its namespace, operations and types.
         flavour: `rpc` or `wsi`.
-        address: where calls go.
+        address: for calls.
 
     >>> from magento_pager.fake.profiles import profile
     >>> b'location="http://localhost/"' in wsdl(profile("1.7.0.2"), "rpc", "http://localhost/")
@@ -49,8 +49,8 @@ def wsdl(profile: Profile, flavour: Flavour, address: str) -> bytes:
         names["soapenc"] = ENCODING
     root = etree.Element(f"{{{WSDL}}}definitions", nsmap=names, name="Magento", targetNamespace=profile.namespace)
     root.append(_wsdl("types", _schema(profile, flavour, declared)))
-    for one in declared.values():
-        root.extend(_messages(one, flavour))
+    for operation in declared.values():
+        root.extend(_messages(operation, flavour))
     ports = _wsdl("portType", name=f"{handler}PortType")
     binding = _wsdl(
         "binding",
@@ -74,30 +74,30 @@ def wsdl(profile: Profile, flavour: Flavour, address: str) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _made(namespace: str, tag: str, children: tuple[etree._Element, ...], attributes: dict[str, str]) -> etree._Element:
-    """An element with its children."""
+def _tag(namespace: str, tag: str, children: tuple[etree._Element, ...], attributes: dict[str, str]) -> etree._Element:
+    """Return an element with its children."""
     element = etree.Element(f"{{{namespace}}}{tag}", attributes)
     element.extend(children)
     return element
 
 
 def _wsdl(tag: str, *children: etree._Element, **attributes: str) -> etree._Element:
-    """An element of the WSDL itself."""
-    return _made(WSDL, tag, children, attributes)
+    """Return an element of the WSDL itself."""
+    return _tag(WSDL, tag, children, attributes)
 
 
 def _soap(tag: str, **attributes: str) -> etree._Element:
-    """An element of the SOAP binding."""
-    return _made(SOAP, tag, (), attributes)
+    """Return an element of the SOAP binding."""
+    return _tag(SOAP, tag, (), attributes)
 
 
 def _xsd(tag: str, *children: etree._Element, **attributes: str) -> etree._Element:
-    """An element of the schema."""
-    return _made(XSD, tag, children, attributes)
+    """Return an element of the schema."""
+    return _tag(XSD, tag, children, attributes)
 
 
 def _schema(profile: Profile, flavour: Flavour, declared: Mapping[str, Operation]) -> etree._Element:
-    """The schema: the types that the operations reach, and in WS-I the elements that wrap arguments and results."""
+    """Return the schema: the types of the operations, and in WS-I the elements that wrap arguments and results."""
     schema = _xsd("schema", targetNamespace=profile.namespace)
     if flavour == "rpc":
         schema.append(_xsd("import", namespace=ENCODING, schemaLocation=ENCODING))
@@ -108,45 +108,45 @@ def _schema(profile: Profile, flavour: Flavour, declared: Mapping[str, Operation
         else:
             schema.append(_array(name, ARRAYS[name], flavour))
     if flavour == "wsi":
-        for one in declared.values():
-            if one.inputs:
-                schema.append(_wrapper(one.request_element(flavour), one.arguments(flavour)))
-            schema.append(_wrapper(one.reply_element(flavour), (one.reply_part(flavour),)))
+        for operation in declared.values():
+            if operation.inputs:
+                schema.append(_wrapper(operation.request_element(flavour), operation.arguments(flavour)))
+            schema.append(_wrapper(operation.reply_element(flavour), (operation.reply_part(flavour),)))
     return schema
 
 
 def _reachable(known: Mapping[str, tuple[Field, ...]], declared: Iterable[Operation]) -> list[str]:
-    """The names of the types that the operations need, each once, a type before those inside it."""
-    found: dict[str, None] = {}
-    waiting = [field.type for one in declared for field in (*one.inputs, one.result)]
+    """Return the names of the types that the operations need, each once, a type before those inside it."""
+    names: dict[str, None] = {}
+    waiting = [field.type for operation in declared for field in (*operation.inputs, operation.result)]
     while waiting:
         name = waiting.pop(0)
-        if name.startswith("xsd:") or name in found:
+        if name.startswith("xsd:") or name in names:
             continue
-        found[name] = None
+        names[name] = None
         waiting.extend([ARRAYS[name]] if name in ARRAYS else [field.type for field in known[name]])
-    return list(found)
+    return list(names)
 
 
 def _qualified(kind: str) -> str:
-    """The type as it is referred to."""
+    """Return the qualified name of a type."""
     return kind if kind.startswith("xsd:") else f"typens:{kind}"
 
 
 def _element(field: Field) -> etree._Element:
-    """A field as an element of a record."""
+    """Return a field as an element of a record."""
     optional = {} if field.required else {"minOccurs": "0"}
     return _xsd("element", name=field.name, type=_qualified(field.type), **optional)
 
 
 def _record(name: str, fields: Iterable[Field], flavour: Flavour) -> etree._Element:
-    """A record type."""
+    """Return a record type."""
     group = _xsd("all" if flavour == "rpc" else "sequence", *map(_element, fields))
     return _xsd("complexType", group, name=name)
 
 
 def _array(name: str, item: str, flavour: Flavour) -> etree._Element:
-    """An array type: a restriction of the SOAP array, or a sequence of `complexObjectArray`."""
+    """Return an array type: a restriction of the SOAP array, or a sequence of `complexObjectArray`."""
     if flavour == "wsi":
         repeated = _xsd(
             "element",
@@ -163,26 +163,26 @@ def _array(name: str, item: str, flavour: Flavour) -> etree._Element:
 
 
 def _wrapper(name: str, fields: Iterable[Field]) -> etree._Element:
-    """The element of a WS-I request or reply."""
+    """Return the element of a WS-I request or reply."""
     return _xsd("element", _xsd("complexType", _xsd("sequence", *map(_element, fields))), name=name)
 
 
-def _messages(one: Operation, flavour: Flavour) -> list[etree._Element]:
-    """The request and the reply of an operation."""
+def _messages(operation: Operation, flavour: Flavour) -> list[etree._Element]:
+    """Return the request and the reply of an operation."""
     if flavour == "wsi":
-        asked = [_wsdl("part", name="parameters", element=f"typens:{one.request_element(flavour)}")]
-        answered = _wsdl("part", name="parameters", element=f"typens:{one.reply_element(flavour)}")
+        request = [_wsdl("part", name="parameters", element=f"typens:{operation.request_element(flavour)}")]
+        reply = _wsdl("part", name="parameters", element=f"typens:{operation.reply_element(flavour)}")
     else:
-        asked = [_wsdl("part", name=field.name, type=_qualified(field.type)) for field in one.inputs]
-        answered = _wsdl("part", name=one.result.name, type=_qualified(one.result.type))
+        request = [_wsdl("part", name=field.name, type=_qualified(field.type)) for field in operation.inputs]
+        reply = _wsdl("part", name=operation.result.name, type=_qualified(operation.result.type))
     return [
-        _wsdl("message", *(asked if one.inputs else ()), name=f"{one.name}Request"),
-        _wsdl("message", answered, name=f"{one.name}Response"),
+        _wsdl("message", *(request if operation.inputs else ()), name=f"{operation.name}Request"),
+        _wsdl("message", reply, name=f"{operation.name}Response"),
     ]
 
 
 def _bound(name: str, namespace: str, flavour: Flavour) -> etree._Element:
-    """An operation in the binding."""
+    """Return an operation in the binding."""
     coding = {"use": "literal"}
     if flavour == "rpc":
         coding = {"use": "encoded", "namespace": namespace, "encodingStyle": ENCODING}

@@ -1,7 +1,7 @@
-"""The XML of XML-RPC, as Zend Framework reads and writes it: a request to values of PHP, a result to a reply.
+"""The XML of XML-RPC, as Zend Framework reads and writes it: from a request to PHP values, from a result to a reply.
 
-Zend looks at a value through SimpleXML, so that the first element, comment or attribute inside it names its type, and
-text without a type is kept as it stands in the XML, `&amp;` included. Knows no methods and no paths.
+Zend reads a value by SimpleXML, so the first element, comment or attribute inside it is its type, and text without a
+type is kept as it is in the XML, `&amp;` included. Nothing here knows methods or paths.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ BAD_VALUE = ("636", "Error creating xmlrpc value")
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _EMPTY_ARRAY = "<array><data/></array>"
 _SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]')
-"""What does not go out as it is."""
+"""Characters that are not sent as they are."""
 _INTS_SINCE = (20,)
-"""The first version that is played on a PHP whose driver gives numbers and not texts (8.1)."""
+"""The first version whose PHP (8.1 or later) has a driver that returns numbers as such, and not as texts."""
 
 
 class _BadValueError(Exception):
@@ -49,7 +49,7 @@ class Request:
 
     Attributes:
         method: its name.
-        types: of the arguments, in the words of XML-RPC; `int` for `i4` too.
+        types: of the arguments, as named by XML-RPC; `int` for `i4` too.
         arguments: their values.
     """
 
@@ -59,11 +59,11 @@ class Request:
 
 
 def read(body: bytes) -> Request:
-    """Return what a request asks for.
+    """Read a request.
 
     Raises:
-        ShopFault: it is none, or a value in it is none.
-        PhpFatal: PHP dies of it.
+        ShopFault: the request, or a value in it, is invalid.
+        PhpFatal: the request kills PHP.
 
     >>> read(b"<methodCall><methodName>go</methodName><params><param><value>me</value></param></params></methodCall>")
     Request(method='go', types=('string',), arguments=['me'])
@@ -80,22 +80,22 @@ def read(body: bytes) -> Request:
     name, params = _child(root, "methodName"), _child(root, "params")
     if name is None or _text(name) in {"", "0"}:
         raise ShopFault(*NO_METHOD_NAME)
-    found = []
+    values = []
     for param in _elements(params) if params is not None else ():
         if (value := _child(param, "value")) is None:
             raise ShopFault(*NO_VALUE)
         try:
-            found.append(_value(value))
+            values.append(_value(value))
         except (_BadValueError, RecursionError):
             raise ShopFault(*BAD_VALUE) from None
-    return Request(_text(name), tuple(kind for kind, _ in found), [value for _, value in found])
+    return Request(_text(name), tuple(kind for kind, _ in values), [value for _, value in values])
 
 
 def _value(node: minidom.Element) -> tuple[str, Php]:
-    """The type and the value of a `value` element."""
+    """Return the type and the value of a `value` element."""
     if any(not name.startswith("xmlns") for name in node.attributes.keys()):  # noqa: SIM118 -- no mapping
         raise _BadValueError
-    inner = next((one for one in node.childNodes if _names_type(one)), None)
+    inner = next((child for child in node.childNodes if _names_type(child)), None)
     if inner is None:
         return "string", _untyped(node)
     kind, text = str(inner.nodeName), _text(inner)
@@ -111,20 +111,20 @@ def _value(node: minidom.Element) -> tuple[str, Php]:
 
 
 def _names_type(node: minidom.Node) -> bool:
-    """Whether SimpleXML shows a node as a member; elements of a namespace with a prefix are not among them."""
+    """Return whether SimpleXML shows a node as a member; elements with a namespace prefix are not shown."""
     if node.nodeType == Node.ELEMENT_NODE:
         return ":" not in str(node.nodeName)
     return node.nodeType in {Node.COMMENT_NODE, Node.PROCESSING_INSTRUCTION_NODE}
 
 
 def _untyped(node: minidom.Element) -> str:
-    """The value of an element without a type: what stands between its tags, unless that has a line break."""
+    """Return the value of an element without a type: the XML between its tags or, with a line break in it, the text."""
     inside = "".join(map(_serialized, node.childNodes))
     return _text(node) if "\n" in inside or node.attributes.length else inside
 
 
 def _serialized(node: Any) -> str:
-    """A piece of text, of CDATA, or an element with a prefix, as XML."""
+    """Return a piece of text, of CDATA, or an element with a prefix, as XML."""
     if isinstance(node, minidom.CDATASection):
         return f"<![CDATA[{node.data}]]>"
     if isinstance(node, minidom.Text):
@@ -135,42 +135,42 @@ def _serialized(node: Any) -> str:
 
 
 def _array(node: minidom.Element, text: str) -> list[Php]:
-    """The members of an `array` element."""
+    """Return the members of an `array` element."""
     if text and not list(_elements(node)):
         raise PhpFatal("Call to a member function children() on string")
     if (data := _child(node, "data")) is None:
         raise _BadValueError
-    return [_value(one)[1] for one in _elements(data, "value")]
+    return [_value(member)[1] for member in _elements(data, "value")]
 
 
 def _struct(node: minidom.Element) -> dict[str, Php]:
-    """The members of a `struct` element; the last one of a name counts, in the place of the first."""
-    found: dict[str, Php] = {}
+    """Return the members of a `struct` element; of several with one name, the last value in the first place."""
+    members: dict[str, Php] = {}
     for member in _elements(node, "member"):
         name, value = _child(member, "name"), _child(member, "value")
         if name is not None and value is not None:
-            found[_text(name)] = _value(value)[1]
-    return found
+            members[_text(name)] = _value(value)[1]
+    return members
 
 
 def _integer(text: str) -> int:
-    """An integer."""
+    """Read an integer."""
     if php.overlong(text):
         raise _BadValueError
     return php.integer(text)
 
 
-def _moment(text: str) -> str:
-    """A moment, in the form that Zend gives it."""
+def _date_time(text: str) -> str:
+    """Read a time, and return it in the format of Zend."""
     if php.is_numeric(text) or not text.strip():
         return php.date(text if text.strip() else True, "%Y%m%dT%H:%M:%S")
-    if (found := php.moment(text)) is None:
+    if (time := php.date_time(text)) is None:
         raise _BadValueError
-    return found.strftime("%Y%m%dT%H:%M:%S")
+    return time.strftime("%Y%m%dT%H:%M:%S")
 
 
 def _decoded(text: str) -> str:
-    """What base64 stands for; anything else in it is skipped.
+    """Return the text of base64; other characters are skipped.
 
     >>> _decoded("M TA="), _decoded("MTAw!")
     ('10', '100')
@@ -187,26 +187,27 @@ _SCALARS: Mapping[str, Callable[[str], Php]] = {
     "double": lambda text: float(f"{php.double(text):.14f}"),
     "boolean": lambda text: text not in {"", "0"},
     "string": str,
-    "dateTime.iso8601": _moment,
+    "dateTime.iso8601": _date_time,
     "base64": _decoded,
     "nil": lambda _: None,
 }
-"""What the text of a type stands for."""
+"""Functions that read the text of each type."""
 
 
 def _elements(node: minidom.Node, name: str = "") -> Iterator[minidom.Element]:
-    """The elements in a node, or those of a name."""
-    return (one for one in node.childNodes if isinstance(one, minidom.Element) and (not name or one.nodeName == name))
+    """Return the elements in a node, or those with a name."""
+    children = (child for child in node.childNodes if isinstance(child, minidom.Element))
+    return (child for child in children if not name or child.nodeName == name)
 
 
 def _child(node: minidom.Node, name: str) -> minidom.Element | None:
-    """The first element of a name in a node."""
+    """Return the first element with a name in a node."""
     return next(_elements(node, name), None)
 
 
 def _text(node: minidom.Node) -> str:
-    """The text of a node, without that of elements in it."""
-    return "".join(one.data for one in node.childNodes if isinstance(one, minidom.Text))
+    """Return the text of a node, without that of elements in it."""
+    return "".join(child.data for child in node.childNodes if isinstance(child, minidom.Text))
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def reply(result: Value, profile: Profile) -> str:
     """Return a reply.
 
     Raises:
-        ShopFault: a text in it is not UTF-8, and the version does not leave it out.
+        ShopFault: a text in it is not UTF-8, and the version does not omit it.
 
     >>> from magento_pager.fake.profiles import profile
     >>> print(reply([{"store_id": 2, "is_active": True, "name": None}], profile("20.0.20")))  # doctest: +ELLIPSIS
@@ -227,15 +228,15 @@ def reply(result: Value, profile: Profile) -> str:
 
 
 def fault(code: int, text: str, profile: Profile) -> str:
-    """Return the reply that a fault is."""
+    """Return the reply with a fault."""
     members = _struct_of({"faultCode": f"<value><int>{code}</int></value>", "faultString": _written(text, profile)})
     return f"{_DECLARATION}<methodResponse><fault><value>{members}</value></fault></methodResponse>"
 
 
 def _written(value: Value, profile: Profile) -> str:
-    """A value. An empty record is an empty list: PHP does not tell them apart.
+    """Return a value as XML. An empty record is an empty list, because they are the same in PHP.
 
-    Numbers from the database are text, as PHP's driver gave them up to 8.0; the newest version runs on 8.2.
+    Numbers from the database are texts, as from PHP's driver up to 8.0; the newest version runs on 8.2.
 
     >>> from magento_pager.fake.profiles import profile
     >>> _written(2, profile("1.8.1.0")), _written(2, profile("20.0.20")), _written({}, profile("20.0.20"))
@@ -243,12 +244,12 @@ def _written(value: Value, profile: Profile) -> str:
     """
     if value is None:
         return "<value><nil/></value>"
-    if type(value) is str and _SPECIAL.search(value) is None:  # nearly all there is
+    if type(value) is str and _SPECIAL.search(value) is None:  # nearly all values
         return f"<value><string>{value}</string></value>"
     if isinstance(value, Mapping) and value:
-        inside = _struct_of({name: _written(one, profile) for name, one in value.items()})
+        inside = _struct_of({name: _written(member, profile) for name, member in value.items()})
     elif isinstance(value, list | tuple) and value:
-        inside = f"<array><data>{''.join([_written(one, profile) for one in value])}</data></array>"
+        inside = f"<array><data>{''.join([_written(member, profile) for member in value])}</data></array>"
     elif isinstance(value, Mapping | list | tuple):
         inside = _EMPTY_ARRAY
     elif isinstance(value, bool):
@@ -256,8 +257,8 @@ def _written(value: Value, profile: Profile) -> str:
     elif isinstance(value, int) and profile.version >= _INTS_SINCE:
         inside = f"<int>{value}</int>"
     else:
-        shown = legible(str(value) if isinstance(value, int | float) else value, profile)
-        inside = "<nil/>" if shown is None else f"<string>{_escaped(str(shown))}</string>"
+        text = legible(str(value) if isinstance(value, int | float) else value, profile)
+        inside = "<nil/>" if text is None else f"<string>{_escaped(str(text))}</string>"
     return f"<value>{inside}</value>"
 
 
@@ -267,5 +268,5 @@ def _struct_of(members: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as libxml's writer escapes it, quotes included."""
+    """Return text as escaped by libxml's writer, quotes included."""
     return escaped(text).replace('"', "&quot;")

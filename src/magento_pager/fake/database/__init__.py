@@ -1,8 +1,8 @@
 """The database of the embedded shop: MySQL's tables and MySQL's reading of a query, on SQLite or on a real MariaDB.
 
-On SQLite, `syntax` parses a WHERE clause, `values` reads single values as MySQL does, `reading` puts the clause into
-SQLite's words, `sqlite` keeps the rows and answers. `mariadb` is the same tables on a server, with nothing emulated.
-Both classes take the same calls. Nothing in this package knows SOAP.
+On SQLite, `syntax` parses a WHERE clause, `values` reads single values as MySQL does, `reading` translates the clause
+to SQLite, and `sqlite` stores the rows and runs the queries. `mariadb` has the same tables on a server, with nothing
+emulated. Both classes have the same methods. Nothing in this package knows SOAP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a caller may change in a row: its own columns and, through an order, those of its addresses. Pure."""
+"""Changes of a row: its own columns and, for an order, those of its addresses. Pure."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class Changes:
     """New values of one row.
 
     Attributes:
-        own: by column of the list's own table.
-        addresses: by kind of address (`billing`, `shipping`) and column; of orders only.
+        own: values by column of the list's own table.
+        addresses: values by kind of address (`billing`, `shipping`) and column; for orders only.
     """
 
     own: Mapping[str, Cell]
     addresses: Mapping[tuple[str, str], Cell]
 
 
-def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
-    """Sort new values by where they belong.
+def checked_changes(name: str, changes: Mapping[str, Cell]) -> Changes:
+    """Check new values, and group them by table.
 
     Args:
         name: the list.
-        changes: by column; `billing_` and `shipping_` before a column of an address mean the order's address.
+        changes: values by column; `billing_` and `shipping_` before a column of an address mean the order's address.
 
     Raises:
         ValueError: there is no such column.
 
-    >>> checked("orders", {"grand_total": 5, "billing_address_id": 7, "billing_city": "Bonn"})
+    >>> checked_changes("orders", {"grand_total": 5, "billing_address_id": 7, "billing_city": "Bonn"})
     Changes(own={'grand_total': '5.0000', 'billing_address_id': 7}, addresses={('billing', 'city'): 'Bonn'})
-    >>> checked("invoices", {"billing_city": "Bonn"})
+    >>> checked_changes("invoices", {"billing_city": "Bonn"})
     Traceback (most recent call last):
     ...
     ValueError: sales_flat_invoice has no column 'billing_city'
@@ -60,15 +60,15 @@ def checked(name: str, changes: Mapping[str, Cell]) -> Changes:
 
 
 def stored(column: Column, value: Cell) -> Cell:
-    """A value as MySQL would keep it: amounts have four decimals.
+    """Return a value as MySQL would store it: amounts have four decimals.
 
     Raises:
-        ValueError: it is nothing that a column can hold.
+        ValueError: no column can store it.
 
     >>> from magento_pager.fake.tables import ORDER
     >>> stored(ORDER.columns["grand_total"], 7.5), stored(ORDER.columns["store_id"], 7)
     ('7.5000', 7)
     """
     if not is_cell(value):
-        raise ValueError(f"{column.name} holds a text, a number or null, not {value!r:.60}")
+        raise ValueError(f"{column.name} must be a text, a number or null, not {value!r:.60}")
     return f"{value:.4f}" if column.kind is Kind.DECIMAL and isinstance(value, int | float) else value

@@ -1,7 +1,7 @@
-"""The one SELECT of a list call: what Magento sends to MySQL, and what SQLite is asked instead.
+"""The SELECT of a list call: the one that Magento sends to MySQL, and the one that is sent to SQLite instead.
 
-The MySQL text is what the shop would run, whole, because a database error is answered with it. Its WHERE clause is
-what `filters` made; the rest is fixed for each list.
+The MySQL text is the whole statement, because the fault of a database error quotes it. Its WHERE clause is made by
+`filters`; the rest is fixed for each list.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from magento_pager.fake.profiles import Profile
 
 _REPORT = "<!DOCTYPE html>\n<html><body><h1>There has been an error processing your request</h1></body></html>\n"
-"""The page that takes the place of a reply when customers or products meet a database error, or there is no server."""
+"""The page sent instead of a reply after a database error in customers or products, or without a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A list call in SQLite's words.
+    """A list call as a query for SQLite.
 
     Attributes:
-        columns: what is selected, in the order of `listing.columns`.
+        columns: the selected columns, in the order of `listing.columns`.
         tables: the tables, joined.
         key: the key, with the alias of its table.
-        conditions: each true for the rows wanted.
-        driver: the column along whose index MySQL might read; empty when it would read along the key.
+        conditions: rows must satisfy all of them.
+        driver: the column along whose index MySQL might read; empty if it would read along the key.
     """
 
     columns: str
@@ -45,7 +45,7 @@ class Query:
     driver: str = ""
 
     def select(self, columns: str = "", *conditions: str) -> str:
-        """The SELECT, of other columns or under further conditions.
+        """Return the SELECT, with other columns or further conditions.
 
         >>> Query("one, two", "FROM t", "id", ("id > 5",)).select("id", "two = 2")
         'SELECT id FROM t WHERE id > 5 AND two = 2'
@@ -56,17 +56,17 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A list call as it came in.
+class ListCall:
+    """A list call as received.
 
     Attributes:
-        profile: the version that is asked.
+        profile: the version.
         flavour: `rpc` or `wsi`.
         listing: the list, of that version.
         simple: fields and values of `filter`, in the order sent.
         complex: fields, operators and values of `complex_filter`, in the order sent.
-        store: of a product list, an id or a code.
-        nested: instead of `simple` and `complex`, the filters of a call by XML-RPC.
+        store: of a product list: an id or a code.
+        nested: the filters of a call by XML-RPC, instead of `simple` and `complex`.
     """
 
     profile: Profile
@@ -79,39 +79,39 @@ class Asked:
 
     @property
     def conditions(self) -> Conditions:
-        """What its filters come to.
+        """The conditions of its filters, as SQL.
 
         Raises:
             ShopFault: the shop itself refuses a field.
-            PhpFatal: PHP dies of a field.
+            PhpFatal: a field kills PHP.
         """
         return conditions(self.profile, self.flavour, self.listing, self.simple, self.complex, nested=self.nested)
 
 
-def plan(asked: Asked) -> Query:
+def plan(call: ListCall) -> Query:
     """Make the query of a list call.
 
     Raises:
         ShopFault: the shop or its database refuses it.
-        PhpFatal: PHP dies of it, or prints a page and ends.
+        PhpFatal: the call kills PHP, or PHP prints a page and ends.
 
     >>> from magento_pager.fake.lists import LISTINGS
     >>> from magento_pager.fake.profiles import profile
-    >>> plan(Asked(profile("20.0.20"), "rpc", LISTINGS["shipments"], [("shipment_id", "5abc")])).select("total_qty")
+    >>> plan(ListCall(profile("20.0.20"), "rpc", LISTINGS["shipments"], [("shipment_id", "5abc")])).select("total_qty")
     'SELECT total_qty FROM sales_flat_shipment AS main_table WHERE (main_table.entity_id = 5)'
     """
-    profile, listing = asked.profile, asked.listing
-    made = asked.conditions
-    website = website_of(asked)
-    clause = " AND ".join(f"({one})" for one in made.where)
+    profile, listing = call.profile, call.listing
+    filters = call.conditions
+    website = website_of(call)
+    clause = " AND ".join(f"({condition})" for condition in filters.where)
     try:
-        read_clause = read(clause, _scope(listing, made)) if clause else None
+        read_clause = read(clause, _scope(listing, filters)) if clause else None
     except SqlError as error:
         statement = "" if listing.eav else f"{mysql_select(listing)} WHERE {clause}"
-        raise refusal(asked, str(error), statement) from None
+        raise refusal(call, str(error), statement) from None
     where = [read_clause.sql] if read_clause else []
-    # An attribute is joined by INNER JOIN: rows without a value for it are gone whatever the condition says.
-    where += [f"e.{code} IS NOT NULL" for code in made.joined.values()]
+    # An attribute is joined by INNER JOIN: rows without a value for it never match, whatever the condition.
+    where += [f"e.{code} IS NOT NULL" for code in filters.joined.values()]
     where += [f"',' || e.website_ids || ',' LIKE '%,{website},%'"] if website else []
     return Query(
         _columns(profile, listing),
@@ -123,7 +123,7 @@ def plan(asked: Asked) -> Query:
 
 
 def _driver(listing: Listing, bounded: tuple[str, ...]) -> str:
-    """The first column that is compared with a constant and has an index, unless the key is such a column."""
+    """Return the first column that is compared with a constant and has an index, unless the key is such a column."""
     alias = _alias(listing)
     if f"{alias}.entity_id" in bounded:
         return ""
@@ -132,22 +132,22 @@ def _driver(listing: Listing, bounded: tuple[str, ...]) -> str:
 
 
 def _alias(listing: Listing) -> str:
-    """What the main table is called in the query."""
+    """Return the alias of the main table in the query."""
     return "e" if listing.eav else "main_table"
 
 
-def _scope(listing: Listing, made: Conditions) -> Scope:
-    """The tables that the WHERE clause can name, and the attributes that are kept as columns here."""
+def _scope(listing: Listing, filters: Conditions) -> Scope:
+    """Return the tables that the WHERE clause can name, and the attributes that are columns here."""
     table = listing.table
     if listing.eav:
-        renamed = {(alias, "value"): ("e", code) for alias, code in made.joined.items()}
-        return Scope({"e": table, **dict.fromkeys(made.joined, table)}, renamed)
+        renamed = {(alias, "value"): ("e", code) for alias, code in filters.joined.items()}
+        return Scope({"e": table, **dict.fromkeys(filters.joined, table)}, renamed)
     joins = dict.fromkeys(ORDER_JOINS, ADDRESS) if listing.joined else {}
     return Scope({"main_table": table, **joins}, {}, first_line=1 + len(joins))
 
 
 def _tables(listing: Listing) -> str:
-    """FROM, with the joins of orders."""
+    """Return the FROM clause, with the joins of orders."""
     joins = "".join(
         f" LEFT JOIN {ADDRESS.name} AS {joined} ON main_table.entity_id = {joined}.parent_id"
         f" AND {joined}.address_type = '{kind}'"
@@ -157,7 +157,7 @@ def _tables(listing: Listing) -> str:
 
 
 def _columns(profile: Profile, listing: Listing) -> str:
-    """What is selected."""
+    """Return the selected columns."""
     alias = _alias(listing)
     special = {**listing.joined, **{field: f"{alias}.{column}" for field, column in listing.aliases.items()}}
     if listing.name in profile.missing_ids:
@@ -165,36 +165,36 @@ def _columns(profile: Profile, listing: Listing) -> str:
     return ", ".join(special.get(column, f"{alias}.{column}") for column in listing.columns)
 
 
-def website_of(asked: Asked) -> str:
-    """The website to which the store of a product list restricts the rows; empty: none.
+def website_of(call: ListCall) -> str:
+    """Return the website to which the store of a product list restricts the rows; empty if there is none.
 
     Raises:
         ShopFault: there is no such store.
     """
-    if asked.listing.name != "products" or asked.store in {"", "0", "admin"}:
+    if call.listing.name != "products" or call.store in {"", "0", "admin"}:
         return ""
-    if not any(asked.store in {str(number), code} for number, code, _ in STORE_VIEWS):
+    if not any(call.store in {str(number), code} for number, code, _ in STORE_VIEWS):
         raise ShopFault("100", "Requested store view not found.")
-    return "1" if asked.profile.store_restricts else ""
+    return "1" if call.profile.store_restricts else ""
 
 
 def fatal(error: str) -> PhpFatal:
-    """PHP prints its page on errors, and ends."""
+    """Return the error after which PHP prints its error page and ends."""
     return PhpFatal(error, 503, _REPORT)
 
 
-def refusal(asked: Asked, error: str, statement: str) -> ShopFault | PhpFatal:
-    """What becomes of a call whose statement the database refuses.
+def refusal(call: ListCall, error: str, statement: str) -> ShopFault | PhpFatal:
+    """Return the error for a call whose statement the database refuses.
 
     Args:
-        asked: the call.
-        error: what the database says, as PDO shows it.
+        call: the call.
+        error: the message of the database, as PDO shows it.
         statement: the whole SELECT.
     """
-    if asked.listing.eav:
+    if call.listing.eav:
         return fatal(error)
-    echo = f", query was: {statement}" if asked.profile.echoes_sql else ""
-    return ShopFault(asked.listing.sql_fault, f"{error}{echo}")
+    echo = f", query was: {statement}" if call.profile.echoes_sql else ""
+    return ShopFault(call.listing.sql_fault, f"{error}{echo}")
 
 
 # --- MySQL's text ----------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ _ADDRESS_COLUMNS = ("firstname", "middlename", "lastname", "telephone", "postcod
 
 
 def mysql_select(listing: Listing) -> str:
-    """The SELECT of a sales list up to its WHERE clause."""
+    """Return the SELECT of a sales list up to its WHERE clause."""
     columns = ", ".join(f"`main_table`.`{one}`" for one in listing.selected) or "`main_table`.*"
     head = f"FROM `{listing.table.name}` AS `main_table`"
     if not listing.joined:

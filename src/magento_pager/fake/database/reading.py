@@ -1,10 +1,10 @@
-"""MySQL's reading of a WHERE clause, put into SQLite's words.
+"""MySQL's reading of a WHERE clause, translated to SQLite.
 
-SQLite compares by the type of each value, MySQL by the types of both sides: a number against text is two numbers, a
-date against text is two dates, text against text goes by the collation. So every comparison is written out here for
-the kinds of its operands; what SQLite cannot say is a function registered by `register`.
+SQLite compares by the type of each value, MySQL by the types of both sides: a number and a text are compared as
+numbers, a date and a text as dates, two texts by the collation. So each comparison is written here for the kinds of its
+operands; what SQLite lacks is a function registered by `register`.
 
-A number is compared with the key column as a number, bare, so that SQLite uses the key where MySQL does.
+A number is compared with the key column as a plain number, so that SQLite uses the key where MySQL does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LONGEST_LIKE = 10_000
 """SQLite refuses a longer pattern for its own LIKE."""
 _SHOWN = 80
-"""How much of a statement a syntax error quotes, in characters."""
+"""Characters of a statement that a syntax error quotes."""
 
 
 class SqlError(Exception):
@@ -54,7 +54,7 @@ class SqlError(Exception):
 
 
 def unknown_column(name: str) -> SqlError:
-    """No table of the query has that column."""
+    """Return the error for a column that no table of the query has."""
     return SqlError("42S22", f"Column not found: 1054 Unknown column '{name}' in 'WHERE'")
 
 
@@ -76,7 +76,7 @@ class Scope:
 
     Attributes:
         tables: by alias, which is case-sensitive, as on a server on Linux.
-        renamed: (alias, column) that are stored as another column: attributes of EAV lists, all in one table here.
+        renamed: by (alias, column), the column that stores it: attributes of EAV lists, all in one table here.
         first_line: the line of the statement on which the clause begins, for syntax errors.
     """
 
@@ -91,8 +91,8 @@ class Reading:
 
     Attributes:
         sql: the clause.
-        bounded: columns, with their alias, that are compared with a constant so that an index could serve, in the
-            order in which they appear.
+        bounded: columns, with their alias, that are compared with a constant so that an index could be used, in the
+            order of the clause.
     """
 
     sql: str
@@ -100,7 +100,7 @@ class Reading:
 
 
 def read(where: str, scope: Scope) -> Reading:
-    """Put a clause into SQLite's words.
+    """Translate a clause to SQLite.
 
     Raises:
         SqlError: MySQL would refuse it.
@@ -119,7 +119,7 @@ def read(where: str, scope: Scope) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Operand:
-    """SQL of SQLite and what MySQL would compare it as; `literal` when it is a constant text, `number` a number."""
+    """SQL for SQLite, and the type as which MySQL would compare it; `literal` is a constant text, `number` a number."""
 
     sql: str
     kind: Kind | None
@@ -128,7 +128,7 @@ class _Operand:
     number: str | None = None
 
     def truth(self) -> str:
-        """As a condition."""
+        """Return the operand as a condition."""
         return self.as_number() if self.kind is not Kind.INT else self.sql
 
     def as_number(self) -> str:
@@ -145,17 +145,17 @@ class _Operand:
     def as_text(self) -> str:
         return f"CAST({self.sql} AS TEXT)" if self.kind is Kind.INT else self.sql
 
-    def as_moment(self) -> str:
+    def as_time(self) -> str:
         if self.number is not None:
-            return literal(values.moment_of(float(self.number)))
-        return self.sql if self.literal is None else literal(values.moment(self.literal))
+            return literal(values.time_of_number(float(self.number)))
+        return self.sql if self.literal is None else literal(values.time_of(self.literal))
 
 
 _NULL = _Operand("NULL", None)
 
 
 def literal(text: str) -> str:
-    """A text as a literal of SQLite, which has no escapes.
+    """Return a text as a literal of SQLite, which has no escapes.
 
     >>> literal("it's"), literal(chr(0))
     ("'it''s'", "CAST(x'00' AS TEXT)")
@@ -166,7 +166,7 @@ def literal(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    """A number as SQLite writes it: whole ones without a fraction, so that the key is compared with integers.
+    """Return a number as SQLite writes it: integers without a fraction, so that the key is compared with integers.
 
     >>> _number(5.0), _number(5.5), _number(1e300)
     ('5', '5.5', '1e+300')
@@ -179,7 +179,7 @@ def _condition(sql: str) -> _Operand:
 
 
 class _Writer:
-    """Writes a tree, bottom up."""
+    """Writes the SQL of a tree, bottom up."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -195,37 +195,37 @@ class _Writer:
                 return _Operand(_number(float(value)), Kind.INT, number=value)
             case Null():
                 return _NULL
-            case Operation("IN", (left, *members)) if all(isinstance(one, Text | Number) for one in members):
-                texts = [one.value for one in members if isinstance(one, Text)]
-                numbers = [one.value for one in members if isinstance(one, Number)]
+            case Operation("IN", (left, *members)) if all(isinstance(member, Text | Number) for member in members):
+                texts = [member.value for member in members if isinstance(member, Text)]
+                numbers = [member.value for member in members if isinstance(member, Number)]
                 return self._in_constants(self.write(left), texts, numbers)
             case Operation("OR", operands):
-                return _condition(_either([self.write(one).truth() for one in operands]))
+                return _condition(_any_of([self.write(operand).truth() for operand in operands]))
             case Operation(word, operands):
                 return self._operation(word, operands)
 
     def _column(self, parts: tuple[str, ...]) -> _Operand:
-        """A column by its name."""
+        """Return the column with this name."""
         *qualifiers, name = parts
         if len(qualifiers) > 1:
             raise unknown_column(".".join(parts))
         aliases = qualifiers or list(self._scope.tables)
-        found = [
+        matches = [
             alias
             for alias in aliases
             if alias in self._scope.tables
             and (name.lower() in self._scope.tables[alias].columns or (alias, name.lower()) in self._scope.renamed)
         ]
-        if not found:
+        if not matches:
             raise unknown_column(".".join(parts))
-        if len(found) > 1:
+        if len(matches) > 1:
             raise _ambiguous(name)
-        alias, stored = self._scope.renamed.get((found[0], name.lower()), (found[0], name))
+        alias, stored = self._scope.renamed.get((matches[0], name.lower()), (matches[0], name))
         column = self._scope.tables[alias].columns[stored.lower()]
         return _Operand(f"{alias}.{column.name}", column.kind, column=f"{alias}.{column.name}")
 
     def _operation(self, word: str, operands: tuple[Expression, ...]) -> _Operand:
-        sides = [self.write(one) for one in operands]
+        sides = [self.write(operand) for operand in operands]
         if word in _SIMPLE:
             return _condition(_SIMPLE[word](*(side.truth() for side in sides)))
         if word in _ARITHMETIC:
@@ -238,7 +238,7 @@ class _Writer:
             case "REGEXP":
                 return _regexp(*sides)
             case "IN":
-                return _condition(_either([self._compare("=", sides[0], one).sql for one in sides[1:]]))
+                return _condition(_any_of([self._compare("=", sides[0], side).sql for side in sides[1:]]))
             case "ROW":
                 raise SqlError("21000", "Cardinality violation: 1241 Operand should contain 1 column(s)")
             case "BETWEEN":
@@ -250,7 +250,7 @@ class _Writer:
                 return self._compare(word, *sides)
 
     def _compare(self, word: str, left: _Operand, right: _Operand) -> _Operand:
-        """`left word right`, by the kinds of both."""
+        """Return `left word right`, by the kinds of both."""
         if word != "!=" and left.column and right.column is None:
             self.bounded[left.column] = None
         sign = {"<=>": "IS", "!=": "<>"}.get(word, word)
@@ -261,36 +261,36 @@ class _Writer:
             return _condition(f"{left.sql} {sign} {right.sql} COLLATE mysql_ci")
         constant = left.number or right.number
         if Kind.TIME in kinds and (constant or not kinds & {Kind.INT, Kind.DECIMAL}):
-            return _condition(f"{left.as_moment()} {sign} {right.as_moment()}")
+            return _condition(f"{left.as_time()} {sign} {right.as_time()}")
         return _condition(f"{left.as_number()} {sign} {right.as_number()}")
 
     def _in_constants(self, left: _Operand, texts: list[str], numbers: list[str]) -> _Operand:
-        """`IN (…)` with constants: as many comparisons, each by its own kind, but in lists, which SQLite looks up."""
+        """Return `IN (…)` with constants: a comparison for each, by its kind, but as lists, which SQLite looks up."""
         if left.column:
             self.bounded[left.column] = None
         if left.kind is Kind.TIME:
-            moments = [*map(values.moment, texts), *(values.moment_of(float(one)) for one in numbers)]
-            return _condition(f"{left.sql} IN ({', '.join(map(literal, moments))})")
-        found = []
+            times = [*map(values.time_of, texts), *(values.time_of_number(float(number)) for number in numbers)]
+            return _condition(f"{left.sql} IN ({', '.join(map(literal, times))})")
+        lists = []
         if left.kind is Kind.TEXT and texts:
-            found.append(f"{left.sql} COLLATE mysql_ci IN ({', '.join(map(literal, texts))})")
+            lists.append(f"{left.sql} COLLATE mysql_ci IN ({', '.join(map(literal, texts))})")
             texts = []
         if texts or numbers:
-            listed = ", ".join(_number(values.number(one)) for one in texts + numbers)
-            found.append(f"{left.as_number()} IN ({listed})")
-        return _condition(_either(found))
+            items = ", ".join(_number(values.number(constant)) for constant in texts + numbers)
+            lists.append(f"{left.as_number()} IN ({items})")
+        return _condition(_any_of(lists))
 
 
-def _either(conditions: Sequence[str]) -> str:
-    """One of these. In brackets by halves, because SQLite allows no tree of a thousand levels.
+def _any_of(conditions: Sequence[str]) -> str:
+    """Join conditions by OR, in nested halves, because SQLite does not allow a tree of a thousand levels.
 
-    >>> _either(["a", "b", "c"])
+    >>> _any_of(["a", "b", "c"])
     '(a) OR ((b) OR (c))'
     """
     if len(conditions) == 1:
         return conditions[0]
     middle = len(conditions) // 2
-    return f"({_either(conditions[:middle])}) OR ({_either(conditions[middle:])})"
+    return f"({_any_of(conditions[:middle])}) OR ({_any_of(conditions[middle:])})"
 
 
 def _function(name: str, sides: list[_Operand]) -> _Operand:
@@ -301,7 +301,7 @@ def _function(name: str, sides: list[_Operand]) -> _Operand:
 
 def _like(left: _Operand, right: _Operand) -> _Operand:
     if left.kind is Kind.INT and right.literal is not None and len(right.literal) <= _LONGEST_LIKE:
-        # Digits only: here SQLite's own LIKE says the same, and it is what makes the decimal blocks quick.
+        # Digits only: SQLite's own LIKE has the same result, and makes queries for decimal blocks quick.
         return _condition(f"{left.as_text()} LIKE {right.sql} ESCAPE '\\'")
     return _condition(f"mysql_like({left.as_text()}, {right.as_text()})")
 
@@ -339,7 +339,7 @@ _ARITHMETIC: Mapping[str, Callable[..., str]] = {
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions and the collation that readings use."""
+    """Register the functions and the collation that translated clauses use."""
     connection.create_collation("mysql_ci", values.collate)
     for name, count, function in (
         ("mysql_number", 1, values.number),
@@ -355,7 +355,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _strict(function: Callable[..., float | bool]) -> Callable[..., float | bool | None]:
-    """NULL if any operand is NULL."""
+    """Return a function that is NULL if any operand is NULL."""
 
     def called(*operands: str | None) -> float | bool | None:
         return None if None in operands else function(*operands)

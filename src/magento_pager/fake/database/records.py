@@ -1,7 +1,7 @@
-"""One record in full, as the operations that give a single record return it.
+"""One record in full, as returned by the operations for a single record.
 
-The record itself is a row of its table with all columns; what hangs on it (the items of an order, a payment, comments)
-is made up here from the row, the same each time. Pure: from dicts to dicts.
+The record itself is a row of its table with all columns; its parts (the items of an order, a payment, comments) are
+made up here from the row, the same each time. Pure: from dicts to dicts.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _ITEM_PRICE = 29_90
 """The price of the cheapest item, in cents."""
 
 
-def looked_up(name: str, key: str, find: Find, *, by_id: bool = False) -> Record | None:
-    """Look one record up and give it in full; None if there is none.
+def find_record(name: str, key: str, find: Find, *, by_id: bool = False) -> Record | None:
+    """Find one record, and return it in full; None if there is none.
 
     Args:
-        name: the list it is of.
-        key: its increment id; of a product the SKU or the id; of customers, and where there is neither, the id.
-        find: of the database.
-        by_id: the key is a product's id, even if it is the SKU of another.
+        name: its list.
+        key: its increment id; for a product the SKU or the id; for customers, and lists with neither, the id.
+        find: finds a row in the database.
+        by_id: the key is a product's id, even if it is the SKU of another product.
     """
     listing, table = LISTINGS[name], LISTINGS[name].table
     code = {"customers": "", "products": "" if by_id else "sku"}.get(name, "increment_id")
@@ -56,39 +56,39 @@ def looked_up(name: str, key: str, find: Find, *, by_id: bool = False) -> Record
         return _record(listing, row, order or {}, {})
     addresses: dict[str, Record] = {}
     for kind in ("billing", "shipping"):
-        found = find(ADDRESS, {"parent_id": row["entity_id"], "address_type": kind})
-        addresses |= {kind: found} if found else {}
+        address = find(ADDRESS, {"parent_id": row["entity_id"], "address_type": kind})
+        addresses |= {kind: address} if address else {}
     return _record(listing, row, row, addresses)
 
 
 def _record(
     listing: Listing, row: Mapping[str, Any], order: Mapping[str, Any], addresses: Mapping[str, Record]
 ) -> Record:
-    """A record in full.
+    """Return a record in full.
 
     Args:
         listing: its list.
         row: the row of its table, all columns.
-        order: the order it belongs to; of an order itself, its own row. Empty where there is none.
+        order: the order it belongs to; for an order itself, its own row. Empty if there is none.
         addresses: the order's addresses by their type.
     """
-    found = {column: value for column, value in row.items() if column != "entity_id"}
-    found[listing.key_field] = row["entity_id"]
+    record = {column: value for column, value in row.items() if column != "entity_id"}
+    record[listing.key_field] = row["entity_id"]
     if listing.name == "orders":
-        return {**found, **_order(row, addresses)}
+        return {**record, **_order(row, addresses)}
     if listing.name == "products":
-        return {**found, **_product(row)}
+        return {**record, **_product(row)}
     if "order_id" not in row:
-        return found
-    bought = {"order_increment_id": order.get("increment_id"), "order_created_at": order.get("created_at")}
+        return record
+    order_fields = {"order_increment_id": order.get("increment_id"), "order_created_at": order.get("created_at")}
     parts = {"items": _document_items(row, order), "comments": _comments(row)}
     if listing.name == "shipments":
         parts["tracks"] = [_track(row)]
-    return {**bought, **found, **parts}
+    return {**order_fields, **record, **parts}
 
 
 def _money(cents: int) -> str:
-    """An amount as MySQL shows a DECIMAL(12,4).
+    """Return an amount as MySQL shows a DECIMAL(12,4).
 
     >>> _money(2990)
     '29.9000'
@@ -97,19 +97,19 @@ def _money(cents: int) -> str:
 
 
 def _address(row: Mapping[str, Any] | None) -> Record:
-    """An address of an order; its own id has another name there. Where there is none it is an empty record."""
+    """Return an address of an order, with its id under another name; an empty record if there is none."""
     if row is None:
         return {}
     return {**{column: value for column, value in row.items() if column != "entity_id"}, "address_id": row["entity_id"]}
 
 
 def _order(row: Mapping[str, Any], addresses: Mapping[str, Record]) -> Record:
-    """What an order has besides its row."""
+    """Return the parts of an order that are not in its row."""
     billing, shipping = _address(addresses.get("billing")), _address(addresses.get("shipping"))
     names = {
-        f"{kind}_{name}": one[name]
-        for kind, one in (("billing", billing), ("shipping", shipping))
-        if one
+        f"{kind}_{name}": address[name]
+        for kind, address in (("billing", billing), ("shipping", shipping))
+        if address
         for name in ("firstname", "lastname")
     }
     return {
@@ -139,13 +139,13 @@ def _order(row: Mapping[str, Any], addresses: Mapping[str, Record]) -> Record:
 
 
 def _items(order: Mapping[str, Any]) -> list[Record]:
-    """The items of an order."""
-    key, several = order["entity_id"], int(order.get("total_item_count") or 1)
-    return [_item(order, key * 4 + number, 1 + (key * 7 + number * 13) % 3000) for number in range(several)]
+    """Return the items of an order."""
+    key, count = order["entity_id"], int(order.get("total_item_count") or 1)
+    return [_item(order, key * 4 + number, 1 + (key * 7 + number * 13) % 3000) for number in range(count)]
 
 
 def _item(order: Mapping[str, Any], item: int, product: int) -> Record:
-    """One item of an order."""
+    """Return one item of an order."""
     price = _money(_ITEM_PRICE + product * 10)
     return {
         **dict.fromkeys(_NO_AMOUNTS.split(), _NO_MONEY),
@@ -168,11 +168,11 @@ def _item(order: Mapping[str, Any], item: int, product: int) -> Record:
 
 
 def _document_items(row: Mapping[str, Any], order: Mapping[str, Any]) -> list[Record]:
-    """The items of an invoice, a shipment or a credit memo: those of its order."""
-    kept = ("price", "base_price", "row_total", "base_row_total", "product_id", "sku", "name", "weight")
+    """Return the items of an invoice, a shipment or a credit memo: those of its order."""
+    fields = ("price", "base_price", "row_total", "base_row_total", "product_id", "sku", "name", "weight")
     return [
         {
-            **{name: item[name] for name in kept},
+            **{name: item[name] for name in fields},
             "parent_id": row["entity_id"],
             "item_id": item["item_id"] + 1,
             "order_item_id": item["item_id"],
@@ -183,7 +183,7 @@ def _document_items(row: Mapping[str, Any], order: Mapping[str, Any]) -> list[Re
 
 
 def _comments(row: Mapping[str, Any]) -> list[Record]:
-    """One comment on every third document."""
+    """Return the comments of a document: one for every third document."""
     if row["entity_id"] % 3:
         return []
     return [
@@ -198,7 +198,7 @@ def _comments(row: Mapping[str, Any]) -> list[Record]:
 
 
 def _track(row: Mapping[str, Any]) -> Record:
-    """The tracking number of a shipment."""
+    """Return the tracking number of a shipment."""
     return {
         "track_id": row["entity_id"],
         "parent_id": row["entity_id"],
@@ -212,7 +212,7 @@ def _track(row: Mapping[str, Any]) -> Record:
 
 
 def _tier_prices(row: Mapping[str, Any]) -> list[Record]:
-    """What every fifth product costs those who buy five. Of its fields the WSDL knows one."""
+    """Return the price of every fifth product for five pieces. Only one of its fields is in the WSDL."""
     if row["entity_id"] % 5:
         return []
     return [
@@ -228,9 +228,9 @@ def _tier_prices(row: Mapping[str, Any]) -> list[Record]:
 
 
 def _product(row: Mapping[str, Any]) -> Record:
-    """What a product has under other names."""
+    """Return the fields of a product under other names."""
     categories, websites = (
-        [one for one in str(row[name] or "").split(",") if one] for name in ("category_ids", "website_ids")
+        [number for number in str(row[name] or "").split(",") if number] for name in ("category_ids", "website_ids")
     )
     return {
         "set": row["attribute_set_id"],

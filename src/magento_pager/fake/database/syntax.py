@@ -1,7 +1,7 @@
-"""The part of MySQL's expression syntax that a WHERE clause of the shop can hold: text to tree.
+"""A parser for the part of MySQL's expression syntax that a WHERE clause of the shop can contain.
 
-Older versions paste field names into the SQL as they come, so what arrives here can be more than a column and a
-value. What MySQL would refuse is a `ParseError` with the place where it stopped. Nothing here knows tables.
+Older versions insert field names into the SQL as they are, so a clause can be more than columns and values. Whatever
+MySQL would refuse is a `ParseError` with the place where it stopped. Nothing here knows tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A column, with the alias of its table before it if one was written."""
+    """A column, after the alias of its table if one was written."""
 
     parts: tuple[str, ...]
 
@@ -57,15 +57,15 @@ Expression: TypeAlias = "Name | Text | Number | Null | Operation"
 
 
 class ParseError(ValueError):
-    """MySQL cannot parse it; the text is what it shows: the statement from the place where it stopped."""
+    """MySQL cannot parse the statement; the text is the rest from the place where it stopped, as MySQL shows it."""
 
 
 class ArgumentCountError(ValueError):
-    """A function has too many or too few arguments, which MySQL sees while it parses; the text is its name."""
+    """A function has too many or too few arguments, which MySQL reports while it parses; the text is its name."""
 
 
 _ARGUMENTS = {"FIND_IN_SET": 2}
-"""The functions that the shop uses, and their arguments."""
+"""The functions that the shop uses, and the number of their arguments."""
 
 _TOKEN = re.compile(
     r"""
@@ -80,7 +80,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_LISTED = re.compile(r"'([^']*)'")
+_LIST_ITEM = re.compile(r"'([^']*)'")
 
 _WORDS = """
 add all alter analyze and as asc before between both by case change check collate column condition constraint continue
@@ -92,7 +92,7 @@ select set show spatial sql starting straight_join table terminated then to trai
 unlock unsigned update usage use using values varying when where while with write xor
 """
 _RESERVED = frozenset(_WORDS.split())
-"""Words that are no column unless in backticks."""
+"""Words that are not a column unless in backticks."""
 
 _UNESCAPED = {"0": "\0", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "Z": "\x1a"}
 _ESCAPE = re.compile(r"\\(.)|''|\"\"", re.DOTALL)
@@ -106,42 +106,42 @@ class _Token:
 
 
 def _tokens(sql: str) -> Iterator[_Token]:
-    """The tokens of a statement, then one of kind `end`."""
+    """Yield the tokens of a statement, then one of kind `end`."""
     at = 0
     while at < len(sql):
-        found = _TOKEN.match(sql, at)
-        if found is None:
+        match = _TOKEN.match(sql, at)
+        if match is None:
             raise ParseError(sql[at:])
-        kind = found.lastgroup or ""
+        kind = match.lastgroup or ""
         if kind != "blank":
-            yield _Token(kind, found[0], at)
-        at = found.end()
+            yield _Token(kind, match[0], at)
+        at = match.end()
     yield _Token("end", "", at)
 
 
 def _unquoted(literal: str) -> str:
-    r"""What a literal in quotes stands for.
+    r"""Return the value of a literal in quotes.
 
     >>> _unquoted(r"'it\'s so'")
     "it's so"
     """
     quote = literal[0]
 
-    def one(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return quote if found[0][0] == quote else found[0]
+    def unescaped(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return quote if match[0][0] == quote else match[0]
         # LIKE needs the backslash before its wildcards, so MySQL keeps it there.
-        return "\\" + found[1] if found[1] in "%_" else _UNESCAPED.get(found[1], found[1])
+        return "\\" + match[1] if match[1] in "%_" else _UNESCAPED.get(match[1], match[1])
 
-    return _ESCAPE.sub(one, literal[1:-1])
+    return _ESCAPE.sub(unescaped, literal[1:-1])
 
 
 def parse(sql: str) -> Expression:
-    """The tree of an expression.
+    """Return the tree of an expression.
 
     Raises:
-        ParseError: it is none.
-        ArgumentCountError: it calls a function with other arguments than it takes.
+        ParseError: it is invalid.
+        ArgumentCountError: it calls a function with a wrong number of arguments.
 
     >>> parse("(`main_table`.`entity_id` >= '5')")
     Operation(word='>=', operands=(Name(parts=('main_table', 'entity_id')), Text(value='5')))
@@ -157,7 +157,7 @@ def parse(sql: str) -> Expression:
 
 
 class _Reader:
-    """Recursive descent, from the loosest binding operator to the tightest, over one token of look-ahead."""
+    """A recursive descent parser, from the lowest precedence to the highest, with one token of look-ahead."""
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
@@ -167,19 +167,19 @@ class _Reader:
     # The tokens
 
     def _peek(self, *values: str) -> bool:
-        """Whether the next token is one of these words or signs."""
+        """Return whether the next token is one of these words or signs."""
         token = self._tokens[self._at]
         return token.kind in {"word", "sign"} and token.value.upper() in values
 
     def _take(self, *values: str) -> str:
-        """Consume the next token if it is one of these; else nothing."""
+        """Consume the next token if it is one of these, and return it; otherwise return an empty text."""
         if not self._peek(*values):
             return ""
         self._at += 1
         return self._tokens[self._at - 1].value.upper()
 
     def _kind(self, *kinds: str) -> _Token | None:
-        """Consume the next token if it is of one of these kinds."""
+        """Consume the next token if it has one of these kinds, and return it."""
         token = self._tokens[self._at]
         if token.kind not in kinds:
             return None
@@ -189,9 +189,9 @@ class _Reader:
     def _fail(self) -> ParseError:
         return ParseError(self._sql[self._tokens[self._at].at :])
 
-    def demand(self, what: str) -> None:
+    def demand(self, sign: str) -> None:
         """Consume that sign, or the end."""
-        if not (self._kind("end") if what == "end" else self._take(what)):
+        if not (self._kind("end") if sign == "end" else self._take(sign)):
             raise self._fail()
 
     # The grammar
@@ -234,8 +234,8 @@ class _Reader:
         word = self._take("NULL", "TRUE", "FALSE", "UNKNOWN")
         if not word:
             raise self._fail()
-        asked = Operation("IS NULL" if word == "UNKNOWN" else f"IS {word}", (tree,))
-        return Operation("NOT", (asked,)) if negated else asked
+        test = Operation("IS NULL" if word == "UNKNOWN" else f"IS {word}", (tree,))
+        return Operation("NOT", (test,)) if negated else test
 
     def _predicate(self) -> Expression:
         tree = self._sum()
@@ -255,7 +255,7 @@ class _Reader:
         return Operation("NOT", (tree,)) if negated else tree
 
     def _list(self) -> tuple[Expression, ...]:
-        """Expressions between commas, up to the closing bracket."""
+        """Read expressions separated by commas, up to the closing bracket."""
         members = [self.expression()]
         while self._take(","):
             members.append(self.expression())
@@ -263,9 +263,9 @@ class _Reader:
         return tuple(members)
 
     def _members(self) -> tuple[Expression, ...]:
-        """The list of IN. One of plain texts, of which there may be a hundred thousand, is a single token."""
+        """Read the list of IN. A list of plain texts, of which there may be a hundred thousand, is a single token."""
         if token := self._kind("texts"):
-            return tuple(map(Text, _LISTED.findall(token.value)))
+            return tuple(map(Text, _LIST_ITEM.findall(token.value)))
         self.demand("(")
         return self._list()
 
@@ -301,7 +301,7 @@ class _Reader:
         return self._word()
 
     def _word(self) -> Expression:
-        """NULL, a truth value, a function or a column."""
+        """Read NULL, a truth value, a function or a column."""
         if self._take("NULL"):
             return Null()
         if truth := self._take("TRUE", "FALSE"):
@@ -318,7 +318,7 @@ class _Reader:
         return Name(tuple(parts))
 
     def _part(self, *, qualified: bool = False) -> str:
-        """One part of a name; after a dot any word will do."""
+        """Read one part of a name; after a dot it may be any word."""
         token = self._tokens[self._at]
         if token.kind == "quoted":
             self._at += 1

@@ -1,7 +1,7 @@
-"""How MySQL reads a value: numbers, moments, collation, LIKE, REGEXP, FIND_IN_SET.
+"""MySQL's reading of values: numbers, times, collation, LIKE, REGEXP, FIND_IN_SET.
 
-Pure functions from text to what the comparison is done with; no SQL and no database. Each rule was checked against
-MariaDB 10.11 with an empty `sql_mode`, which is what the shop asks for on each connection.
+Pure functions from a text to the value that is compared; no SQL and no database. Each rule was checked against MariaDB
+10.11 with an empty `sql_mode`, which the shop sets on each connection.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from functools import lru_cache
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _LARGEST = 1.7976931348623157e308
 
-ZERO_MOMENT = "0000-00-00 00:00:00"
-"""What a text that is no date is read as: before every date, equal to none."""
+ZERO_TIME = "0000-00-00 00:00:00"
+"""The value of a text that is not a date: before every date, equal to none."""
 
 
 def number(text: str) -> float:
-    """The number at the beginning of a text, as MySQL reads text that is compared with a number; 0 if there is none.
+    """Return the number at the beginning of a text, as MySQL reads it to compare it with a number; 0 if there is none.
 
     >>> [number(text) for text in ("5", " 5 ", "5.0", "5abc", "1,2,3", "1e3", "-5", "0x10", "abc", "")]
     [5.0, 5.0, 5.0, 5.0, 1.0, 1000.0, -5.0, 0.0, 0.0, 0.0]
     """
-    found = _NUMBER.match(text)
-    if found is None:
+    match = _NUMBER.match(text)
+    if match is None:
         return 0.0
-    return max(-_LARGEST, min(_LARGEST, float(found[1])))
+    return max(-_LARGEST, min(_LARGEST, float(match[1])))
 
 
 _PUNCTUATION = r"[!-/:-@\[-`{-~]"
@@ -40,64 +40,64 @@ _CENTURY = 70
 _LONG_DATE = 8
 _FIRST_DAY = 100
 """The greatest number that is before 1 January 2000, written as 101."""
-_LONG_MOMENT = 14
-_LAST_MOMENT = (9999, 12, 31, 23, 59, 59)
+_LONG_TIME = 14
+_LAST_TIME = (9999, 12, 31, 23, 59, 59)
 
 
-def moment(text: str) -> str:
-    """A text as a point in time, written `YYYY-MM-DD HH:MM:SS`, with a fraction only if it has one.
+def time_of(text: str) -> str:
+    """Return a text as a time, in the form `YYYY-MM-DD HH:MM:SS`, with a fraction only if it has one.
 
-    What MySQL accepts: any punctuation between the parts, no punctuation at all, years of two digits, a missing time.
-    Trailing garbage is ignored; anything else that is not a date is `ZERO_MOMENT`.
+    MySQL accepts any punctuation between the parts, no punctuation at all, years of two digits, and a missing time of
+    day. It ignores any further text; anything else that is not a date is `ZERO_TIME`.
 
-    >>> moment("2024-03-05"), moment("2024-3-5 2:07"), moment("20240305020000"), moment("24/03/05T02.00.30.5")
+    >>> time_of("2024-03-05"), time_of("2024-3-5 2:07"), time_of("20240305020000"), time_of("24/03/05T02.00.30.5")
     ('2024-03-05 00:00:00', '2024-03-05 02:07:00', '2024-03-05 02:00:00', '2024-03-05 02:00:30.500000')
-    >>> moment("2024-03"), moment("2024-02-32"), moment("yesterday"), moment("2024-02-30")
+    >>> time_of("2024-03"), time_of("2024-02-32"), time_of("yesterday"), time_of("2024-02-30")
     ('0000-00-00 00:00:00', '0000-00-00 00:00:00', '0000-00-00 00:00:00', '2024-02-30 00:00:00')
     """
     stripped = text.lstrip(" \t\n\v\f\r")
     if _DIGITS.match(stripped):
         parts, short_year = _split_digits(stripped)
     else:
-        found = _DELIMITED.match(stripped)
-        if found is None:
-            return ZERO_MOMENT
-        parts = [int(part or 0) for part in found.groups()[:6]]
-        parts.append(_microseconds(found[7] or ""))
-        short_year = len(found[1]) == 2  # noqa: PLR2004 -- two digits
+        match = _DELIMITED.match(stripped)
+        if match is None:
+            return ZERO_TIME
+        parts = [int(part or 0) for part in match.groups()[:6]]
+        parts.append(_microseconds(match[7] or ""))
+        short_year = len(match[1]) == 2  # noqa: PLR2004 -- two digits
     if len(parts) < 3:  # noqa: PLR2004 -- year, month, day
-        return ZERO_MOMENT
+        return ZERO_TIME
     year, month, day, hour, minute, second, micro = (*parts, *[0] * (7 - len(parts)))
     if short_year and any(parts):
         year += 2000 if year < _CENTURY else 1900
     # Zero is allowed as a part, and so is a day that its month does not have.
-    if any(part > last for part, last in zip((year, month, day, hour, minute, second), _LAST_MOMENT, strict=True)):
-        return ZERO_MOMENT
+    if any(part > last for part, last in zip((year, month, day, hour, minute, second), _LAST_TIME, strict=True)):
+        return ZERO_TIME
     written = f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
     return f"{written}.{micro:06}" if micro else written
 
 
-def moment_of(number: float) -> str:
-    """A number as a point in time, likewise: its digits are those of a text without punctuation, zeros before them.
+def time_of_number(number: float) -> str:
+    """Return a number as a time: its digits, with zeros before them, are read as a text without punctuation.
 
-    >>> moment_of(20240305), moment_of(206), moment_of(7.5)
+    >>> time_of_number(20240305), time_of_number(206), time_of_number(7.5)
     ('2024-03-05 00:00:00', '2000-02-06 00:00:00', '0000-00-00 00:00:00')
     """
     digits = f"{number:.0f}" if number > _FIRST_DAY else ""
     width = next((width for width in (6, 12) if len(digits) < width and len(digits) not in {7, 8}), len(digits))
-    return moment(digits.zfill(width)) if len(digits) not in {7, 13} else ZERO_MOMENT
+    return time_of(digits.zfill(width)) if len(digits) not in {7, 13} else ZERO_TIME
 
 
 def _microseconds(fraction: str) -> int:
-    """Digits after the seconds, cut after the sixth."""
+    """Return the digits after the seconds as microseconds; digits after the sixth are ignored."""
     return int(fraction[:6].ljust(6, "0")) if fraction else 0
 
 
 def _split_digits(text: str) -> tuple[list[int], bool]:
-    """The parts of a date without punctuation, `[YY]YYMMDD[T][hhmmss[.ffffff]]`, and whether the year is short."""
+    """Return the parts of a date without punctuation, `[YY]YYMMDD[T][hhmmss[.ffffff]]`, and if its year is short."""
     whole, _, fraction = text.partition(".")
     digits = whole.replace("T", "")
-    long_year = len(digits) in {4, _LONG_DATE} or len(digits) >= _LONG_MOMENT
+    long_year = len(digits) in {4, _LONG_DATE} or len(digits) >= _LONG_TIME
     widths = [4 if long_year else 2, 2, 2, 2, 2, 2]
     parts: list[int] = []
     at = 0
@@ -114,7 +114,7 @@ def _split_digits(text: str) -> tuple[list[int], bool]:
 
 @lru_cache(maxsize=4096)
 def _weight(character: str) -> str:
-    """The character that stands for all that `utf8_general_ci` takes for equal to this one."""
+    """Return the character that represents all characters that are equal to this one in `utf8_general_ci`."""
     if character == "ß":
         return "S"
     upper = character.upper()
@@ -127,9 +127,9 @@ def _weight(character: str) -> str:
 
 
 def folded(text: str) -> str:
-    """A text with each character replaced by the one that stands for its equals: no case, no accents.
+    """Return a text with each character replaced by the one that represents its equals: no case, no accents.
 
-    The length stays the same, so that a `_` of LIKE still counts characters.
+    The length stays the same, so a `_` of LIKE still matches one character.
 
     >>> folded("Größe Kraków")
     'GROSE KRAKOW'
@@ -140,7 +140,7 @@ def folded(text: str) -> str:
 
 
 def collate(left: str, right: str) -> int:
-    """Compare as `utf8_general_ci` does: no case, no accents, the shorter one padded with blanks.
+    """Compare as `utf8_general_ci` does: no case, no accents, the shorter text padded with blanks.
 
     >>> collate("abc", "ABC  "), collate("a", "b"), collate("b", "a")
     (0, -1, 1)
@@ -153,7 +153,7 @@ def collate(left: str, right: str) -> int:
 
 @lru_cache(maxsize=256)
 def _like(pattern: str) -> re.Pattern[str]:
-    """The pattern of LIKE as a regular expression over folded text."""
+    """Return the pattern of LIKE as a regular expression over folded text."""
     out: list[str] = []
     characters = iter(pattern)
     for character in characters:
@@ -169,7 +169,7 @@ def _like(pattern: str) -> re.Pattern[str]:
 
 
 def like(text: str, pattern: str) -> bool:
-    """Whether LIKE matches: `%` any text, `_` one character, a backslash makes the next one ordinary.
+    """Return whether LIKE matches: `%` any text, `_` one character, a backslash makes the next one ordinary.
 
     >>> like("12345", "12%"), like("12345", "12___"), like("12345", "12__"), like("Größe", "gro_e")
     (True, True, False, True)
@@ -178,15 +178,15 @@ def like(text: str, pattern: str) -> bool:
 
 
 def find_in_set(needle: str, texts: str) -> int:
-    """The place of a text in a list joined by commas, from 1; 0 if it is not in it.
+    """Return the position of a text in a list joined by commas, from 1; 0 if it is not in the list.
 
     >>> find_in_set("b", "a,b,c"), find_in_set("", ""), find_in_set("a,b", "a,b")
     (2, 0, 0)
     """
     if not texts or "," in needle:
         return 0
-    wanted = folded(needle)
-    return next((at for at, one in enumerate(texts.split(","), 1) if folded(one) == wanted), 0)
+    target = folded(needle)
+    return next((position for position, text in enumerate(texts.split(","), 1) if folded(text) == target), 0)
 
 
 class RegexError(ValueError):
@@ -223,11 +223,11 @@ _PIECE = re.compile(
 _SET_PIECE = re.compile(r"\[:(?P<not>\^?)(?P<name>[a-z]+):\]|\\(?P<class>[dDwWsSh])|(?P<one>\\.|.)", re.DOTALL)
 _IN_SET = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "b": "\b", "e": "\x1b", "a": "\a"}
 _MAXIMUM = 65536
-"""The size of a compiled expression, in bytes, at which MariaDB's library gives up."""
+"""The largest compiled expression in MariaDB's library, in bytes."""
 
 
 def _translated(pattern: str) -> tuple[str, int]:
-    """A pattern of PCRE in the words of Python's `re`, and about how large PCRE's own form of it is, in bytes."""
+    """Return a PCRE pattern in the syntax of Python's `re`, and the approximate size of its compiled form, in bytes."""
     out: list[str] = []
     size = 0
     for piece in _PIECE.finditer(pattern):
@@ -239,9 +239,9 @@ def _translated(pattern: str) -> tuple[str, int]:
         elif kind == "set":
             out.append(_translated_set(piece["set"]))
         elif kind == "bounds":
-            # PCRE takes {,5} and {} for ordinary characters, Python reads {,5} as a count.
-            counted = piece["bounds"][:1].isdigit()
-            out.append(piece[0] if counted else re.escape(piece[0]))
+            # For PCRE {,5} and {} are ordinary characters, for Python {,5} is a repetition.
+            is_repetition = piece["bounds"][:1].isdigit()
+            out.append(piece[0] if is_repetition else re.escape(piece[0]))
         elif kind == "other":
             if piece[0] == "[":
                 raise RegexError(f"missing terminating ] for character class at offset {len(pattern)}")
@@ -253,7 +253,7 @@ def _translated(pattern: str) -> tuple[str, int]:
 
 
 def _translated_other(kind: str, piece: re.Match[str]) -> str:
-    """A piece that Python spells otherwise."""
+    """Return a piece that is written differently in Python."""
     if kind == "escaped":
         return {"z": r"\Z", "Z": r"(?=\n?\Z)", "h": r"[ \t]"}.get(piece["escaped"], piece[0])
     if kind == "edge":
@@ -262,45 +262,45 @@ def _translated_other(kind: str, piece: re.Match[str]) -> str:
 
 
 def _translated_set(text: str) -> str:
-    """A class in brackets, with POSIX names spelled out, and nothing in it that Python could take for more."""
+    """Return a class in brackets, with POSIX names spelled out, and everything else escaped for Python."""
     opening = "[^" if text.startswith("[^") else "["
     out = [opening]
-    before = ""  # a character that a range could begin with
-    waiting = False  # a dash came after it
+    start = ""  # a character that may begin a range
+    has_dash = False  # a dash follows it
     for piece in _SET_PIECE.finditer(text[len(opening) : -1]):
         single = piece["one"]
         if single is None:
-            out.append((r"\-" if waiting else "") + _named_members(piece, text))
-            before, waiting = "", False
-        elif single == "-" and before and not waiting:
-            waiting = True
+            out.append((r"\-" if has_dash else "") + _named_members(piece, text))
+            start, has_dash = "", False
+        elif single == "-" and start and not has_dash:
+            has_dash = True
         else:
             character = _IN_SET.get(single[1], single[1]) if len(single) > 1 else single
-            if waiting and character < before:
+            if has_dash and character < start:
                 raise RegexError(f"range out of order in character class {text}")
-            out.append(("-" if waiting else "") + re.escape(character))
-            before, waiting = "" if waiting else character, False
-    return "".join(out) + (r"\-]" if waiting else "]")
+            out.append(("-" if has_dash else "") + re.escape(character))
+            start, has_dash = "" if has_dash else character, False
+    return "".join(out) + (r"\-]" if has_dash else "]")
 
 
 def _named_members(piece: re.Match[str], text: str) -> str:
-    """The members of a class that has a name, inside brackets."""
+    """Return the members of a class that has a name, inside brackets."""
     if piece["class"]:
         return r" \t" if piece["class"] == "h" else piece[0]
     members = _POSIX_CLASSES.get(piece["name"])
     negated = {"digit": r"\D", "space": r"\S", "word": r"\W"}.get(piece["name"])
-    found = negated if piece["not"] else members
-    if found is None:
+    name_members = negated if piece["not"] else members
+    if name_members is None:
         raise RegexError(f"unknown POSIX class name in {text}")
-    return found
+    return name_members
 
 
 @lru_cache(maxsize=256)
 def regexp(pattern: str) -> re.Pattern[str]:
-    """A compiled REGEXP: MariaDB's (PCRE), case-insensitive as the collation of the columns is.
+    """Return a compiled REGEXP of MariaDB (PCRE), case-insensitive like the collation of the columns.
 
     Raises:
-        RegexError: it is not valid, or too large (about 30,000 bytes of alternatives of five digits).
+        RegexError: it is invalid or too large (about 30,000 bytes of alternatives of five digits).
 
     >>> bool(regexp("^12[0-9]{3}$").search("12345")), bool(regexp("^(1|2)$").search("3"))
     (True, False)

@@ -1,8 +1,8 @@
-"""The same tables in a MariaDB, with Magento's own column types, asked Magento's own SQL.
+"""The same tables in a MariaDB, with Magento's own column types and Magento's own SQL.
 
-`schema` says what the tables are, `selects` what is asked, `server` reaches a server through PyMySQL, `database` keeps
-the rows and answers. Nothing in this package knows SOAP, and nothing is emulated: what a filter means, how rows are
-ordered and what is an error is the server's word.
+`schema` has the tables, `selects` the queries, `server` the connection through PyMySQL, and `database` stores the rows
+and runs the queries. Nothing in this package knows SOAP, and nothing is emulated: the server decides what a filter
+means, how rows are ordered and what is an error.
 """
 
 from __future__ import annotations

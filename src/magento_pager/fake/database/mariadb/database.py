@@ -1,8 +1,8 @@
-"""The rows, kept by MariaDB in tables that are made when the database is opened and dropped when it is closed.
+"""The rows in MariaDB, in tables that are created when the database is opened and dropped when it is closed.
 
-Rows are made up by the other database, SQLite's, and copied here; what is asked, inserted and changed afterwards is
-between the caller and MariaDB. Several threads may read and write at once: each reader sees the tables as they were
-when its statement began, writers take turns. Rows are streamed, never gathered.
+Rows are made up by the SQLite database and copied here; later queries, insertions and changes are executed by MariaDB.
+Several threads may read and write at the same time: each reader sees the tables as they were when its statement began,
+and writers take turns. Rows are streamed.
 """
 
 # ruff: noqa: S608 -- the names in the SQL here are those of `tables` and `schema`, the values are parameters
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from magento_pager.fake.data import Rows
 from magento_pager.fake.database import sqlite
-from magento_pager.fake.database.changes import checked
+from magento_pager.fake.database.changes import checked_changes
 from magento_pager.fake.database.mariadb.schema import ATTRIBUTES_OF, creations, own_columns
 from magento_pager.fake.database.mariadb.selects import statement, whole
 from magento_pager.fake.database.mariadb.server import InvalidRowError, RefusedError, Server
-from magento_pager.fake.database.queries import Asked, fatal, refusal
-from magento_pager.fake.database.records import looked_up
+from magento_pager.fake.database.queries import ListCall, fatal, refusal
+from magento_pager.fake.database.records import find_record
 from magento_pager.fake.faults import same_id
 from magento_pager.fake.lists import LISTINGS
 from magento_pager.fake.tables import ADDRESS, ORDER, Table
@@ -44,26 +44,26 @@ if TYPE_CHECKING:
 Row: TypeAlias = sqlite.Row
 
 _SHOWN = 5
-"""Tables that an error names."""
+"""Number of tables that an error message names."""
 _BEYOND_UTF8 = re.compile("[\U00010000-\U0010ffff]")
 
 
 class MariaDatabase:
-    """The tables of a shop in a MariaDB: takes the calls of `Database`, which keeps them in SQLite.
+    """The tables of a shop in a MariaDB, with the methods of `Database`, which stores them in SQLite.
 
     Args:
-        url: where, as `mysql://user:password@host:port/name`, see `server.read_address`. The database of that name is
-            created, and dropped by `close`; or it exists and is empty, and is left empty.
+        url: `mysql://user:password@host:port/name`, see `server.read_address`. The database is created, and dropped by
+            `close`; or it exists and is empty, and is left empty.
 
     Raises:
-        ValueError: an impossible address, a database that is not empty, or no driver.
+        ValueError: the address is invalid, the database is not empty, or the driver is missing.
         ConnectionError: the server cannot be reached, or refuses the user or the database.
     """
 
     def __init__(self, url: str) -> None:
         self._server = Server(url)
         self._lock = threading.RLock()
-        self._made: list[str] = []
+        self._created: list[str] = []
         self._closed = False
         self._owned = self._server.create()
         try:
@@ -71,7 +71,7 @@ class MariaDatabase:
             for name, creation in creations().items():
                 with self._server.changing() as connection:
                     connection.query(creation)
-                self._made.append(name)
+                self._created.append(name)
         except BaseException as error:
             self.close()
             if isinstance(error, RefusedError):
@@ -90,7 +90,7 @@ class MariaDatabase:
         self.close()
 
     def close(self) -> None:
-        """Drop everything that was made. Replies that are still being read break off.
+        """Drop everything that was created. Replies that are still being read are cut off.
 
         Raises:
             ConnectionError: the server cannot be reached.
@@ -103,15 +103,15 @@ class MariaDatabase:
                 self._server.stop_reading(connection)
                 if self._owned:
                     connection.query(f"DROP DATABASE {self._server.name}")
-                elif self._made:
-                    connection.query(f"DROP TABLE {', '.join(reversed(self._made))}")
+                elif self._created:
+                    connection.query(f"DROP TABLE {', '.join(reversed(self._created))}")
 
     def _refuse_tables(self) -> None:
-        """Never touch what somebody else made."""
-        found = [str(name) for (name,) in self._asked("SHOW TABLES")]
-        if found:
-            some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-            raise ValueError(f"{self._server} is not empty, it has {some}: name one that is empty or does not exist")
+        """Refuse a database that has tables."""
+        tables = [str(name) for (name,) in self._query("SHOW TABLES")]
+        if tables:
+            names = ", ".join(tables[:_SHOWN]) + (", ..." if len(tables) > _SHOWN else "")
+            raise ValueError(f"{self._server} is not empty, it has {names}: name one that is empty or does not exist")
 
     # --- filling -----------------------------------------------------------------------------------------------------
 
@@ -119,17 +119,17 @@ class MariaDatabase:
         """Fill an empty database with a made-up shop.
 
         Args:
-            orders: how many orders; or their ids, and then nothing else is made.
+            orders: the number of orders; or their ids, and then no other rows are made.
         """
         with sqlite.Database() as maker:
             maker.populate(orders)
             self._copy(maker, LISTINGS)
 
     def fill(self, lists: Mapping[str, Rows]) -> None:
-        """Add rows that are given; columns that are not given are made up.
+        """Add given rows; missing columns are made up.
 
         Raises:
-            ValueError: an id comes twice or is no id, or a value does not fit its column.
+            ValueError: an id occurs twice or is invalid, or a value does not fit its column.
         """
         with sqlite.Database() as maker:
             maker.fill(lists)
@@ -139,7 +139,7 @@ class MariaDatabase:
         """Add made-up rows; see `Database.load`.
 
         Raises:
-            ValueError: an id comes twice, or is none.
+            ValueError: an id occurs twice, or is invalid.
         """
         with self._lock, sqlite.Database() as maker:
             self._make(maker, name, ids, list(parents), expected)
@@ -153,15 +153,15 @@ class MariaDatabase:
         parents: Sequence[int] = (),
         expected: int = 0,
     ) -> None:
-        """Make up rows, elsewhere, that come after those that are here and know the orders they belong to."""
+        """Make up rows in SQLite that follow the existing ones and belong to existing orders."""
         if parents and name != "orders":
-            wanted = ", ".join(map(str, parents))
-            orders = list(self._asked(f"SELECT * FROM {ORDER.name} WHERE entity_id IN ({wanted})"))
+            parent_ids = ", ".join(map(str, parents))
+            orders = list(self._query(f"SELECT * FROM {ORDER.name} WHERE entity_id IN ({parent_ids})"))
             maker.fill({"orders": Rows(tuple(ORDER.columns), orders)})
         maker.load(name, ids, parents, expected, self.count(name))
 
     def _copy(self, maker: sqlite.Database, names: Iterable[str]) -> None:
-        """Copy lists as they were made, each of them whole or not at all."""
+        """Copy lists from SQLite, each of them completely or not at all."""
         for name in names:
             with self._changing(name) as cursor:
                 for table in (ORDER, ADDRESS) if name == "orders" else (LISTINGS[name].table,):
@@ -174,53 +174,53 @@ class MariaDatabase:
 
         Args:
             name: the list.
-            row: its columns; those not given are made up. Without `entity_id` it gets the next one.
+            row: values by column; missing ones are made up. Without `entity_id` it gets the next id.
 
         Returns:
-            Its id.
+            The id of the row.
         """
         with self._lock, sqlite.Database() as maker:
-            given, order = row.get("entity_id"), row.get("order_id")
-            key = self._next_id(name) if given is None else int(str(given))
+            entity_id, order = row.get("entity_id"), row.get("order_id")
+            key = self._next_id(name) if entity_id is None else int(str(entity_id))
             self._make(maker, name, [key], [] if order is None else [int(str(order))])
             maker.update(name, key, row)
             self._copy(maker, [name])
             return key
 
     def update(self, name: str, entity_id: int, changes: Mapping[str, Cell]) -> bool:
-        """Change columns of one row; whether there was such a row.
+        """Change columns of one row, and return whether the row exists.
 
         `billing_` and `shipping_` before a column of an address change the order's address.
 
         Raises:
             ValueError: there is no such column, or a value does not fit it.
         """
-        table, asked = LISTINGS[name].table, checked(name, changes)
+        table, checked = LISTINGS[name].table, checked_changes(name, changes)
         attributes = ATTRIBUTES_OF[table.name]
-        own = {column: _storable(value) for column, value in asked.own.items() if column not in attributes}
+        own = {column: _storable(value) for column, value in checked.own.items() if column not in attributes}
         with self._changing(name) as cursor:
-            assigned = ", ".join(f"{column} = %s" for column in own) or "entity_id = entity_id"
-            sql = f"UPDATE {table.name} SET {assigned} WHERE entity_id = %s"
+            assignments = ", ".join(f"{column} = %s" for column in own) or "entity_id = entity_id"
+            sql = f"UPDATE {table.name} SET {assignments} WHERE entity_id = %s"
             if not cursor.execute(sql, (*own.values(), entity_id)):
                 return False
-            for (kind, column), value in asked.addresses.items():
+            for (kind, column), value in checked.addresses.items():
                 sql = f"UPDATE {ADDRESS.name} SET {column} = %s WHERE parent_id = %s AND address_type = %s"
                 cursor.execute(sql, (_storable(value), entity_id, kind))
-            for column in attributes.keys() & asked.own.keys():
-                one = attributes[column]
-                sql = f"DELETE FROM {one.table} WHERE entity_id = %s AND attribute_id = %s"
-                cursor.execute(sql, (entity_id, one.number))
-                _insert_values(cursor, table, column, [(entity_id, asked.own[column])])
+            for column in attributes.keys() & checked.own.keys():
+                attribute = attributes[column]
+                sql = f"DELETE FROM {attribute.table} WHERE entity_id = %s AND attribute_id = %s"
+                cursor.execute(sql, (entity_id, attribute.number))
+                _insert_values(cursor, table, column, [(entity_id, checked.own[column])])
             return True
 
     def delete(self, name: str, entity_id: int) -> bool:
-        """Delete one row, and what belongs to it alone; whether there was such a row."""
+        """Delete one row and the rows that belong to it, and return whether the row existed."""
         with self._changing(name) as cursor:
             return cursor.execute(f"DELETE FROM {LISTINGS[name].table.name} WHERE entity_id = %s", (entity_id,)) > 0
 
     def duplicate_address(self, order: int, kind: str = "billing") -> None:
-        """Give an order a second address of that kind: every list that returns the order fails from now on."""
-        columns = ", ".join(one for one in ADDRESS.columns if one != "entity_id")
+        """Add a second address of that kind to an order, so that every list with the order fails from now on."""
+        columns = ", ".join(column for column in ADDRESS.columns if column != "entity_id")
         with self._changing("orders") as cursor:
             cursor.execute(
                 f"INSERT INTO {ADDRESS.name} ({columns})"
@@ -230,10 +230,10 @@ class MariaDatabase:
 
     @contextlib.contextmanager
     def _changing(self, name: str) -> Iterator[Cursor]:
-        """Change a list: all of it is kept, or nothing.
+        """Keep all changes of a list inside the block, or none.
 
         Raises:
-            ValueError: an id comes twice, or a value does not fit its column.
+            ValueError: an id occurs twice, or a value does not fit its column.
         """
         try:
             with self._lock, self._server.changing() as connection, connection.cursor() as cursor:
@@ -242,20 +242,20 @@ class MariaDatabase:
             raise ValueError(f"{name}: {error}") from None
 
     def _next_id(self, name: str) -> int:
-        ((number,),) = self._asked(f"SELECT coalesce(max(entity_id), 0) + 1 FROM {LISTINGS[name].table.name}")
+        ((number,),) = self._query(f"SELECT coalesce(max(entity_id), 0) + 1 FROM {LISTINGS[name].table.name}")
         return int(number)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
-        """How many rows a list has."""
-        ((number,),) = self._asked(f"SELECT count(*) FROM {LISTINGS[name].table.name}")
+        """Return the number of rows in a list."""
+        ((number,),) = self._query(f"SELECT count(*) FROM {LISTINGS[name].table.name}")
         return int(number)
 
     def ids(self, name: str) -> Iterator[int]:
-        """The ids of a list, in order."""
+        """Return the ids of a list, in order."""
         sql = f"SELECT entity_id FROM {LISTINGS[name].table.name} ORDER BY entity_id"
-        return (int(number) for (number,) in self._asked(sql))
+        return (int(number) for (number,) in self._query(sql))
 
     def select(
         self,
@@ -268,58 +268,58 @@ class MariaDatabase:
         store: str = "",
         nested: Php = None,
     ) -> Iterator[Row]:
-        """The rows that a list call returns; see `Database.select`.
+        """Return the rows that a list call returns; see `Database.select`.
 
         Raises:
-            ShopFault: before the first row: a field, the SQL or the store is refused; while iterating: an order comes
-                a second time, because it has two addresses of a kind.
-            PhpFatal: before the first row: PHP dies of the query; at any time: the server cannot be reached.
+            ShopFault: before the first row: a field, the SQL or the store is refused; while iterating: an order occurs
+                twice, because it has two addresses of a kind.
+            PhpFatal: before the first row: the query kills PHP; at any time: the server cannot be reached.
         """
-        asked = Asked(profile, flavour, listing, simple, complex, store, nested)
-        sql = statement(asked)
+        call = ListCall(profile, flavour, listing, simple, complex, store, nested)
+        sql = statement(call)
         reply = self._server.reading(sql)
-        with _refused(asked, sql):
+        with _refused(call, sql):
             names = next(reply)
         rows = _once(reply, names) if listing.joined else reply
-        return _as_listed(rows, names, asked, sql)
+        return _as_listed(rows, names, call, sql)
 
     def record(self, name: str, key: str, *, by_id: bool = False) -> Record | None:
-        """One record in full; None if there is none.
+        """Return one record in full; None if there is none.
 
         Args:
-            name: the list it is of.
-            key: its increment id; of a customer the id; of a product the SKU or the id.
-            by_id: the key is a product's id, even if it is the SKU of another.
+            name: its list.
+            key: its increment id; for a customer the id; for a product the SKU or the id.
+            by_id: the key is a product's id, even if it is the SKU of another product.
 
         Raises:
             PhpFatal: the server cannot be reached.
         """
         try:
-            return looked_up(name, key, self._find, by_id=by_id)
+            return find_record(name, key, self._find, by_id=by_id)
         except ConnectionError as error:
             raise fatal(str(error)) from None
 
-    def _find(self, table: Table, wanted: Mapping[str, Cell]) -> Record | None:
-        """The first row with these values, all columns."""
-        where = " AND ".join(f"`e`.`{column}` = %s" for column in wanted)
-        reply = self._server.reading(f"{whole(table)} WHERE {where} LIMIT 1", tuple(wanted.values()))
+    def _find(self, table: Table, values: Mapping[str, Cell]) -> Record | None:
+        """Return the first row with these values, with all columns."""
+        where = " AND ".join(f"`e`.`{column}` = %s" for column in values)
+        reply = self._server.reading(f"{whole(table)} WHERE {where} LIMIT 1", tuple(values.values()))
         names = next(reply)
         return next((dict(zip(names, row, strict=True)) for row in reply), None)
 
-    def _asked(self, sql: str) -> Iterator[Sequence[Any]]:
-        """The rows of a statement of our own."""
+    def _query(self, sql: str) -> Iterator[Sequence[Any]]:
+        """Return the rows of a statement that is not from a client."""
         reply = self._server.reading(sql)
         next(reply)
         return reply
 
 
 @contextlib.contextmanager
-def _refused(asked: Asked, sql: str) -> Iterator[None]:
-    """What the server says becomes what the shop makes of it."""
+def _refused(call: ListCall, sql: str) -> Iterator[None]:
+    """Turn errors of the server into those of the shop."""
     try:
         yield
     except RefusedError as error:
-        raise refusal(asked, str(error), sql) from None
+        raise refusal(call, str(error), sql) from None
     except ConnectionError as error:
         raise fatal(str(error)) from None
 
@@ -328,26 +328,26 @@ def _insert(cursor: Cursor, table: Table, rows: Iterable[Sequence[Any]]) -> None
     """Insert rows that have all columns of a table, attributes included."""
     columns = own_columns(table)
     places = [list(table.columns).index(column) for column in columns]
-    kept = [[_storable(cell) for cell in row] for row in rows]
+    stored = [[_storable(cell) for cell in row] for row in rows]
     names, values = ", ".join(columns), ", ".join(["%s"] * len(columns))
     cursor.executemany(
-        f"INSERT INTO {table.name} ({names}) VALUES ({values})", [[row[place] for place in places] for row in kept]
+        f"INSERT INTO {table.name} ({names}) VALUES ({values})", [[row[place] for place in places] for row in stored]
     )
     key = list(table.columns).index("entity_id")
     for place, column in enumerate(table.columns):
         if column in ATTRIBUTES_OF[table.name]:
-            _insert_values(cursor, table, column, ((row[key], row[place]) for row in kept))
+            _insert_values(cursor, table, column, ((row[key], row[place]) for row in stored))
 
 
 def _insert_values(cursor: Cursor, table: Table, code: str, values: Iterable[tuple[int, Cell]]) -> None:
-    """Insert the values of an attribute, by id; NULL is no row."""
-    one = ATTRIBUTES_OF[table.name][code]
-    sql = f"INSERT INTO {one.table} (attribute_id, entity_id, value) VALUES ({one.number}, %s, %s)"
+    """Insert the values of an attribute, by id; NULLs have no row."""
+    attribute = ATTRIBUTES_OF[table.name][code]
+    sql = f"INSERT INTO {attribute.table} (attribute_id, entity_id, value) VALUES ({attribute.number}, %s, %s)"
     cursor.executemany(sql, [(key, _storable(value)) for key, value in values if value is not None])
 
 
 def _storable(value: Cell | tuple[str, ...]) -> Any:
-    """A value as MySQL keeps it in utf8, which ends at U+FFFF: what is beyond becomes a question mark for each byte.
+    """Return a value as MySQL stores it in utf8: characters beyond U+FFFF become a question mark for each byte.
 
     >>> _storable("Emoji \N{GRINNING FACE}"), _storable(5)
     ('Emoji ????', 5)
@@ -356,29 +356,29 @@ def _storable(value: Cell | tuple[str, ...]) -> Any:
 
 
 def _once(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> Iterator[Sequence[Any]]:
-    """The rows, as far as a collection of PHP takes them: an order that comes again spoils the reply.
+    """Yield the rows, and refuse an order that occurs twice, as PHP's collections do.
 
     Raises:
-        ShopFault: while iterating.
+        ShopFault: while iterating, at the second row of an order.
     """
     key = names.index("entity_id")
-    seen: set[int] = set()
+    keys: set[int] = set()
     for row in rows:
-        if row[key] in seen:
+        if row[key] in keys:
             raise same_id(row[key])
-        seen.add(row[key])
+        keys.add(row[key])
         yield row
 
 
-def _as_listed(rows: Iterable[Sequence[Any]], names: Sequence[str], asked: Asked, sql: str) -> Iterator[Row]:
-    """The columns that the list shows, in its order. Of several with one name the last counts, as in PHP."""
-    listing, places = asked.listing, {name: place for place, name in enumerate(names)}
+def _as_listed(rows: Iterable[Sequence[Any]], names: Sequence[str], call: ListCall, sql: str) -> Iterator[Row]:
+    """Yield rows with the columns of the list, in its order. Of columns with one name the last counts, as in PHP."""
+    listing, places = call.listing, {name: place for place, name in enumerate(names)}
     sources = dict(listing.aliases)
-    if listing.name in asked.profile.missing_ids:
+    if listing.name in call.profile.missing_ids:
         del sources[listing.key_field]
-    nothing = len(names)
-    shown = itemgetter(*(places.get(sources.get(column, column), nothing) for column in listing.columns), nothing)
-    with _refused(asked, sql):
+    null = len(names)  # the place of an additional NULL
+    values_of = itemgetter(*(places.get(sources.get(column, column), null) for column in listing.columns), null)
+    with _refused(call, sql):
         for row in rows:
-            found = shown((*row, None))[:-1]
-            yield (*found[:-2], *map(sqlite.members, found[-2:])) if listing.name == "products" else found
+            values = values_of((*row, None))[:-1]
+            yield (*values[:-2], *map(sqlite.split_ids, values[-2:])) if listing.name == "products" else values

@@ -1,7 +1,7 @@
 """The tables as Magento 1.6 and later create them in MySQL: types, keys, and the value tables of attributes. Data.
 
-The list of columns is that of `tables`; here is what they are made of. Attributes of customers and products that have
-no column of their own lie in one table for each type of value, a row for each value that is not NULL.
+The names of the columns are in `tables`; their types are here. Attributes of customers and products without a column of
+their own are in one table for each type of value, with a row for each value that is not NULL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from magento_pager.fake.tables import ADDRESS, Column, Kind, Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_USUAL: Mapping[Kind, str] = MappingProxyType(
+_DEFAULT_TYPES: Mapping[Kind, str] = MappingProxyType(
     {
         Kind.INT: "INT UNSIGNED",
         Kind.DECIMAL: "DECIMAL(12,4)",
@@ -24,7 +24,7 @@ _USUAL: Mapping[Kind, str] = MappingProxyType(
         Kind.TEXT: "VARCHAR(255)",
     },
 )
-_UNUSUAL: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
+_OTHER_TYPES: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
     {
         Kind.INT: {
             "SMALLINT UNSIGNED": """
@@ -37,7 +37,7 @@ forced_shipment_with_invoice total_item_count is_used_for_refund can_void_flag r
 state creditmemo_status shipment_status invoice_id edit_increment payment_auth_expiration customer_gender
 paypal_ipn_customer_notified gift_message_id quote_address_id customer_address_id region_id
 """,
-            # INT in Magento. Made-up addresses have twice the id of their order, quotes are ten ahead of it.
+            # INT in Magento. Here an address has twice the id of its order, and a quote that id plus ten.
             "BIGINT UNSIGNED": "billing_address_id shipping_address_id quote_id",
         },
         Kind.DECIMAL: {},
@@ -56,7 +56,7 @@ customer_note packages shipping_label vat_id vat_request_id vat_request_date cat
         },
     },
 )
-"""The columns of each kind that are not of its usual type, in whichever table they are."""
+"""The columns of each kind with another type, whatever their table."""
 
 _LONG_TEXTS = frozenset({"description", "short_description", "meta_keyword", "custom_layout_update"})
 _VALUES: Mapping[str, str] = MappingProxyType(
@@ -73,8 +73,8 @@ class Attribute:
     Attributes:
         code: its name.
         number: its `attribute_id`.
-        table: where its values are.
-        scope: a further column of that table and its value, as SQL; empty, or the default store of products.
+        table: the table of its values.
+        scope: a further condition on that table, as SQL: the default store, for products; or empty.
     """
 
     code: str
@@ -83,7 +83,7 @@ class Attribute:
     scope: str
 
     def joined(self, kind: str, alias: str) -> str:
-        """The JOIN that brings the value, as `alias.value`, beside the entity `e`.
+        """Return the JOIN that adds the value to the entity `e`, as `alias.value`.
 
         >>> print(Attribute("name", 71, "catalog_product_entity_varchar", "`store_id` = 0").joined("INNER", "at_name"))
         ... # doctest: +NORMALIZE_WHITESPACE
@@ -98,7 +98,7 @@ class Attribute:
 
 
 def _attributes() -> Iterator[tuple[str, Attribute]]:
-    """The attributes with the tables of their entities, numbered across entities."""
+    """Yield the attributes with the tables of their entities, numbered across entities."""
     number = 0
     for name, listing in LISTINGS.items():
         table, scope = listing.table, "`store_id` = 0" if name == "products" else ""
@@ -108,7 +108,7 @@ def _attributes() -> Iterator[tuple[str, Attribute]]:
 
 
 def _backend(column: Column) -> str:
-    """Which of the value tables an attribute uses.
+    """Return the type of the value table of an attribute.
 
     >>> _backend(Column("price", Kind.DECIMAL)), _backend(Column("name", Kind.TEXT)), _backend(Column("dob", Kind.TIME))
     ('decimal', 'varchar', 'datetime')
@@ -120,15 +120,15 @@ def _backend(column: Column) -> str:
 
 ATTRIBUTES_OF: Mapping[str, Mapping[str, Attribute]] = MappingProxyType(
     {
-        table.name: {one.code: one for of, one in _attributes() if of == table.name}
+        table.name: {attribute.code: attribute for owner, attribute in _attributes() if owner == table.name}
         for table in (*(listing.table for listing in LISTINGS.values()), ADDRESS)
     },
 )
-"""By table, the attributes that lie in value tables; those of sales have none."""
+"""By table, the attributes in value tables; sales tables have none."""
 
 
 def own_columns(table: Table) -> tuple[str, ...]:
-    """The columns that a table really has: those that are not attributes.
+    """Return the columns of the table itself: those that are not attributes in value tables.
 
     >>> from magento_pager.fake.tables import CUSTOMER
     >>> own_columns(CUSTOMER)[:3], "firstname" in own_columns(CUSTOMER)
@@ -138,7 +138,7 @@ def own_columns(table: Table) -> tuple[str, ...]:
 
 
 def column_type(table: Table, name: str) -> str:
-    """The type of a column.
+    """Return the type of a column.
 
     >>> from magento_pager.fake.tables import ORDER
     >>> [column_type(ORDER, name) for name in ("entity_id", "state", "grand_total", "created_at")]
@@ -146,32 +146,32 @@ def column_type(table: Table, name: str) -> str:
     """
     kind = table.columns[name].kind
     if name == "entity_id":
-        # INT in Magento for addresses too; see above.
+        # INT in Magento for addresses too, see above.
         return f"{'BIGINT' if table is ADDRESS else 'INT'} UNSIGNED NOT NULL AUTO_INCREMENT"
-    return next((type_ for type_, names in _UNUSUAL[kind].items() if name in names.split()), _USUAL[kind])
+    return next((type_ for type_, names in _OTHER_TYPES[kind].items() if name in names.split()), _DEFAULT_TYPES[kind])
 
 
 def creations() -> dict[str, str]:
-    """CREATE TABLE of every table, by name, so that no table comes before one that it refers to.
+    """Return CREATE TABLE of every table, by name, ordered so that no table refers to a later one.
 
-    >>> made = creations()
-    >>> list(made)[:2], "customer_entity_varchar" in made
+    >>> statements = creations()
+    >>> list(statements)[:2], "customer_entity_varchar" in statements
     (['sales_flat_order', 'sales_flat_order_address'], True)
     """
-    found: dict[str, str] = {}
+    statements: dict[str, str] = {}
     for name, listing in LISTINGS.items():
         table = listing.table
         unique = ("increment_id",) if "increment_id" in table.indexed else ()
-        found[table.name] = _creation(table, unique)
+        statements[table.name] = _creation(table, unique)
         if name == "orders":
-            found[ADDRESS.name] = _creation(ADDRESS, (), _belonging("parent_id", table))
-        for values in sorted({one.table for one in ATTRIBUTES_OF[table.name].values()}):
-            found[values] = _value_table(values, table, scoped=name == "products")
-    return found
+            statements[ADDRESS.name] = _creation(ADDRESS, (), _cascading_key("parent_id", table))
+        for values in sorted({attribute.table for attribute in ATTRIBUTES_OF[table.name].values()}):
+            statements[values] = _value_table(values, table, scoped=name == "products")
+    return statements
 
 
 def _creation(table: Table, unique: tuple[str, ...], *more: str) -> str:
-    """CREATE TABLE of a table with its own columns and secondary indexes."""
+    """Return CREATE TABLE of a table with its own columns and secondary indexes."""
     lines = [f"`{name}` {column_type(table, name)}" for name in own_columns(table)]
     lines += ["PRIMARY KEY (`entity_id`)", *(f"UNIQUE KEY (`{name}`)" for name in unique)]
     lines += [f"KEY (`{name}`)" for name in sorted(table.indexed.difference(unique))]
@@ -179,18 +179,18 @@ def _creation(table: Table, unique: tuple[str, ...], *more: str) -> str:
 
 
 def _value_table(name: str, entity: Table, *, scoped: bool) -> str:
-    """CREATE TABLE of a value table; `scoped` ones can have a value for each store."""
+    """Return CREATE TABLE of a value table; a `scoped` one can have a value for each store."""
     store = "`store_id` SMALLINT UNSIGNED NOT NULL DEFAULT 0, " if scoped else ""
     key = "`entity_id`, `attribute_id`" + (", `store_id`" if scoped else "")
     return (
         f"CREATE TABLE `{name}` (`value_id` INT NOT NULL AUTO_INCREMENT, "
         "`entity_type_id` SMALLINT UNSIGNED NOT NULL DEFAULT 0, `attribute_id` SMALLINT UNSIGNED NOT NULL, "
         f"{store}`entity_id` INT UNSIGNED NOT NULL, `value` {_VALUES[name.rpartition('_')[2]]}, "
-        f"PRIMARY KEY (`value_id`), UNIQUE KEY ({key}), KEY (`attribute_id`), {_belonging('entity_id', entity)}) "
+        f"PRIMARY KEY (`value_id`), UNIQUE KEY ({key}), KEY (`attribute_id`), {_cascading_key('entity_id', entity)}) "
         f"{_OPTIONS}"
     )
 
 
-def _belonging(column: str, table: Table) -> str:
-    """Rows that go with the row they belong to."""
+def _cascading_key(column: str, table: Table) -> str:
+    """Return a foreign key whose rows are deleted with the row they belong to."""
     return f"FOREIGN KEY (`{column}`) REFERENCES `{table.name}` (`entity_id`) ON DELETE CASCADE"

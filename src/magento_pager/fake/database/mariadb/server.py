@@ -1,6 +1,6 @@
-"""Reaching a MariaDB: its address, connections set up as Magento's are, and errors as PHP shows them.
+"""A MariaDB server: its address, connections set up as by Magento, and errors as PHP shows them.
 
-The only module that knows the driver, PyMySQL, which is an extra and is imported when a shop first needs it.
+The only module that uses the driver, PyMySQL, which is an extra and is imported when a shop first needs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PORT = 3306
 _EXAMPLE = "mysql://USER:PASSWORD@HOST:PORT/NAME, or mysql://USER:PASSWORD@/NAME?unix_socket=PATH"
 _BATCH = 256
-"""Rows that are fetched at a time."""
+"""Rows fetched at a time."""
 
 _MEANINGS = {
     "21000": "Cardinality violation",
@@ -33,22 +33,22 @@ _MEANINGS = {
     "42S02": "Base table or view not found",
     "42S22": "Column not found",
 }
-"""What PDO puts after an SQLSTATE; `General error` after the others."""
+"""The text of PDO after an SQLSTATE; `General error` after the others."""
 _INVALID = {"22", "23"}
-"""The classes of SQLSTATE that mean a value that does not fit, and a key that comes twice."""
+"""The classes of SQLSTATE for a value that does not fit, and for a duplicate key."""
 
 
 class RefusedError(Exception):
-    """The database refuses a statement; the text is what PDO makes of it."""
+    """The database refuses a statement; the text is that of PDO."""
 
 
 class InvalidRowError(ValueError):
-    """The database does not take a row; the text is its reason."""
+    """The database refuses a row; the text is its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is.
+    """The address of a database.
 
     Attributes:
         user: the name to log in with.
@@ -75,10 +75,10 @@ def read_address(url: str) -> Address:
 
     Args:
         url: `mysql://user:password@host:port/name`, or with `?unix_socket=/path`. User, password and name may be
-            percent-encoded. Without a user it is root, without a host localhost, without a port 3306.
+            percent-encoded. The default user is root, the default host localhost, the default port 3306.
 
     Raises:
-        ValueError: it is none. The message does not show it, as there may be a password in it.
+        ValueError: the address is invalid. The message does not show it, because it may have a password.
 
     >>> print(read_address("mysql://shop:secret@db.example/demo"))
     database 'demo' at db.example:3306
@@ -110,15 +110,15 @@ or mysql://USER:PASSWORD@/NAME?unix_socket=PATH
 
 
 class Server:
-    """A MariaDB server and the one database on it that is ours to use.
+    """A MariaDB server, and one database on it for the shop.
 
-    Each reply and each change has a connection of its own, as each request of PHP has.
+    Each reply and each change has a connection of its own, as each request in PHP.
 
     Args:
-        url: where it is, see `read_address`. Nothing is reached yet.
+        url: its address, see `read_address`. No connection is opened yet.
 
     Raises:
-        ValueError: the address is none, or the driver is not installed.
+        ValueError: the address is invalid, or the driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -142,17 +142,17 @@ class Server:
 
     @contextlib.contextmanager
     def changing(self, *, inside: bool = True) -> Iterator[Connection]:
-        """A connection for changes: all of them are kept, or none.
+        """Open a connection for changes: all of them are kept, or none.
 
-        What does not fit is refused here, and not cut to fit as it would be for Magento.
+        A value that does not fit its column is refused here, and not truncated as for Magento.
 
         Args:
-            inside: use the database; else none.
+            inside: use the database; otherwise none.
 
         Raises:
-            ConnectionError: the server cannot be reached, or refuses the user or the database, or hung up.
-            InvalidRowError: from inside: a key comes twice, or a value does not fit its column.
-            RefusedError: from inside: any other error.
+            ConnectionError: the server cannot be reached, refuses the user or the database, or closed the connection.
+            InvalidRowError: in the block: a duplicate key, or a value that does not fit its column.
+            RefusedError: in the block: any other error.
         """
         connection = self._connect(sql_mode="STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO", inside=inside)
         try:
@@ -167,13 +167,13 @@ class Server:
             connection.close()  # which rolls back what is not committed
 
     def reading(self, sql: str, values: Sequence[Cell] = ()) -> Iterator[Sequence[Any]]:
-        """Ask, and give the names of the columns and then the rows while they arrive.
+        """Run a query, and yield the names of the columns and then the rows while they are received.
 
-        The names are fetched by the first `next`, and with them any error of the statement.
+        The first `next` returns the names, or raises any error of the statement.
 
         Raises:
             RefusedError: the database refuses the statement.
-            ConnectionError: the server cannot be reached, or hung up.
+            ConnectionError: the server cannot be reached, or closed the connection.
         """
         connection = self._connect(sql_mode="")  # Magento sets no mode
         number: int = connection.thread_id()  # type: ignore[no-untyped-call]  # its stub has no types
@@ -181,7 +181,7 @@ class Server:
         cursor: Any = connection.cursor(self._driver.cursors.SSCursor)
         try:
             cursor.execute(sql, values or None)
-            yield tuple(one[0] for one in cursor.description)
+            yield tuple(column[0] for column in cursor.description)
             while rows := cursor.fetchmany(_BATCH):
                 yield from rows
         except self._driver.Error as error:
@@ -189,29 +189,29 @@ class Server:
         finally:
             self._reading.discard(number)
             if cursor._result is not None:  # noqa: SLF001
-                # A reply that is not read to its end: the driver would read on, even from a connection that is gone.
+                # The reply was not read to its end: the driver would read the rest, even from a closed connection.
                 cursor._result.unbuffered_active = False  # noqa: SLF001
             connection.close()
 
     def stop_reading(self, connection: Connection) -> None:
-        """End every reply that is still being read: a table that is read cannot be dropped."""
+        """Stop every reply that is still being read, because a table that is read cannot be dropped."""
         for number in list(self._reading):
-            with contextlib.suppress(self._driver.Error):  # it ended by itself
+            with contextlib.suppress(self._driver.Error):  # the reply has ended
                 connection.query(f"KILL {number}")
 
     def create(self) -> bool:
-        """Create the database; whether there was none before."""
+        """Create the database, and return whether it did not exist before."""
         try:
             with self.changing(inside=False) as connection:
                 connection.query(f"CREATE DATABASE {self.name} CHARACTER SET utf8 COLLATE utf8_general_ci")
         except RefusedError:
-            return False  # it exists, or the user may not: whether it can be used shows when it is
+            return False  # it exists, or the user has no right; whether it can be used shows at its first use
         return True
 
     def _connect(self, sql_mode: str, *, inside: bool = True) -> Connection:
-        """A connection that talks utf8, as Magento's do, and UTC, so that moments do not depend on the machine.
+        """Open a connection in utf8, as Magento does, and in UTC, so that times do not depend on the machine.
 
-        Whole numbers come as integers, everything else as the text that the server sends.
+        Integers are returned as `int`, all other values as the texts that the server sends.
         """
         kinds = self._driver.constants.FIELD_TYPE
         integers = (kinds.TINY, kinds.SHORT, kinds.INT24, kinds.LONG, kinds.LONGLONG)
@@ -230,16 +230,16 @@ class Server:
                 sql_mode=sql_mode,
                 init_command="SET time_zone = '+00:00'",
                 conv=conversions,
-                ssl_disabled=bool(address.unix_socket),  # looking for certificates takes longer than all the rest
-                client_flag=self._driver.constants.CLIENT.FOUND_ROWS,  # a row that stays as it was counts as found
+                ssl_disabled=bool(address.unix_socket),  # loading certificates takes longer than everything else
+                client_flag=self._driver.constants.CLIENT.FOUND_ROWS,  # an unchanged row counts, too
             )
         except self._driver.Error as error:
             raise ConnectionError(f"{self}: {error.args[-1]}") from None
 
     def _translated(self, error: pymysql.Error) -> Exception:
-        """An error that the server gives for a statement, as PDO's text; that the connection is gone is another matter.
+        """Return the server's error for a statement, with the text of PDO, or a ConnectionError if it is lost.
 
-        Only errors of the server have an SQLSTATE; of class 70 is the one that it gives before it hangs up.
+        Only errors of the server have an SQLSTATE; one of class 70 is sent before the server closes the connection.
         """
         number, text = (*error.args, "", "")[:2]
         state = error.sqlstate or ""
