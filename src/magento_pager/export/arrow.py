@@ -1,12 +1,13 @@
-r"""Rows as batches of Arrow, with the columns of a dump as Parquet. Needs pyarrow, imported on first use.
+r"""Rows as Arrow batches, with the columns of a Parquet dump. Needs pyarrow, imported on first use.
 
-Integers are int64, decimals decimal128(38, 9), times timestamp[us, UTC]; all else is string, lists and records as JSON.
+Integers are int64, decimals decimal128(38, 9), times timestamp[us, UTC]; everything else is string, lists and records
+as JSON.
 
-A whole column is converted at once. Arrow reads the rows as JSON, which takes fewer steps than to collect the cells of
-each column in Python, and casts a column whose texts are all written as Magento writes them. A column with any other
-text is converted value by value, as `typed_row` does it, and so are rows that hold what no such JSON can.
+A whole column is converted at once. Arrow reads the rows as JSON, which is faster than collecting the cells of each
+column in Python, and casts a column whose texts all have Magento's usual format. A column with any other text is
+converted value by value, as in `typed_row`, and so are rows that JSON cannot represent.
 
-`pyarrow.array` is left to the latter: it imports pandas, where that is installed, which takes a quarter of a second.
+Only those use `pyarrow.array`: it imports pandas, where that is installed, which takes a quarter of a second.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.paginator import Paginator
 
 ROWS_AT_ONCE = 1_024
-"""Rows that are converted at a time: fewer take more time, and the text of more takes memory beside the rows."""
+"""Rows converted at a time: fewer take more time, and the text of more takes more memory."""
 PLAIN: Mapping[Kind, str] = MappingProxyType(
     {
         "integer": r"\A-?[0-9]{1,19}\z",
@@ -42,80 +43,84 @@ PLAIN: Mapping[Kind, str] = MappingProxyType(
         "datetime": r"\A[12][0-9]{3}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?\z",
     }
 )
-"""Texts of which Arrow makes the value that `value_of` does, or refuses them. It misreads others: 0x1F, 5000 digits."""
-NOTHING: Mapping[Kind, str] = MappingProxyType(
+"""Texts that Arrow converts to the same value as `value_of`, or refuses. It misreads others: 0x1F, 5000 digits."""
+EMPTY: Mapping[Kind, str] = MappingProxyType(
     {"integer": r"\A\z", "decimal": r"\A\z", "datetime": r"\A(?:0000-00-00 00:00:00(?:\.0*)?)?\z"}
 )
-"""Texts that stand for nothing."""
-SHOWN, SHOWN_CHARACTERS = 10, 60
-"""Invalid values of a page that a warning names, and how much of each."""
+"""Texts that mean "no value"."""
+MAX_NAMED, MAX_CHARACTERS = 10, 60
+"""Invalid values of a page that a warning names, and the characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrowTables:
-    """Makes tables of the pages of a paginator, a page in memory at a time.
+    """Converter of a paginator's pages to Arrow, one page in memory at a time.
 
     Attributes:
-        layout: of a dump of the same as Parquet.
+        layout: that of a Parquet dump of the same query.
     """
 
     layout: Layout
 
     def batches(self, paginator: Paginator, resume: Cursor | None) -> Iterator[pa.RecordBatch]:
-        """Return the rows of each page that has any as a batch.
+        """Return a batch for each page that has rows.
 
         Raises:
             ValueError: pyarrow is not installed, or the cursor is of another walk.
         """
         columns = arrow_schema(self.layout)
-        stages = tuple(one for one in paginator.stages if not isinstance(one, TypedPages))
+        stages = tuple(stage for stage in paginator.stages if not isinstance(stage, TypedPages))
         pages = cast("Generator[Page]", replace(paginator, stages=stages).pages(resume))
         return self._converted(pages, columns)
 
     def reader(self, paginator: Paginator, resume: Cursor | None) -> pa.RecordBatchReader:
-        """Return what reads a page when it is read. Closing it closes the pages.
+        """Return a reader that fetches each page when it is needed. Closing it closes the paginator's pages.
 
         Raises:
-            ValueError: as `batches`.
+            ValueError: as in `batches`.
         """
         reader = arrow().RecordBatchReader
         inner = reader.from_batches(arrow_schema(self.layout), self.batches(paginator, resume))
-        found: pa.RecordBatchReader = reader.from_stream(inner)  # to close `inner` itself would not let go of the pages
-        return found
+        outer: pa.RecordBatchReader = reader.from_stream(inner)  # closing `inner` would not close the pages
+        return outer
 
     def _converted(self, pages: Generator[Page], columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         with closing(pages):
             for page in pages:
                 misfits: list[Misfit] = []
-                found = list(batches_of(page.rows, self.layout, columns, misfits))
+                batches = list(batches_of(page.rows, self.layout, columns, misfits))
                 _warn(page, misfits)
-                del page  # or its rows take memory while the batch is used
-                if found:
-                    yield from arrow().Table.from_batches(found).combine_chunks().to_batches()
+                del page  # frees its rows while the batch is used
+                if batches:
+                    yield from arrow().Table.from_batches(batches).combine_chunks().to_batches()
 
 
 def _warn(page: Page, misfits: Sequence[Misfit]) -> None:
-    """Warn of what is missing of a page."""
+    """Warn of skipped rows and invalid values of a page."""
     for row in page.quarantined:
-        warnings.warn(f"row {row.id} is skipped, every reply that it is in fails: {row.reason}", stacklevel=2)
+        warnings.warn(
+            f"Row {row.id} is skipped, because every reply that includes it fails: {row.reason}", stacklevel=2
+        )
     if misfits:
-        shown = ", ".join(f"{one.column} of {one.id}: {one.value[:SHOWN_CHARACTERS]!r}" for one in misfits[:SHOWN])
-        warnings.warn(f"{len(misfits)} values did not fit, and are null ({shown})", stacklevel=2)
+        named = ", ".join(
+            f"{misfit.column} of {misfit.id}: {misfit.value[:MAX_CHARACTERS]!r}" for misfit in misfits[:MAX_NAMED]
+        )
+        warnings.warn(f"{len(misfits)} invalid values are null: {named}", stacklevel=2)
 
 
 def arrow() -> ModuleType:
     """Return the package pyarrow.
 
     Raises:
-        ValueError: it is not installed.
+        ValueError: pyarrow is not installed.
     """
     try:
-        import pyarrow.compute  # noqa: PLC0415  a quarter of a second that other formats need not spend
+        import pyarrow.compute  # noqa: PLC0415  takes a quarter of a second, which other formats save
         import pyarrow.json  # noqa: PLC0415
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError:
         raise ValueError(
-            "Parquet needs pyarrow, as do batches of Arrow: pip install 'magento-pager[parquet]'"
+            "Parquet and Arrow batches need pyarrow. Install it with: pip install 'magento-pager[parquet]'"
         ) from None
     return pyarrow
 
@@ -128,71 +133,71 @@ def arrow_schema(layout: Layout) -> pa.Schema:
         "datetime": arrow().timestamp("us", tz="UTC"),
         "text": arrow().string(),
     }
-    found: pa.Schema = arrow().schema([(name, types[layout.schema.kind(name)]) for name in layout.header])
-    return found
+    schema: pa.Schema = arrow().schema([(name, types[layout.schema.kind(name)]) for name in layout.header])
+    return schema
 
 
 def batches_of(
     rows: Sequence[Row], layout: Layout, columns: pa.Schema, misfits: list[Misfit]
 ) -> Iterable[pa.RecordBatch]:
-    """Yield rows as batches, and add the invalid values, which are null, to `misfits`.
+    """Yield rows as batches, and add their invalid values, which become null, to `misfits`.
 
     Args:
         rows: as the server sent them.
         layout: of Parquet.
         columns: its `arrow_schema`.
-        misfits: takes the invalid values, in the order of the rows.
+        misfits: list to add the invalid values to, in the order of the rows.
     """
     for start in range(0, len(rows), ROWS_AT_ONCE):
         yield _batch_of(rows[start : start + ROWS_AT_ONCE], layout, columns, misfits)
 
 
-def filled(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
-    """Return values as a batch: a column that a row lacks is null; lists and records are text where text is wanted."""
+def batch_from_values(values: Sequence[Mapping[str, Any]], columns: pa.Schema) -> pa.RecordBatch:
+    """Return typed rows as a batch: a missing column is null; lists and records in a text column are JSON."""
     arrays = []
-    for one in columns:
-        cells = [row.get(one.name) for row in values]
-        if one.type == arrow().string():
+    for column in columns:
+        cells = [row.get(column.name) for row in values]
+        if column.type == arrow().string():
             cells = [cell if cell is None or isinstance(cell, str) else plain(cell) for cell in cells]
-        arrays.append(arrow().array(cells, one.type))
-    found: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
-    return found
+        arrays.append(arrow().array(cells, column.type))
+    batch: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
+    return batch
 
 
 def _batch_of(rows: Sequence[Row], layout: Layout, columns: pa.Schema, misfits: list[Misfit]) -> pa.RecordBatch:
     picked = list(layout.picked(rows))
     try:
         texts = _texts(picked, layout, columns)
-    except (ValueError, TypeError, OverflowError):  # lone surrogates, a list where a number belongs, gigabytes, ...
-        return filled(list(layout.values(rows, misfits)), columns)
+    except (ValueError, TypeError, OverflowError):  # lone surrogates, a list instead of a number, gigabytes, ...
+        return batch_from_values(list(layout.values(rows, misfits)), columns)
     arrays, invalid = [], False
-    for one in columns:
-        found, kind = texts.get(one.name), layout.schema.kind(one.name)
-        if found is None:
-            found = arrow().nulls(len(rows), one.type)
-        elif kind != "text" and (found := _cast(found, kind, one.type)) is None:
-            values, some = _values([row.get(one.name) for row in picked], kind)
-            found, invalid = arrow().array(values, one.type), invalid or some
-        arrays.append(found)
+    for column in columns:
+        cells, kind = texts.get(column.name), layout.schema.kind(column.name)
+        if cells is None:
+            cells = arrow().nulls(len(rows), column.type)
+        elif kind != "text" and (cells := _cast(cells, kind, column.type)) is None:
+            values, column_invalid = _values([row.get(column.name) for row in picked], kind)
+            cells, invalid = arrow().array(values, column.type), invalid or column_invalid
+        arrays.append(cells)
     if invalid:
-        list(layout.values(rows, misfits))  # once more, which brings them in the order of the rows
+        list(layout.values(rows, misfits))  # converts again, to report the invalid values in the order of the rows
     batch: pa.RecordBatch = arrow().RecordBatch.from_arrays(arrays, schema=columns)
     return batch
 
 
 def _texts(rows: Sequence[Row], layout: Layout, columns: pa.Schema) -> dict[str, pa.Array[Any]]:
-    """Return the texts of each column that any of the rows has.
+    """Return the texts of each column that any row has.
 
     Raises:
-        ValueError, TypeError, OverflowError: there is something else in a column than text, lists and records.
+        ValueError, TypeError, OverflowError: a column has something other than text, lists and records.
     """
-    there = set[str]().union(*rows)
-    names = [name for name in columns.names if name in there]
-    if nested := layout.schema.nested & there:
+    present = set[str]().union(*rows)
+    names = [name for name in columns.names if name in present]
+    if nested := layout.schema.nested & present:
         rows = [row | {name: _flat(row[name]) for name in nested & row.keys()} for row in rows]
     if not names:
         return {}
-    data = bytearray()  # to join the lines takes several times as long, for they would all be in memory beside it
+    data = bytearray()  # joining the lines takes several times as long, because all of them would be in memory as well
     for row in rows:
         data += orjson.dumps(row)
         data += b"\n"
@@ -211,24 +216,24 @@ def _flat(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else plain(value)
 
 
-def _cast(texts: pa.Array[Any], kind: Kind, wanted: pa.DataType) -> pa.Array[Any] | None:
-    """Return the values of a column; None where they must be looked at one by one."""
+def _cast(texts: pa.Array[Any], kind: Kind, target: pa.DataType) -> pa.Array[Any] | None:
+    """Return the values of a column; None where they must be converted one by one."""
     compute, match = arrow().compute, arrow().compute.match_substring_regex
     if compute.all(match(texts, PLAIN[kind])).as_py() is False:
-        texts = compute.if_else(match(texts, NOTHING[kind]), arrow().nulls(len(texts), texts.type), texts)
+        texts = compute.if_else(match(texts, EMPTY[kind]), arrow().nulls(len(texts), texts.type), texts)
         if compute.all(match(texts, PLAIN[kind])).as_py() is False:
             return None
     try:
         if kind == "datetime":
             texts = texts.cast(arrow().timestamp("us"))
-        found: pa.Array[Any] = texts.cast(wanted)
+        values: pa.Array[Any] = texts.cast(target)
     except arrow().ArrowInvalid:
         return None
-    return found
+    return values
 
 
 def _values(cells: Iterable[Any], kind: Kind) -> tuple[list[Any], bool]:
-    """Return the values of a column, looked at one by one, and whether any was invalid."""
+    """Return the values of a column, converted one by one, and whether any was invalid."""
     values, invalid = [], False
     for cell in cells:
         try:

@@ -1,7 +1,7 @@
-"""Checkpoints: how far a dump is safe, in one small file beside its output.
+"""Checkpoints: how far a dump is safe, in one small file next to its output.
 
-A checkpoint is one frozen value, replaced as a whole: on disk there is the old one or the new one, never half of one.
-It holds no key, no session and no password.
+A checkpoint is one frozen value, replaced as a whole: the disk has the old one or the new one, never half of one. It
+holds no key, no session id and no password.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 KIND, VERSION = "magento-pager checkpoint", 3
 MAX_MARKS = 64
 MISFITS_NAMED = 10
-"""Values of a column that are kept, of those that did not fit; the others are counted."""
+"""Invalid values of a column that a checkpoint names; further ones are only counted."""
 
 
 def shop_key(shop: str) -> str:
-    """Return what all spellings of where a shop's calls go have in common: host, port, and path but for its end.
+    """Return what all addresses of one shop have in common: the host, the port, and the path without its end.
 
     >>> shop_key("http://Shop.example:80/index.php/api/v2_soap/"), shop_key("https://shop.example/api/v2_soap/index/")
     ('shop.example', 'shop.example')
@@ -50,21 +50,21 @@ def shop_key(shop: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What was asked for, and not how: a dump can only be resumed by one that asks for the same.
+    """Query and format of a dump: only a dump with an equal fingerprint can resume it.
 
     Attributes:
-        shop: where calls go, without user, password and query.
+        shop: the address that calls are sent to, without user, password and query string.
         entity: the list.
         first: the first id, inclusive.
         last: the last id, inclusive.
-        where: the user's conditions, as FIELD:OP:VALUE, sorted: all must hold, in whatever order.
-        format: of the output, with `.gz` where it is gzipped.
-        columns: those that were chosen, in order; none for all.
-        typed: True where values are written and not the server's text.
+        where: the user's conditions as FIELD:OP:VALUE, sorted, as their order does not matter.
+        format: the output's format, with `.gz` where it is gzipped.
+        columns: the selected columns, in order; empty for all.
+        typed: True where typed values are written instead of the server's text.
         password_hash: True where rows have that column.
-        details: True where rows are records in full.
-        since: the time from which on rows changed, in ISO 8601; empty for all rows.
-        new_from: the first id of rows that came whenever they changed; None where only the time counted.
+        details: True where rows are full records.
+        since: rows changed at this time or later, in ISO 8601; empty for all rows.
+        new_from: rows with this id or a higher one are included whenever they changed; None where only the time counts.
         all_columns: True where rows have the columns that the shop's WSDL does not declare.
     """
 
@@ -82,37 +82,37 @@ class Fingerprint:
     new_from: int | None = None
     all_columns: bool = False
 
-    def differences(self, asked: Fingerprint) -> tuple[str, ...]:
-        """Return what this one says and what is asked, for each part in which they differ.
+    def differences(self, requested: Fingerprint) -> tuple[str, ...]:
+        """Return the old and the requested value of each field that differs.
 
-        >>> one = Fingerprint("https://shop.example/", "orders", 0, 500)
-        >>> one.differences(replace(one, shop="http://shop.example/index.php/", last=900, where=("status:eq:new",)))
+        >>> saved = Fingerprint("https://shop.example/", "orders", 0, 500)
+        >>> saved.differences(replace(saved, shop="http://shop.example/index.php/", last=900, where=("status:eq:new",)))
         ('last was 500 and is now 900', 'where was nothing and is now status:eq:new')
         """
-        before, now = asdict(self), asdict(asked)
-        same = shop_key(self.shop) == shop_key(asked.shop)
-        parts = (part for part in before if before[part] != now[part] and not (part == "shop" and same))
-        return tuple(f"{part} was {_shown(before[part])} and is now {_shown(now[part])}" for part in parts)
+        before, now = asdict(self), asdict(requested)
+        same_shop = shop_key(self.shop) == shop_key(requested.shop)
+        names = (name for name in before if before[name] != now[name] and not (name == "shop" and same_shop))
+        return tuple(f"{name} was {_as_text(before[name])} and is now {_as_text(now[name])}" for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What was delivered and what it cost, over all runs of a dump.
+    """Rows delivered and their cost, over all runs of a dump.
 
     Attributes:
         rows: rows delivered.
         pages: pages, empty ones included.
         calls: requests answered, samples included.
-        empty_calls: those that brought no row.
-        checks: those that checked others.
-        new: rows of ids from `new_from` on.
-        bytes: of all replies, decompressed.
-        seconds: from the beginning to the last page, without the time between two runs.
-        strategies: the names of those that carried rows: one, or more where the server changed in the middle.
+        empty_calls: calls that returned no row.
+        checks: calls that checked the replies of others.
+        new: rows with an id of at least `new_from`.
+        bytes: size of all replies, decompressed.
+        seconds: from the start to the last page, without the time between two runs.
+        strategies: names of the strategies that returned rows: several where the server changed during the dump.
         first_id: the lowest id delivered; None where rows carry none.
         last_id: the highest id delivered; None where rows carry none.
-        verified: "ids" where every row was checked by its own id; "sampled" where rows carry none, so that only their
-            being unlike each other could be; "twice" where two strategies brought every row.
+        verified: "ids" where every row was checked by its own id; "sampled" where rows carry none, so only that no two
+            rows are the same was checked; "twice" where two strategies returned every row.
     """
 
     rows: int = 0
@@ -134,10 +134,10 @@ class Counters:
         return "ids" if page.stats.by_ids and self.verified != "sampled" else "sampled"
 
     def after(self, page: Page, rows: Sequence[Row], ids: Collection[int], new_from: int | None) -> Counters:
-        """Return these with the rows that were taken of a page, and their ids where they carry some."""
-        carried = page.stats.strategy
-        known = carried in self.strategies or (self.strategies and not rows)
-        new = new_from is not None and page.window.first >= new_from  # no page is of both kinds
+        """Return the counters after a page, of which `rows` were written; `ids` are their ids, if they carry any."""
+        strategy = page.stats.strategy
+        listed = strategy in self.strategies or (self.strategies and not rows)
+        new = new_from is not None and page.window.first >= new_from  # a page has either new ids or known ones
         return replace(
             self,
             rows=self.rows + len(rows),
@@ -145,9 +145,9 @@ class Counters:
             calls=self.calls + page.stats.calls,
             empty_calls=self.empty_calls + page.stats.empty_calls,
             checks=self.checks + page.stats.checks,
-            strategies=self.strategies if known else (*self.strategies, carried),
-            first_id=min((one for one in (self.first_id, *ids) if one is not None), default=None),
-            last_id=max((one for one in (self.last_id, *ids) if one is not None), default=None),
+            strategies=self.strategies if listed else (*self.strategies, strategy),
+            first_id=min((number for number in (self.first_id, *ids) if number is not None), default=None),
+            last_id=max((number for number in (self.last_id, *ids) if number is not None), default=None),
             verified=self._verified(page) if rows else self.verified,
             new=self.new + len(rows) * new,
         )
@@ -155,45 +155,45 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """The invalid values of a column, which are null in the output: how many, and the first `MISFITS_NAMED`."""
+    """Invalid values of a column, null in the output: how many there are, and the first `MISFITS_NAMED`."""
 
     column: str
     count: int
     first: tuple[Misfit, ...]
 
     def __str__(self) -> str:
-        words = ", ".join(f"id {one.id}: {one.value!r}" for one in self.first)
-        return f"{self.column} of {self.count} ({words}{', ...' if self.count > len(self.first) else ''})"
+        named = ", ".join(f"id {misfit.id}: {misfit.value!r}" for misfit in self.first)
+        return f"{self.column} of {self.count} ({named}{', ...' if self.count > len(self.first) else ''})"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a dump is safe, and all that must survive to resume there.
+    """How far a dump is safe on disk, with everything needed to resume there.
 
     Attributes:
-        fingerprint: what was asked for.
+        fingerprint: query and format of the dump.
         cursor: where the walk resumes.
-        offset: how much of the output counts, in its own measure: bytes of a file, parts of a folder. What is beyond
-            was written after this was saved.
-        counters: what was delivered so far, and what it cost.
-        quarantined: rows that were skipped, each with the reason, by id.
-        repaired: ids of rows that were readable only after characters were taken out that XML forbids.
-        digest: of all rows so far.
-        reached: no row that was met is above this id; exact where rows carry ids, else the end of a window.
-        marks: pairs (id, offset), both rising: rows with that id or a higher one were written from that offset on. At
-            most `MAX_MARKS`, the older the sparser; they say where to read the output back from.
+        offset: how much of the output this checkpoint covers: bytes of a file, parts of a folder. Anything after that
+            was written after the checkpoint was saved.
+        counters: rows delivered so far, and their cost.
+        quarantined: skipped rows, each with the reason, by id.
+        repaired: ids of rows that were readable only after characters that XML forbids were removed.
+        digest: digest of all rows so far.
+        reached: no row so far has a higher id; exact where rows carry ids, otherwise the end of a window.
+        marks: pairs (id, offset), both rising: rows with that id or a higher one were written at that offset or later.
+            At most `MAX_MARKS`, fewer of the older ones; they tell where to read the output back from.
         misfits: invalid values, by column.
-        changes: how the server was told to send only what changed; None where all rows are wanted.
-        bounds: how the server was told each range among the conditions.
-        began: when the first run began, by the server's clock, in ISO 8601; empty where it does not say.
-        url: the shop's address as it was given, without user, password and query: who gives it again means the same
-            shop, and need not ask that shop where its calls go.
-        checksum: CRC-32 of the bytes that count, against accidents and not against attackers; 0 in a database. No part
-            of what makes two checkpoints equal: it is known only once the bytes are safe.
-        details: the way by which records in full came last, and why it is no faster one; None without them.
-        length: bytes of the finished output on disk; None as long as it is not finished, and in a database.
-        met: a row with this id or a higher one came; exact where rows carry ids. -1 where none came.
-        wire: the protocol by which rows came last, see `ListSource.used`; None where there is only one.
+        changes: how the server was asked for changed rows only; None for all rows.
+        bounds: how each range in the conditions was sent to the server.
+        began: when the first run began, by the server's clock, in ISO 8601; empty if the server sends no time.
+        url: the shop's address as it was given, without user, password and query string: a dump with the same address
+            is of the same shop, which need not be called to find out where its calls go.
+        checksum: CRC-32 of the covered bytes, against accidents and not against attackers; 0 in a database. Ignored
+            when checkpoints are compared, because it is known only once the bytes are safe.
+        details: how full records were last fetched, and why not by a faster way; None without details.
+        length: size of the finished output in bytes; None while it is unfinished, and in a database.
+        met: a row with this id or a higher one has arrived; exact where rows carry ids. -1 before the first row.
+        wire: the protocol that returned the latest rows, see `ListSource.used`; None where there is only one.
     """
 
     fingerprint: Fingerprint
@@ -218,27 +218,27 @@ class Checkpoint:
 
     @property
     def complete(self) -> bool:
-        """True once every id that was asked for is covered."""
+        """True once every requested id is covered."""
         return self.cursor.next_id > self.cursor.last_id
 
     def after(self, page: Page, id_field: str, offset: int, late: Sequence[Row] | None = None) -> Checkpoint:
-        """Return this with a page that is safe now. What it says of its window replaces what was said before.
+        """Return the checkpoint after a page that is now written. It replaces what is recorded about the page's window.
 
         Args:
-            page: the page behind the cursor; or one of ids that were covered before.
-            id_field: what its rows call the key.
-            offset: of the output with its rows in it.
-            late: of a page that was covered before, the rows that the output did not have.
+            page: the next page after the cursor; or one of ids that were covered before.
+            id_field: name of the id column.
+            offset: of the output after the page's rows.
+            late: for ids that were covered before, the rows that the output did not have.
         """
         rows = page.rows if late is None else late
         ids = {read_id(row[id_field]) for row in rows if id_field in row} if page.stats.by_ids else set()
-        elsewhere = [one for one in self.quarantined if one.id not in page.window]
-        repaired = {*self.repaired, *(one for one in page.repaired if not page.stats.by_ids or one in ids)}
-        taken = replace(
+        elsewhere = [skipped for skipped in self.quarantined if skipped.id not in page.window]
+        repaired = {*self.repaired, *(number for number in page.repaired if not page.stats.by_ids or number in ids)}
+        after = replace(
             self,
             offset=offset,
             counters=self.counters.after(page, rows, ids, self.fingerprint.new_from),
-            quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda one: one.id)),
+            quarantined=tuple(sorted((*elsewhere, *page.quarantined), key=lambda skipped: skipped.id)),
             repaired=tuple(sorted(repaired)),
             digest=self.digest.plus(rows, id_field),
             reached=max(self.reached, max(ids, default=page.window.last if rows else -1)),
@@ -247,32 +247,32 @@ class Checkpoint:
             bounds=page.bounds or self.bounds,
         )
         if late is not None:
-            return taken
+            return after
         marks = (*self.marks, (self.cursor.next_id, self.offset)) if rows else self.marks
         if len(marks) > MAX_MARKS:
             older = MAX_MARKS * 3 // 4
             marks = (*marks[:older:2], *marks[older:])
-        return replace(taken, cursor=page.cursor, marks=marks)
+        return replace(after, cursor=page.cursor, marks=marks)
 
     def with_wire(self, used: Mapping[str, Any] | None) -> Checkpoint:
-        """Return this with the wire that is used now; columns that came before are kept."""
+        """Return the checkpoint with the protocol in use; it keeps the undeclared columns of earlier pages."""
         if used is None:
             return self
         before = (self.wire or {}).get("undeclared_columns", [])
         return replace(self, wire={**used, "undeclared_columns": sorted({*before, *used["undeclared_columns"]})})
 
-    def with_misfits(self, found: Iterable[Misfit]) -> Checkpoint:
-        """Return this with more invalid values."""
-        known = {one.column: one for one in self.misfits}
-        for one in found:
-            before = known.get(one.column, Misfits(one.column, 0, ()))
-            known[one.column] = Misfits(one.column, before.count + 1, (*before.first, one)[:MISFITS_NAMED])
-        return replace(self, misfits=tuple(known.values()))
+    def with_misfits(self, misfits: Iterable[Misfit]) -> Checkpoint:
+        """Return the checkpoint with more invalid values."""
+        by_column = {column.column: column for column in self.misfits}
+        for misfit in misfits:
+            before = by_column.get(misfit.column, Misfits(misfit.column, 0, ()))
+            by_column[misfit.column] = Misfits(misfit.column, before.count + 1, (*before.first, misfit)[:MISFITS_NAMED])
+        return replace(self, misfits=tuple(by_column.values()))
 
     def lookback(self, ids: int) -> IdRange | None:
-        """Return the ids to read once more: so many below the highest that was met, and all from there to the cursor.
+        """Return the ids to read once more: the `ids` up to the highest row so far, and all from there to the cursor.
 
-        Beyond the highest there was a gap, where rows may have come meanwhile. None where nothing is below.
+        Rows may have been added since in the gap after the highest row. None where there is no id to read.
         """
         highest = min(self.reached if self.reached >= 0 else self.cursor.next_id, self.cursor.next_id - 1)
         first = max(self.fingerprint.first, highest + 1 - ids)
@@ -280,12 +280,12 @@ class Checkpoint:
         return IdRange(first, last) if first <= last else None
 
     def offset_of(self, first: int) -> int:
-        """Return an offset from which on all rows were written that have this id or a higher one."""
+        """Return an offset after which all rows with this id or a higher one were written."""
         return max((offset for number, offset in self.marks if number <= first), default=0)
 
 
 def save(checkpoint: Checkpoint, path: Path, *, safe: bool = True) -> None:
-    """Replace the checkpoint in a file; unless `safe`, a power cut may bring the old one back."""
+    """Replace the checkpoint in a file; unless `safe`, a power cut may restore the old one."""
     replace_file(path, encoded(checkpoint), safe=safe)
 
 
@@ -293,83 +293,87 @@ def load(path: Path) -> Checkpoint:
     """Return the checkpoint in a file.
 
     Raises:
-        FileNotFoundError: there is none.
-        CheckpointMismatchError: it is damaged, of a newer version, or no checkpoint.
+        FileNotFoundError: there is no such file.
+        CheckpointMismatchError: it is damaged, of another version, or not a checkpoint.
     """
     return decoded(path.read_bytes(), str(path))
 
 
 def decoded(data: bytes, path: str) -> Checkpoint:
-    """Return the checkpoint in the bytes of a file, as `encoded` made them; see `load`."""
-    anew = f"begin anew with {option('overwrite')}, or keep what there is by moving it away"
+    """Return the checkpoint in the bytes of a file, as `encoded` returned them; see `load`."""
+    advice = f"start over with {option('overwrite')}; to keep the output, move it to another folder first."
     try:
         outer = json.loads(data)
     except ValueError:
-        raise CheckpointMismatchError(f"{path} is damaged or cut short: it cannot be resumed from; {anew}") from None
+        raise CheckpointMismatchError(
+            f"{path} is damaged or cut short, so the dump cannot be resumed. To continue, {advice}"
+        ) from None
     if not isinstance(outer, dict) or outer.get("kind") != KIND:
-        raise CheckpointMismatchError(f"{path} is no checkpoint of magento-pager; {anew}")
+        raise CheckpointMismatchError(f"{path} is not a checkpoint of magento-pager. To continue, {advice}")
     if outer.get("version") != VERSION:
         raise CheckpointMismatchError(
-            f"{path} is a checkpoint of version {outer.get('version')}, and this magento-pager knows {VERSION}: go on "
-            f"with the version that wrote it, or {anew}"
+            f"{path} is a checkpoint of version {outer.get('version')}, and this magento-pager reads {VERSION}. "
+            f"Resume with the magento-pager that wrote it, or {advice}"
         )
     if data != _sealed(outer.get("content")):
-        raise CheckpointMismatchError(f"{path} is damaged: its checksum is wrong, so nothing in it is sure; {anew}")
+        raise CheckpointMismatchError(
+            f"{path} is damaged: its checksum is wrong, so nothing in it can be trusted. To continue, {advice}"
+        )
     content = outer["content"]
-    asked, counters = content["fingerprint"], content["counters"]
-    parts = {
-        "fingerprint": Fingerprint(**asked | {name: tuple(asked[name]) for name in ("where", "columns")}),
+    fingerprint, counters = content["fingerprint"], content["counters"]
+    fields = {
+        "fingerprint": Fingerprint(**fingerprint | {name: tuple(fingerprint[name]) for name in ("where", "columns")}),
         "cursor": Cursor(**content["cursor"]),
         "counters": Counters(**counters | {"strategies": tuple(counters["strategies"])}),
-        "quarantined": tuple(Quarantined(**one) for one in content["quarantined"]),
+        "quarantined": tuple(Quarantined(**skipped) for skipped in content["quarantined"]),
         "repaired": tuple(content["repaired"]),
         "digest": Digest({number: Block(rows, int(total, 16)) for number, rows, total in content["digest"]}),
         "marks": tuple((number, offset) for number, offset in content["marks"]),
         "misfits": tuple(
-            Misfits(one["column"], one["count"], tuple(Misfit(**found) for found in one["first"]))
-            for one in content["misfits"]
+            Misfits(column["column"], column["count"], tuple(Misfit(**misfit) for misfit in column["first"]))
+            for column in content["misfits"]
         ),
         "changes": Changes(**content["changes"]) if content["changes"] else None,
         "bounds": tuple(map(_bounds, content.get("bounds", ()))),
     }
-    return Checkpoint(**content | parts)
+    return Checkpoint(**content | fields)
 
 
 def encoded(checkpoint: Checkpoint) -> bytes:
-    """Return a checkpoint as the bytes of its file."""
+    """Return the content of a checkpoint file."""
     content = asdict(replace(checkpoint, digest=Digest()))
     content["digest"] = [[number, block.rows, str(block)] for number, block in checkpoint.digest.blocks.items()]
     return _sealed(content)
 
 
 def _bounds(content: dict[str, Any]) -> Bounds:
-    told = {name: tuple(Condition(**one) for one in content[name]) for name in ("sent", "here")}
-    return Bounds(**content | told)
+    conditions = {name: tuple(Condition(**fields) for fields in content[name]) for name in ("sent", "here")}
+    return Bounds(**content | conditions)
 
 
 def address_of(shop: str, saved: Checkpoint | None, moved_from: str | None) -> str:
-    """Return the address under which a shop's dump was saved, if that is its own in another spelling or an old one."""
-    there = saved.fingerprint.shop if saved else shop
-    return there if shop_key(there) == shop_key(moved_from or shop) else shop
+    """Return the address in a shop's saved checkpoint, if it is equivalent to `shop` or `moved_from`; else `shop`."""
+    saved_shop = saved.fingerprint.shop if saved else shop
+    return saved_shop if shop_key(saved_shop) == shop_key(moved_from or shop) else shop
 
 
-def refuse_other_query(path: Path, saved: Checkpoint, asked: Fingerprint, advice: str) -> None:
-    """Refuse the checkpoint of an output whose dump asked for something else; `advice` says what to do."""
-    if differences := saved.fingerprint.differences(asked):
-        if shop_key(saved.fingerprint.shop) != shop_key(asked.shop):
-            advice = f"if the shop moved, give its old address as {option('moved-from')}; else {advice}"
+def refuse_other_query(path: Path, saved: Checkpoint, requested: Fingerprint, advice: str) -> None:
+    """Raise CheckpointMismatchError where an output's checkpoint has another query; `advice` tells what to do."""
+    if differences := saved.fingerprint.differences(requested):
+        if shop_key(saved.fingerprint.shop) != shop_key(requested.shop):
+            advice = f"If the shop moved, set {option('moved-from')} to its old address. Otherwise: {advice}"
         raise CheckpointMismatchError(
-            f"the checkpoint of {path} is of a dump that asked for something else: {'; '.join(differences)}; {advice}",
+            f"The checkpoint of {path} is of a different dump: {'; '.join(differences)}. {advice}",
             differences=differences,
         )
 
 
 def _sealed(content: Any) -> bytes:
-    """Return the one form that a content has: any other byte in the file is a damage."""
+    """Return the only valid bytes for a content: any other byte in the file means damage."""
     checksum = blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
     outer = {"kind": KIND, "version": VERSION, "checksum": checksum, "content": content}
     return json.dumps(outer, indent=1).encode() + b"\n"
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     return " and ".join(value) or "nothing" if isinstance(value, tuple) else str(value)

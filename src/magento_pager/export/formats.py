@@ -1,4 +1,4 @@
-"""The names of the formats, and the endings that stand for them: plain data, quick to import."""
+"""Names of the formats and of the file name endings that select them: plain data, quick to import."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ENDINGS: dict[str, Format] = {
     ".sqlite3": "sqlite",
     ".db": "sqlite",
 }
-"""The formats that the ending of a name stands for; every other stands for NDJSON."""
+"""Format for each file name ending; every other ending means NDJSON."""
 
 
 def format_of(path: str | Path) -> tuple[Format, bool]:
-    """Return the format that the ending of a name stands for, and whether it is gzipped.
+    """Return the format for the ending of a file name, and whether it is gzipped.
 
     >>> format_of("orders.csv.gz"), format_of("orders.ndjson"), format_of("shop.db")
     (('csv', True), ('ndjson', False), ('sqlite', False))

@@ -1,28 +1,29 @@
-"""Increments: what a nightly run must remember, so that the next one asks for all that changed since, and hardly more.
+"""Increments: what a nightly run remembers, so that the next one reads all rows changed since, and few others.
 
-What lives here: the state file, its lock, and the times in it. It does not know lists, outputs or servers: it is given
-what is asked for, and the time by the server's own clock. A state file holds for each list of a shop:
+What lives here: the state file, its lock, and the times in it. This module does not know lists, outputs or servers: it
+is given the query and the time by the server's clock. A state file has for each list of a shop:
 
-    last    begun   that is                     the next run asks for
+    last    begun   meaning                     the next run reads
     -----   -----   -------------------------   -------------------------------------------------------
-    none    there   a first run on its way      all rows
-    there   none    between two runs            what changed since `last`, and a little before
-    there   there   a later run on its way      the same as the one before, and resumes where that stopped
+    none    set     a first run in progress     all rows
+    set     none    between two runs            rows changed since `last`, and shortly before
+    set     set     a later run in progress     the rows of the run in progress, from where that stopped
 
-and `new_from`, the first id that no complete run brought a row of, nor of a higher one: rows of the ids from there on
-are wanted whatever their time says. It never falls. Where rows carry no ids, it is at most that; rows then come again.
+and `new_from`: no complete run has returned a row with this id or a higher one. Such rows are read whatever their time
+of change is. It never decreases. Where rows carry no ids, it may be too low; some rows are then read again.
 
-`last` is a time at which the last complete run had *not yet begun*: what changed while it went on may lie behind where
-it was. The little before is for transactions that were on their way then. A run that is begun again keeps its first
-beginning. `last` moves only once the output is safe: who is killed between the two reads the same changes again.
+`last` is a time at which the last complete run had *not yet started*, because a row may change during the run after it
+was read. "Shortly before" allows for transactions that were not committed yet. A run that is resumed keeps its first
+start. `last` changes only once the output is safe: a process killed between the two reads the same changes again.
 
-No clock can be trusted to say that time: changes are dated by the clock of PHP or of the database, which may be behind
-that of the `Date` header, and either may be wrong for one run. So it is the time of the newest change that was
-received, less the time from the beginning to its receipt (`Newest`): by the clock that dates changes, the run began
-then or later. Where rows do not say when they were changed, it is the earlier of the server's clock and ours, less two
-days; where nothing was received, it stays. An earlier time costs rows that come twice; a later one could cost a change.
+No clock can be trusted to tell that time: changes are dated by the clock of PHP or of the database, which may differ
+from the one of the `Date` header, and either may be wrong for one run. So `last` is the time of the newest change that
+was received, minus the time from the start of the run to its receipt (`Newest`): by the clock that dates changes, the
+run started then or later. Where rows have no time of change, it is the earlier of the server's clock and this
+machine's, minus two days; where no row was received, it stays. A time too early costs rows that are read twice; a time
+too late could lose a change.
 
-A run holds a lock on FILE.lock, which stays. The system lifts it when the process ends, however it ends.
+A run locks FILE.lock, which is never deleted. The system releases the lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ if TYPE_CHECKING:
 
 KIND, VERSION = "magento-pager state", 1
 TIME = "{time}"
-"""What in the name of an output stands for the time at which its run began."""
+"""Placeholder in the name of an output for the time at which its run started."""
 LATE = timedelta(minutes=10)
-"""How much before the last run is read once more: what was begun then may have been committed after it."""
+"""Time before the last run that is read once more: a transaction begun then may have been committed after it."""
 A_DAY = timedelta(days=1)
 MARGIN = timedelta(days=2)
-"""How much earlier than clocks say a run may have begun, by the clock that dates changes, where no row says more."""
+"""How far the clock that dates changes may be from the other clocks, where no row has a time of change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,14 @@ class Run:
     """One run.
 
     Attributes:
-        begun: when it began, the first time, by the server's clock.
-        since: rows that changed then or later are wanted; None for all.
-        new_from: the first id of rows that are wanted whenever they changed; None where only the time counts.
-        out: where they go; None for standard output.
-        latest: the earlier of the server's clock and ours when it began; None where an older version began it.
-        resumed: True where it was begun before, with the same output, and was not completed.
-        newest: the id of the row that was changed last in the run before; None where that is unknown, or this run was
-            begun before.
-        rows: how many there were then, likewise.
+        begun: when it first started, by the server's clock.
+        since: rows changed at this time or later are read; None for all.
+        new_from: rows with this id or a higher one are read whenever they changed; None where only the time counts.
+        out: path of the output; None for standard output.
+        latest: the earlier of the server's clock and this machine's at the start; None if an older version started it.
+        resumed: True where it was started before, with the same output, and not completed.
+        newest: id of the most recently changed row in the previous run; None if unknown, or for a resumed run.
+        rows: how many rows all previous runs returned; None as for `newest`.
     """
 
     begun: datetime
@@ -87,40 +87,40 @@ class Run:
     newest: int | None = None
     rows: int | None = None
 
-    def left(self, spec: ListSpec) -> LastRun | None:
-        """Return what the run before left behind that proves the condition on time; None where it does not suffice."""
-        says = spec.reports_changes
-        if self.since is None or not self.new_from or self.resumed or (says and self.newest is None):
+    def last_run(self, spec: ListSpec) -> LastRun | None:
+        """Return what the previous run left to confirm the time condition with; None where that is too little."""
+        dated = spec.reports_changes
+        if self.since is None or not self.new_from or self.resumed or (dated and self.newest is None):
             return None
-        overlaps = self.begun - self.since < 2 * MARGIN  # less than that since the run before
-        return LastRun(says, self.newest, self.rows, overlaps)
+        overlaps = self.begun - self.since < 2 * MARGIN  # the previous run was less than that ago
+        return LastRun(dated, self.newest, self.rows, overlaps)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is remembered of one list.
+    """State of one list.
 
     Attributes:
-        asked: what was asked for; `since` is not part of it.
-        last: a time at which the last complete run had not yet begun; None before there was one.
-        begun: the run on its way, or that was stopped; None where there is none.
-        sure: True where rows said so of `last`, and no clock.
-        new_from: where new ids begin; None where that is unknown.
-        newest: the id of the row that was changed last; None where that is unknown.
-        rows: how many rows came so far, each once; None where that is unknown.
+        fingerprint: the query of its runs; `since` is not part of it.
+        last: a time at which the last complete run had not yet started; None before the first one.
+        run: the run in progress, or the one that was stopped; None between runs.
+        dated_by_rows: True where `last` comes from the rows and not from a clock.
+        new_from: no row so far has this id or a higher one; None if unknown.
+        newest: id of the most recently changed row; None if unknown.
+        rows: number of different rows so far; None if unknown.
     """
 
-    asked: Fingerprint
+    fingerprint: Fingerprint
     last: datetime | None = None
-    begun: Run | None = None
-    sure: bool = False
+    run: Run | None = None
+    dated_by_rows: bool = False
     new_from: int | None = None
     newest: int | None = None
     rows: int | None = None
 
 
 class State:
-    """A state file; use `held` to have it for us alone.
+    """Content of a state file; use `locked_state` to lock the file as well.
 
     Attributes:
         path: the file.
@@ -128,7 +128,7 @@ class State:
             change are read again.
 
     Raises:
-        ValueError: it is no state file, or one that a newer version wrote.
+        ValueError: it is not a state file, or another version wrote it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -139,135 +139,154 @@ class State:
 
     @property
     def last(self) -> datetime | None:
-        """From when on the planned run asks, but for `late`; None where it asks for all rows."""
+        """Start of the time range of the planned run, before `late` is subtracted; None where it reads all rows."""
         return self._current.last if self._current else None
 
     def plan(
         self,
-        asked: Fingerprint,
+        requested: Fingerprint,
         now: datetime,
         *,
-        ours: datetime | None = None,
+        local_now: datetime | None = None,
         late: timedelta = LATE,
         out: str | None = None,
         moved_from: str | None = None,
     ) -> Run:
-        """Return the run to come, or the one to resume. Nothing is written yet.
+        """Return the next run, or the one to resume. Nothing is written yet.
 
-        Where only a clock said when the last run began, and it is back behind that now, one of the two times is wrong:
-        then all rows that say when they were changed are read again.
+        Where `last` comes from a clock, and that clock is now before it, one of the two times is wrong: all rows that
+        have a time of change are read again.
 
         Args:
-            asked: what is asked for.
-            now: the time by the server's clock, before anything was read.
-            ours: the time by the clock of this machine; None for `now`.
-            late: how much before the last run to read once more.
-            out: where rows go, with `TIME` for the time at which the run began; None for standard output.
-            moved_from: an address that the shop had before; None for none.
+            requested: the query.
+            now: the time by the server's clock, before any row was read.
+            local_now: the time by this machine's clock; None for `now`.
+            late: time before the last run that is read once more.
+            out: path of the output, with `TIME` for the time at which the run started; None for standard output.
+            moved_from: an address that the shop had before; None if it had none.
 
         Raises:
-            CheckpointMismatchError: what is remembered of this list is of something else.
+            CheckpointMismatchError: the state of this list is of another query.
         """
-        asked = replace(asked, since="", new_from=None)
-        entry = self._entry_of(asked, moved_from)
-        if differences := entry.asked.differences(asked):
+        requested = replace(requested, since="", new_from=None)
+        entry = self._entry_of(requested, moved_from)
+        if differences := entry.fingerprint.differences(requested):
             raise CheckpointMismatchError(
-                f"{self.path} is of runs that asked for something else: {'; '.join(differences)}; ask for the same "
-                f"again, or begin anew with another {option('state')}",
+                f"{self.path} is the state of a different dump: {'; '.join(differences)}. Repeat the options of that "
+                f"dump, or start over with another {option('state')}.",
                 differences=differences,
             )
-        before = run = entry.begun
+        before = run = entry.run
         if run is None:
-            self.clock_went_back = entry.last is not None and not entry.sure and now < earlier(entry.last, late)
+            self.clock_went_back = (
+                entry.last is not None and not entry.dated_by_rows and now < earlier(entry.last, late)
+            )
             entry = replace(entry, last=LONG_AGO) if self.clock_went_back else entry
             now = now.replace(microsecond=0)
             since, new_from = (earlier(entry.last, late), entry.new_from) if entry.last else (None, None)
-            latest = min(now, ours or now)
+            latest = min(now, local_now or now)
             run = Run(now, since, None, latest, new_from=new_from, newest=entry.newest, rows=entry.rows)
         path = output_path(out, run.begun)
         run = replace(run, out=path, resumed=before is not None and before.out == path)
-        self._current = replace(entry, begun=run)
+        self._current = replace(entry, run=run)
         return run
 
-    def _entry_of(self, asked: Fingerprint, moved_from: str | None) -> _Entry:
-        """What is remembered of a list; of a shop that moved, under its new address from now on."""
-        key = shop_key(asked.shop), asked.entity
+    def _entry_of(self, requested: Fingerprint, moved_from: str | None) -> _Entry:
+        """Return the state of a list; after a move, that of the shop's old address, now under the new one."""
+        key = shop_key(requested.shop), requested.entity
         if moved_from and key not in self._entries:
-            old = self._entries.pop((shop_key(moved_from), asked.entity), None)
+            old = self._entries.pop((shop_key(moved_from), requested.entity), None)
             if old is not None:
-                self._entries[key] = replace(old, asked=replace(old.asked, shop=asked.shop))
+                self._entries[key] = replace(old, fingerprint=replace(old.fingerprint, shop=requested.shop))
         if key in self._entries:
             return self._entries[key]
-        if others := [one.asked.shop for one in self._entries.values() if one.asked.entity == asked.entity]:
+        known = [entry.fingerprint for entry in self._entries.values()]
+        if other_shops := [one.shop for one in known if one.entity == requested.entity]:
             warnings.warn(
-                f"{self.path} knows {asked.entity} of {' and '.join(others)}, and not of {asked.shop}: all rows are "
-                f"dumped; if it is one shop that moved, stop, and give its old address as {option('moved-from')}",
+                f"{self.path} has the state of {requested.entity} of {' and '.join(other_shops)}, but not of "
+                f"{requested.shop}, so all rows are dumped. If this is the same shop at a new address, stop this dump "
+                f"and set {option('moved-from')} to the old address.",
                 stacklevel=2,
             )
-        return _Entry(asked)
+        return _Entry(requested)
 
     def begin(self) -> None:
-        """Note that the run is on its way; an OSError where that cannot be written."""
+        """Record that the run has started; raise OSError where the state file cannot be written."""
         if self._current is not None:
             self._write(self._current)
 
     def complete(
-        self, start: datetime, *, sure: bool = False, met: int = -1, newest: int | None = None, fresh: int = 0
+        self,
+        start: datetime,
+        *,
+        dated_by_rows: bool = False,
+        highest_id: int = -1,
+        newest: int | None = None,
+        new_rows: int = 0,
     ) -> None:
-        """Note that all rows of the run are safe where they go; where that fails, the next run is this one again.
+        """Record that all rows of the run are safe; if this fails, the next run repeats this one.
 
         Args:
-            start: from when on the next run asks, see `next_start`.
-            sure: True where rows say that this one had not yet begun then.
-            met: a row with this id or a higher one came; -1 for none.
-            newest: the id of the row that was changed last; None where no row said so.
-            fresh: how many rows came for the first time.
+            start: where the time range of the next run starts, see `next_start`.
+            dated_by_rows: True where `start` comes from the rows and not from a clock.
+            highest_id: a row with this id or a higher one has arrived; -1 for none.
+            newest: id of the most recently changed row; None if no row has a time of change.
+            new_rows: number of rows that no earlier run returned.
         """
         entry = self._current
         if entry is not None:
-            sure = sure or (entry.sure and start == entry.last)
             new_from = entry.new_from
-            if met >= 0 or entry.last is None:  # an older version's increments that brought no row do not tell
-                new_from = max(new_from or 0, met + 1)
-            newest = entry.newest if newest is None else newest
-            rows = fresh if entry.last is None else None if entry.rows is None else entry.rows + fresh
-            found = replace(entry, last=start, begun=None, sure=sure, new_from=new_from, newest=newest, rows=rows)
-            self._write(found)
+            if highest_id >= 0 or entry.last is None:  # unknown after increments of an older version without any row
+                new_from = max(new_from or 0, highest_id + 1)
+            self._write(
+                replace(
+                    entry,
+                    last=start,
+                    run=None,
+                    dated_by_rows=dated_by_rows or (entry.dated_by_rows and start == entry.last),
+                    new_from=new_from,
+                    newest=entry.newest if newest is None else newest,
+                    rows=new_rows if entry.last is None else None if entry.rows is None else entry.rows + new_rows,
+                )
+            )
 
     def warn_of_clock(self, now: datetime) -> None:
         """Warn where the server's clock went back, or is certainly wrong."""
         if self.clock_went_back:
-            words = f"the shop's clock is back at {iso(now)}, before the last run: all that changed is read again"
-            warnings.warn(words, stacklevel=2)
+            warnings.warn(
+                f"The shop's clock was set back: it says {iso(now)}, which is before the last run. All rows that have "
+                "a time of change are read again.",
+                stacklevel=2,
+            )
         else:
             warn_of_clock(now)
 
     def _write(self, entry: _Entry) -> None:
-        self._entries[shop_key(entry.asked.shop), entry.asked.entity] = entry
+        self._entries[shop_key(entry.fingerprint.shop), entry.fingerprint.entity] = entry
         content = {"kind": KIND, "version": VERSION, "lists": list(map(_content, self._entries.values()))}
         replace_file(self.path, json.dumps(content, indent=1, default=iso).encode() + b"\n")
 
 
 class Newest:
-    """The newest change among the rows of a run, less the time that had passed since the run began.
+    """Time of the newest change among the rows of a run, minus the time between the run's start and its receipt.
 
-    That is not later than the beginning, by whatever clock the change is dated. Times to come, which imports and wrong
-    clocks leave, say nothing.
+    That is not later than the start, whatever clock dates the change. Times in the future, which imports and wrong
+    clocks leave, are ignored.
 
     Attributes:
-        time: the latest such time; None where no row said one.
-        id: of the row that was changed last, at whatever time; None where no row says so, or rows carry no ids.
+        time: the latest such time; None if no row has one.
+        id: id of the most recently changed row, future times included; None if no row has a time, or rows carry no ids.
 
     Args:
-        latest: the time at which the run began, or a later one.
-        clock: says what time it is there; None where it does not say. It may jump.
-        id_field: what rows call the key.
+        latest: the time at which the run started, or a later one.
+        clock: returns the server's time, which may jump; None if the server does not send it.
+        id_field: name of the id column.
     """
 
     def __init__(self, latest: datetime, clock: Callable[[], datetime | None], id_field: str = "") -> None:
         self.time: datetime | None = None
         self.id: int | None = None
-        self._last_change = ""  # of that row
+        self._last_change = ""  # the time of that row
         self._id_field = id_field
         self._latest = latest
         self._clock = clock
@@ -276,7 +295,7 @@ class Newest:
         self._began = time.monotonic()
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Take rows that were just received."""
+        """Add rows that were just received."""
         date = self._clock()
         if date is not None and self._date is not None:
             self._forward += max(date - self._date, timedelta())
@@ -294,13 +313,13 @@ class Newest:
 
 
 def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime | None) -> datetime:
-    """Return from when on the next run asks: a time at which this one had not yet begun.
+    """Return where the time range of the next run starts: a time at which this run had not yet started.
 
     Args:
-        run: this one, complete.
-        last: from when on it asked; None where it asked for all rows.
-        rows: how many it brought.
-        newest: what `Newest` found, where it took every row; else None.
+        run: this run, complete.
+        last: where its own time range started; None where it read all rows.
+        rows: number of rows that it returned.
+        newest: the time of `Newest`, if every row was added to it; None otherwise.
 
     >>> noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
     >>> for rows, newest in ((0, None), (5, None), (5, noon - timedelta(minutes=15))):
@@ -313,41 +332,43 @@ def next_start(run: Run, last: datetime | None, *, rows: int, newest: datetime |
     return max(before, newest or earlier(run.latest or run.begun, MARGIN)) if rows else before
 
 
-def earlier(moment: datetime, length: timedelta) -> datetime:
-    """Return a time so much earlier, and none before there were shops.
+def earlier(time: datetime, by: timedelta) -> datetime:
+    """Return a time minus a time span, but not before 1970-01-02.
 
     >>> earlier(datetime(2024, 5, 1, tzinfo=UTC), timedelta(weeks=999_999)).isoformat()
     '1970-01-02T00:00:00+00:00'
     """
-    return moment - min(length, max(moment - LONG_AGO, timedelta()))
+    return time - min(by, max(time - LONG_AGO, timedelta()))
 
 
 def shop_time(clock: datetime | None) -> datetime:
-    """Return the time by the shop's clock; a ValueError where it does not say it."""
+    """Return the time by the shop's clock; raise ValueError where the shop does not send it."""
     if clock is None:
         raise ValueError(
-            "the shop does not say what time it is there (no Date header, or no time in it): give "
-            f"{option('since')} a time, such as 2024-05-01T10:00:00Z, and {option('out')} a name without one"
+            "The shop does not send its time (no Date header, or no time in it). Set "
+            f"{option('since')} to a time such as 2024-05-01T10:00:00Z, and {option('out')} to a name without {TIME}."
         )
     return clock
 
 
 def warn_of_clock(now: datetime) -> None:
-    """Warn where the shop's clock, by which rows are asked for, is certainly wrong, or ours is."""
-    ours = datetime.now(UTC)
-    if abs(now - ours) > A_DAY:
-        words = f"the shop's clock says {iso(now)}, and that of this machine {iso(ours)}: set the wrong one right"
-        warnings.warn(words, stacklevel=2)
+    """Warn where the shop's clock or this machine's is certainly wrong."""
+    local_now = datetime.now(UTC)
+    if abs(now - local_now) > A_DAY:
+        warnings.warn(
+            f"The shop's clock says {iso(now)}, but this machine's clock says {iso(local_now)}. Correct the wrong one.",
+            stacklevel=2,
+        )
 
 
 @contextmanager
 def locked_state(path: str | Path) -> Iterator[State]:
-    """Hold a state file until the block ends.
+    """Lock a state file until the block ends, and yield its content.
 
     Raises:
-        BlockingIOError: another run holds it.
+        BlockingIOError: another run has locked it.
         ValueError: see `State`.
-        OSError: its folder cannot be written.
+        OSError: its folder cannot be written to.
     """
     path = Path(path)
     lock = path.with_name(path.name + ".lock")
@@ -355,13 +376,13 @@ def locked_state(path: str | Path) -> Iterator[State]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            advice = f"wait for it, or give each list a {option('state')} of its own"
-            raise BlockingIOError(f"another run holds {lock}: it is still on its way; {advice}") from None
+            advice = f"Wait until it ends, or use a separate {option('state')} for each list."
+            raise BlockingIOError(f"Another run that uses {path} has not ended: it holds {lock}. {advice}") from None
         yield State(path)
 
 
 def output_path(out: str | None, begun: datetime) -> str | None:
-    """The path of an output, absolute, with the time at which its run began.
+    """Return the absolute path of an output, with the time at which its run started in place of `{time}`.
 
     >>> output_path("/exports/orders-{time}.ndjson", datetime(2024, 5, 1, 10, tzinfo=UTC))
     '/exports/orders-20240501T100000Z.ndjson'
@@ -370,42 +391,44 @@ def output_path(out: str | None, begun: datetime) -> str | None:
     return None if out is None else str(Path(out.replace(TIME, stamp)).absolute())
 
 
-def iso(moment: datetime) -> str:
-    """A moment as in RFC 3339, in UTC, to the second.
+def iso(time: datetime) -> str:
+    """Return a time as in RFC 3339, in UTC, to the second.
 
     >>> iso(datetime(2024, 5, 1, 10, tzinfo=UTC))
     '2024-05-01T10:00:00Z'
     """
-    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
+    return f"{time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def _read(path: Path) -> dict[tuple[str, str], _Entry]:
     try:
         content = json.loads(path.read_bytes())
         if (content["kind"], content["version"]) == (KIND, VERSION):
-            return {(shop_key(one.asked.shop), one.asked.entity): one for one in map(_entry, content["lists"])}
+            entries = map(_entry, content["lists"])
+            return {(shop_key(entry.fingerprint.shop), entry.fingerprint.entity): entry for entry in entries}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     raise ValueError(
-        f"{path} is no state of this version of magento-pager, or a damaged one; begin anew with another "
-        f"{option('state')}, or move it away"
+        f"{path} is damaged, or is not a state file of this version of magento-pager. Move it to another folder and "
+        f"start over, or use another {option('state')}."
     )
 
 
 def _entry(content: dict[str, Any]) -> _Entry:
-    asked: dict[str, Any] = {
+    fingerprint: dict[str, Any] = {
         name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in content["asked"].items()
     }
     run, begun = None, content["begun"]
     if begun:
         out = None if begun["out"] is None else str(begun["out"])
-        latest, new_from = _moment(begun.get("latest")), _id(begun.get("new_from"))
-        run = Run(_time(begun["begun"]), _moment(begun["since"]), out, latest, new_from=new_from)
+        latest, new_from = _optional_time(begun.get("latest")), _id(begun.get("new_from"))
+        run = Run(_time(begun["begun"]), _optional_time(begun["since"]), out, latest, new_from=new_from)
     new_from = _id(content.get("new_from"))
-    sure, newest, rows = bool(content.get("sure", False)), _id(content.get("newest")), _id(content.get("rows"))
-    return _Entry(Fingerprint(**asked), _moment(content["last"]), run, sure, new_from, newest, rows)
+    dated_by_rows, newest, rows = bool(content.get("sure", False)), _id(content.get("newest")), _id(content.get("rows"))
+    last = _optional_time(content["last"])
+    return _Entry(Fingerprint(**fingerprint), last, run, dated_by_rows, new_from, newest, rows)
 
 
 def _id_of(number: object) -> int | None:
@@ -416,24 +439,30 @@ def _id_of(number: object) -> int | None:
 
 
 def _content(entry: _Entry) -> dict[str, Any]:
-    begun = entry.begun and {
-        name: one for name, one in asdict(entry.begun).items() if name not in {"again", "newest", "rows"}
+    run = entry.run
+    return {
+        "asked": asdict(entry.fingerprint),
+        "last": entry.last,
+        "begun": run and {name: getattr(run, name) for name in ("begun", "since", "out", "latest", "new_from")},
+        "sure": entry.dated_by_rows,
+        "new_from": entry.new_from,
+        "newest": entry.newest,
+        "rows": entry.rows,
     }
-    return asdict(entry) | {"begun": begun}
 
 
-def _moment(text: str | None) -> datetime | None:
+def _optional_time(text: str | None) -> datetime | None:
     return None if text is None else _time(text)
 
 
 def _id(number: int | None) -> int | None:
-    """An id, or a number of rows, in a state; a ValueError where it is none."""
+    """Return an id, or a number of rows, of a state file; raise ValueError where it is not valid."""
     if number is not None and (type(number) is not int or not 0 <= number <= MAX_ID + 1):
         raise ValueError
     return number
 
 
 def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    format_timestamp(found)  # refuses a time without a zone
-    return found.astimezone(UTC)
+    time = datetime.fromisoformat(text)
+    format_timestamp(time)  # refuses a time without a zone
+    return time.astimezone(UTC)

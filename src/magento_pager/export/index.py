@@ -1,7 +1,7 @@
-"""The index of an output: the key and a digest of each row, on disk, and which of them to compare.
+"""The index of an output: the key and a digest of each row, on disk, and the choice of rows to compare.
 
-It is a temporary SQLite database of 16 bytes a row, so that neither the order nor the size of an output matters (rows
-that came late stand at its end).
+It is a temporary SQLite database with 16 bytes per row, so that neither the order nor the size of an output matters
+(rows that were committed late are at its end).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 Key: TypeAlias = int | str
-"""What a row is known by: its id, or its identity in lists whose rows carry no id."""
+"""A row's identifier: its id, or its identity in lists whose rows carry no id."""
 
-WIDTHS = (10_000, 1_000, 100, 10)  # ids in a window of a sample
-ENOUGH_WINDOWS = 50  # with rows, to draw a sample from
-FEWEST_EMPTY = 3  # windows without rows in a sample
+WIDTHS = (10_000, 1_000, 100, 10)  # of the windows of a sample, in ids
+ENOUGH_WINDOWS = 50  # windows with rows, enough to draw a sample from
+MIN_EMPTY = 3  # least number of windows without rows in a sample
 
 
 class Index:
-    """What an output holds, on disk: the key and a digest of each row. A context manager; leaving it forgets all.
+    """Key and digest of each row of an output, on disk. A context manager; leaving it deletes the index.
 
     Attributes:
-        rows: of the output.
-        by_ids: True where they are known by ids.
-        columns: those that any row has.
+        rows: number of rows in the output.
+        by_ids: True where rows are identified by their ids.
+        columns: names of the columns that any row has.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class Index:
         schema: ListSpec,
         *,
         typed: bool,
-        sent: Callable[[], Collection[str]] | None = None,
+        list_columns: Callable[[], Collection[str]] | None = None,
     ) -> None:
         """Read the rows of an output once, in any order.
 
         Args:
             rows: of the output.
             schema: the list.
-            typed: whether they are values rather than texts.
-            sent: gives the columns that the list brings. It is called where rows are in full, and their list may carry
-                no ids: such a list brings few columns, and maybe not the one of the id.
+            typed: True where rows have typed values instead of texts.
+            list_columns: returns the columns of the rows in the shop's list. It is called where the output has full
+                records of a list whose rows may carry no ids: such rows have few columns, and maybe not the id.
 
         Raises:
-            ValueError: they have neither an id nor an identity.
+            ValueError: a row has neither an id nor an identity.
         """
         self.rows = 0
         self.columns: set[str] = set()
@@ -70,18 +70,18 @@ class Index:
         self._typed = typed
         rows = iter(rows)
         head = list(islice(rows, 1))
-        short = head and schema.identity in head[0] and not schema.details.keys().isdisjoint(head[0])
-        self._compared = sent() if short and sent else None
-        self.by_ids = not head or (schema.key in head[0] and not short)
-        # SQLite's own temporary file: it has no name, and is gone when it is closed.
+        full = head and schema.identity in head[0] and not schema.details.keys().isdisjoint(head[0])
+        self._compared = list_columns() if full and list_columns else None
+        self.by_ids = not head or (schema.key in head[0] and not full)
+        # A temporary file of SQLite: it has no name, and closing it deletes it.
         self._database = sqlite3.connect("", isolation_level=None)
         try:
             self._database.execute("PRAGMA journal_mode = OFF")
-            # Rows without ids may share an identity in the shop; two with one id are a fault of the output.
-            kind, conflict = ("INTEGER PRIMARY KEY", "ON CONFLICT (key) DO UPDATE SET again = TRUE")
+            # Rows without ids may share an identity in the shop; two rows with one id are an error in the output.
+            kind, conflict = ("INTEGER PRIMARY KEY", "ON CONFLICT (key) DO UPDATE SET repeated = TRUE")
             if not self.by_ids:
                 kind, conflict = ("TEXT", "")
-            self._database.execute(f"CREATE TABLE output (key {kind}, digest BLOB, again, seen)")
+            self._database.execute(f"CREATE TABLE output (key {kind}, digest BLOB, repeated, matched)")
             self._database.execute("BEGIN")
             self._database.executemany(
                 f"INSERT INTO output (key, digest) VALUES (?, ?) {conflict}",  # noqa: S608  a constant
@@ -102,28 +102,30 @@ class Index:
 
     @property
     def bounds(self) -> tuple[Key, Key] | None:
-        """The lowest and the highest key; None where there is no row."""
-        found: tuple[Key, Key] = self._database.execute("SELECT min(key), max(key) FROM output").fetchone()
-        return found if self.rows else None
+        """Lowest and highest key; None without any row."""
+        bounds: tuple[Key, Key] = self._database.execute("SELECT min(key), max(key) FROM output").fetchone()
+        return bounds if self.rows else None
 
     def key_of(self, row: Row) -> Key:
-        """Return what a row is known by: as the output's are, where it can be.
+        """Return the row's key, of the same kind as those of the output where possible.
 
         Raises:
-            ValueError: it has neither an id nor an identity, or an id that is none.
+            ValueError: the row has neither an id nor an identity, or its id is invalid.
         """
         key, identity = self._schema.key, self._schema.identity
         if key in row and (self.by_ids or identity not in row):
             return read_id(row[key])
         if identity is None or identity not in row:
-            raise ValueError(f"a row of {self._schema.name} has no column {key}: without it nobody knows which it is")
+            raise ValueError(
+                f"a row of {self._schema.name} has no column {key}, so it cannot be identified: dump with that column"
+            )
         return str(row[identity])
 
     def digest_of(self, row: Row) -> bytes:
-        """Return the digest of a row of the output, of what can be compared.
+        """Return the digest of the columns of an output's row that can be compared.
 
-        An empty text and nothing are one where a shop may send the same for both, so that both flavours agree. So are a
-        list or a record and its JSON, in which tables hold those of columns that nobody declared.
+        Where a shop may send the same for an empty text and for no value, both have one digest, so that both flavours
+        agree. So do a list or a record and its JSON, which tables have in undeclared columns.
         """
         content = {
             name: _parsed(value)
@@ -135,44 +137,44 @@ class Index:
         }
         return blake2b(orjson.dumps(content, _decimal, orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
-    def digest_of_sent(self, row: Row) -> bytes:
-        """Return the digest of a row as the server sent it, of the columns that the output has."""
+    def digest_of_shop_row(self, row: Row) -> bytes:
+        """Return the digest of a row as the server sent it, over the columns that the output has."""
         if self._typed:
             row, _ = typed_row(self._schema, row)
         return self.digest_of({name: row[name] for name in row.keys() & self.columns})
 
     def lookup(self, window: IdRange, sent: Mapping[Key, bytes]) -> dict[Key, bytes]:
-        """Return the digests of the output's rows in a window; of rows without ids those with the keys of the shop's.
+        """Return the digests of the output's rows in a window; without ids, of those with the keys of the shop's rows.
 
         Args:
             window: the ids, inclusive.
-            sent: the digests of the shop's rows. Of several rows with one key, each stands for another one of the
-                shop's: best one that is the same.
+            sent: the digests of the shop's rows. Where several rows of the output have one key, each is matched to
+                another row of the shop, preferably to one with the same digest.
         """
         if self.by_ids:
             within = "SELECT key, digest FROM output WHERE key BETWEEN ? AND ?"
             return dict(self._database.execute(within, (window.first, window.last)))
-        held: dict[Key, bytes] = {}
+        matches: dict[Key, bytes] = {}
         for pair in sent.items():
-            best = "SELECT rowid, digest FROM output WHERE key = ? AND seen IS NULL ORDER BY digest = ? DESC LIMIT 1"
-            for place, digest in self._database.execute(best, pair).fetchall():
-                self._database.execute("UPDATE output SET seen = TRUE WHERE rowid = ?", (place,))
-                held[pair[0]] = digest
-        return held
+            best = "SELECT rowid, digest FROM output WHERE key = ? AND matched IS NULL ORDER BY digest = ? DESC LIMIT 1"
+            for rowid, digest in self._database.execute(best, pair).fetchall():
+                self._database.execute("UPDATE output SET matched = TRUE WHERE rowid = ?", (rowid,))
+                matches[pair[0]] = digest
+        return matches
 
-    def unseen(self) -> Iterator[tuple[Key, bool]]:
-        """Yield the keys of rows without ids that were never looked up, and whether another row with it was."""
+    def unmatched(self) -> Iterator[tuple[Key, bool]]:
+        """Yield the key of each row without an id that was never looked up, and whether another row with it was."""
         if not self.by_ids:
-            other = "SELECT 1 FROM output AS other WHERE other.key = output.key AND other.seen"
-            left = f"SELECT key, EXISTS ({other}) FROM output WHERE seen IS NULL ORDER BY key"  # noqa: S608  a constant
-            yield from ((key, bool(known)) for key, known in self._database.execute(left))
+            other = "SELECT 1 FROM output AS other WHERE other.key = output.key AND other.matched"
+            query = f"SELECT key, EXISTS ({other}) FROM output WHERE matched IS NULL ORDER BY key"  # noqa: S608  a constant
+            yield from ((key, bool(known)) for key, known in self._database.execute(query))
 
     def repeated(self) -> Iterator[Key]:
         """Yield the ids that the output has more than once."""
-        return self._keys("SELECT key FROM output WHERE again ORDER BY key")
+        return self._keys("SELECT key FROM output WHERE repeated ORDER BY key")
 
     def populated(self, width: int) -> list[int]:
-        """Return the numbers of the windows of that width that hold rows of the output, in order."""
+        """Return the numbers of the windows of that width that have rows of the output, in order."""
         return list(self._keys("SELECT DISTINCT key / ? FROM output ORDER BY 1", width))
 
     def _keys(self, query: str, *parameters: int) -> Iterator[Any]:
@@ -186,14 +188,14 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Which ids to ask about, of all.
+    """Ids to compare.
 
     Attributes:
         ranges: the ids, inclusive, in order.
-        populated: windows among them in which the output has rows, and how many there are in all.
-        empty: windows among them in which it has none.
+        populated: number of windows in the sample in which the output has rows, and of all such windows.
+        empty: number of windows in the sample in which the output has no rows.
         width: of the windows, in ids.
-        end: the first id of the last range, from which on everything is asked for.
+        end: all ids from here on are compared.
     """
 
     ranges: tuple[IdRange, ...]
@@ -203,54 +205,56 @@ class Sample:
     end: int
 
     def __str__(self) -> str:
-        some, of = self.populated
+        chosen, total = self.populated
         return (
-            f"{some} of {of} windows of {self.width:,} ids that hold rows, {self.empty} of those that hold none, and "
-            f"all from id {self.end} on"
+            f"{chosen} of {total} windows of {self.width:,} ids with rows, {self.empty} windows without rows, and all "
+            f"ids from {self.end} on"
         )
 
 
 def draw_sample(index: Index, fraction: float, span: IdRange, seed: int) -> Sample:
     """Draw windows of ids: a fraction of those in which the output has rows, and some in which it has none.
 
-    What is behind the output's last row is always asked for: that is where new rows come.
+    All ids after the output's last row are always included: new rows appear there.
 
     Args:
         index: of the output.
         fraction: more than 0, at most 1.
         span: the ids that the dump covered, inclusive.
-        seed: the same one draws the same windows.
+        seed: the same seed draws the same windows.
 
     Raises:
-        ValueError: the rows carry no id.
+        ValueError: rows carry no id.
     """
     if not index.by_ids:
-        raise ValueError("these rows carry no id, so none can be drawn from their ids: compare all, without a sample")
+        raise ValueError(
+            "Rows of this list carry no id, so a sample cannot be drawn. Compare all rows, without a sample."
+        )
     for width in WIDTHS:
         windows = index.populated(width)
         if len(windows) >= ENOUGH_WINDOWS:
             break
-    random = Random(seed)  # noqa: S311  no secret: an even spread
+    random = Random(seed)  # noqa: S311  not for secrets
     chosen = set(random.sample(windows, min(len(windows), ceil(fraction * len(windows)))))
     populated = set(windows)
     top = max(int(index.bounds[1]) if index.bounds else -1, span.first - 1)
-    first, beyond = span.first // width, max(windows, default=span.first // width - 1) + 1
-    blank = (beyond - first) - len(windows)
-    wanted = min(blank, max(FEWEST_EMPTY, ceil(fraction * len(windows) / 2)))
+    first, end = span.first // width, max(windows, default=span.first // width - 1) + 1
+    blank = (end - first) - len(windows)
+    count = min(blank, max(MIN_EMPTY, ceil(fraction * len(windows) / 2)))
     empty: set[int] = set()
-    while len(empty) < wanted:
-        number = random.randrange(first, beyond)
+    while len(empty) < count:
+        number = random.randrange(first, end)
         if number not in populated:
             empty.add(number)
     ranges = [IdRange(number * width, min(number * width + width - 1, top)) for number in sorted(chosen | empty)]
     if top < span.last:
         ranges.append(IdRange(top + 1, span.last))
-    within = tuple(shared for one in ranges if (shared := one.intersection(span)))
+    within = tuple(part for window in ranges if (part := window.intersection(span)))
     return Sample(within, (len(chosen), len(windows)), len(empty), width, top + 1)
 
 
 def _parsed(value: object) -> object:
-    """Return a list or a record that is written as JSON, and any other value as it is."""
+    """Parse a list or a record that is written as JSON; return any other value unchanged."""
     if isinstance(value, str) and value[:1] in {"[", "{"}:
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(value)
@@ -258,7 +262,7 @@ def _parsed(value: object) -> object:
 
 
 def _decimal(value: object) -> str:
-    """Return a decimal without what only looks different: zeros at its end."""
+    """Return a decimal as text without trailing zeros."""
     if isinstance(value, Decimal):
         return str(value.normalize())
     raise TypeError(f"{value!r} cannot be compared")

@@ -1,4 +1,4 @@
-"""Jobs: what is asked of a dump, which rows and in what form, and what of that does not go together."""
+"""Jobs: the options of a dump, and which of them do not go together."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 
 def names_of(columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns to write; a TypeError where they are one text, which would be read letter by letter."""
+    """Return the columns to write; raise TypeError for a string, which would be read letter by letter."""
     if isinstance(columns, str):
         raise TypeError(
-            f"columns is a list of names, such as ['order_id', 'status'], not {columns!r}; rows with the columns of "
-            'extensions as well come from pager.orders(columns="all")'
+            f"columns must be a list of names, such as ['order_id', 'status'], not {columns!r}. To get the columns of "
+            'extensions as well, use pager.orders(columns="all").'
         )
     return tuple(columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of a dump: which rows, as the paginator will bring them, and the options of `dump`.
+    """Options of a dump: the query, as the paginator has it, and the arguments of `dump`.
 
     Attributes:
-        where: FIELD:OP:VALUE each.
-        since: from when on rows changed, or how long ago that is; None for all rows.
-        new_from: the first id of rows that are wanted whenever they changed; None for none.
-        url: of the shop, as it was given.
-        moved_from: an address that the shop had before; None where it has always been at this one.
+        where: conditions, each FIELD:OP:VALUE.
+        since: rows changed at this time or later, or within this time; None for all rows.
+        new_from: rows with this id or a higher one are included whenever they changed; None for none.
+        url: the shop's address, as it was given.
+        moved_from: an address that the shop had before; None if it had none.
         all_columns: rows have the columns that the shop's WSDL does not declare.
     """
 
@@ -71,16 +71,16 @@ class Job:
 
     @property
     def file(self) -> str | None:
-        """The name of the output; None for standard output and an `Output` of the user's own."""
+        """Path of the output; None for standard output and a custom `Output`."""
         return str(self.path) if isinstance(self.path, str | Path) else None
 
     @property
-    def own(self) -> Output | None:
-        """The user's own output, or None."""
+    def custom_output(self) -> Output | None:
+        """The custom output, or None."""
         return None if isinstance(self.path, str | Path) else self.path
 
     def layout(self) -> Layout:
-        """Return how rows are written, or refuse what does not go together."""
+        """Return the layout of the output; raise ValueError where options do not go together."""
         ending, gzipped = format_of(self.file or "")
         layout = Layout(
             self.spec,
@@ -91,46 +91,53 @@ class Job:
             details=self.details,
             password_hash=self.password_hash,
         )
-        key, nowhere = self.spec.key, not self.file and self.own is None
+        key, to_stdout = self.spec.key, not self.file and self.custom_output is None
         if layout.format in {"parquet", "sqlite"} and not self.file:
-            raise ValueError(f"{layout.format} is no text that could go to standard output: give {option('out')}")
+            raise ValueError(f"{layout.format} cannot be written to standard output. Set {option('out')}.")
         if self.columns and self.lookback and key not in self.columns:
-            raise ValueError(f"{option('lookback')} tells rows apart by {key}: name it in {option('columns')}")
+            raise ValueError(f"{option('lookback')} needs the column {key}. Add it to {option('columns')}.")
         for given, name, needed in (
-            (self.overwrite and nowhere, "overwrite", "out"),
-            (self.resume and nowhere, "resume", "out"),
+            (self.overwrite and to_stdout, "overwrite", "out"),
+            (self.resume and to_stdout, "resume", "out"),
             (self.lookback and not self.resume, "lookback", "resume"),
         ):
             if given:
-                raise ValueError(f"{option(name)} is for {option(needed)}: give that as well")
+                raise ValueError(f"{option(name)} needs {option(needed)}. Set both, or neither.")
         if self.moved_from is not None:
             self._check_moved_from(self.moved_from)
         if self.late is not None and not self.state:
-            words = f"give that as well, or an earlier {option('since')}"
-            raise ValueError(f"{option('late')} is for {option('state')}: {words}")
+            raise ValueError(
+                f"{option('late')} needs {option('state')}. Set that as well, or use an earlier {option('since')}."
+            )
         if self.state:
             self._check_state(Path(self.state), layout.format)
         return layout
 
     def _check_moved_from(self, url: str) -> None:
         if not (self.resume or self.state):
-            words = f"{option('resume')} or {option('state')}: give one of them as well"
-            raise ValueError(f"{option('moved-from')} is for {words}")
+            raise ValueError(
+                f"{option('moved-from')} needs {option('resume')} or {option('state')}. Set one of them as well."
+            )
         if not url.lower().startswith(("http://", "https://")):
-            words = "is an address that the shop had, such as https://www.shop.example"
-            raise ValueError(f"{option('moved-from')} {words}, not {url!r}")
+            raise ValueError(
+                f"{option('moved-from')} must be a former address of the shop, such as https://www.shop.example, "
+                f"not {url!r}."
+            )
 
     def _check_state(self, state: Path, format: Format) -> None:  # noqa: A002  as on the command line
         if self.since:
-            raise ValueError(f"{option('state')} knows since when: leave {option('since')} away")
-        refuse_with_since(map(Condition.parse, self.where))  # also in the first run, which asks for all rows
+            raise ValueError(f"{option('state')} sets the time itself. Remove {option('since')}.")
+        refuse_with_since(map(Condition.parse, self.where))  # also in the first run, which reads all rows
         if self.resume:
-            raise ValueError(f"{option('state')} goes on by itself: leave {option('resume')} away")
+            raise ValueError(f"{option('state')} resumes by itself. Remove {option('resume')}.")
         if format != "sqlite" and TIME not in (self.file or TIME) and not self.overwrite:
             raise ValueError(
-                f"the next run would find {self.file}: give each a file of its own, such as {option('out')} "
-                f"orders-{TIME}.ndjson, or put them all into a table, {option('out')} shop.sqlite "
-                f"({option('overwrite')} keeps what the last run brought alone)"
+                f"The next run could not write to {self.file}, which would already exist. Use a new file for each run, "
+                f"such as {option('out')} orders-{TIME}.ndjson, or one table for all, {option('out')} shop.sqlite. "
+                f"({option('overwrite')} keeps only the rows of the last run.)"
             )
         if self.report and Path(self.report).absolute() == state.absolute():
-            raise ValueError(f"{option('report')} is the name of the state: {self.report}")
+            raise ValueError(
+                f"{option('report')} and {option('state')} are the same file, {self.report}. Choose another name for "
+                "the report."
+            )

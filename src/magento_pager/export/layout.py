@@ -1,4 +1,4 @@
-"""The layout of an output: its format, its columns, and the forms in which values are written and read back."""
+"""The layout of an output: its format, its columns, and how values are written and read back."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from magento_pager.walk.paginator import Paginator
 
 BATCH = 256
-"""Rows that are converted at a time: the text of a whole page would take half as much memory as its rows."""
+"""Rows converted at a time: the text of a whole page would take half as much memory as its rows."""
 FIXED_COLUMNS = frozenset({"csv", "parquet"})
-"""Formats whose columns are fixed before the first row."""
+"""Formats whose columns are fixed before the first row is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is asked of an output.
+    """Format and columns of an output.
 
     Attributes:
         schema: of the list.
-        format: how rows are written.
-        gzipped: gzipped; text only.
-        columns: those to write, in this order; empty for all.
-        typed: values instead of the server's text, as Parquet and SQLite always have.
-        details: rows are records in full.
-        password_hash: rows have `password_hash`.
+        format: format of the file.
+        gzipped: True for gzip compression; text formats only.
+        columns: names of the columns to write, in this order; empty for all.
+        typed: True for typed values instead of the server's text, which Parquet and SQLite always have.
+        details: True where rows are full records.
+        password_hash: True where rows have the column `password_hash`.
 
     Raises:
-        ValueError: what does not go together.
+        ValueError: options that do not go together.
     """
 
     schema: ListSpec
@@ -55,23 +55,27 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.gzipped and self.format in TYPED_ALWAYS:
-            raise ValueError(f"gzip is for text formats, and {self.format} is not text (Parquet is always compressed)")
+            raise ValueError(
+                f"gzip is for text formats, and {self.format} is not text (Parquet is always compressed). Remove gzip."
+            )
         if len(set(self.columns)) != len(self.columns):
-            raise ValueError(f"a column is named twice: {', '.join(self.columns)}")
+            raise ValueError(f"A column is named twice: {', '.join(self.columns)}.")
         if PASSWORD_HASH in self.columns and not self.password_hash:
-            raise ValueError(f"{PASSWORD_HASH} is dropped unless it is asked for: add {option('password-hash')}")
+            raise ValueError(
+                f"{PASSWORD_HASH} is not exported by default. To include it, add {option('password-hash')}."
+            )
         keys = {self.schema.key, self.schema.identity or self.schema.key}
         if self.format == "sqlite" and self.columns and not keys.intersection(self.columns):
-            raise ValueError(f"a table needs the column that its rows are told apart by: {' or '.join(sorted(keys))}")
+            raise ValueError(f"A table needs the column that identifies its rows: add {' or '.join(sorted(keys))}.")
 
     @property
     def has_values(self) -> bool:
-        """True where values are written and not the server's text."""
+        """True where typed values are written instead of the server's text."""
         return self.typed or self.format in TYPED_ALWAYS
 
     @property
     def name(self) -> str:
-        """The format, as in a fingerprint.
+        """Name of the format in a fingerprint.
 
         >>> from magento_pager.lists import LISTS
         >>> Layout(LISTS["orders"], "csv", gzipped=True).name
@@ -81,61 +85,61 @@ class Layout:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Columns that are asked for and that no row is known to have."""
+        """Selected columns that the list is not known to have."""
         known = {*self.schema.columns, *self.schema.details, OTHER_COLUMNS}
-        return tuple(one for one in self.columns if one not in known)
+        return tuple(name for name in self.columns if name not in known)
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """The columns of a table, but for those that are found later."""
+        """Columns of a new table, without those that rows may add later."""
         names = self.columns or (*self.schema.columns, *(self.schema.details if self.details else ()))
-        return tuple(one for one in names if self.password_hash or one != PASSWORD_HASH)
+        return tuple(name for name in names if self.password_hash or name != PASSWORD_HASH)
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The columns of a format that fixes them before the first row."""
+        """Columns of a format that fixes them before the first row."""
         return self.columns or (*self.declared, OTHER_COLUMNS)
 
     def label(self, row: Row) -> str:
-        """Return what a row is called: its id, or its identity where it carries no id."""
+        """Return the row's identifier: its id, or its identity where it carries no id."""
         return row_label(row, self.schema.key, self.schema.identity)
 
     def picked(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield of each row the columns that are to be written, as the server sent them."""
+        """Yield each row with the columns to write, as the server sent them."""
         fixed = set(self.header) if self.format in FIXED_COLUMNS else set()
-        own = fixed - {OTHER_COLUMNS}  # the server may have a column of that name
+        declared = fixed - {OTHER_COLUMNS}  # the server may have a column of that name
         for row in rows:
             picked = row
-            if OTHER_COLUMNS in fixed and not own.issuperset(row):
-                picked = {name: value for name, value in row.items() if name in own}
-                picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in own})
+            if OTHER_COLUMNS in fixed and not declared.issuperset(row):
+                picked = {name: value for name, value in row.items() if name in declared}
+                picked[OTHER_COLUMNS] = json_text({name: value for name, value in row.items() if name not in declared})
             elif self.columns:
                 picked = {name: row[name] for name in self.columns if name in row}
             yield picked
 
     def values(self, rows: Collection[Row], misfits: list[Misfit]) -> Iterator[Row]:
-        """Yield rows as they are to be written, and add the invalid values to `misfits`."""
+        """Yield rows ready to be written, and add their invalid values to `misfits`."""
         for row, picked in zip(rows, self.picked(rows), strict=True):
             if not self.has_values:
                 yield picked
                 continue
-            values, found = typed_row(self.schema, picked, self.label(row))
-            misfits += found
+            values, invalid = typed_row(self.schema, picked, self.label(row))
+            misfits += invalid
             yield values
 
     def restored(self, row: Row) -> Row:
-        """Return a row that was written as it was before: values of their types, lists and records, and no nulls."""
-        found: Row = {}
+        """Return a row read from the output as it was before writing: typed values, lists and records, and no nulls."""
+        restored: Row = {}
         for name, value in row.items():
             if value is None:
                 continue
             if name == OTHER_COLUMNS and self.format in FIXED_COLUMNS:
-                found |= orjson.loads(value)
+                restored |= orjson.loads(value)
             elif name in self.schema.nested and isinstance(value, str):
-                found[name] = orjson.loads(value) if value[:1] in {"[", "{"} else value
+                restored[name] = orjson.loads(value) if value[:1] in {"[", "{"} else value
             else:
-                found[name] = _VALUES[self.schema.kind(name)](value) if self.has_values else value
-        return found
+                restored[name] = _VALUES[self.schema.kind(name)](value) if self.has_values else value
+        return restored
 
 
 def json_text(value: Any) -> str:
@@ -148,14 +152,14 @@ def json_text(value: Any) -> str:
 
 
 def json_number(value: object) -> orjson.Fragment:
-    """Return a Decimal as JSON, with all its digits."""
+    """Return a Decimal as a JSON number, with all its digits."""
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"{value!r} has no form as JSON")
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 def plain(value: Any) -> str:
-    """Return a value as text, with all its digits, and times as in RFC 3339.
+    """Return a value as text: numbers with all their digits, times as in RFC 3339.
 
     >>> from datetime import UTC
     >>> plain(datetime(2023, 10, 1, 4, 52, 26, tzinfo=UTC)), plain(Decimal("0E-9")), plain({"a": "1"})
@@ -175,7 +179,7 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
 
 
 def spec_of(paginator: Paginator) -> ListSpec:
-    """Return the list; of one that is not Magento's, what the paginator knows."""
+    """Return the description of a paginator's list; for another SOAP service, what the paginator knows of it."""
     spec: ListSpec | None = getattr(paginator.source, "spec", None)
     name = cast("ListName", paginator.operation or "rows")
     columns, nested = getattr(paginator.source, "columns", lambda _: ({}, frozenset()))(paginator.id_field)

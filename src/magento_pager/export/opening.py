@@ -1,4 +1,4 @@
-"""Outputs by name, opened for a dump whatever their format."""
+"""Opening an output of any format for a dump."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 def open_output(
     path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False, into_existing: bool = False
 ) -> Output:
-    """Return the output of that name, looked at and not yet touched; see `LockedOutput` and `SqliteOutput`."""
+    """Return the output of that name, inspected but not changed; see `LockedOutput` and `SqliteOutput`."""
     if layout.format == "sqlite":
         from magento_pager.export.sqlite import SqliteOutput  # noqa: PLC0415  as below
 
         return SqliteOutput(path, layout, resume=resume, overwrite=overwrite, into_existing=into_existing)
     if into_existing:
-        raise ValueError(f"rows can be put into a finished table of SQLite, and not into {layout.name}")
+        raise ValueError(f"Only SQLite can add rows to a finished output, not {layout.name}.")
     if layout.format == "parquet":
-        from magento_pager.export.parquet import ParquetOutput  # noqa: PLC0415  a dump as text begins sooner without it
+        from magento_pager.export.parquet import ParquetOutput  # noqa: PLC0415  a dump as text starts faster without it
 
         return ParquetOutput(path, layout, resume=resume, overwrite=overwrite)
     return TextOutput(path, layout, resume=resume, overwrite=overwrite)

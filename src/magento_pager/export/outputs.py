@@ -1,23 +1,24 @@
-"""Outputs: where a dump goes, and in what order the names of a file or a folder come and go.
+"""Outputs: where a dump writes, and in what order its files appear and disappear.
 
-FILE.part takes the rows and FILE.checkpoint says how much of it counts. FILE itself appears in one step once all rows
-are in it and safe, so an unfinished output is never mistaken for a finished one. The checkpoint stays beside it, marked
-as finished: it says of which dump FILE is. Whenever a process is killed, one of these is found:
+Rows are written to FILE.part; FILE.checkpoint says how much of it counts. FILE itself appears in one step, once all
+rows are in it and safe on disk, so an unfinished output is never mistaken for a finished one. The checkpoint stays next
+to it, marked as finished, and says which dump made FILE. A killed process leaves one of these states:
 
-    FILE    FILE.part   FILE.checkpoint   that is                         resuming
-    -----   ---------   ---------------   -----------------------------   -----------------------------------
-    none    any         none              before the first page           begins
-    there   any         none              nobody knows of which dump      refuses
-    any     there       unfinished        a walk on its way               cuts the part to the offset, resumes
-    there   none        of the end        behind the renaming             does the rest
-    there   any         finished          done; a part is of a dump       says so, if the same is asked for and
-                                          before its first page           FILE has its length, or refuses
-    none    any         finished          done, and FILE taken away       begins
+    FILE     FILE.part   FILE.checkpoint   meaning                         resuming
+    ------   ---------   ---------------   -----------------------------   -----------------------------------
+    none     any         none              killed before the first page    starts the dump
+    exists   any         none              the dump is unknown             refuses
+    any      exists      unfinished        killed during the walk          cuts the part to the offset, resumes
+    exists   none        unfinished, all   killed after the renaming       does the last steps
+                         ids covered
+    exists   any         finished          done; a part is of a dump       reports that, if the query is the same
+                                           without its first page          and FILE has its length, or refuses
+    none     any         finished          done, and FILE was removed      starts the dump
 
-With `overwrite` what is finished is replaced; its checkpoint holds until the first page of the new dump is safe.
+With `overwrite` a finished output is replaced; its checkpoint is valid until the first page of the new dump is safe.
 
-A dump holds a lock on its part. The system lifts it when the process ends, however it ends. A database keeps all of
-this in itself, see `sqlite`.
+A dump locks its part. The operating system releases the lock when the process ends, however it ends. A database keeps
+all of this in itself, see `sqlite`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from magento_pager.errors import CheckpointMismatchError, option
 from magento_pager.export.checkpoints import load, refuse_other_query, save
-from magento_pager.export.files import locked, sync_folder
+from magento_pager.export.files import lock, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,17 +43,17 @@ if TYPE_CHECKING:
 
 
 class Output(Protocol):
-    """Where a dump goes. Any object with these attributes will do; a class that inherits needs only `write`.
+    """Destination of a dump. Any object with these attributes works; a subclass needs only `write`.
 
-    In order: `begin`; for each page `write` and `keep`; `publish` and, when all that follows a dump is done too,
-    `settle`. `close` comes last, whatever happened before. A dump that ends early calls `flush` before it.
+    A dump calls `begin`; `write` and `keep` for each page; `publish`; and `settle` once the report is written too. It
+    calls `close` last, whatever happened before, and `flush` before that where it ends early.
 
     Attributes:
-        path: what appears in the end; None where that is no file.
-        part: where rows go until then.
-        saved: the checkpoint to resume from, which is safe; None to begin anew.
-        finished: True where nothing is left to be done but `settle`; `saved` says of which dump it is.
-        position: how much of the output there is so far, in the output's own measure.
+        path: the finished output; None where it is not a file.
+        part: where rows are written until then.
+        saved: the checkpoint to resume from, safe on disk; None to start from the beginning.
+        finished: True where only `settle` remains to be called; `saved` is the checkpoint of the finished dump.
+        position: how much of the output exists so far, in the output's own unit.
     """
 
     path: Path | None = None
@@ -63,277 +64,277 @@ class Output(Protocol):
 
     @property
     def names(self) -> tuple[Path, ...]:
-        """All names of files that are taken."""
+        """Paths of all files that the output uses."""
         return ()
 
     def begin(self, start: Checkpoint) -> Checkpoint:
-        """Take hold of what was looked at before, and cut it back to what counts.
+        """Lock the output, and discard what was written after its checkpoint.
 
         Args:
-            start: the checkpoint of a dump that has not begun.
+            start: the checkpoint of a dump without any page.
 
         Returns:
-            The checkpoint to resume from, which is `start` where there is none.
+            The checkpoint to resume from, or `start` where there is none.
 
         Raises:
-            CheckpointMismatchError: something else was asked for when the checkpoint was made.
-            BlockingIOError: another dump is writing there.
-            OSError: it cannot be written.
+            CheckpointMismatchError: the checkpoint is of a dump with another query.
+            BlockingIOError: another dump is writing to the output.
+            OSError: the output cannot be written.
         """
         return self.saved or start
 
     def write(self, rows: Sequence[Row]) -> Sequence[Misfit]:
-        """Take the rows of one page, all of them.
+        """Write all rows of one page.
 
         Returns:
-            The invalid values, where values are written.
+            The invalid values, where the output has typed values.
 
         Raises:
-            OSError: some were not taken; the position is as it was.
+            OSError: some rows were not written; the position has not changed.
         """
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written, and the checkpoint that counts it; or wait for more, where that costs less.
+        """Save the rows written so far and then their checkpoint to disk; or wait for more pages, to save fewer times.
 
         Raises:
-            OSError: the disk did not take it; the checkpoint that was safe holds.
+            OSError: the disk refused them; the last saved checkpoint is still valid.
         """
         self.saved = checkpoint
 
     def flush(self) -> None:
-        """Make safe what waits."""
+        """Save the rows and the checkpoint that `keep` has not saved yet."""
         return
 
     def publish(self) -> None:
-        """Say that it is finished: all rows are in it."""
+        """Mark the output as finished: it has all rows."""
         self.finished = True
 
     def settle(self) -> None:
-        """Mark the checkpoint as that of a finished dump; the last step."""
+        """Mark the checkpoint as finished; the last step of a dump."""
         return
 
     def forget(self) -> None:
-        """Remove the checkpoint of a finished dump that something else remembers."""
+        """Delete the checkpoint of a finished dump that a state file remembers."""
         return
 
     def close(self) -> None:
-        """Let go of it, and remove what does not count."""
+        """Release the output, and delete what no checkpoint covers."""
         return
 
-    def tail(self, offset: int) -> Iterator[Row]:  # noqa: ARG002  for those that can be read back
-        """Yield the rows that were written from a position on."""
+    def tail(self, offset: int) -> Iterator[Row]:  # noqa: ARG002  for outputs that can be read back
+        """Yield the rows written from a position on."""
         return iter(())
 
 
 class LockedOutput(Output):
-    """What all outputs on disk share: they are looked at when they are made, and locked from `begin` to `close`.
+    """Base of all outputs on disk: inspected when created, and locked from `begin` to `close`.
 
     Attributes:
-        part_ending: what is behind the name of the part.
+        part_ending: suffix of the part's name.
 
     Args:
         path: the file, or the folder.
-        layout: what is asked for.
-        resume: resume what is unfinished.
-        overwrite: replace what is finished, and, without `resume`, what is unfinished.
+        layout: format and columns.
+        resume: resume an unfinished dump.
+        overwrite: replace a finished output and, without `resume`, an unfinished one.
 
     Raises:
-        ValueError: what is there is something else.
-        FileExistsError: what is there may neither be resumed nor be replaced.
-        CheckpointMismatchError: the checkpoint is damaged, or the part is not what it says.
+        ValueError: something other than an output has that name.
+        FileExistsError: there is an output that may be neither resumed nor replaced.
+        CheckpointMismatchError: the checkpoint is damaged, or the part does not match it.
     """
 
     part_ending = ""
     _descriptor = -1
-    _cut_back = False
+    _truncated = False
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self.path: Path = Path(path)
-        self.part: Path = self._beside(self.part_ending)
+        self.part: Path = self._sibling(self.part_ending)
         self._layout = layout
         self._resume = resume
         self._overwrite = overwrite
-        self.saved, self.finished = self._found()
+        self.saved, self.finished = self._inspect()
         if self.saved and not self.finished:
             self._check(self.saved)
 
     @abstractmethod
-    def _found(self) -> tuple[Checkpoint | None, bool]:
-        """Return the checkpoint to resume from, or of what is finished, and whether it is."""
+    def _inspect(self) -> tuple[Checkpoint | None, bool]:
+        """Return the checkpoint of the output, if it has one to use, and whether the output is finished."""
 
     @abstractmethod
     def _check(self, saved: Checkpoint) -> None:
-        """Refuse a part that is not what its checkpoint counts, or no longer."""
+        """Refuse a part that does not match its checkpoint."""
 
     @abstractmethod
     def _size(self, path: Path) -> int | None:
-        """Return bytes on disk, or None where there is nothing; raise a ValueError where it is something else."""
+        """Return the size in bytes, or None where nothing has that name; raise ValueError where it is not an output."""
 
     @abstractmethod
     def _open(self, create: int) -> int:
-        """Return a descriptor of the part, to be locked."""
+        """Return a descriptor of the part, for locking."""
 
     @abstractmethod
-    def _take(self) -> None:
-        """Cut the part, which is ours now, back to the position."""
+    def _truncate(self) -> None:
+        """Cut the locked part to the position."""
 
     def begin(self, start: Checkpoint) -> Checkpoint:
-        """Take hold of the part, and cut it back to what counts."""
+        """Lock the part, and discard what was written after its checkpoint."""
         before = self.saved
-        self._descriptor = locked(self.part, self._open(0 if before else os.O_CREAT))
+        self._descriptor = lock(self.part, self._open(0 if before else os.O_CREAT))
         with ExitStack() as failed:
             failed.callback(self.close)
-            self.saved, self.finished = self._found()
+            self.saved, self.finished = self._inspect()
             if self.saved != before:
-                raise BlockingIOError(f"another dump has just been at {self.path}; try again")
+                raise BlockingIOError(f"Another dump has just changed {self.path}. Run this one again.")
             if self.saved:
-                advice = f"ask for the same again, or begin anew with {option('overwrite')}"
+                advice = f"Repeat the options of that dump, or start over with {option('overwrite')}."
                 refuse_other_query(self.path, self.saved, start.fingerprint, advice)
             self.position = self.saved.offset if self.saved else 0
-            self._take()
+            self._truncate()
             failed.pop_all()
         return self.saved or start
 
     def close(self) -> None:
-        """Let go of the part, and remove it where nothing in it counts."""
+        """Release the part, and delete it where no checkpoint covers anything in it."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            if self.saved is None and (self._cut_back or not self._size(self.part)):
+            if self.saved is None and (self._truncated or not self._size(self.part)):
                 self._remove()
             os.close(descriptor)
 
     def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
 
-    def _beside(self, ending: str) -> Path:
+    def _sibling(self, ending: str) -> Path:
         return self.path.with_name(self.path.name + ending)
 
 
 class FileOutput(LockedOutput):
-    """What a file of text and a folder of Parquet share: their names, and a checkpoint beside them.
+    """Base of text files and Parquet folders: their names, and a checkpoint next to them.
 
     Attributes:
-        unit: of the position, in words.
+        unit: the unit of the position, for messages.
     """
 
     part_ending = ".part"
     unit: str
-    _checksum = 0  # CRC-32 of what counts of the part, once it is safe
+    _checksum = 0  # CRC-32 of the part up to the position, once that is safe
     _latest: Checkpoint | None = None
 
     @abstractmethod
     def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
-        """Return how much there is, at most up to an offset, and the CRC-32 of that."""
+        """Return the length, at most `offset`, and the CRC-32 up to there."""
 
     @abstractmethod
     def _cut(self, offset: int) -> None:
-        """Throw away what is in the part beyond an offset, up to which it was measured."""
+        """Discard what is in the part after an offset, up to which `_measured` has just read it."""
 
     @abstractmethod
     def _sync(self) -> None:
-        """Make safe what was written."""
+        """Sync what was written to disk."""
 
     @property
     def names(self) -> tuple[Path, ...]:
-        """All names that are taken."""
-        return (self.path, self.part, self._saved_at, self._beside(".part.old"), self._beside(".part.tail"))
+        """Paths of all files that the output uses."""
+        return (self.path, self.part, self._checkpoint_path, self._sibling(".part.old"), self._sibling(".part.tail"))
 
     @property
-    def _saved_at(self) -> Path:
-        return self._beside(".checkpoint")
+    def _checkpoint_path(self) -> Path:
+        return self._sibling(".checkpoint")
 
-    def _take(self) -> None:
-        of_a_finished_one = False
+    def _truncate(self) -> None:
+        finished = False
         with suppress(FileNotFoundError, CheckpointMismatchError):
-            of_a_finished_one = load(self._saved_at).length is not None
-        if self.saved is None and not of_a_finished_one:
+            finished = load(self._checkpoint_path).length is not None
+        if self.saved is None and not finished:
             self.forget()  # first: a checkpoint without its part would be refused
             sync_folder(self.path)
         self._checksum = self.saved.checksum if self.saved else 0
         self._cut(self.position)
-        self._cut_back = True
+        self._truncated = True
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written, and then the checkpoint that counts it."""
+        """Save the rows written so far, and then the checkpoint that covers them."""
         self._latest = checkpoint
         self.flush()
 
     def flush(self) -> None:
-        """Make safe what waits."""
+        """Save the rows and the checkpoint that are not saved yet."""
         latest = self._latest
         if latest is None or latest is self.saved:
             return
         if self.saved is None or latest.offset != self.saved.offset:
             self._sync()
         latest = replace(latest, checksum=self._checksum)
-        save(latest, self._saved_at)
+        save(latest, self._checkpoint_path)
         self.saved = self._latest = latest
 
     def publish(self) -> None:
-        """Give the part its name: all rows are in it."""
+        """Rename the part, which has all rows, to its final name."""
         self.part.replace(self.path)
         sync_folder(self.path)
         self.finished = True
 
     def settle(self) -> None:
-        """Mark the checkpoint as that of a finished dump; the last step."""
+        """Mark the checkpoint as finished; the last step of a dump."""
         if self.saved and self.saved.length is None:
             self.saved = replace(self.saved, length=self._size(self.path))
-            save(self.saved, self._saved_at, safe=False)  # the one before leads here again
+            save(self.saved, self._checkpoint_path, safe=False)  # the previous checkpoint leads here again
 
     def forget(self) -> None:
-        """Remove the checkpoint."""
-        self._saved_at.unlink(missing_ok=True)
+        """Delete the checkpoint."""
+        self._checkpoint_path.unlink(missing_ok=True)
 
-    def _found(self) -> tuple[Checkpoint | None, bool]:
-        there, length = self._size(self.path), self._size(self.part)
+    def _inspect(self) -> tuple[Checkpoint | None, bool]:
+        final_size, part_size = self._size(self.path), self._size(self.part)
         if self._overwrite and not self._resume:
             return None, False
-        saved = load(self._saved_at) if self._saved_at.exists() else None
+        saved = load(self._checkpoint_path) if self._checkpoint_path.exists() else None
         if saved and saved.length is None:  # unfinished
             if not self._resume:
                 raise FileExistsError(
-                    f"{self.part} is an unfinished dump: go on with {option('resume')}, or throw it away with "
-                    f"{option('overwrite')}"
+                    f"{self.part} is an unfinished dump. Resume it with {option('resume')}, or start over with "
+                    f"{option('overwrite')}."
                 )
-            renamed = saved.complete and not length and there is not None
+            renamed = saved.complete and not part_size and final_size is not None
             if renamed and self._measured(self.path) == (saved.offset, saved.checksum):
                 return saved, True
-            if length is None:
-                raise self._lost(saved, "is missing")
+            if part_size is None:
+                raise self._rows_lost(saved, "is missing")
             return saved, False
-        if there is None or self._overwrite:
+        if final_size is None or self._overwrite:
             return None, False
-        advice = f"choose another name, or replace it with {option('overwrite')}"
+        advice = f"Choose another name, or replace it with {option('overwrite')}."
         if not self._resume:
-            raise FileExistsError(
-                f"{self.path} exists already; choose another name or allow it with {option('overwrite')}"
-            )
+            raise FileExistsError(f"{self.path} already exists. {advice}")
         if saved is None:
             raise FileExistsError(
-                f"{self.path} is there, and no {self._saved_at.name} that says of which dump it is: {advice}"
+                f"{self.path} already exists, without the {self._checkpoint_path.name} that tells which dump made it. "
+                f"{advice}"
             )
-        if there != saved.length:
+        if final_size != saved.length:
             raise CheckpointMismatchError(
-                f"{self.path} has {there} bytes, and had {saved.length} when its dump was finished: {advice}",
-                differences=(f"{self.path} had {saved.length} bytes and now has {there}",),
+                f"{self.path} was changed after its dump finished: it had {saved.length} bytes and now has "
+                f"{final_size}. {advice}",
+                differences=(f"{self.path} had {saved.length} bytes and now has {final_size}",),
             )
         return saved, True
 
     def _check(self, saved: Checkpoint) -> None:
         count, checksum = self._measured(self.part, saved.offset)
         if count < saved.offset:
-            raise self._lost(saved, f"has only {count} {self.unit}")
+            raise self._rows_lost(saved, f"has only {count} {self.unit}")
         if checksum != saved.checksum:
             raise CheckpointMismatchError(
-                f"{self.part} was changed since its checkpoint was made: its checksum is wrong, so no row in it is "
-                f"sure; put it back as it was, or begin anew with {option('overwrite')}",
+                f"{self.part} was changed after its checkpoint was saved: its checksum is wrong, so no row in it "
+                f"can be trusted. Restore the file, or start over with {option('overwrite')}.",
                 differences=(f"{self.part} had the CRC-32 {saved.checksum:08x} and now has {checksum:08x}",),
             )
 
-    def _lost(self, saved: Checkpoint, found: str) -> CheckpointMismatchError:
+    def _rows_lost(self, saved: Checkpoint, state: str) -> CheckpointMismatchError:
         return CheckpointMismatchError(
-            f"{self.part} {found}, and its checkpoint counts {saved.offset}: rows are lost; put it back, or begin anew "
-            f"with {option('overwrite')}",
-            differences=(f"{self.part} had {saved.offset} {self.unit} and now {found}",),
+            f"{self.part} {state}, but its checkpoint covers {saved.offset}: rows are lost. Restore the file, or start "
+            f"over with {option('overwrite')}.",
+            differences=(f"{self.part} had {saved.offset} {self.unit} and now {state}",),
         )

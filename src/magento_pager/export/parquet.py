@@ -1,14 +1,14 @@
-"""Parquet: a folder of part files, each of which is whole or not there. Needs pyarrow, see `arrow`.
+"""Parquet: a folder of part files, each of which is complete or missing. Needs pyarrow, see `arrow`.
 
-The part files have one schema. Its columns are fixed before the first row, so those that are not declared go into the
-last one, `other_columns`, as a JSON object.
+All part files have one schema. Its columns are fixed before the first row, so undeclared ones go into the last column,
+`other_columns`, as a JSON object.
 
-A part file holds many pages, as a file for each would be slow to read; until there are rows enough, or half a minute is
-over, they wait in memory, compressed. So the checkpoint stays behind by as many pages: a dump that is killed reads them
-again, and one that is interrupted or fails writes them first.
+A part file has many pages, because a file for each would be slow to read. Pages are kept in memory, compressed, until
+there are enough rows or half a minute is over. The checkpoint does not cover them yet: a dump that is killed reads them
+again, while one that is interrupted or fails writes them first.
 
-A folder takes the place of another in two steps, as no system does it in one: the old one is called FILE.part.old
-between them, and FILE is not there. Resuming does the rest.
+No system can replace one folder by another in one step. Between the two steps the old one is named FILE.part.old, and
+FILE does not exist; resuming does the second step.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 ROWS_IN_PART = 20_000
 ROWS_IN_GROUP = 5_000
-"""Rows that are in memory as Arrow has them, some 3 kB each for orders."""
+"""Rows kept in memory as Arrow batches, about 3 kB each for orders."""
 SECONDS_OF_PART = 30.0
-"""What a kill may cost at most."""
+"""Longest time for which pages wait in memory: the most that a kill can cost."""
 PART = re.compile(r"part-[0-9]{5,}[.]parquet([.]new)?")
-"""The names of part files, and of those that are being written."""
+"""Names of part files, and of part files that are being written."""
 
 
 def part_name(number: int) -> str:
@@ -57,53 +57,53 @@ def part_name(number: int) -> str:
 
 
 def parts(folder: Path) -> int:
-    """Return how many part files there are, from the first on without a gap."""
-    names = {one.name for one in folder.iterdir()}
+    """Return the number of part files, counted from the first one to the first gap."""
+    names = {file.name for file in folder.iterdir()}
     return next(number for number in count() if part_name(number) not in names)
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, where there is one."""
+    """Delete a folder with its content, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
 class ParquetOutput(FileOutput):
-    """A folder of part files. The position is their number, the one that waits in memory included."""
+    """A folder of part files. The position is their number, including the one in memory."""
 
     unit = "parts"
 
     def __init__(self, path: str | Path, layout: Layout, *, resume: bool = False, overwrite: bool = False) -> None:
         self._schema = arrow_schema(layout)
-        self._stream = BytesIO()  # the part file that waits
+        self._stream = BytesIO()  # the part file in memory
         self._writer: Any = None
-        self._batches: list[pa.RecordBatch] = []  # of the row group that waits
-        self._rows, self._began = 0, 0.0  # of the part file
+        self._batches: list[pa.RecordBatch] = []  # of the next row group
+        self._rows, self._began = 0, 0.0  # of the part file in memory
         super().__init__(path, layout, resume=resume, overwrite=overwrite)
 
     def write(self, rows: Sequence[Row]) -> list[Misfit]:
-        """Take the rows of one page."""
+        """Add the rows of one page."""
         misfits: list[Misfit] = []
-        if self._writer is None and (rows or self.position == 0):  # without rows one part tells of the columns
+        if self._writer is None and (rows or self.position == 0):  # an empty list gets one part, for its columns
             self.position += 1
             self._began = time.monotonic()
             self._writer = arrow().parquet.ParquetWriter(self._stream, self._schema, compression="zstd")
-        for one in batches_of(rows, self._layout, self._schema, misfits):
-            self._batches.append(one)
-            if sum(batch.num_rows for batch in self._batches) >= ROWS_IN_GROUP:
+        for batch in batches_of(rows, self._layout, self._schema, misfits):
+            self._batches.append(batch)
+            if sum(waiting.num_rows for waiting in self._batches) >= ROWS_IN_GROUP:
                 self._write_group()
         self._rows += len(rows)
         return misfits
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Make safe what was written, and the checkpoint; or wait for more rows."""
+        """Save the rows written so far and then the checkpoint; or wait for more rows."""
         self._latest = checkpoint
         full = self._rows >= ROWS_IN_PART or time.monotonic() - self._began >= SECONDS_OF_PART
         if checkpoint.complete or self._writer is None or full:
             self.flush()
 
     def publish(self) -> None:
-        """Give the folder its name, once what has the name is out of the way."""
+        """Rename the folder to its final name, after moving an old output away."""
         remove(self._old)
         if self.path.exists():
             self.path.replace(self._old)
@@ -111,19 +111,19 @@ class ParquetOutput(FileOutput):
         remove(self._old)
 
     def settle(self) -> None:
-        """Mark the checkpoint as that of a finished dump; the last step."""
+        """Mark the checkpoint as finished; the last step of a dump."""
         remove(self._old)  # a kill may have left it
         super().settle()
 
     def tail(self, offset: int) -> Iterator[Row]:
-        """Yield the rows from a position on."""
-        # It counts the part file that waits, to which a later page was added.
+        """Yield the rows written from a position on."""
+        # The position includes the part file that was in memory, to which a later page was added.
         return read_parts(self.part, self._layout, max(0, offset - 1))
 
     @property
     def _old(self) -> Path:
-        """What has the name, while the part takes its place."""
-        return self._beside(".part.old")
+        """Name of the old output while the part replaces it."""
+        return self._sibling(".part.old")
 
     def _remove(self) -> None:
         remove(self.part)
@@ -136,25 +136,26 @@ class ParquetOutput(FileOutput):
     def _size(self, path: Path) -> int | None:
         if not path.exists():
             return None
-        if not path.is_dir() or not all(PART.fullmatch(one.name) for one in path.iterdir()):
-            advice = f"choose another {option('out')}"
-            raise ValueError(f"{path} is no folder of part files, which a dump as Parquet is; {advice}")
-        return sum(one.stat().st_size for one in path.iterdir())
+        if not path.is_dir() or not all(PART.fullmatch(file.name) for file in path.iterdir()):
+            raise ValueError(
+                f"{path} exists, but it is not a folder of Parquet part files. Choose another {option('out')}."
+            )
+        return sum(file.stat().st_size for file in path.iterdir())
 
     def _measured(self, path: Path, offset: int | None = None) -> tuple[int, int]:
-        found = parts(path) if offset is None else min(offset, parts(path))
-        pieces = (piece for number in range(found) for piece in pieces_of(path / part_name(number)))
-        return found, checksum_of(pieces)[1]
+        length = parts(path) if offset is None else min(offset, parts(path))
+        pieces = (piece for number in range(length) for piece in pieces_of(path / part_name(number)))
+        return length, checksum_of(pieces)[1]
 
     def _cut(self, offset: int) -> None:
-        counted = {part_name(number) for number in range(offset)}
-        for one in sorted(self.part.iterdir()):
-            if one.name not in counted:
-                one.unlink()
+        covered = {part_name(number) for number in range(offset)}
+        for file in sorted(self.part.iterdir()):
+            if file.name not in covered:
+                file.unlink()
         sync_folder(self.part / part_name(0))
 
     def _sync(self) -> None:
-        """Write the part file that waits."""
+        """Write the part file in memory to disk."""
         if self._writer is not None:
             self._write_group()
             self._writer.close()
@@ -164,7 +165,7 @@ class ParquetOutput(FileOutput):
             self._stream, self._writer, self._rows = BytesIO(), None, 0
 
     def _write_group(self) -> None:
-        """Make a row group of what is in memory."""
+        """Write the waiting batches as a row group."""
         if self._batches:
             self._writer.write_table(arrow().Table.from_batches(self._batches))
         self._batches = []
@@ -176,7 +177,7 @@ def columns_of(folder: Path) -> list[str]:
 
 
 def read_parts(folder: Path, layout: Layout, start: int = 0) -> Iterator[Row]:
-    """Yield the rows of the part files in a folder from one of them on, a batch in memory at a time."""
+    """Yield the rows of the part files in a folder, from file number `start` on, one batch in memory at a time."""
     for number in range(start, parts(folder)):
         with arrow().parquet.ParquetFile(folder / part_name(number)) as file:
             for batch in file.iter_batches(BATCH):

@@ -1,4 +1,4 @@
-"""Finished outputs by name, read back whatever their format."""
+"""Finished outputs of any format, read back."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 GZIP, SQLITE, PARQUET_FOLDER = b"\x1f\x8b", b"SQLite format 3\0", "part-00000.parquet"
-LOOKED_AT = 100
-"""Rows that say whether a text file is typed."""
+SAMPLE_ROWS = 100
+"""Rows that are checked to find out whether a text file is typed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A finished output. Iterate it for its rows, in the order in which they lie there, as often as you like.
+    """A finished output. Iterate over it for its rows, in the order of the file, as often as you like.
 
-    Rows are as `typed_row` makes them where the output is typed, but that a Decimal may have lost or gained zeros at
-    its end, and as the server sent them where it is not. What is null is an absent key in both.
+    Where the output is typed, rows are as from `typed_row`, except that a Decimal may have lost or gained trailing
+    zeros; otherwise they are as the server sent them. A null value is a missing key in both.
 
     Attributes:
         path: the file or the folder.
-        layout: how it is written.
+        layout: its format and columns.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Stored:
 
     @property
     def entity(self) -> ListName:
-        """The list that the rows are of."""
+        """Name of the list."""
         return self.layout.schema.name
 
     @property
     def typed(self) -> bool:
-        """True where rows have values, not texts."""
+        """True where rows have typed values instead of the server's text."""
         return self.layout.has_values
 
     def __iter__(self) -> Iterator[Row]:
@@ -66,35 +66,42 @@ class Stored:
 
 @contextmanager
 def readable(path: Path) -> Generator[None]:
-    """Turn whatever is wrong with the bytes of an output into a ValueError that names it."""
+    """Turn every error that damaged content can cause into a ValueError that names the output."""
     try:
         yield
     except (
-        *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError),  # of what lines hold
+        *(
+            ValueError,
+            TypeError,
+            LookupError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+        ),  # from the content of a line
         *(EOFError, gzip.BadGzipFile, zlib.error, sqlite3.Error),
     ) as error:
-        words = " ".join(str(error).split())
-        raise ValueError(f"{path} cannot be read, it is damaged or no output of ours: {words}") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read. It is damaged, or magento-pager did not write it: {reason}") from None
 
 
 def stored(path: str | Path, entity: str | None = None, spec: ListSpec | None = None) -> Stored:
     """Return the finished output of that name.
 
     Args:
-        path: a file of NDJSON, CSV or SQLite, or a folder of Parquet.
-        entity: the list it is of; None to see it from its columns, or from the one table that there is.
-        spec: the list, where it is not Magento's; then there is nothing to see.
+        path: an NDJSON, CSV or SQLite file, or a folder of Parquet files.
+        entity: name of the list; None to find it from the columns, or from the only table.
+        spec: the list of another SOAP service.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is none of ours, or which list it is of cannot be seen.
+        FileNotFoundError: there is no such output.
+        ValueError: magento-pager did not write it, or the list cannot be found out.
     """
     path = Path(path)
     if entity is not None and spec is None:
         spec = list_spec(entity)
     if path.is_dir():
         if not (path / PARQUET_FOLDER).exists():
-            raise ValueError(f"{path} is a folder without {PARQUET_FOLDER}")
+            raise ValueError(f"{path} is not a Parquet dump: the folder has no {PARQUET_FOLDER}.")
         with readable(path):
             columns = parquet.columns_of(path)
         return Stored(path, Layout(spec or _spec_of(columns, path), "parquet"))
@@ -104,28 +111,28 @@ def stored(path: str | Path, entity: str | None = None, spec: ListSpec | None = 
         with readable(path):
             tables = sqlite.finished_tables(path)
         if spec is None and len(tables) != 1:
-            raise ValueError(f"{path} holds {' and '.join(tables) or 'no finished list'}: name the list to read")
+            raise ValueError(f"{path} has {' and '.join(tables) or 'no finished list'}. Name the list to read.")
         return Stored(path, Layout(spec or LISTS[tables[0]], "sqlite"))
     return _text(path, spec, gzipped=start.startswith(GZIP))
 
 
 def _text(path: Path, spec: ListSpec | None, *, gzipped: bool) -> Stored:
-    """Return a file of text: its first byte tells NDJSON from CSV, and its first rows whether they are typed."""
+    """Return a text file. Its first byte distinguishes NDJSON from CSV; its first rows show whether it is typed."""
     columns: Collection[str] = ()
     with readable(path):
         with gzip.open(path) if gzipped else path.open("rb") as stream:
             first = stream.readline()
         is_csv = bool(first) and not first.startswith(b"{")
         if is_csv:
-            columns = [str(one) for one in next(csv_cells([first.decode()]))]
-        anything = Layout(spec or LISTS["orders"], "csv" if is_csv else "ndjson", gzipped=gzipped)
-        found = list(islice(read_text(path, anything), LOOKED_AT))
-    layout = replace(anything, schema=spec or _spec_of(columns or {name for row in found for name in row}, path))
-    return Stored(path, replace(layout, typed=_typed(found, layout)))
+            columns = [str(name) for name in next(csv_cells([first.decode()]))]
+        layout = Layout(spec or LISTS["orders"], "csv" if is_csv else "ndjson", gzipped=gzipped)
+        rows = list(islice(read_text(path, layout), SAMPLE_ROWS))
+    layout = replace(layout, schema=spec or _spec_of(columns or {name for row in rows for name in row}, path))
+    return Stored(path, replace(layout, typed=_typed(rows, layout)))
 
 
 def _typed(rows: Iterable[Row], layout: Layout) -> bool:
-    """Return whether text holds values: numbers, or times that are not as the server writes them."""
+    """Return whether rows of text have typed values: numbers, or times that are not in the server's format."""
     return any(
         isinstance(value, int | float | Decimal | datetime)
         or (isinstance(value, str) and layout.schema.kind(name) == "datetime" and value[10:11] == "T")
@@ -138,4 +145,4 @@ def _spec_of(columns: Collection[str], path: Path) -> ListSpec:
     ranks = {rank: name for name, spec in LISTS.items() for column, rank in spec.marks.items() if column in columns}
     if ranks:
         return LISTS[ranks[max(ranks)]]
-    raise ValueError(f"the columns of {path} do not tell which list it is of: name it")
+    raise ValueError(f"The columns of {path} do not show which list it is. Name the list.")

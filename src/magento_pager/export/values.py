@@ -1,8 +1,8 @@
-"""Values: what the texts of a row stand for, by the kinds that `lists` declares for its columns.
+"""Values: typed values for the texts of a row, by the kinds that `lists` declares for its columns.
 
-An empty text, and the zero date that MySQL has for no date, are null in a column of another kind than text. Every other
-invalid value is null too, and it is reported: a `Misfit`. A column that is not declared is text, whatever is in it;
-what is no text at all, but a list or a record (the items of an order), is left as it is.
+In a column that is not text, an empty text and MySQL's zero date are null. Every other invalid value is null too, and
+is reported as a `Misfit`. A column that is not declared is text, whatever it contains; a list or a record (the items of
+an order) is left unchanged.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Page, Row
 
 OTHER_COLUMNS = "other_columns"
-"""Where formats with fixed columns put those that are not declared: one JSON object, the last column."""
+"""Last column of formats with fixed columns: the columns that are not declared, as one JSON object."""
 PASSWORD_HASH = "password_hash"  # noqa: S105  a name
-"""The column that is dropped unless it is asked for."""
+"""Column that is exported only on request."""
 SECRET_COLUMNS = frozenset({PASSWORD_HASH, "rp_token"})
-"""It, and what is dropped with it: with this token, which XML-RPC sends, anybody can set a new password."""
+"""Columns exported only on request. With `rp_token`, which XML-RPC sends, anybody can set a new password."""
 
 WHOLE_DIGITS, FRACTION_DIGITS = 29, 9
 LONGEST_NUMBER = 100  # characters of a decimal with an exponent
@@ -52,9 +52,9 @@ _PLAIN_LINES: Mapping[Kind, re.Pattern[str]] = MappingProxyType(
 
 
 def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, tuple[Misfit, ...]]:
-    """Return a row of a list with values instead of texts, and the invalid ones, which are None in it.
+    """Return a row of a list with typed values instead of texts, and its invalid values, which are None in the row.
 
-    `label` is what to call it, where its id is not among its columns.
+    `label` is the row's identifier, where its columns do not include one.
 
     >>> from magento_pager.lists import LISTS
     >>> row = {"order_id": "7", "tax_amount": "0.5000", "total_due": "n/a", "status": "new", "total_paid": ""}
@@ -79,10 +79,10 @@ def typed_row(spec: ListSpec, row: Row, label: str | None = None) -> tuple[Row, 
 
 
 def value_of(text: Any, kind: Kind) -> Any:
-    """Return the value that a text stands for; None where it stands for nothing.
+    """Return the typed value of a text; None where it means "no value".
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: the text is not a valid value of that kind.
 
     >>> value_of("2023-10-01 04:52:26", "datetime")
     datetime.datetime(2023, 10, 1, 4, 52, 26, tzinfo=datetime.timezone.utc)
@@ -92,15 +92,15 @@ def value_of(text: Any, kind: Kind) -> Any:
     (Decimal('-750.7600'), 12, None)
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is no text")  # noqa: TRY004  what does not fit is a ValueError, whatever it is
+        raise ValueError(f"{text!r} is not text")  # noqa: TRY004  every invalid value is a ValueError
     return _VALUES[kind](text) if text else None
 
 
 def all_plain(texts: Collection[str], kind: Kind) -> bool:
-    r"""Return whether all texts are written as Magento writes values of that kind.
+    r"""Return whether all texts have the format in which Magento writes values of that kind.
 
-    They are: integers of at most 18 digits; decimals within bounds, without zeros before them, that a Decimal writes in
-    the same way; times without fractions of a second, whose day may not be in the calendar.
+    These are: integers of at most 18 digits; decimals within bounds and without leading zeros, which a Decimal writes
+    the same way; times without fractions of a second, even on a day that does not exist.
 
     >>> all_plain(["-0.5000", "12"], "decimal"), all_plain(["1e3"], "decimal"), all_plain(["1\n2"], "integer")
     (True, False, False)
@@ -110,25 +110,25 @@ def all_plain(texts: Collection[str], kind: Kind) -> bool:
 
 
 def _integer(text: str) -> int:
-    found = _INTEGER.fullmatch(text)
-    if found and len(text) < 64 and (value := int(found[1])) in INTEGERS:  # noqa: PLR2004  longer is no such number
+    match = _INTEGER.fullmatch(text)
+    if match and len(text) < 64 and (value := int(match[1])) in INTEGERS:  # noqa: PLR2004  longer ones are out of range
         return value
-    raise ValueError(f"{text} is no integer of 64 bits")
+    raise ValueError(f"{text} is not a 64-bit integer")
 
 
 def _decimal(text: str) -> Decimal:
-    if found := _PLAIN.fullmatch(text):
-        return Decimal(found[1] + (found[2] or ""))  # without more zeros than Arrow takes
+    if match := _PLAIN.fullmatch(text):
+        return Decimal(match[1] + (match[2] or ""))  # without the trailing zeros that Arrow refuses
     number = number_of(text) if len(text) < LONGEST_NUMBER else None  # as PHP writes floats
     if number is not None and _PLAIN.fullmatch(plain := format(number, "f")):
         return Decimal(plain)
-    raise ValueError(f"{text} is no decimal of {WHOLE_DIGITS} and {FRACTION_DIGITS} digits")
+    raise ValueError(f"{text} is not a decimal with at most {WHOLE_DIGITS} and {FRACTION_DIGITS} digits")
 
 
 def _datetime(text: str) -> datetime | None:
     if _DATETIME.fullmatch(text):
         return None if _NO_DATE.fullmatch(text) else datetime.fromisoformat(text).replace(tzinfo=UTC)
-    raise ValueError(f"{text} is no moment")
+    raise ValueError(f"{text} is not a time")
 
 
 _VALUES: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
@@ -138,15 +138,15 @@ _VALUES: Mapping[Kind, Callable[[str], Any]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TypedPages:
-    """A stage of a paginator of this list that puts values into rows."""
+    """A stage of a paginator that converts the texts of rows into typed values."""
 
     spec: ListSpec
 
     def __call__(self, page: Page) -> Page:
-        """Return the page with values in its rows."""
-        found = [typed_row(self.spec, row) for row in page.rows]
-        misfits = (misfit for _, more in found for misfit in more)
-        return replace(page, rows=tuple(row for row, _ in found), misfits=(*page.misfits, *misfits))
+        """Return the page with typed values in its rows."""
+        typed = [typed_row(self.spec, row) for row in page.rows]
+        misfits = (misfit for _, invalid in typed for misfit in invalid)
+        return replace(page, rows=tuple(row for row, _ in typed), misfits=(*page.misfits, *misfits))
 
 
 def without_secrets(page: Page) -> Page:

@@ -1,11 +1,11 @@
-"""`verify`: does an output hold what the shop holds? Row by row, through other queries than those it came by.
+"""`verify`: compare an output with the shop, row by row, with another strategy than the dump's.
 
-An output is indexed first, see `index`; then each page of the shop is held against it. A row that only the shop has is
-*missing*; one that only the output has is *extra*: nobody can tell a deleted row from one that never was. Rows that are
-*changed* have different content; *repeated* ones are in the output more than once. A row that the dump left out by name
-is not missing.
+The output is indexed first, see `index`; then each page of the shop is compared with it. A row that only the shop has
+is *missing*; a row that only the output has is *extra*, because a deleted row cannot be distinguished from one that
+never existed. *Changed* rows have different content; *repeated* ones are in the output more than once. Rows that the
+dump reported as skipped are not missing.
 
-Values are compared where the output is typed, and the columns that both sides have; the others are named.
+Typed values are compared where the output is typed, and only columns that both sides have; the others are named.
 """
 
 from __future__ import annotations
@@ -45,20 +45,19 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["missing", "extra", "changed", "repeated"]
 
 KEPT = 1_000
-"""Differences that a `Verification` holds: with more, it would grow with the list."""
-NAMED = 5  # columns in a line
+"""Differences that a `Verification` keeps: without a limit, its size would grow with the list."""
+MAX_NAMED = 5  # columns named in a line
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row in which the output and the shop differ.
+    """A row that differs between the output and the shop.
 
     Attributes:
-        kind: in what way.
+        kind: "missing", "extra", "changed" or "repeated".
         key: its id, or its identity where rows carry no id.
-        at: for a missing row when it was created, for a changed one when it was updated, as the server says it; None
-            where it does not.
-        since: True where that was after the dump began: then the dump could not know.
+        at: for a missing row the server's time of creation, for a changed row that of its update; None if unknown.
+        since: True where that was after the start of the dump, which could not have the change.
 
     >>> print(Difference("changed", 17, "2026-11-22 03:00:00", since=True))
     changed   17  updated 2026-11-22 03:00:00, since the dump
@@ -72,85 +71,85 @@ class Difference:
     def __str__(self) -> str:
         match self.kind:
             case "extra":
-                words = "not in the shop; deleted meanwhile?"
+                text = "not in the shop; possibly deleted since the dump"
             case "repeated":
-                words = "more than once in the output"
+                text = "more than once in the output"
             case _ if self.at:
-                words = f"{'created' if self.kind == 'missing' else 'updated'} {self.at}"
-                words += ", since the dump" if self.since else ""
+                text = f"{'created' if self.kind == 'missing' else 'updated'} {self.at}"
+                text += ", since the dump" if self.since else ""
             case _:
-                words = ""
-        return f"{self.kind:<8}  {self.key}  {words}".rstrip()
+                text = ""
+        return f"{self.kind:<8}  {self.key}  {text}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is known of the dump that made an output.
+    """Facts about the dump that made an output.
 
     Attributes:
-        strategies: the names of those that carried its rows; none where that is unknown.
-        began: when it began, by the server's clock; None where that is unknown.
-        left_out: ids of rows that it could not read, and named.
-        repaired: True where characters were taken out of some rows.
-        digests: of its blocks of a million ids, by the first id of each; None for rows that carry no id.
-        asked: what it was asked for, as in a `Fingerprint`; nothing where that is unknown.
-        reported: True where a report says all this.
+        strategies: names of the strategies that returned its rows; empty if unknown.
+        began: time at which the dump began, by the server's clock; None if unknown.
+        skipped: ids of the rows that it skipped.
+        repaired: True where characters were removed from some rows.
+        digests: digest of each block of a million ids, by first id, which is None for rows that carry no id.
+        query: its query, as in a `Fingerprint`; empty if unknown.
+        reported: True where all this comes from a report.
     """
 
     strategies: frozenset[str] = frozenset()
     began: datetime | None = None
-    left_out: frozenset[int] = frozenset()
+    skipped: frozenset[int] = frozenset()
     repaired: bool = False
     digests: Mapping[int | None, str] = field(default_factory=dict)
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
     reported: bool = False
 
     @classmethod
     def of(cls, report: str | Path | Report | Mapping[str, Any] | None, path: Path) -> Origin:
-        """Return what a report says of a dump that can be compared; without one, that it was made when its output was.
+        """Return the facts in the report of a dump; without a report, only the time of the output.
 
         Raises:
-            ValueError: it is no report, or that of a dump which is not complete or brought only changes.
+            ValueError: it is not a report, or its dump is incomplete or has only changes.
         """
         if report is None:
             return cls(began=datetime.fromtimestamp(path.stat().st_mtime, UTC))
-        said: Any = report.as_json() if isinstance(report, Report) else report
-        named = "the report"
+        content: Any = report.as_json() if isinstance(report, Report) else report
+        name = "The report"
         if isinstance(report, str | Path):
-            named = str(report)
+            name = str(report)
             try:
-                said = json.loads(Path(report).read_bytes())
+                content = json.loads(Path(report).read_bytes())
             except (ValueError, RecursionError):
-                raise ValueError(f"{named}: that is no report of a dump, for it is no JSON") from None
+                raise ValueError(f"{name} is not a report of a dump: it is not JSON.") from None
         try:
-            began = datetime.fromisoformat(said["began"]) if said.get("began") else None
-            asked = said.get("asked") or {}
-            bounds, where = [asked.get(one, 0) for one in ("first", "last")], asked.get("where", [])
-            if not all(isinstance(one, int) for one in bounds) or not all(isinstance(one, str) for one in where):
+            began = datetime.fromisoformat(content["began"]) if content.get("began") else None
+            query = content.get("asked") or {}
+            ids, where = [query.get(bound, 0) for bound in ("first", "last")], query.get("where", [])
+            if not all(isinstance(bound, int) for bound in ids) or not all(isinstance(text, str) for text in where):
                 raise TypeError  # noqa: TRY301  caught right below
             if began:
                 format_timestamp(began)  # refuses a time without a zone
             origin = cls(
-                frozenset(said["strategy"].split(" + ")) - {""},
+                frozenset(content["strategy"].split(" + ")) - {""},
                 began,
-                frozenset(read_id(one["id"]) for one in said["quarantined"]),
-                bool(said.get("repaired")),
-                {one["first"]: str(one["digest"]) for one in said["digests"]},
-                asked,
+                frozenset(read_id(row["id"]) for row in content["quarantined"]),
+                bool(content.get("repaired")),
+                {block["first"]: str(block["digest"]) for block in content["digests"]},
+                query,
                 reported=True,
             )
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise ValueError(f"{named}: that is no report of a dump") from None
-        if not said.get("complete", True):
-            raise ValueError(f"{named} says that the dump is not complete: go on with it before it is compared")
-        if asked.get("since"):
-            raise ValueError(f"{path} holds only what changed since {asked['since']}: compare a whole dump")
+            raise ValueError(f"{name} is not a report of a dump.") from None
+        if not content.get("complete", True):
+            raise ValueError(f"{name} is of a dump that is not complete. Resume the dump before you verify it.")
+        if query.get("since"):
+            raise ValueError(f"{path} has only the rows changed since {query['since']}. Verify a dump of all rows.")
         return origin
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a verification has come to so far; see `Verification`.
+    """Counts of a verification so far; see `Verification`.
 
     Attributes:
         not_compared: columns that only the shop's rows have.
@@ -159,36 +158,36 @@ class Tally:
 
     rows: int = 0
     calls: int = 0
-    found: Counter[Kind] = field(default_factory=Counter)
+    counts: Counter[Kind] = field(default_factory=Counter)
     since: Counter[Kind] = field(default_factory=Counter)
-    left_out: int = 0
+    skipped: int = 0
     unread: int = 0
     not_compared: set[str] = field(default_factory=set)
     digest: Digest = field(default_factory=Digest)
 
-    def counted(self, found: Difference) -> Difference:
+    def count(self, difference: Difference) -> Difference:
         """Count a difference, and return it."""
-        self.found[found.kind] += 1
-        self.since[found.kind] += found.since
-        return found
+        self.counts[difference.kind] += 1
+        self.since[difference.kind] += difference.since
+        return difference
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a comparison of an output with the shop came to. Its text is an account of it, in lines.
+    """Result of comparing an output with the shop. As text, it is the summary in `lines`.
 
     Attributes:
         entity: the list.
-        rows: of the shop that were compared.
-        held: rows of the output.
+        rows: number of the shop's rows that were compared.
+        held: number of rows in the output.
         calls: requests answered.
-        strategy: how the shop was asked.
-        counts: differences of each kind; only of those that there are.
-        since: those of them that came about after the dump began.
-        left_out: rows that the dump left out, and said so.
-        unread: rows that the shop cannot send.
-        differences: the first 1,000; `found` of `verify` is given all.
-        lines: the account: what was compared and what not, and in the last line what came of it.
+        strategy: the strategy that read the shop.
+        counts: number of differences of each kind, without kinds that do not occur.
+        since: how many of them happened after the dump began.
+        left_out: number of rows that the dump skipped and reported.
+        unread: number of rows that the shop cannot send.
+        differences: the first 1,000; the argument `found` of `verify` receives all.
+        lines: the summary: what was compared and what was not, and in the last line the result.
     """
 
     entity: ListName
@@ -205,12 +204,12 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """True where nothing differs."""
+        """True where there is no difference."""
         return not self.counts
 
     @property
     def complete(self) -> bool:
-        """True where the output was complete when the dump began: all that differs is later, or a deletion perhaps."""
+        """True where the output was complete when the dump began: each difference is later, or may be a deletion."""
         return sum(self.counts.values()) == sum(self.since.values()) + self.counts.get("extra", 0)
 
     def __str__(self) -> str:
@@ -233,42 +232,45 @@ def verify(
     columns: ColumnSet | None = None,
     found: Callable[[Difference], object] | None = None,
 ) -> Verification:
-    """Compare an output of a dump with the shop, row by row, through another strategy than the dump's.
+    """Compare the output of a dump with the shop, row by row, with another strategy than the dump's.
 
     Args:
-        pager: of the shop; or a paginator of the list, which is not Magento's, that asks for what the dump asked for.
+        pager: of the shop; or, for another SOAP service, a paginator with the query of the dump.
         path: the finished output: a file, or the folder of a Parquet dump.
-        name: the list it is of; None to see it from its columns, or from the one table that a SQLite file has.
-        report: of the dump: the path of its file, or what `dump` returned. It says by which strategies the rows came,
-            which were asked for, which were left out, and when the dump began; without it that is the output's time.
-        sample: compare so much of all windows of ids, more than 0 and at most 1; None for all rows.
-        seed: with `sample`, draw the same windows as another run did; None for others each time.
-        strategy: how the shop is asked; "auto" for one that the dump did not use and the server honours.
-        where: the conditions of the dump, where there is no report; None for those of the report, or for none.
-        first: the first id of the dump, inclusive; None for that of the report, or 0.
-        last: the last id of the dump, inclusive; None for that of the report, or the last there can be.
-        wire: the protocol, as of `Pager.list`.
-        columns: those of the shop's rows, likewise; None for those of the report, or for what the wire sends.
-        found: is called with each difference as it is found.
+        name: name of the list; None to find it from the columns, or from the only table of an SQLite file.
+        report: the dump's report: the path of its file, or what `dump` returned. It tells which strategies returned
+            the rows, the query, which rows were skipped, and when the dump began; without it, the file's time is used.
+        sample: fraction of all windows of ids to compare, more than 0 and at most 1; None for all rows.
+        seed: with `sample`, the same seed draws the same windows; None for new ones each time.
+        strategy: strategy to read the shop with; "auto" for one that the dump did not use and the server honours.
+        where: the conditions of the dump; None for those in the report, or for none.
+        first: the first id of the dump, inclusive; None for that in the report, or 0.
+        last: the last id of the dump, inclusive; None for that in the report, or the highest possible id.
+        wire: the protocol, as in `Pager.list`.
+        columns: the columns of the shop's rows, as in `Pager.list`; None for those in the report, or for all that the
+            protocol sends.
+        found: called with each difference when it is found.
 
     Raises:
         FileNotFoundError: there is no such output or report.
-        ValueError: the output is none of ours, its list cannot be seen, its rows cannot be told apart, the report is
-            none, of another list or of a dump that is not whole; or an option that cannot be right.
-        PagerError: the shop could not be asked to the end.
+        ValueError: magento-pager did not write the output, its list cannot be found out, or its rows cannot be
+            identified; the report is invalid, of another list or of an incomplete dump; or an argument is invalid.
+        PagerError: the shop could not be read to the end.
     """
     if sample is not None and not 0 < sample <= 1:
-        raise ValueError(f"a sample is more than 0 and at most 1 of all, not {sample}")
+        raise ValueError(f"A sample must be more than 0 and at most 1, not {sample}.")
     spec = spec_of(pager) if isinstance(pager, Paginator) else None
     file = path if isinstance(path, Stored) else stored(path, name, spec)
     origin = report if isinstance(report, Origin) else Origin.of(report, file.path)
-    if (reported := origin.asked.get("entity", file.entity)) != file.entity:
+    if (reported := origin.query.get("entity", file.entity)) != file.entity:
         raise ValueError(
-            f"the report is of a dump of {reported}, and {file.path} holds {file.entity}: give its own report"
+            f"The report is of a dump of {reported}, but {file.path} has {file.entity}. Use the report of that dump."
         )
     if isinstance(pager, Paginator):
         if strategy != "auto" or (name, where, wire, columns) != (None, None, None, None):
-            raise ValueError("a paginator says itself which list, strategy, conditions and columns are meant")
+            raise ValueError(
+                "A paginator already has its list, strategy, conditions, protocol and columns. Do not pass them."
+            )
         paginator = replace(
             pager, first=pager.first if first is None else first, last=pager.last if last is None else last
         )
@@ -276,151 +278,155 @@ def verify(
         paginator = pager.list(
             file.entity,
             strategy=strategy,
-            first=origin.asked.get("first", 0) if first is None else first,
-            last=origin.asked.get("last", MAX_ID) if last is None else last,
-            where=map(Condition.parse, origin.asked.get("where", ())) if where is None else where,
+            first=origin.query.get("first", 0) if first is None else first,
+            last=origin.query.get("last", MAX_ID) if last is None else last,
+            where=map(Condition.parse, origin.query.get("where", ())) if where is None else where,
             repair=origin.repaired,
-            password_hash=True,  # the output may have them
+            password_hash=True,  # the output may have it
             wire=wire,
-            columns="all" if columns is None and origin.asked.get("all_columns") else columns,
+            columns="all" if columns is None and origin.query.get("all_columns") else columns,
         )
-    paginator, how = _other_way(paginator.settled(), origin)
+    paginator, strategies = _with_other_strategy(paginator.settled(), origin)
     kept: list[Difference] = []
     tally = Tally()
-    with Index(file, file.layout.schema, typed=file.typed, sent=partial(_columns, paginator)) as index:
-        drawn = None
+    with Index(file, file.layout.schema, typed=file.typed, list_columns=partial(_columns, paginator)) as index:
+        chosen = None
         if sample is not None:
             seed = SystemRandom().randrange(1 << 32) if seed is None else seed
-            drawn = draw_sample(index, sample, IdRange(paginator.first, paginator.last), seed)
-        for one in differences(paginator, index, origin, tally, drawn):
+            chosen = draw_sample(index, sample, IdRange(paginator.first, paginator.last), seed)
+        for difference in differences(paginator, index, origin, tally, chosen):
             if len(kept) < KEPT:
-                kept.append(one)
+                kept.append(difference)
             if found is not None:
-                found(one)
+                found(difference)
         return Verification(
             file.entity,
             tally.rows,
             index.rows,
             tally.calls,
-            how.partition(" ")[0],
-            dict(tally.found),
+            strategies.partition(" ")[0],
+            dict(tally.counts),
             {kind: count for kind, count in tally.since.items() if count},
-            tally.left_out,
+            tally.skipped,
             tally.unread,
             tuple(kept),
-            (*_account(file, index, origin, tally, drawn, how=how), _verdict(origin, tally, drawn)),
+            (*_summary(file, index, origin, tally, chosen, strategies=strategies), _verdict(origin, tally, chosen)),
         )
 
 
 def differences(
     paginator: Paginator, index: Index, origin: Origin, tally: Tally, sample: Sample | None = None
 ) -> Iterator[Difference]:
-    """Yield what the shop and an output differ in, as it is found, and count it in `tally`.
+    """Yield each difference between the shop and an output as it is found, and count it in `tally`.
 
-    The paginator asks the shop for what the dump was asked for; of a sample, only for its ids.
+    The paginator has the query of the dump; with a sample, only its ids are read.
     """
     for key in index.repeated():
-        yield tally.counted(Difference("repeated", key))
+        yield tally.count(Difference("repeated", key))
     for page in paginator.pages() if sample is None else paginator.parts(sample.ranges):
         tally.rows += len(page.rows)
         tally.calls += page.stats.calls
         tally.unread += len(page.quarantined)
         if sample is None:
             tally.digest = tally.digest.plus(page.rows, paginator.id_field)
-        found = _on_page(page, index, origin, tally)
-        yield from map(tally.counted, sorted(found, key=lambda one: (isinstance(one.key, str), one.key)))
-    for key, known in index.unseen() if sample is None else ():
-        yield tally.counted(Difference("repeated" if known else "extra", key))
+        page_differences = _on_page(page, index, origin, tally)
+        yield from map(tally.count, sorted(page_differences, key=lambda row: (isinstance(row.key, str), row.key)))
+    for key, known in index.unmatched() if sample is None else ():
+        yield tally.count(Difference("repeated" if known else "extra", key))
 
 
 def _on_page(page: Page, index: Index, origin: Origin, tally: Tally) -> Iterator[Difference]:
     began = format_timestamp(origin.began) if origin.began else None
 
     def dated(kind: Kind, key: Key, at: str | None) -> Difference:
-        return Difference(kind, key, at, since=bool(at and began and at >= began))  # texts of times sort as they are
+        return Difference(
+            kind, key, at, since=bool(at and began and at >= began)
+        )  # times as text sort in order of time
 
     rows = {index.key_of(row): row for row in page.rows}
-    sent = {key: index.digest_of_sent(row) for key, row in rows.items()}
-    held = index.lookup(page.window, sent)
-    # Rows without ids were left out by their ids: so many of the window.
-    unnamed = sum(one in page.window for one in origin.left_out) - len(page.quarantined) if not index.by_ids else 0
+    sent = {key: index.digest_of_shop_row(row) for key, row in rows.items()}
+    output = index.lookup(page.window, sent)
+    # Skipped rows are listed by id, but rows without ids can only be counted: this many of the window were skipped.
+    unlisted = (
+        sum(number in page.window for number in origin.skipped) - len(page.quarantined) if not index.by_ids else 0
+    )
     for key, row in rows.items():
-        if key in held:
+        if key in output:
             tally.not_compared |= row.keys() - index.columns
-            if held[key] != sent[key]:
+            if output[key] != sent[key]:
                 yield dated("changed", key, row.get("updated_at"))
-        elif key in origin.left_out or unnamed > 0:
-            tally.left_out += 1
-            unnamed -= 1
+        elif key in origin.skipped or unlisted > 0:
+            tally.skipped += 1
+            unlisted -= 1
         else:
             yield dated("missing", key, row.get("created_at"))
     if index.by_ids:
-        for key in held.keys() - rows.keys() - {one.id for one in page.quarantined}:
+        for key in output.keys() - rows.keys() - {row.id for row in page.quarantined}:
             yield Difference("extra", key)
 
 
 def _columns(paginator: Paginator) -> frozenset[str]:
-    """Return the columns that the first rows of a list have."""
+    """Return the columns of the first rows of a list."""
     rows = next((page.rows for page in paginator.pages() if page.rows), ())
     return frozenset().union(*rows)
 
 
 def matching_blocks(origin: Origin, digest: Digest) -> int | None:
-    """Return how many blocks of a million ids have the digest of the dump's report; None where one differs."""
-    blocks = {one["first"]: one["digest"] for one in digest.as_json()}
+    """Return the number of blocks of a million ids if all have the digests in the dump's report; None otherwise."""
+    blocks = {block["first"]: block["digest"] for block in digest.as_json()}
     return len(blocks) if blocks == dict(origin.digests) else None
 
 
-def _other_way(paginator: Paginator, origin: Origin) -> tuple[Paginator, str]:
-    """The paginator with a strategy, one that a dump did not use where none is given; and which that is, in words."""
+def _with_other_strategy(paginator: Paginator, origin: Origin) -> tuple[Paginator, str]:
+    """Return the paginator with a strategy that the dump did not use, unless it has one; and both names, as text."""
     if paginator.strategy is not None:
         return paginator, paginator.strategy.name
     probed = paginator.probe(exhaustive=True)
     used = origin.strategies or frozenset({probed.chosen or "prefix"})
     name = independent_strategy(probed, used)
-    by_name = {one.name: one for one in paginator.candidates}
-    dumped = " and ".join(sorted(used)) if origin.strategies else f"{probed.chosen or 'prefix'}, as a dump would be"
+    by_name = {strategy.name: strategy for strategy in paginator.candidates}
+    dumped = " and ".join(sorted(used)) if origin.strategies else f"{probed.chosen or 'prefix'}, presumably"
     return replace(paginator, strategy=by_name[name]), f"{name} (dumped by {dumped})"
 
 
-def _account(
-    file: Stored, index: Index, origin: Origin, tally: Tally, sample: Sample | None, *, how: str
+def _summary(
+    file: Stored, index: Index, origin: Origin, tally: Tally, sample: Sample | None, *, strategies: str
 ) -> Iterator[str]:
-    """What was compared, and what was not."""
+    """Yield lines that tell what was compared and what was not."""
     if sample is not None:
         yield f"sample: {sample}"
-    if alone := index.columns.intersection(file.layout.schema.details):
-        yield f"not compared, as lists do not bring them: {_named(alone)}"
+    if details := index.columns.intersection(file.layout.schema.details):
+        yield f"not compared, because rows of the list do not have them: {_named(details)}"
     if tally.not_compared:
-        yield f"not compared, as the file does not have them: {_named(tally.not_compared)}"
+        yield f"not compared, because the file does not have them: {_named(tally.not_compared)}"
     if tally.unread:
-        yield f"not compared, as the shop cannot send them: {tally.unread} rows"
-    if tally.left_out:
-        yield f"left out by the dump, as its report says: {tally.left_out} rows"
+        yield f"not compared, because the shop cannot send them: {tally.unread} rows"
+    if tally.skipped:
+        yield f"skipped by the dump, according to its report: {tally.skipped} rows"
     if sample is None and origin.digests and (blocks := matching_blocks(origin, tally.digest)) is not None:
-        yield f"the digests of all {blocks} blocks of a million ids are those of the dump's report"
+        yield f"the digests of all {blocks} blocks of a million ids match the dump's report"
     ids = ", ids {} to {}".format(*index.bounds) if index.by_ids and index.bounds else ""
-    what = f"{tally.rows} {file.entity} of the shop against the {index.rows} of {file.path}{ids}, by {how}"
-    yield f"compared {what}, {tally.calls} calls"
+    rows = f"{tally.rows} {file.entity} in the shop with {index.rows} in {file.path}{ids}"
+    yield f"compared {rows}, by {strategies}, {tally.calls} calls"
 
 
 def _verdict(origin: Origin, tally: Tally, sample: Sample | None) -> str:
-    """The one line that matters."""
+    """Return the result, in one line."""
     began = origin.began.isoformat(timespec="seconds").replace("+00:00", "Z") if origin.began else "its beginning"
     if not (origin.reported and origin.began):
-        began += f" (the file's own time; give {option('report')} for the dump's)"
-    scope = "" if sample is None else ", as far as the sample goes"
+        began += f" (the time of the file; for that of the dump, set {option('report')})"
+    scope = "" if sample is None else ", for the ids of the sample"
     counts = ", ".join(
         f"{count} {kind}" + (f" ({tally.since[kind]} since then)" if tally.since[kind] else "")
-        for kind, count in tally.found.items()
+        for kind, count in tally.counts.items()
     )
     if not counts:
         return f"no differences: complete as of {began}{scope}"
-    if tally.found.total() == tally.since.total() + tally.found["extra"]:
+    if tally.counts.total() == tally.since.total() + tally.counts["extra"]:
         return f"complete as of {began}{scope}, and since then the shop has changed: {counts}"
     return f"different: {counts}"
 
 
 def _named(columns: set[str]) -> str:
-    more = len(columns) - NAMED
-    return ", ".join(sorted(columns)[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(columns) - MAX_NAMED
+    return ", ".join(sorted(columns)[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from magento_pager.export.arrow import filled
+from magento_pager.export.arrow import batch_from_values
 from magento_pager.lists import LISTS, WireName
 from magento_pager.spark.columns import ERRORS, columns_of, ddl, select_columns
 from magento_pager.spark.failures import FailureFolder
@@ -258,4 +258,4 @@ class FailuresReader(DataSourceReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:  # noqa: ARG002  there is only one
         """All of them."""
-        yield filled(list(self._failures.read()), self._columns)
+        yield batch_from_values(list(self._failures.read()), self._columns)
