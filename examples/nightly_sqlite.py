@@ -38,7 +38,7 @@ def by_status() -> str:
 
 def main() -> None:
     """Three nights."""
-    warnings.filterwarnings("ignore", "the shop's clock says")  # it is not ours: nights go by in seconds here
+    warnings.filterwarnings("ignore", "The shop's clock says")  # it is not ours: nights go by in seconds here
     with Shop(orders=500) as shop:
         first, second, third, *_ = shop.database.ids("orders")
         print(f"first night:  {night(shop, '2026-03-01 03:17:00')}: {by_status()}")

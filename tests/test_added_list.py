@@ -102,7 +102,7 @@ def test_it_is_dumped_and_verified(python: Run, name: str) -> None:
     assert said.startswith(f"{COUNT} coupons in")
     assert json.loads((python.folder / "report.json").read_text("utf-8"))["entity"] == "coupons"
     said = python.command("verify", name, "--report", "report.json")
-    assert f"compared {COUNT} coupons of the shop against the {COUNT} of {name}" in said
+    assert f"compared {COUNT} coupons in the shop with {COUNT} in {name}" in said
     assert "no differences" in said
     if name.endswith("ndjson"):
         path = python.folder / name

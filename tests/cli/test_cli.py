@@ -170,7 +170,7 @@ MISTAKES = [
     (["plan", "--offline", "--strategy", "range", "--where", "created_at:to:now"], 2, "a whole date, such as"),
     (["dump", "--header", "nonsense"], 2, "NAME:VALUE"),
     (["dump", "--basic-auth", "nonsense"], 2, "USER:PASSWORD"),
-    (["dump", "--overwrite"], 2, "is for --out"),
+    (["dump", "--overwrite"], 2, "--overwrite needs --out"),
     (["dump", "--profile", "1.7.0.2"], 2, "give --demo as well"),
     (["dump", "--demo", "--profile", "1.2.3"], 2, "20.0.20"),
     (["dump", "--demo", "--profile", "1.4.1.1", "--flavour", "wsi"], 2, "speaks rpc"),

@@ -110,7 +110,7 @@ def test_a_flipped_bit_is_found(number: int) -> None:
     """No single bit of the file can change unseen."""
     data = bytearray(encoded(FULL))
     data[number // 8] ^= 1 << number % 8
-    with pytest.raises(CheckpointMismatchError, match=r"damaged|no checkpoint|a checkpoint of version"):
+    with pytest.raises(CheckpointMismatchError, match=r"damaged|not a checkpoint|a checkpoint of version"):
         load_bytes(bytes(data))
 
 
@@ -210,7 +210,7 @@ class Unsafe(Output):
         """Append the rows of one page."""
         misfits: list[Misfit] = []
         with self.path.open("ab") as file:
-            file.writelines(texts_of(rows, NDJSON, misfits, headed=False))
+            file.writelines(texts_of(rows, NDJSON, misfits, header=False))
             self.position = file.tell()
         return misfits
 
@@ -243,14 +243,14 @@ def test_the_marks_say_where_to_read_back_from(
             dump.add(page_of(below, [skipped.pop(0)], by_ids=by_ids), frozenset())
     assert len(dump.checkpoint.marks) <= MAX_MARKS
     assert dump.checkpoint.offset == path.stat().st_size
-    written = [int(dump.known_by(row)) for row in read_text(path, NDJSON)]
+    written = [int(dump.label_of(row)) for row in read_text(path, NDJSON)]
     for ids_back in looks:
         span = dump.checkpoint.lookback(ids_back)
         assert span is not None
         assert span.last == first - 1
         if by_ids and written:
             assert span.first == max(0, max(written) + 1 - ids_back)
-        tail = [int(dump.known_by(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
+        tail = [int(dump.label_of(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
         assert sorted(one for one in tail if one >= span.first) == sorted(one for one in written if one >= span.first)
 
 

@@ -357,7 +357,7 @@ def test_a_clock_that_went_back_is_no_measure(tmp_path: Path, *, sure: bool) -> 
     with locked_state(path) as state:
         state.plan(ASKED, NOON)
         state.begin()
-        state.complete(NOON, sure=sure)
+        state.complete(NOON, dated_by_rows=sure)
     with locked_state(path) as state:
         assert state.plan(ASKED, NOON - timedelta(minutes=5)).since == NOON - timedelta(minutes=10)
         planned = state.plan(ASKED, NOON - timedelta(minutes=15))
@@ -435,7 +435,7 @@ def test_no_clock_can_lose_a_change(
         for before, after, ours, slow, pause in (*runs, calm, calm):
             ahead = before
             with locked_state(Path(folder, "state.json")) as state:
-                planned = state.plan(ASKED, at(model.now + ahead), ours=at(model.now + ours), late=timedelta())
+                planned = state.plan(ASKED, at(model.now + ahead), local_now=at(model.now + ours), late=timedelta())
                 state.begin()
                 newest = Newest(planned.latest or NOON, lambda: at(model.now + ahead))  # noqa: B023  called in here
                 rows = 0
@@ -447,7 +447,7 @@ def test_no_clock_can_lose_a_change(
                         newest.add([{"updated_at": text(at(date))}])
                         known[row], rows = version, rows + 1
                 start = next_start(planned, state.last, rows=rows, newest=newest.time)
-                state.complete(start, sure=newest.time is not None)
+                state.complete(start, dated_by_rows=newest.time is not None)
             model.wait(pause)
     assert known == {row: version for row, (_, version) in model.rows.items()}
 
@@ -459,7 +459,7 @@ def test_a_damaged_state_is_no_first_run(tmp_path: Path, content: str) -> None:
     """It says what to do; and one of a newer version is not understood by half."""
     path = tmp_path / "state.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"is no state of this version .* begin anew with another state \(--state\)"):
+    with pytest.raises(ValueError, match=r"is not a state file of this version .* use another state \(--state\)"):
         State(path)
 
 
@@ -468,7 +468,7 @@ def test_of_two_runs_at_a_time_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     with (
         locked_state(path),
-        pytest.raises(BlockingIOError, match=r"another run holds .*state\.json\.lock"),
+        pytest.raises(BlockingIOError, match=r"Another run .* holds .*state\.json\.lock"),
         locked_state(path),
     ):
         pass
@@ -526,7 +526,7 @@ def test_a_nightly_line_is_one_command(
     assert night(*line) == 0
     report = json.loads(Path("report.json").read_text())
     assert (report["rows"], report["updated_since"]["time"][:13]) == (1, "2024-05-01T12")
-    assert capfd.readouterr().err.count("warning: the shop's clock says 2024-05-03T12:00:00Z, and that of this") == 1
+    assert capfd.readouterr().err.count("warning: The shop's clock says 2024-05-03T12:00:00Z, but this machine's") == 1
 
 
 def test_each_run_has_a_file_of_its_own(shop: Shop, night: Callable[..., int], tmp_path: Path) -> None:
@@ -562,11 +562,11 @@ WRONG = [
     (["--since", "2024-05-01"], 2, "is in no time zone: write 2024-05-01T00:00:00Z for UTC, or an offset"),
     (["--since", "yesterday"], 2, "is no time: write 2024-05-01T10:00:00Z, or how long ago it is"),
     (["--since", "2h", "--where", "updated_at:lt:2024-05-01"], 2, "need a condition on the same field"),
-    (["--late", "2h"], 2, "is for --state"),
+    (["--late", "2h"], 2, "--late needs --state"),
     (["--state", "s", "--late", "soon"], 2, "no length of time"),
-    (["--state", "s", "--since", "2h"], 2, "leave --since away"),
-    (["--state", "s", "--resume", "--out", "f.db"], 2, "leave --resume away"),
-    (["--state", "s", "--report", "./s"], 2, "is the name of the state"),
+    (["--state", "s", "--since", "2h"], 2, "Remove --since"),
+    (["--state", "s", "--resume", "--out", "f.db"], 2, "Remove --resume"),
+    (["--state", "s", "--report", "./s"], 2, "are the same file"),
     (["--state", "s", "--out", "f.csv"], 2, "--out orders-{time}.ndjson"),
     (["--state", "/nonexistent/folder/s", "--out", "f.db"], 1, "No such file or directory"),
 ]
@@ -594,7 +594,7 @@ def test_overlapping_runs_are_refused(night: Callable[..., int], capfd: pytest.C
     """With exit status 1, which cron tells of."""
     with locked_state("state.json"):
         assert night("orders", "--state", "state.json", "--out", "shop.db") == 1
-    assert "another run holds state.json.lock: it is still on its way" in capfd.readouterr().err
+    assert "Another run that uses state.json has not ended: it holds state.json.lock" in capfd.readouterr().err
 
 
 @pytest.mark.sampled
@@ -649,11 +649,11 @@ def test_a_table_that_is_gone_is_not_begun_with_changes(
     assert night(*line) == 0
     Path("shop.db").unlink()
     assert night(*line) == 2
-    assert "holds no finished orders: dump them first" in capfd.readouterr().err
+    assert "has no finished table orders to add to. Dump all orders first" in capfd.readouterr().err
     assert night("orders", "--last", "5", "--out", "other.db") == 0
     for _ in range(2):
         assert night("orders", "--state", "other.json", "--out", "other.db") == 2
-        assert "has a table orders already" in capfd.readouterr().err
+        assert "already has a table orders" in capfd.readouterr().err
 
 
 def test_a_run_that_was_stopped_is_gone_on_with(

@@ -67,7 +67,7 @@ def test_the_refusal_names_both_addresses_and_the_way_on(
     with pytest.raises(CheckpointMismatchError) as caught:
         dump(new.orders(window=100), path, resume=True)
     assert f"shop was {shop.url} and is now {moved(shop)}" in str(caught.value)
-    assert "if the shop moved, give its old address as moved_from (--moved-from); else " in str(caught.value)
+    assert "If the shop moved, set moved_from (--moved-from) to its old address. Otherwise, " in str(caught.value)
     with pytest.raises(CheckpointMismatchError):
         dump(new.orders(window=100), path, resume=True, moved_from="https://www.shop.example")
     assert dump(new.orders(window=100), path, resume=True, moved_from=f"{shop.url}?wsdl=1").complete
@@ -88,7 +88,7 @@ def test_the_way_on_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Pat
 def test_another_question_is_refused_all_the_same(shop: Shop, old: Pager, new: Pager, tmp_path: Path) -> None:
     """To say that the shop moved says nothing of what is asked for."""
     stopped(old, tmp_path / "orders.ndjson")
-    with pytest.raises(CheckpointMismatchError, match="is of a dump that asked for something else: last was") as caught:
+    with pytest.raises(CheckpointMismatchError, match="is of a different dump: last was") as caught:
         dump(new.orders(last=500), tmp_path / "orders.ndjson", resume=True, moved_from=shop.url)
     assert "moved_from" not in str(caught.value)
 
@@ -109,8 +109,8 @@ def test_a_state_goes_on_at_the_new_address(
     if name != "shop.sqlite":  # a table's own checkpoint is refused before
         assert run([*command, *next(out), *there]) == 0
         said = capfd.readouterr().err
-        assert f"knows orders of {shop.url}, and not of {moved(shop)}: all rows are dumped" in said
-        assert "if it is one shop that moved, stop, and give its old address as --moved-from" in said
+        assert f"has the state of orders of {shop.url}, but not of {moved(shop)}, so all rows are dumped" in said
+        assert "stop this dump and set --moved-from to the old address" in said
         state.write_bytes(before)
     assert run([*command, *next(out), *there, "--moved-from", shop.url]) == 0
     assert json.loads((tmp_path / "report.json").read_text())["asked"]["since"]
@@ -125,10 +125,10 @@ def test_a_state_goes_on_at_the_new_address(
 def test_it_goes_with_resume_or_state_and_is_an_address(shop: Shop, old: Pager, tmp_path: Path) -> None:
     """Anything else is a mistake, and said before anything is asked of the shop."""
     shop.clear_log()
-    with pytest.raises(ValueError, match=r"moved_from \(--moved-from\) is for resume=True \(--resume\) or state"):
+    with pytest.raises(ValueError, match=r"moved_from \(--moved-from\) needs resume=True \(--resume\) or state"):
         dump(old.orders(), tmp_path / "a.ndjson", moved_from=shop.url)
     with pytest.raises(
-        ValueError, match=r"is an address that the shop had, such as https://.*, not 'www.shop.example'"
+        ValueError, match=r"must be a former address of the shop, such as https://.*, not 'www.shop.example'"
     ):
         dump(old.orders(), tmp_path / "a.ndjson", resume=True, moved_from="www.shop.example")
     assert not shop.log

@@ -370,7 +370,7 @@ def test_a_state_whose_id_is_none_is_damaged(scheduled_runs: Callable[..., Sched
     content = json.loads(line.state.read_text())
     content["lists"][0]["new_from"] = wrong
     line.state.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="is no state of this version"):
+    with pytest.raises(ValueError, match="is not a state file of this version"):
         line.run()
 
 

@@ -438,10 +438,10 @@ def test_a_finished_file_that_nobody_knows_is_refused(
     assert run([*files.command]) == 0
     kept = files.mark.read_bytes()
     for data, words in (
-        (b"", f"no {files.mark.name} that says of which dump it is"),
+        (b"", f"without the {files.mark.name} that tells which dump made it"),
         (kept.replace(b'"version": 3', b'"version": 2'), "is a checkpoint of version 2"),
         (kept[:-9], "is damaged or cut short"),
-        (kept, "when its dump was finished"),
+        (kept, "was changed after its dump finished"),
     ):
         files.mark.write_bytes(data)
         if not data:
@@ -506,7 +506,7 @@ def test_an_unfinished_dump_is_not_thrown_away_unasked(
     saved = started(files, mortal)
     capfd.readouterr()
     assert run([*files.command]) == 2
-    assert "go on with --resume, or throw it away with --overwrite" in capfd.readouterr().err
+    assert "Resume it with --resume, or start over with --overwrite" in capfd.readouterr().err
     assert files.saved() == saved
     assert run([*files.command, "--overwrite"]) == 0
     assert (files.out.read_bytes(), files.report()) == expected
@@ -535,9 +535,9 @@ def test_without_a_file_nothing_can_be_resumed(capfd: pytest.CaptureFixture[str]
     """Standard output cannot be cut back."""
     for option in ("--resume", "--overwrite"):
         assert run(["dump", option]) == 2
-        assert "is for --out" in capfd.readouterr().err
+        assert "needs --out" in capfd.readouterr().err
     assert run(["dump", "--out", "x", "--lookback", "5"]) == 2
-    assert "--lookback is for --resume" in capfd.readouterr().err
+    assert "--lookback needs --resume" in capfd.readouterr().err
 
 
 def cut(files: Files) -> None:
@@ -554,12 +554,12 @@ def flip(files: Files) -> None:
 
 
 DAMAGES: list[tuple[Callable[[Files], object], str]] = [
-    (lambda files: files.part.unlink(), "is missing, and its checkpoint counts"),
-    (cut, "has only 100 bytes, and its checkpoint counts"),
+    (lambda files: files.part.unlink(), "is missing, but its checkpoint covers"),
+    (cut, "has only 100 bytes, but its checkpoint covers"),
     (flip, "is damaged: its checksum is wrong"),
     (lambda files: files.mark.write_bytes(files.mark.read_bytes()[:200]), "is damaged or cut short"),
     (lambda files: files.mark.write_bytes(b""), "is damaged or cut short"),
-    (lambda files: files.mark.write_text('{"rows": 5}'), "is no checkpoint of magento-pager"),
+    (lambda files: files.mark.write_text('{"rows": 5}'), "is not a checkpoint of magento-pager"),
     (
         lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 3', '"version": 4', 1)),
         "is a checkpoint of version 4",
@@ -648,7 +648,7 @@ def test_a_part_that_was_changed_in_place_is_refused(  # noqa: PLR0917  fixtures
                 capfd.readouterr()
                 assert run([*files.command, "--resume"]) == 2, (path, at)
                 err = capfd.readouterr().err
-                assert "was changed since" in err or "has only" in err
+                assert "was changed after" in err or "has only" in err
                 assert "--overwrite" in err
                 assert {one: one.read_bytes() for one in files.folder.rglob("*") if one.is_file()} == before
                 path.write_bytes(kept)
@@ -665,9 +665,9 @@ def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
     started(files, mortal)
     kept = files.out.read_bytes()
     for statement, words in (
-        ("DELETE FROM orders WHERE order_id < 5", "rows, and their checkpoint counts"),
-        ("DROP TABLE orders", "have 0 rows, and their checkpoint counts"),
-        ("", "are damaged"),
+        ("DELETE FROM orders WHERE order_id < 5", "rows, but its checkpoint counts"),
+        ("DROP TABLE orders", "has 0 rows, but its checkpoint counts"),
+        ("", "is damaged"),
     ):
         if statement:
             with closing(sqlite3.connect(files.out)) as database, database:
@@ -752,7 +752,7 @@ def test_two_dumps_do_not_write_one_output(
         for word in ("--resume", "--overwrite"):
             capfd.readouterr()
             assert run([*files.command, word]) == 1
-            assert "another dump is writing" in capfd.readouterr().err
+            assert "Another dump is writing" in capfd.readouterr().err
         assert files.saved() == saved
     finally:
         os.close(held)
@@ -870,7 +870,7 @@ def test_places_that_cannot_be_written(
     for name, words in (
         (f"{closed}/rows.ndjson", "Permission denied"),
         ("/nonexistent/rows.ndjson", "No such file or directory"),
-        ("/dev/null", "is no regular file"),
+        ("/dev/null", "is not a regular file"),
     ):
         command = [*files_of(shop, "orders").command]
         command[command.index("--out") + 1] = name

@@ -192,7 +192,7 @@ def test_after_a_week_rows_without_ids_must_come_twice(scheduled_runs: Callable[
     line.advance(timedelta(days=7))
     changed = {line.change(number) for number in every[10:40]}
     line.prepare = odd(kind=asks_for_all, rows=lambda rows: rows[5:])
-    with pytest.warns(UserWarning, match="the shop's clock says"):
+    with pytest.warns(UserWarning, match="The shop's clock says"):
         assert changed <= set(line.run()[0])
 
 

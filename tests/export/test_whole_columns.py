@@ -103,7 +103,7 @@ def at_once(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
 
 def one_by_one(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
     """What is known to be right."""
-    return arrow.filled(list(layout.values(rows, misfits)), arrow.arrow_schema(layout))
+    return arrow.batch_from_values(list(layout.values(rows, misfits)), arrow.arrow_schema(layout))
 
 
 def outcome(convert: Callable[..., Any], rows: Sequence[Row], layout: Layout) -> tuple[Any, list[Misfit]]:

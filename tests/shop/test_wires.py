@@ -365,7 +365,7 @@ def test_all_columns_are_in_each_format(
     content = path.read_bytes() if path.is_file() else b"".join(one.read_bytes() for one in path.iterdir())
     assert b"disable_auto_group_change" in content
     assert run(["verify", str(path), *where, "--report", str(report)]) == 0
-    assert "not compared, as the file does not have them: password_hash\n" in capsys.readouterr().err
+    assert "not compared, because the file does not have them: password_hash\n" in capsys.readouterr().err
 
 
 def test_a_dump_is_resumed_by_the_other_wire_only_with_the_same_columns(pager: Pager, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def _warn(page: Page, misfits: Sequence[Misfit]) -> None:
         named = ", ".join(
             f"{misfit.column} of {misfit.id}: {misfit.value[:MAX_CHARACTERS]!r}" for misfit in misfits[:MAX_NAMED]
         )
-        warnings.warn(f"{len(misfits)} invalid values are null: {named}", stacklevel=2)
+        count = f"{len(misfits)} invalid value{'s' * (len(misfits) != 1)}"
+        warnings.warn(f"{count} replaced by null: {named}", stacklevel=2)
 
 
 def arrow() -> ModuleType:

@@ -361,7 +361,8 @@ def refuse_other_query(path: Path, saved: Checkpoint, requested: Fingerprint, ad
     """Raise CheckpointMismatchError where an output's checkpoint has another query; `advice` tells what to do."""
     if differences := saved.fingerprint.differences(requested):
         if shop_key(saved.fingerprint.shop) != shop_key(requested.shop):
-            advice = f"If the shop moved, set {option('moved-from')} to its old address. Otherwise: {advice}"
+            moved = f"If the shop moved, set {option('moved-from')} to its old address"
+            advice = f"{moved}. Otherwise, {advice[0].lower()}{advice[1:]}"
         raise CheckpointMismatchError(
             f"The checkpoint of {path} is of a different dump: {'; '.join(differences)}. {advice}",
             differences=differences,
