@@ -114,7 +114,7 @@ def test_an_existing_file_is_not_touched(tmp_path: Path, capfd: pytest.CaptureFi
     out = tmp_path / "orders.ndjson"
     out.write_text("precious")
     assert run(["dump", "--out", str(out)]) == 2
-    assert "allow it with --overwrite" in one_line(capfd.readouterr().err)
+    assert "replace it with --overwrite" in one_line(capfd.readouterr().err)
     assert out.read_text() == "precious"
     assert run(["dump", "--out", str(out), "--overwrite"]) == 0
     assert out.read_text().count("\n") == 300
