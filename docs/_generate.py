@@ -123,7 +123,7 @@ def _refusal(error: RemoteError) -> str:
     if isinstance(error, NoStrategyError):
         (trial,) = error.report.trials
         fault = re.search(r"fault (\S+),", trial.fault or "")
-        return f"fault {fault[1]}" if fault else "stray rows" if trial.stray else "rows missing"
+        return f"fault {fault[1]}" if fault else "unexpected rows" if trial.stray else "rows missing"
     return "no ids" if isinstance(error, FilterIgnoredError) else "no such list"
 
 
