@@ -1,7 +1,7 @@
-"""The driver: the one place that asks a source on behalf of a flow.
+"""The driver: the only module that calls a source on behalf of a flow.
 
-What lives here: retries, the limit of calls, what is asked ahead, and the count of all of it. Which windows come next
-is the flow's to say; what a reply must be like is the reader's.
+What lives here: retries, the limit of calls, reading ahead, and counting. The flow decides which windows come next; the
+reader checks the replies.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Calls:
-    """Answers the requests of one flow after the other.
+    """Answers the requests of flows, one flow after another.
 
     Attributes:
-        spent: calls that were made, failed ones included.
+        spent: calls made, including failed ones.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Calls:
         limiter: CallLimiter | None = None,
         where_check: WhereCheck | None = None,
     ) -> None:
-        """Begin.
+        """Initialize the driver.
 
         Args:
             reader: reads windows.
-            patience: seconds for which a call is tried again, ever more slowly, where its failure may pass.
-            limiter: holds back each call until there is room for it; None for one at a time.
-            where_check: ends flows where the server fails at the user's own conditions; None where there are none.
+            patience: seconds for which a call with a temporary failure is retried, with growing pauses.
+            limiter: delays each call until a slot is free; None for one call at a time.
+            where_check: ends flows where the server fails on the user's conditions; None if there are none.
         """
         self._reader = reader
         self._where_check = where_check
@@ -65,18 +65,18 @@ class Calls:
         self._reset()
 
     def read_ahead(self, tuner: Tuner | None) -> None:
-        """Request windows before their turn from now on.
+        """Request windows before they are needed from now on.
 
         Args:
-            tuner: says how many calls may be under way; None to leave it at what the limiter allows.
+            tuner: sets the number of concurrent calls; None to keep the limit of the limiter.
         """
         self._ahead = ReadAhead(self._reader, self._limiter, tuner)
 
     def result(self, flow: Flow[T]) -> T:
-        """Drive a flow to its end, and return what it ends with; pieces are dropped.
+        """Drive a flow to its end, and return its result; pieces are dropped.
 
         Raises:
-            RemoteError: the flow let a failure pass.
+            RemoteError: a call failed, and the flow did not handle it.
         """
         pieces = self._pieces(flow)
         while True:
@@ -91,21 +91,21 @@ class Calls:
 
         Args:
             flow: covers all ids from the cursor on, in order.
-            cursor: where it begins.
+            cursor: the start of the walk.
 
         Raises:
-            PagerError: the walk cannot go on.
+            PagerError: the walk cannot continue.
         """
         with closing(self._pieces(flow)) as pieces:
             for piece in pieces:
                 page = self._page(piece, cursor)
                 cursor = page.cursor
-                del piece  # or its rows take memory while the next ones come
+                del piece  # or its rows take memory while the next ones arrive
                 yield page
                 del page
 
     def _pieces(self, flow: Flow[T]) -> Generator[Piece, None, T]:
-        """Drive a flow, and yield what it delivers."""
+        """Drive a flow, and yield its pieces."""
         answer: Reply | RemoteError | None = None
         flow = self._where_check.through(flow) if self._where_check else flow
         try:
@@ -120,14 +120,14 @@ class Calls:
                         yield item
                         answer = NOTHING
                     else:
-                        answer = self._answered(item)
+                        answer = self._answer(item)
                     del item
         finally:
             if self._ahead is not None:
                 self._ahead.close()
 
-    def _answered(self, request: WindowRequest | RecordsRequest) -> Reply | RemoteError:
-        """Return the reply to a request, or its failure once waiting did not help."""
+    def _answer(self, request: WindowRequest | RecordsRequest) -> Reply | RemoteError:
+        """Return the reply to a request, or its failure after retries did not help."""
         time.sleep(max(0.0, self._ready_at - time.monotonic()))
         patience = self._patience
         if isinstance(request, RecordsRequest) and request.patience is not None:
@@ -138,10 +138,10 @@ class Calls:
                 patience,
                 insist=request.insist,
                 attempts=request.attempts,
-                failed=self._again,
+                failed=self._log_retry,
             )
         except RemoteError as error:
-            self._failed()
+            self._count_failure()
             self._ready_at = time.monotonic() + error.pause
             return error
         self.spent += reply.calls
@@ -166,21 +166,21 @@ class Calls:
                 reply: Reply = ended.value
                 return reply
 
-    def _again(self, error: BaseException | None, seconds: float) -> None:
-        log.info("again in %.1f s: %s", seconds, error)
-        self._failed()
+    def _log_retry(self, error: BaseException | None, seconds: float) -> None:
+        log.info("retrying in %.1f s: %s", seconds, error)
+        self._count_failure()
 
-    def _failed(self) -> None:
+    def _count_failure(self) -> None:
         self.spent += 1
         self._retries += 1
 
     def _reset(self) -> None:
-        """Count for the next page."""
+        """Reset the counters for the next page."""
         self._began = time.monotonic()
         self._calls = self._empty_calls = self._checks = self._retries = 0
 
     def _page(self, piece: Piece, cursor: Cursor) -> Page:
-        """Return a piece as a page, with what it cost."""
+        """Return a piece as a page, with its cost."""
         stats = PageStats(
             piece.strategy,
             piece.asked_by,

@@ -316,7 +316,7 @@ class Checks:
         rows, ids = len(reply.rows), reply.ids
         if ids and is_decimal(strategy):  # each of several blocks was looked at by itself
             ids = [number for number in ids if number in window]
-            return not reply.brought and self._lacks(window, ids, 0.0)
+            return not reply.by_query and self._lacks(window, ids, 0.0)
         if ids:
             return self._half(rows, window.first, ids[0] - 1, ids[:LATEST], before=True)
         if not rows or self._density is None:
@@ -333,15 +333,15 @@ class Checks:
         Raises:
             FilterIgnoredError: the server answers differently each time.
         """
-        of_blocks = [len(tokens) / len(block) for block, tokens in reply.brought if 1 < len(block) >= len(tokens)]
+        of_blocks = [len(tokens) / len(block) for block, tokens in reply.by_query if 1 < len(block) >= len(tokens)]
         density = max([self._density or len(reply.rows) / len(window), *of_blocks])
         behind = -1
-        for block, tokens in reply.brought:
+        for block, tokens in reply.by_query:
             if block.last <= behind or not self._lacks(block, tokens, density):
                 continue
             wide = self._wider(block, reply.ids, window)
             part = IdRange(max(wide.first, window.first), min(wide.last, window.last))
-            own = {token for other, some in reply.brought if part.first <= other.first <= part.last for token in some}
+            own = {token for other, some in reply.by_query if part.first <= other.first <= part.last for token in some}
             before = Reply(tuple(pair for pair in reply.rows if pair[0] in own))
             agreed = yield from self._agreed(before, replace(request, window=part), replace(request, window=wide), part)
             rows = [*agreed.rows, *(pair for pair in reply.rows if pair[0] not in own)]

@@ -1,8 +1,8 @@
 """Flows: conversations with a server as generators that do no I/O.
 
 A flow yields a `WindowRequest` and is sent the `Reply`; a failure is thrown into it as a `RemoteError`.
-What it has to deliver, it yields as well, as a `Piece`, and is sent nothing. Who drives it asks, retries, checks,
-counts and waits (see `calls`); a test drives it with replies from a list.
+It also yields its results, each as a `Piece`, and is sent nothing for them. The driver (see `calls`) makes the calls,
+retries, checks, counts and waits; a test drives a flow with replies from a list.
 
 No flow yields within `except` or `finally`: the context of the error would keep rows in memory.
 """
@@ -35,21 +35,23 @@ class WindowRequest:
     """A request for the rows of one window.
 
     Attributes:
-        strategy: how the window is put to the server.
-        window: the ids wanted, inclusive.
-        known: a row that may serve as a canary.
-        insist: how often to try again also where a narrower window might help, as it cannot.
-        attempts: at most so many, also where waiting may help, as the flow finds out itself whether the server is well;
-            0 for as many as the driver has patience for.
+        strategy: turns the window into queries.
+        window: the ids, inclusive.
+        known: a known row, for strategies whose query must return one; None if there is none.
+        insist: number of retries for failures that a narrower window might fix, where the flow cannot use one.
+        attempts: the largest number of attempts, even if waiting may help, where the flow tests itself whether the
+            server is failing; 0 to retry for as long as the driver's patience lasts.
         repair: read rows without the characters that XML forbids.
-        where: conditions beside those of the list.
-        any_row: leave out the list's own conditions, to see rows that no longer meet them.
+        where: conditions in addition to those of the list.
+        any_row: omit the conditions of the list, to see rows that no longer meet them.
         tokens_only: keep the identifiers of the rows alone, to save memory.
-        unchecked: take so many rows at most as they come, in any order, from outside of the window too; 0 to check.
-        most: give up on a reply with more rows than that; 0 for as many as there are.
-        check: a call that checks another one, and is counted as such.
-        following: the window that the flow will probably ask for behind another one, with the same strategy, so that it
-            may be asked for early; None where the flow cannot know. None instead of a function: a request on the side.
+        unchecked: accept up to this many rows without checks, in any order, from outside the window as well; 0 to
+            check every row.
+        most: fail on a reply with more rows than this; 0 for no limit.
+        check: the call checks another one, and is counted as a check.
+        following: returns the window that the flow will probably request after a given one, with the same strategy, so
+            that it can be requested early; it returns None where that is unknown. None for a request that nothing
+            follows.
     """
 
     strategy: Strategy
@@ -68,20 +70,20 @@ class WindowRequest:
 
 
 Record: TypeAlias = "dict[str, Any] | list[Any]"
-"""What a list leaves out of a row: the record in full, or the list that belongs to one."""
+"""Data that the rows of a list lack: the full record, or the list that belongs to it."""
 Answer: TypeAlias = "Record | RemoteError"
-"""What came of asking for one; an error is about this one alone."""
+"""The result for one record; an error concerns this record alone."""
 
 
 class RecordSource(Protocol):
-    """The seam to the network for records in full."""
+    """The interface to the network for full records."""
 
     @property
     def name(self) -> str:
-        """What the report calls it."""
+        """The name in reports."""
 
     def fetch(self, keys: Sequence[str], *, repair: bool = False) -> list[Answer]:
-        """Return as many answers, in order, by one call.
+        """Return one answer for each key, in order, from one call.
 
         Raises:
             RemoteError: the call failed.
@@ -90,15 +92,15 @@ class RecordSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordsRequest:
-    """A request for records in full; the answer is in `Reply.records`.
+    """A request for full records; the answers are in `Reply.records`.
 
     Attributes:
-        source: who is asked.
-        keys: what the records are known by, one at least.
+        source: reads the records.
+        keys: the keys of the records, at least one.
         insist: as in `WindowRequest`.
         attempts: as in `WindowRequest`.
         repair: as in `WindowRequest`.
-        patience: seconds at most for which the call is tried again; None for as long as any other.
+        patience: seconds for which the call is retried at most; None for the default.
     """
 
     source: RecordSource
@@ -114,15 +116,15 @@ class Reply:
     """Checked rows, in order.
 
     Attributes:
-        rows: each with its token, by id; by identity where rows carry no id.
-        calls: requests answered for it.
-        empty_calls: those of them that brought no row.
-        seconds: from each request to the end of its answer, together.
-        waited: the part of it before the first row of each: the server's own work.
-        ahead: the window that is being asked for already, inclusive; None where none is.
-        received: bytes of the answers, unpacked, with those of calls beside it; None where the source does not count.
-        records: what came of each of the records that were asked for, in order.
-        brought: the ids of each query, and what the rows that came are known by, where there were several.
+        rows: each with its token, sorted by id; by identity where rows carry no id.
+        calls: answered calls.
+        empty_calls: calls among them that returned no row.
+        seconds: total time from the start of each call to the end of its reply.
+        waited: the part of it before the first row of each reply: the server's working time.
+        ahead: the next window, if it was already requested; else None.
+        received: bytes of the replies, decompressed, with those of concurrent calls; None if the source does not count.
+        records: the answers for the requested records, in order.
+        by_query: the ids and the tokens of the rows of each query, if there were several queries.
     """
 
     rows: tuple[tuple[Token, Row], ...] = ()
@@ -133,7 +135,7 @@ class Reply:
     ahead: IdRange | None = None
     received: int | None = None
     records: tuple[Answer, ...] = ()
-    brought: tuple[tuple[IdRange, list[Token]], ...] = ()
+    by_query: tuple[tuple[IdRange, list[Token]], ...] = ()
 
     @cached_property
     def by_ids(self) -> bool:
@@ -142,7 +144,7 @@ class Reply:
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
-        """What the rows are known by."""
+        """The identifiers of the rows."""
         return tuple(token for token, _ in self.rows)
 
     @cached_property
@@ -153,18 +155,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some ids that are covered, and their rows.
+    """A range of covered ids, and its rows.
 
     Attributes:
         window: the ids, inclusive.
-        rows: all rows of the window, in order, each with what it is known by.
-        strategy: the name of the strategy that carries rows on this walk.
-        asked_by: the name of the one that asked for this window.
+        rows: all rows of the window, in order, each with its token.
+        strategy: the name of the strategy that reads the rows of this walk.
+        asked_by: the name of the strategy that read this window.
         by_ids: True where every row was checked by its own id.
         quarantined: rows that are skipped.
-        repaired: ids of rows that were readable only after characters were removed.
-        ahead: rows expected behind it, about; None where that is unknown.
-        twice: True where two strategies brought the same rows.
+        repaired: ids of rows that are readable only without the characters that XML forbids.
+        ahead: estimated number of rows after it; None where unknown.
+        twice: True where two strategies returned the same rows.
     """
 
     window: IdRange
@@ -180,7 +182,7 @@ class Piece:
 
 Item: TypeAlias = WindowRequest | RecordsRequest | Piece
 Flow: TypeAlias = Generator[Item, Reply, T]
-"""A conversation that ends with a T. A piece needs no answer; it is sent an empty reply."""
+"""A conversation that returns a T. A piece needs no answer; the flow is sent an empty reply."""
 
 NOTHING = Reply()
 """The answer to a piece."""
@@ -188,18 +190,18 @@ NOTHING = Reply()
 
 @dataclass(frozen=True, slots=True)
 class Exactly:
-    """One query as it is, as a strategy: for samples."""
+    """A strategy that returns one given query, for samples."""
 
     query: Query
     name: str = "sample"
 
-    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  it is said already
-        """Give the query."""
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  the query is given
+        """Yield the query."""
         yield self.query
 
 
 def attempt_flow(flow: Flow[T]) -> Flow[T | RemoteError]:
-    """Go on with a flow, and give its failure as a value where there is one."""
+    """Run a flow to its end; return its failure as a value if it fails."""
     try:
         return (yield from flow)
     except RemoteError as error:
@@ -208,7 +210,7 @@ def attempt_flow(flow: Flow[T]) -> Flow[T | RemoteError]:
 
 
 def attempt(item: Item) -> Flow[Reply | RemoteError]:
-    """Send the request, and give the failure as a value where there is one."""
+    """Send one request; return its failure as a value if it fails."""
     try:
         return (yield item)
     except RemoteError as error:
@@ -217,14 +219,14 @@ def attempt(item: Item) -> Flow[Reply | RemoteError]:
 
 
 def advance(flow: Flow[T], answer: Reply | RemoteError | None) -> Item:
-    """Return the next item of a flow that is sent an answer, thrown a failure, or begun with None."""
+    """Return the next item of a flow: send it the answer, throw the failure into it, or start it with None."""
     if isinstance(answer, RemoteError):
         return flow.throw(answer)
-    return flow.send(answer)  # type: ignore[arg-type]  # None begins
+    return flow.send(answer)  # type: ignore[arg-type]  # None starts it
 
 
 def relayed(flow: Flow[T], relay: Callable[[Item], Flow[Reply]]) -> Flow[T]:
-    """Go on with a flow whose items another one takes: what that returns or raises is the answer to each."""
+    """Run a flow, and answer each of its items with what the flow `relay(item)` returns or raises."""
     answer: Reply | RemoteError | None = None
     with closing(flow):
         while True:
@@ -234,13 +236,13 @@ def relayed(flow: Flow[T], relay: Callable[[Item], Flow[Reply]]) -> Flow[T]:
                 value: T = ended.value
                 return value
             answer = yield from attempt_flow(relay(item))
-            del item  # or its rows take memory while the next ones come
+            del item  # or its rows take memory while the next ones arrive
 
 
 def filtered(flow: Flow[T], where: tuple[Condition, ...], *, any_row: bool = False) -> Flow[T]:
-    """Go on with a flow, and add conditions to what it asks for; with `any_row`, in place of the list's own.
+    """Run a flow, and add conditions to its requests; with `any_row`, they replace those of the list.
 
-    What it asks of any row is left as it is.
+    Requests that already have `any_row` stay unchanged.
     """
 
     def relay(item: Item) -> Flow[Reply]:
@@ -252,7 +254,7 @@ def filtered(flow: Flow[T], where: tuple[Condition, ...], *, any_row: bool = Fal
 
 
 def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
-    """Go on with a flow, on the side, up to its next piece; None where it ends."""
+    """Run a flow up to its next piece, without requesting windows early; return None where it ends."""
     answer: Reply | RemoteError | None = None
     try:
         while True:
@@ -265,7 +267,7 @@ def next_piece(flow: Flow[None]) -> Flow[Piece | None]:
 
 
 def first_piece_with_rows(flow: Flow[None]) -> Flow[Piece | None]:
-    """Go on with a flow up to its first piece with rows; None where it has none."""
+    """Run a flow up to its first piece with rows, then close it; return None where no piece has rows."""
     while (piece := (yield from next_piece(flow))) is not None and not piece.rows:
         pass
     flow.close()
@@ -273,16 +275,16 @@ def first_piece_with_rows(flow: Flow[None]) -> Flow[Piece | None]:
 
 
 def find_row(window: IdRange, key: str) -> Flow[KnownRow | None]:
-    """Find a row of a window, with its id; None where there are none."""
+    """Return a row of a window, with its id; None where the window is empty."""
     reply = yield WindowRequest(Prefix(key), window)
     return (yield from find_known_row(reply, window, key))
 
 
 def find_known_row(reply: Reply, window: IdRange, key: str, *, insist: int = 0) -> Flow[KnownRow | None]:
-    """Find a row of the reply to a window with its id; by ever narrower blocks where rows carry none.
+    """Return a row of a reply, with its id; where rows carry no ids, by requesting ever narrower blocks.
 
     Returns:
-        None where its rows vanished meanwhile, or there are none.
+        None where the reply has no rows, or they were deleted meanwhile.
     """
     while reply.rows:
         token = reply.tokens[0]

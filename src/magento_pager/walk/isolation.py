@@ -1,7 +1,7 @@
-"""Isolation: what becomes of the one thing whose reply fails all by itself, be it a row or a record.
+"""Isolation: the decision about a single row or record whose request fails even when requested alone.
 
-What lives here: the proof that the server is well although this one does not come, and its fate: read after all,
-repaired, or skipped by name. As flows; how it was found among others is not known here.
+What lives here: the proof that the server works although this row or record cannot be read, and the outcome: it is read
+after all, repaired, or skipped by name. As flows; how the row was found among others is not known here.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ G = TypeVar("G")
 T = TypeVar("T")
 
 RequestAgain: TypeAlias = Callable[[int, bool], Flow[T]]
-"""Asks for the one thing again: how often to insist, and whether to repair what it brings."""
+"""Requests the row or record again. Arguments: how often to insist, and whether to repair the reply."""
 
 FindOthers: TypeAlias = Callable[[], Iterable[Flow[G | None]]]
-"""Looks for something else that works, in likely places first."""
+"""Searches for another row or record that can be read, in likely places first."""
 
-SINGLE_ROW_RETRIES = 4  # more attempts at a row whose failure may be the server's
-MOST_SKIPPED_IN_A_ROW = 20  # rows skipped: then the server is failing, not the rows
+SINGLE_ROW_RETRIES = 4  # for a row whose failure may be the server's fault
+MOST_SKIPPED_IN_A_ROW = 20  # then the server is failing, not the rows
 
 
 class Outcome(NamedTuple, Generic[T]):
-    """What became of it.
+    """Result of a decision about a row or record.
 
     Attributes:
-        value: what came after all; None where it is skipped.
-        reason: why it is skipped: the server's words, or what is wrong with its reply; else empty.
+        value: the row or record that was read after all; None if it is skipped.
+        reason: why it is skipped: the server's text, or what is wrong with the reply; else empty.
         repaired: True where characters had to be removed.
     """
 
@@ -52,20 +52,20 @@ class Outcome(NamedTuple, Generic[T]):
 
     @property
     def flawed(self) -> bool:
-        """True where it is the one that broke the reply."""
+        """True where this row or record broke the reply."""
         return self.repaired or self.value is None
 
 
 @dataclass(slots=True)
 class Isolation(Generic[G]):
-    """Remembers something that works, and how many were skipped since it came.
+    """Decides about failing rows or records; knows one that can be read, and how many were skipped since.
 
     Attributes:
-        operation: what is called, for messages.
-        works: asks again for something that came before; False where it was deleted meanwhile.
-        repair: read what control characters break without them.
-        readable: what came last, if anything did.
-        skipped: in a row.
+        operation: the operation that is called, for messages.
+        still_works: reads a row or record again that was read before; returns False if it was deleted meanwhile.
+        repair: read rows that control characters break without these characters.
+        readable: the last one that was read; None if there is none.
+        skipped: number of rows skipped in a row.
     """
 
     operation: str
@@ -75,61 +75,61 @@ class Isolation(Generic[G]):
     skipped: int = 0
 
     def remember(self, readable: G | None) -> None:
-        """Remember that something came; None for what may not come again."""
+        """Record that a row or record was read; None for one that may not be readable again."""
         self.skipped = 0
         self.readable = readable if readable is not None else self.readable
 
     def decide(
         self, name: str, error: RemoteError, request_again: RequestAgain[T], others: FindOthers[G] | None
     ) -> Flow[Outcome[T]]:
-        """Decide about the one whose reply failed.
+        """Decide about a row or record whose request failed.
 
         Args:
-            name: what it is called in messages.
+            name: its name in messages.
             error: the failure.
-            request_again: asks for it again.
-            others: finds something else that works; None to skip whatever fails without asking whether others arrive.
+            request_again: requests it again.
+            others: finds another one that can be read; None to skip without testing whether others can be read.
 
         Raises:
-            RemoteError: the server is failing, or nothing works beside which this one could be called broken; in the
-                words of that failure alone where others were not asked for, since nothing came before.
+            RemoteError: the server is failing, or no other row or record can be read. It is the original failure where
+                others were not tested, or none was found.
         """
         if self.repair and isinstance(error, MalformedReplyError):
             repaired = yield from attempt_flow(request_again(0, True))  # noqa: FBT003  see RequestAgain
             if not isinstance(repaired, RemoteError):
                 return Outcome(repaired, repaired=True)
         if others is not None:
-            yield from self._check_well(name, error, others)
+            yield from self._check_server(name, error, others)
             again = yield from attempt_flow(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
             if not isinstance(again, RemoteError):
                 return Outcome(again)
             if again.remedy != "retry" and action(again, narrowed=True) == "stop":
                 raise again
             error = again
-            yield from self._check_well(name, error, others)
+            yield from self._check_server(name, error, others)
         self.skipped += 1
         if self.skipped == MOST_SKIPPED_IN_A_ROW:
             raise error if others is None else self.failing_server(name, error)
         return Outcome(None, str(error))
 
     def failing_server(self, name: str, error: RemoteError) -> RemoteError:
-        """Return the error that too many failures are."""
+        """Return the error for too many failures in a row."""
         self.skipped = 0
         return RemoteError(
             f"{self.operation}: {MOST_SKIPPED_IN_A_ROW} rows in a row could not be read, the last is {name} ({error}): "
             "the server is failing; resume when it works again"
         )
 
-    def _check_well(self, name: str, error: RemoteError, others: FindOthers[G]) -> Flow[None]:
-        """Raise unless what came before, or something else, can be read now."""
+    def _check_server(self, name: str, error: RemoteError, others: FindOthers[G]) -> Flow[None]:
+        """Raise an error unless the one read before, or another one, can be read now."""
         if self.readable is not None:
-            came = yield from attempt_flow(self.still_works(self.readable))
-            if isinstance(came, RemoteError):
+            exists = yield from attempt_flow(self.still_works(self.readable))
+            if isinstance(exists, RemoteError):
                 raise RemoteError(
                     f"{self.operation}: {name} cannot be read ({error}), and neither can {self.readable}, which could "
-                    f"before ({came}): the server is failing; resume when it works again"
-                ) from came
-            if came:
+                    f"before ({exists}): the server is failing; resume when it works again"
+                ) from exists
+            if exists:
                 return
             self.readable = None  # it was deleted
         for looking in others():

@@ -1,7 +1,7 @@
-"""Whose turn it is to call the server: so many calls under way at once, and a rest after each.
+"""The limit of concurrent calls to a server, and the pause after each.
 
-A call is under way until its first row arrives: PHP has then built the whole reply, and computes no more. So with one
-call at a time no time is lost between two of them, and yet the server never works on two. It knows no rows and no ids.
+A call counts until its first row arrives: PHP has then built the whole reply, and stops computing. So with one call at
+a time no time is lost between calls, and the server still never works on two. This module knows no rows and no ids.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from weakref import WeakSet
 
 
 class Call:
-    """One call, as a context: it begins when there is a place for it, and frees that at the first row or at the end.
+    """One call, as a context: it starts when a slot is free, and frees the slot at the first row or at the end.
 
     Attributes:
-        waited: seconds from the request to the first row, or to the end where none came; None until then.
+        waited: seconds from the request to the first row, or to the end if there was none; None until then.
         seconds: from the request to the end; 0.0 until then.
     """
 
@@ -36,16 +36,16 @@ class Call:
         self.seconds = time.monotonic() - self._began
 
     def arrived(self) -> None:
-        """Tell that a row arrived."""
+        """Record that a row arrived; only the first one counts."""
         if self.waited is None:
             self.waited = time.monotonic() - self._began
             self._limiter.leave(self.waited)
 
 
 class CallsUnderWay:
-    """What all walks over the lists of one shop know of its calls: how many are under way, and which places rest.
+    """The calls of one shop, shared by all walks over its lists: calls in progress, and slots that are pausing.
 
-    As many may be under way as the walk that allows the most of them does.
+    The limit is the highest one of these walks.
     """
 
     def __init__(self) -> None:
@@ -56,26 +56,26 @@ class CallsUnderWay:
 
     @property
     def free(self) -> bool:
-        """Whether another call may be made now."""
+        """Whether another call may start now."""
         while self.resting and self.resting[0] <= time.monotonic():
             heappop(self.resting)
-        return self.under_way + len(self.resting) < max(one.limit for one in self.limiters)
+        return self.under_way + len(self.resting) < max(limiter.limit for limiter in self.limiters)
 
 
 class CallLimiter:
-    """Lets so many calls of a shop be under way at once, and each place rest after its call.
+    """Limits the concurrent calls to a shop, and lets each slot pause after its call.
 
     Attributes:
-        limit: calls under way at once, at least 1.
+        limit: concurrent calls, at least 1.
     """
 
     def __init__(self, limit: int = 1, nice: float = 0.0, calls: CallsUnderWay | None = None) -> None:
         """Begin.
 
         Args:
-            limit: calls under way at once, at least 1.
-            nice: how long a place rests after a call, in times of what the call took.
-            calls: shared with other walks over lists of the same shop; None where there are none.
+            limit: concurrent calls, at least 1.
+            nice: how long a slot pauses after a call, as a multiple of the time that the call took.
+            calls: shared with other walks over lists of the same shop; None if there are no others.
         """
         self.limit = limit
         self._nice = nice
@@ -84,11 +84,11 @@ class CallLimiter:
             self._calls.limiters.add(self)
 
     def call(self) -> Call:
-        """Return a call, which waits for its place when it is entered."""
+        """Return a call, which waits for a slot when it is entered."""
         return Call(self)
 
     def enter(self) -> None:
-        """Wait for a place, and take it."""
+        """Wait for a slot, and take it."""
         calls = self._calls
         with calls.changed:
             while not calls.free:
@@ -96,7 +96,7 @@ class CallLimiter:
             calls.under_way += 1
 
     def leave(self, seconds: float) -> None:
-        """Give a place back, and let it rest for a call that took so many seconds."""
+        """Return a slot, and let it pause after a call that took `seconds`."""
         calls = self._calls
         with calls.changed:
             calls.under_way -= 1

@@ -1,10 +1,10 @@
-"""Reading one window: ask, check every row as it arrives, and give all of it or nothing.
+"""The reader of one window: it calls the source, checks every row as it arrives, and returns all rows or none.
 
-What lives here: the seam to the network (`Source`), the checks that make a reply trustworthy, and how a call is tried
-again. It does not know which window comes next, or why this one was asked for.
+What lives here: the interface to the network (`Source`), the checks that make a reply trustworthy, and retries. It does
+not know which window comes next, or why this one was requested.
 
-A row is known by its id; in lists whose rows carry none, by another field that no two rows share. Rows outside the
-span show a dropped condition. They cannot show rows that are missing: that is what the canary is for.
+A row is identified by its id; in lists whose rows carry none, by another field that no two rows share. Rows outside the
+span show a dropped condition. Missing rows are detected by the canary: a known row that the query must return.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
 
 def row_label(row: Row, id_field: str, identity_field: str | None = None) -> str:
-    """Return what tells a row from all others of its list, as text: its id, or its identity where it carries no id.
+    """Return the identifier of a row as text: its id, or its identity where it carries no id.
 
     >>> row_label({"order_id": "7", "increment_id": "100000014"}, "order_id")
     '7'
@@ -50,18 +50,18 @@ def row_label(row: Row, id_field: str, identity_field: str | None = None) -> str
 
 
 def token_of(row: Row, id_field: str, identity_field: str | None, operation: str) -> Token:
-    """Return what a row is known by: its id, or its identity where it carries none.
+    """Return the identifier of a row: its id, or its identity where it carries no id.
 
     Raises:
-        MalformedReplyError: it has neither a usable id nor an identity.
+        MalformedReplyError: the row has neither a usable id nor an identity.
     """
     number = row.get(id_field)
     if number is None and identity_field is not None:
         if isinstance(identity := row.get(identity_field), str):
             return identity
         raise MalformedReplyError(
-            f"{operation}: a row came without {id_field} and without {identity_field}: it cannot be "
-            "told from others; give it a number in the shop's database",
+            f"{operation}: a row has neither {id_field} nor {identity_field}, so it cannot be identified; give it a "
+            "number in the shop's database",
             remedy="isolate",
         )
     try:
@@ -69,23 +69,23 @@ def token_of(row: Row, id_field: str, identity_field: str | None, operation: str
     except ValueError:
         text = number[:50] if isinstance(number, str) else ""
         raise MalformedReplyError(
-            f"{operation}: a row came with {id_field}={text or number!r}, which is not an id; is this the right list?",
+            f"{operation}: a row has {id_field}={text or number!r}, which is not an id; is this the right list?",
             remedy="isolate",
         ) from None
 
 
 class Source(Protocol):
-    """The seam to the network. Any list that takes conditions can be one.
+    """The interface to the network. Any list that accepts conditions can be a source.
 
-    More is read where an object has it: `place(row)`, which number stands for a row whose key is none, and `shares`,
-    True where several rows may have one number.
+    Optional attributes: `place(row)` returns the number that stands for a row whose key is not a number; `shares` is
+    True where several rows may have the same number.
     """
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows of one call, as they arrive. Closing the generator closes the connection.
+        """Yield the rows of one call as they arrive. Closing the generator closes the connection.
 
         Raises:
-            RemoteError: the call failed; its `remedy` says what may help, which by default is nothing.
+            RemoteError: the call failed; its `remedy` says what may help, by default nothing.
         """
 
 
@@ -94,12 +94,12 @@ class Reader:
     """Reads windows of one list.
 
     Attributes:
-        source: where rows come from.
-        id_field: what rows call the key.
-        identity_field: another field that no two rows share, where rows may carry no id; else None.
+        source: provides the rows.
+        id_field: the name of the key in rows.
+        identity_field: another field that identifies rows that carry no id; None where every row has one.
         operation: the name of the list, for messages.
-        where: the user's own conditions, sent with every query and checked on every row that holds their field.
-        repairing: the same list with characters taken out of replies that XML forbids; None to take none out.
+        where: the user's conditions, sent with every query and checked on every row that has their field.
+        repairing: the same list, read without the characters that XML forbids; None to keep replies unchanged.
     """
 
     source: Source
@@ -110,66 +110,67 @@ class Reader:
     repairing: Source | None = None
 
     def read(self, request: WindowRequest, limiter: CallLimiter) -> Generator[None, None, Reply]:
-        """Read what is asked for, in a generator that yields before each call and behind each row; close it to stop.
+        """Read a window, in a generator that yields before each call and after each row; close it to stop.
 
         Args:
             request: the window, and how to read it.
-            limiter: holds back each call until there is room for it.
+            limiter: delays each call until a slot is free.
 
         Raises:
-            FilterIgnoredError: a row from outside came, or the canary did not.
-            MalformedReplyError: a row came that cannot be one of this list, or came twice.
+            FilterIgnoredError: a row from outside the window was returned, or the canary was not.
+            MalformedReplyError: a row cannot belong to this list, or was returned twice.
             RemoteError: a call failed.
         """
         source = self.repairing if request.repair and self.repairing is not None else self.source
         where = request.where if request.any_row else (*self.where, *request.where)
         rows: list[tuple[Token, Row]] = []
-        brought: list[tuple[IdRange, list[tuple[Token, Row]]]] = []
+        by_query: list[tuple[IdRange, list[tuple[Token, Row]]]] = []
         seconds = waited = 0.0
         before = _received(source)
         for query in request.strategy.queries(request.window, request.known.id if request.known else None):
-            came: list[tuple[Token, Row]] = []
+            query_rows: list[tuple[Token, Row]] = []
             with limiter.call() as call:
                 yield
                 with (
                     refusals_saved(source),
-                    closing(source.fetch(replace(query, conditions=query.conditions + where))) as sent,
+                    closing(source.fetch(replace(query, conditions=query.conditions + where))) as reply,
                 ):
-                    some = islice(sent, request.unchecked - len(rows)) if request.unchecked else sent
-                    for pair in (
-                        self._tokens(some) if request.unchecked else self._checked(some, query, request.known, where)
-                    ):
+                    if request.unchecked:
+                        pairs = self._tokens(islice(reply, request.unchecked - len(rows)))
+                    else:
+                        pairs = self._checked(reply, query, request.known, where)
+                    for pair in pairs:
                         if call.waited is None:
                             call.arrived()
-                        came.append((pair[0], {}) if request.tokens_only else pair)
-                        if 0 < request.most < len(came):
+                        query_rows.append((pair[0], {}) if request.tokens_only else pair)
+                        if 0 < request.most < len(query_rows):
                             raise RemoteError(
-                                f"{self.operation}: ids {request.window} hold more than {request.most} rows",
+                                f"{self.operation}: ids {request.window} contain more than {request.most} rows",
                                 remedy="split",
                             )
                         yield
-            brought.append((query.span, came))
+            by_query.append((query.span, query_rows))
             seconds, waited = seconds + call.seconds, waited + (call.waited or 0.0)
             if request.unchecked:
-                rows += came
+                rows += query_rows
                 continue
-            if query.span not in request.window and any(isinstance(token, str) for token, _ in came):
+            if query.span not in request.window and any(isinstance(token, str) for token, _ in query_rows):
                 raise FilterIgnoredError(
-                    f"{self.operation}: rows come without ids, so what {request.strategy.name} returns beyond ids "
-                    f"{request.window} cannot be told from what was asked; use the strategy key-range or prefix",
+                    f"{self.operation}: rows carry no ids, so rows that {request.strategy.name} returns beyond ids "
+                    f"{request.window} look like requested ones; use the strategy key-range or prefix",
                     span=request.window,
                 )
-            rows += (pair for pair in came if isinstance(pair[0], str) or pair[0] in request.window)
+            rows += (pair for pair in query_rows if isinstance(pair[0], str) or pair[0] in request.window)
         if not request.unchecked:
-            with refusals_saved(source) if len(brought) == 1 else nullcontext():
+            with refusals_saved(source) if len(by_query) == 1 else nullcontext():
                 self._sort(rows, request.window)
         received = None if before is None else (_received(source) or 0) - before
-        empty = sum(not came for _, came in brought)
-        several = tuple((span, [token for token, _ in came]) for span, came in brought) if len(brought) > 1 else ()
-        return Reply(tuple(rows), len(brought), empty, seconds, waited, received=received, brought=several)
+        empty = sum(not pairs for _, pairs in by_query)
+        several = tuple((span, [token for token, _ in pairs]) for span, pairs in by_query) if len(by_query) > 1 else ()
+        return Reply(tuple(rows), len(by_query), empty, seconds, waited, received=received, by_query=several)
 
     def _tokens(self, rows: Iterable[Row]) -> Iterator[tuple[Token, Row]]:
-        """Yield rows as they are, each with its token; a source may know better than the column which id a row has."""
+        """Yield rows unchecked, each with its token; a source may compute the id instead of reading the column."""
         place = getattr(self.source, "place", None)
         if place is not None:
             return ((place(row), row) for row in rows)
@@ -178,18 +179,18 @@ class Reader:
     def _checked(
         self, rows: Iterable[Row], query: Query, known: KnownRow | None, where: Sequence[Condition]
     ) -> Iterator[tuple[Token, Row]]:
-        """Yield the rows of one call, each checked as it arrives, with its token; without the canary."""
+        """Yield the rows of one call, except the canary, each checked as it arrives, with its token."""
         canary = known.token if known and known.id == query.canary else query.canary
-        met = canary is None
+        canary_seen = canary is None
         first, last = query.span.first, query.span.last
         for token, row in self._tokens(rows):
             if token == canary:
-                met = True
+                canary_seen = True
                 if query.canary not in query.span:
                     continue
             if isinstance(token, int) and not first <= token <= last:
                 raise FilterIgnoredError(
-                    f"{self.operation}: asked for ids {query.span} ({query}), the server also sent id {token}: it "
+                    f"{self.operation}: requested ids {query.span} ({query}), but the server also sent id {token}: it "
                     f"dropped a condition; {strategy_advice(self.operation)}",
                     span=query.span,
                     stray=[token],
@@ -198,44 +199,45 @@ class Reader:
                 if contradicts(condition, row):
                     raise FilterIgnoredError(
                         f"{self.operation}: the server ignored or misread where {condition}: it sent a row with "
-                        f"{row.get(condition.field.rpartition('.')[2])!r}; leave it out and filter the rows",
+                        f"{row.get(condition.field.rpartition('.')[2])!r}; remove the condition and filter the rows",
                         span=query.span,
                         stray=[token] if isinstance(token, int) else [],
                     )
             yield token, row
-        if not met:
+        if not canary_seen:
             raise FilterIgnoredError(
-                f"{self.operation}: asked for ids {query.span} and id {query.canary}, which exists, yet it did not "
-                f"come back ({str(query)[:200]}): the server misread the condition; {strategy_advice(self.operation)}",
+                f"{self.operation}: requested ids {query.span} and the existing id {query.canary}, but the latter was "
+                f"not returned ({str(query)[:200]}): the server misread the condition; "
+                f"{strategy_advice(self.operation)}",
                 span=query.span,
                 missing_canary=query.canary,
             )
 
     def _sort(self, rows: list[tuple[Token, Row]], window: IdRange) -> None:
-        """Put rows in order, in place; refuse one that came twice, and several without ids for a single id.
+        """Sort rows in place; refuse a row that was returned twice, and several rows without ids for a single id.
 
-        Of rows without ids two may have one identity in the database: apart, each is sound.
+        Two rows without ids may share an identity in the database; requested separately, each can be read.
         """
         numbered = all(isinstance(token, int) for token, _ in rows)
         rows.sort(key=itemgetter(0) if numbered else lambda pair: row_order(pair[0]))
         shared = getattr(self.source, "shares", False)
         if len(rows) > len(window) == 1 and isinstance(rows[-1][0], str) and not shared:
             raise FilterIgnoredError(
-                f"{self.operation}: {len(rows)} rows came for id {window.first}: the server dropped a condition; "
-                f"{strategy_advice(self.operation)}",
+                f"{self.operation}: {len(rows)} rows were returned for id {window.first}: the server dropped a "
+                f"condition; {strategy_advice(self.operation)}",
                 span=window,
             )
-        for (one, _), (other, _) in pairwise(rows):
-            if one == other:
+        for (token, _), (next_token, _) in pairwise(rows):
+            if token == next_token:
                 raise MalformedReplyError(
-                    f"{self.operation}: row {one} came twice for ids {window}",
-                    remedy="isolate" if isinstance(one, str) else "stop",
+                    f"{self.operation}: row {token} was returned twice for ids {window}",
+                    remedy="isolate" if isinstance(token, str) else "stop",
                 )
 
 
 @contextmanager
 def refusals_saved(source: object) -> Iterator[None]:
-    """Let a source that saves replies know the error for which its last one is refused."""
+    """Pass the error to a source that saves replies, if its last reply is refused."""
     try:
         yield
     except RemoteError as error:
@@ -245,7 +247,7 @@ def refusals_saved(source: object) -> Iterator[None]:
 
 
 def _received(source: Source) -> int | None:
-    """Return the bytes that a source has read so far; None where it does not count them."""
+    """Return the bytes that a source has read so far; None if it does not count them."""
     return getattr(source, "bytes_received", None)
 
 
@@ -257,16 +259,16 @@ def with_retries(
     attempts: int = 0,
     failed: Callable[[BaseException | None, float], None],
 ) -> T:
-    """Return what `attempt` gives, tried again where its failure may pass, and `insist` times where anything may help.
+    """Return the result of `attempt`, retried after temporary failures, and `insist` times after others that may pass.
 
-    The pauses are random, longer each time, and never shorter than the server asked for.
+    The pauses are random, grow each time, and are never shorter than the server requested.
 
     Args:
-        attempt: what to try.
-        patience: seconds after which it is not tried again.
-        insist: how often to try again also where waiting alone does not help.
-        attempts: at most; 0 for as many as there is patience for.
-        failed: called before each further attempt, with the failure and the seconds until then.
+        attempt: the function to call.
+        patience: seconds after which it is not retried.
+        insist: number of retries for failures where waiting alone does not help.
+        attempts: the largest number of attempts; 0 for no limit except `patience`.
+        failed: called before each retry, with the failure and the pause in seconds.
     """
 
     def may_pass(state: RetryCallState) -> bool:
