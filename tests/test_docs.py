@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 from conftest import slow
+from docs._diagrams import DIAGRAMS
 from docs._generate import GENERATED, with_part
 
 import magento_pager
@@ -237,6 +238,14 @@ def test_generated_parts_are_up_to_date(name: str) -> None:
     page, generate = GENERATED[name]
     text = (DOCS / page).read_text(encoding="utf-8")
     assert text == with_part(text, name, generate()), f"docs/{page} is stale: run python -m docs._generate"
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_diagrams_are_up_to_date(name: str) -> None:
+    """Each diagram is what `python -m docs._diagrams` would write, in the colour of the text around it."""
+    drawn = (DOCS / f"diagrams/{name}.svg").read_text(encoding="utf-8")
+    assert drawn == DIAGRAMS[name](), f"docs/diagrams/{name}.svg is stale: run python -m docs._diagrams"
+    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', drawn)) == {"currentColor", "none"}
 
 
 def every_parameter() -> Iterator[tuple[str, str]]:
