@@ -154,7 +154,7 @@ def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> N
     shop = shop_of("1.4.1.1", "rpc")
     with (
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
-        pytest.raises(RemoteError, match=r"no creditmemos; the list came with Magento 1\.6\.1"),
+        pytest.raises(RemoteError, match=r"no creditmemos; Magento has that list since 1\.6\.1"),
     ):
         list(pager.creditmemos())
 

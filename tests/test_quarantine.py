@@ -50,7 +50,7 @@ PICKS: dict[str, Pick] = {
 }
 WORDS = {
     "duplicate_address": r"fault 1, 'Item .* with the same id \"{id}\" already exist': the row has two addresses",
-    "invalid_utf8": r"Encoding: string .* is not a valid utf-8 string.*: a row holds a text that is not UTF-8",
+    "invalid_utf8": r"Encoding: string .* is not a valid utf-8 string.*: a row contains text that is not UTF-8",
     "control_characters": r"malformed: PCDATA invalid Char value 1",
 }
 """What is said of a row, by the knob that poisons it."""
@@ -130,7 +130,7 @@ def test_every_poison_of_every_version(
     place.poison(**knobs)
     found = place.walk(window=window)
     only_these_are_left_out(found, bad, place.ids)
-    words = "HTTP 500; PHP gave up" if (wire, knob) == ("xml-rpc", "invalid_utf8") else WORDS[knob]
+    words = "HTTP 500; PHP failed" if (wire, knob) == ("xml-rpc", "invalid_utf8") else WORDS[knob]
     for number, reason in found.quarantined.items():
         assert re.search(words.format(id=number), reason)
 

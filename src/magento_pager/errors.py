@@ -29,7 +29,7 @@ Remedy: TypeAlias = Literal["retry", "split", "isolate", "stop"]
 """
 
 QUOTED = 200  # characters of the server's words in a message
-SMALLER = "choose a smaller --window"
+SMALLER = "Use a smaller --window"
 
 OPTIONS = {
     "moved-from": "moved_from",

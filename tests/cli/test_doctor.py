@@ -101,7 +101,7 @@ def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bo
 @pytest.mark.parametrize(
     ("outage", "words"),
     [
-        ("wsdl", "enable the WSDL cache"),
+        ("wsdl", "Enable the WSDL cache"),
         ("schema", "schemas.xmlsoap.org"),
         ("firewall", "bot protection"),
         ("maintenance", "maintenance"),

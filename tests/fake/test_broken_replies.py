@@ -35,10 +35,10 @@ OF_THE_SHOP = {
     "bot-check": "a bot check in front of the shop",
     "fault-schema": "the shop's WSDL is broken, usually by a module",
     "fault-extension": "PHP on the server lacks the extension soap",
-    "fault-wsdl": "enable the WSDL cache",
-    "fault-database": "its database is busy",
+    "fault-wsdl": "Enable the WSDL cache",
+    "fault-database": "database is busy",
     "json-403": "a firewall or bot protection refused the call",
-    "page": "a page of HTML came instead of a reply ('My shop')",
+    "page": "a page of HTML arrived instead of a reply ('My shop')",
     "report": "Magento's error report",
     **{f"http-{status}": f"HTTP {status}; " for status in (401, 403, 404, 405, 429, 502, 503, 504, 508, 520)},
 }
@@ -52,10 +52,10 @@ OF_A_ROW = {
     "fault-time": "Maximum execution time",
     "notice": "PHP prints a notice before the XML",
     "notice-behind": "something follows the reply ('Notice: Undefined variable",
-    "fatal": "PHP gave up on the call in these words",
-    "fatal-page": "PHP gave up on the call in these words",
-    "fatal-500": "PHP gave up on the call in these words",
-    "debug": "something is printed before the XML",
+    "fatal": "PHP failed with this message",
+    "fatal-page": "PHP failed with this message",
+    "fatal-500": "PHP failed with this message",
+    "debug": "prints something before the XML",
     "report-200": "Magento's error report",
     "empty": "the reply is empty",
     "half": "was cut short",
@@ -64,7 +64,7 @@ OF_A_ROW = {
     "gzip": "is compressed (gzip)",
     "zlib": "is compressed (deflate)",
     "deflate": "is compressed (deflate)",
-    "short-length": "Content-Length is shorter than the body: PHP output in front of it",
+    "short-length": "Content-Length is shorter than the body. Either PHP prints",
     "long-length": "Content-Length is longer than the body",
     **{f"http-{status}": f"HTTP {status}; " for status in (400, 409, 418, 500, 501)},
     "markup": "malformed",
@@ -101,17 +101,17 @@ PASSING = {
     # what may pass, and does not for a row that is met
     "fault-database": "MySQL server has gone away",
     "fault-wsdl": "Couldn't load from",
-    "page": "a page of HTML came",
+    "page": "a page of HTML arrived",
     "report": "Magento's error report",
     **{f"http-{status}": f"HTTP {status}; " for status in (429, 502, 503, 504, 508, 520)},
 }
 BY_XML_RPC = {
     # by which there is no SOAP server to put what PHP dies of into words
     **dict.fromkeys(
-        ("fault-php", "fault-property", "fault-encoding", "fault-memory", "fault-time"), "HTTP 500; PHP gave"
+        ("fault-php", "fault-property", "fault-encoding", "fault-memory", "fault-time"), "HTTP 500; PHP failed"
     ),
-    "fault-wsdl": "HTTP 500; PHP gave",
-    **dict.fromkeys(("undeclared", "doubled"), "no <name> with a <value>"),
+    "fault-wsdl": "HTTP 500; PHP failed",
+    **dict.fromkeys(("undeclared", "doubled"), "<member> that is not a <name> with a <value>"),
 }
 
 
@@ -230,11 +230,11 @@ def test_a_shop_in_trouble_is_told(shops: dict[str, Any], name: str) -> None:
     [
         ("notice", "PHP prints a notice before the XML"),
         ("http-500", "the server failed while making its WSDL"),
-        ("fatal", "PHP gave up on the call in these words"),
+        ("fatal", "PHP failed with this message"),
         ("bot-check", "a bot check in front of the shop"),
         ("gzip", "is compressed (gzip)"),
-        ("empty", "PHP gave up while making the WSDL"),
-        ("half", "it was cut short"),
+        ("empty", "PHP failed while making the WSDL"),
+        ("half", "It was cut short"),
     ],
 )
 def test_a_wsdl_in_trouble_is_told(name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:

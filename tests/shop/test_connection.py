@@ -206,19 +206,19 @@ def test_a_server_that_wants_to_be_left_alone(web: responses.RequestsMock, statu
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html><title>My shop</title><body>Welcome</body></html>", r"something else than a WSDL \('My shop'\)"),
+        (b"<html><title>My shop</title><body>Welcome</body></html>", r"something other than a WSDL \('My shop'\)"),
         (b"<!DOCTYPE html><html><body><p>Please <b>log in</b></p></body></html>", "'Please log in'"),
-        (b"", "something else than a WSDL"),
-        (b"{}", "something else than a WSDL"),
-        (b"<?xml version='1.0'?><!DOCTYPE definitions [<!ENTITY a 'b'>]><definitions/>", "something else than a WSDL"),
-        (b"<definitions", "no WSDL that can be used"),
-        (b"<definitions/>", "does not say where SOAP calls go"),
-        (b'<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"/>', "does not say where SOAP calls go"),
-        (wsdl("rpc").partition(b"<service")[0] + b"</definitions>", "does not say where SOAP calls go"),
-        (wsdl("rpc", address=""), "does not say where SOAP calls go"),
-        (wsdl("rpc").replace(b'binding="t:Binding"', b'binding="t:Nothing"'), "does not say where SOAP calls go"),
-        (wsdl("rpc")[:-100], "no WSDL that can be used"),
-        (wsdl("rpc").replace(b"<types>", b"<types>\x01"), "no WSDL that can be used"),
+        (b"", "something other than a WSDL"),
+        (b"{}", "something other than a WSDL"),
+        (b"<?xml version='1.0'?><!DOCTYPE definitions [<!ENTITY a 'b'>]><definitions/>", "something other than a WSDL"),
+        (b"<definitions", "the WSDL of .* cannot be used"),
+        (b"<definitions/>", "has no address for SOAP calls"),
+        (b'<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"/>', "has no address for SOAP calls"),
+        (wsdl("rpc").partition(b"<service")[0] + b"</definitions>", "has no address for SOAP calls"),
+        (wsdl("rpc", address=""), "has no address for SOAP calls"),
+        (wsdl("rpc").replace(b'binding="t:Binding"', b'binding="t:Nothing"'), "has no address for SOAP calls"),
+        (wsdl("rpc")[:-100], "the WSDL of .* cannot be used"),
+        (wsdl("rpc").replace(b"<types>", b"<types>\x01"), "the WSDL of .* cannot be used"),
     ],
 )
 def test_what_answers_is_no_wsdl(web: responses.RequestsMock, body: bytes, message: str) -> None:
@@ -243,9 +243,7 @@ def test_a_wsdl_that_a_module_broke(web: responses.RequestsMock) -> None:
 def test_the_wsdl_of_soap_v1(web: responses.RequestsMock) -> None:
     """The older API has no lists of its own; the message names the address of the right one."""
     web.get(URL, body=wsdl("rpc").replace(b"salesOrderList", b"call"))
-    with pytest.raises(
-        RemoteError, match=r"salesOrderList: .* has no orders; is this the address of SOAP V2, .*v2_soap"
-    ):
+    with pytest.raises(RemoteError, match=r"salesOrderList: .* has no orders. Use the address of SOAP V2, .*v2_soap"):
         list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, UP_TO_400))
 
 
@@ -299,7 +297,7 @@ def test_no_document_is_fetched_but_over_http(web: responses.RequestsMock) -> No
 def test_calls_to_another_host_are_refused(web: responses.RequestsMock) -> None:
     """A WSDL cannot send the key to another host, unless that host is allowed."""
     web.get(URL, body=wsdl("wsi", address="https://elsewhere.example/api/v2_soap/"))
-    with pytest.raises(ValueError, match=r"sends calls to elsewhere\.example; .*--allow-host elsewhere\.example"):
+    with pytest.raises(ValueError, match=r"sends calls to elsewhere\.example\. .*--allow-host elsewhere\.example"):
         Connection(f"{URL}?wsdl=1", "me", KEY)
     options = HttpOptions(allow_hosts=frozenset({"elsewhere.example"}))
     assert Connection(f"{URL}?wsdl=1", "me", KEY, options).address == "https://elsewhere.example/api/v2_soap/"
@@ -321,7 +319,7 @@ def test_a_wsdl_cannot_lead_out_of_tls(web: responses.RequestsMock) -> None:
 def test_a_list_without_a_condition_is_refused(web: responses.RequestsMock) -> None:
     """No condition would mean the whole table in one reply."""
     web.get(URL, body=wsdl("rpc"))
-    with pytest.raises(ValueError, match="its whole table at once"):
+    with pytest.raises(ValueError, match="its whole table"):
         list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, []))
     assert len(web.calls) == 1
 
@@ -331,7 +329,7 @@ def test_an_unknown_call(shop: Shop) -> None:
     with connection_to(shop) as connection:
         with pytest.raises(RemoteError, match="salesOrderFrobnicate: this shop's WSDL does not declare it"):
             connection.call("salesOrderFrobnicate")
-        with pytest.raises(RemoteError, match="magentoInfo: no request fits"):
+        with pytest.raises(RemoteError, match="magentoInfo: this shop's WSDL does not allow the request"):
             connection.call("magentoInfo", colour="red")
     assert set(operations(shop)) <= {"login", "endSession"}
 
@@ -474,7 +472,7 @@ def test_a_list_over_the_cap(shop: Shop) -> None:
     """A reply longer than allowed ends with what to do."""
     with (
         connection_to(shop, max_reply_bytes=100_000) as connection,
-        pytest.raises(TransportError, match=r"salesOrderList: the answer is longer than 100000 bytes; .*--window"),
+        pytest.raises(TransportError, match=r"salesOrderList: the answer is longer than 100000 bytes\. .*--window"),
     ):
         list(connection.rows(ORDERS, ALL_IDS))
 
@@ -555,7 +553,7 @@ def test_a_session_that_never_lasts(web: responses.RequestsMock, flavour: Flavou
     connection = scripted_connection(
         web, flavour, login_reply(flavour), fault("5", "x"), login_reply(flavour), fault("5", "x")
     )
-    with pytest.raises(FaultError, match="a new login did not help; is the session timeout"):
+    with pytest.raises(FaultError, match=r"a new login did not help\. Check the session timeout"):
         list(connection.rows(ORDERS, UP_TO_400))
     assert len(sent_bodies(web)) == 4
     web.reset()
@@ -599,7 +597,7 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
 def test_a_login_without_a_session_id(web: responses.RequestsMock, flavour: Flavour, session: str) -> None:
     """An empty answer to the login is no session."""
     connection = scripted_connection(web, flavour, login_reply(flavour, session))
-    with pytest.raises(MalformedReplyError, match="login: the shop answered without a session id"):
+    with pytest.raises(MalformedReplyError, match="login: the shop's answer has no session id"):
         connection.login()
 
 
@@ -689,7 +687,7 @@ def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
     connection = changing(web, COLOURED, rendered("rpc", RED))
     rows = connection.rows(ORDERS, UP_TO_400)
     assert next(rows) == ROWS[0]
-    with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
+    with pytest.raises(MalformedReplyError, match="contains <colour>") as caught:
         next(rows)
     assert caught.value.remedy == "retry"
     assert list(connection.rows(ORDERS, UP_TO_400)) == RED
@@ -707,7 +705,7 @@ def test_a_field_that_is_new_in_the_first_row(web: responses.RequestsMock) -> No
 def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[dict[str, str]]) -> None:
     """Where the WSDL is what it was, asking again would bring the same: a row may be the cause."""
     connection = changing(web, wsdl("rpc"), rendered("rpc", rows))
-    with pytest.raises(MalformedReplyError, match="holds <colour>") as caught:
+    with pytest.raises(MalformedReplyError, match="contains <colour>") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "isolate"
     assert len(sent_bodies(web)) == 2
@@ -716,13 +714,13 @@ def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[d
 def test_a_shop_that_is_another_each_time(web: responses.RequestsMock) -> None:
     """One new WSDL is read for a call, not one after the other."""
     connection = changing(web, COLOURED, fault("SOAP-ENV:Server", "Procedure 'salesOrderList' not present"))
-    with pytest.raises(FaultError, match="does not speak as its WSDL says") as caught:
+    with pytest.raises(FaultError, match="lacks what its WSDL declares") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == "stop"
     assert len(sent_bodies(web)) == 3
     web.reset()
     connection = changing(web, wsdl("rpc"), fault("SOAP-ENV:Server", "Procedure 'magentoInfo' not present"))
-    with pytest.raises(FaultError, match="does not speak as its WSDL says"):
+    with pytest.raises(FaultError, match="lacks what its WSDL declares"):
         connection.call("magentoInfo")
     assert len(sent_bodies(web)) == 2
 
@@ -743,7 +741,7 @@ def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
     with connection_to(shop) as connection:
         connection.login()
         shop.set_profile("1.4.1.1")
-        with pytest.raises(RemoteError, match="has no creditmemos; the list came with Magento 1"):
+        with pytest.raises(RemoteError, match="has no creditmemos; Magento has that list since 1"):
             list(connection.rows(CREDITMEMOS, UP_TO_400))
 
 
@@ -817,7 +815,9 @@ def test_patience_is_for_what_may_pass(web: responses.RequestsMock) -> None:
 @pytest.mark.parametrize(("user", "key"), [("demo", "wrong"), ("nobody", "demo-key")])
 def test_a_wrong_key(shop: Shop, user: str, key: str) -> None:
     """The server says the same for a bad login and for a missing right, so both are named."""
-    with pytest.raises(FaultError, match="wrong user or key and for a missing right: check --user and --key") as caught:
+    with pytest.raises(
+        FaultError, match=r"user or key is wrong, or a right is missing; .*\. Check --user and"
+    ) as caught:
         connect(shop.url, user, key)
     assert caught.value.code == "2"
     assert caught.value.operation == "login"
@@ -837,6 +837,6 @@ def test_credit_memos_before_they_were(shop_of: Callable[[str, str], Shop]) -> N
     """A list that came later is named with the version that brought it."""
     with (
         connection_to(shop_of("1.4.1.1", "rpc")) as connection,
-        pytest.raises(RemoteError, match=r"has no creditmemos; the list came with Magento 1\.6\.1\.0$"),
+        pytest.raises(RemoteError, match=r"has no creditmemos; Magento has that list since 1\.6\.1\.0$"),
     ):
         list(connection.rows(CREDITMEMOS, UP_TO_400))

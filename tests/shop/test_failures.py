@@ -90,35 +90,35 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
 @pytest.mark.parametrize(
     ("body", "remedy", "message"),
     [
-        (b"", "split", r"the reply is empty: PHP gave up, often for lack of memory; choose a smaller --window"),
+        (b"", "split", r"the reply is empty: PHP failed, often for lack of memory. Use a smaller --window"),
         (b"\n", "split", "the reply is empty"),
-        (b"<!DOCTYPE html><html><title>Back soon</title></html>", "retry", r"a page of HTML came .*\('Back soon'\)"),
-        (b"<html><body>Log in</body></html>", "retry", r"a page of HTML came .*\('Log in'\)"),
-        (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "retry", "a page of HTML came"),
-        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "retry", "a page of HTML came"),
-        (b"<htmlish/>", "isolate", "no SOAP envelope but <htmlish>"),
+        (b"<!DOCTYPE html><html><title>Back soon</title></html>", "retry", r"a page of HTML arrived .*\('Back soon'\)"),
+        (b"<html><body>Log in</body></html>", "retry", r"a page of HTML arrived .*\('Log in'\)"),
+        (b"\xef\xbb\xbf\n<!-- a --><HTML lang='en'><br></HTML>", "retry", "a page of HTML arrived"),
+        (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC 'x' 'y'><html/>", "retry", "a page of HTML arrived"),
+        (b"<htmlish/>", "isolate", "not a SOAP envelope but <htmlish>"),
         (envelope("<n:other/>"), "isolate", "answers with <{urn:Magento}other>"),
         (rendered("rpc", ROWS)[:-60], "split", "was cut short"),
         (rendered("rpc", ROWS)[:40], "split", "was cut short"),
         (rendered("rpc", ROWS)[:4], "split", "was cut short"),
         (rendered("rpc", ROWS).replace(b"complete", b"com\x01plete"), "isolate", "malformed: .*--repair control-chara"),
         (rendered("rpc", ROWS).replace(b"complete", b"&#2;"), "isolate", "malformed: .*--repair control-characters"),
-        (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn"), "isolate", "malformed: .*a row is no XML"),
-        (rendered("rpc", ROWS).replace(b"complete", b"a < b"), "isolate", "malformed: .*a row is no XML"),
+        (rendered("rpc", ROWS).replace(b"complete", b"Bj\xf6rn"), "isolate", "malformed: .*a row is not valid XML"),
+        (rendered("rpc", ROWS).replace(b"complete", b"a < b"), "isolate", "malformed: .*a row is not valid XML"),
         (rendered("rpc", ROWS) + b"junk", "isolate", r"something follows the reply \('junk'\)"),
         (rendered("rpc", ROWS) + WARNING, "isolate", r"something follows the reply \('Warning: Invalid argument in /a"),
         (
             WARNING + rendered("rpc", ROWS),
             "isolate",
-            "begins with 'Warning: Invalid argument in /a.php on line 1': PHP prints a notice before the XML: switch",
+            "begins with 'Warning: Invalid argument in /a.php on line 1': PHP prints a notice before the XML. Switch",
         ),
-        (b"Warning: Invalid argument", "isolate", "not XML; it begins with 'Warning: Invalid argument': PHP gave up"),
-        (PHP, "split", "not XML; it begins with 'Fatal error: Allowed memory.*choose a smaller --window"),
-        (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*choose a smaller --window"),
-        (b"PDO::query(): MySQL server has gone away", "retry", "not XML; .*try again later"),
+        (b"Warning: Invalid argument", "isolate", "not XML; it begins with 'Warning: Invalid argument': PHP failed"),
+        (PHP, "split", "not XML; it begins with 'Fatal error: Allowed memory.*Use a smaller --window"),
+        (b"Fatal error: Maximum execution time of 9 seconds exceeded", "split", "not XML; .*Use a smaller --window"),
+        (b"PDO::query(): MySQL server has gone away", "retry", "not XML; .*Try again later"),
         (rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1), "stop", "document type"),
         (rendered("rpc", ROWS).replace(b"UTF-8", b"UTF-16", 1), "isolate", "encoded in 'UTF-16'"),
-        (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "isolate", "announces 6 rows and holds 5"),
+        (rendered("rpc", ROWS).replace(b"Entity[5]", b"Entity[6]"), "isolate", "announces 6 rows and has 5"),
     ],
 )
 def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, remedy: Remedy, message: str) -> None:
@@ -155,8 +155,13 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
 @pytest.mark.parametrize(
     ("code", "text", "remedy", "advice"),
     [
-        ("0", "Unknown Error", "isolate", "a filter names something the list does not have"),
-        ("1", "Call to a member function getId() on a non-object", "isolate", "the server's own error"),
+        ("0", "Unknown Error", "isolate", "filter names a column that the list does not have"),
+        (
+            "1",
+            "Call to a member function getId() on a non-object",
+            "isolate",
+            "failed with an error of its own",
+        ),
         (
             "1",
             "SQLSTATE[42S22]: 1054 Unknown column 'stat' in 'WHERE'",
@@ -164,31 +169,36 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
             "no column 'stat' (did you mean 'status'",
         ),
         ("1", 'Item (Mage_Sales_Model_Order) with the same id "100" already exist', "isolate", "two addresses"),
-        ("1", "1139 Regex error 'regular expression is too large'", "split", "choose a smaller --window"),
+        ("1", "1139 Regex error 'regular expression is too large'", "split", "Use a smaller --window"),
         ("1", "General error: 2006 MySQL server has gone away", "retry", "database is busy"),
         ("1", "SQLSTATE[40001]: Deadlock found when trying to get lock", "retry", "database is busy"),
         ("1", "General error: 1205 Lock wait timeout exceeded", "retry", "database is busy"),
         ("1", "SQLSTATE[HY000] [1040] Too many connections", "retry", "database is busy"),
         ("1", "SQLSTATE[HY000] [2002] Connection refused", "retry", "database is busy"),
-        ("2", "Access denied.", "stop", "check --user and --key, and that the API user is active and its role has the"),
+        ("2", "Access denied.", "stop", "Check --user and --key, and that the API user is active and its role has the"),
         ("3", "Invalid api path.", "stop", "does not know this API path"),
         ("4", "Resource path is not callable.", "stop", "cannot call this API path"),
-        ("6", "Required parameter is missing", "stop", "misses a parameter"),
+        ("6", "Required parameter is missing", "stop", "says that a parameter is missing"),
         ("101", "Invalid attribute name: x", "stop", "orders have no column 'x'"),
         ("101", "Invalid filters given.", "isolate", "refuses a filter"),
-        ("100", "Requested order not exists.", "isolate", "gave up on the call"),
-        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "split", "choose a smaller --window"),
-        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "split", "choose a smaller --window"),
+        ("100", "Requested order not exists.", "isolate", "could not process the call"),
+        ("SOAP-ENV:Server", "Allowed memory size of 9 bytes exhausted", "split", "Use a smaller --window"),
+        ("SOAP-ENV:Server", "Maximum execution time of 1 second exceeded", "split", "Use a smaller --window"),
         ("SOAP-ENV:Server", "SOAP-ERROR: Encoding: string 'Bj...' is not a valid utf-8 string", "isolate", "not UTF-8"),
-        ("SOAP-ENV:Server", "Procedure 'x' not present", "stop", "does not speak as its WSDL says"),
-        ("SOAP-ENV:Server", "Internal Error", "isolate", "gave up on the call"),
+        ("SOAP-ENV:Server", "Procedure 'x' not present", "stop", "lacks what its WSDL declares"),
+        ("SOAP-ENV:Server", "Internal Error", "isolate", "could not process the call"),
         # words of a module that begin as PHP's do
-        ("1", "Bad request to the payment gateway", "isolate", "the server's own error"),
-        ("1", "Function eval() is not present", "isolate", "the server's own error"),
-        ("1", "The parcel was killed", "isolate", "the server's own error"),
-        ("SOAP-ENV:Client", "looks like we got no XML document", "stop", "does a proxy or a firewall alter it"),
-        ("Sender", "Invalid XML", "stop", "does a proxy or a firewall alter it"),
-        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "retry", "enable the WSDL cache"),
+        ("1", "Bad request to the payment gateway", "isolate", "failed with an error of its own"),
+        ("1", "Function eval() is not present", "isolate", "failed with an error of its own"),
+        ("1", "The parcel was killed", "isolate", "failed with an error of its own"),
+        (
+            "SOAP-ENV:Client",
+            "looks like we got no XML document",
+            "stop",
+            "whether a proxy or a firewall alters it",
+        ),
+        ("Sender", "Invalid XML", "stop", "whether a proxy or a firewall alters it"),
+        ("WSDL", "SOAP-ERROR: Parsing WSDL: Couldn't load", "retry", "Enable the WSDL cache"),
     ],
 )
 def test_each_fault_has_its_advice(
@@ -309,7 +319,7 @@ def breaking_off_a_page(connection: socket.socket, _: Request) -> None:
     [
         (stalling, TransportError, "no answer in time"),
         (stalling_amid_rows, TransportError, "no answer in time"),
-        (dripping, TransportError, "still no end of the answer after 1 s|no answer in time"),
+        (dripping, TransportError, "the answer was not complete after 1 s|no answer in time"),
         (hanging_up, TransportError, "the answer was cut short"),
         (packing_half, MalformedReplyError, "was cut short"),
         (breaking_off_a_page, TransportError, "HTTP 502; "),
@@ -331,7 +341,7 @@ def test_a_way_that_fails(
 
 def test_a_shop_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ending the session is tried for a short time only, however patient the caller is with lists."""
-    monkeypatch.setattr("magento_pager.shop.connection.FAREWELL", 0.2)
+    monkeypatch.setattr("magento_pager.shop.connection.END_SESSION_TIMEOUT", 0.2)
     left = threading.Event()
 
     def answer(connection: socket.socket, request: Request) -> None:
@@ -367,7 +377,7 @@ def test_no_login_while_closing() -> None:
         closing_one = Connection(url, "me", KEY, HttpOptions(timeout=10))
         closing_one.login()
         closing_one.close()
-    assert outcomes == ["this connection to the shop is closed; connect anew"]
+    assert outcomes == ["the connection to the shop is closed. Connect again"]
     assert len(logins) == 1
 
 
@@ -376,8 +386,8 @@ OUTAGES: list[tuple[Outage, type[RemoteError], str]] = [
     ("database", TransportError, "HTTP 503; "),
     ("firewall", TransportError, "HTTP 403; a firewall or bot protection"),
     ("redirect", TransportError, "HTTP 302; the server redirects to https://"),
-    ("wsdl", FaultError, "fault WSDL, .* enable the WSDL cache"),
-    ("schema", FaultError, "fault WSDL, .* enable the WSDL cache"),
+    ("wsdl", FaultError, "fault WSDL, .* Enable the WSDL cache"),
+    ("schema", FaultError, "fault WSDL, .* Enable the WSDL cache"),
 ]
 
 

@@ -34,7 +34,7 @@ from test_failures import (
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
 from magento_pager.lists import ORDERS
 from magento_pager.shop.connection import Connection
-from magento_pager.shop.failures import FAILURES, body_error, failure_of, fault_error, status_error, without_rows
+from magento_pager.shop.failures import FAILURES, adapted_to_no_rows, body_error, failure_of, fault_error, status_error
 from magento_pager.shop.transport import HttpOptions
 
 if TYPE_CHECKING:
@@ -65,32 +65,32 @@ class Outcome(NamedTuple):
 
 SERVER = "SOAP-ENV:Server"
 DENIED = Outcome(
-    "2", "stop", "check --user and --key, and that the API user is active and its role has the right 'Sales"
+    "2", "stop", "Check --user and --key, and that the API user is active and its role has the right 'Sales"
 )
-EXPIRED = Outcome("5", "stop", "a new login did not help; is the session timeout of the shop's API near zero?")
-MEMORY = Outcome(SERVER, "split", "more than its memory takes: choose a smaller --window")
-NO_PROCEDURE = Outcome(SERVER, "stop", "does not speak as its WSDL says")
-NO_XML = Outcome("Sender", "stop", "does a proxy or a firewall alter it?")
-SELF_FETCH = Outcome("WSDL", "retry", "enable the WSDL cache")
+EXPIRED = Outcome("5", "stop", "a new login did not help. Check the session timeout of the shop's API")
+MEMORY = Outcome(SERVER, "split", "enough memory for this many rows. Use a smaller --window")
+NO_PROCEDURE = Outcome(SERVER, "stop", "lacks what its WSDL declares")
+NO_XML = Outcome("Sender", "stop", "whether a proxy or a firewall alters it")
+SELF_FETCH = Outcome("WSDL", "retry", "Enable the WSDL cache")
 
 RECORDED: dict[str, Outcome] = {
     "fault_access_denied": DENIED,
     "fault_duplicate_address_row": Outcome("1", "isolate", "the row has two addresses of one kind"),
     "fault_empty_body": NO_XML,
-    "fault_empty_login": Outcome("6", "stop", "misses a parameter"),
+    "fault_empty_login": Outcome("6", "stop", "says that a parameter is missing"),
     "fault_empty_session": EXPIRED,
-    "fault_http_413_body_too_large": Outcome(413, "split", "refuses so long a request: choose a smaller --window"),
+    "fault_http_413_body_too_large": Outcome(413, "split", "refuses a request of this length. Use a smaller --window"),
     "fault_invalid_filter_field": Outcome("1", "stop", "orders have no column 'no_such_field'"),
     "fault_invalid_filter_field_customer": Outcome("101", "stop", "orders have no column 'no_such_field'"),
     "fault_invalid_filter_field_invoice": Outcome("1", "stop", "orders have no column 'no_such_field'"),
-    "fault_invalid_filter_field_product": Outcome("0", "isolate", "a filter names something the list does not have"),
+    "fault_invalid_filter_field_product": Outcome("0", "isolate", "filter names a column that the list does not have"),
     "fault_malformed_xml": NO_XML,
-    "fault_max_execution_time": Outcome(SERVER, "split", "take it too long: choose a smaller --window"),
+    "fault_max_execution_time": Outcome(SERVER, "split", "takes too long for this many rows. Use a smaller --window"),
     "fault_memory_limit": MEMORY,
     "fault_memory_limit_display_errors": MEMORY,
-    "fault_missing_param": Outcome("100", "isolate", "gave up on the call"),
-    "fault_not_soap": Outcome("env:VersionMismatch", "stop", "does a proxy or a firewall alter it?"),
-    "fault_order_not_exists": Outcome("100", "isolate", "gave up on the call"),
+    "fault_missing_param": Outcome("100", "isolate", "could not process the call"),
+    "fault_not_soap": Outcome("env:VersionMismatch", "stop", "whether a proxy or a firewall alters it"),
+    "fault_order_not_exists": Outcome("100", "isolate", "could not process the call"),
     "fault_other_flavour_request": NO_PROCEDURE,
     "fault_session_after_endSession": EXPIRED,
     "fault_session_timed_out": EXPIRED,
@@ -100,12 +100,12 @@ RECORDED: dict[str, Outcome] = {
     "fault_wrong_login": DENIED,
     "fault_wsdl_self_fetch_failed": SELF_FETCH,
     "http_503_maintenance": Outcome(503, "retry", "in maintenance or its database is down"),
-    "http_db_down": Outcome(503, "retry", "in maintenance or its database is down"),
+    "http_db_down": Outcome(503, "retry", "in maintenance, its database is down"),
     "pre193_control_char_0x01": Outcome(None, "isolate", "--repair control-characters"),
-    "pre193_invalid_utf8": Outcome(SERVER, "isolate", "a row holds a text that is not UTF-8"),
+    "pre193_invalid_utf8": Outcome(SERVER, "isolate", "a row contains text that is not UTF-8"),
     "salesOrderList_two_conditions": MEMORY,  # `lt` was dropped, and all orders are too many
     "wrong_namespace_urn_Magento": NO_PROCEDURE,
-    "wsi/fault_missing_param": Outcome("6", "stop", "misses a parameter"),
+    "wsi/fault_missing_param": Outcome("6", "stop", "says that a parameter is missing"),
 }
 """By name; with its flavour in front where the flavours differ."""
 
@@ -236,7 +236,7 @@ def rows_of_the_page() -> tuple[tuple[tuple[re.Pattern[str], ...], Remedy], ...]
     rows = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = line.strip("|").split(" | ")
-        remedies = re.findall(r"\*\*(again|split|isolate|stop)\*\*", cells[2] if len(cells) == 4 else "")
+        remedies = re.findall(r"\*\*(retry|split|isolate|stop)\*\*", cells[2] if len(cells) == 4 else "")
         messages = re.findall(r"`([^`]+)`", cells[0])
         if remedies and messages and "another text" not in cells[0]:
             patterns = tuple(re.compile(".*".join(map(re.escape, bare(one).split("...")))) for one in messages)
@@ -339,7 +339,7 @@ EXAMPLES: dict[str, list[Example]] = {
         Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://a/' : Extra content at the end", "WSDL"),
     ],
     "own WSDL": [Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/?wsdl=1'", "WSDL")],
-    "own WSDL by words": [Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/'", SERVER)],
+    "own WSDL by text": [Example("SOAP-ERROR: Parsing WSDL: Couldn't load from 'http://shop.example/'", SERVER)],
     "no ext-soap": [
         Example("Unable to load Soap extension on the server", "0"),
         Example("Unable to load Soap extension", "0", purpose="call"),
@@ -499,7 +499,7 @@ def test_no_body_takes_long_to_tell(part: str) -> None:
 def test_what_asks_for_no_rows_has_no_window(purpose: Purpose) -> None:
     """No advice for a login or a WSDL is about the number of rows."""
     for example in (one for some in EXAMPLES.values() for one in some):
-        error = without_rows(example._replace(purpose=purpose).error())
+        error = adapted_to_no_rows(example._replace(purpose=purpose).error())
         assert "--window" not in str(error)
         assert error.remedy in {"retry", "stop"}
 
@@ -556,5 +556,5 @@ def test_a_made_up_failure(answer: Answer, remedy: Remedy) -> None:
         list(connection.rows(ORDERS, UP_TO_400))
     assert caught.value.remedy == remedy, str(caught.value)
     assert documented(caught.value) == remedy, str(caught.value)
-    waits = "no answer in time" in str(caught.value) or "still no end" in str(caught.value)
+    waits = "no answer in time" in str(caught.value) or "not complete" in str(caught.value)
     assert (caught.value.pause > 0) == waits

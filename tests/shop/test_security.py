@@ -156,7 +156,7 @@ def test_no_entity_is_read(stage: str, kind: str) -> None:
             error, growth = grown(shop)
     assert isinstance(error, MalformedReplyError)
     assert error.remedy == "stop"
-    assert "document type" in str(error) or "something else than a WSDL" in str(error)
+    assert "document type" in str(error) or "something other than a WSDL" in str(error)
     assert not asked
     assert growth < MOST
 

@@ -83,7 +83,7 @@ def test_a_server_that_stalls() -> None:
     error = failure(lambda connection, _: _wait_for_the_end(connection), QUICK)
     assert (error.status, error.remedy) == (None, "split")
     assert error.pause >= QUICK.timeout, "the server may be busy with it as long again"
-    assert "no answer in time; ask for less at once (--window) or allow more time (--timeout)" in str(error)
+    assert "there was no answer in time. Use a smaller --window or a longer --timeout" in str(error)
 
 
 def test_a_server_that_stalls_in_the_body() -> None:
@@ -112,7 +112,7 @@ def test_a_server_that_drips(*, packed: bool) -> None:
             time.sleep(0.01)
 
     error = failure(answer, QUICK)
-    assert "still no end of the answer after 1 s" in str(error) or "no answer in time" in str(error)
+    assert "the answer was not complete after 1 s" in str(error) or "no answer in time" in str(error)
     assert (error.remedy, error.pause >= QUICK.timeout) == ("split", True)
     assert len(sent) < 1000
 
@@ -186,7 +186,7 @@ def test_nobody_there() -> None:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(TransportError, match="someCall: the connection failed: Connection refused; check") as caught:
+    with pytest.raises(TransportError, match=r"someCall: the connection failed: Connection refused\. Check") as caught:
         fetched(f"http://127.0.0.1:{port}/", PATIENT)
     assert caught.value.retryable
 
@@ -224,7 +224,7 @@ def test_garbage_that_calls_itself_packed() -> None:
     """A body that cannot be unpacked is no answer."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", "Content-Encoding: gzip")), PATIENT)
     assert error.remedy == "isolate"
-    assert "the answer cannot be unpacked" in str(error)
+    assert "the answer cannot be decompressed" in str(error)
 
 
 @pytest.mark.parametrize("packing", ["compress", "gzip, lzma", "Lzma"])
@@ -232,8 +232,8 @@ def test_packed_in_another_way_than_was_asked_for(packing: str) -> None:
     """It is named, and what came is not read."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", f"Content-Encoding: {packing}")), PATIENT)
     assert error.remedy == "isolate"
-    assert "the answer cannot be unpacked: it is packed by " in str(error)
-    assert "; gzip was asked for" in str(error)
+    assert "the answer cannot be decompressed: it is encoded as " in str(error)
+    assert ", not as gzip. " in str(error)
 
 
 def test_a_longer_answer_than_allowed() -> None:
@@ -247,7 +247,7 @@ def test_a_longer_answer_than_allowed() -> None:
 
     error = failure(answer, HttpOptions(timeout=ENOUGH, max_reply_bytes=1_000_000))
     assert (error.status, error.remedy) == (200, "split")
-    assert "the answer is longer than 1000000 bytes; ask for less at once" in str(error)
+    assert "the answer is longer than 1000000 bytes. Use a smaller --window" in str(error)
 
 
 def test_a_bomb() -> None:
@@ -424,7 +424,7 @@ def test_a_circle_of_redirects_ends() -> None:
     with (
         serving(answer) as url,
         closing(HttpSession(PATIENT, url)) as session,
-        pytest.raises(TransportError, match="redirects in a circle"),
+        pytest.raises(TransportError, match="redirects more than 5 times"),
         session.get(url, "the WSDL"),
     ):
         pass
@@ -474,7 +474,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     authority.cert_pem.write_to_path(str(ours))
     stranger.cert_pem.write_to_path(str(theirs))
     with serving(lambda connection, _: connection.sendall(reply(b"fine")), server) as url:
-        with pytest.raises(TransportError, match=r"no trusted connection: .*--legacy-tls.*--ca-bundle") as caught:
+        with pytest.raises(TransportError, match=r"no trusted connection: .*--ca-bundle.*--legacy-tls") as caught:
             fetched(url, PATIENT)
         assert not caught.value.retryable
         with pytest.raises(TransportError, match="no trusted connection"):
@@ -528,7 +528,7 @@ def test_options_are_checked() -> None:
     for patience in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="0 seconds or more"):
             HttpOptions(patience=patience)
-    with pytest.raises(ValueError, match=r"there is no file of certificates nowhere\.pem"):
+    with pytest.raises(ValueError, match=r"the file of certificates nowhere\.pem"):
         HttpOptions(ca_bundle="nowhere.pem")
     for name, value in (("X\r\nY", "a"), ("", "a"), ("X", "s3same\r\nY: b"), ("X", " s3same"), ("X", "s3s\u00e4me")):
         with pytest.raises(ValueError, match="does not allow") as caught:

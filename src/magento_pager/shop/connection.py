@@ -1,7 +1,7 @@
-"""A shop behind its WSDL: both flavours, the session, and what its faults mean.
+"""The connection to a shop: both flavours of its WSDL, the session, and the errors for its faults.
 
-What lives here: the login, the calls, and the words with which faults are passed on. It does not know which strategy
-asked, and it does not read rows: it tells `decoding` their shape, which `wsdl` took from the types that zeep read.
+What lives here: the login, the calls, and the turning of faults into errors. This module does not know which strategy
+sends a query, and it does not read rows: `decoding` does, by the shape that `wsdl` took from the types zeep read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from magento_pager.shop.decoding import (
     decode_small,
     plain,
 )
-from magento_pager.shop.failures import CODES, fault_error, short_length, status_error, without_rows
+from magento_pager.shop.failures import CODES, adapted_to_no_rows, fault_error, short_length, status_error
 from magento_pager.shop.guards import CutReplyError
 from magento_pager.shop.origins import canonical_url, redacted_url
 from magento_pager.shop.repairing import without_forbidden
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 SESSION_EXPIRED = "5"
-LONGEST_FAULT = 1 << 16  # characters of a fault that are kept
+LONGEST_FAULT = 1 << 16  # characters of a fault's text that are kept
 LONGEST_RECORDS = 1 << 24
-"""Bytes of one reply with records in full: they are parsed as a whole, and a tree takes many times as much."""
-FAREWELL = 10.0  # seconds that ending a session may take at most: one that is not ended will expire
-NO_PROCEDURE = "not present"  # what a server says to a call of another flavour or namespace than its own
+"""The limit for a reply with records in full, in bytes: its tree takes many times as much memory."""
+END_SESSION_TIMEOUT = 10.0  # seconds; a session that is not ended will expire
+NO_PROCEDURE = "not present"  # in the fault for a call of another flavour or namespace than the server's
 LOGIN, MULTI_CALL = "login", "multiCall"
 XML_BODY = {"Content-Type": "text/xml; charset=utf-8"}
 
@@ -61,34 +61,35 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """One shop, one API user.
+    """One shop and one API user.
 
-    The session is begun at the first call and again when it has expired; `close` ends it. Safe to use from several
+    The session begins at the first call, and again when it has expired; `close` ends it. Safe to use from several
     threads.
 
     Attributes:
-        url: the shop's address as it was given, in its one spelling and without query.
-        alias: what checkpoints call the shop; empty for its addresses.
-        bytes_received: of all replies to lists and for records in full so far, unpacked.
-        characters_removed: those that XML forbids and that were taken out of replies so far; see `ListSource.repair`.
-        clock: the time that the last answer said it was there; None before the first, or where it said none.
-        lists_come: a row came by SOAP with a list inside it: this shop does not lose lists.
-        tells_empty: the shop's SOAP writes an empty text as a line break, as it does from 1.8 on; known once logged in.
+        url: the shop's address as given, in canonical form and without query.
+        alias: the name of the shop in checkpoints; empty to use its addresses.
+        bytes_received: of all replies with rows or records so far, decompressed.
+        characters_removed: how many characters that XML forbids were removed from replies so far; see
+            `ListSource.repair`.
+        clock: the server's time in its last answer; None before the first, or if that had none.
+        keeps_lists: a row with a list inside it arrived by SOAP, so this shop does not lose lists.
+        tells_empty: the shop's SOAP writes an empty text as a line break, as from 1.8 on; known after the login.
     """
 
     def __init__(self, url: str, user: str, key: str, options: HttpOptions | None = None) -> None:
         """Fetch and read the WSDL.
 
         Args:
-            url: the shop's base address, or that of any of its APIs or of its WSDL.
+            url: the shop's base address, or the address of any of its APIs or of its WSDL.
             user: the API user.
             key: the API key.
             options: how the shop is reached.
 
         Raises:
-            ValueError: the address cannot be one of a shop.
+            ValueError: the address cannot be that of a shop.
             TransportError: the WSDL could not be fetched.
-            MalformedReplyError: what was fetched is no WSDL of a Magento.
+            MalformedReplyError: the document is not the WSDL of a Magento.
         """
         self._user = user
         self._key = key
@@ -105,7 +106,7 @@ class Connection:
         self.characters_removed = 0
         self.clock: datetime | None = None
         self.tells_empty = False
-        self.lists_come = False
+        self.keeps_lists = False
         try:
             self._wsdl = with_retries(
                 lambda: self._read(lambda: find(self._http, candidates)), self._http.options.patience, failed=_announce
@@ -120,7 +121,7 @@ class Connection:
 
     @property
     def flavour(self) -> str:
-        """Either "rpc" or "wsi", as the WSDL says."""
+        """Either "rpc" or "wsi", by the WSDL."""
         return self._wsdl.flavour
 
     @property
@@ -130,19 +131,19 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """Where calls go, as the WSDL says."""
+        """The address of calls, by the WSDL."""
         return self._wsdl.address
 
     def has(self, operation: str) -> bool:
-        """True where the shop's WSDL declares the operation."""
+        """Return True if the shop's WSDL declares the operation."""
         return self._wsdl.has(operation)
 
     def refused(self, error: RemoteError) -> None:
-        """Save the reply that this thread read last, where replies are saved: it was read, and then refused."""
+        """Save the reply that this thread read last, if replies are saved; its content was refused."""
         self._http.save(error, self._http.latest.exchange)
 
     def redacted(self, text: str) -> str:
-        """Return a text from outside without what nobody may read: the key, sessions, passwords, headers."""
+        """Return a text from outside without secrets: the key, sessions, passwords, headers."""
         return self._http.redacted(text)
 
     def login(self) -> None:
@@ -154,10 +155,10 @@ class Connection:
         with_retries(self._session, self._http.options.patience, failed=_announce)
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Make a short call, in a session unless it begins one: its value as text, or as a dict of texts.
+        """Make a short call, in the session unless it is the login; return its value as text, or as a dict of texts.
 
         Raises:
-            RemoteError: it failed; its `remedy` is one for a call that asks for no rows.
+            RemoteError: it failed; the `remedy` is one for a call that requests no rows.
         """
 
         def send(wsdl: Wsdl, session: str) -> Generator[Any]:
@@ -166,23 +167,23 @@ class Connection:
         try:
             (answer,) = self._values(operation, None, send)
         except RemoteError as error:
-            raise without_rows(error) from None
+            raise adapted_to_no_rows(error) from None
         return answer
 
     def rows(self, spec: ListSpec, conditions: Sequence[Condition], *, repair: bool = False) -> Generator[Row]:
-        """The rows of a list that satisfy all conditions, as they arrive.
+        """Yield the rows of a list that satisfy all conditions, as they arrive.
 
         Args:
             spec: the list.
-            conditions: at least one: without any the shop would send its whole table.
-            repair: take characters that XML forbids out of the reply before it is read.
+            conditions: at least one: without conditions the shop would send its whole table.
+            repair: remove characters that XML forbids from the reply before it is read.
 
         Raises:
             ValueError: there is no condition, or the connection is closed.
-            RemoteError: the call failed; rows delivered before are not all there were.
+            RemoteError: the call failed; the rows yielded before are incomplete.
         """
         if not conditions:
-            raise ValueError(f"{spec.operation}: without a condition the shop would send its whole table at once")
+            raise ValueError(f"{spec.operation}: without a condition the shop would send its whole table")
         self._http.latest.exchange = None
         self._wsdl.check_has(spec)  # before a login
         yield from self._values(
@@ -195,19 +196,19 @@ class Connection:
     def xmlrpc_rows(
         self, spec: ListSpec, filters: Mapping[str, Mapping[str, Argument]], *, repair: bool = False
     ) -> Generator[dict[str, Any]]:
-        """Yield the rows of a list by XML-RPC as they arrive, with all columns that the shop has, see `xmlrpc`.
+        """Yield the rows of a list by XML-RPC as they arrive, with all columns of the shop, see `xmlrpc`.
 
         Args:
             spec: the list.
-            filters: what each field is compared with, by operator: at least one, all of which must hold.
-            repair: take characters that XML forbids out of the reply before it is read.
+            filters: operands by field and operator, at least one; rows satisfy all of them.
+            repair: remove characters that XML forbids from the reply before it is read.
 
         Raises:
             ValueError: there is no filter, or the connection is closed.
-            RemoteError: the call failed; rows delivered before are not all there were.
+            RemoteError: the call failed; the rows yielded before are incomplete.
         """
         if not filters or not all(filters.values()):
-            raise ValueError(f"{spec.path}: without a filter the shop would send its whole table at once")
+            raise ValueError(f"{spec.path}: without a filter the shop would send its whole table")
         self._http.latest.exchange = None
 
         def send(wsdl: Wsdl, session: str) -> Generator[Any]:
@@ -218,22 +219,22 @@ class Connection:
         yield from self._values(spec.path, spec.right, send, list(filters))
 
     def row_shape(self, spec: ListSpec) -> Struct:
-        """Return what the WSDL promises of a row.
+        """Return the shape of a row by the WSDL.
 
         Raises:
-            RemoteError: it does not declare the list.
+            RemoteError: the WSDL does not declare the list.
         """
         self._wsdl.check_has(spec)  # before a login
         return self._wsdl.shape(spec.operation)[0].row
 
     def record(self, operation: str, key: str, *, right: str, repair: bool = False) -> Any:
-        """One record in full by SOAP, or what belongs to one, as `record_shape` says: texts, dicts and lists.
+        """Return one record in full by SOAP, or what belongs to one, in the shape of `record_shape`.
 
         Args:
-            operation: one that takes a key: an increment id, or else an id.
-            key: which record.
-            right: what the API user's role must allow for it.
-            repair: take characters that XML forbids out of the reply before it is read.
+            operation: one that takes a key: an increment id, or an id.
+            key: of the record.
+            right: the right that the API user's role needs for it.
+            repair: remove characters that XML forbids from the reply before it is read.
 
         Raises:
             RemoteError: the call failed.
@@ -248,44 +249,44 @@ class Connection:
         return record
 
     def record_shape(self, operation: str) -> Shape:
-        """What the WSDL promises of a record in full.
+        """Return the shape of a record in full by the WSDL.
 
         Raises:
-            RemoteError: it does not declare the operation.
+            RemoteError: the WSDL does not declare the operation.
         """
         return self._wsdl.record_shape(operation).value
 
     def multi_call(
         self, calls: Sequence[tuple[str, Sequence[Argument]]], *, right: str, repair: bool = False
     ) -> list[Any]:
-        """What several calls answer that are made in one, by XML-RPC.
+        """Make several calls in one by XML-RPC, and return their values.
 
-        It goes on in the session of SOAP: the shop keeps one table of sessions for both, and up to 1.3.1 the second
-        login of a user ended the first.
+        It uses the session of SOAP: the shop keeps one table of sessions for both, and up to 1.3.1 the second login of
+        a user ended the first.
 
         Args:
             calls: paths, such as "sales_order.info", each with its arguments.
-            right: what the API user's role must allow for them.
-            repair: take characters that XML forbids out of the reply before it is read.
+            right: the right that the API user's role needs for them.
+            repair: remove characters that XML forbids from the reply before it is read.
 
         Returns:
-            As many values, see `xmlrpc`; that of a call that failed is a dict with the keys isFault, faultCode and
-            faultMessage.
+            One value for each call, see `xmlrpc`. The value of a call that failed is a dict with the keys isFault,
+            faultCode and faultMessage.
 
         Raises:
-            RemoteError: all of it failed, or the shop has no XML-RPC beside its SOAP.
+            RemoteError: all of it failed, or the shop has no XML-RPC next to its SOAP.
         """
-        arguments = [[path, list(given)] for path, given in calls]
+        call_list = [[path, list(arguments)] for path, arguments in calls]
 
         def send(wsdl: Wsdl, session: str) -> Generator[Any]:
-            body = xmlrpc.request(MULTI_CALL, session, arguments)
+            body = xmlrpc.request(MULTI_CALL, session, call_list)
             with self._post_xmlrpc(wsdl, MULTI_CALL, body, repair=repair) as pieces:
                 yield xmlrpc.value_of(_whole(pieces, MULTI_CALL), MULTI_CALL)
 
         (results,) = self._values(MULTI_CALL, right, send)
         if not isinstance(results, list) or len(results) != len(calls):
             raise MalformedReplyError(
-                f"{MULTI_CALL}: {len(calls)} calls were made in one, and not as many answered", remedy="isolate"
+                f"{MULTI_CALL}: the reply does not hold one value for each of the {len(calls)} calls", remedy="isolate"
             )
         for result in results:
             for name in {"faultCode", "faultMessage"} & result.keys() if isinstance(result, dict) else ():
@@ -293,39 +294,38 @@ class Connection:
         return results
 
     def close(self) -> None:
-        """End the session and close all connections; nothing is sent afterwards."""
+        """End the session and close all connections; later calls are refused."""
         with self._login:
             self._closed = True
             session, self._session_id = self._session_id, None
         if session is not None:
             with suppress(PagerError, ReplyFaultError):  # a session that cannot be ended will expire
-                self._ask(self._wsdl, "endSession", {"sessionId": session}, FAREWELL)
+                self._ask(self._wsdl, "endSession", {"sessionId": session}, END_SESSION_TIMEOUT)
         self._http.close()
 
     def _session(self) -> str:
         with self._login:
             if self._closed:
-                raise ValueError("this connection to the shop is closed; connect anew")
+                raise ValueError("the connection to the shop is closed. Connect again")
             if self._session_id is None:
                 answer = self.call(LOGIN, username=self._user, apiKey=self._key)
                 if not isinstance(answer, str) or not answer.strip():
-                    raise MalformedReplyError("login: the shop answered without a session id")
+                    raise MalformedReplyError("login: the shop's answer has no session id. Check the shop's address")
                 self._http.keep_secret(answer)
                 self._session_id = answer
             return self._session_id
 
     def _values(self, operation: str, right: str | None, send: Send, fields: Sequence[str] = ()) -> Generator[Any]:
-        """Yield the values of a call. All calls are made here but the one that ends a session, and here alone again.
+        """Yield the values of a call. All calls except the one that ends a session are made, and repeated, here.
 
-        A call is made again, before any value was given, once where the session had expired, and once where the shop
-        speaks otherwise than its WSDL said and now has another, as after an upgrade. Where that shows between two
-        values, the error's `remedy` is "retry".
+        Before its first value, a call is repeated once if the session had expired, and once if the shop contradicts its
+        WSDL and has another one now, as after an upgrade. Between two values, the error's `remedy` is "retry" instead.
 
         Args:
             operation: what is called.
-            right: what the API user's role must allow for it; None where it asks for no rows.
-            send: builds the request by this WSDL and for this session, which is empty for a login, and reads the reply.
-            fields: those that it is filtered by.
+            right: the right that the API user's role needs for it; None for a call that requests no rows.
+            send: builds the request by a WSDL and for a session (empty for a login), and reads the reply.
+            fields: the fields of the call's filters.
         """
         fixable = {"session", "WSDL"}
         while True:
@@ -342,7 +342,7 @@ class Connection:
                 if cause in fixable and not begun:
                     fixable.remove(cause)
                     continue
-                if cause in fixable:  # which is never so with a fault: it comes instead of values
+                if cause in fixable:  # never by a fault, which replaces all values
                     error.remedy = "retry"
                 self._http.save(error, latest)
                 raise
@@ -351,7 +351,7 @@ class Connection:
 
     @contextmanager
     def _explained(self, operation: str, right: str | None, fields: Sequence[str]) -> Generator[None]:
-        """Turn a fault into an error that says what to do; nothing that is raised within shows a secret."""
+        """Turn a fault into an error that says what to do; no error that is raised within shows a secret."""
         try:
             with self._http.unrevealing():
                 yield
@@ -360,11 +360,11 @@ class Connection:
             raise fault_error(code, self.redacted(fault.text[:LONGEST_FAULT]), operation, right, fields) from None
 
     def _fixed(self, error: RemoteError, wsdl: Wsdl, session: str) -> str | None:
-        """Return the cause of an error if it is gone now; the call was made by this WSDL, in this session if any."""
+        """Return the cause of an error if it is removed now; the call was made by this WSDL and in this session."""
         if isinstance(error, FaultError):
             if error.code == SESSION_EXPIRED and session:
                 with self._login:
-                    if self._session_id == session:  # else another thread logged in already
+                    if self._session_id == session:  # otherwise another thread logged in already
                         self._session_id = None
                 return "session"
             if NO_PROCEDURE not in error.text:
@@ -374,7 +374,7 @@ class Connection:
         return "WSDL" if self._renewed(wsdl) else None
 
     def _read(self, reading: Callable[[], Wsdl]) -> Wsdl:
-        """Return the WSDL that is read; one that cannot be is saved, where replies are."""
+        """Read and return a WSDL; save one that cannot be read if replies are saved."""
         self._http.latest.exchange = None
         try:
             return reading()
@@ -383,7 +383,7 @@ class Connection:
             raise
 
     def _renewed(self, wsdl: Wsdl) -> bool:
-        """Return True where the shop has another WSDL now."""
+        """Return True if the shop has another WSDL now."""
         with self._reading:
             if self._wsdl is wsdl:
                 fresh = self._read(lambda: load(self._http, wsdl.location))
@@ -391,20 +391,20 @@ class Connection:
                     return False
                 try:
                     check_address(self._http, fresh)
-                except ValueError as error:  # no longer a mistake of the caller's
+                except ValueError as error:  # not the caller's mistake any more
                     raise RemoteError(str(error)) from None
                 log.info("the shop has another WSDL now: %s, %s", self.redacted(fresh.namespace), fresh.flavour)
                 self._wsdl = fresh
             return True
 
     def _ask(self, wsdl: Wsdl, operation: str, arguments: dict[str, Any], timeout: float | None = None) -> Any:
-        """The value of a reply that is no list."""
+        """Return the value of a short call."""
         request = wsdl.message(operation, arguments)
         with self._post(wsdl, operation, request, timeout, purpose="call") as reply:
             answer = decode_small(reply.body(), operation, "call")
         self.tells_empty = breaks_lines(answer)
         if len(answer) != 1:
-            raise MalformedReplyError(f"{operation}: the reply has {len(answer)} parts instead of one")
+            raise MalformedReplyError(f"{operation}: the reply has {len(answer)} values instead of one")
         return plain(answer[0])
 
     def _rows(
@@ -418,7 +418,7 @@ class Connection:
 
     @contextmanager
     def _pieces(self, reply: HttpReply, *, repair: bool) -> Generator[Iterable[bytes]]:
-        """The body of a reply to a list or with records in full, as it arrives; its bytes are counted."""
+        """Give the body of a reply with rows or records as it arrives; count its bytes."""
         try:
             yield without_forbidden(reply.pieces(), self._removed) if repair else reply.pieces()
         finally:
@@ -439,10 +439,10 @@ class Connection:
 
     @contextmanager
     def _post_xmlrpc(self, wsdl: Wsdl, path: str, body: bytes, *, repair: bool) -> Generator[Iterable[bytes]]:
-        """Send a call by XML-RPC, and give the body of the answer as it arrives."""
+        """Send a call by XML-RPC; give the body of the answer as it arrives."""
         address = xmlrpc.address_beside(wsdl.address)
         if address is None:
-            raise RemoteError(f"{path}: where XML-RPC would be cannot be told from {redacted_url(wsdl.address)}")
+            raise RemoteError(f"{path}: the address of XML-RPC cannot be derived from {redacted_url(wsdl.address)}")
         with (
             self._posted(address, body, XML_BODY, path, purpose="XML-RPC") as reply,
             self._pieces(reply, repair=repair) as pieces,
@@ -460,16 +460,16 @@ class Connection:
         *,
         purpose: Purpose = "rows",
     ) -> Generator[HttpReply]:
-        """Send a call. An answer that is no success is an error: the fault in it, or else its status."""
-        headers = {**headers, "Cache-Control": "no-cache"}  # which a cache that behaves obeys
+        """Send a call. An answer that is not a success raises its fault, or an error for its status."""
+        headers = {**headers, "Cache-Control": "no-cache"}
         with self._http.post(address, body, headers, operation, timeout) as reply:
             self.clock = http_time(reply.date)
             if reply.status != OK:
-                words = reply.words()
+                body = reply.error_body()
                 with suppress(MalformedReplyError):
-                    decode_small(words, operation)
+                    decode_small(body, operation)
                 raise status_error(
-                    reply.status, operation, words, redact=self.redacted, pause=reply.pause, purpose=purpose
+                    reply.status, operation, body, redact=self.redacted, pause=reply.pause, purpose=purpose
                 )
             try:
                 yield reply
@@ -478,7 +478,7 @@ class Connection:
 
 
 def _whole(pieces: Iterable[bytes], operation: str) -> bytes:
-    """The body of a reply with records in full."""
+    """Return the body of a reply with records in full."""
     body = bytearray()
     for piece in pieces:
         body += piece
@@ -488,5 +488,5 @@ def _whole(pieces: Iterable[bytes], operation: str) -> bytes:
 
 
 def _announce(error: BaseException | None, seconds: float) -> None:
-    """Warn: who connects waits for it."""
+    """Warn, because the caller of `connect` is waiting."""
     log.warning("%s; trying again in %.0f s", error, seconds)

@@ -1,18 +1,18 @@
-"""Bytes to rows: streaming and strict.
+"""Bytes of SOAP to rows: streaming and strict.
 
 What lives here: reading a reply as it arrives, and refusing every reply that is not exactly what the WSDL promises.
-The shape of the reply is told as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
+The shape of the reply is given as plain data (`ReplyShape`); this module knows neither zeep nor HTTP.
 
-A row comes out equal to what zeep gives for the same bytes, with four exceptions: numbers and booleans stay the
-server's text; a list of WS-I is one, where zeep has a record of one field; a NULL, which the server leaves out or marks
-as nil, is an absent key; and an empty text is `""`, where zeep has None or a line break. Up to 1.7 it is an empty
-element, as is a NULL in a required field of WS-I, which stays absent. From 1.8 on the server writes a line break
-between all tags, so that an empty text becomes one.
+A row equals what zeep gives for the same bytes, with four exceptions: numbers and booleans stay the server's text; a
+list of WS-I is a list, where zeep has a record of one field; a NULL, which the server omits or marks as nil, is an
+absent key; and an empty text is `""`, where zeep has None or a line break. Up to 1.7 an empty text is an empty element,
+as is a NULL in a required field of WS-I, which stays absent. From 1.8 on the server writes a line break between all
+tags, so an empty text arrives as a line break.
 
-Rows repeat: they differ in which columns are NULL and in what the columns say, and in nothing else. So every *form* of
-row (all its bytes but the texts) is parsed and checked once, in full. A later row that is the same form, byte for
-byte, with texts that hold no markup and nothing an XML parser would touch, can only mean the form with those texts: it
-is read by splitting and is kept from the parser. All that is not such a row goes through the parser and every check.
+Rows differ only in their texts and in which columns are NULL. So every *form* of row (all its bytes except the texts)
+is parsed and checked once, in full. A later row with the same form, byte for byte, and with texts that contain no
+markup and nothing an XML parser would change, can only mean that form with those texts: it is read by splitting,
+without the parser. Every other row goes through the parser and every check.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
-SOAP_12 = "{http://www.w3.org/2003/05/soap-envelope}"  # seen in one fault: what was sent was not SOAP 1.1
+SOAP_12 = "{http://www.w3.org/2003/05/soap-envelope}"  # occurs in one fault: the request was not SOAP 1.1
 ARRAY_TYPE = "{http://schemas.xmlsoap.org/soap/encoding/}arrayType"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 TRUE = frozenset({"true", "1"})
 
 MOST_FORMS = 1000
-"""Forms remembered: the bound on memory for a server that never sends the same form twice."""
+"""Forms remembered: bounds the memory for a server that never sends the same form twice."""
 
 _ARRAY_TYPE = re.compile(r"([^\[\]]+)\[([0-9]{1,10})\]")
 _UNFIT = re.compile(f"[{UNFIT}]")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 _PRINTED = frozenset({"br", "b", "font", "pre"})
-"""Tags of the notices of PHP, which no shop has as columns."""
+"""Tags in the notices of PHP; no shop has columns with these names."""
 
 
 class ReplyFaultError(Exception):
@@ -56,7 +56,7 @@ class ReplyFaultError(Exception):
 
     Attributes:
         code: as the server sent it.
-        text: the server's words.
+        text: as the server sent it.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -66,16 +66,16 @@ class ReplyFaultError(Exception):
 
 
 class UnpromisedReplyError(MalformedReplyError):
-    """A sound reply of another shape than it was told: perhaps the server became another version meanwhile."""
+    """A well-formed reply of another shape than the WSDL's; the shop may have been upgraded meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A single value, which comes out as the server's text.
+    """A single value, read as the server's text.
 
     Attributes:
         type: the qualified name of its type.
-        integer: True where the text must be a whole number.
+        integer: True if the text must be a whole number.
     """
 
     type: str
@@ -88,7 +88,7 @@ class Array:
 
     Attributes:
         type: the qualified name of its type.
-        item: what it holds.
+        item: the shape of its values.
     """
 
     type: str
@@ -102,10 +102,10 @@ class Struct:
     Attributes:
         type: the qualified name of its type.
         fields: by name, in declared order.
-        ordered: True where the fields must come in the declared order (WS-I).
-        required: the fields that must be there (in WS-I; in RPC none must, as zeep reads it).
-        repeated: the fields that may occur more than once and come out as a list (WS-I's complexObjectArray).
-        open: True where it may hold further fields, each of them `ANYTHING`.
+        ordered: True if the fields must be in the declared order (WS-I).
+        required: the fields that must be present (in WS-I; in RPC none must, as zeep reads it).
+        repeated: the fields that may occur more than once and are read as a list (WS-I's complexObjectArray).
+        open: True if it may have further fields, each of them `ANYTHING`.
     """
 
     type: str
@@ -118,7 +118,7 @@ class Struct:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A value of a type that only the reply tells: a text, a list, a dict, or NULL."""
+    """A value whose type only the reply shows: a text, a list, a dict, or NULL."""
 
 
 Shape = Leaf | Array | Struct | Anything
@@ -127,16 +127,16 @@ ANYTHING = Anything()
 
 @dataclass(frozen=True, slots=True)
 class ReplyShape:
-    """What the reply of a list looks like.
+    """The shape of the reply of a list.
 
     Attributes:
         operation: for messages.
         reply: the qualified tag of the element in the body.
-        result: the tag of the element that holds the rows.
+        result: the tag of the element that contains the rows.
         type: the qualified name of that element's type.
         item: the tag of a row.
         row: the fields of a row.
-        counted: True where the element that holds the rows must say how many they are (RPC).
+        counted: True if the element with the rows must state their number (RPC).
     """
 
     operation: str
@@ -150,13 +150,13 @@ class ReplyShape:
 
 @dataclass(frozen=True, slots=True)
 class RecordShape:
-    """What the reply looks like that is one record in full, or the list of what belongs to one.
+    """The shape of a reply with one record in full, or with the list of what belongs to one.
 
     Attributes:
         operation: for messages.
         reply: the qualified tag of the element in the body.
-        result: the tag of the element in that.
-        value: what it holds.
+        result: the tag of the element in that one.
+        value: the shape of its value.
     """
 
     operation: str
@@ -166,10 +166,11 @@ class RecordShape:
 
 
 class Forms:
-    """The forms of row met so far, to be kept from reply to reply: they are the same in all replies of a list.
+    """The forms of row found so far, kept from reply to reply because all replies of a list share them.
 
-    A form is a matter of bytes and means the same wherever prefixes stand for the same namespaces and the server writes
-    line breaks between tags, or does not. Its length is the number of forms. Several replies may be read at once.
+    A form consists of bytes. It means the same wherever its prefixes stand for the same namespaces, and the server
+    either always or never writes line breaks between tags. `len` is the number of forms. Several replies may be read
+    at once.
     """
 
     def __init__(self) -> None:
@@ -179,7 +180,7 @@ class Forms:
         return len(self._known[2])
 
     def under(self, namespaces: Mapping[str | None, str], *, line_broken: bool) -> dict[tuple[str, ...], _Form]:
-        """Return the forms that hold under these prefixes; a server that changes its ways begins anew."""
+        """Return the forms for these prefixes; a server that changes them begins with none."""
         known = self._known
         if (namespaces, line_broken) != known[:2]:
             known = self._known = namespaces, line_broken, {}
@@ -187,50 +188,50 @@ class Forms:
 
 
 def decode(pieces: Iterable[bytes], shape: ReplyShape, forms: Forms | None = None) -> Generator[Row]:
-    """The rows of a reply, each as soon as its bytes are in.
+    """Yield the rows of a reply, each as soon as its bytes have arrived.
 
-    Rows come before the end of the reply is known: only when the generator is exhausted without an error were they
-    all there were.
+    Rows are yielded before the end of the reply is known: they are complete only if the generator ends without an
+    error.
 
     Args:
         pieces: the body, in pieces of any size.
-        shape: what the WSDL promises.
-        forms: those of earlier replies of the same shape; they save time and change nothing.
+        shape: of the reply, by the WSDL.
+        forms: of earlier replies of the same shape; they save time and change no row.
 
     Raises:
         ReplyFaultError: the reply is a SOAP fault.
-        MalformedReplyError: the reply is anything else than what was promised.
+        MalformedReplyError: the reply is not what the WSDL promises.
     """
     return _Rows(shape, Forms() if forms is None else forms).read(pieces)
 
 
 def decode_record(body: bytes, shape: RecordShape) -> Any:
-    """The value of a reply that is no list of rows, as strictly as rows are read, and in the same form.
+    """Return the value of a reply that is not a list of rows, read as strictly as rows are, and in the same form.
 
     Raises:
         ReplyFaultError: the reply is a SOAP fault.
-        MalformedReplyError: the reply is anything else than what was promised.
+        MalformedReplyError: the reply is not what the WSDL promises.
     """
     reply = decode_small(body, shape.operation)
     values = _Values(shape.operation)
     if [reply.tag, *(child.tag for child in reply)] != [shape.reply, shape.result]:
-        raise values.refusal(f"it does not hold one <{shape.result}> in <{shape.reply}>")
+        raise values.refusal(f"it does not contain one <{shape.result}> in <{shape.reply}>")
     values.line_broken = breaks_lines(reply)
     return values.value(reply[0], shape.value)
 
 
 def decode_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Element:
-    """The element in the body of a short reply, such as that of `login`.
+    """Return the element in the body of a short reply, such as that of `login`.
 
     Raises:
         ReplyFaultError: the reply is a SOAP fault.
-        MalformedReplyError: the reply is no SOAP envelope.
+        MalformedReplyError: the reply is not a SOAP envelope.
     """
     return _payload(parsed_small(body, operation, purpose), operation)
 
 
 def breaks_lines(element: Element) -> bool:
-    """True where the server that sent an element writes a line break between all tags, and thus tells "" from NULL."""
+    """Return True if an element's server writes a line break between all tags, and so distinguishes "" from NULL."""
     return element.getroottree().getroot().text == "\n"
 
 
@@ -240,7 +241,7 @@ def is_list(shape: Shape) -> bool:
 
 
 def plain(element: Element) -> Any:
-    """A short reply's value: the text of an element, or its children by tag.
+    """Return a short reply's value: the text of an element, or its children by tag.
 
     >>> from lxml import etree
     >>> plain(etree.fromstring("<info><version>1.9.4.5</version><edition>Community</edition></info>"))
@@ -256,8 +257,8 @@ class _Values:
 
     Attributes:
         operation: for messages.
-        namespaces: in scope where values stand, where elements declare none of their own.
-        declares: elements may declare namespaces of their own.
+        namespaces: in scope for values whose elements declare none.
+        declares: elements may declare namespaces.
         line_broken: the server writes a line break between all tags.
     """
 
@@ -271,15 +272,15 @@ class _Values:
         """Return the value of an element; None for NULL.
 
         Args:
-            element: what was sent.
-            shape: what was promised.
-            optional: the element would have been left out if it were NULL.
+            element: as the server sent it.
+            shape: by the WSDL.
+            optional: the server would have omitted the element for NULL.
         """
         if isinstance(shape, Anything):
             return self._anything(element)
         if self._check_attributes(element, shape.type, array=isinstance(shape, Array)):
             if len(element) or element.text is not None:
-                raise self.refusal(f"<{element.tag}> is nil and yet holds something")
+                raise self.refusal(f"<{element.tag}> is nil but not empty")
             return None
         if isinstance(shape, Leaf):
             return self._text(element, shape, optional=optional)
@@ -292,16 +293,16 @@ class _Values:
             return self._fields(element, shape)
         if element.attrib:
             if len(element) == 0 and ARRAY_TYPE not in element.attrib:
-                raise LostListError(self.operation, f"<{element.tag}> came without a length")
+                raise LostListError(self.operation, f"<{element.tag}> has no length")
             self._check_length(element, len(element))
         values = (self._item(child, shape.item) for child in element)
         return [value for value in values if value is not None]
 
     def _anything(self, element: Element) -> Any:
-        """Return a value by what it holds: a list, a map of PHP's, a record, or a text."""
-        strange = set(element.attrib) - {XSI_TYPE, NIL, ARRAY_TYPE}
-        if strange:
-            raise self.refusal(f"<{element.tag}> has an attribute {min(map(str, strange))}")
+        """Return a value by its content: a list, a map of PHP, a record, or a text."""
+        unknown = set(element.attrib) - {XSI_TYPE, NIL, ARRAY_TYPE}
+        if unknown:
+            raise self.refusal(f"<{element.tag}> has an attribute {min(map(str, unknown))}")
         if element.get(NIL) in TRUE:
             return None
         kind, tags = element.get(XSI_TYPE, "").rpartition(":")[2], {child.tag for child in element}
@@ -315,19 +316,19 @@ class _Values:
             text = element.text or ""
             return "" if text == "\n" and self.line_broken else text
         if len(tags) < len(element):
-            raise self.refusal(f"<{element.tag}> holds fields twice")
-        return {str(child.tag): found for child in element if (found := self._anything(child)) is not None}
+            raise self.refusal(f"<{element.tag}> has a field twice")
+        return {str(child.tag): value for child in element if (value := self._anything(child)) is not None}
 
     def _item(self, element: Element, shape: Shape) -> Any:
-        """The value of what stands in an array: never a record without any field."""
+        """Return the value of an array's item, which is never a record without any field."""
         value = self.value(element, shape)
         if isinstance(shape, Struct) and not shape.repeated and len(element) == 0 and element.get(NIL) not in TRUE:
-            raise LostListError(self.operation, f"a list holds an empty <{element.tag}>")
+            raise LostListError(self.operation, f"a list contains an empty <{element.tag}>")
         return value
 
     def _text(self, element: Element, shape: Leaf, *, optional: bool) -> str | None:
         if len(element):
-            raise self.refusal(f"<{element.tag}> holds markup where text was promised")
+            raise self.refusal(f"<{element.tag}> contains markup instead of text")
         text = element.text
         if text is None:
             return None if self._is_null(element, shape, optional=optional) else ""
@@ -338,7 +339,7 @@ class _Values:
         return text
 
     def _is_null(self, element: Element, shape: Leaf, *, optional: bool) -> bool:
-        """Return True where an element that is empty is NULL, not an empty text."""
+        """Return True if an empty element is NULL, not an empty text."""
         return shape.integer or (XSI_TYPE not in element.attrib and (self.line_broken or not optional))
 
     def _fields(self, element: Element, shape: Struct) -> Row:
@@ -356,17 +357,17 @@ class _Values:
         return row
 
     def _check_tags(self, tags: list[str], shape: Struct) -> None:
-        """Refuse fields that are not declared, doubled, missing, or out of order."""
+        """Refuse fields that are undeclared, duplicate, missing, or out of order."""
         for tag in tags:
             if tag not in shape.fields and not shape.open:
-                printed = ": PHP prints a notice into it: switch display_errors off on the server"
+                printed = ". PHP prints a notice into it. Switch display_errors off on the server"
                 raise self.refusal(
-                    f"a row holds <{tag}>, which the WSDL does not declare{printed if tag in _PRINTED else ''}"
+                    f"a row contains <{tag}>, which the WSDL does not declare{printed if tag in _PRINTED else ''}"
                 )
         single = [tag for tag in tags if tag not in shape.repeated]
         if len(set(single)) < len(single):
-            doubled = next(tag for tag in single if single.count(tag) > 1)
-            raise self.refusal(f"a row holds <{doubled}> twice")
+            duplicate = next(tag for tag in single if single.count(tag) > 1)
+            raise self.refusal(f"a row contains <{duplicate}> twice")
         for name in shape.required.difference(tags):
             raise self.refusal(f"a row lacks <{name}>")
         if shape.ordered:
@@ -376,12 +377,12 @@ class _Values:
                 raise self.refusal("the fields of a row are not in the order the WSDL declares")
 
     def _check_attributes(self, element: Element, declared: str, *, array: bool = False) -> bool:
-        """Refuse an attribute that gives an element another meaning than declared; True where it says nil.
+        """Refuse an attribute that contradicts the declared type; return True if one says nil.
 
         Args:
-            element: what bears the attributes.
+            element: with the attributes.
             declared: the qualified name of its type.
-            array: it may say how many values it holds, see `_check_length`.
+            array: it may state how many values it has, see `_check_length`.
         """
         nil = False
         for name, value in cast("dict[str, str]", element.attrib).items():
@@ -395,34 +396,34 @@ class _Values:
         return nil
 
     def _check_length(self, element: Element, held: int) -> str:
-        """Refuse an array of RPC that does not say how many values it holds; return what it calls their type."""
+        """Refuse an array of RPC whose stated number of values is wrong; return the name of their type."""
         text = element.get(ARRAY_TYPE, "")
         announced = _ARRAY_TYPE.fullmatch(text)
         if not announced:
-            raise self.refusal(f"<{element.tag}> does not say how many rows it holds (its arrayType is {text!r})")
+            raise self.refusal(f"<{element.tag}> does not state how many rows it has (its arrayType is {text!r})")
         kind, count = announced.groups()
         if int(count) != held:
-            raise self.refusal(f"<{element.tag}> announces {count} rows and holds {held}")
+            raise self.refusal(f"<{element.tag}> announces {count} rows and has {held}")
         return kind
 
     def _qualified(self, element: Element, name: str) -> str:
-        """The qualified name of what an attribute calls by a prefix."""
+        """Return the qualified name for a name with a prefix."""
         prefix, _, local = name.rpartition(":")
         namespaces = element.nsmap if self.declares else self.namespaces
         return f"{{{namespaces.get(prefix or None, '')}}}{local}"
 
     def _check_integer(self, name: str, text: str) -> None:
         if not _INTEGER.fullmatch(text) and not (text == "" and self.line_broken):
-            raise self.refusal(f"<{name}> is no number: {text[:50]!r}")
+            raise self.refusal(f"<{name}> is not a number: {text[:50]!r}")
 
     def refusal(self, reason: str) -> UnpromisedReplyError:
-        """Return the error for a reply that differs from the WSDL: a single row may be the cause."""
+        """Return the error for a reply that differs from the WSDL; a single row may be the cause."""
         message = f"{self.operation}: the reply is not what the WSDL promises: {reason}"
         return UnpromisedReplyError(message, remedy="isolate")
 
 
 class _Rows(_Values, RowStream):
-    """Turns the bytes of one reply into rows, and knows at the end whether they were all."""
+    """Turns the bytes of one reply into rows, and checks at the end that they are complete."""
 
     def __init__(self, shape: ReplyShape, forms: Forms) -> None:
         RowStream.__init__(self, shape.operation, shape.item)
@@ -430,7 +431,7 @@ class _Rows(_Values, RowStream):
         self._shape = shape
         self._memory = forms
         self._count = 0
-        self._result: Element | None = None  # what holds the rows; None before the first row
+        self._result: Element | None = None  # contains the rows; None before the first row
         self.declares = False
         self._forms: dict[tuple[str, ...], _Form] = {}
         leaves = {name: field for name, field in shape.row.fields.items() if isinstance(field, Leaf)}
@@ -473,19 +474,19 @@ class _Rows(_Values, RowStream):
         if reply.tag != self._shape.reply:
             raise self.refusal(f"it answers with <{reply.tag}> instead of <{self._shape.reply}>")
         if [child.tag for child in reply] != [self._shape.result]:
-            raise self.refusal(f"it does not hold one <{self._shape.result}>")
+            raise self.refusal(f"it does not contain one <{self._shape.result}>")
         if set(reply.attrib) - {f"{SOAP}encodingStyle"}:
             raise self.refusal(f"<{reply.tag}> has an attribute {min(map(str, reply.attrib))}")
         result = reply[0]
-        stray = next((child for child in result if child is not self._last), None)
-        if stray is not None:
-            raise self.refusal(f"<{stray.tag}> stands among the rows")
+        unexpected = next((child for child in result if child is not self._last), None)
+        if unexpected is not None:
+            raise self.refusal(f"there is a <{unexpected.tag}> among the rows")
         if self._check_attributes(result, self._shape.type, array=True):
             raise self.refusal(f"<{result.tag}> is nil")
         if self._shape.counted or ARRAY_TYPE in result.attrib:
             kind = self._check_length(result, self._count)
             if self._qualified(result, kind) != self._shape.row.type:
-                raise self.refusal(f"<{result.tag}> holds {kind}, not {self._shape.row.type}")
+                raise self.refusal(f"<{result.tag}> contains {kind}, not {self._shape.row.type}")
 
     def _row(self, element: Element) -> Row | None:
         parent = element.getparent()
@@ -499,7 +500,7 @@ class _Rows(_Values, RowStream):
         return cast("Row", row)
 
     def _is_result(self, element: Element) -> bool:
-        """True for the element that holds the rows, in its place below the envelope; it is remembered."""
+        """Return True for the element that contains the rows, in its place in the envelope, and remember it."""
         above = list(element.iterancestors())
         expected = [self._shape.result, self._shape.reply, SOAP + "Body", SOAP + "Envelope"]
         if self._result is not None or [element.tag, *(part.tag for part in above)] != expected:
@@ -514,7 +515,7 @@ class _Rows(_Values, RowStream):
         """Remember the form of a row that was parsed and passed every check."""
         parts = segment.decode(errors="replace").split(">")
         tags = tuple(parts[1::2])
-        if any("nil" in tag for tag in tags):  # such a field must stay empty
+        if any("nil" in tag for tag in tags):  # a nil field must be empty, which a form does not check
             return
         row = self._shape.row
         leaves = cast("Mapping[str, Leaf]", row.fields)
@@ -530,11 +531,11 @@ class _Rows(_Values, RowStream):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What a row with given fields looks like, all but the texts and the tags that it is looked up by.
+    """The parts of a form of row, except the tags that it is looked up by.
 
     Attributes:
         names: of the fields, in order.
-        nulls: those that are NULL where they are empty, and not empty texts.
+        nulls: the fields that are NULL, not an empty text, when they are empty.
         start: the start tag of the row.
         ends: each field's end tag. All tags are without their last character, a ">".
     """
@@ -546,20 +547,20 @@ class _Form:
 
     @classmethod
     def of(cls, parts: Sequence[str], names: Sequence[str], nulls: Sequence[str]) -> _Form | None:
-        """The form of a row, from what it is split at each ">" and its fields' names; None where it has none.
+        """Return the form of a row, given its parts between ">" and the names of its fields; None if it has none.
 
-        Where no tag is that of an empty element, a field takes two ">". If there are no more of them than so many
-        fields need, then none is part of a text, and every other part is a text with the beginning of its end tag.
+        Unless a tag is that of an empty element, a field has two ">". If there are no more ">" than the fields need,
+        none is part of a text, and every other part is a text with the beginning of its end tag.
         """
         if len(parts) != 2 * len(names) + 2 or any(part.endswith("/") for part in parts):
             return None
         return cls(tuple(names), nulls, parts[0], [part[part.rfind("</") :] for part in parts[2::2]])
 
     def texts(self, parts: Sequence[str]) -> Sequence[str] | None:
-        """The texts of a row; None unless it is of this form and its texts are plain.
+        """Return the texts of a row; None unless it has this form and its texts are plain.
 
         Args:
-            parts: the row before its end tag, split at each ">"; the tags it is looked up by are those of this form.
+            parts: the row before its end tag, split at each ">"; the tags it is looked up by are already compared.
         """
         if parts[0] != self.start or len(parts) != 2 * len(self.ends) + 2:
             return None
@@ -571,14 +572,17 @@ class _Form:
 
 
 def _payload(root: Element, operation: str) -> Element:
-    """The one element in the body of an envelope."""
+    """Return the one element in the body of an envelope."""
     soap = next((namespace for namespace in (SOAP, SOAP_12) if root.tag == namespace + "Envelope"), None)
     if soap is None:
-        raise MalformedReplyError(f"{operation}: the reply is no SOAP envelope but <{root.tag}>", remedy="isolate")
+        raise MalformedReplyError(
+            f"{operation}: the reply is not a SOAP envelope but <{root.tag}>",
+            remedy="isolate",
+        )
     bodies = root.findall(soap + "Body")
     if len(bodies) != 1 or len(bodies[0]) != 1:
         raise MalformedReplyError(
-            f"{operation}: the reply's envelope has no single body with a single element", remedy="isolate"
+            f"{operation}: the reply's envelope does not have one body with one element", remedy="isolate"
         )
     payload = bodies[0][0]
     if payload.tag == SOAP + "Fault":

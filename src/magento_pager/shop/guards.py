@@ -1,6 +1,6 @@
-"""Guards: what a reply must be before it is read, and what it means that a parser cannot read it.
+"""Guards: the checks of a reply before it is parsed, and the meaning of a parser's errors.
 
-What lives here: looks at raw bytes. What they hold once they are XML is not known here.
+What lives here: checks of raw bytes. This module does not know what the XML contains.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class CutReplyError(MalformedReplyError):
 
 
 def prolog_end(start: bytes, operation: str, purpose: Purpose = "rows") -> int:
-    """Where the XML declaration ends, if there is one; refuse what is not XML in UTF-8.
+    """Return where the XML declaration ends, 0 without one; refuse anything but XML in UTF-8.
 
-    Another encoding could hide markup from the checks on raw bytes.
+    Another encoding could hide markup from the checks of raw bytes.
     """
     if not start:
         raise MalformedReplyError(
-            f"{operation}: the reply is empty: PHP gave up, often for lack of memory; {SMALLER}", remedy="split"
+            f"{operation}: the reply is empty: PHP failed, often for lack of memory. {SMALLER}", remedy="split"
         )
     if start.startswith(_UTF_16):
         raise _encoded(operation, "UTF-16")
     prolog = _PROLOG.match(start)
     if not prolog and _XML_CUT.fullmatch(start):
-        raise _cut_short(operation, "there is no more of it than its beginning")
+        raise _cut_short(operation, "only its beginning arrived")
     if not prolog or is_page(start) or _HTML.match(start):
         raise body_error(start, operation, purpose)
     encoding = _ENCODING.search(prolog[1] or b"")
@@ -55,24 +55,25 @@ def prolog_end(start: bytes, operation: str, purpose: Purpose = "rows") -> int:
 
 def _encoded(operation: str, encoding: str) -> MalformedReplyError:
     return MalformedReplyError(
-        f"{operation}: the reply is encoded in {encoding!r}, not in UTF-8: set the response charset of the shop's API "
+        f"{operation}: the reply is encoded in {encoding!r}, not in UTF-8. Set the response charset of the shop's API "
         "to UTF-8",
         remedy="isolate",
     )
 
 
 def check_markup(markup: bytes, operation: str) -> None:
-    """Refuse what SOAP forbids, and comments and the like, which no shop sends and which could hide a row."""
+    """Refuse markup that SOAP forbids, and comments and the like, which no shop sends and which could hide a row."""
     if b"<!" in markup or b"<?" in markup:
         attack = re.search(rb"<!(DOCTYPE|ENTITY)\b", markup, re.IGNORECASE)
         raise MalformedReplyError(
-            f"{operation}: the reply holds a document type, a comment, a CDATA section or a processing instruction",
+            f"{operation}: the reply contains a document type, a comment, a CDATA section or a processing instruction, "
+            "which no shop sends. Find out who answers at this address",
             remedy="stop" if attack else "isolate",
         )
 
 
 def malformed(operation: str, error: etree.XMLSyntaxError, end: bytes, *, closing: bool = False) -> MalformedReplyError:
-    """Return what a parser's complaint means: about the bytes that came last or, when closing, that no more came."""
+    """Return the error for a parser's error about the last bytes or, when closing, about the end of the bytes."""
     reason = " ".join(str(error.msg).split())
     kind = int(error.code)  # type: ignore[attr-defined]  # one of etree.ErrorTypes, which the stubs do not know
     whole = _REPLY_END.search(end)
@@ -80,21 +81,21 @@ def malformed(operation: str, error: etree.XMLSyntaxError, end: bytes, *, closin
         return _cut_short(operation, reason)
     if whole and not closing and kind == etree.ErrorTypes.ERR_DOCUMENT_END:
         return MalformedReplyError(
-            f"{operation}: something follows the reply ({excerpt(end[whole.end() :])!r}): PHP, a module or something "
-            "in front of the shop adds to it: switch display_errors off on the server",
+            f"{operation}: something follows the reply ({excerpt(end[whole.end() :])!r}). PHP, a module or something "
+            "in front of the shop adds it. Switch display_errors off on the server",
             remedy="isolate",
         )
     meaning = (
-        "a row holds a character that XML forbids, and fails every window it is in (--repair control-characters takes "
-        "such characters out)"
+        "a row contains a character that XML forbids, so every window with it fails (--repair control-characters "
+        "removes such characters)"
         if kind == etree.ErrorTypes.ERR_INVALID_CHAR and "not proper UTF-8" not in reason  # before libxml2 2.14
-        else "a row is no XML, and fails every window it is in"
+        else "a row is not valid XML, so every window with it fails"
     )
-    return MalformedReplyError(f"{operation}: the reply is malformed: {reason}: {meaning}", remedy="isolate")
+    return MalformedReplyError(f"{operation}: the reply is malformed: {reason}; {meaning}", remedy="isolate")
 
 
 def _cut_short(operation: str, reason: str) -> CutReplyError:
     return CutReplyError(
-        f"{operation}: the reply was cut short: {reason}: PHP gave up, often for lack of memory; {SMALLER}",
+        f"{operation}: the reply was cut short: {reason}. PHP failed, often for lack of memory. {SMALLER}",
         remedy="split",
     )

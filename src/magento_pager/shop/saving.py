@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import urllib3
 import urllib3.exceptions
 
-from magento_pager.shop.failures import packing
+from magento_pager.shop.failures import compression_of
 from magento_pager.shop.redacting import HIDDEN
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Exchange:
 
     def body(self) -> Any:
         """Return the body as urllib3 has it; what is read of it is kept."""
-        return _unpacking(_Tap(self), self.response.headers.get("Content-Encoding", ""))
+        return _uncompression_of(_Tap(self), self.response.headers.get("Content-Encoding", ""))
 
     def read(self, amount: int) -> bytes:
         """Read what has arrived, at most `amount` bytes of it, and keep it."""
@@ -107,12 +107,12 @@ class Exchange:
         """Return the body as far as it can be unpacked, and whether it could be to its end."""
         came = bytes(self.came)
         declared = self.response.headers.get("Content-Encoding", "").lower().replace(" ", "")
-        kind = declared if declared not in {"", "identity"} else packing(came)
+        kind = declared if declared not in {"", "identity"} else compression_of(came)
         if not came or kind in {"", "brotli?"}:  # the latter is any byte that is no text
             return came, True
         if set(kind.split(",")) - {*urllib3.HTTPResponse.CONTENT_DECODERS, "identity"}:
             return b"", False
-        source, body = _unpacking(io.BytesIO(came), kind), bytearray()
+        source, body = _uncompression_of(io.BytesIO(came), kind), bytearray()
         with suppress(urllib3.exceptions.HTTPError):
             while len(body) < LONGEST and (piece := source.read1(_UNPACKED)):
                 body += piece
@@ -142,7 +142,7 @@ class _Tap:
         """Leave the connection to whoever has it."""
 
 
-def _unpacking(file: Any, packed: str) -> urllib3.HTTPResponse:
+def _uncompression_of(file: Any, packed: str) -> urllib3.HTTPResponse:
     """A body that is unpacked as it is read, from a file that has it packed so."""
     headers = {"Content-Encoding": packed} if packed else {}
     return urllib3.HTTPResponse(file, headers=headers, preload_content=False)

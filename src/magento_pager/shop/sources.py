@@ -90,7 +90,7 @@ class ListSource:
         declared = self.connection.row_shape(self.spec)
         lists = [name for name in declared.required if is_list(declared.fields[name])]
         rows = self.connection.rows(self.spec, query.conditions, repair=self.repair)
-        return self._with_lists(rows, lists) if lists and not self.connection.lists_come else rows
+        return self._with_lists(rows, lists) if lists and not self.connection.keeps_lists else rows
 
     def _with_lists(self, rows: Iterable[Row], lists: Sequence[str]) -> Generator[Row]:
         """Yield rows as they come; an error where the lists inside them were lost.
@@ -101,9 +101,9 @@ class ListSource:
         """
         row: Row | None = None
         for row in rows:
-            self.connection.lists_come = self.connection.lists_come or any(row.get(name) for name in lists)
+            self.connection.keeps_lists = self.connection.keeps_lists or any(row.get(name) for name in lists)
             yield row
-        if row is not None and not self.connection.lists_come:
+        if row is not None and not self.connection.keeps_lists:
             self._check_record_of(row, lists)
 
     def _check_record_of(self, row: Row, lists: Sequence[str]) -> None:

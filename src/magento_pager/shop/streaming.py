@@ -1,7 +1,7 @@
-"""A reply as it arrives: its bytes in bounded memory, through every guard, to the elements of its rows.
+"""The reading of a reply as it arrives: in bounded memory, through every guard, to the elements of its rows.
 
-What lives here: what SOAP and XML-RPC have in common. What a reply is made of, and what its rows mean, is not known
-here: `decoding` and `xmlrpc` know the one and the other wire.
+What lives here: what SOAP and XML-RPC have in common. The structure of a reply and the meaning of its rows are left to
+`decoding` (SOAP) and `xmlrpc`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 LONGEST_ROW = 1 << 23
-"""Bytes that may come without the end of a row among them."""
+"""The limit for the bytes of one row."""
 MOST_MARKUP = 1 << 20
-"""Elements and attributes that may be in them: the bound on memory, of which a tree takes a hundred bytes for each."""
+"""The limit for the elements and attributes of one row: a tree takes a hundred bytes of memory for each."""
 UNFIT = "\x00-\x08\x0b-\x1f\ufffe\uffff"
-"""For a pattern: the characters that XML forbids in a text, and the one it changes, a carriage return."""
+"""For a pattern: the characters that XML forbids in a text, and the carriage return, which XML changes."""
 
-_REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "#13": "\r"}  # those that PHP writes
+_REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "#13": "\r"}  # the ones that PHP writes
 _REFERENCE = re.compile("&(amp|lt|gt|quot|#13);")
 _PARSER_OPTIONS: dict[str, Any] = {
     "resolve_entities": False,
@@ -44,10 +44,10 @@ Text = TypeVar("Text", str, "str | None")
 
 
 class RowStream(ABC):
-    """Turns the bytes of one reply into rows, and knows at the end whether they were all.
+    """Turns the bytes of one reply into rows, and checks at the end that they are complete.
 
-    Bytes whose meaning is plain without a parser are read without one (`_recognised`); all others go through the parser
-    and every check. A subclass says what its rows are.
+    Bytes whose meaning is clear without a parser are read without one (`_recognised`); all others go through the parser
+    and every check. A subclass defines what its rows are.
 
     Attributes:
         operation: for messages.
@@ -58,20 +58,20 @@ class RowStream(ABC):
 
         Args:
             operation: for messages.
-            tag: of the element that ends a row; it may occur inside rows, too.
+            tag: of the element that ends a row; it may also occur inside rows.
         """
         self.operation = operation
         self._end_tag = b"</" + tag.encode() + b">"
         self._parser = etree.XMLPullParser(events=("end",), tag=tag, **_PARSER_OPTIONS)
         self._begun = False
-        self._end = b""  # the bytes that came last
+        self._end = b""  # the latest bytes
         self._idle = 0  # bytes parsed since the last row
-        self._idle_markup = 0  # elements and attributes, likewise
-        self._last: Element | None = None  # the last row parsed; all before it were let go
-        self._between_rows = False  # the next byte stands right behind the end tag of a row
+        self._idle_markup = 0  # elements and attributes parsed since the last row
+        self._last: Element | None = None  # the last row parsed; the rows before it were dropped
+        self._between_rows = False  # the next byte directly follows the end tag of a row
 
     def read(self, pieces: Iterable[bytes]) -> Generator[Row]:
-        """Yield the rows, each as soon as its bytes are in; `pieces` are the body, in pieces of any size."""
+        """Yield each row as soon as its bytes have arrived; `pieces` are the body, in pieces of any size."""
         end_tag = self._end_tag
         waiting = bytearray()
         markup = 0
@@ -79,9 +79,9 @@ class RowStream(ABC):
             if end_tag in piece:
                 data = bytes(waiting) + piece
             else:
-                looked_at = max(len(waiting) - len(end_tag) + 1, 0)  # once is enough, however small the pieces are
+                searched = max(len(waiting) - len(end_tag) + 1, 0)  # each byte is searched once, even in small pieces
                 waiting += piece
-                data = bytes(waiting) if waiting.find(end_tag, looked_at) >= 0 else b""
+                data = bytes(waiting) if waiting.find(end_tag, searched) >= 0 else b""
             if data:
                 *segments, rest = data.split(end_tag)
                 waiting, markup = bytearray(rest), _markup(rest)
@@ -108,15 +108,15 @@ class RowStream(ABC):
 
     @abstractmethod
     def _recognised(self, segment: bytes) -> Row | None:
-        """Return the row whose bytes these are, all but the last end tag; None where they must be parsed to be sure."""
+        """Return the row of these bytes, which lack the last end tag; None if only a parser can tell."""
 
     @abstractmethod
     def _row(self, element: Element) -> Row | None:
-        """Return the row that an element is, after every check; None where it only has the tag of one."""
+        """Return the row of an element, after every check; None if the element only has the tag of a row."""
 
     @abstractmethod
     def _check_end(self, root: Element) -> None:
-        """Refuse a reply that is a fault, that lacks its result, or that holds anything besides its rows."""
+        """Refuse a reply that is a fault, that lacks its result, or that contains anything but its rows."""
 
     def _parsed(self, segment: bytes) -> Sequence[Row]:
         """Return the rows that end in these bytes."""
@@ -131,12 +131,14 @@ class RowStream(ABC):
         except etree.XMLSyntaxError as error:
             raise malformed(self.operation, error, segment) from None
         elements = [element for _, element in cast("Iterator[tuple[str, Element]]", self._parser.read_events())]
-        found = [self._row(element) for element in elements]
-        rows = [row for row in found if row is not None]
+        results = [self._row(element) for element in elements]
+        rows = [row for row in results if row is not None]
         if rows:
             self._idle = self._idle_markup = 0
-            # The parser stands right behind the row that ended last if nothing followed it.
-            self._between_rows = found[-1] is not None and elements[-1].getnext() is None and elements[-1].tail is None
+            # The parser is directly after the last row if nothing followed it.
+            self._between_rows = (
+                results[-1] is not None and elements[-1].getnext() is None and elements[-1].tail is None
+            )
         else:
             self._idle, self._idle_markup = self._idle + len(segment), self._idle_markup + _markup(segment)
         if self._idle > LONGEST_ROW or self._idle_markup > MOST_MARKUP:
@@ -144,26 +146,26 @@ class RowStream(ABC):
         return rows
 
     def _advance(self, element: Element, parent: Element) -> None:
-        """Let the row before an element go, which becomes the last; refuse what stands between them."""
+        """Drop the row before an element, which becomes the last row; refuse anything between them."""
         before = element.getprevious()
         if before is not self._last:
-            raise self.refusal("markup stands among the rows")
+            raise self.refusal("there is other markup among the rows")
         if before is not None:
             parent.remove(before)
         self._last = element
 
     def _too_long(self) -> MalformedReplyError:
         return MalformedReplyError(
-            f"{self.operation}: for {LONGEST_ROW} bytes of the reply, or {MOST_MARKUP} elements, no row ends",
+            f"{self.operation}: no row ends within {LONGEST_ROW} bytes or {MOST_MARKUP} elements of the reply",
             remedy="isolate",
         )
 
 
 def parsed_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Element:
-    """The root of a reply that is at hand as a whole, parsed with every guard.
+    """Parse a whole reply with every guard, and return its root.
 
     Raises:
-        MalformedReplyError: it is no XML, or XML that no shop sends.
+        MalformedReplyError: it is not XML, or XML that no shop sends.
     """
     body = body.strip(BLANK)
     check_markup(body[prolog_end(body, operation, purpose) :], operation)
@@ -179,11 +181,11 @@ def parsed_small(body: bytes, operation: str, purpose: Purpose = "rows") -> Elem
 
 
 def without_references(texts: Sequence[Text], source: str) -> Sequence[Text] | None:
-    """Texts with their references resolved; None where there are others than PHP writes.
+    """Return texts with their references resolved; None if there are references that PHP does not write.
 
     Args:
-        texts: some that may hold references.
-        source: where they are from: all references are in them.
+        texts: may contain references.
+        source: the bytes they are from; all its references are in the texts.
 
     >>> without_references(["a", None, "&lt;b&amp;lt;"], "<a>&lt;b&amp;lt;")
     ['a', None, '<b&lt;']
@@ -198,10 +200,10 @@ def without_references(texts: Sequence[Text], source: str) -> Sequence[Text] | N
 
 
 def _resolved(reference: re.Match[str]) -> str:
-    """The character that a reference stands for."""
+    """Return the character that a reference stands for."""
     return _REFERENCES[reference[1]]
 
 
 def _markup(part: bytes) -> int:
-    """At most so many elements and attributes are in a part of a reply."""
+    """Return an upper bound for the elements and attributes in a part of a reply."""
     return part.count(b"<") + part.count(b"=")

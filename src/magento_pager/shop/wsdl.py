@@ -1,7 +1,7 @@
-"""A shop's WSDL as zeep reads it: where calls go, how each is said, and what its reply looks like.
+"""A shop's WSDL as zeep reads it: the address of calls, their requests, and the shapes of their replies.
 
-What lives here: zeep (this is the only module that imports it), and the shapes of replies as plain data, taken from the
-types zeep read. Nothing is called from here but the WSDL fetched; sessions and faults are the connection's matter.
+What lives here: zeep (no other module of `shop` imports it), and the shapes of replies as plain data, taken from the
+types zeep read. This module fetches the WSDL and makes no calls; sessions and faults belong to `connection`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zeep.wsdl.bindings import Soap11Binding
 
 from magento_pager.errors import MalformedReplyError, RemoteError, TransportError
 from magento_pager.shop.decoding import ANYTHING, Array, Forms, Leaf, RecordShape, ReplyShape, Shape, Struct
-from magento_pager.shop.failures import BLANK, body_error, status_error, without_rows
+from magento_pager.shop.failures import BLANK, adapted_to_no_rows, body_error, status_error
 from magento_pager.shop.origins import canonical_url, check_secrecy, origin, redacted_url
 from magento_pager.shop.transport import OK
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.conditions import Condition
 
 ENCODING_SCHEMA = "http://schemas.xmlsoap.org/soap/encoding"
-MOST_DOCUMENTS = 20  # of one WSDL, which has one or two: those that lead to ever more would end in a RecursionError
+MOST_DOCUMENTS = 20  # of one WSDL, which has one or two; endless references would end in a RecursionError
 _SOAP_V2 = ("v2_soap", "soap_v2", "soap_wsi")
 _ASKS_FOR_WSDL = re.compile(r"(^|&)wsdl\b")
 ALL_STORES = "0"  # any other store may restrict products to its website
@@ -45,9 +45,14 @@ XSD = "http://www.w3.org/2001/XMLSchema"
 XSD_TYPES = frozenset(type_.qname.localname for type_ in zeep.xsd.types.builtins.default_types.values() if type_.qname)
 ARRAY_TYPE_OF_WSDL = "{http://schemas.xmlsoap.org/wsdl/}arrayType"
 ANY_ELEMENT = "any-element"
-"""What an element that stands for any other is called, where zeep takes none."""
-_ELSE = {"store": ALL_STORES, "storeView": ALL_STORES, "identifierType": "id", "productIdentifierType": "id"}
-"""Further arguments of operations for one record; a product's key could otherwise be taken for a SKU."""
+"""The name given to an element that stands for any other, where zeep accepts none."""
+_MORE_ARGUMENTS = {
+    "store": ALL_STORES,
+    "storeView": ALL_STORES,
+    "identifierType": "id",
+    "productIdentifierType": "id",
+}
+"""Of operations for one record; a product's key could otherwise be taken for a SKU."""
 
 _WSDL_START = re.compile(rb"(<\?xml[^>]*\?>)?(\s|<!--((?!-->).)*-->)*<([\w.-]+:)?(definitions|schema)\b", re.DOTALL)
 
@@ -55,14 +60,14 @@ log = logging.getLogger(__name__)
 
 
 class Wsdl:
-    """A shop's WSDL as it was read, and what follows from it; all that is to be replaced when it changes.
+    """A shop's WSDL and everything derived from it, which is replaced as a whole when the WSDL changes.
 
     Attributes:
         client: zeep's.
-        documents: the WSDL's bytes, and those of all it refers to.
-        location: where it is.
+        documents: the bytes of the WSDL, and of every document it refers to.
+        location: the address of the WSDL.
         binding: zeep's, of the operations.
-        address: where calls go.
+        address: the address of calls.
         flavour: "rpc" or "wsi".
         namespace: its target namespace.
     """
@@ -81,20 +86,21 @@ class Wsdl:
         self._records: dict[str, RecordShape] = {}
 
     def has(self, operation: str) -> bool:
-        """True where it declares the operation."""
+        """Return True if it declares the operation."""
         return operation in self.binding.all()
 
     def check_has(self, spec: ListSpec) -> None:
         """Refuse a list that it does not declare."""
         if not self.has(spec.operation):
-            since = f"; the list came with Magento {spec.since}" if spec.since else ""
-            other = "" if self.has("salesOrderList") else "; is this the address of SOAP V2, .../api/v2_soap/?wsdl=1?"
+            since = f"; Magento has that list since {spec.since}" if spec.since else ""
+            other = "" if self.has("salesOrderList") else ". Use the address of SOAP V2, .../api/v2_soap/?wsdl=1"
             raise RemoteError(f"{spec.operation}: this shop's WSDL has no {spec.name}{since}{other}")
 
     def list_request(self, operation: str, session: str, conditions: Sequence[Condition]) -> Element:
-        """The request of a list, with the conditions as the WSDL's own types, whatever it calls and nests them.
+        """Return the request of a list, with the conditions in the WSDL's own types.
 
-        Read from the types and not assumed: 1.7.0.0 alone declares the operand as anyType (RPC) or as a list (WS-I).
+        Their names and nesting are read from the types: 1.7.0.0 alone declares the operand as anyType (RPC) or as a
+        list (WS-I).
         """
         try:
             parts = self._parts(operation)
@@ -110,7 +116,7 @@ class Wsdl:
             whole = filters(complex_filter=_array_of(array, items))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise MalformedReplyError(
-                f"{operation}: the shop's WSDL declares filters of an unknown form: {error!r}"
+                f"{operation}: the shop's WSDL declares filters in an unknown form: {error!r}"
             ) from None
         stores = dict.fromkeys({"store", "storeView"} & parts.keys(), ALL_STORES)
         request = self.message(operation, {"sessionId": session, "filters": whole, **stores})
@@ -118,32 +124,32 @@ class Wsdl:
         return request
 
     def record_request(self, operation: str, session: str, key: str) -> Element:
-        """The request of one record, with whatever else the operation takes.
+        """Return the request of one record, with the operation's further arguments.
 
-        What its arguments are called differs from version to version; what comes first does not.
+        The names of the arguments differ between versions; their order does not.
         """
         first, second, *others = self._parts(operation)
-        more = {name: _ELSE.get(name, zeep.xsd.SkipValue) for name in others}
+        more = {name: _MORE_ARGUMENTS.get(name, zeep.xsd.SkipValue) for name in others}
         return self.message(operation, {first: session, second: key, **more})
 
     def shape(self, operation: str) -> tuple[ReplyShape, Forms]:
-        """What the list's replies look like, and the forms of row met in them."""
+        """Return the shape of the list's replies, and the forms of row found in them so far."""
         if operation not in self._shapes:
             self._shapes[operation] = reply_shape(self.binding.get(operation)), Forms()
         return self._shapes[operation]
 
     def record_shape(self, operation: str) -> RecordShape:
-        """What the reply of an operation for one record looks like."""
+        """Return the shape of the reply of an operation for one record."""
         if operation not in self._records:
             body = self._declared(operation).output.body
             (result, element), *others = body.type.elements
             if others or not isinstance(element.type, zeep.xsd.ComplexType):
-                raise MalformedReplyError(f"{operation}: the WSDL promises no record")
+                raise MalformedReplyError(f"{operation}: by the WSDL, the reply is not a record")
             self._records[operation] = RecordShape(operation, body.qname.text, result, shape_of(element.type, {}))
         return self._records[operation]
 
     def message(self, operation: str, arguments: dict[str, Any]) -> Element:
-        """The request of a call.
+        """Return the request of a call.
 
         Raises:
             RemoteError: there is no such operation, or it does not take these arguments.
@@ -152,35 +158,35 @@ class Wsdl:
         try:
             message: Element = self.client.create_message(self._service, operation, **arguments)
         except (zeep.exceptions.Error, AttributeError, TypeError, ValueError) as error:
-            raise RemoteError(f"{operation}: no request fits this shop's WSDL: {error}") from None
+            raise RemoteError(f"{operation}: this shop's WSDL does not allow the request: {error}") from None
         return message
 
     def _declared(self, operation: str) -> Any:
-        """What zeep read of an operation."""
+        """Return an operation as zeep read it."""
         if not self.has(operation):
             raise RemoteError(f"{operation}: this shop's WSDL does not declare it")
         return self.binding.get(operation)
 
     def _parts(self, operation: str) -> dict[str, Any]:
-        """The input parts of an operation and their zeep elements."""
+        """Return the input parts of an operation and their zeep elements."""
         return dict(self._declared(operation).input.body.type.elements)
 
 
 def load(http: HttpSession, address: str) -> Wsdl:
-    """The WSDL at an address.
+    """Load the WSDL at an address.
 
     Args:
-        http: fetches it, and what it refers to.
+        http: fetches it, and every document it refers to.
         address: of the WSDL.
 
     Raises:
         TransportError: it cannot be fetched.
-        MalformedReplyError: what is there is no WSDL of a Magento.
+        MalformedReplyError: the document is not the WSDL of a Magento.
     """
     loader = _Loader(http)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # zeep passes over what modules broke; so must we
+            warnings.simplefilter("ignore", UserWarning)  # zeep skips what modules broke; so must we
             client = zeep.Client(address, transport=loader, settings=zeep.Settings(strict=True, xml_huge_tree=False))
     except (
         zeep.exceptions.Error,
@@ -190,53 +196,53 @@ def load(http: HttpSession, address: str) -> Wsdl:
         LookupError,
         TypeError,
     ) as error:
-        why = "it is broken, usually by a module"
+        why = "It is broken, usually by a module"
         if loader.documents and not loader.documents[-1].endswith(b">"):
-            why = "it was cut short: PHP gave up, or Content-Length is shorter than the body: PHP output in front of it"
+            why = "It was cut short: PHP failed, or prints something before it, so that Content-Length is too short"
         raise MalformedReplyError(
-            f"what {redacted_url(address)} answers is no WSDL that can be used: {http.redacted(str(error))}: {why}"
+            f"the WSDL of {redacted_url(address)} cannot be used: {http.redacted(str(error))}. {why}"
         ) from None
     return Wsdl(client, tuple(loader.documents))
 
 
 def find(http: HttpSession, candidates: Sequence[str]) -> Wsdl:
-    """The WSDL at the first of some addresses that answers with one; raises as `load` does."""
+    """Load the WSDL at the first of some addresses that has one; raise as `load` does."""
     for candidate in candidates[:-1]:
         try:
             return load(http, candidate)
         except (TransportError, MalformedReplyError) as error:
             if isinstance(error, TransportError) and error.status in {None, 401, 429, 503}:
-                raise  # the next address would fare no better
+                raise  # the next address would fail the same way
             log.debug("no WSDL at %s: %s", redacted_url(candidate), error)
     return load(http, candidates[-1])
 
 
 def check_address(http: HttpSession, wsdl: Wsdl) -> None:
-    """Refuse a WSDL that sends calls, and the key with them, where the user did not mean them to go.
+    """Refuse a WSDL that sends calls, and the key with them, to an address that the user did not allow.
 
     Raises:
-        ValueError: they would go to another host, or readable by anyone.
+        ValueError: calls would go to another host, or unencrypted.
     """
     if not http.admits(wsdl.address):
-        asked, told = origin(wsdl.location), origin(wsdl.address)
-        shown = told if told.place == asked.place else told.place
+        shop, target = origin(wsdl.location), origin(wsdl.address)
+        shown = target if target.place == shop.place else target.place
         raise ValueError(
             http.redacted(
-                f"the WSDL of {asked.place} sends calls to {shown}; connect to {shown} itself, or allow it with "
-                f"allow_hosts=[{told.place!r}] (--allow-host {told.place})"
+                f"the WSDL of {shop.place} sends calls to {shown}. Connect to {shown} itself, or allow it with "
+                f"allow_hosts=[{target.place!r}] (--allow-host {target.place})"
             )
         )
     check_secrecy(wsdl.address, insecure_http=http.options.insecure_http)
 
 
 def wsdl_candidates(url: str) -> list[str]:
-    r"""The addresses under which the WSDL of SOAP V2 may be found, likeliest first.
+    r"""Return the possible addresses of the WSDL of SOAP V2, the likeliest first.
 
     Args:
         url: of the shop, of any of its APIs, or of a WSDL.
 
     Raises:
-        ValueError: not an http address.
+        ValueError: it is not an address of http or https.
 
     >>> wsdl_candidates("https://shop.example")
     ['https://shop.example/api/v2_soap/?wsdl=1', 'https://shop.example/index.php/api/v2_soap/?wsdl=1']
@@ -247,7 +253,7 @@ def wsdl_candidates(url: str) -> list[str]:
     >>> wsdl_candidates(" https://shop.example/api-secret.php?type=soap_v2\n")
     ['https://shop.example/api-secret.php?type=soap_v2&wsdl=1']
     """
-    canonical_url(url)  # refuses what is no address
+    canonical_url(url)  # raises for anything but an address
     parts = urlsplit(url.strip())._replace(fragment="")
     parts = parts._replace(path=re.sub(r"(/index){2,}/?$", "/", parts.path))
     site = f"{parts.scheme}://{parts.netloc}"
@@ -255,7 +261,7 @@ def wsdl_candidates(url: str) -> list[str]:
     if parts.path.endswith("/api.php") or (parts.path.endswith(".php") and api):
         if api and api[1] in _SOAP_V2:
             return [parts.geturl() if _ASKS_FOR_WSDL.search(parts.query) else f"{parts.geturl()}&wsdl=1"]
-        return [f"{site}{parts.path}?type={one}&wsdl=1" for one in _SOAP_V2]
+        return [f"{site}{parts.path}?type={kind}&wsdl=1" for kind in _SOAP_V2]
     if other := re.fullmatch(r"(.*?)/api(/(soap|xmlrpc|jsonrpc))?(/(?!v2_soap|soap_v2|soap_wsi).*)?", parts.path):
         parts = parts._replace(path=other[1], query="")
     if re.search(r"(^|[/?&])wsdl\b", f"{parts.path}?{parts.query}"):
@@ -263,56 +269,58 @@ def wsdl_candidates(url: str) -> list[str]:
     if re.search(r"/api/(v2_soap|soap_v2|soap_wsi)(/index)?/?$", parts.path):
         return [f"{parts.geturl()}{'&' if parts.query else '?'}wsdl=1"]
     base, index, store = parts.path.rstrip("/").partition("/index.php")
-    spellings = [f"{base}/index.php{store}", f"{base}{store}"]
-    return [f"{site}{one}/api/v2_soap/?wsdl=1" for one in (spellings if index else reversed(spellings))]
+    paths = [f"{base}/index.php{store}", f"{base}{store}"]
+    return [f"{site}{path}/api/v2_soap/?wsdl=1" for path in (paths if index else reversed(paths))]
 
 
 def check_rendered(request: Element, conditions: Sequence[Condition], operation: str) -> None:
-    """Refuse a request that does not say the whole query: zeep drops filters given in a shape it does not expect.
+    """Refuse a request without the whole query: zeep drops filters in a shape that it does not expect.
 
     Raises:
         RemoteError: a condition is missing, altered, or in another place.
     """
-    said = [_condition_in(item) for filters in request.iter("complex_filter") for item in filters]
-    meant = [(condition.field, condition.operator, condition.value) for condition in conditions]
-    if said != meant or next(request.iter("filter"), None) is not None:
-        raise RemoteError(f"{operation}: the request would not carry the query: it says {said!r} for {meant!r}")
+    written = [_condition_in(item) for filters in request.iter("complex_filter") for item in filters]
+    expected = [(condition.field, condition.operator, condition.value) for condition in conditions]
+    if written != expected or next(request.iter("filter"), None) is not None:
+        raise RemoteError(
+            f"{operation}: the request would not carry the whole query: it has {written!r} instead of {expected!r}"
+        )
 
 
 def _condition_in(item: Element) -> tuple[str | None, ...]:
-    """What one element of a complex filter says: field, operator, value, and whatever else it holds."""
-    places = ["key", "value/key", "value/value/*" if len(item.findall("value/value/*")) else "value/value"]
-    more = [node.text for node in item.iter() if len(node) == 0][len(places) :]
-    return (*(item.findtext(place) for place in places), *more)
+    """Return the field, operator and value of one element of a complex filter, and any further texts in it."""
+    paths = ["key", "value/key", "value/value/*" if len(item.findall("value/value/*")) else "value/value"]
+    more = [node.text for node in item.iter() if len(node) == 0][len(paths) :]
+    return (*(item.findtext(path) for path in paths), *more)
 
 
 def reply_shape(operation: Any) -> ReplyShape:
-    """What a list's replies look like, told from the types in the WSDL.
+    """Return the shape of a list's replies from the types in the WSDL.
 
     Args:
         operation: as zeep read it.
 
     Raises:
-        MalformedReplyError: it is no list of records.
+        MalformedReplyError: it is not a list of records.
     """
     body = operation.output.body
     (result, element), *others = body.type.elements
     if others or not isinstance(element.type, zeep.xsd.ComplexType):
-        raise MalformedReplyError(f"{operation.name}: the WSDL promises no list")
+        raise MalformedReplyError(f"{operation.name}: by the WSDL, the reply is not a list")
     row = shape_of(_item_type(element.type), {})
     if not isinstance(row, Struct):
-        raise MalformedReplyError(f"{operation.name}: the WSDL promises a list of values, not of records")
+        raise MalformedReplyError(f"{operation.name}: by the WSDL, the reply is a list of values, not of records")
     counted = _is_encoded_array(element.type)
     item = "item" if counted else element.type.elements[0][0]
     return ReplyShape(operation.name, body.qname.text, result, element.type.qname.text, item, row, counted)
 
 
 def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
-    """What a zeep type looks like in a reply.
+    """Return the shape of a zeep type in a reply.
 
     Args:
         declared: the zeep type.
-        known: types already seen in this call, so that a type may hold itself.
+        known: types already found by this call, because a type may contain itself.
     """
     if type(declared) in {zeep.xsd.AnyType, zeep.xsd.AnySimpleType}:
         return ANYTHING
@@ -324,7 +332,7 @@ def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
         return Array(declared.qname.text, shape_of(_item_type(declared), known))
     fields: dict[str, Shape] = {}
     elements = [(name, element) for name, element in declared.elements if not _is_wildcard(name, element)]
-    ordered = isinstance(declared._element, zeep.xsd.Sequence)  # noqa: SLF001  zeep names it nowhere else
+    ordered = isinstance(declared._element, zeep.xsd.Sequence)  # noqa: SLF001  zeep has no public name for it
     shape = Struct(
         declared.qname.text,
         fields,
@@ -339,19 +347,19 @@ def shape_of(declared: Any, known: dict[int, Shape]) -> Shape:
 
 
 def _is_wildcard(name: str, element: Any) -> bool:
-    """True for an element that stands for any other."""
+    """Return True for an element that stands for any other."""
     return name == ANY_ELEMENT or isinstance(element, zeep.xsd.Any)
 
 
 def _is_encoded_array(declared: Any) -> bool:
-    """True for a SOAP-encoded array (RPC); WS-I's arrays are records with one repeated element."""
-    return declared._array_type is not None  # noqa: SLF001  zeep names it nowhere else
+    """Return True for a SOAP-encoded array (RPC); WS-I's arrays are records with one repeated element."""
+    return declared._array_type is not None  # noqa: SLF001  zeep has no public name for it
 
 
 def _item_type(array: Any) -> Any:
-    """What an array holds, in either flavour."""
+    """Return the type of an array's items, in either flavour."""
     if _is_encoded_array(array):
-        return array._array_type.array_type  # noqa: SLF001  zeep names it nowhere else
+        return array._array_type.array_type  # noqa: SLF001  zeep has no public name for it
     return array.elements[0][1].type
 
 
@@ -370,51 +378,51 @@ def _operand(declared: Any, value: str) -> Any:
 
 
 def _soap_port(client: Any) -> tuple[Any, str]:
-    """The first port of a WSDL that speaks SOAP 1.1, in whatever service, and where its calls go."""
+    """Return the first port for SOAP 1.1 of a WSDL, in any service, and the address of its calls."""
     for service in client.wsdl.services.values():
         for port in service.ports.values():
             address = (port.binding_options.get("address") or "").strip()
             if isinstance(port.binding, Soap11Binding):
-                with suppress(ValueError):  # it is no address
+                with suppress(ValueError):  # it is not an address
                     origin(address)
                     parts = urlsplit(address)
-                    # A password in it would be shown with the address; --basic-auth is what is sent.
+                    # A password in it would be shown with the address; calls carry that of --basic-auth.
                     return port, urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    raise MalformedReplyError(f"the WSDL at {redacted_url(client.wsdl.location)} does not say where SOAP calls go")
+    raise MalformedReplyError(f"the WSDL at {redacted_url(client.wsdl.location)} has no address for SOAP calls")
 
 
 class _Loader:
-    """What zeep calls a transport: fetches documents of the shop itself, and has our own schema for a third host's."""
+    """A transport for zeep: fetches documents of the shop, and has a copy of the one public schema that is needed."""
 
     def __init__(self, http: HttpSession) -> None:
         self._http = http
         self.documents: list[bytes] = []
 
     def load(self, url: str) -> bytes:
-        """The document at an address; called by zeep for the WSDL and for all it refers to."""
+        """Return the document at an address; zeep calls this for the WSDL and for every document it refers to."""
         if url.rstrip("/") == ENCODING_SCHEMA:
             return resources.files(__package__).joinpath("encoding.xsd").read_bytes()
         if not self._http.admits(url):
             raise MalformedReplyError(
-                f"the WSDL refers to {self._http.redacted(url)}, on another host or port; allow it with --allow-host "
-                "if you trust it"
+                f"the WSDL refers to {self._http.redacted(url)}, on another host or port. If you trust it, allow it "
+                "with --allow-host"
             )
-        where = self._http.redacted(redacted_url(url))
-        what = f"the WSDL at {where}"
+        address = self._http.redacted(redacted_url(url))
+        subject = f"the WSDL at {address}"
         if len(self.documents) == MOST_DOCUMENTS:
-            raise MalformedReplyError(f"{what} refers to more than {MOST_DOCUMENTS} documents")
+            raise MalformedReplyError(f"{subject} refers to more than {MOST_DOCUMENTS} documents")
         try:
-            with self._http.get(url, what) as reply:
+            with self._http.get(url, subject) as reply:
                 if reply.status != OK:
-                    words = reply.words()
+                    body = reply.error_body()
                     raise status_error(
-                        reply.status, what, words, redact=self._http.redacted, pause=reply.pause, purpose="WSDL"
+                        reply.status, subject, body, redact=self._http.redacted, pause=reply.pause, purpose="WSDL"
                     )
                 body = reply.body().strip(BLANK)
             if not _WSDL_START.match(body):
-                raise body_error(body, where, "WSDL", redact=self._http.redacted)
+                raise body_error(body, address, "WSDL", redact=self._http.redacted)
         except RemoteError as error:
-            raise without_rows(error) from None
+            raise adapted_to_no_rows(error) from None
         self.documents.append(body)
         return with_known_types(body)
 
@@ -422,13 +430,13 @@ class _Loader:
 def with_known_types(document: bytes) -> bytes:
     """Return a document of a WSDL with types that zeep knows.
 
-    Extensions declare columns of types that are none, such as xsd:any, or that PHP alone knows, such as those of SOAP's
-    encoding; and any elements where XML Schema allows none. All of these become xsd:anyType.
+    Extensions declare columns of invalid types, such as xsd:any, or of types that only PHP knows, such as those of
+    SOAP's encoding, and wildcards where XML Schema allows none. All of these become xsd:anyType.
     """
     try:
         root = etree.fromstring(document, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
     except etree.XMLSyntaxError:
-        return document  # zeep says what is wrong with it
+        return document  # zeep reports the error
     changed = False
     for element in root.iter(f"{{{XSD}}}element", f"{{{XSD}}}attribute", f"{{{XSD}}}any"):
         namespaces = element.nsmap  # made anew each time, and a WSDL has thousands of elements
@@ -451,5 +459,5 @@ def with_known_types(document: bytes) -> bytes:
 
 
 def _anything(namespaces: Mapping[str | None, str]) -> str:
-    """What xsd:anyType is called where these are declared."""
+    """Return the qualified name of xsd:anyType under these declarations."""
     return next(f"{prefix}:anyType" if prefix else "anyType" for prefix, name in namespaces.items() if name == XSD)

@@ -115,7 +115,7 @@ class WhereCheck:
         if isinstance(error, FaultError):
             line = " ".join(error.text.split())
             return f"fault {error.code}, {line if len(line) <= QUOTED else f'{line[:QUOTED]}...'!r}"
-        text = str(error.args[0]).removeprefix(f"{self._operation}: ").replace(f": {SMALLER}", "")
+        text = str(error.args[0]).removeprefix(f"{self._operation}: ").replace(f". {SMALLER}", "")
         if isinstance(error, TransportError) and error.status is not None:
             said = text.partition(" It said: ")[2]
             return f"HTTP {error.status}{f', {said!r}' if said else ''}"
