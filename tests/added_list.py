@@ -1,4 +1,4 @@
-"""A list that no Magento has: the entries that docs/contributing.md shows, put into a copy of the sources."""
+"""A made-up list of coupons: the entries shown in docs/contributing.md, added to a copy of the sources."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ BLOCK = re.compile(r'^```py title="src/(?P<file>[^":]+): (?P<name>\w+)"\n(?P<lin
 
 
 def entries() -> dict[tuple[str, str], str]:
-    """Return the lines of each entry on the page, by the file and the name of the collection they are added to."""
-    return {(one["file"], one["name"]): one["lines"] for one in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))}
+    """Return the lines of each entry on the page, by file and by the name of the collection to extend."""
+    return {
+        (block["file"], block["name"]): block["lines"] for block in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))
+    }
 
 
 def size(*, of: str = "") -> int:
-    """Return the number of lines the entries have, of those files whose path has that text."""
+    """Return the number of lines of the entries, in files whose path contains a text."""
     return sum(bool(line.strip()) for (file, _), text in entries().items() if of in file for line in text.splitlines())
 
 
 def with_coupons(folder: Path, more: str = "") -> Path:
-    """Copy the sources, and add each entry at the end of its collection; `more` are lines for the `Listing`."""
+    """Copy the sources, and add each entry at the end of its collection; `more` are further lines of the `Listing`."""
     copy = folder / "src"
     shutil.copytree(PACKAGE, copy / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     for (file, name), lines in entries().items():
@@ -36,7 +38,7 @@ def with_coupons(folder: Path, more: str = "") -> Path:
 
 
 def _appended(source: str, name: str, added: str) -> str:
-    """Return a module with lines before the bracket that closes the collection of that name."""
+    """Return a module with lines added before the closing bracket of a collection."""
     (value,) = (
         statement.value
         for statement in ast.parse(source).body

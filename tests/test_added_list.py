@@ -1,6 +1,6 @@
-"""A seventh list, added as docs/contributing.md says and in no other way: all that is done with lists works on it.
+"""A list that is added exactly as docs/contributing.md describes works with everything that works with lists.
 
-The entries on that page are put into a copy of the sources, and the commands run from there.
+The entries on that page are added to a copy of the sources, and the commands run from there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from conftest import missing, slow_after
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNT = 500  # the coupons of the embedded shop, beside 2,000 orders
+COUNT = 500  # coupons of the embedded shop, which has 2,000 orders
 LIBRARY = """
 from magento_pager import connect, doctor, verify
 from magento_pager.fake import Shop
@@ -29,7 +29,7 @@ with Shop() as shop, connect(shop.url, shop.user, shop.key) as pager:
     rows = list(pager.list("coupons", typed=True, where=[("times_used", "gteq", "5")]))
     print(0 < len(rows) < 500, {type(row["coupon_id"]) for row in rows}, type(rows[0]["discount_amount"]).__name__)
     print(verify(pager, "coupons.csv", report="report.json").ok, stored("coupons.csv").entity)
-    print([one.state for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == "coupons"])
+    print([entry.state for entry in doctor(shop.url, shop.user, shop.key).lists if entry.entity == "coupons"])
 """
 SPARK = """
 from magento_pager.spark.columns import columns_of
@@ -48,43 +48,43 @@ with magento_pager.connect("https://shop.example", "user", "key") as pager:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the sources with the seventh list."""
-    return with_coupons(tmp_path_factory.mktemp("seventh"))
+    """Return a copy of the sources with the added list."""
+    return with_coupons(tmp_path_factory.mktemp("coupons"))
 
 
 class Run:
-    """Python, with the seventh list.
+    """Python with the added list.
 
     Attributes:
-        sources: a copy of ours.
-        folder: where it works.
+        sources: the copy of the sources.
+        folder: the working directory.
     """
 
     def __init__(self, sources: Path, folder: Path) -> None:
         self.sources, self.folder = sources, folder
 
     def __call__(self, *arguments: str, status: int = 0) -> str:
-        """Run it; what it prints, on both streams."""
+        """Run Python, and return its output on both streams."""
         environment = {**os.environ, "PYTHONPATH": str(self.sources)}
-        ended = subprocess.run(  # noqa: S603  our own
+        process = subprocess.run(  # noqa: S603  our own command
             [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
-        assert ended.returncode == status, ended.stderr
-        return ended.stdout + ended.stderr
+        assert process.returncode == status, process.stderr
+        return process.stdout + process.stderr
 
     def command(self, *arguments: str, status: int = 0) -> str:
-        """Run our command on an embedded shop."""
+        """Run `magento-pager` with `--demo`, and return its output."""
         return self("-m", "magento_pager", *arguments, "--demo", status=status)
 
 
 @pytest.fixture
 def python(sources: Path, tmp_path: Path) -> Run:
-    """Python, with the seventh list, in an empty folder."""
+    """Return Python with the added list, in an empty folder."""
     return Run(sources, tmp_path)
 
 
-def test_it_takes_forty_lines() -> None:
-    """In the package's table and in the embedded shop together, and in no other file."""
+def test_a_list_takes_at_most_forty_lines() -> None:
+    """The entries are in the package's table and in the embedded shop, and in no other file."""
     assert sorted(file for file, _ in entries()) == [
         *(f"magento_pager/{name}.py" for name in ("fake/data", "fake/lists", "lists", "lists"))
     ]
@@ -94,16 +94,16 @@ def test_it_takes_forty_lines() -> None:
 @pytest.mark.parametrize(
     "name", slow_after(1, ["coupons.ndjson", "coupons.sqlite", "coupons.csv.gz", "coupons.parquet"])
 )
-def test_it_is_dumped_and_verified(python: Run, name: str) -> None:
-    """In every format, whose list is then seen from what is there; a change shows."""
+def test_the_list_is_dumped_and_verified(python: Run, name: str) -> None:
+    """In every format `verify` recognises the list from the output, and reports a missing row."""
     if name.endswith(".parquet") and find_spec("pyarrow") is None:
         missing("pyarrow is not installed")
-    said = python.command("dump", "coupons", "--out", name, "--report", "report.json")
-    assert said.startswith(f"{COUNT} coupons in")
+    printed = python.command("dump", "coupons", "--out", name, "--report", "report.json")
+    assert printed.startswith(f"Exported {COUNT} coupons to {name} in")
     assert json.loads((python.folder / "report.json").read_text("utf-8"))["entity"] == "coupons"
-    said = python.command("verify", name, "--report", "report.json")
-    assert f"compared {COUNT} coupons in the shop with {COUNT} in {name}" in said
-    assert "no differences" in said
+    printed = python.command("verify", name, "--report", "report.json")
+    assert f"compared {COUNT} coupons in the shop with {COUNT} in {name}" in printed
+    assert "no differences" in printed
     if name.endswith("ndjson"):
         path = python.folder / name
         path.write_text(path.read_text("utf-8").partition("\n")[2], encoding="utf-8")
@@ -111,21 +111,21 @@ def test_it_is_dumped_and_verified(python: Run, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_planned_examined_and_asked_for_changes(python: Run) -> None:
-    """The commands know it by its name, on an old version too."""
+def test_the_list_is_planned_examined_and_read_incrementally(python: Run) -> None:
+    """The commands accept its name, on an old version too."""
     assert json.loads(python.command("plan", "coupons", "--json"))["rows"]
     lines = python.command("doctor", "--profile", "1.4.1.1").splitlines()
-    (line,) = (one for one in lines if one.startswith("coupons "))
+    (line,) = (line for line in lines if line.startswith("coupons "))
     assert line.split()[1] == "pageable"
     for _ in range(2):
-        said = python.command("dump", "coupons", "--out", "coupons.sqlite", "--state", "coupons.state")
-        assert " coupons in " in said
-    said = python.command("dump", "coupons", "--details", "--out", "more.ndjson", status=2)
-    assert "coupons have no records in full" in said
+        printed = python.command("dump", "coupons", "--out", "coupons.sqlite", "--state", "coupons.state")
+        assert " to coupons.sqlite in " in printed
+    printed = python.command("dump", "coupons", "--details", "--out", "more.ndjson", status=2)
+    assert "coupons have no records in full" in printed
 
 
-def test_the_library_has_it(python: Run) -> None:
-    """By name, typed and filtered, and in what compares and examines."""
+def test_the_library_reads_the_list(python: Run) -> None:
+    """The list is read by name, typed and filtered, and works with `verify` and `doctor`."""
     python.command("dump", "coupons", "--out", "coupons.csv", "--report", "report.json")
     assert python("-c", LIBRARY).splitlines() == [
         "True {<class 'int'>} Decimal",
@@ -134,8 +134,8 @@ def test_the_library_has_it(python: Run) -> None:
     ]
 
 
-def test_spark_has_its_columns(python: Run) -> None:
-    """As a table, `shop` first."""
+def test_spark_knows_the_columns_of_the_list(python: Run) -> None:
+    """Its table has `shop` as the first column, and the types of the list."""
     for module in ("pyarrow", "pyspark"):
         if find_spec(module) is None:
             missing(f"{module} is not installed")
@@ -143,11 +143,12 @@ def test_spark_has_its_columns(python: Run) -> None:
 
 
 @pytest.mark.slow
-def test_type_checkers_know_it(python: Run) -> None:
-    """The name of the list is one, another is not, and the copy of the sources has no fault."""
+def test_type_checkers_know_the_name_of_the_list(python: Run) -> None:
+    """The name of the list is valid, another name is not, and the copy of the sources has no error."""
     if find_spec("mypy") is None:
         missing("mypy is not installed")
     (python.folder / "listing.py").write_text(TYPES, encoding="utf-8")
-    said = python("-m", "mypy", "--strict", "listing.py", str(python.sources / "magento_pager" / "lists.py"), status=1)
-    assert said.count(" error: ") == 1
-    assert "Literal['vouchers']" in said
+    lists = str(python.sources / "magento_pager" / "lists.py")
+    printed = python("-m", "mypy", "--strict", "listing.py", lists, status=1)
+    assert printed.count(" error: ") == 1
+    assert "Literal['vouchers']" in printed
