@@ -1,1 +1,1 @@
-"""Examples. Each file is a script that runs as it stands; this one is here so that the tests can import them."""
+"""Examples. Each other file is a complete script. This file lets the tests import them."""

@@ -1,8 +1,9 @@
-"""Another SOAP service: a CRM lists its contacts by the time at which they were modified, and by nothing else.
+"""Dump the contacts of a CRM, a SOAP service that can filter them only by the time of their last modification.
 
     python examples/crm_contacts.py https://crm.example/contacts?wsdl contacts.ndjson 2023-11-14T00:00:00
 
-The last argument is a moment before the first contact was modified; or that of the last run, for what changed since.
+The last argument is the earliest modification time to read. For all contacts, choose a time before the first of them
+was modified. For an incremental dump, use the time of the last run.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from magento_pager import Condition, Paginator, SoapSource, Times, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, str]:
-    """Return the filters of the operation; both are inclusive."""
+    """Translate the conditions of a query to the arguments of the operation. Both bounds are inclusive."""
     names = {"from": "Since", "to": "Until"}
-    return {names[one.operator]: one.value for one in conditions}
+    return {names[condition.operator]: condition.value for condition in conditions}
 
 
 def contacts(wsdl: str, since: str) -> Paginator:
-    """Return every contact of the CRM that was modified at a moment or later."""
+    """Return all contacts that were modified at a time or later."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = Times("ModifiedAt", "ContactId")
     return SoapSource(client.service.ContactsModified, arguments, key, url=wsdl).paginator("contacts", first=since)

@@ -1,12 +1,12 @@
-"""A strategy of your own: both bounds of a window on two spellings of one column that differ in case.
+"""A custom strategy: the two bounds of a window use two names of one column, in lower and in upper case.
 
-The strategy `alias` names its upper bound `main_table.entity_id`. Say that a firewall in front of the shop refuses
-field names with a dot. Invoices, shipments and credit memos live in one table each, without joins, and MySQL reads
-column names without case. So `ENTITY_ID` is a second name of the same column, and Magento keeps the two conditions
-apart because their names differ as text.
+The built-in strategy `alias` uses the name `main_table.entity_id` for its upper bound. Assume that a firewall in front
+of the shop refuses field names with a dot. Each of the lists of invoices, shipments and credit memos is in one table,
+without joins, and MySQL ignores the case of column names. So `ENTITY_ID` is a second name of the same column, and
+Magento applies both conditions because their names differ as text.
 
-Run it as it is, against embedded shops of two versions. Nothing here is registered anywhere: an object with a name and
-a method `queries` is a strategy. Before a walk it is tested like a built-in one, on rows known to be there.
+The script runs as it is, against embedded shops of two versions. A strategy is any object with a `name` and a method
+`queries`; it need not be registered. Before a walk it is tested on known rows, like a built-in strategy.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 class UpperCase:
     """`entity_id from A` and `ENTITY_ID to B`: a key range on invoices, shipments and credit memos.
 
-    Not on orders: their list joins two address tables that have a column of that name too, so the server answers with
-    fault 1, "ambiguous". Not on customers and products: they know no second spelling.
+    It does not work for orders: their list joins two address tables with a column of the same name, so the server
+    answers with fault 1, "ambiguous". It does not work for customers and products either: their fields are attributes,
+    which have one name only.
 
     Attributes:
-        name: what pages and reports call it.
-        widest: ids in one window. A key range takes any width; without this attribute it would be 10,000.
+        name: the name of the strategy in pages and reports.
+        widest: the largest window, in ids. A key range can have any width; the default would be 10,000.
     """
 
     name: str = "upper-case"
     widest: int = MAX_ID + 1
 
-    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  no canary: see below
-        """Yield one call.
+    def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:  # noqa: ARG002  no known row needed
+        """Yield one query for a window.
 
-        The span is what the walk checks every row against. Were one of the two conditions dropped, rows from outside
-        the window would come, and the walk would stop at the first of them. A strategy whose failure looks like
-        *missing* rows needs a canary instead: `Query(conditions, span, canary=known)` with a condition that also
-        matches the id `known`, and an attribute `needs_canary = True`.
+        The walk checks that every returned row is in `span`. If the server ignored one of the two conditions, rows
+        outside the window would be returned, and the walk would stop at the first of them. A strategy that could fail
+        by *missing* rows needs a known row (a canary) in each query instead: `Query(conditions, span, canary=known)`
+        with conditions that also match the id `known`, and an attribute `needs_canary = True`.
         """
         bounds = (
             Condition("entity_id", "from", str(window.first)),
@@ -53,7 +54,7 @@ class UpperCase:
 
 
 def main() -> None:
-    """Page invoices with it, on a new version and on an old one; then try it where it cannot hold."""
+    """Read invoices with the strategy, on a new and on an old version; then try it on orders, where it cannot work."""
     for profile in ("20.0.20", "1.7.0.2"):
         with (
             Shop(profile=profile, orders=1_000) as shop,

@@ -1,8 +1,9 @@
-"""Another SOAP service, not Magento: a warehouse lists its documents by number, all that match, unpaged.
+"""Dump the documents of a warehouse, a SOAP service that is not Magento. It filters them by number, without pagination.
 
     python examples/not_magento.py https://warehouse.example/documents?wsdl documents.ndjson
 
-What differs from a shop is which arguments say "from this number to that one", and what a row calls its number.
+Another service needs two things: a function that translates conditions to the arguments of the operation, and a key,
+the field of a row that holds its number.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from magento_pager import Condition, Numbers, Paginator, SoapSource, dump
 
 
 def arguments(conditions: tuple[Condition, ...]) -> dict[str, Any]:
-    """Return the filters of the operation; `from` and `to` are both inclusive."""
+    """Translate the conditions of a query to the arguments of the operation. Both bounds are inclusive."""
     names = {"from": "FirstNo", "to": "LastNo"}
-    return {names[one.operator]: int(one.value) for one in conditions}
+    return {names[condition.operator]: int(condition.value) for condition in conditions}
 
 
 def documents(wsdl: str) -> Paginator:
-    """Return every document of the warehouse, whose numbers are 32 bits wide."""
+    """Return all documents of the warehouse. Their numbers are signed integers of 32 bits."""
     client = zeep.Client(wsdl, transport=zeep.Transport(operation_timeout=60))
     key = Numbers("DocNo", last=2_147_483_647)
     source = SoapSource(client.service.ListDocuments, arguments, key, remedies={"too many rows": "split"}, url=wsdl)

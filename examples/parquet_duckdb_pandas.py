@@ -1,7 +1,7 @@
-"""Orders with their items into Parquet, and from there into DuckDB and pandas. Needs duckdb, pandas and pyarrow.
+"""Dump orders with their items to Parquet, and query them by DuckDB and pandas. Needs duckdb, pandas and pyarrow.
 
-A dump to Parquet is a folder of part files, all with the same columns: ids are integers, amounts are decimals, moments
-are in UTC. What is nested, such as the items of an order, is a column of JSON text, which both can unfold.
+A dump to Parquet is a folder of part files with the same columns: ids are integers, amounts are decimals, timestamps
+are in UTC. Nested values, such as the items of an order, are a column of JSON text, which both tools can unnest.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ BY_DAY = f"""
     SELECT strftime(make_timestamp(epoch_us(created_at)), '%Y-%m-%d') AS day, count(*) AS orders,
         sum(base_grand_total) AS turnover
     FROM '{FOLDER}/*.parquet' GROUP BY day ORDER BY day DESC LIMIT 2
-"""  # noqa: S608 - a name of ours
-"""A moment is made a plain timestamp by way of its microseconds: of time zones DuckDB knows only by an extension."""
+"""  # noqa: S608 - our own name
+"""Timestamps are converted by `epoch_us`, because DuckDB needs an extension for timestamps with a time zone."""
 BEST_SELLERS = f"""
     SELECT item ->> 'sku' AS sku, sum(CAST(item ->> 'qty_ordered' AS DECIMAL(12, 4))) AS pieces
     FROM (SELECT unnest(CAST(items AS JSON[])) AS item FROM '{FOLDER}/*.parquet')
     GROUP BY sku ORDER BY pieces DESC, sku LIMIT 2
-"""  # noqa: S608 - a name of ours
+"""  # noqa: S608 - our own name
 
 
 def main() -> None:
-    """Dump, and ask both the same."""
+    """Dump orders, and compute the turnover by day with both tools."""
     with Shop(orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         magento_pager.dump(pager.orders(details=True), FOLDER)
 
@@ -42,8 +42,8 @@ def main() -> None:
     frame = pd.read_parquet(FOLDER, columns=["order_id", "created_at", "base_grand_total"])
     frame["day"] = frame["created_at"].dt.strftime("%Y-%m-%d")
     totals = frame.groupby("day")["base_grand_total"].sum()
-    same = all(totals[day] == turnover for day, _, turnover in days)
-    print(f"pandas: {len(frame)} orders, ids are {frame['order_id'].dtype}, the same turnover: {same}")
+    is_same = all(totals[day] == turnover for day, _, turnover in days)
+    print(f"pandas: {len(frame)} orders, ids are {frame['order_id'].dtype}, the same turnover: {is_same}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The examples: each runs as it stands and prints what it promises."""
+"""The examples run as they are, and print what is expected here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ PRINTED = {
     ],
     "crm_contacts.py": ["310 contacts in "],
     "dlt_pipeline.py": [
-        "first run: 300 orders, 300 of them different, 0 lost",
-        "second run: 301 orders, 301 of them different, 1 lost",
-        "rows asked for in the second run are fewer: True",
+        "first run: 300 rows, 300 distinct orders, 0 lost",
+        "second run: 301 rows, 301 distinct orders, 1 lost",
+        "second run requested fewer rows: True",
     ],
     "erp_invoices.py": [f"{len(INVOICES)} invoices in "],
     "fleet.py": [
@@ -51,41 +51,41 @@ PRINTED = {
     ],
     "warehouse_articles.py": [f"{len(ARTICLES)} articles in "],
 }
-"""How each line begins that an example prints."""
+"""The beginning of each line that an example prints."""
 SERVICES = {
     "crm_contacts.py": (crm(partial(modified, moments(300, 10))), ["contacts.ndjson", "2023-11-14T00:00:00"]),
     "erp_invoices.py": (erp(), ["invoices.csv"]),
     "not_magento.py": (warehouse(), ["documents.ndjson"]),
     "warehouse_articles.py": (floor(), ["articles.csv"]),
 }
-"""The made-up service that an example is about, and its further arguments."""
-NEEDED = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("duckdb", "pandas", "pyarrow")}
-"""What an example needs beyond the package."""
+"""The fake service that an example reads, and its further arguments."""
+REQUIREMENTS = {"dlt_pipeline.py": ("dlt", "duckdb"), "parquet_duckdb_pandas.py": ("duckdb", "pandas", "pyarrow")}
+"""Packages that an example needs."""
 
 
 @pytest.mark.parametrize(
     "example",
-    [slow(path) if path.name in NEEDED else path for path in sorted(EXAMPLES.glob("[!_]*.py"))],
+    [slow(path) if path.name in REQUIREMENTS else path for path in sorted(EXAMPLES.glob("[!_]*.py"))],
     ids=lambda path: path.name,
 )
 def test_an_example_runs(example: Path, tmp_path: Path) -> None:
-    """It ends well, without a warning, and prints what it promises; an example without a promise here fails."""
-    for module in NEEDED.get(example.name, ()):
+    """It succeeds without a warning, and prints the expected lines; an example without expected lines fails."""
+    for module in REQUIREMENTS.get(example.name, ()):
         if find_spec(module) is None:
             missing(f"{module} is not installed")
     with ExitStack() as stack:
-        service, given = SERVICES.get(example.name, (None, []))
+        service, arguments = SERVICES.get(example.name, (None, []))
         if service is not None:
-            given = [stack.enter_context(running(service)), *given]
-        ended = subprocess.run(  # noqa: S603  our own example
-            [sys.executable, "-W", "error", str(example), *given],
+            arguments = [stack.enter_context(running(service)), *arguments]
+        process = subprocess.run(  # noqa: S603  our own example
+            [sys.executable, "-W", "error", str(example), *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
         )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    lines = ended.stdout.splitlines()
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = process.stdout.splitlines()
     assert len(lines) == len(PRINTED[example.name])
     for line, beginning in zip(lines, PRINTED[example.name], strict=True):
         assert line.startswith(beginning)
@@ -93,6 +93,6 @@ def test_an_example_runs(example: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda path: path.name)
 def test_an_example_uses_the_library(example: Path) -> None:
-    """None starts the command line in a process of its own."""
+    """No example runs the command line."""
     words = ("subprocess", "os.system", "Popen", "magento_pager.cli", "execv")
     assert not [word for word in words if word in example.read_text(encoding="utf-8")]
