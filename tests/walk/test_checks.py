@@ -223,7 +223,7 @@ def test_what_one_strategy_drops_is_found_by_another() -> None:
     source = Lying(range(1, 3_000), always=True, lie=dropping)
     assert len(list(walk(source))) == 2_998
     for strategy in (None, Alias()):
-        with pytest.raises(FilterIgnoredError, match="only one brings row 777"):
+        with pytest.raises(FilterIgnoredError, match="only one of them returns row 777"):
             list(walk(source, strategy, check="full"))
 
 

@@ -242,7 +242,7 @@ def test_before_an_id_is_known_prefix_asks() -> None:
 def test_rows_without_ids_that_come_twice_are_seen() -> None:
     """Where no id shows a dropped bound, a row that comes on two pages does."""
     source = MemorySource(range(1, 300), last_per_column, with_ids=False)
-    with pytest.raises(FilterIgnoredError, match="only one brings row 1000"):
+    with pytest.raises(FilterIgnoredError, match="only one of them returns row 1000"):
         list(walk(source, Range(), window=10))
 
 

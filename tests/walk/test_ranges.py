@@ -98,5 +98,5 @@ def test_bad_bounds_are_refused() -> None:
         list(IdRange(1, 4).tile(0))
     with pytest.raises(ValueError, match="cannot be split"):
         IdRange(4, 4).halves()
-    with pytest.raises(ValueError, match="no decimal block"):
+    with pytest.raises(ValueError, match="not a decimal block"):
         like_pattern(IdRange(10, 20))

@@ -118,13 +118,13 @@ class Gaps:
             middle = (window.first + window.last) // 20  # without its last digit
             self._witness = f"{middle}." if 2 * len(tokens) > len(window) > 10 and middle else ""  # noqa: PLR2004  ten
 
-    def reach(self, ids: IdRange, pace: Pace, *, flowing: bool) -> Flow[int | None]:
+    def reach(self, ids: IdRange, pace: Pace, *, after_rows: bool) -> Flow[int | None]:
         """The last id up to which a reply brings no more than the pace allows, as far as a sample can tell.
 
         Args:
             ids: the ids ahead, inclusive; none of them was covered.
             pace: says how many rows one reply may hold.
-            flowing: the last window brought rows, so that the next are expected to be about as many for their width.
+            after_rows: the last window brought rows, so that the next are expected to be about as many for their width.
 
         Returns:
             None where no sample can be had, as rows break it or a gateway gives up on it.
@@ -132,7 +132,7 @@ class Gaps:
         Raises:
             RemoteError: a sample failed.
         """
-        if flowing and not self._numbered:
+        if after_rows and not self._numbered:
             even = yield from self._even_until(ids, pace)
             if even is not None:
                 return even

@@ -148,7 +148,7 @@ class _Course:
         self._empty = True  # as yet
         self._confirms = bool(walk.candidates) and not walk.lenient  # that a list without rows has none
         self._pages = 0  # that brought rows
-        self._flowing = False  # the last window brought rows by the walk's own strategy
+        self._after_rows = False  # the last window brought rows by the walk's own strategy
         self._early: IdRange | None = None  # the window that the driver asks for already
         self._doubts = 0  # ids for which the walk's own strategy failed and another did not, since it brought rows
         self._flawed = 0  # rows that broke their replies since one came that did not; behind two, expect more
@@ -252,7 +252,7 @@ class _Course:
         held, self._held = self._held, None
         if held is not None and window.first > held.last:  # it was asked for already
             if not answer.rows:
-                self._doubtful |= self._checks.rows_likely(answer, window, flowing=self._flowing)
+                self._doubtful |= self._checks.rows_likely(answer, window, after_rows=self._after_rows)
                 self._held = IdRange(held.first, window.last)
                 return None
             again = (yield from attempt_flow(self._again(held))) if self._doubtful else Reply()
@@ -265,7 +265,7 @@ class _Course:
         if work.again or work.cause or work.dense or self._walk.lenient:
             return window
         first = self._checks.tail_start(answer, window, carrier)
-        self._doubtful = first is not None and self._checks.rows_likely(answer, window, flowing=self._flowing)
+        self._doubtful = first is not None and self._checks.rows_likely(answer, window, after_rows=self._after_rows)
         costs = is_decimal(carrier) and len(window) > self._pace.safe_width  # calls, to be covered once more
         if first is None or not (self._doubtful or (first == window.first and not costs)):
             return window
@@ -292,9 +292,9 @@ class _Course:
         return replace(reply, rows=tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids))
 
     def _ask(self, carrier: Strategy, window: IdRange, work: Work) -> WindowRequest:
-        """Put a window to the server; where rows are flowing, the ones behind it may be asked for meanwhile."""
+        """Return the request of a window; after a window with rows, the next ones may be requested ahead."""
         last, pace = work.ids.last, self._pace
-        steady = self._flowing and work.cause is None and not work.dense  # what follows is not in parts
+        steady = self._after_rows and work.cause is None and not work.dense  # what follows is not in parts
 
         def following(before: IdRange) -> IdRange | None:
             if before.last >= last or not steady:
@@ -327,8 +327,9 @@ class _Course:
         fresh, held = window.first, self._held
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
-        least, flowing = self._stack.rows_expected(work), self._flowing
-        return (yield from self._checks.confirm(answer, request, window, fresh, own=own, flowing=flowing, least=least))
+        least = self._stack.rows_expected(work)
+        confirm = partial(self._checks.confirm, own=own, after_rows=self._after_rows, least=least)
+        return (yield from confirm(answer, request, window, fresh))
 
     def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
         """Whether a window may begin at the ids that are held back."""
@@ -348,7 +349,7 @@ class _Course:
             reply = yield request
             if self._walk.lenient:
                 return reply
-            confirm = partial(self._checks.confirm, own=False, flowing=False, least=0)
+            confirm = partial(self._checks.confirm, own=False, after_rows=False, least=0)
             return (yield from confirm(reply, request, window, window.first))
 
         others = None if self._walk.lenient else partial(self._beside, window.first)
@@ -381,7 +382,7 @@ class _Course:
         if again and self._strategy.name in self._failed:
             raise error  # it passes the test and fails in use: there is no trusting it
         log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
-        self._flowing, self._early = False, None
+        self._after_rows, self._early = False, None
         self._pace = self._pace.for_strategy(decimal=is_decimal(self._strategy))
 
     def _learn(
@@ -398,10 +399,10 @@ class _Course:
         self._empty = self._empty and not answer.rows and not outcome
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
-        self._flowing = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
-        self._doubts = 0 if self._flowing else self._doubts
+        self._after_rows = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
+        self._doubts = 0 if self._after_rows else self._doubts
         if outcome and outcome.flawed:
-            self._untouched = self._flowing = False
+            self._untouched = self._after_rows = False
             self._pace, self._wide = self._wide or self._pace, None
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
             self._pace = self._pace.after(window, len(answer.rows), answer.seconds)
@@ -433,10 +434,11 @@ class _Course:
         window = pace.window(ids.first, ids.last)
         if len(window) <= pace.safe_width:
             return window
-        reach = yield from self._gaps.reach(ids, pace, flowing=self._flowing)
+        reach = yield from self._gaps.reach(ids, pace, after_rows=self._after_rows)
         if reach is None:
             return window
-        last = max(min(reach, window.last) if self._flowing or pace.careful else reach, ids.first + pace.safe_width - 1)
+        reach = min(reach, window.last) if self._after_rows or pace.careful else reach
+        last = max(reach, ids.first + pace.safe_width - 1)
         window = IdRange(ids.first, min(last, ids.last))
         cut = pace.decimal and last < ids.last and not self._untouched  # else one bound takes it as it is
         return round_end(window) if cut else window
@@ -444,7 +446,7 @@ class _Course:
     def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:
         """Push the parts of a window that failed; if it was too large, ask for less from now on."""
         log.info("ids %s in narrower windows: %s", window, error)
-        self._flowing, self._early = False, None
+        self._after_rows, self._early = False, None
         if self._stack and self._stack[-1].suspect:  # what failed was before it
             self._stack[-1] = self._stack[-1]._replace(suspect=False)
         if error.remedy != "isolate":
