@@ -1,10 +1,10 @@
-"""Asking ahead: while one page is decoded and written, the server already works on the next.
+"""Reading ahead: while one page is decoded and written, the server already works on the next.
 
-What lives here: the threads that wait for windows before their turn, how many calls pay, and what becomes of replies
-that nobody wants any more. Which windows come next is the walk's to say; what a reply must be like is the reader's.
+What lives here: the threads that read windows before they are needed, the number of concurrent calls that pays off, and
+discarding replies that are no longer needed. The walk decides which windows come next; the reader checks the replies.
 
-All decisions are taken by the one thread that walks. The others read one window each, tell that something arrived, and
-end; they are daemons, so that a process which is told to end does not wait for an old server's answer.
+The walking thread takes all decisions. Each other thread reads one window, signals when a row arrives, and ends. They
+are daemon threads, so a process that is stopped does not wait for the reply of a slow server.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST = 8
-"""Calls under way that `auto` tries at most."""
-STALLED = "WSDL"  # the fault's code when a call found no second worker for the WSDL it needs
-GAIN = 1.25  # of twice as many calls: less is not worth a worker to each
-HALF = 0.5  # of what one more call would bring if the server had a worker to spare
+"""The most concurrent calls that `auto` tries."""
+STALLED = "WSDL"  # the fault code of a call that found no second worker for the WSDL it needs
+GAIN = 1.25  # throughput that twice as many calls must reach: less is not worth the extra workers
+HALF = 0.5  # of the gain of one more call on a server with a free worker
 ROUNDS = 4  # before a neighbouring number is tried again
-LONGEST = 64  # and at most so many, when it never helps
+LONGEST = 64  # the most rounds to wait when trying never helps
 
 
 class Tuner:
-    """Finds how many calls under way bring the most rows, as congestion control does.
+    """Finds the number of concurrent calls with the highest throughput, like congestion control.
 
-    What so many calls bring is their number over the time that each takes for a row. The number is doubled while that
-    rises by `GAIN`; then, every few rounds, one more or one less is tried, and kept if the one call in question brings
-    more, or less, than half of its share. A server that computes one call at a time answers two half as fast: nothing
-    is gained, and one is what it is asked for. It knows no threads and no clock.
+    The throughput is the number of calls divided by the time that each takes per row. The number is doubled while the
+    throughput rises by `GAIN`; then, every few rounds, one call more or less is tried, and kept if that call adds more,
+    or less, than half of its fair fraction. A server that computes one call at a time answers two half as fast: nothing
+    is gained, and the limit stays at one. It knows no threads and no clock.
 
     Attributes:
-        limit: calls to have under way.
+        limit: the number of concurrent calls to use.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -60,11 +60,11 @@ class Tuner:
         self._upwards = True
 
     def after(self, limit: int, seconds_per_row: float) -> None:
-        """Take a reply into account.
+        """Learn from a reply.
 
         Args:
-            limit: as it was when the call was made; of another than the present one nothing is learnt.
-            seconds_per_row: from the request to the first row, over the rows.
+            limit: the limit when the call was made; replies from another limit than the present one are ignored.
+            seconds_per_row: seconds from the request to the first row, divided by the number of rows.
         """
         if limit != self.limit:
             return
@@ -74,12 +74,12 @@ class Tuner:
         rate = limit / max(sum(self._samples) / len(self._samples), 1e-9)
         self._samples.clear()
         if self._before is None:
-            self._tried_nothing(rate)
+            self._end_round(rate)
         else:
-            self._tried(*self._before, rate)
+            self._end_trial(*self._before, rate)
 
-    def _tried_nothing(self, rate: float) -> None:
-        """A round at the number that is thought best is over."""
+    def _end_round(self, rate: float) -> None:
+        """End a round at the best known number of calls, and maybe start a trial of another number."""
         self._rounds += 1
         if self._doubling:
             self._try(min(2 * self.limit, self._most), rate)
@@ -92,71 +92,71 @@ class Tuner:
         if limit != self.limit:
             self._before, self.limit = (self.limit, rate), limit
 
-    def _tried(self, limit: int, rate: float, now: float) -> None:
-        """A round at another number than `limit`, which brought `rate`, brought `now`."""
+    def _end_trial(self, limit: int, rate: float, measured: float) -> None:
+        """Keep the tried number if `measured` is enough; else return to `limit`, whose throughput was `rate`."""
         self._before = None
         if self._doubling:
-            kept = now >= rate * GAIN
+            kept = measured >= rate * GAIN
             self._doubling = kept and self.limit < self._most
         elif self.limit > limit:
-            kept = now >= rate * (1 + HALF / limit)
+            kept = measured >= rate * (1 + HALF / limit)
         else:
-            kept = now >= rate * (1 - HALF / limit)
+            kept = measured >= rate * (1 - HALF / limit)
         self._patience = ROUNDS if kept else min(2 * self._patience, LONGEST)
         if not kept:
             self.limit = limit
 
 
 class Job:
-    """One request, answered by a thread of its own.
+    """One request, answered by its own thread.
 
     Attributes:
         request: the window, and how to read it.
-        limit: calls that might be under way when it began.
-        done: True once it ended.
-        rows_came: True once a row arrived.
+        limit: the limit of concurrent calls when it started.
+        done: True once it has ended.
+        has_rows: True once a row has arrived.
     """
 
     def __init__(self, request: WindowRequest, limit: int) -> None:
         self.request = request
         self.limit = limit
-        self.done = self.rows_came = False
+        self.done = self.has_rows = False
         self._abandoned = False
         self._reply: Reply | None = None
         self._error: BaseException | None = None
 
     @property
     def answered(self) -> bool:
-        """True once a row arrived, or the end."""
-        return self.rows_came or self.done
+        """True once a row has arrived, or the request has ended."""
+        return self.has_rows or self.done
 
     def result(self) -> Reply:
-        """Return the reply, once, for its rows are not kept; or raise what was raised instead."""
+        """Return the reply, or raise the error of the request. It works once, because the rows are not kept."""
         if self._error is not None:
             raise self._error
         reply, self._reply = self._reply, None
         if reply is None:
-            raise RuntimeError(f"ids {self.request.window} are still being read, or were taken")
+            raise RuntimeError(f"ids {self.request.window} are still being read, or their reply was already returned")
         return reply
 
     def abandon(self) -> None:
-        """End at the next row, as nobody wants them, and send no further request."""
+        """End at the next row, because the reply is not needed, and make no further call."""
         self._abandoned = True
 
     def run(self, reader: Reader, limiter: CallLimiter, changed: threading.Condition) -> None:
-        """Read the window once; whatever comes of it is for `result`."""
+        """Read the window once; `result` returns the reply or raises the error."""
         try:
             with closing(reader.read(self.request, limiter)) as reading:
-                next(reading)  # a place was waited for
+                next(reading)  # waits for a slot
                 while not self._abandoned:
                     next(reading)
-                    if not self.rows_came:
+                    if not self.has_rows:
                         with changed:
-                            self.rows_came = True
+                            self.has_rows = True
                             changed.notify_all()
         except StopIteration as ended:
             self._reply = ended.value
-        except BaseException as error:  # noqa: BLE001  - it is raised where the window's turn comes
+        except BaseException as error:  # noqa: BLE001  - `result` raises it
             self._error = error
         with changed:
             self.done = True
@@ -164,19 +164,19 @@ class Job:
 
 
 class ReadAhead:
-    """The windows that are being read, in their order.
+    """The windows that are being read, in order.
 
     Attributes:
-        limit: calls that may be under way at once.
+        limit: the limit of concurrent calls.
     """
 
     def __init__(self, reader: Reader, limiter: CallLimiter, tuner: Tuner | None = None) -> None:
-        """Begin with nothing.
+        """Initialize without windows.
 
         Args:
             reader: reads windows.
-            limiter: counts the calls, these and all others of the walk.
-            tuner: says how many may be under way; None to leave it at what the limiter allows.
+            limiter: limits all calls of the walk, including these.
+            tuner: sets the number of concurrent calls; None to keep the limit of the limiter.
         """
         self._reader = reader
         self._limiter = limiter
@@ -187,27 +187,27 @@ class ReadAhead:
 
     @property
     def limit(self) -> int:
-        """Calls that may be under way at once."""
+        """The limit of concurrent calls."""
         return self._limiter.limit
 
     def read(self, request: WindowRequest, following: Callable[[IdRange], IdRange | None]) -> Reply:
-        """Return the rows of a window; meanwhile those that follow are asked for.
+        """Return the reply to a request; meanwhile, request the windows after it.
 
         Args:
             request: the window, and how to read it.
-            following: the window to ask for behind another one, likewise; None where that is not known.
+            following: returns the window after a given one; None where it is unknown.
 
         Raises:
-            PagerError: as `Reader.read`; what was asked for ahead is dropped.
+            PagerError: as `Reader.read`; windows that were read ahead are dropped.
         """
         if self._queue and not _same(self._queue[0].request, request):
             self.drop()
-        job = self._queue.popleft() if self._queue else self._started(request)
+        job = self._queue.popleft() if self._queue else self._start(request)
         try:
             with self._changed:
                 while True:
-                    self._running = [one for one in self._running if not one.done]
-                    if job.rows_came:
+                    self._running = [running for running in self._running if not running.done]
+                    if job.has_rows:
                         self._fill(job, request, following)
                     if job.done:
                         break
@@ -221,31 +221,31 @@ class ReadAhead:
         return replace(reply, ahead=self._queue[0].request.window if self._queue else None)
 
     def drop(self) -> None:
-        """Throw away what was asked for ahead."""
+        """Discard the windows that were read ahead."""
         for job in self._queue:
             job.abandon()
         self._queue.clear()
 
     def close(self) -> None:
-        """Throw away everything."""
+        """Discard all windows, including those being read."""
         self.drop()
         for job in self._running:
             job.abandon()
 
     def _fill(self, job: Job, request: WindowRequest, following: Callable[[IdRange], IdRange | None]) -> None:
-        """Request as much more as may be under way, up to a window that turned out empty."""
-        while len(self._queue) < self.limit + self.limit // 2:  # replies come out of order: some are ready early
-            if sum(not one.answered for one in self._running) >= self.limit:
+        """Request more windows up to the limit, but none after a window without rows."""
+        while len(self._queue) < self.limit + self.limit // 2:  # replies arrive out of order: some are ready early
+            if sum(not running.answered for running in self._running) >= self.limit:
                 return
             latest = self._queue[-1] if self._queue else job
-            if latest.done and not latest.rows_came:
+            if latest.done and not latest.has_rows:
                 return
             window = following(latest.request.window)
             if window is None:
                 return
-            self._queue.append(self._started(replace(request, window=window)))
+            self._queue.append(self._start(replace(request, window=window)))
 
-    def _started(self, request: WindowRequest) -> Job:
+    def _start(self, request: WindowRequest) -> Job:
         job = Job(request, self.limit)
         self._running.append(job)
         arguments = (self._reader, self._limiter, self._changed)
@@ -258,11 +258,11 @@ class ReadAhead:
             self._limiter.limit = self._tuner.limit
 
     def _fall_back(self, error: BaseException) -> None:
-        """From now on one call at a time, where several starved each other."""
+        """Make one call at a time from now on, if concurrent calls blocked each other."""
         if isinstance(error, FaultError) and error.code == STALLED and self.limit > 1:
             log.warning(
-                "%s: of %d calls at once each needed a second worker of the server, for its WSDL, and got none (%s); "
-                "from now on it is asked one at a time",
+                "%s: %d concurrent calls each needed a second worker of the server, for its WSDL, and got none (%s). "
+                "From now on calls are made one at a time.",
                 error.operation,
                 self.limit,
                 error.text,
@@ -270,5 +270,5 @@ class ReadAhead:
             self._limiter.limit, self._tuner = 1, None
 
 
-def _same(one: WindowRequest, other: WindowRequest) -> bool:
-    return one.window == other.window and one.strategy is other.strategy and one.where == other.where
+def _same(request: WindowRequest, other: WindowRequest) -> bool:
+    return (request.window, request.where) == (other.window, other.where) and request.strategy is other.strategy

@@ -1,12 +1,12 @@
-"""How many rows there are, about, and how sure that is: what follows from samples. Pure.
+"""Estimates of the number of rows, with their error, computed from samples. Pure.
 
-Each pattern of a sample is a replicate: it looks at its own ids, and how far the patterns differ says how far off all
-of them may be. A pattern that meets many neighbours at once tells little more by them than by one, and counts the
-less. Where hardly any row was met the patterns cannot differ, so as many rows are allowed for as may hide from them: of
-three in a sample, none is met in one case of twenty.
+Each pattern of a sample is a replicate: it matches its own ids, and the differences between the patterns show how far
+off all of them may be. A pattern that matches many neighbouring ids at once learns little more from them than from one,
+so it has less weight. Where hardly any row was found the patterns cannot differ, so the error allows for hidden rows:
+of three rows in a sample, none is found in one case in twenty.
 
-Rows that lie at even distances, of 100 or 1,000, are met by patterns of one kind all or never. Then the kinds disagree
-by more than chance, and the bar reaches over what each of them says.
+Rows at even distances, of 100 or 1,000, are found by patterns of one kind either all or never. Then the kinds disagree
+by more than chance, and the interval covers the result of each of them.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.sampling import Pattern, Sample
 
-EVENLY = frozenset({"single", "like 0"})
-"""Kinds of patterns whose hits lie as the rows do, none of them beside another."""
-HIDDEN = 3.0  # of so many rows in a sample none is met in one case of twenty
-FEW = 4  # patterns, as of samples by `like`
+EVEN_KINDS = frozenset({"single", "like 0"})
+"""Kinds of patterns whose hits are spread like the rows: they never match neighbouring ids."""
+HIDDEN = 3.0  # of this many rows in a sample none is found in one case in twenty
+FEW = 4  # patterns, as in samples by `like`
 SURE = 3.0  # standard errors beyond which kinds of patterns disagree
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number that was sampled.
+    """A number estimated from samples.
 
     Attributes:
-        about: the best guess.
-        least: the low end of the bar.
-        most: its high end; all three are the same where the number is known.
+        about: the best estimate.
+        least: the low end of the interval.
+        most: its high end. All three are equal if the number is known.
 
     >>> print(Estimate(98_213, 90_214, 105_871), Estimate(7, 7, 7), sep="; ")
     about 98,000 (between 90,200 and 106,000); 7
@@ -55,7 +55,7 @@ class Estimate:
 
 
 def rounded(number: int, *, up: bool | None = None) -> int:
-    """The nearest number of two significant digits, or the next of three down or up.
+    """Round to the nearest number of two significant digits, or down or up to three.
 
     >>> rounded(98_213), rounded(98_213, up=True), rounded(98_813, up=False), rounded(7)
     (98000, 98300, 98800, 7)
@@ -66,33 +66,33 @@ def rounded(number: int, *, up: bool | None = None) -> int:
     return -(-number // power) * power if up else number // power * power
 
 
-class Met(NamedTuple):
-    """What one pattern met in a stretch of ids.
+class PatternHits(NamedTuple):
+    """Hits of one pattern in a range of ids.
 
     Attributes:
-        kind: patterns of one kind say together how many rows there are.
-        run: how many neighbours the pattern meets at once, if all of them exist.
-        looked_at: how many ids it matches there.
-        hits: how many of them exist.
-        squares: the sum of the squares of how many it met at once.
+        kind: the kind of the pattern; the patterns of a kind form one estimate.
+        run: number of neighbouring ids that the pattern matches at once.
+        matched: number of ids that it matches in the range.
+        hits: number of these ids that exist.
+        squares: sum of the squares of the hits in each run.
     """
 
     kind: str
     run: int
-    looked_at: int
+    matched: int
     hits: float
     squares: float
 
 
 class Guess(NamedTuple):
-    """How many rows a cell has.
+    """Estimated number of rows in some ids of one length.
 
     Attributes:
-        about: the best guess.
-        variance: of it.
-        hidden: so many may hide from all patterns.
-        fewer: than about, as some kinds of patterns say.
-        more: than about, likewise.
+        about: the best estimate.
+        variance: the variance of the estimate.
+        hidden: number of rows that all patterns may have missed.
+        fewer: by how much some kinds of patterns are below `about`.
+        more: by how much some kinds of patterns are above `about`.
     """
 
     about: float
@@ -103,48 +103,49 @@ class Guess(NamedTuple):
 
 
 def estimated(samples: Sequence[Sample], unknown: Sequence[IdRange]) -> Estimate:
-    """Say how many rows there are among the ids that were not looked at one by one.
+    """Estimate the number of rows among ids that were not read.
 
     Args:
-        samples: of blocks that have no id in common, or of the same block by patterns of other kinds.
-        unknown: ids, in order, each range inclusive. What lies in no block has no rows that are known of.
+        samples: samples of blocks without common ids, or of the same block by other kinds of patterns.
+        unknown: the ids, as inclusive ranges in order. Ids outside all blocks count as having no rows.
 
     >>> from magento_pager.walk.sampling import matching, patterns, sample
-    >>> of = patterns("orders/0")
-    >>> found = sample((number for number in range(1_000, 98_213) if matching(number, of)), of)
-    >>> estimated([found], [IdRange(1_000, MAX_ID)])
+    >>> tried = patterns("orders/0")
+    >>> result = sample((number for number in range(1_000, 98_213) if matching(number, tried)), tried)
+    >>> estimated([result], [IdRange(1_000, MAX_ID)])
     Estimate(about=98032, least=92802, most=103262)
     """
     guesses = []
-    for block in dict.fromkeys(one.block for one in samples):
-        of_block = [one for one in samples if one.block == block]
+    for block in dict.fromkeys(sample.block for sample in samples):
+        of_block = [sample for sample in samples if sample.block == block]
         for length in range(1, len(str(MAX_ID)) + 1):
             ids = IdRange(10 ** (length - 1) if length > 1 else 0, min(10**length - 1, MAX_ID)).intersection(block)
             parts = [part for stretch in unknown if ids and (part := ids.intersection(stretch))]
             if ids and parts:
                 guesses.append(_guessed(of_block, ids, parts))
-    about = sum(one.about for one in guesses)
-    error = 2 * sqrt(sum(one.variance for one in guesses)) + max((one.hidden for one in guesses), default=0.0)
-    least, most = about - error - sum(one.fewer for one in guesses), about + error + sum(one.more for one in guesses)
+    about = sum(guess.about for guess in guesses)
+    error = 2 * sqrt(sum(guess.variance for guess in guesses)) + max((guess.hidden for guess in guesses), default=0.0)
+    least = about - error - sum(guess.fewer for guess in guesses)
+    most = about + error + sum(guess.more for guess in guesses)
     highest = sum(map(len, unknown))
     return Estimate(min(round(about), highest), max(0, round(least)), min(round(most), highest))
 
 
 def placed(samples: Sequence[Sample], ids: IdRange) -> tuple[list[int], float]:
-    """Return ids of rows, in order, that stand for equally many rows each, and for how many.
+    """Return sampled ids in order that each represent the same number of rows, and that number.
 
     Args:
-        samples: as for `estimated`, of rows with ids.
-        ids: where to look, inclusive.
+        samples: as in `estimated`, of rows with ids.
+        ids: the range of ids to return, inclusive.
     """
     rows = estimated(samples, [ids]).about
-    found: dict[str, list[tuple[int, Pattern]]] = {}
-    for number, pattern in (hit for one in samples for hit in one.hits if hit[0] in ids):
-        found.setdefault(pattern.kind, []).append((number, pattern))
-    even = [hit for kind in EVENLY for hit in found.get(kind, [])]
-    if sum(pattern.stands_for for _, pattern in even) < rows / 2:  # these miss rows at even distances
+    by_kind: dict[str, list[tuple[int, Pattern]]] = {}
+    for number, pattern in (hit for sample in samples for hit in sample.hits if hit[0] in ids):
+        by_kind.setdefault(pattern.kind, []).append((number, pattern))
+    even = [hit for kind in EVEN_KINDS for hit in by_kind.get(kind, [])]
+    if sum(pattern.stands_for for _, pattern in even) < rows / 2:  # these kinds miss rows at even distances
         even = max(
-            found.values(),
+            by_kind.values(),
             key=lambda hits: len({(pattern, pattern.cluster(number)) for number, pattern in hits}),
             default=[],
         )
@@ -152,88 +153,94 @@ def placed(samples: Sequence[Sample], ids: IdRange) -> tuple[list[int], float]:
 
 
 def _guessed(samples: Sequence[Sample], ids: IdRange, parts: Sequence[IdRange]) -> Guess:
-    """What samples of a block say of some of its ids, which are all of one length."""
+    """Estimate the rows among some ids of one length from samples of their block."""
     size = sum(map(len, parts))
-    if any(one.rows and not one.hits for one in samples):
-        met, rows = [], sum(one.rows for one in samples)
-        sampled = sum(pattern.ids_matched(ids) for one in samples for pattern in one.patterns)
+    if any(sample.rows and not sample.hits for sample in samples):
+        counts, rows = [], sum(sample.rows for sample in samples)
+        sampled = sum(pattern.ids_matched(ids) for sample in samples for pattern in sample.patterns)
         density = rows / sampled if sampled else 0.0
-        for place, one in enumerate(samples):
-            looked_at = sum(pattern.ids_matched(ids) for pattern in one.patterns)
-            each = one.rows / looked_at if looked_at else 0.0
-            for pattern in one.patterns:
+        for place, sample in enumerate(samples):
+            matched = sum(pattern.ids_matched(ids) for pattern in sample.patterns)
+            rows_per_id = sample.rows / matched if matched else 0.0
+            for pattern in sample.patterns:
                 count = pattern.ids_matched(ids)
-                at_once = max(min(10, pattern.run), pattern.run * density)  # nobody sees how many
-                met.append(Met(str(place), pattern.run, count, count * each, count * each * at_once))
-        guess = guessed(len(ids), [one for one in met if one.looked_at], numbered=False)
-        share = size / len(ids)
-        if share == 1:
+                hits = count * rows_per_id
+                at_once = max(min(10, pattern.run), pattern.run * density)  # unknown without ids
+                counts.append(PatternHits(str(place), pattern.run, count, hits, hits * at_once))
+        guess = guessed(len(ids), [count for count in counts if count.matched], numbered=False)
+        fraction = size / len(ids)
+        if fraction == 1:
             return guess
-        most = guess.about + guess.more + guess.hidden + 2 * sqrt(guess.variance)  # all may lie in these ids, or none
-        return Guess(guess.about * share, fewer=guess.about * share, more=most - guess.about * share)
-    found: dict[Pattern, Counter[int]] = {pattern: Counter() for one in samples for pattern in one.patterns}
-    for number, pattern in (hit for one in samples for hit in one.hits):
+        most = (
+            guess.about + guess.more + guess.hidden + 2 * sqrt(guess.variance)
+        )  # these ids may have all rows, or none
+        return Guess(guess.about * fraction, fewer=guess.about * fraction, more=most - guess.about * fraction)
+    clusters_of: dict[Pattern, Counter[int]] = {pattern: Counter() for sample in samples for pattern in sample.patterns}
+    for number, pattern in (hit for sample in samples for hit in sample.hits):
         if any(number in part for part in parts):
-            found[pattern][pattern.cluster(number)] += 1
-    met = [
-        Met(pattern.kind, pattern.run, count, clusters.total(), sum(hits**2 for hits in clusters.values()))
-        for pattern, clusters in found.items()
-        if (count := sum(map(pattern.ids_matched, parts)))
+            clusters_of[pattern][pattern.cluster(number)] += 1
+    counts = [
+        PatternHits(pattern.kind, pattern.run, matched, clusters.total(), sum(hits**2 for hits in clusters.values()))
+        for pattern, clusters in clusters_of.items()
+        if (matched := sum(map(pattern.ids_matched, parts)))
     ]
-    return guessed(size, met, numbered=True)
+    return guessed(size, counts, numbered=True)
 
 
-def guessed(size: int, met: Sequence[Met], *, numbered: bool) -> Guess:
-    """Say how many rows there are among some ids.
+def guessed(size: int, counts: Sequence[PatternHits], *, numbered: bool) -> Guess:
+    """Estimate the number of rows among some ids.
 
     Args:
-        size: how many ids.
-        met: what each pattern met that looked at some of them.
-        numbered: True where it is known which pattern met a row.
+        size: the number of ids.
+        counts: the hits of each pattern that matches some of these ids.
+        numbered: True where the pattern that found each row is known.
 
     Two kinds that agree, and two that do not:
 
-    >>> singles = [Met("single", 1, 90, 9, 9)] * 9
-    >>> [round(part) for part in guessed(9_000, [*singles, Met("block", 100, 200, 20, 40)], numbered=True)]
+    >>> singles = [PatternHits("single", 1, 90, 9, 9)] * 9
+    >>> [round(part) for part in guessed(9_000, [*singles, PatternHits("block", 100, 200, 20, 40)], numbered=True)]
     [900, 0, 30, 0, 0]
-    >>> [round(part) for part in guessed(9_000, [*singles, Met("block", 100, 200, 90, 90)], numbered=True)]
+    >>> [round(part) for part in guessed(9_000, [*singles, PatternHits("block", 100, 200, 90, 90)], numbered=True)]
     [4050, 13578, 27, 3450, 1281]
     """
-    kinds: dict[str, list[Met]] = {}
-    for one in met:
-        kinds.setdefault(one.kind, []).append(one)
+    kinds: dict[str, list[PatternHits]] = {}
+    for count in counts:
+        kinds.setdefault(count.kind, []).append(count)
     weighted = [
-        (1 / (_at_once(group) if numbered else max(one.run for one in group)), one)
+        (1 / (_at_once(group) if numbered else max(count.run for count in group)), count)
         for group in kinds.values()
-        for one in group
+        for count in group
     ]
-    looked_at = sum(weight * one.looked_at for weight, one in weighted)
-    if not looked_at:
+    matched = sum(weight * count.matched for weight, count in weighted)
+    if not matched:
         return Guess(0.0, hidden=size)
-    scale, count = size / looked_at, len(weighted)
-    about = scale * sum(weight * one.hits for weight, one in weighted)
-    variance = scale**2 * sum(weight**2 * one.squares for weight, one in weighted)  # as if they were scattered
-    if numbered and count > 1:
-        few = (1 + 2 / (count - 1)) ** 2 * count / (count - 1)  # replicates know little of their own spread
-        between = sum((weight * (one.hits - about / size * one.looked_at)) ** 2 for weight, one in weighted)
-        # Many patterns have all last digits: where ids of each are not as many, they differ more than all of them err.
-        variance = (min if count > FEW else max)(variance, scale**2 * few * between)
-    own = []  # what each kind says alone: rows, the error of that, ids met at once if all exist, and hits that tell
+    scale, replicates = size / matched, len(weighted)
+    about = scale * sum(weight * count.hits for weight, count in weighted)
+    variance = scale**2 * sum(weight**2 * count.squares for weight, count in weighted)  # as if rows were scattered
+    if numbered and replicates > 1:
+        few = (
+            (1 + 2 / (replicates - 1)) ** 2 * replicates / (replicates - 1)
+        )  # few replicates underestimate their spread
+        between = sum((weight * (count.hits - about / size * count.matched)) ** 2 for weight, count in weighted)
+        # Many patterns cover all last digits: if some digits are rarer, patterns differ more than their sum errs.
+        variance = (min if replicates > FEW else max)(variance, scale**2 * few * between)
+    results = []  # of each kind alone: rows, their error, the length of a run, and the number of independent hits
     for group in kinds.values():
-        each, hits = size / sum(one.looked_at for one in group), sum(one.hits for one in group)
-        error = each * (SURE * sqrt(sum(one.squares for one in group)) if hits else HIDDEN * _at_once(group))
-        own.append((each * hits, error, group[0].run, hits / _at_once(group)))
+        factor, hits = size / sum(count.matched for count in group), sum(count.hits for count in group)
+        error = factor * (SURE * sqrt(sum(count.squares for count in group)) if hits else HIDDEN * _at_once(group))
+        results.append((factor * hits, error, group[0].run, hits / _at_once(group)))
     hidden = HIDDEN * scale
-    if not any(abs(rows - about) > hypot(error, SURE * sqrt(variance)) for rows, error, _, _ in own):
+    if not any(abs(rows - about) > hypot(error, SURE * sqrt(variance)) for rows, error, _, _ in results):
         return Guess(about, variance, hidden)
-    # The widest patterns meet rows at any distance; but where rows carry no ids, nobody sees how many at once.
-    best = max((one for one in own if one[0]), key=lambda one: (one[2] if numbered else -one[2], one[3]))[0]
-    low = min(rows - error if rows else 0.0 for rows, error, _, _ in own if rows or best > error)
-    high = max(rows + error for rows, error, _, _ in own if rows)
+    # The widest patterns find rows at any distance; but without ids the number found at once is unknown.
+    nonzero = [result for result in results if result[0]]
+    best = max(nonzero, key=lambda result: (result[2] if numbered else -result[2], result[3]))[0]
+    low = min(rows - error if rows else 0.0 for rows, error, _, _ in results if rows or best > error)
+    high = max(rows + error for rows, error, _, _ in results if rows)
     return Guess(best, variance, hidden, max(0.0, best - low), max(0.0, high - best))
 
 
-def _at_once(group: Sequence[Met]) -> float:
-    """How many ids a kind of pattern meets at once; as many as there can be, where it met none."""
-    hits = sum(one.hits for one in group)
-    return sum(one.squares for one in group) / hits if hits else group[0].run
+def _at_once(group: Sequence[PatternHits]) -> float:
+    """Return how many rows a kind of pattern finds at once; the length of its run if it found none."""
+    hits = sum(count.hits for count in group)
+    return sum(count.squares for count in group) / hits if hits else group[0].run

@@ -1,8 +1,8 @@
-"""Where checked: is it the user's own condition that the server fails at, and no row?
+"""The check whether the server fails on the user's conditions, and not on a row.
 
 What lives here: the proof, at the first failure of a walk with a `where`. A field that the list does not have, or a
-value that the server refuses, fails each call in the words of one bad row, or as a lack of memory or a shop that is
-down (PHP 5 answers HTTP 500, old error handlers 503). Without this, rows would be sought and skipped one by one.
+value that the server refuses, makes each call fail as if one row were broken, memory exhausted or the shop down (PHP 5
+answers HTTP 500, old error handlers 503). Without this check, rows would be isolated and skipped one by one.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WIDE = 10_000  # ids: so many at most are asked for without the conditions
-ATTEMPTS = 5  # with the condition, where waiting may help
+WIDE = 10_000  # the most ids to request without the conditions
+ATTEMPTS = 5  # with the conditions, where waiting may help
 REFUSED = 403  # a firewall may take the condition for an attack
 
 
 class WhereCheck:
-    """Goes along with flows until a row came with the conditions, and ends them where the conditions are at fault."""
+    """Watches flows until a request with the conditions returns a row; ends them if the conditions are the cause."""
 
     def __init__(self, where: tuple[Condition, ...], key: str, operation: str) -> None:
-        """Begin with nothing known.
+        """Initialize the check.
 
         Args:
-            where: the user's own conditions, as they are sent.
+            where: the user's conditions, as they are sent.
             key: what filters call the key.
             operation: the name of the list, for messages.
         """
@@ -45,10 +45,10 @@ class WhereCheck:
         self._error: RemoteError | None = None
 
     def through(self, flow: Flow[T]) -> Flow[T]:
-        """Go on with a flow.
+        """Run a flow under this check.
 
         Raises:
-            RemoteError: as the flow, or the server fails at the conditions alone.
+            RemoteError: as the flow, or the server fails on the conditions alone.
         """
         return (yield from flow) if self._sound else (yield from relayed(flow, self._relay))
 
@@ -59,7 +59,7 @@ class WhereCheck:
             return (yield item)
         answer = yield from attempt(replace(item, attempts=1))
         if not isinstance(answer, RemoteError):
-            self._sound = bool(answer.rows)  # a call that brings none may not have looked at the value
+            self._sound = bool(answer.rows)  # a reply without rows does not prove that the value is accepted
             return answer
         if answer.remedy == "stop" and getattr(answer, "status", None) != REFUSED:
             raise answer
@@ -71,11 +71,11 @@ class WhereCheck:
         return (yield replace(item, attempts=max(0, item.attempts - 1)))
 
     def _verdict(self, item: WindowRequest, error: RemoteError) -> Flow[RemoteError | None]:
-        """Return what ends the walk, where a call fails with the conditions and does not without them; else None.
+        """Return the error that ends the walk if a call fails only with the conditions; else None.
 
-        Without them a wide window may hold all rows of the list, so a block of a thousand ids takes its place.
-        Of the rows that come without them, one is asked for by itself: a reply of one row at most is neither too large
-        nor too slow, and that row is sound.
+        Without them a wide window may contain all rows of the list, so a block of a thousand ids takes its place. One
+        of the rows returned without them is requested alone, with them: a reply of at most one row is neither too large
+        nor too slow, and that row is not broken.
         """
         plain = replace(item, tokens_only=True, following=None, check=True)
         if len(item.window) > WIDE or isinstance(item.strategy, SingleFilter):
@@ -83,35 +83,35 @@ class WhereCheck:
         without = yield from attempt(replace(plain, where=(), any_row=True, attempts=1))
         if isinstance(without, RemoteError):
             return None
-        one = without.ids[0] if without.ids else None
+        row_id = without.ids[0] if without.ids else None
         request = plain
-        if one is not None:
-            request = WindowRequest(Prefix(self._key), IdRange(one, one), tokens_only=True, check=True)
+        if row_id is not None:
+            request = WindowRequest(Prefix(self._key), IdRange(row_id, row_id), tokens_only=True, check=True)
         failed = yield from self._failure(request, self._where)
         if failed is None:
-            self._sound = one is not None
+            self._sound = row_id is not None
             return None
-        culprits = list(self._where)
+        causes = list(self._where)
         for condition in self._where if len(self._where) > 1 else ():
             if (yield from self._failure(request, (condition,))) is None:
-                culprits.remove(condition)
+                causes.remove(condition)
         again = yield from attempt(replace(request, where=(), any_row=True, attempts=1))
-        return None if isinstance(again, RemoteError) else self._fault_of(culprits or list(self._where), error)
+        return None if isinstance(again, RemoteError) else self._error_of(causes or list(self._where), error)
 
     def _failure(self, request: WindowRequest, where: tuple[Condition, ...]) -> Flow[RemoteError | None]:
-        """Send the request with some conditions, more than once; None where an answer comes."""
+        """Send the request with some conditions, more than once; None if one is answered."""
         answer = yield from attempt(replace(request, where=where, any_row=True, insist=1, attempts=ATTEMPTS))
         return answer if isinstance(answer, RemoteError) else None
 
-    def _fault_of(self, culprits: list[Condition], error: RemoteError) -> RemoteError:
-        said = " and ".join(map(str, culprits))
+    def _error_of(self, causes: list[Condition], error: RemoteError) -> RemoteError:
+        conditions = " and ".join(map(str, causes))
         return RemoteError(
-            f"{self._operation}: the server answers without where {said}, and fails with it: {self._words(error)}; "
-            f"{self._advice(culprits)}{error.where_saved}"
+            f"{self._operation}: the server answers without where {conditions}, and fails with it: "
+            f"{self._text(error)}; {self._advice(causes)}{error.where_saved}"
         )
 
-    def _words(self, error: RemoteError) -> str:
-        """What the server says, without advice for a row or for too many of them."""
+    def _text(self, error: RemoteError) -> str:
+        """Return the server's text, without advice about a broken row or a large reply."""
         if isinstance(error, FaultError):
             line = " ".join(error.text.split())
             return f"fault {error.code}, {line if len(line) <= QUOTED else f'{line[:QUOTED]}...'!r}"
@@ -121,9 +121,9 @@ class WhereCheck:
             return f"HTTP {error.status}{f', {said!r}' if said else ''}"
         return text
 
-    def _advice(self, culprits: list[Condition]) -> str:
+    def _advice(self, causes: list[Condition]) -> str:
         spec = list_of(self._operation)
-        for condition in culprits:
+        for condition in causes:
             name = condition.field.rpartition(".")[2]
             if spec and not spec.has(name):
                 likes = " or ".join(map(repr, spec.similar(name)))
@@ -133,6 +133,6 @@ class WhereCheck:
 
 
 def _thousand(number: int) -> IdRange:
-    """Return the block of a thousand ids around one."""
+    """Return the block of a thousand ids that contains an id."""
     first = number - number % 1_000
     return IdRange(first, min(first + 999, MAX_ID))

@@ -1,4 +1,4 @@
-"""Work: what of a walk is still to be covered, and the parts of what failed."""
+"""Work of a walk: the ranges that remain to be covered, and the parts of ranges that failed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """Ids still to be covered.
+    """A range of ids that remains to be covered.
 
     Attributes:
         ids: the range, inclusive.
-        cause: why it is asked for in parts: the failure of a wider window; None where there was none.
-        suspect: True where the failing row must be in here if all parts before it came.
-        dense: True where a reply said how many rows there are in this and other tenths, so that no sample is needed.
-        again: True where it brought no row, and is asked for once more.
-        retried: True where it failed in a way that may pass, and the server was well right after that.
+        cause: the failure of a wider window, which made it a part; None if it is not a part.
+        suspect: True where this part must contain the failing row if all parts before it could be read.
+        dense: True for a tenth of a window whose number of rows is known from a reply, so no sample is needed.
+        again: True where it returned no row, and is requested once more.
+        retried: True where it had a temporary failure, and the server worked right after that.
     """
 
     ids: IdRange
@@ -35,29 +35,29 @@ class Work(NamedTuple):
 
 
 class Stack(list[Work]):
-    """What is still to be covered, what comes next last."""
+    """The ranges that remain to be covered; the next one is the last item."""
 
-    _rows_expected = 0  # rows that the tenths of a dense window still hold
+    _rows_expected = 0  # in the remaining tenths of a dense window
 
     @property
     def dense(self) -> bool:
-        """Whether a tenth of a dense window comes next."""
+        """Whether the next range is a tenth of a dense window."""
         return bool(self) and self[-1].dense
 
     def split_dense(self, window: IdRange, work: Work, rows: int) -> None:
-        """Push the tenths of a window, which hold so many rows together."""
+        """Push the tenths of a window that contains `rows` rows."""
         if not work.dense:
             self._rows_expected = rows
         self += [Work(tenth, dense=True) for tenth in reversed(list(window.tenths()))]
 
     def rows_expected(self, work: Work) -> int:
-        """Return how many rows must come: of a tenth one, of the last tenth all that are still missing."""
+        """Return the least number of rows: one if dense tenths follow, all missing rows in the last tenth."""
         if not work.dense:
             return 0
         return min(self._rows_expected, 1) if self.dense else self._rows_expected
 
     def count_rows(self, rows: int) -> None:
-        """Take rows of a tenth into account; where all are there, the other tenths are one window."""
+        """Record the rows of a tenth; once all are found, merge the remaining tenths into one window."""
         self._rows_expected -= rows
         if self._rows_expected <= 0 and self.dense:
             first = self[-1].ids.first
@@ -67,9 +67,9 @@ class Stack(list[Work]):
 
 
 def parts_of(ids: IdRange, cause: RemoteError | None, pace: Pace) -> Iterator[Work]:
-    """The parts of ids that failed, the last one first: decimal blocks where they are wide, else halves."""
+    """Yield the parts of a range that failed, the last one first: decimal blocks if it is wide, else halves."""
     decimal = pace.decimal or len(ids) > 10 * pace.safe_width
     parts = list(ids.tile(part_width(ids, decimal=True)) if decimal else ids.halves())
     isolating = cause is not None and cause.remedy == "isolate"
-    for place, one in enumerate(reversed(parts)):
-        yield Work(one, cause, suspect=isolating and place == 0)
+    for place, part in enumerate(reversed(parts)):
+        yield Work(part, cause, suspect=isolating and place == 0)
