@@ -1,9 +1,9 @@
-"""Fleets of shops on Apache Spark: a data source named `magento`. Needs the extra `spark`, and Java.
+"""Many shops on Apache Spark: a data source named `magento`. Needs the extra `spark`, and Java.
 
     spark.dataSource.register(MagentoDataSource)
     spark.read.format("magento").option("entity", "orders").option("shops", "shops.json").load()
 
-What lives here: what Spark must be told of lists and shops. Reading a shop is the pager's work, as everywhere.
+What lives here: lists and shops as Spark needs them. Shops are read by the pager, as everywhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ try:
 except ModuleNotFoundError as error:
     if error.name in {"pyspark", "pyarrow"}:
         raise ModuleNotFoundError(
-            f"magento_pager.spark needs {error.name}: pip install 'magento-pager[spark]'", name=error.name
+            f"magento_pager.spark needs {error.name}. Install it with: pip install 'magento-pager[spark]'",
+            name=error.name,
         ) from None
     raise
 

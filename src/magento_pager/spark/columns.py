@@ -1,7 +1,7 @@
-"""The columns of a list as Spark has them, and rows as batches of Arrow.
+"""The columns of a list as Spark types, and rows as Arrow batches.
 
-What lives here: types and conversion. They are those of a dump as Parquet, with `shop` as the first column: bigint,
-decimal(38,9), timestamp and string; what is not declared is in `other_columns`, as a JSON object.
+What lives here: types and conversion. The types are those of a Parquet dump, with `shop` as the first column: bigint,
+decimal(38,9), timestamp and string; undeclared columns are in `other_columns`, as a JSON object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Misfit, Row
 
 SHOP = "shop"
-_TEXT, _NUMBER, _MOMENT = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
+_TEXT, _NUMBER, _TIMESTAMP = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
 _ERRORS: list[pa.Field[Any]] = [
     pa.field(SHOP, _TEXT),
     pa.field("entity", _TEXT),
@@ -30,29 +30,29 @@ _ERRORS: list[pa.Field[Any]] = [
     pa.field("next_id", _NUMBER),
     pa.field("id", _NUMBER),
     pa.field("message", _TEXT),
-    pa.field("at", _MOMENT),
+    pa.field("at", _TIMESTAMP),
 ]
 ERRORS = pa.schema(_ERRORS)
-"""What is said of each failure, see `failures.Failure`."""
+"""Columns of the list of failures, see `failures.Failure`."""
 
 
 def layout_of(entity: str) -> Layout:
-    """How the rows of a list are typed."""
+    """Return the layout that types the rows of a list."""
     return Layout(LISTS[entity], "parquet")
 
 
 def columns_of(entity: str) -> pa.Schema:
-    """The columns of a list, `shop` before its own.
+    """Return the columns of a list, after the column `shop`.
 
     >>> columns_of("customers").names[:3], str(columns_of("customers").field("created_at").type)
     (['shop', 'customer_id', 'created_at'], 'timestamp[us, tz=UTC]')
     """
-    found: pa.Schema = arrow_schema(layout_of(entity)).insert(0, pa.field(SHOP, _TEXT))
-    return found
+    schema: pa.Schema = arrow_schema(layout_of(entity)).insert(0, pa.field(SHOP, _TEXT))
+    return schema
 
 
 def ddl(columns: pa.Schema) -> str:
-    """Columns as Spark's own language declares them.
+    """Return columns as a DDL string for Spark.
 
     >>> ddl(pa.schema([("shop", pa.string()), ("weight", pa.decimal128(38, 9))]))
     '`shop` string, `weight` decimal(38,9)'
@@ -61,47 +61,48 @@ def ddl(columns: pa.Schema) -> str:
 
 
 def types_of(columns: pa.Schema) -> dict[str, str]:
-    """Columns with their types, as Spark calls them."""
-    names = {_NUMBER: "bigint", _TEXT: "string", _MOMENT: "timestamp"}
-    return {one.name: names.get(one.type, "decimal(38,9)") for one in columns}
+    """Return the Spark type of each column."""
+    names = {_NUMBER: "bigint", _TEXT: "string", _TIMESTAMP: "timestamp"}
+    return {column.name: names.get(column.type, "decimal(38,9)") for column in columns}
 
 
-def select_columns(wanted: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
-    """Of these columns those that are wanted, in the order in which they are.
+def select_columns(selected: Mapping[str, str], columns: pa.Schema) -> pa.Schema:
+    """Return the selected columns, in the order of the selection.
 
     Args:
-        wanted: names with types, as Spark calls them.
-        columns: all there are.
+        selected: names with Spark types.
+        columns: all columns of the list.
 
     Raises:
-        ValueError: another column, or another type.
+        ValueError: there is no such column, or it has another type.
 
     >>> select_columns({"weight": "double"}, pa.schema([("weight", pa.decimal128(38, 9))]))
     Traceback (most recent call last):
     ...
-    ValueError: weight is decimal(38,9) here, not double; read it so and cast it
+    ValueError: The column weight is decimal(38,9), not double. Read it as decimal(38,9) and cast it.
     """
-    there = types_of(columns)
-    for name, kind in wanted.items():
-        if there.get(name) != kind:
-            words = f"is {there[name]} here, not {kind}; read it so and cast it" if name in there else "is no column"
-            raise ValueError(f"{name} {words}")
-    return pa.schema([columns.field(name) for name in wanted])
+    types = types_of(columns)
+    for name, kind in selected.items():
+        if name not in types:
+            raise ValueError(f"The list has no column {name}.")
+        if types[name] != kind:
+            raise ValueError(f"The column {name} is {types[name]}, not {kind}. Read it as {types[name]} and cast it.")
+    return pa.schema([columns.field(name) for name in selected])
 
 
 def batches(
     shop: str, rows: Sequence[Row], layout: Layout, columns: pa.Schema, misfits: list[Misfit]
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a shop, typed.
+    """Yield the rows of a shop as typed batches.
 
     Args:
-        shop: its name.
+        shop: name of the shop.
         rows: as the server sent them.
-        layout: types them.
-        columns: those to have.
-        misfits: takes the values that do not fit, which are null.
+        layout: of the list, see `layout_of`.
+        columns: columns of the batches.
+        misfits: list to add the invalid values to, which are null.
     """
-    for one in batches_of(rows, layout, arrow_schema(layout), misfits):
-        shops = pa.array([shop] * one.num_rows, _TEXT)
-        arrays = [shops if name == SHOP else one.column(name) for name in columns.names]
+    for batch in batches_of(rows, layout, arrow_schema(layout), misfits):
+        shops = pa.array([shop] * batch.num_rows, _TEXT)
+        arrays = [shops if name == SHOP else batch.column(name) for name in columns.names]
         yield pa.RecordBatch.from_arrays(arrays, schema=columns)

@@ -1,8 +1,8 @@
-"""What became of shops that could not be read, where the others' rows were wanted all the same.
+"""Failures of shops that a job skipped, to read the other shops.
 
-What lives here: a folder that tasks and the driver share, one file for each part of a list of a shop whose last reading
-failed or left rows out. Each reading replaces what the one before it said, so a task that Spark runs again, or a job
-that is run again, leaves what is true now. No error holds a key; see `magento_pager.errors`.
+What lives here: a folder that tasks and the driver share, with one file for each part of a shop's list whose last
+reading failed or skipped rows. Each reading replaces the file of the one before, so after a task or a job is run again,
+the folder shows the current state. No error message has a key; see `magento_pager.errors`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Rows that are missing.
+    """Missing rows.
 
     Attributes:
         shop: the shop.
         entity: the list.
-        kind: `shop`: the reading ended early, and the rows from `next_id` to `last_id` are missing; `row`: the row
-            `id` alone is, since it breaks every reply that it is in.
-        first_id: where the task began, inclusive.
-        last_id: where it was to end, inclusive.
-        next_id: the first id that was not covered; above `last_id` where all were.
-        id: the row; None where more are missing.
-        message: what happened.
+        kind: `shop`: the reading ended early, and the rows from `next_id` to `last_id` are missing; `row`: only the
+            row `id` is missing, because every reply that includes it fails.
+        first_id: first id of the task, inclusive.
+        last_id: last id of the task, inclusive.
+        next_id: the first id that was not read; above `last_id` where all were.
+        id: id of the missing row; None where several are missing.
+        message: message of the error.
     """
 
     shop: str
@@ -48,33 +48,33 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class FailureFolder:
-    """Where failures are noted.
+    """Folder for the files of failures.
 
     Attributes:
-        path: a folder that all executors and the driver see; it is created.
+        path: a folder that all executors and the driver can access; it is created.
     """
 
     path: str
 
     def note(self, shop: str, entity: str, part: int, parts: int, failures: Sequence[Failure]) -> None:
-        """Say what is missing of a part of a list, instead of what was said before; nothing where none is.
+        """Write the failures of a part of a list, replacing earlier ones; delete the file where there are none.
 
         Args:
             shop: the shop.
             entity: the list.
-            part: which of its parts, from 0.
-            parts: how many there are; what was said of further ones is forgotten.
+            part: number of the part, from 0.
+            parts: number of parts; files of parts beyond that are deleted.
             failures: in the order in which they happened.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the folder cannot be written to.
         """
         folder = Path(self.path) / quote(shop, safe="")
         file = folder / f"{entity}-{part}.json"
         if failures:
             folder.mkdir(parents=True, exist_ok=True)
             at = datetime.now(UTC).isoformat(timespec="seconds")
-            replace_file(file, json.dumps([asdict(one) | {"at": at} for one in failures]).encode())
+            replace_file(file, json.dumps([asdict(failure) | {"at": at} for failure in failures]).encode())
         else:
             file.unlink(missing_ok=True)
         for other in folder.glob(f"{entity}-*.json"):
@@ -82,7 +82,7 @@ class FailureFolder:
                 other.unlink(missing_ok=True)
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """What is missing now: the fields of `Failure`, and when it was noted."""
+        """Yield the current failures: the fields of `Failure`, and `at`, the time at which it was written."""
         for file in sorted(Path(self.path).glob("*/*.json")):
-            for one in json.loads(file.read_bytes()):
-                yield one | {"at": datetime.fromisoformat(one["at"])}
+            for failure in json.loads(file.read_bytes()):
+                yield failure | {"at": datetime.fromisoformat(failure["at"])}

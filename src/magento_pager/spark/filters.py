@@ -1,9 +1,9 @@
-"""What of Spark's filters a shop can be asked for, so that fewer rows travel.
+"""Spark's filters as conditions for shops, so that fewer rows are sent.
 
-What lives here: the translation. Spark applies every filter once more to what arrives, so a shop may send too much, and
-must never send too little: a comparison goes there only where the server's own keeps every row that Spark would. That
-is so of ids, of `shop`, of `updated_at` from below, and of some columns that each version has in the list's own table;
-text is compared there without case, which keeps more rows. All else stays with Spark, `OR` included.
+What lives here: the translation. Spark applies every filter again to the rows it receives, so a shop may send too many
+rows, but never too few: a filter is sent only where the server's comparison keeps every row that Spark would keep. That
+holds for ids, `shop`, lower bounds of `updated_at`, and some columns that each version has in the list's main table;
+servers compare text without case, which keeps more rows. Spark applies all other filters itself, including `OR`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked of the shops.
+    """Rows to read, and from which shops.
 
     Attributes:
         entity: the list.
         first: the first id, inclusive.
-        last: the last id, inclusive; below `first` where no row can be wanted.
-        since: rows changed then or later; None for all.
+        last: the last id, inclusive; below `first` where no row can match.
+        since: rows changed at this time or later; None for all.
         where: further conditions.
-        shops: names of the only shops that are wanted; None for all.
+        shops: names of the selected shops; None for all.
     """
 
     entity: ListName
@@ -48,7 +48,7 @@ class Selection:
     shops: frozenset[str] | None = None
 
     def with_filters(self, filters: Iterable[Filter]) -> Selection:
-        """The same with so many of the filters as can be put to a shop.
+        """Return the selection with all filters that can be sent to a shop.
 
         >>> orders = Selection("orders").with_filters([GreaterThan(("order_id",), 5), EqualTo(("status",), "complete")])
         >>> orders.first, orders.last, str(orders.where[0])
@@ -61,85 +61,85 @@ class Selection:
         >>> Selection("orders").with_filters(filters).where
         ()
         """
-        wanted = self
-        for one in filters:
-            path: tuple[str, ...] = getattr(one, "attribute", ())
-            value = getattr(one, "value", None)
-            values = _values(one)
+        selection = self
+        for spark_filter in filters:
+            path: tuple[str, ...] = getattr(spark_filter, "attribute", ())
+            value = getattr(spark_filter, "value", None)
+            values = _values(spark_filter)
             if path == (SHOP,) and values:
-                wanted = _with_shops(wanted, frozenset(map(str, values)))
+                selection = _with_shops(selection, frozenset(map(str, values)))
             elif path == (LISTS[self.entity].key,):
-                wanted = _with_ids(wanted, one, value, values)
-            elif path == (FIELD,) and isinstance(one, GreaterThan | GreaterThanOrEqual):
-                wanted = _with_time(wanted, value)
+                selection = _with_ids(selection, spark_filter, value, values)
+            elif path == (FIELD,) and isinstance(spark_filter, GreaterThan | GreaterThanOrEqual):
+                selection = _with_time(selection, value)
             elif len(path) == 1 and path[0] in LISTS[self.entity].comparable:
-                wanted = _with_column(wanted, _condition(one, path[0], value, values))
-        return wanted
+                selection = _with_column(selection, _condition(spark_filter, path[0], value, values))
+        return selection
 
 
-def _with_shops(wanted: Selection, names: frozenset[str]) -> Selection:
-    return replace(wanted, shops=names if wanted.shops is None else wanted.shops & names)
+def _with_shops(selection: Selection, names: frozenset[str]) -> Selection:
+    return replace(selection, shops=names if selection.shops is None else selection.shops & names)
 
 
-def _with_ids(wanted: Selection, one: Filter, value: Any, values: list[Any] | None) -> Selection:
+def _with_ids(selection: Selection, spark_filter: Filter, value: Any, values: list[Any] | None) -> Selection:
     if values:
-        return replace(wanted, first=max(wanted.first, min(values)), last=min(wanted.last, max(values)))
-    match one:
+        return replace(selection, first=max(selection.first, min(values)), last=min(selection.last, max(values)))
+    match spark_filter:
         case GreaterThan():
-            return replace(wanted, first=max(wanted.first, value + 1))
+            return replace(selection, first=max(selection.first, value + 1))
         case GreaterThanOrEqual():
-            return replace(wanted, first=max(wanted.first, value))
+            return replace(selection, first=max(selection.first, value))
         case LessThan():
-            return replace(wanted, last=min(wanted.last, value - 1))
+            return replace(selection, last=min(selection.last, value - 1))
         case LessThanOrEqual():
-            return replace(wanted, last=min(wanted.last, value))
-    return wanted
+            return replace(selection, last=min(selection.last, value))
+    return selection
 
 
-def _with_time(wanted: Selection, moment: Any) -> Selection:
-    fit = LISTS[wanted.entity].reports_changes and isinstance(moment, datetime) and moment.utcoffset() is not None
-    return replace(wanted, since=moment) if fit and (wanted.since is None or moment > wanted.since) else wanted
+def _with_time(selection: Selection, time: Any) -> Selection:
+    fit = LISTS[selection.entity].reports_changes and isinstance(time, datetime) and time.utcoffset() is not None
+    return replace(selection, since=time) if fit and (selection.since is None or time > selection.since) else selection
 
 
-def _with_column(wanted: Selection, condition: Condition | None) -> Selection:
+def _with_column(selection: Selection, condition: Condition | None) -> Selection:
     if condition is None:
-        return wanted
+        return selection
     try:
-        spec, conditions = LISTS[wanted.entity], [*wanted.where, condition]
-        return replace(wanted, where=checked_where(conditions, (KEY, spec.key), spec.dates, spec.numbers))
-    except ValueError:  # a second condition that makes no range, or a value that some server misreads
-        return wanted
+        spec, conditions = LISTS[selection.entity], [*selection.where, condition]
+        return replace(selection, where=checked_where(conditions, (KEY, spec.key), spec.dates, spec.numbers))
+    except ValueError:  # a second condition that does not form a range, or a value that some server misreads
+        return selection
 
 
-def _values(one: Filter) -> list[Any] | None:
-    """The only values that a column may have; None where that is not what is said."""
-    match one:
+def _values(spark_filter: Filter) -> list[Any] | None:
+    """Return the only values that a filter allows; None for another kind of filter."""
+    match spark_filter:
         case EqualTo():
-            return [one.value]
-        case In() if one.value:
-            return [value for value in one.value if value is not None] or None
+            return [spark_filter.value]
+        case In() if spark_filter.value:
+            return [value for value in spark_filter.value if value is not None] or None
     return None
 
 
-def _condition(one: Filter, column: str, value: Any, values: list[Any] | None) -> Condition | None:
-    """A filter as a condition that keeps at least the same rows; None where there is none.
+def _condition(spark_filter: Filter, column: str, value: Any, values: list[Any] | None) -> Condition | None:
+    """Return a condition that keeps at least the rows that a filter keeps; None where there is none.
 
-    >>> moment = datetime.fromisoformat("2024-05-01T10:00:00.5Z")
-    >>> str(_condition(LessThan(("created_at",), moment), "created_at", moment, None))
+    >>> time = datetime.fromisoformat("2024-05-01T10:00:00.5Z")
+    >>> str(_condition(LessThan(("created_at",), time), "created_at", time, None))
     "created_at lteq '2024-05-01 10:00:00'"
     """
     if values is not None:
         (first, *more) = values
         return Condition(column, "eq", str(first)) if not more and isinstance(first, int | str) else None
-    for kind, of_numbers, of_moments in (
+    for kind, number_operator, time_operator in (
         (GreaterThan, "gt", "gteq"),
         (GreaterThanOrEqual, "gteq", "gteq"),
         (LessThan, "lt", "lteq"),
         (LessThanOrEqual, "lteq", "lteq"),
     ):
-        if isinstance(one, kind):
-            # Moments lose their fractions of a second, which rows have none of: so the bound itself is let in.
+        if isinstance(spark_filter, kind):
+            # Times lose their fractions of a second, which rows do not have, so the bound must be included.
             if isinstance(value, datetime) and value.utcoffset() is not None:
-                return Condition(column, of_moments, format_timestamp(value))
-            return Condition(column, of_numbers, str(value)) if isinstance(value, int) else None
+                return Condition(column, time_operator, format_timestamp(value))
+            return Condition(column, number_operator, str(value)) if isinstance(value, int) else None
     return None

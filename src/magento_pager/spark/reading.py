@@ -1,7 +1,7 @@
-"""What a task does: one part of a list of one shop, into batches of rows.
+"""The work of a task: to read one part of a list of one shop into batches of rows.
 
-What lives here: a part as Spark carries it, the planning of parts, and the reading of one. Spark throws away the rows
-of a task that fails, and begins it again; so a part is read from its beginning each time, and nothing outlives it.
+What lives here: a part as Spark pickles it, the planning of parts, and the reading of one. Spark discards the rows of a
+task that fails, and starts it again, so a part is always read from its first id, and nothing is kept between attempts.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PLANNED_AT_ONCE = 8  # shops that are to be cut into parts
-SHOWN = 5  # values in a warning
+PLANNED_AT_ONCE = 8  # shops that are split into parts at the same time
+MAX_NAMED = 5  # invalid values in a warning
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a task does when a shop fails.
+    """Behaviour of a task when a shop fails.
 
     Attributes:
-        patience: seconds for which a call is made again, before the shop counts as failing.
-        repair: read rows in which control characters break the XML without those characters.
-        on_error: `fail` ends the task; `skip` ends the part, and notes what is missing.
-        failures: where that is noted.
-        wire: the protocol by which rows come; "auto" compares the two in each task.
+        patience: seconds for which a call is retried before the shop counts as failing.
+        repair: read rows in which control characters break the XML, without those characters.
+        on_error: `fail` ends the task with an error; `skip` ends the part, and records what is missing.
+        failures: folder for those records.
+        wire: the protocol to read rows with; "auto" compares the two in each task.
     """
 
     patience: float
@@ -61,15 +61,15 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class ShopPart(InputPartition):
-    """What one task reads.
+    """Part of a shop's list, read by one task.
 
     Attributes:
-        shop: with references to its credentials, not with them.
+        shop: with references to its credentials, not with the credentials.
         cursor: where the part begins and ends.
-        number: which part of the shop's list it is, from 0.
-        parts: how many there are.
-        since: rows changed then or later are wanted; None for all.
-        until: and those that were not changed then or later; None for all.
+        number: number of the part in the shop's list, from 0.
+        parts: number of parts of the list.
+        since: rows changed at this time or later; None for all.
+        until: rows changed before this time; None for all.
     """
 
     shop: FleetShop
@@ -80,41 +80,41 @@ class ShopPart(InputPartition):
     until: datetime | None = None
 
 
-def plan_parts(shops: Sequence[FleetShop], wanted: Selection, behaviour: Behaviour) -> list[ShopPart]:
-    """The parts that tasks read: as many for each shop as may ask it at once.
+def plan_parts(shops: Sequence[FleetShop], selection: Selection, behaviour: Behaviour) -> list[ShopPart]:
+    """Return the parts for tasks to read: for each shop as many as the tasks that may call it at once.
 
-    A shop that one task may ask at a time is not looked at. One that several may ask is sampled, from here; where that
-    fails it is one part, whose task will say what is wrong.
+    A shop that only one task may call is one part. Others are sampled from here to be split; a shop for which that
+    fails is one part, whose task reports the error.
     """
-    if wanted.first > wanted.last:
+    if selection.first > selection.last:
         return []
-    chosen = [one for one in shops if wanted.shops is None or one.name in wanted.shops]
+    selected = [shop for shop in shops if selection.shops is None or shop.name in selection.shops]
     with ThreadPoolExecutor(PLANNED_AT_ONCE) as pool:
-        cut = pool.map(lambda one: _parts(one, wanted, behaviour), chosen)
-        return [part for parts in cut for part in parts]
+        split = pool.map(lambda shop: _parts(shop, selection, behaviour), selected)
+        return [part for parts in split for part in parts]
 
 
-def _parts(shop: FleetShop, wanted: Selection, behaviour: Behaviour) -> list[ShopPart]:
-    whole = Cursor(LISTS[wanted.entity].operation, wanted.first, wanted.last)
+def _parts(shop: FleetShop, selection: Selection, behaviour: Behaviour) -> list[ShopPart]:
+    whole = Cursor(LISTS[selection.entity].operation, selection.first, selection.last)
     cursors: Sequence[Cursor] = (whole,)
     if shop.parallel > 1:
         try:
             with shop.connect() as pager:
-                cursors = _paginator(pager, shop, wanted, replace(behaviour, patience=0.0)).partitions(shop.parallel)
+                cursors = _paginator(pager, shop, selection, replace(behaviour, patience=0.0)).partitions(shop.parallel)
         except (PagerError, ValueError, OSError) as error:
-            log.warning("shop %s is read by one task, since it could not be cut into parts: %s", shop.name, error)
-    return [ShopPart(shop, cursor, number, len(cursors), wanted.since) for number, cursor in enumerate(cursors)]
+            log.warning("Shop %s is read by one task, because splitting it into parts failed: %s", shop.name, error)
+    return [ShopPart(shop, cursor, number, len(cursors), selection.since) for number, cursor in enumerate(cursors)]
 
 
 @dataclass(slots=True)
 class _Reading:
-    """How far a task has come.
+    """Progress of a task.
 
     Attributes:
-        part: what it reads.
+        part: the part to read.
         entity: the list.
-        cursor: the first id that is not covered.
-        failures: what is missing.
+        cursor: at the first id that is not read yet.
+        failures: the rows missing so far.
     """
 
     part: ShopPart
@@ -122,77 +122,77 @@ class _Reading:
     cursor: Cursor
     failures: list[Failure] = field(default_factory=list)
 
-    def miss(self, kind: Literal["shop", "row"], message: str, row: int | None = None) -> None:
-        """Remember what is missing."""
-        whole = self.part.cursor
-        bounds = whole.next_id, whole.last_id, self.cursor.next_id
+    def add_failure(self, kind: Literal["shop", "row"], message: str, row: int | None = None) -> None:
+        """Record missing rows."""
+        start = self.part.cursor
+        bounds = start.next_id, start.last_id, self.cursor.next_id
         self.failures.append(Failure(self.part.shop.name, self.entity, kind, *bounds, row, message))
 
 
-def read_part(part: ShopPart, wanted: Selection, behaviour: Behaviour, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of a part, a page at a time.
+def read_part(
+    part: ShopPart, selection: Selection, behaviour: Behaviour, columns: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a part, a page at a time.
 
     Raises:
-        ValueError: Spark runs tasks twice.
-        PagerError: the shop cannot be read, or a row of it, and `fail` is what to do then.
+        ValueError: Spark may run tasks twice at once.
+        PagerError: the shop or a row of it cannot be read, and `on_error` is `fail`.
     """
     refuse_speculation()
-    reading = _Reading(part, wanted.entity, part.cursor)
+    reading = _Reading(part, selection.entity, part.cursor)
     try:
-        yield from _batches(part, wanted, behaviour, columns, reading)
+        yield from _batches(part, selection, behaviour, columns, reading)
     except (PagerError, ValueError, OSError) as error:
         if behaviour.failures is None or behaviour.on_error == "fail":
-            raise PagerError(f"shop {part.shop.name}, {wanted.entity}: {error}") from None
-        log.warning("shop %s is left out from id %d on: %s", part.shop.name, reading.cursor.next_id, error)
-        reading.miss("shop", str(error))
+            raise PagerError(f"Shop {part.shop.name}, {selection.entity}: {error}") from None
+        log.warning("Shop %s is skipped from id %d on: %s", part.shop.name, reading.cursor.next_id, error)
+        reading.add_failure("shop", str(error))
     if behaviour.failures is not None:
-        behaviour.failures.note(part.shop.name, wanted.entity, part.number, part.parts, reading.failures)
+        behaviour.failures.note(part.shop.name, selection.entity, part.number, part.parts, reading.failures)
 
 
 def _batches(
-    part: ShopPart, wanted: Selection, behaviour: Behaviour, columns: pa.Schema, reading: _Reading
+    part: ShopPart, selection: Selection, behaviour: Behaviour, columns: pa.Schema, reading: _Reading
 ) -> Iterator[pa.RecordBatch]:
-    layout = layout_of(wanted.entity)
+    layout = layout_of(selection.entity)
     with part.shop.connect(wait=behaviour.patience) as pager:
         if part.until is not None:
             _check_clock(pager, part.until)
-        paginator = _paginator(pager, part.shop, replace(wanted, since=part.since), behaviour)
+        paginator = _paginator(pager, part.shop, replace(selection, since=part.since), behaviour)
         for page in paginator.pages(part.cursor):
-            _take_note(page, behaviour, reading)
-            rows = page.rows if part.until is None else [row for row in page.rows if _settled(row, part.until)]
+            _record_skipped(page, behaviour, reading)
+            rows = page.rows if part.until is None else [row for row in page.rows if _changed_before(row, part.until)]
             if rows:
                 misfits: list[Misfit] = []
                 yield from batches(part.shop.name, rows, layout, columns, misfits)
                 if misfits:
-                    shown = ", ".join(f"{one.column} of {one.id}" for one in misfits[:SHOWN])
-                    log.warning(
-                        "shop %s: %d values are null, as they do not fit: %s", part.shop.name, len(misfits), shown
-                    )
+                    named = ", ".join(f"{misfit.column} of {misfit.id}" for misfit in misfits[:MAX_NAMED])
+                    log.warning("Shop %s: %d invalid values are null: %s", part.shop.name, len(misfits), named)
             reading.cursor = page.cursor
 
 
-def _take_note(page: Page, behaviour: Behaviour, reading: _Reading) -> None:
-    """Rows that are left out are missing as much as those of a shop that fails.
+def _record_skipped(page: Page, behaviour: Behaviour, reading: _Reading) -> None:
+    """Record the skipped rows of a page as failures.
 
     Raises:
-        PagerError: there are some, and `fail` is what to do then.
+        PagerError: there are skipped rows, and `on_error` is `fail`.
     """
-    for one in page.quarantined:
+    for row in page.quarantined:
         if behaviour.on_error == "fail":
             raise PagerError(
-                f"row {one.id} breaks every reply that it is in: {one.reason}; read it with the option repair, or go "
-                "on without it with the option onShopError set to skip"
+                f"Every reply that includes row {row.id} fails: {row.reason}. To read it, set the option repair. To "
+                "skip it, set the option onShopError to skip."
             )
-        reading.miss("row", one.reason, one.id)
+        reading.add_failure("row", row.reason, row.id)
 
 
-def _paginator(pager: Pager, shop: FleetShop, wanted: Selection, behaviour: Behaviour) -> Paginator:
+def _paginator(pager: Pager, shop: FleetShop, selection: Selection, behaviour: Behaviour) -> Paginator:
     return pager.list(
-        wanted.entity,
-        first=wanted.first,
-        last=wanted.last,
-        where=wanted.where,
-        updated_since=wanted.since,
+        selection.entity,
+        first=selection.first,
+        last=selection.last,
+        where=selection.where,
+        updated_since=selection.since,
         patience=behaviour.patience,
         repair=behaviour.repair,
         wire=behaviour.wire,
@@ -201,23 +201,23 @@ def _paginator(pager: Pager, shop: FleetShop, wanted: Selection, behaviour: Beha
     )
 
 
-def _settled(row: Row, until: datetime) -> bool:
-    """True where a row was changed before, or does not say when: a later change is part of a later batch."""
+def _changed_before(row: Row, until: datetime) -> bool:
+    """Return whether a row was changed before, or has no time of change: later changes belong to a later batch."""
     changed = timestamp_of(row.get(FIELD))
     return changed is None or changed < until
 
 
 def _check_clock(pager: Pager, until: datetime) -> None:
-    """Refuse to read what a shop has yet to write.
+    """Refuse to read a time range that the shop's clock has not reached.
 
     Raises:
-        PagerError: its clock says that it may still change rows at times before `until`.
+        PagerError: by its clock, the shop may still change rows at times before `until`.
     """
     now = pager.connection.clock
     if now is not None and now < until:
         raise PagerError(
-            f"its clock is at {now:%Y-%m-%d %H:%M:%S} UTC, before {until:%H:%M:%S}, up to which "
-            "changes were to be read; set the clocks right, or the option late to more than they differ"
+            f"The shop's clock says {now:%Y-%m-%d %H:%M:%S} UTC, but changes up to {until:%H:%M:%S} should be read. "
+            "Correct the clocks, or set the option late to more seconds than they differ."
         )
 
 
@@ -225,11 +225,11 @@ def refuse_speculation() -> None:
     """Refuse to run where Spark may run a task twice at once.
 
     Raises:
-        ValueError: it may.
+        ValueError: spark.speculation is on.
     """
     context = TaskContext.get()
     if context is not None and context.getLocalProperty("spark.speculation") == "true":
         raise ValueError(
-            "spark.speculation is on: Spark would ask a shop that is slow a second time at once, which makes it slower "
-            "and breaks the limit of its `parallel`; set spark.speculation to false"
+            "spark.speculation is on: Spark would start a second task for a slow shop, which makes the shop slower and "
+            "exceeds its `parallel`. Set spark.speculation to false."
         )

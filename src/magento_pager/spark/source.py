@@ -1,7 +1,7 @@
-"""The data source: what Spark calls, and the options it is given.
+"""The data source: the classes that Spark calls, and their options.
 
-What lives here: options, and the classes whose methods Spark knows by name. An instance is pickled and goes to other
-machines, so it holds names and references alone.
+What lives here: options, and the classes whose methods Spark calls by name. Instances are pickled and sent to other
+machines, so they hold only names and references.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the options ask for.
+    """Parsed options.
 
     Attributes:
-        wanted: which rows.
-        shops: of which shops.
-        behaviour: what to do when one fails.
-        schedule: of a stream.
+        selection: the rows to read.
+        shops: all shops of the fleet.
+        behaviour: what a task does when a shop fails.
+        schedule: when batches of a stream end.
     """
 
-    wanted: Selection
+    selection: Selection
     shops: tuple[FleetShop, ...]
     behaviour: Behaviour
     schedule: Schedule
@@ -68,57 +68,61 @@ class ReadOptions:
 class MagentoDataSource(DataSource):
     """Lists of many shops as one DataFrame: `spark.dataSource.register(MagentoDataSource)`, then the format `magento`.
 
-    The first column is `shop`, the name of the row's shop; the others are those of a dump as Parquet. No shop is asked
-    by more tasks at once than its `parallel` allows, which is 1 unless the file of shops says otherwise.
+    The first column is `shop`, the name of the row's shop; the others are those of a Parquet dump. No more tasks call a
+    shop at once than its `parallel` in the file of shops, by default 1.
 
-    Options, all texts:
+    Options, all as text:
 
-    - `entity`: orders, invoices, shipments, creditmemos, customers or products; or `shop_errors`, for what is missing.
+    - `entity`: orders, invoices, shipments, creditmemos, customers or products; or `shop_errors`, the missing rows.
     - `shops`: path of the file of shops, see the guide; not for `shop_errors`.
-    - `onShopError`: `fail` (unless given) or `skip`, which goes on without a shop that fails, and notes it.
-    - `shopErrors`: the folder where failures are noted, that all executors and the driver see; needed by `skip` and by
-      the entity `shop_errors`.
-    - `updatedSince`: only rows changed then or later: a time with a zone, such as `2024-05-01T10:00:00Z`.
-    - `patience`: seconds for which a call to a shop is made again before the shop counts as failing; 300 unless given.
+    - `onShopError`: `fail` (default), or `skip` to continue without a shop that fails, and record the failure.
+    - `shopErrors`: folder for the records of failures, accessible to all executors and the driver; required for `skip`
+      and for the entity `shop_errors`.
+    - `updatedSince`: only rows changed at this time or later: a time with a zone, such as `2024-05-01T10:00:00Z`.
+    - `patience`: seconds for which a call is retried before the shop counts as failing; default 300.
     - `repair`: `true` reads rows in which control characters break the XML, without those characters.
-    - `wire`: `soap` (unless given), `xml-rpc`, or `auto` for whichever costs a shop less; the columns are the same.
-    - `late`: for streams, seconds after which a change is taken to be committed; 600 unless given.
-    - `every`: for streams, seconds between two looks at the shops, at least; 600 unless given.
+    - `wire`: the protocol: `soap` (default), `xml-rpc`, or `auto` for the cheaper one; the columns are the same.
+    - `late`: for streams, seconds after which a change is assumed to be committed; default 600.
+    - `every`: for streams, least number of seconds between two batches; default 600.
     """
 
     @classmethod
     def name(cls) -> str:
-        """The name of the format."""
+        """Return the name of the format."""
         return "magento"
 
     def schema(self) -> str:
-        """The columns of the list.
+        """Return the columns of the list.
 
         Raises:
-            ValueError: an option that cannot be right.
+            ValueError: an option is invalid.
         """
         return ddl(self._columns)
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """What reads the list once."""
+        """Return a reader that reads the list once."""
         if self._entity == SHOP_ERRORS:
-            return FailuresReader(self._failures, self._chosen(schema))
-        # Spark refuses a reader that takes filters unless its setting is on. Only where it is, it loads this module.
-        taking = "pyspark.sql.worker.data_source_pushdown_filters" in sys.modules
-        return (FilteringReader if taking else FleetReader)(self._asked, self._chosen(schema))
+            return FailuresReader(self._failures, self._selected(schema))
+        # Spark refuses a reader with filters unless its setting is on, and loads this module only then.
+        pushdown = "pyspark.sql.worker.data_source_pushdown_filters" in sys.modules
+        return (FilteringReader if pushdown else FleetReader)(self._read_options, self._selected(schema))
 
     def streamReader(self, schema: StructType) -> FleetStream:  # noqa: N802  Spark's name
-        """What reads changes as they come.
+        """Return a reader of the stream of changes.
 
         Raises:
-            ValueError: what a stream cannot do.
+            ValueError: an option does not work with a stream.
         """
         if self._entity == SHOP_ERRORS:
-            raise ValueError(f"{SHOP_ERRORS} is no stream; read it with spark.read")
-        if self._asked.wanted.since is not None:
-            raise ValueError("updatedSince is not for streams, which know since when; leave it away")
+            raise ValueError(f"{SHOP_ERRORS} cannot be a stream. Read it with spark.read.")
+        if self._read_options.selection.since is not None:
+            raise ValueError("The option updatedSince is not for streams, which set the time themselves. Remove it.")
         return FleetStream(
-            self._asked.wanted, self._asked.shops, self._asked.behaviour, self._asked.schedule, self._chosen(schema)
+            self._read_options.selection,
+            self._read_options.shops,
+            self._read_options.behaviour,
+            self._read_options.schedule,
+            self._selected(schema),
         )
 
     @property
@@ -126,50 +130,50 @@ class MagentoDataSource(DataSource):
         _check_names(self.options)
         entity = self.options.get("entity", "")
         if entity not in LISTS and entity != SHOP_ERRORS:
-            raise ValueError(f"the option entity is one of {', '.join(LISTS)} and {SHOP_ERRORS}, not {entity!r}")
+            raise ValueError(f"The option entity must be one of {', '.join(LISTS)} and {SHOP_ERRORS}, not {entity!r}.")
         return entity
 
     @property
     def _columns(self) -> pa.Schema:
-        return ERRORS if self._entity == SHOP_ERRORS else columns_of(self._asked.wanted.entity)
+        return ERRORS if self._entity == SHOP_ERRORS else columns_of(self._read_options.selection.entity)
 
-    def _chosen(self, schema: StructType) -> pa.Schema:
-        return select_columns({one.name: one.dataType.simpleString() for one in schema.fields}, self._columns)
+    def _selected(self, schema: StructType) -> pa.Schema:
+        return select_columns({field.name: field.dataType.simpleString() for field in schema.fields}, self._columns)
 
     @property
     def _failures(self) -> FailureFolder:
         if not self.options.get("shopErrors"):
-            raise ValueError("give the option shopErrors, the folder where failures are noted")
+            raise ValueError("Set the option shopErrors to the folder with the records of failures.")
         return FailureFolder(self.options["shopErrors"])
 
     @property
-    def _asked(self) -> ReadOptions:
+    def _read_options(self) -> ReadOptions:
         return parse_options(cast("ListName", self._entity), self.options)
 
 
 def parse_options(entity: ListName, options: Mapping[str, str]) -> ReadOptions:
-    """What options ask for. Their names may be in any case.
+    """Parse options, whose names may be in any case.
 
     Raises:
-        ValueError: one that cannot be right.
+        ValueError: an option is invalid.
         OSError: the file of shops cannot be read.
     """
     _check_names(options)
     given = {name.lower(): value for name, value in options.items()}
     on_error = given.get("onshoperror", "fail")
     if on_error not in {"fail", "skip"}:
-        raise ValueError(f"the option onShopError is fail or skip, not {on_error!r}")
+        raise ValueError(f"The option onShopError must be fail or skip, not {on_error!r}.")
     folder = FailureFolder(given["shoperrors"]) if given.get("shoperrors") else None
     if on_error == "skip" and folder is None:
-        raise ValueError("nothing is skipped silently: with onShopError=skip give the option shopErrors, a folder")
+        raise ValueError("onShopError=skip needs the option shopErrors, a folder for the records of failures. Set it.")
     if "shops" not in given:
-        raise ValueError("give the option shops, the path of the file of shops")
+        raise ValueError("Set the option shops to the path of the file of shops.")
     repair = given.get("repair", "false").lower()
     if repair not in {"true", "false"}:
-        raise ValueError(f"the option repair is true or false, not {given['repair']!r}")
+        raise ValueError(f"The option repair must be true or false, not {given['repair']!r}.")
     wire = given.get("wire", "soap")
     if wire not in get_args(WireName):
-        raise ValueError(f"the option wire is one of {', '.join(get_args(WireName))}, not {wire!r}")
+        raise ValueError(f"The option wire must be one of {', '.join(get_args(WireName))}, not {wire!r}.")
     return ReadOptions(
         Selection(entity, since=_since(given)),
         read_shops(given["shops"]),
@@ -185,26 +189,26 @@ def parse_options(entity: ListName, options: Mapping[str, str]) -> ReadOptions:
 
 
 def _check_names(options: Mapping[str, str]) -> None:
-    """Refuse an option that would be ignored."""
+    """Refuse unknown options."""
     if unknown := sorted({name.lower() for name in options} - {name.lower() for name in OPTIONS}):
-        raise ValueError(f"there is no option {unknown[0]!r}; the options are {', '.join(OPTIONS)}")
+        raise ValueError(f"There is no option {unknown[0]!r}. The options are {', '.join(OPTIONS)}.")
 
 
 def _since(given: Mapping[str, str]) -> datetime | None:
-    """The time that the option `updatedSince` says."""
+    """Return the value of the option `updatedSince`."""
     if "updatedsince" not in given:
         return None
     try:
         since = datetime.fromisoformat(given["updatedsince"])
     except ValueError:
         form = "a time with a zone, such as 2024-05-01T10:00:00Z"
-        raise ValueError(f"the option updatedSince is {form}, not {given['updatedsince']!r}") from None
+        raise ValueError(f"The option updatedSince must be {form}, not {given['updatedsince']!r}.") from None
     format_timestamp(since)  # refuses a time without a zone
     return since
 
 
 def _seconds(name: str, given: Mapping[str, str], default: float) -> float:
-    """Seconds that an option says.
+    """Return the value of an option in seconds.
 
     >>> _seconds("late", {}, 600), _seconds("late", {"late": "90"}, 600)
     (600, 90.0)
@@ -214,48 +218,48 @@ def _seconds(name: str, given: Mapping[str, str], default: float) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"the option {name} is seconds, 0 or more, not {given[name]!r}")
+        raise ValueError(f"The option {name} must be a number of seconds, 0 or more, not {given[name]!r}.")
     return seconds if name in given else default
 
 
 class FleetReader(DataSourceReader):
-    """A list of all shops, once."""
+    """Reader of a list of all shops."""
 
     def __init__(self, options: ReadOptions, columns: pa.Schema) -> None:
-        self.wanted = options.wanted
+        self.selection = options.selection
         self._shops = options.shops
         self._behaviour = options.behaviour
         self._columns = columns
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_shops": ()}  # it goes to each task, which is told of its own shop by its partition
+        return self.__dict__ | {"_shops": ()}  # sent to each task, whose partition has its shop
 
     def partitions(self) -> Sequence[InputPartition]:
-        """As many for each shop as tasks may ask it at once."""
-        return plan_parts(self._shops, self.wanted, self._behaviour)
+        """Return as many partitions for each shop as tasks may call it at once."""
+        return plan_parts(self._shops, self.selection, self._behaviour)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """The rows of a partition."""
-        if isinstance(partition, ShopPart):  # for no partition at all, Spark makes up one
-            yield from read_part(partition, self.wanted, self._behaviour, self._columns)
+        """Yield the rows of a partition."""
+        if isinstance(partition, ShopPart):  # Spark passes another object where there is no partition
+            yield from read_part(partition, self.selection, self._behaviour, self._columns)
 
 
 class FilteringReader(FleetReader):
-    """The same, asking shops for fewer rows where filters allow it."""
+    """Reader that sends filters to shops, so that they send fewer rows."""
 
     def pushFilters(self, filters: list[Filter]) -> Iterable[Filter]:  # noqa: N802  Spark's name
-        """Take what can be taken. Spark applies all of them again, as a shop may send too much."""
-        self.wanted = self.wanted.with_filters(filters)
+        """Use the filters that a shop can apply, and return all, because Spark applies them again."""
+        self.selection = self.selection.with_filters(filters)
         return filters
 
 
 class FailuresReader(DataSourceReader):
-    """What is missing of lists that were read with `onShopError=skip`."""
+    """Reader of the failures of lists that were read with `onShopError=skip`."""
 
     def __init__(self, failures: FailureFolder, columns: pa.Schema) -> None:
         self._failures = failures
         self._columns = columns
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:  # noqa: ARG002  there is only one
-        """All of them."""
+        """Yield all failures."""
         yield batch_from_values(list(self._failures.read()), self._columns)

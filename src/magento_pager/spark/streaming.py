@@ -1,13 +1,13 @@
-"""Changes as they come: a stream whose offsets say for each shop up to which moment it was read.
+"""Stream of changes, whose offsets record for each shop the time up to which it was read.
 
-What lives here: the moments. A batch holds, of each shop, the rows whose `updated_at` lies from the end of the batch
-before, inclusive, to its own end, exclusive. So a change is in exactly one batch: no offset, restart or repetition of
-a batch that was not finished can bring it twice, and a row that is changed again meanwhile is part of a later batch.
+What lives here: those times. A batch has, for each shop, the rows whose `updated_at` is between the end of the batch
+before, inclusive, and its own end, exclusive. So each change is in exactly one batch: no restart and no repetition of
+an unfinished batch can deliver it twice, and a row that is changed again during a batch is in a later one.
 
-A transaction may commit after the moment that its rows say. Increments read a little before the last run once more; a
-stream cannot, as rows would come twice. It looks back by waiting instead: a batch ends `late` before now.
+A transaction may be committed after the time in its rows. Increments therefore read a little before the last run once
+more; a stream cannot, because it would deliver rows twice. It waits instead: a batch ends `late` before now.
 
-The first batch is the whole list, rows that do not say when they were changed included.
+The first batch is the whole list, including rows without a time of change.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Schedule:
     """When batches end.
 
     Attributes:
-        late: how long after its `updated_at` a change is taken to be committed.
-        every: between the ends of two batches, at least.
+        late: time after its `updated_at` when a change is assumed to be committed.
+        every: least time between the ends of two batches.
     """
 
     late: timedelta
@@ -53,13 +53,13 @@ class Schedule:
     def next_offset(
         self, start: dict[str, str], names: Sequence[str], now: datetime, *, at_once: bool = False
     ) -> dict[str, str]:
-        """The offset that follows another: by shop, up to which moment it is read.
+        """Return the offset after another: by shop, the time up to which it is read.
 
         Args:
-            start: the offset so far. What it says of shops that are no longer there is kept, should they come back.
-            names: the shops that are there.
-            now: what time it is.
-            at_once: take what there is, however little time went by.
+            start: the current offset. Its entries for removed shops are kept, in case they return.
+            names: names of the current shops.
+            now: the current time.
+            at_once: end a batch now, even before `every` has passed.
 
         >>> schedule, now = Schedule(timedelta(minutes=10), timedelta(hours=1)), datetime(2024, 5, 1, 12, tzinfo=UTC)
         >>> schedule.next_offset({"a": "2024-05-01T11:40:00+00:00"}, ["a", "b"], now)
@@ -67,33 +67,33 @@ class Schedule:
         """
         end = (now - self.late).replace(microsecond=0)
         due = timedelta() if at_once else self.every
-        later = (name for name in names if name not in start or end - datetime.fromisoformat(start[name]) >= due)
-        return start | {name: max(start.get(name, ""), end.isoformat()) for name in later}
+        moved = (name for name in names if name not in start or end - datetime.fromisoformat(start[name]) >= due)
+        return start | {name: max(start.get(name, ""), end.isoformat()) for name in moved}
 
 
 class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """The changes of a list in all shops. Only names, moments and references are held, and nothing is asked here."""
+    """Stream of the changes of a list in all shops. It holds only names, times and references, and calls no shop."""
 
     def __init__(
         self,
-        wanted: Selection,
+        selection: Selection,
         shops: Sequence[FleetShop],
         behaviour: Behaviour,
         schedule: Schedule,
         columns: pa.Schema,
     ) -> None:
-        """Raise ValueError where no stream can be exact."""
-        if not LISTS[wanted.entity].reports_changes:
+        """Raise ValueError where a stream could not be exact."""
+        if not LISTS[selection.entity].reports_changes:
             raise ValueError(
-                f"rows of {wanted.entity} do not say when they were changed, so a stream could not tell which it has "
-                "brought already; read them with spark.read and the option updatedSince"
+                f"Rows of {selection.entity} have no time of change, so a stream would not know which ones it has "
+                "already delivered. Read them with spark.read and the option updatedSince."
             )
         if behaviour.on_error == "skip":
             raise ValueError(
-                "a stream cannot skip: the changes that it passes over would never come again; leave onShopError away, "
-                "and give shops that fail often a stream of their own"
+                "A stream cannot skip shops: their changes would never be delivered. Remove the option onShopError, "
+                "and use a separate stream for shops that fail often."
             )
-        self._wanted = wanted
+        self._selection = selection
         self._shops = tuple(shops)
         self._behaviour = behaviour
         self._schedule = schedule
@@ -101,38 +101,38 @@ class FleetStream(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._stop_at: datetime | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_shops": ()}  # it goes to each task, which is told of its own shop by its partition
+        return self.__dict__ | {"_shops": ()}  # sent to each task, whose partition has its shop
 
     def initialOffset(self) -> dict[str, str]:  # noqa: N802  Spark's name
-        """Nothing was read of any shop."""
+        """Return the offset before anything is read."""
         return {}
 
     def prepareForTriggerAvailableNow(self) -> None:  # noqa: N802  Spark's name
-        """Take what there is now, and end."""
+        """End the stream after the changes up to now."""
         self._stop_at = datetime.now(UTC)
 
-    def latestOffset(self, start: dict[str, str], limit: ReadLimit) -> dict[str, str]:  # noqa: ARG002, N802  Spark's own
-        """Up to which moment each shop can be read."""
-        names = [one.name for one in self._shops]
+    def latestOffset(self, start: dict[str, str], limit: ReadLimit) -> dict[str, str]:  # noqa: ARG002, N802  Spark's name
+        """Return for each shop the time up to which it can be read now."""
+        names = [shop.name for shop in self._shops]
         return self._schedule.next_offset(
             start, names, self._stop_at or datetime.now(UTC), at_once=self._stop_at is not None
         )
 
     def partitions(self, start: dict[str, str], end: dict[str, str]) -> Sequence[InputPartition]:
-        """One for each shop of which there is more to read."""
-        by_name = {one.name: one for one in self._shops}
-        whole = Cursor(LISTS[self._wanted.entity].operation, self._wanted.first, self._wanted.last)
-        found = []
+        """Return a partition for each shop whose end has changed."""
+        by_name = {shop.name: shop for shop in self._shops}
+        whole = Cursor(LISTS[self._selection.entity].operation, self._selection.first, self._selection.last)
+        parts = []
         for name, until in end.items():
             if name in by_name and until != start.get(name):
                 since = datetime.fromisoformat(start[name]) if name in start else None
                 part = ShopPart(by_name[name], whole, since=since, until=datetime.fromisoformat(until))
-                found.append(part)
+                parts.append(part)
             elif until != start.get(name):
-                log.warning("shop %s is not in the file of shops any more, and is not read", name)
-        return found
+                log.warning("Shop %s is not read, because it is no longer in the file of shops.", name)
+        return parts
 
     def read(self, partition: InputPartition) -> Iterator[Any]:
-        """The changes of one shop."""
+        """Yield the changes of one shop."""
         if isinstance(partition, ShopPart):
-            yield from read_part(partition, self._wanted, self._behaviour, self._columns)
+            yield from read_part(partition, self._selection, self._behaviour, self._columns)
