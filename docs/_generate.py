@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 from benchmarks.fidelity import increment_ids
+from docs._report import keys
 
 import magento_pager
 from magento_pager import FilterIgnoredError, NoStrategyError, RemoteError
@@ -185,9 +186,15 @@ def columns() -> str:
     return "\n".join(parts).rstrip().replace("`*", "`\\*")
 
 
+def report_keys() -> str:
+    """Every key of a report with the type of its value and its meaning."""
+    return _table(["key", "type", "meaning"], [[f"`{key.path}`", key.kind, key.meaning] for key in keys()])
+
+
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
     "cli": ("reference/cli.md", cli_reference),
     "columns": ("reference/columns.md", columns),
+    "report": ("reference/report.md", report_keys),
     "filters": ("reference/filters.md", filters_by_version),
     "strategies": ("reference/strategies.md", strategies_by_version),
 }

@@ -25,10 +25,12 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +38,7 @@ import pytest
 from conftest import slow
 from docs._diagrams import DIAGRAMS
 from docs._generate import GENERATED, with_part
+from docs._report import keys
 
 import magento_pager
 import magento_pager.fake
@@ -303,3 +306,48 @@ def quoted_messages() -> list[str]:
 def test_the_messages_that_the_page_on_faults_quotes_exist(piece: str) -> None:
     """A message that was reworded is reworded there too; what Python's own libraries say is no message of ours."""
     assert piece in messages() or piece in {"Connection refused", "Name or service not known", "IncompleteRead"}
+
+
+def reports(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the reports of dumps that have all there is to report: skipped rows, invalid values, ranges, an error."""
+    day = magento_pager.between("2023-10-01", "2023-10-03")
+    with (
+        Shop(orders=60, duplicate_address={7}) as shop,
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+    ):
+        shop.database.update("orders", 9, {"created_at": "yesterday"})
+        since = datetime(2023, 10, 2, tzinfo=UTC)
+        walks = [
+            pager.orders(),
+            pager.orders(where={"created_at": day}, updated_since=since, new_from=50),
+            pager.orders(details=True, columns="all", wire="xml-rpc"),
+            pager.shipments(window=50),
+        ]
+        for number, walk in enumerate(walks):
+            yield magento_pager.dump(walk, folder / f"{number}.ndjson", typed=True).as_json()
+        shop.change(outage="maintenance")
+        with pytest.raises(magento_pager.PagerError) as failed:
+            magento_pager.dump(pager.orders(patience=0), folder / "failed.ndjson")
+        yield failed.value.dumped.as_json()
+
+
+def described(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of each key in a report, with the JSON type of its value."""
+    names = {str: "string", bool: "boolean", int: "number", float: "number", NoneType: "null", dict: "object"}
+    if path:
+        yield path, names.get(type(value), "list")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from described(inner, f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from (pair for pair in described(inner, f"{path}[]") if pair[0] != f"{path}[]")
+
+
+def test_the_page_on_reports_describes_every_key(tmp_path: Path) -> None:
+    """A real report has no key that is not described, none of another type, and every described key is in one."""
+    known = {key.path: key.kind for key in keys()}
+    met = {pair for report in reports(tmp_path) for pair in described(report)}
+    assert {path for path, _ in met} == set(known)
+    for path, kind in met:
+        assert known[path] == "any" or kind in re.findall(r"\w+", known[path]), (path, kind)
