@@ -1,4 +1,4 @@
-"""`dump`: the pages of a list to a file or to standard output, and what is said of it."""
+"""`dump`: write the pages of a list to a file or to standard output, and say how that ended."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import NoReaderError, StoppedError, raise_refusal, stoppable
-from magento_pager.cli.options import (
+from magento_pager.cli.help import Helped
+from magento_pager.cli.options import Selection, ShopOptions, TimeOptions, WidthOptions, duration
+from magento_pager.cli.parameters import (
     QUIET,
     VERBOSE,
-    Asking,
-    ShopOptions,
-    Times,
     WholeNumber,
-    Widths,
-    duration,
-    option,
+    increments_option,
+    list_argument,
+    load_option,
     options,
+    output_option,
+    rows_option,
+    strategy_option,
 )
 from magento_pager.cli.progress import progress
 from magento_pager.cli.terminal import messages, quiet, say, verbose
@@ -35,91 +37,131 @@ if TYPE_CHECKING:
     from magento_pager.export.report import Report
     from magento_pager.lists import ListName
 
-SECRET = {"key", "basic_auth", "header"}  # options that are never repeated
+SECRET = {"key", "basic_auth", "header"}  # options whose values are never printed
 
 
 def _parallel(_: click.Context, __: click.Parameter, value: str) -> int | str:
     if not re.fullmatch("auto|[1-9][0-9]{0,8}", value):
-        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1 on")
+        raise click.BadParameter(f"{value!r} is neither auto nor a number of at least 1.")
     return value if value == "auto" else int(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """How much is asked of the shop at once."""
+class LoadOptions:
+    """How much is requested of the shop at once."""
 
-    parallel: int | Literal["auto"] = option(
-        "Calls under way at once; auto finds out how many bring the most rows, by XML-RPC or with --wsdl-cache.",
+    parallel: int | Literal["auto"] = load_option(
+        "Number of concurrent calls; auto finds the fastest number, with XML-RPC or --wsdl-cache.",
         "N|auto",
         "1",
         callback=_parallel,
     )
-    wsdl_cache: bool = option(
-        "The shop's WSDL cache is on (System, Configuration, Magento Core API): SOAP calls at once do not block it."
+    wsdl_cache: bool = load_option(
+        "Rely on the shop's WSDL cache (System, Configuration, Magento Core API): with it, concurrent SOAP calls do "
+        "not block each other."
     )
-    nice: float = option("After each call, leave the shop alone for R times as long as it took.", "R", 0.0)
-    check: Check = option("Ask for each window by two strategies, with full.", default="usual", choices=get_args(Check))
+    nice: float = load_option(
+        "Pause after each call, as a multiple of the time it took: 1 halves the load. [default: 0]",
+        "FACTOR",
+        0.0,
+    )
+    check: Check = strategy_option(
+        "How replies are checked: full reads each window by two strategies.",
+        default="usual",
+        choices=get_args(Check),
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Out:
+class OutputOptions:
     """What rows hold, and where they go."""
 
-    path: str | None = option(
-        "Where the rows go: a file, a folder of Parquet, a database.  [default: standard output]",
+    details: bool = rows_option("Read full records: items of orders, addresses, payment, history and so on.")
+    repair: str | None = rows_option(
+        "Repair rows that XML cannot represent, by removing the characters that XML forbids.",
+        choices=["control-characters"],
+    )
+    password_hash: bool = rows_option("Keep the password hashes of customers, which are dropped otherwise.")
+    path: str | None = output_option(
+        "File, folder of Parquet files or SQLite database for the rows. [default: standard output]",
         "FILE",
         type=click.Path(),
         name="--out",
     )
-    format: Format | None = option(
-        "How rows are written.  [default: what FILE ends with, .csv, .parquet, .sqlite or .db; else ndjson]",
+    format: Format | None = output_option(
+        "Format of the rows: ndjson, csv, parquet or sqlite. [default: by the ending of FILE, .csv, .parquet, .sqlite "
+        "or .db; else ndjson]",
+        "FORMAT",
         choices=FORMATS,
     )
-    gzip: bool = option("Pack text by gzip, as where FILE ends with .gz.")
-    columns: str | None = option("The columns to write, in this order.  [default: all that are declared]", "NAME,NAME")
-    typed: bool = option("Numbers and moments instead of the server's text, as Parquet and SQLite have always.")
-    password_hash: bool = option("Keep this column of customers, which else is dropped.")
-    resume: bool = option("Go on where the last dump to FILE was stopped; begin where there was none.")
-    overwrite: bool = option("Replace FILE, and an unfinished dump of it. With --resume only a finished one.")
-    lookback: int | None = option(
-        "With --resume: read the last N ids once more, for rows that were committed late.", "N", type=WholeNumber(1)
+    gzip: bool = output_option("Compress text with gzip, as if FILE ended with .gz.")
+    columns: str | None = output_option("Columns to write, in this order. [default: all declared columns]", "NAME,NAME")
+    typed: bool = output_option(
+        "Write numbers and timestamps instead of the server's text, as Parquet and SQLite always do."
     )
-    moved_from: str | None = option(
-        "With --resume or --state: an address that the shop had; go on with what was dumped from there.",
-        "URL",
+    report: str | None = output_option("File for a report in JSON.", "FILE", type=click.Path(dir_okay=False))
+    resume: bool = increments_option("Continue an unfinished dump to FILE; start one if there is none.")
+    overwrite: bool = increments_option(
+        "Replace FILE, and any unfinished dump to it; with --resume only a finished one."
     )
-    repair: str | None = option(
-        "Read rows that no XML can hold, without the characters that XML forbids.", choices=["control-characters"]
+    lookback: int | None = increments_option(
+        "With --resume: number of ids to read again, for rows committed late.", "N", type=WholeNumber(1)
     )
-    details: bool = option("Rows in full: the items of orders, addresses, payment, history, and so on.")
-    report: str | None = option("Where a JSON report goes.", "FILE", type=click.Path(dir_okay=False))
+    moved_from: str | None = increments_option(
+        "With --resume or --state: former address of the shop, whose dump is to be continued.", "URL"
+    )
 
 
-@click.command()
-@click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
-@options(shop=ShopOptions, widths=Widths, load=Load, asking=Asking, times=Times, out=Out, quiet=QUIET, verbose=VERBOSE)
+@click.command(
+    cls=Helped,
+    examples=[
+        ("Try it without a shop", "magento-pager dump orders --demo --out orders.ndjson"),
+        ("All orders to a file, with a report", "magento-pager dump orders --out orders.ndjson --report orders.json"),
+        ("Continue after an interruption", "magento-pager dump orders --out orders.ndjson --resume"),
+        ("Every night: only what changed", "magento-pager dump orders --state orders.json --out shop.sqlite"),
+        ("Some of the rows", "magento-pager dump orders --where status:eq:complete --since 3d --out new.csv"),
+    ],
+)
+@list_argument("List to export", default="orders")
+@options(
+    shop=ShopOptions,
+    selection=Selection,
+    times=TimeOptions,
+    output=OutputOptions,
+    widths=WidthOptions,
+    load=LoadOptions,
+    quiet=QUIET,
+    verbose=VERBOSE,
+)
 def dump(
-    *, entity: ListName, shop: ShopOptions, widths: Widths, load: Load, asking: Asking, times: Times, out: Out
+    *,
+    entity: ListName,
+    shop: ShopOptions,
+    output: OutputOptions,
+    selection: Selection,
+    times: TimeOptions,
+    widths: WidthOptions,
+    load: LoadOptions,
 ) -> None:
-    """Write every row of a list, in order of id: as NDJSON, CSV, Parquet or into a table of SQLite.
+    """Export every row of a list, in order of id, as NDJSON, CSV, Parquet or SQLite.
 
-    The walk needs no first or last: it ends when every id there can be was covered by an answered query.
+    Without --first and --last, the dump ends once an answered call covers every possible id.
 
-    With --out, the rows go to FILE.part until all are there, and FILE.checkpoint says how many are safe, and stays to
-    say of which dump FILE is; SQLite keeps both in the database. Exit status 3 if every id was covered but some rows
-    had to be left out; each is named.
+    With --out, rows go to FILE.part until all are there, and FILE.checkpoint records what is safe and which dump FILE
+    is of; a SQLite database holds both. The exit status is 3 if every id was covered but some rows had to be skipped;
+    each is named.
     """
     task: Task | None = None
     try:
-        with stoppable() as stop, messages(), _task(entity, shop, asking, times, out) as task:
+        with stoppable() as stop, messages(), _task(entity, shop, selection, times, output) as task:
             report = task.finished_report()
             if report is None:
                 with shop.connected() as pager:
-                    paginator = asking.of(pager, entity, widths)(
+                    paginator = selection.paginator(pager, entity, widths)(
                         updated_since=times.since,
-                        repair=out.repair is not None,
-                        details=out.details,
-                        password_hash=out.password_hash,
+                        repair=output.repair is not None,
+                        details=output.details,
+                        password_hash=output.password_hash,
                         parallel=load.parallel,
                         wsdl_cache=load.wsdl_cache,
                         nice=load.nice,
@@ -138,26 +180,26 @@ def dump(
         click.get_current_context().exit(3)
 
 
-def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out: Out) -> Task:
-    """What is asked for, before the shop is asked for anything."""
+def _task(entity: ListName, shop: ShopOptions, selection: Selection, times: TimeOptions, out: OutputOptions) -> Task:
+    """Return the task of a dump; nothing is requested of the shop yet."""
     from magento_pager.export.dumping import Task
     from magento_pager.export.jobs import Job
     from magento_pager.shop.origins import canonical_url, redacted_url
 
-    first, last = asking.span
+    first, last = selection.span
     job = Job(
         LISTS[entity],
         out.path,
         first=first,
         last=last,
-        where=asking.where,
+        where=selection.where,
         since=times.since,
         details=out.details,
         password_hash=out.password_hash,
         url=shop.alias or (redacted_url(canonical_url(shop.url)) if shop.url else ""),
         format=out.format,
         gzip=out.gzip,
-        columns=tuple(one.strip() for one in out.columns.split(",")) if out.columns else (),
+        columns=tuple(name.strip() for name in out.columns.split(",")) if out.columns else (),
         typed=out.typed,
         resume=out.resume,
         overwrite=out.overwrite,
@@ -166,7 +208,7 @@ def _task(entity: ListName, shop: ShopOptions, asking: Asking, times: Times, out
         late=duration(times.late) if times.late else None,
         report=out.report,
         moved_from=out.moved_from,
-        all_columns=wire_and_columns(asking.wire, asking.column_set)[1],
+        all_columns=wire_and_columns(selection.wire, selection.column_set)[1],
     )
     return Task(job)
 
@@ -202,22 +244,22 @@ def _next_step(report: Report, task: Task) -> str:
 
 
 def _resuming_command(task: Task) -> str:
-    """The command line again, with --resume where it is needed, and without what nobody may read."""
+    """Return the command line with --resume where that is needed, and without its secrets."""
     from magento_pager.export.increments import iso
 
     context = click.get_current_context()
     by_itself = context.params.get("state") is not None
-    # Else whoever goes on must ask for the same, whatever time it is then.
+    # Otherwise the resumed dump must request the same, at whatever time it runs.
     now = {} if by_itself else {"since": iso(task.since) if task.since else None, "path": task.path}
     words = ["magento-pager", str(context.info_name)]
     for parameter in context.command.params:
         name = str(parameter.name)
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE and parameter.expose_value
         if not given or (name in {"overwrite", "resume"} and not by_itself):
             continue
         value = (context.params | now)[name]
-        for one in value if parameter.multiple else [value]:
-            secret = name in SECRET or (name in {"url", "proxy"} and "@" in str(one))
+        for each in value if parameter.multiple else [value]:
+            secret = name in SECRET or (name in {"url", "proxy"} and "@" in str(each))
             words += [] if isinstance(parameter, click.Argument) else [parameter.opts[0]]
-            words += [] if one is True else ["..." if secret else str(one)]
+            words += [] if each is True else ["..." if secret else str(each)]
     return shlex.join(words if by_itself else [*words, "--resume"])

@@ -1,34 +1,42 @@
-"""Options, in groups that commands share: each group is one frozen value, which knows what its options lead to.
-
-And what may stand behind an option: numbers in plain digits, files that have an end, and times.
-"""
+"""Options that commands share: dataclasses, each of which knows what its options lead to."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import stat
 import sys
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial, wraps
-from math import isfinite
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 from click.core import ParameterSource
 
-from magento_pager.cli.terminal import set_level, warn
+from magento_pager.cli.parameters import (
+    ID,
+    InputFile,
+    Number,
+    WholeNumber,
+    connection_option,
+    embedded_option,
+    increments_option,
+    load_option,
+    rows_option,
+    shop_option,
+    strategy_option,
+)
+from magento_pager.cli.terminal import warn
 from magento_pager.lists import WireName
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.names import STRATEGIES, StrategyName
-from magento_pager.walk.ranges import LARGEST_NUMBER, MAX_ID
+from magento_pager.walk.ranges import MAX_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from magento_pager.fake.declarations import Flavour
     from magento_pager.lists import ColumnSet, ListName
@@ -41,201 +49,101 @@ VARIABLES = {"url": "MAGENTO_URL", "user": "MAGENTO_API_USER", "key": "MAGENTO_A
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class WholeNumber(click.IntRange):
-    """A number in plain digits: `int` takes more, such as "3_6", and a slip would ask for something else."""
-
-    def __init__(
-        self, lowest: int = 0, highest: int | None = None, *, noun: str = "number", largest: float = LARGEST_NUMBER
-    ) -> None:
-        super().__init__(lowest, highest)
-        self._noun, self._largest = noun, largest
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read a number as it was typed."""
-        number: int = super().convert(value, param, ctx)
-        if str(value) != str(number):
-            self.fail(f"{value!r} is no {self._noun} in plain digits; do you mean {number}?", param, ctx)
-        if number > self._largest:
-            self.fail(f"{value!r} is too large; the largest {self._noun} is {self._largest}", param, ctx)
-        return number
-
-
-ID = WholeNumber(noun="id")
-
-
-class Number(click.FloatRange):
-    """A number in plain digits, with a point or an exponent where it has one; never "nan", "inf" or "1_0"."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read a number as it was typed."""
-        number: float = super().convert(value, param, ctx)
-        if not isfinite(number) or not (isinstance(value, float) or plain_number(value)):
-            self.fail(f"{value!r} is no number in plain digits, such as 1.5", param, ctx)
-        return number
-
-
-class InputFile(click.Path):
-    """A file to be read, or a pipe. A device is refused: some never end, and their bytes would be held in memory."""
-
-    def __init__(self, *, exists: bool = True, dir_okay: bool = False) -> None:
-        super().__init__(exists=exists, dir_okay=dir_okay)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Look at the file."""
-        found = super().convert(value, param, ctx)
-        with suppress(OSError):  # it is not there, or cannot be: whoever opens it says so
-            mode = Path(os.fsdecode(found)).stat().st_mode
-            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                self.fail(f"{value!r} is a device, not a file", param, ctx)
-        return found
-
-
-def plain_number(text: str) -> bool:
-    """Return whether a text is a number in plain digits; `float` takes more.
-
-    >>> plain_number("1.5"), plain_number("1e-3"), plain_number("1_0"), plain_number("nan")
-    (True, True, False, False)
-    """
-    return bool(re.fullmatch(r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?", text))
-
-
-def option(
-    text: str,
-    metavar: str = "",
-    default: Any = None,
-    *,
-    name: str = "",
-    short: str = "",
-    choices: Sequence[str] = (),
-    **how: Any,
-) -> Any:
-    """Return an option for `options`, or for a field of a group, by whose name it is called.
-
-    Args:
-        text: what its help says.
-        metavar: what stands for its value; without that and `choices` it is a flag.
-        default: shown, but for 0 and "".
-        name: what it is called instead.
-        short: its second name, of one letter.
-        choices: the values there are.
-        how: more arguments of `click.option`.
-    """
-    shown = {"name": name, "short": short, "help": text, "show_default": bool(default), "show_envvar": True}
-    if not (metavar or choices):
-        return field(metadata={"is_flag": True, **shown, **how})
-    kinds = {int: WholeNumber(), float: Number(0)}
-    kind = click.Choice(choices) if choices else kinds.get(type(default))
-    return field(metadata={"metavar": metavar or None, "type": kind, "default": default, **shown, **how})
-
-
-QUIET = option("Errors only: no progress, warnings or summary.", short="-q", expose_value=False, callback=set_level)
-VERBOSE = option(
-    "Also what is requested from the shop, and what it cost.", short="-v", expose_value=False, callback=set_level
-)
-
-
-def options(**given: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options, in this order: each as an argument of its name, or a group of them as one value."""
-    groups = {name: one for name, one in given.items() if isinstance(one, type)}
-
-    def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def called(**values: Any) -> None:
-            for name, group in groups.items():
-                values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
-            command(**values)
-
-        for name, one in reversed(given.items()):
-            for each in reversed(fields(one)) if name in groups else [one]:
-                own, how = each.name or name, dict(each.metadata)
-                names = [how.pop("name") or f"--{own.replace('_', '-')}", *filter(None, [how.pop("short")])]
-                called = click.option(*names, own, **how)(called)
-        return called
-
-    return with_options
-
-
 def duration(text: str) -> timedelta | None:
-    """Return the length of time that a text says; None where it says none.
+    """Return the length of time that a text stands for; None if it stands for none.
 
     >>> duration("10m"), duration("1h30"), duration("1w")
     (datetime.timedelta(seconds=600), None, datetime.timedelta(days=7))
     """
-    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
-    return timedelta(**{UNITS[found[2]]: int(found[1])}) if found else None
+    match = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
+    return timedelta(**{UNITS[match[2]]: int(match[1])}) if match else None
 
 
 def _since(_: click.Context, __: click.Parameter, value: str | None) -> datetime | timedelta | None:
-    """A time, or how long ago it is."""
+    """Read a time, or how long ago it is."""
     ago = duration(value or "")
     if value is None or ago is not None:
         return ago
     try:
-        moment = datetime.fromisoformat(value)
-        moment.astimezone(UTC)
+        time = datetime.fromisoformat(value)
+        time.astimezone(UTC)
     except (ValueError, OverflowError):
-        words = f"{value!r} is no time: write 2024-05-01T10:00:00Z, or how long ago it is, such as 2h or 3d"
-        raise click.BadParameter(words) from None
-    if moment.utcoffset() is None:
-        said = moment.isoformat()
-        raise click.BadParameter(f"{value!r} is in no time zone: write {said}Z for UTC, or an offset, {said}+02:00")
-    return moment
+        raise click.BadParameter(
+            f"{value!r} is not a time. Use the form 2024-05-01T10:00:00Z, or a period such as 2h or 3d."
+        ) from None
+    if time.utcoffset() is None:
+        text = time.isoformat()
+        raise click.BadParameter(f"{value!r} has no time zone. Write {text}Z for UTC, or an offset: {text}+02:00.")
+    return time
 
 
 def _late(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A length of time, as it was given: it may have to be said again."""
+    """Check a length of time, and return it as it was given: the command to resume with repeats it."""
     if value is not None and duration(value) is None:
-        raise click.BadParameter(f"{value!r} is no length of time, such as 90s, 10m, 2h, 3d or 1w")
+        raise click.BadParameter(f"{value!r} is not a length of time, such as 90s, 10m, 2h, 3d or 1w.")
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class Widths:
+class WidthOptions:
     """How wide windows are."""
 
-    window: int | None = option(
-        "Ids in each window with rows.  [default: aims at 2,000 rows and 1 s a call]", "N", type=WholeNumber(1)
+    window: int | None = load_option(
+        "Number of ids to request with each call. [default: adapts to 2,000 rows and 1 second per call]",
+        "N",
+        type=WholeNumber(1),
     )
-    rows_per_call: int | None = option(
-        "Without --window: aim at so many rows a call.  [default: 2000]", "N", type=WholeNumber(1)
+    rows_per_call: int | None = load_option(
+        "Number of rows to aim at per call, if --window is not given. [default: 2000]", "N", type=WholeNumber(1)
     )
-    seconds_per_call: float | None = option(
-        "Without --window: aim at calls that take no longer.  [default: 1]", "SECONDS", type=Number(0, min_open=True)
+    seconds_per_call: float | None = load_option(
+        "Duration of a call to aim at, in seconds, if --window is not given. [default: 1]",
+        "SECONDS",
+        type=Number(0, min_open=True),
     )
 
     def goal(self) -> Goal:
-        """Return what a call should bring; a ValueError where a width is both fixed and adapted."""
+        """Return what a call should bring; a ValueError if a width is both fixed and adapted."""
         from magento_pager.walk.windows import Goal
 
         if self.window and (self.rows_per_call or self.seconds_per_call):
-            words = "--window fixes the width, and --rows-per-call and --seconds-per-call adapt it: give one kind"
-            raise ValueError(words)
+            raise ValueError(
+                "--window fixes the width of windows, and --rows-per-call and --seconds-per-call adapt it. Use either."
+            )
         usual = Goal()
         return Goal(self.rows_per_call or usual.rows, self.seconds_per_call or usual.seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Which rows are wanted, and by which strategy."""
+class Selection:
+    """Which rows to read, and by which strategy and protocol."""
 
-    strategy: StrategyName = option("How a window is put to the server.", default="auto", choices=STRATEGIES)
-    wire: WireName | None = option(
-        "The protocol: auto takes XML-RPC where it costs the shop less, once it brought the same rows as SOAP.  "
-        "[default: soap; xml-rpc with --all-columns]",
-        choices=get_args(WireName),
-    )
-    all_columns: bool = option(
-        "Also the columns of extensions and custom attributes, which come by XML-RPC alone; usual with --wire xml-rpc."
-    )
-    declared_columns: bool = option("With --wire xml-rpc: only the columns that the shop's WSDL declares.")
-    first: int = option("The first id, inclusive.", "ID", 0, type=ID, show_default=True)
-    last: int | None = option("The last id, inclusive.  [default: the last there can be]", "ID", type=ID)
-    where: tuple[str, ...] = option(
-        "A further condition, such as status:eq:complete; may be repeated, and all must hold. Two bounds on a column "
-        "of dates or numbers are a range: created_at:from:2024-01-01 and created_at:to:2024-02-01, or "
-        "created_at:lt:2024-02-01 without the end.",
+    first: int = rows_option("First id, inclusive.", "ID", 0, type=ID, show_default=True)
+    last: int | None = rows_option("Last id, inclusive. [default: the largest possible, 4294967295]", "ID", type=ID)
+    where: tuple[str, ...] = rows_option(
+        "Condition on the rows, such as status:eq:complete. May be repeated; all must hold. Two conditions select a "
+        "range of dates or numbers: created_at:from:2024-01-01 with created_at:to:2024-02-01 (inclusive) or with "
+        "created_at:lt:2024-02-01 (exclusive).",
         "FIELD:OP:VALUE",
         multiple=True,
+    )
+    all_columns: bool = rows_option(
+        "Include the columns of extensions and custom attributes, which only XML-RPC returns. Usual with --wire "
+        "xml-rpc."
+    )
+    declared_columns: bool = rows_option("With --wire xml-rpc: read only the columns that the shop's WSDL declares.")
+    strategy: StrategyName = strategy_option(
+        f"How ids are selected: {' or '.join((', '.join(STRATEGIES[:-1]), STRATEGIES[-1]))}; auto takes one that the "
+        "shop honours.",
+        "STRATEGY",
+        "auto",
+        choices=STRATEGIES,
+    )
+    wire: WireName | None = strategy_option(
+        "Protocol: soap, xml-rpc or auto, which takes XML-RPC if that costs the shop less and returned the same rows "
+        "as SOAP. [default: soap; xml-rpc with --all-columns]",
+        "PROTOCOL",
+        choices=get_args(WireName),
     )
 
     @property
@@ -245,43 +153,42 @@ class Asking:
 
     @property
     def column_set(self) -> ColumnSet | None:
-        """Which columns rows have, None for those that are usual; a ValueError where both are asked for."""
+        """Which columns to read, None for the usual ones; a ValueError if both sets are requested."""
         if self.all_columns and self.declared_columns:
-            raise ValueError("--all-columns and --declared-columns: give one of them")
+            raise ValueError("Use either --all-columns or --declared-columns, not both.")
         return "all" if self.all_columns else "declared" if self.declared_columns else None
 
     @property
     def conditions(self) -> list[Condition]:
-        """The conditions of `--where`; a ValueError where a text is none."""
+        """The conditions of `--where`; a ValueError if a text is not one."""
         return list(map(Condition.parse, self.where))
 
-    def of(self, pager: Pager, entity: ListName, widths: Widths) -> Callable[..., Paginator]:
-        """Return `pager.list`, but for the options that only a dump has."""
+    def paginator(self, pager: Pager, entity: ListName, widths: WidthOptions) -> Callable[..., Paginator]:
+        """Return `pager.list` with all arguments except those that only a dump has."""
         first, last = self.span
-        asked = partial(pager.list, entity, strategy=self.strategy, first=first, last=last, where=self.conditions)
-        asked = partial(asked, wire=self.wire, columns=self.column_set)
-        return partial(asked, window=widths.window, goal=widths.goal())
+        make = partial(pager.list, entity, strategy=self.strategy, first=first, last=last, where=self.conditions)
+        make = partial(make, wire=self.wire, columns=self.column_set)
+        return partial(make, window=widths.window, goal=widths.goal())
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Which rows are wanted by time, and what is remembered of it from run to run."""
+class TimeOptions:
+    """Which rows to read by the time of their last change, and what is remembered from run to run."""
 
-    since: datetime | timedelta | None = option(
-        "Only rows changed since: 2024-05-01T10:00:00Z, or how long ago by the shop's clock, 2h or 3d. Rows that "
-        "were deleted are invisible to it; verify finds them.",
+    since: datetime | timedelta | None = rows_option(
+        "Read only rows changed since a time, such as 2024-05-01T10:00:00Z, or within a period by the shop's clock, "
+        "such as 2h or 3d. Deleted rows do not show; verify finds them.",
         "TIME",
         callback=_since,
     )
-    state: str | None = option(
-        "Only rows that changed since the last run, which FILE remembers, and new ones, whatever their dates; all rows "
-        "the first time. A run that was stopped is resumed. In --out, {time} stands for the time at which the run "
-        "began.",
+    state: str | None = increments_option(
+        "File that remembers the last run: only rows changed since then and rows with new ids are read, and all rows "
+        "the first time. A stopped run is resumed. In --out, {time} stands for the time at which the run began.",
         "FILE",
         type=InputFile(exists=False),
     )
-    late: str | None = option(
-        "With --state: how much before the last run to read once more, for what was committed late.  [default: 10m]",
+    late: str | None = increments_option(
+        "With --state: time before the last run that is read again, for rows committed late. [default: 10m]",
         "TIME",
         callback=_late,
     )
@@ -291,68 +198,72 @@ class Times:
 class ShopOptions:
     """Which shop, and how it is reached."""
 
-    url: str | None = option(
-        "The shop's base address, or that of any of its APIs or of its WSDL.", "URL", envvar=VARIABLES["url"]
+    url: str | None = shop_option(
+        "Base address of the shop, or the address of one of its APIs or of its WSDL.", "URL", envvar=VARIABLES["url"]
     )
-    user: str | None = option("The API user.", "NAME", envvar=VARIABLES["user"])
-    key: str | None = option(
-        "The API key. Others on this machine can read it on a command line: prefer the environment or --key-file; a "
-        "terminal is asked for it.",
+    user: str | None = shop_option("Name of the API user.", "NAME", envvar=VARIABLES["user"])
+    key: str | None = shop_option(
+        "API key. Other users of this machine can read it on a command line: use the variable or --key-file instead. "
+        "Without any, you are asked for it on a terminal.",
         "KEY",
         envvar=VARIABLES["key"],
     )
-    key_file: str | None = option("A file whose first line is the API key.", "FILE", type=InputFile())
-    demo: bool = option("Use an embedded shop of 2,000 orders instead.")
-    profile: str | None = option("The embedded shop's version.  [default: 20.0.20]", "VERSION")
-    flavour: Flavour | None = option("The embedded shop's flavour.  [default: rpc]", choices=["rpc", "wsi"])
-    timeout: float = option("What one call may take in all.", "SECONDS", 120.0)
-    wait: float = option(
-        "Keep trying so long to reach the shop and log in; for runs that nobody watches.",
+    key_file: str | None = shop_option("File whose first line is the API key.", "FILE", type=InputFile())
+    demo: bool = embedded_option("Use an embedded shop with 2,000 orders instead of a real one.")
+    profile: str | None = embedded_option("Version of the embedded shop. [default: 20.0.20]", "VERSION")
+    flavour: Flavour | None = embedded_option(
+        "SOAP flavour of the embedded shop. [default: rpc]", choices=["rpc", "wsi"]
+    )
+    timeout: float = connection_option("Time limit for one call, in seconds.", "SECONDS", 120.0)
+    wait: float = connection_option(
+        "Time to keep trying to reach the shop and log in, in seconds; for unattended runs.",
         "SECONDS",
         0.0,
         show_default=True,
     )
-    header: tuple[str, ...] = option(
-        "Sent to the shop with every request; may be repeated.", "NAME:VALUE", multiple=True
+    header: tuple[str, ...] = connection_option(
+        "HTTP header to send with every request. May be repeated.", "NAME:VALUE", multiple=True
     )
-    basic_auth: str | None = option("For the web server's own protection.", "USER:PASSWORD")
-    ca_bundle: str | None = option("The certificates to trust.", "FILE", type=InputFile(dir_okay=True))
-    proxy: str | None = option("An HTTP proxy.  [default: HTTP_PROXY, HTTPS_PROXY]", "URL")
-    legacy_tls: bool = option("Also accept TLS 1.0 and the ciphers of its time.")
-    insecure_http: bool = option("Send the key over plain http to another machine.")
-    allow_host: tuple[str, ...] = option(
-        "Another host, or another port, that the WSDL may send calls to, with the key, and that its documents may "
-        "come from; may be repeated.",
+    basic_auth: str | None = connection_option("Login for the web server's own password protection.", "USER:PASSWORD")
+    ca_bundle: str | None = connection_option(
+        "File or folder of certificates to trust.", "FILE", type=InputFile(dir_okay=True)
+    )
+    proxy: str | None = connection_option("HTTP proxy. [default: HTTP_PROXY, HTTPS_PROXY]", "URL")
+    legacy_tls: bool = connection_option("Also accept TLS 1.0 and the ciphers of its time.")
+    insecure_http: bool = connection_option("Send the key over plain HTTP, readable on the way, to another machine.")
+    allow_host: tuple[str, ...] = connection_option(
+        "Other host or port that the WSDL may direct calls to, with the key, and that its documents may come from. "
+        "May be repeated.",
         "HOST[:PORT]",
         multiple=True,
     )
-    save_replies: str | None = option(
-        "Save the request and the raw reply of each failed call there, for the shop's admin: without credentials, but "
-        "with customers' data.",
+    save_replies: str | None = connection_option(
+        "Folder for the request and the raw reply of each failed call, to show to the shop's admin. They contain no "
+        "credentials, but customers' data.",
         "DIR",
         type=click.Path(),
     )
 
     @property
     def alias(self) -> str:
-        """What checkpoints call the embedded shop, which is at another port each time; empty for a real one."""
+        """Name of the embedded shop in checkpoints, because its port changes; empty for a real shop."""
         return f"the demo {self.profile or ''} {self.flavour or ''}".strip() if self.demo else ""
 
     @contextmanager
     def connected(self) -> Iterator[Pager]:
-        """The pager of the shop, logged in."""
+        """Log in, and give the pager of the shop."""
         from magento_pager.shop.connection import Connection
 
         with self.opened() as where, closing(Connection(*where)) as connection:
             connection.alias = self.alias
             connection.login()
-            from magento_pager.pager import Pager  # with all that walks, which the shop need not wait for
+            from magento_pager.pager import Pager  # it imports all of the walk, which the login need not wait for
 
             yield Pager(connection)
 
     @contextmanager
     def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
-        """Where the shop is, or an embedded one until the block ends, and how it is reached."""
+        """Give the address, user, key and connection options of the shop; an embedded one runs until the block ends."""
         from magento_pager.shop.saving import ReplyFolder
         from magento_pager.shop.transport import HttpOptions
 
@@ -360,7 +271,7 @@ class ShopOptions:
             url, user, key = self.url or "", self.user or "", self.key or ""
             shown = click.get_current_context().get_parameter_source("key") is ParameterSource.COMMANDLINE
             if self.key_file and shown:
-                raise ValueError("give --key or --key-file, not both")
+                raise ValueError("Use either --key or --key-file, not both.")
             if self.key_file:
                 key = _key_in(Path(self.key_file))
             if self.demo:
@@ -369,7 +280,7 @@ class ShopOptions:
                 shop = stack.enter_context(Shop(profile=self.profile or "20.0.20", flavour=self.flavour or "rpc"))
                 url, user, key = shop.url, shop.user, shop.key
             elif self.profile or self.flavour:
-                raise ValueError("--profile and --flavour choose the embedded shop's: give --demo as well")
+                raise ValueError("--profile and --flavour are for the embedded shop. Add --demo, or leave them out.")
             if url and user and not key and sys.stdin is not None and sys.stdin.isatty():
                 key = click.prompt("API key", hide_input=True, err=True)
             for name, value, missing in (
@@ -383,12 +294,13 @@ class ShopOptions:
                 warn(
                     "other users of this machine can read --key on the command line; use MAGENTO_API_KEY or --key-file"
                 )
-            pairs = [_pair(one, "--header is NAME:VALUE") for one in self.header]
+            headers = [_pair(header, "--header needs the form NAME:VALUE.") for header in self.header]
+            login = _pair(self.basic_auth, "--basic-auth needs the form USER:PASSWORD.") if self.basic_auth else None
             reached = HttpOptions(
                 timeout=self.timeout,
                 patience=self.wait,
-                headers={name.strip(): value.strip() for name, value in pairs},
-                basic_auth=_pair(self.basic_auth, "--basic-auth is USER:PASSWORD") if self.basic_auth else None,
+                headers={name.strip(): value.strip() for name, value in headers},
+                basic_auth=login,
                 ca_bundle=self.ca_bundle,
                 proxy=self.proxy,
                 legacy_tls=self.legacy_tls,
@@ -400,7 +312,7 @@ class ShopOptions:
 
 
 def _key_in(path: Path) -> str:
-    """The key in the first line of a file."""
+    """Return the key in the first line of a file."""
     from magento_pager.shop.key_files import read_key
 
     key, mode = read_key(path), path.stat().st_mode
@@ -412,5 +324,5 @@ def _key_in(path: Path) -> str:
 def _pair(text: str, form: str) -> tuple[str, str]:
     left, colon, right = text.partition(":")
     if not (left and colon):
-        raise ValueError(form)  # what was given instead may be a secret
+        raise ValueError(form)  # without the text, which may be a secret
     return left, right

@@ -1,4 +1,4 @@
-"""Commands that only read: `plan`, `verify` and `doctor` ask a shop, `regexp` asks nobody."""
+"""Commands that only read: `plan`, `verify` and `doctor` from a shop, `regexp` from nothing."""
 
 from __future__ import annotations
 
@@ -12,71 +12,119 @@ import click
 from click.core import ParameterSource
 
 from magento_pager.cli.ending import as_usage_error, stoppable
-from magento_pager.cli.options import Asking, InputFile, ShopOptions, WholeNumber, Widths, option, options, plain_number
+from magento_pager.cli.help import Argument, Helped
+from magento_pager.cli.options import Selection, ShopOptions, WidthOptions
+from magento_pager.cli.parameters import (
+    InputFile,
+    WholeNumber,
+    list_argument,
+    option,
+    options,
+    plain_number,
+)
 from magento_pager.cli.terminal import say
-from magento_pager.lists import LISTS
 
 if TYPE_CHECKING:
     from magento_pager.lists import ListName
 
 
-@click.command()
-@click.argument("entity", type=click.Choice(list(LISTS)), default="orders")
+JSON = option("Print JSON instead of text.", name="--json", group="Output")
+
+
+@click.command(
+    cls=Helped,
+    examples=[
+        ("Try it without a shop", "magento-pager plan orders --demo"),
+        ("What is new since an id", "magento-pager plan orders --first 100000"),
+        ("The queries of a strategy, without a shop", "magento-pager plan orders --offline --strategy prefix"),
+    ],
+)
+@list_argument("List to examine", default="orders")
 @options(
     shop=ShopOptions,
-    widths=Widths,
-    asking=Asking,
-    offline=option("Print the queries of a --strategy, and call no shop."),
-    count=option("With --offline: how many of them.", "N", 10, type=WholeNumber(1), name="--queries"),
-    as_json=option("Print JSON instead of text.", name="--json"),
+    widths=WidthOptions,
+    selection=Selection,
+    offline=option("Print the queries of a --strategy without calling a shop.", group="Output"),
+    count=option("With --offline: number of queries.", "N", 10, type=WholeNumber(1), name="--queries", group="Output"),
+    as_json=JSON,
 )
 def plan(
-    *, entity: ListName, shop: ShopOptions, widths: Widths, asking: Asking, offline: bool, count: int, as_json: bool
+    *,
+    entity: ListName,
+    shop: ShopOptions,
+    widths: WidthOptions,
+    selection: Selection,
+    offline: bool,
+    count: int,
+    as_json: bool,
 ) -> None:
-    """Say how many rows a list has, about, and what a dump of it would cost.
+    """Estimate how many rows a list has, and what a dump of it costs.
 
-    Makes about six small calls, and up to some thirty at an old server whose rows carry no ids. The number of rows is
-    sampled and comes with its error.
+    Makes about six small calls, and up to about thirty at an old server whose rows carry no ids. The number of rows is
+    an estimate from a sample, with its error.
     """
     if offline:
         from magento_pager.pager import Pager
 
         with as_usage_error():
-            if asking.strategy == "auto":
-                words = "which strategy holds is found out by asking the shop: offline, name one by --strategy"
-                raise ValueError(words)
-            # Nothing is asked of a shop: queries depend on the strategy alone.
-            paginator = asking.of(Pager(None), entity, widths)()  # type: ignore[arg-type]
+            if selection.strategy == "auto":
+                raise ValueError("--offline cannot find out which strategy the shop honours. Name one with --strategy.")
+            # No shop is needed: queries depend on the strategy alone.
+            paginator = selection.paginator(Pager(None), entity, widths)()  # type: ignore[arg-type]
             queries = list(map(str, islice(paginator.queries(), count)))
         click.echo(json.dumps(queries, indent=2) if as_json else "\n".join(queries))
         return
     with as_usage_error(), stoppable(), shop.connected() as pager:
-        found = asking.of(pager, entity, widths)().plan()
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else str(found))
+        estimate = selection.paginator(pager, entity, widths)().plan()
+    click.echo(json.dumps(estimate.as_json(), indent=2) if as_json else str(estimate))
 
 
 def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
     if text is None:
         return None
     number = text.removesuffix("%")
-    found = float(number) / (100 if text.endswith("%") else 1) if plain_number(number) else 0.0
-    if not 0 < found <= 1:
-        raise click.BadParameter(f"{text!r} is no share such as 2% or 0.02")
-    return found
+    fraction = float(number) / (100 if text.endswith("%") else 1) if plain_number(number) else 0.0
+    if not 0 < fraction <= 1:
+        raise click.BadParameter(f"{text!r} is not a fraction. Use a form such as 2% or 0.02.")
+    return fraction
 
 
-@click.command()
-@click.argument("path", metavar="FILE", type=InputFile(dir_okay=True))
-@click.argument("entity", type=click.Choice(list(LISTS)), required=False)
+@click.command(
+    cls=Helped,
+    examples=[
+        ("Compare all rows", "magento-pager verify orders.ndjson --report orders.json"),
+        ("Compare a sample", "magento-pager verify orders.ndjson --report orders.json --sample 2%"),
+        ("A list in a database with several", "magento-pager verify shop.sqlite customers"),
+    ],
+)
+@click.argument(
+    "path",
+    cls=Argument,
+    help="Output of a dump: a file, a folder of Parquet files or a SQLite database.",
+    metavar="FILE",
+    type=InputFile(dir_okay=True),
+)
+@list_argument("List in FILE, if its columns do not show which", required=False)
 @options(
     shop=ShopOptions,
-    asking=Asking,
-    sample=option("Compare only so much of it, such as 2%.", "SHARE", callback=_fraction),
+    selection=Selection,
+    sample=option(
+        "Fraction of the windows to compare, such as 2% or 0.02. [default: all]",
+        "FRACTION",
+        callback=_fraction,
+        group="Comparison",
+    ),
     seed=option(
-        "With --sample: draw the same windows as another run did.  [default: others each time]", "N", type=WholeNumber()
+        "With --sample: number that selects the same windows in every run. [default: random]",
+        "N",
+        type=WholeNumber(),
+        group="Comparison",
     ),
     report=option(
-        "The report of the dump: says how rows were asked for, which, and since when.", "FILE", type=InputFile()
+        "Report of the dump: which rows were requested, by which strategy, and since when.",
+        "FILE",
+        type=InputFile(),
+        group="Comparison",
     ),
 )
 def verify(
@@ -84,38 +132,45 @@ def verify(
     path: str,
     entity: ListName | None,
     shop: ShopOptions,
-    asking: Asking,
+    selection: Selection,
     sample: float | None,
     seed: int | None,
     report: str | None,
 ) -> None:
-    """Compare FILE, which `dump` made, with the shop, row by row, through another strategy than the dump's.
+    """Compare FILE, made by `dump`, with the shop row by row, through another strategy.
 
-    Prints each difference: rows that are missing, extra or changed. Exit status 1 if there are any.
+    Prints each difference: rows that are missing, extra or changed. The exit status is 1 if there are any.
     """
     from magento_pager.export.stored import stored
     from magento_pager.export.verification import Origin, verify
 
     given = click.get_current_context().get_parameter_source("first") is ParameterSource.COMMANDLINE
-    first = asking.first if given else None
+    first = selection.first if given else None
     with stoppable(), as_usage_error():
         file = stored(path, entity)
-        origin, where = Origin.of(report, file.path), asking.conditions
+        origin, where = Origin.of(report, file.path), selection.conditions
         with shop.connected() as pager:
             compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed, found=click.echo)
-            compare = partial(compare, wire=asking.wire, columns=asking.column_set)
-            compared = compare(strategy=asking.strategy, where=where or None, first=first, last=asking.last)
+            compare = partial(compare, wire=selection.wire, columns=selection.column_set)
+            compared = compare(strategy=selection.strategy, where=where or None, first=first, last=selection.last)
         say(str(compared))
     if not compared.ok:
         click.get_current_context().exit(1)
 
 
-@click.command()
-@options(shop=ShopOptions, as_json=option("Print JSON instead of text.", name="--json"))
+@click.command(
+    cls=Helped,
+    examples=[
+        ("Try it without a shop", "magento-pager doctor --demo"),
+        ("An old version", "magento-pager doctor --demo --profile 1.7.0.2"),
+        ("All evidence, for a bug report", "magento-pager doctor --json"),
+    ],
+)
+@options(shop=ShopOptions, as_json=JSON)
 def doctor(*, shop: ShopOptions, as_json: bool) -> None:
-    """Say whether this shop can be paged, by which strategies, and what to do where not.
+    """Check whether each list of a shop can be exported, by which strategy, and what to do if not.
 
-    Exit status 1 if a list that the shop has cannot be paged.
+    The exit status is 1 if a list that the shop has cannot be exported.
     """
     from magento_pager.examination import examine
 
@@ -126,20 +181,27 @@ def doctor(*, shop: ShopOptions, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-@click.command()
-@click.argument("first", type=WholeNumber(noun="id", largest=inf))
-@click.argument("last", type=WholeNumber(noun="id", largest=inf))
+@click.command(
+    cls=Helped,
+    examples=[
+        ("A pattern for a column of integers", "magento-pager regexp 12345 12444"),
+        ("A pattern for a column of text", "magento-pager regexp 12345 12444 --field increment_id"),
+        ("How it is found", "magento-pager regexp 12345 12444 --explain"),
+    ],
+)
+@click.argument("first", cls=Argument, help="First id.", metavar="FIRST", type=WholeNumber(noun="id", largest=inf))
+@click.argument("last", cls=Argument, help="Last id.", metavar="LAST", type=WholeNumber(noun="id", largest=inf))
 @options(
     field=option(
-        "The field it is for. Any but the integer keys of the six lists may hold text: the pattern is strict.",
+        "Field to match. For any but the integer keys of the six lists, which may hold text, the pattern is strict.",
         "NAME",
         "entity_id",
     ),
     strict=option("Use [0-9] instead of . and [^...], as for a field of text."),
-    explained=option("Print the tree of digits and how it becomes the pattern.", name="--explain"),
+    explained=option("Print the tree of digits, and how it becomes the pattern.", name="--explain"),
 )
 def regexp(*, first: int, last: int, field: str, strict: bool, explained: bool) -> None:
-    """Print the shortest portable regexp that matches the ids from FIRST to LAST, inclusive."""
+    """Print the shortest portable regular expression that matches the ids from FIRST to LAST, inclusive."""
     from magento_pager.walk.ranges import IdRange
     from magento_pager.walk.regexps import explain, range_regexp
     from magento_pager.walk.strategies import INTEGER_KEYS
