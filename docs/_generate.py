@@ -38,7 +38,7 @@ WIDE = 1_000  # columns, so that no usage line is broken
 
 
 def cli_reference() -> str:
-    """Every command with its arguments and options, in the words of `--help`."""
+    """Every command with its options and examples, in the words of `--help`."""
     parts = []
     for name, command in all_commands().items():
         # With the group's own settings, as when it is run: a command keeps the help option it was first asked for.
@@ -46,18 +46,11 @@ def cli_reference() -> str:
         context = click.Context(command, info_name=f"magento-pager {name}", **settings)
         parts += [f"## {name}", "", f"```text\n{command.get_usage(context)}\n```", ""]
         parts += [f"{' '.join(text.split())}\n" for text in (command.help or "").split("\n\n")]
-        for parameter in command.get_params(context):
-            if isinstance(parameter, click.Argument):
-                parts += [_definition(parameter.get_usage_pieces(context)[0], _argument(parameter))]
-            elif record := parameter.get_help_record(context):
-                parts += [_definition(*record)]
+        examples = "\n".join(f"# {purpose}\n{line}" for purpose, line in command.examples)
+        parts += [f"```sh\n{examples}\n```\n"]
+        for heading, entries in command.sections(context):
+            parts += [f"**{heading}**\n", *(_definition(*entry) for entry in entries)]
     return "\n".join(parts).rstrip()
-
-
-def _argument(argument: click.Argument) -> str:
-    choices = f" One of {', '.join(argument.type.choices)}." if isinstance(argument.type, click.Choice) else ""
-    default = f"Default: {argument.default}." if isinstance(argument.default, str) else "Optional."
-    return f"An argument.{choices} {'Required.' if argument.required else default}"
 
 
 def _definition(term: str, text: str) -> str:

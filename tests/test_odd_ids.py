@@ -178,4 +178,4 @@ def test_bounds_are_written_in_plain_digits(command: list[str], value: str, caps
     """What is no plain number is refused, with what it was taken for."""
     assert run([*command, value]) == 2
     message = capsys.readouterr().err
-    assert f"{value!r} is no id in plain digits; do you mean {int(value)}?" in message
+    assert f"{value!r} is not written in plain digits. Did you mean {int(value)}?" in message

@@ -150,11 +150,11 @@ def test_without_a_command_the_help_goes_to_standard_error(capfd: pytest.Capture
 
 
 MISTAKES = [
-    (["dmp"], 2, "Did you mean 'dump'?"),
+    (["dmp"], 2, "Did you mean `magento-pager dump`?"),
     (["dump", "quotes"], 2, "'orders', 'invoices'"),
     (["dump", "--widow", "5"], 2, "--window"),
     (["dump", "--window", "0"], 2, "x>=1"),
-    (["dump", "--demo", "--window", "5", "--rows-per-call", "9"], 2, "give one kind"),
+    (["dump", "--demo", "--window", "5", "--rows-per-call", "9"], 2, "Use either"),
     (["dump", "--seconds-per-call", "0"], 2, "x>0"),
     (["dump", "--parallel", "0"], 2, "neither auto nor a number"),
     (["dump", "--parallel", "many"], 2, "neither auto nor a number"),
@@ -171,7 +171,7 @@ MISTAKES = [
     (["dump", "--header", "nonsense"], 2, "NAME:VALUE"),
     (["dump", "--basic-auth", "nonsense"], 2, "USER:PASSWORD"),
     (["dump", "--overwrite"], 2, "--overwrite needs --out"),
-    (["dump", "--profile", "1.7.0.2"], 2, "give --demo as well"),
+    (["dump", "--profile", "1.7.0.2"], 2, "Add --demo"),
     (["dump", "--demo", "--profile", "1.2.3"], 2, "20.0.20"),
     (["dump", "--demo", "--profile", "1.4.1.1", "--flavour", "wsi"], 2, "speaks rpc"),
     (["dump", "--out", "/nonexistent/folder/rows.ndjson"], 1, "No such file or directory"),
@@ -233,7 +233,7 @@ def test_the_key_from_a_file(
     assert run(dumping) == 0
     assert f"warning: other users of this machine can read {path}; run chmod 600 {path}" in capfd.readouterr().err
     assert run([*dumping, "--key", "k"]) == 2
-    assert "give --key or --key-file, not both" in one_line(capfd.readouterr().err)
+    assert "Use either --key or --key-file, not both." in one_line(capfd.readouterr().err)
     path.write_text("\n")
     assert run(dumping) == 2
     assert "the first line of" in one_line(capfd.readouterr().err)

@@ -559,8 +559,8 @@ def test_since_by_itself(shop: Shop, night: Callable[..., int], capfd: pytest.Ca
 
 
 WRONG = [
-    (["--since", "2024-05-01"], 2, "is in no time zone: write 2024-05-01T00:00:00Z for UTC, or an offset"),
-    (["--since", "yesterday"], 2, "is no time: write 2024-05-01T10:00:00Z, or how long ago it is"),
+    (["--since", "2024-05-01"], 2, "has no time zone. Write 2024-05-01T00:00:00Z for UTC, or an offset"),
+    (["--since", "yesterday"], 2, "is not a time. Use the form 2024-05-01T10:00:00Z, or a period"),
     (["--since", "2h", "--where", "updated_at:lt:2024-05-01"], 2, "need a condition on the same field"),
     (["--late", "2h"], 2, "--late needs --state"),
     (["--state", "s", "--late", "soon"], 2, "no length of time"),

@@ -370,7 +370,7 @@ def test_a_sample(dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.Ca
     assert run([*verifying, "--sample", "1%"]) == 1, "the end is always asked for"
     assert f"missing   {new}" in capfd.readouterr().out
     assert run([*verifying, "--sample", "0%"]) == 2
-    assert "is no share" in capfd.readouterr().err
+    assert "is not a fraction" in capfd.readouterr().err
 
 
 def test_rows_without_ids_are_no_sample(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:

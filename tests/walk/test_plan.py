@@ -303,4 +303,4 @@ def test_offline_no_shop_is_called(capfd: pytest.CaptureFixture[str], monkeypatc
     assert run(["plan", "invoices", "--offline", "--strategy", "range", "--queries", "2", "--json"]) == 0
     assert len(json.loads(capfd.readouterr().out)) == 2
     assert run(["plan", "--offline"]) == 2
-    assert "name one by --strategy" in capfd.readouterr().err
+    assert "Name one with --strategy." in capfd.readouterr().err

@@ -46,13 +46,13 @@ COMMANDS = {
 """Each command's module and first sentence, which its own help repeats."""
 
 
-def all_commands() -> dict[str, click.Command]:
+def all_commands() -> dict[str, Helped]:
     """Return every command by its name."""
     return {name: _imported(name) for name in COMMANDS}
 
 
-def _imported(name: str) -> click.Command:
-    return cast("click.Command", getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name))
+def _imported(name: str) -> Helped:
+    return cast("Helped", getattr(import_module(f"{__name__}.{COMMANDS[name][0]}"), name))
 
 
 class Commands(Helped, click.Group):
@@ -107,7 +107,7 @@ def run(arguments: list[str]) -> int:
         _check(arguments)
         ended = cli.main(arguments, prog_name="magento-pager", standalone_mode=False)
     except click.ClickException as error:
-        say(f"magento-pager: {_message(error)}")
+        say(f"magento-pager: {_message(error, arguments)}")
         return error.exit_code
     except click.Abort:
         return INTERRUPTED
@@ -120,16 +120,16 @@ def run(arguments: list[str]) -> int:
     return ended if isinstance(ended, int) else 0  # a status where the command ended by Context.exit
 
 
-def _message(error: click.ClickException) -> str:
+def _message(error: click.ClickException, arguments: list[str]) -> str:
     """Return the message of an error; if it does not say what to do itself, with the command that shows the help."""
     message = error.format_message()
     if not isinstance(error, click.UsageError):
         return "\n".join(map(printable, message.split("\n")))  # some errors of a shop are followed by a table
-    context = error.ctx
-    if context is None or isinstance(error, RefusedError):
+    if isinstance(error, RefusedError):
         return printable(message)
+    path = ["magento-pager", *(one for one in arguments[:1] if one in COMMANDS)]
     sentence = message if message.endswith(("?", ".")) else f"{message}."
-    return f"{printable(sentence)} See `{context.command_path} --help`."
+    return f"{printable(sentence)} See `{' '.join(path)} --help`."
 
 
 def _check(arguments: list[str]) -> None:

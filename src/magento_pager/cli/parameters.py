@@ -72,7 +72,7 @@ class InputFile(click.Path):
         return path
 
 
-class ListChoice(click.Choice[str]):
+class ListChoice(click.Choice):  # type: ignore[type-arg]  # it has no parameter in click 8.1
     """The name of a list; a singular gets a hint."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
