@@ -563,7 +563,7 @@ WRONG = [
     (["--since", "yesterday"], 2, "is not a time. Use the form 2024-05-01T10:00:00Z, or a period"),
     (["--since", "2h", "--where", "updated_at:lt:2024-05-01"], 2, "need a condition on the same field"),
     (["--late", "2h"], 2, "--late needs --state"),
-    (["--state", "s", "--late", "soon"], 2, "no length of time"),
+    (["--state", "s", "--late", "soon"], 2, "not a length of time"),
     (["--state", "s", "--since", "2h"], 2, "Remove --since"),
     (["--state", "s", "--resume", "--out", "f.db"], 2, "Remove --resume"),
     (["--state", "s", "--report", "./s"], 2, "are the same file"),
