@@ -1,7 +1,7 @@
-"""New rows: those of ids behind the last one of an earlier walk, and which id that is.
+"""New rows: those with ids after the last one of an earlier walk, and the search for the last id.
 
-What lives here: how the open end of the ids is asked for in one call where few rows are likely, and how the id of the
-last row is found where rows carry none. As flows. Where there are many rows after all, `walk` covers them.
+What lives here: one call for the open end of the ids, where few rows are likely, and the search for the id of the last
+row where rows carry none. As flows. Where there are many rows after all, `walk` covers them.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import KnownRow
     from magento_pager.walk.walk import Walk
 
-FASTER = 8  # times as many ids in each step, while rows are met
+GROWTH = 8  # times as many ids in each step, while rows are found
 
 
-def cover_added(walk: Walk, ids: IdRange, came: Iterable[str] = (), last: KnownRow | None = None) -> Flow[None]:
-    """Cover the ids behind those of an earlier walk: in one call where they bring few rows, else as any others.
+def cover_added(walk: Walk, ids: IdRange, received: Iterable[str] = (), last: KnownRow | None = None) -> Flow[None]:
+    """Cover the ids after those of an earlier walk: in one call where few rows are likely, otherwise as any others.
 
     Args:
-        walk: how they are covered where one call cannot.
-        ids: the ids, inclusive. The one before them is of a row, or was.
-        came: what rows without ids are known by that came before.
-        last: the row before them, where that has just come; None where it is not known.
+        walk: covers the ids where one call does not suffice.
+        ids: the ids, inclusive. The one before them belongs to a row, or did.
+        received: identities of rows without ids that were received before.
+        last: the row before them, if it was just received; None where it is not known.
 
     Raises: as `Walk.flow`.
     """
     bound = SingleFilter(walk.key)
     rest: IdRange | None = ids
     if not walk.candidates or walk.twice or ids.last != MAX_ID:
-        yield from walk.flow(ids, came=came)
+        yield from walk.flow(ids, came=received)
         return
     while rest is not None:
         reply = yield from _above(walk, rest, bound, last if rest is ids else None)
         if reply is None or (reply.rows and walk.window and not reply.by_ids):  # such a page cannot be cut
-            yield from walk.flow(rest, came=came)
+            yield from walk.flow(rest, came=received)
             return
-        end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more are likely
+        end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more rows are likely
         yield from cut_pieces(reply, IdRange(rest.first, end), walk.window)
         rest = IdRange(end + 1, MAX_ID) if end < MAX_ID else None
 
 
 def cut_pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]:
-    """Yield what one bound brought of some ids, cut where the user fixed the width of windows."""
+    """Yield the rows of a single-bound reply as pieces, cut where the user fixed the width of windows."""
     name = SingleFilter().name
     for tile in cut_at(ids, reply.ids, width) if width else [ids]:
         rows = tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in tile)
@@ -61,15 +61,15 @@ def cut_pieces(reply: Reply, ids: IdRange, width: int | None) -> Iterator[Piece]
 
 
 def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: KnownRow | None) -> Flow[Reply | None]:
-    """Request all rows of the open end by one bound; None where there are many, or the call failed.
+    """Request all rows of the open end by one bound; return None where there are many, or the call failed.
 
-    The row before them must come as well, where rows carry ids or it is known. A reply without it is believed if it
-    comes twice, as the row may have been deleted; so is one whose rows carry none.
+    The row before them must be returned as well, where rows carry ids or it is known. A reply without it is accepted if
+    two replies agree, because the row may have been deleted; so is a reply whose rows carry no ids.
     """
-    before_too = last is not None or (walk.identity_field is None and ids.first > 0)
-    first = ids.first - 1 if before_too else ids.first
+    with_previous = last is not None or (walk.identity_field is None and ids.first > 0)
+    first = ids.first - 1 if with_previous else ids.first
     most = walk.pace(bound).safe_width
-    before: Reply | None = None
+    previous: Reply | None = None
     for check in (False, True, True):
         request = WindowRequest(bound, IdRange(first, MAX_ID), attempts=FEW_ATTEMPTS, most=most, check=check)
         reply = yield from attempt(request)
@@ -80,26 +80,25 @@ def _above(walk: Walk, ids: IdRange, bound: SingleFilter, last: KnownRow | None)
             for pair in reply.rows
             if (pair[0] in ids if isinstance(pair[0], int) else last is None or pair[0] != last.token)
         )
-        if len(rows) < len(reply.rows) or (before is not None and before.tokens == reply.tokens):
+        if len(rows) < len(reply.rows) or (previous is not None and previous.tokens == reply.tokens):
             return Reply(rows)
-        before = reply
+        previous = reply
     return None
 
 
 class LastRow:
-    """A stage of a walk that finds the id of its last row where rows carry none.
+    """Search for the id of a walk's last row, where rows carry none.
 
     Attributes:
-        id: of a row that was delivered; no row that was has a higher one. None where it was not found, or rows carry
-            their ids.
+        id: the id of the last delivered row; None where it was not found, or rows carry their ids.
     """
 
     def __init__(self, key: str, first: int, last: int) -> None:
-        """Get ready.
+        """Prepare the search.
 
         Args:
-            key: what filters call the key.
-            first: a page begins there; rows below do not count.
+            key: the name of the key in filters.
+            first: a page begins at this id; rows below do not count.
             last: the last id of the walk, inclusive.
         """
         self.id: int | None = None
@@ -108,7 +107,7 @@ class LastRow:
         self._latest: Piece | None = None
 
     def through(self, walk: Flow[None]) -> Flow[None]:
-        """Go on with a walk; at its end, ask for the id."""
+        """Run a walk; at its end, request the id."""
         yield from relayed(walk, self._relay)
 
     def _relay(self, item: Item) -> Flow[Reply]:
@@ -123,13 +122,13 @@ class LastRow:
 
 
 def last_id(piece: Piece, key: str) -> Flow[int | None]:
-    """Find the id of the last row of a piece whose rows carry none; None where a call failed.
+    """Return the id of the last row of a piece whose rows carry none; None where a call failed.
 
-    As many rows as came have different ids, so the last one is not below so many. From there on the steps grow as long
-    as rows of the piece are met; then they are halved.
+    N rows have N different ids, which gives a lower limit for the last one. From there on the steps grow as long as
+    rows of the piece are found; then they are halved.
     """
-    known = {token for token, _ in piece.rows}
-    least, most, step, growing = piece.window.first + len(known) - 1, piece.window.last, 1, True
+    received = {token for token, _ in piece.rows}
+    least, most, step, growing = piece.window.first + len(received) - 1, piece.window.last, 1, True
     while least < most:
         number = min(least + step, most)
         reply = yield from attempt(
@@ -137,10 +136,10 @@ def last_id(piece: Piece, key: str) -> Flow[int | None]:
         )
         if isinstance(reply, RemoteError):
             return None
-        met = len(known.intersection(reply.tokens))
-        if met:
-            least = number + met - 1
+        found = len(received.intersection(reply.tokens))
+        if found:
+            least = number + found - 1
         else:
             most, growing = number - 1, False
-        step = FASTER * step if growing else max(1, (most - least + 1) // 2)
+        step = GROWTH * step if growing else max(1, (most - least + 1) // 2)
     return least
