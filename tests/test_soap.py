@@ -119,7 +119,7 @@ def test_a_dump_as_of_a_shop(wsdl: str, tmp_path: Path) -> None:
     out.write_text(out.read_text(encoding="utf-8").replace("transfer", "lost", 1), encoding="utf-8")
     assert verify(paginator, out).counts == {"changed": 1}
     for options in ({"strategy": "prefix"}, {"where": ()}, {"wire": "soap"}):
-        with pytest.raises(ValueError, match="a paginator says itself"):
+        with pytest.raises(ValueError, match="A paginator already has its list"):
             verify(paginator, out, **options)
     assert dump(paginator, tmp_path / "documents.csv").rows == len(NUMBERS)
     needs_pyarrow()
@@ -264,7 +264,7 @@ def source_of(result: Any, **options: Any) -> SoapSource:
         (requests.ConnectTimeout("60 s"), TransportError, "retry", "no answer in time|60 s"),
         (requests.ConnectionError("refused"), TransportError, "retry", "refused"),
         (requests.exceptions.ChunkedEncodingError("broken"), TransportError, "split", "cut short"),
-        (zeep.exceptions.Fault("Zu viele", code="17"), FaultError, "stop", "fault 17, 'Zu viele'; if that may pass"),
+        (zeep.exceptions.Fault("Zu viele", code="17"), FaultError, "stop", r"fault 17, 'Zu viele'\. If this may pass"),
         (zeep.exceptions.Fault("TOO MANY rows", code="17"), FaultError, "split", "fault 17"),
         (zeep.exceptions.XMLSyntaxError("no end"), MalformedReplyError, "split", "cut short"),
         (zeep.exceptions.XMLParseError("an unknown tag"), MalformedReplyError, "split", "what the WSDL promises"),
@@ -324,7 +324,7 @@ def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, s
     list(SoapSource(list, noted, key, wildcards=True).fetch(query))
     assert asked[1] == query.conditions
     sample = Query((Condition("No", "like", "_12_"),), IdRange(0, 10_000))
-    with pytest.raises(RemoteError, match="no sample"):
+    with pytest.raises(RemoteError, match="only has bounds cannot evaluate"):
         list(SoapSource(list, noted, key).fetch(sample))
     assert len(asked) == 2
 
@@ -432,7 +432,7 @@ def test_a_source_without_a_key(tmp_path: Path) -> None:
         assert numbers(paginator) == list(NUMBERS)
         assert dump(paginator, tmp_path / "documents.csv").rows == len(NUMBERS)
         assert (tmp_path / "documents.csv").read_text("utf-8").startswith("DocNo,Kind,Booked,Weight,Void,")
-        with pytest.raises(ValueError, match="give the source a key"):
+        with pytest.raises(ValueError, match="the source has no key"):
             source.paginator("documents")
 
 
@@ -577,7 +577,7 @@ def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
     def dropping(filters: dict[str, str]) -> Any:
         return modified(there, {kept: filters[kept]} if len(filters) > 1 else filters)
 
-    with running(crm(dropping)) as wsdl, pytest.raises(FilterIgnoredError, match="ContactsModified: asked for"):
+    with running(crm(dropping)) as wsdl, pytest.raises(FilterIgnoredError, match=r"ContactsModified: .* was requested"):
         list(contacts(wsdl, "2023-11-14T00:00:00"))
 
 
@@ -597,7 +597,7 @@ def test_what_a_service_honours(service: Service, paginator: Any) -> None:
         evidence = found.source.examine(first=found.source.key.text(found.first))
         assert evidence.ok, str(evidence)
         assert [one.honoured for one in evidence.tried] == [True] * 6
-        assert str(evidence).endswith("a walk can rest on it")
+        assert str(evidence).endswith("a walk can rely on it")
         assert len(service.asked) <= 20
 
 
@@ -608,10 +608,13 @@ def test_what_a_service_honours(service: Service, paginator: Any) -> None:
             lambda filters: honest({"FirstNo": filters["FirstNo"]})[-900:] if "FirstNo" in filters else honest(filters),
             "",
         ),
-        (lambda filters: honest({"LastNo": filters["LastNo"]})[:900], "not asked for"),
-        (lambda filters: honest(filters)[:-1] if filters.get("FirstNo") != "0" else honest(filters), "of 1 rows came"),
-        (lambda _: honest({"LastNo": "900"}), "not asked for"),
-        (lambda filters: honest(filters) if len(filters) > 1 else [row(70_001)], "not asked for"),
+        (lambda filters: honest({"LastNo": filters["LastNo"]})[:900], "not requested"),
+        (
+            lambda filters: honest(filters)[:-1] if filters.get("FirstNo") != "0" else honest(filters),
+            "of 1 rows were returned",
+        ),
+        (lambda _: honest({"LastNo": "900"}), "not requested"),
+        (lambda filters: honest(filters) if len(filters) > 1 else [row(70_001)], "not requested"),
         (lambda _: [], "no rows"),
     ],
 )
@@ -625,7 +628,7 @@ def test_what_a_service_does_not_honour(lie: Any, fails: str) -> None:
         assert fails in evidence.tried[-1].outcome, str(evidence)
         assert all(one.honoured for one in evidence.tried[:-1])
         assert "FAILS" in str(evidence)
-        assert str(evidence).endswith("no walk can rest on it")
+        assert str(evidence).endswith("a walk cannot rely on it")
 
 
 WIDE = [10**15 + number for number in (*range(2, 3_000), *range(500_000, 503_000), 7 * 10**8)]
@@ -705,13 +708,13 @@ def test_numbers_stand_for_keys_in_their_order(key: Any) -> None:
 
 def test_options_that_do_not_fit() -> None:
     """Wildcards need digits, and numbers a width."""
-    with pytest.raises(ValueError, match="wildcards are for Numbers"):
+    with pytest.raises(ValueError, match="wildcards need a key of Numbers"):
         SoapSource(list, arguments, Times("A", "B"), wildcards=True)
     for alphabet in ("", "ABA", "".join(map(chr, range(200, 300)))):
         with pytest.raises(ValueError, match="1 to 99 different characters"):
             Texts("A", alphabet)
     for first, last in ((-1, 5), (6, 5)):
-        with pytest.raises(ValueError, match="ids are 0 or more"):
+        with pytest.raises(ValueError, match="first must be 0 or more"):
             Numbers("A", first, last)
     for digits in (0, 10):
         with pytest.raises(ValueError, match="1 to 9 digits"):
@@ -830,8 +833,8 @@ def test_rows_that_move_between_steps() -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (THINGS[:10], "the same rows as before"),
-        ([{"Size": 1}], "without Id"),
+        (THINGS[:10], "only rows of earlier steps"),
+        ([{"Size": 1}], "has no Id"),
         ([{"Id": f"{one}"} for one in range(100_001)], "more than 100000 rows"),
     ],
 )
@@ -848,5 +851,5 @@ def test_steps_that_make_no_sense(rows: Any, words: str) -> None:
 
 def test_steps_take_no_conditions() -> None:
     """They would have to be applied by whoever makes the arguments."""
-    with pytest.raises(RemoteError, match="no sample can be had"):
+    with pytest.raises(RemoteError, match="only has bounds cannot evaluate"):
         list(stepped("offset", THINGS, []).fetch(Query((Condition("Size", "eq", "5"),), IdRange(0, 9))))

@@ -1,7 +1,7 @@
 """Every row of a Magento 1.x / OpenMage list exactly once, with every id accounted for, through an API without paging.
 
-The public names are imported when they are first used: zeep takes a tenth of a second, which neither
-`magento-pager --help` nor the tests of those who only use the embedded shop should pay.
+The public names are imported when they are first used: zeep takes a tenth of a second, which `magento-pager --help` and
+tests that only use the embedded shop do not need to spend.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ _HOMES = (
     "export.outputs",
     "export.report",
     "export.dumping",
-    "pager",  # the last but these, as it brings zeep
+    "pager",  # this and the modules below import zeep
     "examination",
     "export.verification",
     "services.keys",

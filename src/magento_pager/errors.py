@@ -1,10 +1,10 @@
-"""What can go wrong, and nothing else.
+"""The errors of the package, and nothing else.
 
-Every error of this package that is not a caller's mistake is a `PagerError`; a caller's mistake is a plain
-`ValueError` or `TypeError`. A message says what happened, on which operation and window, and what to do next. None
-ever holds a key, a password hash or a session id.
+Every error is a `PagerError`, except for a caller's mistake, which is a plain `ValueError` or `TypeError`. A message
+says what happened, in which operation and window, and what to do next. It never contains a key, a password hash or a
+session id.
 
-Whatever raises an error imports this module, so it imports none of them, but for values that raise none.
+Modules that raise errors import this one, so it imports only modules that raise none.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 Remedy: TypeAlias = Literal["retry", "split", "isolate", "stop"]
 """What may help after a failed call.
 
-- `retry`: the same call, a little later. The server, or the way to it, is unwell.
+- `retry`: the same call, a little later. The server or the network is failing.
 - `split`: the same rows in smaller parts. The reply was too large, or took too long.
-- `isolate`: the same rows but one. A row breaks every reply it is in.
+- `isolate`: the same rows except one. A row breaks every reply that contains it.
 - `stop`: nothing that a walk can do.
 """
 
-QUOTED = 200  # characters of the server's words in a message
+QUOTED = 200  # characters of the server's text in a message
 SMALLER = "Use a smaller --window"
 
 OPTIONS = {
@@ -39,15 +39,15 @@ OPTIONS = {
     "resume": "resume=True",
     "since": "updated_since",
 } | {name: name for name in ("columns", "late", "lookback", "report", "state")}
-"""Options of the command line that messages name, and how they are given in Python."""
+"""Options of the command line that messages name, with their form in Python."""
 
 
 class PagerError(Exception):
-    """Something stopped the walk.
+    """The base class of all errors that stop a walk or a dump.
 
     Attributes:
-        cursor: where to resume, a `Cursor` for `pages(resume=error.cursor)`; None where the walk had not begun.
-        dumped: the `Report` of what is safe, where a dump was stopped; else None.
+        cursor: where to resume, a `Cursor` for `pages(resume=error.cursor)`; None if the walk had not begun.
+        dumped: the `Report` of the rows that are safely written, if a dump was stopped; otherwise None.
     """
 
     cursor: Cursor | None = None
@@ -55,12 +55,12 @@ class PagerError(Exception):
 
 
 class RemoteError(PagerError):
-    """The other side, or the way to it, is the culprit.
+    """A call failed because of the server, or because of something on the way to it.
 
     Attributes:
-        remedy: what a walk does about it.
-        pause: seconds to wait before that, at least 0: what the server asked for, or what it may still be busy.
-        reply_file: where the request and the reply are, if they were saved; the message names it.
+        remedy: what a walk does about it: "retry", "split", "isolate" or "stop".
+        pause: seconds to wait before that, at least 0: as long as the server asked for, or may still be busy.
+        reply_file: the file with the request and the reply, if they were saved; the message names it.
     """
 
     remedy: Remedy = "stop"
@@ -77,7 +77,7 @@ class RemoteError(PagerError):
 
     @property
     def where_saved(self) -> str:
-        """In words, where the request and the reply are; empty where they were not saved."""
+        """The part of the message that names `reply_file`; empty if the reply was not saved."""
         return f" (request and reply: {self.reply_file})" if self.reply_file else ""
 
 
@@ -85,8 +85,8 @@ class FaultError(RemoteError):
     """The server answered with a SOAP fault.
 
     Attributes:
-        code: the fault code as the server sent it: a number such as "5", or PHP's own such as "SOAP-ENV:Server".
-        text: the server's words, whole.
+        code: the fault code as the server sent it: a number such as "5", or a code of PHP such as "SOAP-ENV:Server".
+        text: the server's whole text.
         operation: the SOAP operation that was called.
     """
 
@@ -100,10 +100,10 @@ class FaultError(RemoteError):
 
 
 class TransportError(RemoteError):
-    """No usable answer arrived: connection, TLS, HTTP status, timeout, a body cut short.
+    """No usable answer arrived: a failed connection, TLS, an HTTP status, a timeout, a body cut short.
 
     Attributes:
-        status: the HTTP status, or None where none arrived.
+        status: the HTTP status, or None if none arrived.
     """
 
     def __init__(self, message: str, *, remedy: Remedy = "stop", status: int | None = None, pause: float = 0.0) -> None:
@@ -112,21 +112,21 @@ class TransportError(RemoteError):
 
     @property
     def retryable(self) -> bool:
-        """True where the same call may well succeed a little later."""
+        """True if the same call may succeed a little later."""
         return self.remedy == "retry"
 
 
 class MalformedReplyError(RemoteError):
-    """An answer arrived that is not what the WSDL promises: not XML, cut short, an unknown field, a row twice."""
+    """A reply is not what the WSDL promises: it is not XML, is cut short, or has an unknown field or a row twice."""
 
 
 class FilterIgnoredError(RemoteError):
-    """The server did not honour a filter: rows came that were not asked for, or a row that must be there is not.
+    """The server did not honour a filter: it returned other rows than requested, or left out a row that exists.
 
     Attributes:
-        span: the ids that were asked for.
-        stray: ids that came back from outside the span (the first one ends the call, so there is seldom another).
-        missing_canary: the id known to exist that the query asked for and the server left out.
+        span: the requested ids.
+        stray: ids from outside the span that were returned (the first one ends the call, so there is rarely another).
+        missing_canary: the id of a row that exists and was requested, but not returned.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class FilterIgnoredError(RemoteError):
 
 
 class NoStrategyError(RemoteError):
-    """The server honours none of the strategies, or not the one that was asked for, or breaks each reply with rows.
+    """The server honours no strategy, or not the requested one, or every reply with rows fails.
 
     Attributes:
         report: the `ProbeReport`, with the evidence for each strategy that was tried.
@@ -159,7 +159,7 @@ class CheckpointMismatchError(PagerError):
     """A dump cannot be resumed: its checkpoint or its output is damaged, or belongs to something else.
 
     Attributes:
-        differences: what the checkpoint says and what was asked, for each part in which they differ.
+        differences: one text for each option that differs between the checkpoint and this dump.
     """
 
     def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
@@ -168,7 +168,7 @@ class CheckpointMismatchError(PagerError):
 
 
 def option(name: str) -> str:
-    """Return how an option of the command line is given in Python and, in brackets, there.
+    """Return an option as Python has it and, in brackets, as the command line has it.
 
     >>> option("overwrite"), option("out")
     ('overwrite=True (--overwrite)', 'path (--out)')
@@ -177,7 +177,7 @@ def option(name: str) -> str:
 
 
 def for_command_line(text: str) -> str:
-    """Return a message as the command line says it.
+    """Return a message with the options of the command line alone.
 
     >>> for_command_line(f"replace it with {option('overwrite')}")
     'replace it with --overwrite'
@@ -188,7 +188,7 @@ def for_command_line(text: str) -> str:
 
 
 def error_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Return the message of an error on one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
@@ -197,7 +197,7 @@ def error_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return a text for one line of a terminal: names of files may hold anything.
+    r"""Return a text that is safe on one line of a terminal, because names of files may contain anything.
 
     >>> printable("two\nlines"), printable("Größe \x1b[31m")
     ('two\\nlines', 'Größe \\x1b[31m')

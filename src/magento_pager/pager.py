@@ -1,4 +1,4 @@
-"""The façade: `connect` to a shop, and page its six lists."""
+"""The entry points of the library: `connect`, and a `Pager` for the lists of a shop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from magento_pager.shop.connection import Connection
 from magento_pager.shop.details import Details
 from magento_pager.shop.saving import ReplyFolder
 from magento_pager.shop.transport import HttpOptions
-from magento_pager.shop.wires import WIRES, Wires, attributes, warn_of_one_call
+from magento_pager.shop.wires import WIRES, Wires, paginator_options, warn_of_one_call
 from magento_pager.walk.bounds import ColumnRange, as_conditions
 from magento_pager.walk.changes import refuse_with_since
 from magento_pager.walk.conditions import Condition, bound_pairs, checked_where, column_of
@@ -58,31 +58,32 @@ def connect(
     allow_hosts: Iterable[str] = (),
     save_replies: str | Path | None = None,
 ) -> Pager:
-    """Fetch a shop's WSDL and log in.
+    """Connect to a shop: fetch its WSDL and log in.
 
     Args:
-        url: the shop's base address, or that of any of its APIs or of its WSDL.
+        url: the shop's base address, or the address of any of its APIs or of its WSDL.
         user: the API user (System, Web Services, SOAP users).
         key: the API key.
-        timeout: seconds one call may take in all, more than 0.
-        wait: seconds to keep trying to reach the shop and log in, where a failure may pass.
-        headers: sent to the shop with every call and every request for a document.
-        basic_auth: user and password of the web server's own protection, not of the API; sent as `headers` are.
-        ca_bundle: path of the certificates to trust, instead of the usual ones.
-        proxy: address of an HTTP proxy; by default that of the environment, `HTTP_PROXY` and so on.
+        timeout: time limit for one call, in seconds, more than 0.
+        wait: seconds for which to retry fetching the WSDL and logging in, after failures that may pass; 0 to try once.
+        headers: HTTP headers for every call and every document of the shop.
+        basic_auth: user and password of the web server's own login, not of the API; sent like `headers`.
+        ca_bundle: path of the certificates to trust, instead of the system's.
+        proxy: address of an HTTP proxy; by default that of the environment, such as `HTTP_PROXY`.
         legacy_tls: also accept TLS 1.0 and the ciphers of its time.
         insecure_http: also send the key over plain http to a host that is not this machine.
-        allow_hosts: further hosts, each HOST (any port of it) or HOST:PORT. The key, `basic_auth` and `headers` are
-            bound to the scheme, host and port of `url`. The WSDL may send calls to these hosts as well, with all of
-            that; documents may come from them, and are asked for without it.
-        save_replies: a folder, made if it is missing, for the request and the raw reply of each call that fails: for
-            the shop's admin, as customers' data stays in. At most 16 MiB of a reply, 1,000 files and 256 MiB in all.
+        allow_hosts: further hosts, each HOST (any port) or HOST:PORT. The key, `basic_auth` and `headers` are bound to
+            the scheme, host and port of `url`. The WSDL may direct calls to these hosts too, with all of these secrets;
+            documents are fetched from them without secrets.
+        save_replies: a folder for the request and the raw reply of each call that fails, created if it is missing. The
+            files are for the shop's admin and contain customers' data. At most 16 MiB of a reply, 1,000 files and
+            256 MiB in all.
 
     Raises:
-        ValueError: an argument that cannot be right.
+        ValueError: an argument is invalid.
         FaultError: the shop refuses this user and key.
         TransportError: the shop cannot be reached.
-        MalformedReplyError: what answers there is no Magento.
+        MalformedReplyError: the address does not answer like a Magento.
     """
     options = http_options(
         timeout=timeout,
@@ -113,7 +114,7 @@ def http_options(
     save_replies: str | Path | None = None,
     **others: Any,
 ) -> HttpOptions:
-    """Return how a shop is reached, from the options of `connect`."""
+    """Return the options of HTTP, from the options of `connect`."""
     return HttpOptions(
         patience=wait,
         headers=dict(headers or {}),
@@ -124,7 +125,7 @@ def http_options(
 
 
 def with_options_of(other: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Give a function the parameters of another one, so that these are written once."""
+    """Give a function the parameters of another one, so that they are written once."""
     shown = signature(other)
 
     def with_signature(function: Callable[..., R]) -> Callable[P, R]:
@@ -150,10 +151,10 @@ def _options_of(
 
 
 class Pager:
-    """The lists of one shop. A context manager: leaving it ends the session.
+    """The lists of one shop. It is a context manager: leaving it ends the session.
 
-    Each method returns a `Paginator` for one list; iterate it for rows, `.pages()` for pages, `.queries()` for what
-    would be asked. All take the options of `list`; an unknown option is a TypeError.
+    Each method returns a `Paginator` for one list. Iterate it for rows, use `.pages()` for pages, or `.queries()` for
+    the queries without sending them. All methods take the options of `list`; an unknown option is a TypeError.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -199,67 +200,67 @@ class Pager:
         wire: WireName | None = None,
         columns: ColumnSet | None = None,
     ) -> Paginator:
-        """Return the list of that name.
+        """Return a paginator for the list of that name; nothing is sent before it is used.
 
         Args:
             entity: orders, invoices, shipments, creditmemos, customers or products.
             window: ids in each window with rows, at least 1; None to aim at `goal`.
-            strategy: a name out of `STRATEGIES`, or an object of your own with a name and a method `queries`.
+            strategy: a name from `STRATEGIES`, or a custom object with a name and a method `queries`.
             first: the first id to cover, inclusive.
-            last: the last id to cover, inclusive; by default the last there can be.
-            where: further conditions, (field, operator, value), all of which must hold; or a mapping of fields to
-                values, to (operator, value), or to `between(start, end)`. Refused where some server would silently
-                misread them. Two on one column are a range of dates or numbers, one lower and one upper bound.
-            goal: rows and seconds that a call should bring, where `window` is None.
-            patience: seconds for which a window is tried again, ever more slowly, where a failure may pass.
-            updated_since: only rows that were changed at that time or later, an aware datetime, or how long ago that is
-                by the shop's clock, a timedelta. Rows that were deleted are invisible to it, and so are those whose
-                `updated_at` is NULL, but for those of `new_from`.
-            new_from: with `updated_since`, the first id of new rows, at most 4294967296: rows with it or a higher one
-                come whatever their `updated_at` says. That is the highest id that you have, plus 1.
-            repair: read rows in which control characters break the XML, which servers before 1.9.3 send, without those
-                characters, and name their ids; otherwise they are skipped, and named.
-            details: rows in full: with the items of an order, its addresses, payment and history, and likewise for the
+            last: the last id to cover, inclusive; by default the highest possible id.
+            where: further conditions, each (field, operator, value); rows satisfy all of them. Or a mapping of fields
+                to values, to (operator, value), or to `between(start, end)`. Conditions that some server would silently
+                misread are refused. Two on one column are a range of dates or numbers, a lower and an upper bound.
+            goal: rows and seconds that a call should take, if `window` is None.
+            patience: seconds for which a failing window is retried, at growing intervals, if the failure may pass.
+            updated_since: only rows changed at that time or later: an aware datetime, or a timedelta for how long ago
+                by the shop's clock. It does not find deleted rows, nor rows whose `updated_at` is NULL, except those of
+                `new_from`.
+            new_from: with `updated_since`, the first id of new rows, at most 4294967296: rows with this id or a higher
+                one are included whatever their `updated_at` says. Pass the highest id that you have, plus 1.
+            repair: read rows in which control characters break the XML, as servers before 1.9.3 send them, without
+                those characters, and report their ids; otherwise they are skipped and reported.
+            details: rows in full: with the items of an order, its addresses, payment and history, and the same for the
                 other lists. Takes more calls, and pages have at most 250 rows.
-            lookahead: ask for the next window while a page is decoded and used; still one call under way at a time. By
-                default True, and False with `details`.
-            parallel: calls that may be under way at once, at least 1; "auto" raises it as long as more rows come, by
-                XML-RPC or with `wsdl_cache`: else it stays at one, and a warning says so.
-            wsdl_cache: the shop's WSDL cache is on. Without it, as delivered, a server fetches its own WSDL during each
-                SOAP call, with a second worker of PHP: as many calls at once as it has workers block the shop.
-            nice: seconds to leave the shop alone after a call, for each second that the call took.
-            check: "full" asks for each window by two strategies, and delivers what both bring; takes twice the calls,
-                and more where the second strategy takes a call for each decimal block.
-            typed: rows with int, Decimal and aware datetime in UTC for the columns that are known to hold those,
-                instead of the server's text; what does not fit is None, and among the `misfits` of its page.
-            password_hash: rows of customers with that column, which else is dropped, and with `rp_token`, which XML-RPC
+            lookahead: request the next window while a page is decoded and used; still one call at a time. By default
+                True, and False with `details`.
+            parallel: concurrent calls, at least 1; "auto" raises the number as long as that brings more rows, by
+                XML-RPC or with `wsdl_cache`; otherwise it stays at one, and a warning says so.
+            wsdl_cache: state that the shop's WSDL cache is on. By default it is off, and a server fetches its own WSDL
+                during each SOAP call with a second worker of PHP: as many concurrent calls as workers block the shop.
+            nice: seconds to pause after a call, for each second that the call took.
+            check: "full" requests each window by two strategies and compares them. Takes twice the calls, and more if
+                the second strategy takes a call for each decimal block.
+            typed: rows with int, Decimal and aware datetime in UTC for the columns known to contain these, instead of
+                the server's text. An invalid value is None, and in the `misfits` of its page.
+            password_hash: include that column of customers, which is dropped otherwise, and `rp_token`, which XML-RPC
                 sends.
-            wire: "soap", "xml-rpc", or "auto" for whichever costs the shop less, once known rows came equal by both. By
-                default "soap", and "xml-rpc" for all columns.
-            columns: "declared" for those of the shop's WSDL, or "all" for what extensions added as well, which
-                XML-RPC sends, as text. By default "all" with `wire="xml-rpc"`, else "declared".
+            wire: the protocol: "soap", "xml-rpc", or "auto" for the one that costs the shop less, once known rows were
+                equal by both. By default "soap", and "xml-rpc" for all columns.
+            columns: "declared" for those of the shop's WSDL, or "all" for those that extensions added too, which
+                XML-RPC sends, as text. By default "all" with `wire="xml-rpc"`, otherwise "declared".
 
         Raises:
             ValueError: an unknown entity or strategy, a window below 1, `first` above `last`, a refused condition, a
                 time without a zone.
-            TypeError: an unknown option, or an object that is no strategy, no condition or no datetime.
+            TypeError: an unknown option, or an object that is not a strategy, a condition or a datetime.
         """
         spec, now = list_spec(entity), None
         if isinstance(updated_since, timedelta):
             now = shop_time(self.connection.clock)
             updated_since = earlier(now, updated_since)
-        asked = as_conditions(where)
+        conditions = as_conditions(where)
         if updated_since is not None:
-            refuse_with_since(asked)
-        sent, ranges = _checked(asked, spec)
+            refuse_with_since(conditions)
+        plain_conditions, ranges = _checked(conditions, spec)
         stages: tuple[Stage, ...] = () if password_hash else (without_secrets,)
         if details:
             stages = (Details(self.connection, spec, goal=goal, repair=repair), *stages)
         if typed:
             stages = (*stages, TypedPages(spec))
         wire, all_columns = wire_and_columns(wire, columns)
-        by = {
-            name: attributes(
+        options = {
+            name: paginator_options(
                 name,
                 self.connection,
                 spec,
@@ -276,7 +277,7 @@ class Pager:
             id_field=spec.key,
             identity_field=spec.identity,
             operation=spec.operation,
-            where=sent,
+            where=plain_conditions,
             ranges=ranges,
             window=window,
             first=first,
@@ -289,15 +290,15 @@ class Pager:
             nice=nice,
             check=check,
             stages=stages,
-            asked=asked,
+            asked=conditions,
             calls_under_way=self._calls_under_way,
-            wires=Wires(spec, by, self._compared) if wire == "auto" else None,
+            wires=Wires(spec, options, self._compared) if wire == "auto" else None,
             tables=ArrowTables(Layout(spec, "parquet", details=details, password_hash=password_hash)),
-            **next(iter(by.values())),
+            **next(iter(options.values())),
         )
         if wire == "soap":
             warn_of_one_call(parallel, paginator.parallel)
-        if now is not None:  # it is no mistake, and says so last
+        if now is not None:  # a warning comes after all errors
             warn_of_clock(now)
         return paginator
 
@@ -305,45 +306,46 @@ class Pager:
 
     @_shortcut
     def orders(self, **options: Any) -> Paginator:
-        """Return every order."""
+        """Return a paginator for the orders."""
         return self.list("orders", **options)
 
     @_shortcut
     def invoices(self, **options: Any) -> Paginator:
-        """Return every invoice. Up to Magento 1.7.0.0 their rows carry no id."""
+        """Return a paginator for the invoices. Up to Magento 1.7.0.0 their rows carry no id."""
         return self.list("invoices", **options)
 
     @_shortcut
     def shipments(self, **options: Any) -> Paginator:
-        """Return every shipment. Their rows carry no id."""
+        """Return a paginator for the shipments. Their rows carry no id."""
         return self.list("shipments", **options)
 
     @_shortcut
     def creditmemos(self, **options: Any) -> Paginator:
-        """Return every credit memo. Magento has the list since 1.6.1."""
+        """Return a paginator for the credit memos. Magento has the list since 1.6.1."""
         return self.list("creditmemos", **options)
 
     @_shortcut
     def customers(self, **options: Any) -> Paginator:
-        """Return every customer."""
+        """Return a paginator for the customers."""
         return self.list("customers", **options)
 
     @_shortcut
     def products(self, **options: Any) -> Paginator:
-        """Return every product, of all websites."""
+        """Return a paginator for the products of all websites."""
         return self.list("products", **options)
 
 
 def _checked(where: tuple[Condition, ...], spec: ListSpec) -> tuple[tuple[Condition, ...], tuple[ColumnRange, ...]]:
-    """The user's own conditions as the server spells them, those of ranges apart."""
+    """Check the user's conditions; return single ones with the server's field names, and ranges of a column."""
     checked = [
-        replace(one, field=spec.spellings.get(one.field, one.field))
-        for one in checked_where(where, (KEY, spec.key), spec.dates, spec.numbers)
+        replace(condition, field=spec.spellings.get(condition.field, condition.field))
+        for condition in checked_where(where, (KEY, spec.key), spec.dates, spec.numbers)
     ]
     pairs = bound_pairs(checked)
     ranges = []
     for column, (lower, upper) in pairs.items():
-        # A second name is a field of its own, on servers that keep one condition for each field.
+        # Servers that keep one condition for each field take the second name for another field.
         names = (f"main_table.{column}", f"main_table.{column.upper()}") if spec.flat else (column.upper(), column)
         ranges.append(ColumnRange(lower, upper, names, number=column in spec.numbers))
-    return tuple(one for one in checked if column_of(one.field) not in pairs), tuple(ranges)
+    single = tuple(condition for condition in checked if column_of(condition.field) not in pairs)
+    return single, tuple(ranges)

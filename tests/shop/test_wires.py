@@ -102,8 +102,8 @@ def test_a_shop_whose_filters_are_broken_by_ws_i_is_read_by_xml_rpc(tmp_path: Pa
         found, report = written(pager, entity, tmp_path / "auto", wire="auto", patience=0.0)
         assert found == expected
     assert report["wire"] == "xml-rpc"
-    assert report["wire_reason"].startswith("rows do not come by SOAP: ")
-    assert "rows came as in their records by SOAP" in report["wire_reason"]
+    assert report["wire_reason"].startswith("rows cannot be read by SOAP: ")
+    assert "rows were equal to their records by SOAP" in report["wire_reason"]
 
 
 def test_auto_asks_for_orders_by_soap_and_for_others_by_xml_rpc(shop: Shop, pager: Pager) -> None:
@@ -148,7 +148,7 @@ def test_a_wire_that_fails_on_the_way_is_replaced_by_the_other(tmp_path: Path) -
         report = dump(asked, tmp_path / "auto", progress=block).as_json()
     assert (tmp_path / "auto").read_bytes() == expected
     assert report["wire"] == "soap"
-    assert report["wire_reason"].startswith("rows do not come by XML-RPC: ")
+    assert report["wire_reason"].startswith("rows cannot be read by XML-RPC: ")
 
 
 class Fenced(Shop):
@@ -208,7 +208,7 @@ def test_a_host_may_block_xml_rpc_at_any_time(tmp_path: Path, status: int, entit
         report = dump(asked, tmp_path / "auto", progress=block).as_json()
     assert (tmp_path / "auto").read_bytes() == expected
     assert (report["wire"], report["quarantined"]) == ("soap", [])
-    begin = "XML-RPC fails: " if when == "before" else "rows do not come by XML-RPC: "
+    begin = "XML-RPC fails: " if when == "before" else "rows cannot be read by XML-RPC: "
     assert report["wire_reason"].startswith(begin)
     assert f"{LISTS[entity].path}: " in report["wire_reason"]
     assert ("a page of HTML" if status == 200 else f"HTTP {status}") in report["wire_reason"]
@@ -229,7 +229,7 @@ def test_lists_by_soap_may_fail_on_the_way(tmp_path: Path, status: int) -> None:
         report = dump(pager.orders(wire="auto", window=100), tmp_path / "auto", progress=block).as_json()
     assert (tmp_path / "auto").read_bytes() == expected
     assert report["wire"] == "xml-rpc"
-    assert report["wire_reason"].startswith("rows do not come by SOAP: ")
+    assert report["wire_reason"].startswith("rows cannot be read by SOAP: ")
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_rows_that_differ_are_read_by_soap() -> None:
         assert list(paginator) == expected
         used = paginator.wires.used()  # type: ignore[union-attr]  # it is "auto"
         assert used["wire"] == "soap"
-        assert used["wire_reason"] == "XML-RPC gives another 'email' for row 7 than SOAP"
+        assert used["wire_reason"] == "XML-RPC returns another 'email' for row 7 than SOAP"
         assert list(pager.customers(wire="xml-rpc", columns="declared")) != expected
 
 
@@ -392,9 +392,7 @@ def test_options_that_do_not_go_together(pager: Pager) -> None:
         pager.orders(wire="rest")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='columns is "declared" or "all", not'):
         pager.orders(columns=["sku"])  # type: ignore[arg-type]
-    with pytest.raises(
-        TypeError, match=r"not 'all'; rows with the columns .* come from pager\.orders\(columns=\"all\"\)"
-    ):
+    with pytest.raises(TypeError, match=r"not 'all'\. To get the columns .* use pager\.orders\(columns=\"all\"\)"):
         dump(pager.orders(), None, columns="all")
     with pytest.raises(ValueError, match="the strategy alias is for SOAP; by XML-RPC there are auto, key-range"):
         pager.orders(wire="xml-rpc", strategy="alias")
@@ -451,7 +449,7 @@ def test_doctor_and_plan_speak_of_both_wires(shop: Shop, capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     found = [line.strip() for line in lines if "by XML-RPC: key-range" in line]
     assert len(found) == len(LISTS)
-    assert all("came alike by both" in line for line in found)
+    assert all("were equal by both" in line for line in found)
     assert run(["plan", "invoices", "--wire", "auto", *where]) == 0
     assert "wire      xml-rpc: " in capsys.readouterr().out
     assert run(["plan", "orders", "--wire", "xml-rpc", "--json", *where]) == 0

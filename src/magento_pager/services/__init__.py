@@ -1,1 +1,1 @@
-"""Lists of SOAP services that are not Magento's, as sources for the same walk."""
+"""Lists of other SOAP services, as sources for the same walk."""

@@ -1,7 +1,7 @@
-"""Which bounds the service behind a `SoapSource` honours: tried on rows that are there, with the evidence.
+"""The test of which bounds the service of a `SoapSource` honours, with the evidence.
 
-A service that drops a bound answers as if nothing were wrong. So each way in which a walk asks is tried on rows that a
-first page brought: those that were asked for must come, and no others.
+A service that drops a bound answers as if nothing were wrong. So each kind of query of a walk is tried on the rows of a
+first page: the service must return the requested rows and no others.
 """
 
 from __future__ import annotations
@@ -23,106 +23,108 @@ if TYPE_CHECKING:
 ANYWHERE = IdRange(0, MAX_ID)
 
 
-class Honouring(Protocol):
-    """What is tried: a `SoapSource`."""
+class BoundedSource(Protocol):
+    """The tested source: a `SoapSource`."""
 
     @property
     def key(self) -> Key:
-        """What the list is cut by."""
+        """The column that windows are ranges of."""
 
     def number_of(self, row: Row) -> int:
-        """Return the number that stands for the key of a row."""
+        """Return the number for the key of a row."""
 
-    def said(self, one: Condition) -> Condition:
+    def as_sent(self, condition: Condition) -> Condition:
         """Return a condition with the key as the service writes it."""
 
     def read(self, query: Query) -> Iterable[Row]:
-        """Return the rows of one call, whatever their keys are."""
+        """Return the rows of one call without checking their keys."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One way of asking, and what came of it.
+class BoundsTrial:
+    """One tested kind of query, and its outcome.
 
     Attributes:
-        asked: the conditions, in words.
-        honoured: True where the rows came that were asked for, and no others.
-        outcome: what came, in words.
+        query: the conditions as text.
+        honoured: True if the service returned the requested rows and no others.
+        outcome: the rows it returned, as text.
     """
 
-    asked: str
+    query: str
     honoured: bool
     outcome: str
 
     def __str__(self) -> str:
-        return f"{'holds' if self.honoured else 'FAILS':6}  {self.asked}: {self.outcome}"
+        return f"{'works' if self.honoured else 'FAILS':6}  {self.query}: {self.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a service honours.
+    """The bounds that a service honours.
 
     Attributes:
-        tried: each way of asking that a walk needs.
-        rows: how many rows it was tried on.
+        tried: the trial of each kind of query that a walk needs.
+        rows: how many rows the trials used.
     """
 
-    tried: tuple[Tried, ...]
+    tried: tuple[BoundsTrial, ...]
     rows: int
 
     @property
     def ok(self) -> bool:
-        """True where all of it holds, on one row at least."""
-        return bool(self.rows) and all(one.honoured for one in self.tried)
+        """True if every trial succeeded, with one row at least."""
+        return bool(self.rows) and all(trial.honoured for trial in self.tried)
 
     def __str__(self) -> str:
-        verdict = "a walk can rest on it" if self.ok else "no walk can rest on it"
+        verdict = "a walk can rely on it" if self.ok else "a walk cannot rely on it"
         return "\n".join([*map(str, self.tried), f"tried on {self.rows} rows: {verdict}"])
 
 
-def tried_on(paginator: Paginator, source: Honouring) -> Evidence:
-    """Try each way of asking that a walk needs on the first rows of a list."""
+def check_bounds(paginator: Paginator, source: BoundedSource) -> Evidence:
+    """Try each kind of query that a walk needs on the first rows of a list."""
     try:
         rows = next((page.rows for page in paginator.pages() if page.rows), ())
     except RemoteError as error:
-        return Evidence((Tried("the first page", honoured=False, outcome=str(error)),), 0)
+        return Evidence((BoundsTrial("the first page", honoured=False, outcome=str(error)),), 0)
     places = sorted(source.number_of(row) for row in rows)
     if not places:
-        return Evidence((Tried("the first page", honoured=False, outcome="there are no rows to try anything on"),), 0)
+        return Evidence((BoundsTrial("the first page", honoured=False, outcome="it has no rows to test with"),), 0)
     low, middle, high, end = places[0], places[len(places) // 2], places[-1], source.key.highest
-    tried: list[Tried] = []
-    for what, first, last in (
+    tried: list[BoundsTrial] = []
+    for title, first, last in (
         ("one key", middle, middle),
         ("the first half of a page", low, middle),
         ("the second half", middle, high),
-        ("bounds that leave nothing", high, low) if low < high else ("one key once more", low, low),
+        ("bounds without rows", high, low) if low < high else ("one key once more", low, low),
         ("the upper bound alone", None, middle),
-        ("the last key there can be", end, end),
+        ("the last possible key", end, end),
     ):
-        tried.append(_trial(source, places, first, last, what))
-        if not tried[-1].honoured:  # the next answer might be the whole table
+        tried.append(_trial(source, places, first, last, title))
+        if not tried[-1].honoured:  # the next reply might be the whole table
             break
     return Evidence(tuple(tried), len(places))
 
 
-def _trial(source: Honouring, places: Sequence[int], first: int | None, last: int, what: str) -> Tried:
-    """Ask in one way; where it is honoured, no answer is larger than the page that the rows are of."""
+def _trial(source: BoundedSource, places: Sequence[int], first: int | None, last: int, title: str) -> BoundsTrial:
+    """Try one kind of query; if the service honours it, the reply is not larger than the page of the rows."""
     field = source.key.field
     bounds = [("from", first)] if first is not None else []
     conditions = tuple(Condition(field, operator, str(bound)) for operator, bound in (*bounds, ("to", last)))
-    asked = " and ".join(f"{one.operator} {source.said(one).value}" for one in conditions)
-    wanted = [place for place in places if (first is None or first <= place) and place <= last]
+    query = " and ".join(f"{bound.operator} {source.as_sent(bound).value}" for bound in conditions)
+    expected = [place for place in places if (first is None or first <= place) and place <= last]
     try:
-        came = sorted(source.number_of(row) for row in source.read(Query(conditions, ANYWHERE)))
+        received = sorted(source.number_of(row) for row in source.read(Query(conditions, ANYWHERE)))
     except RemoteError as error:
-        return Tried(f"{what}, {field} {asked}", honoured=False, outcome=str(error))
-    # Above the page there may be others, and rows may have come since: what counts is what was asked for.
-    known = [place for place in came if places[0] <= place <= places[-1]]
-    beyond = [place for place in came if (first is not None and place < first) or place > last]
+        return BoundsTrial(f"{title}, {field} {query}", honoured=False, outcome=str(error))
+    # There may be rows above the page, and new rows since: only the requested ones count.
+    known = [place for place in received if places[0] <= place <= places[-1]]
+    beyond = [place for place in received if (first is not None and place < first) or place > last]
     if beyond:
-        outcome = f"{len(beyond)} of {len(came)} rows were not asked for, such as {source.key.text(beyond[0])}"
-    elif len(known) < len(wanted):
-        outcome = f"{len(known)} of {len(wanted)} rows came"
+        outcome = f"{len(beyond)} of {len(received)} rows were not requested, such as {source.key.text(beyond[0])}"
+    elif len(known) < len(expected):
+        outcome = f"{len(known)} of {len(expected)} rows were returned"
     else:
-        outcome = f"{len(came)} rows came, none that was not asked for"
-    return Tried(f"{what}, {field} {asked}", honoured=not beyond and len(known) >= len(wanted), outcome=outcome)
+        outcome = f"{len(received)} rows were returned, all of them requested"
+    return BoundsTrial(
+        f"{title}, {field} {query}", honoured=not beyond and len(known) >= len(expected), outcome=outcome
+    )

@@ -1,4 +1,4 @@
-"""A call of a SOAP service by zeep: what it returns becomes rows of texts; what it raises, an error with a remedy."""
+"""Calls of another SOAP service by zeep: results become rows of text, exceptions become errors with a remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = Callable[[Any], "Iterable[Any] | None"]
 
 BUSY = frozenset({429, 502, 503, 504})
-"""HTTP statuses that may pass; behind a gateway, a large reply causes the last ones, too, which the walk finds out."""
+"""HTTP statuses of failures that may pass. A large reply behind a gateway causes 502 to 504 too: the walk splits it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Call:
 
     Attributes:
         operation: of zeep, or a function that calls one.
-        rows: finds the rows in what it returns; None where that is a list, or holds a single one.
-        remedies: for words of a fault, what may help.
+        rows: finds the rows in its result; None if the result is a list, or contains exactly one.
+        remedies: for a part of a fault's text, the remedy.
     """
 
     operation: Callable[..., Any]
@@ -44,118 +44,121 @@ class Call:
 
     @property
     def name(self) -> str:
-        """What messages call the operation."""
+        """The name of the operation in messages."""
         return str(getattr(self.operation, "_op_name", None) or getattr(self.operation, "__name__", "the operation"))
 
     def answer(self, arguments: Mapping[str, Any]) -> tuple[Any, list[Row]]:
-        """Return what the operation returns, and its rows as texts.
+        """Call the operation; return its result, and the rows in it as text.
 
         Raises:
             FaultError: the server answered with a fault.
-            TransportError: no answer came.
-            MalformedReplyError: the answer is not what the WSDL promises, or its rows are not found.
+            TransportError: there was no answer.
+            MalformedReplyError: the answer is not what the WSDL promises, or its rows cannot be found.
         """
         try:
             result = self._called(arguments)
         except (zeep.exceptions.Error, requests.RequestException, etree.XMLSyntaxError) as error:
             self._fail(error)
-        rows = [as_text(serialize_object(row, dict)) for row in self._found(result)]
+        rows = [as_text(serialize_object(row, dict)) for row in self._rows_in(result)]
         for row in rows:
             if not isinstance(row, dict):
-                raise MalformedReplyError(f"{self.name}: a row is {row!r:.50} and no record; see to `rows`")
+                raise MalformedReplyError(f"{self.name}: a row is {row!r:.50} instead of a record. Correct `rows`")
         return result, rows
 
     def columns(self, field: str) -> tuple[dict[str, Kind], frozenset[str]]:
-        """Return the columns of rows as the WSDL declares them, each with its kind, and those that hold more than text.
+        """Return the declared columns of rows, each with its kind, and the names of those that contain more than text.
 
-        Dates are text, as each service has its own zone. There are none where the WSDL has no record with that field.
+        Dates are text, because each service has its own time zone. If the WSDL has no record with that field, there are
+        no columns.
         """
         proxy = getattr(self.operation, "_proxy", None)
-        left = [] if proxy is None else [proxy._binding.get(self.name).output.body.type]  # noqa: SLF001
-        seen: list[Any] = []
-        while left:
-            found = left.pop()
-            if any(found is one for one in seen):
+        remaining = [] if proxy is None else [proxy._binding.get(self.name).output.body.type]  # noqa: SLF001
+        done: list[Any] = []
+        while remaining:
+            record = remaining.pop()
+            if any(record is other for other in done):
                 continue
-            seen.append(found)
-            types = {name: element.type for name, element in found.elements if hasattr(element, "type")}
+            done.append(record)
+            types = {name: element.type for name, element in record.elements if hasattr(element, "type")}
             if field in types:
-                nested = {name for name, one in types.items() if isinstance(one, zeep.xsd.ComplexType)}
-                return {name: _kind(one) for name, one in types.items()}, frozenset(nested)
-            left += [one for one in types.values() if isinstance(one, zeep.xsd.ComplexType)]
+                nested = {name for name, declared in types.items() if isinstance(declared, zeep.xsd.ComplexType)}
+                return {name: _kind(declared) for name, declared in types.items()}, frozenset(nested)
+            remaining += [declared for declared in types.values() if isinstance(declared, zeep.xsd.ComplexType)]
         return {}, frozenset()
 
     def _called(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the operation. Zeep's own reading would take any page of HTML that is sound XML for a fault.
+        """Call the operation. Zeep itself would take a page of HTML that is well-formed XML for a fault.
 
         Raises:
-            TransportError: what came is no SOAP.
+            TransportError: the answer is not SOAP.
         """
         proxy = getattr(self.operation, "_proxy", None)
         if proxy is None:
             return self.operation(**arguments)
-        client, binding = proxy._client, proxy._binding  # noqa: SLF001  zeep has no other way to them
+        client, binding = proxy._client, proxy._binding  # noqa: SLF001  zeep has no public access
         with client.settings(raw_response=True):
             response = self.operation(**arguments)
         if b"Envelope" not in response.content:
-            status, said = response.status_code, " ".join(response.text.split())[:100]
+            status, text = response.status_code, " ".join(response.text.split())[:100]
             remedy: Remedy = "retry" if status in BUSY else "stop" if 400 <= status < 500 else "split"  # noqa: PLR2004
-            raise TransportError(f"{self.name}: HTTP {status}, and no SOAP: {said!r}", remedy=remedy, status=status)
+            raise TransportError(
+                f"{self.name}: HTTP {status}, and the answer is not SOAP: {text!r}", remedy=remedy, status=status
+            )
         operation = binding.get(self.name)
-        result, promised = binding.process_reply(client, operation, response), operation.output.body
-        found = etree.fromstring(response.content, _parser()).find(f"{{*}}Body/{promised.qname.text}")
-        if found is None:  # zeep would take an element of any name for an answer, and an empty one for no rows
-            raise MalformedReplyError(f"{self.name}: the reply holds no <{promised.qname.localname}>", remedy="split")
+        result, declared = binding.process_reply(client, operation, response), operation.output.body
+        element = etree.fromstring(response.content, _parser()).find(f"{{*}}Body/{declared.qname.text}")
+        if element is None:  # zeep would take an element of any name for an answer, and an empty one for no rows
+            raise MalformedReplyError(f"{self.name}: the reply has no <{declared.qname.localname}>", remedy="split")
         return result
 
-    def _found(self, result: Any) -> Iterable[Any]:
+    def _rows_in(self, result: Any) -> Iterable[Any]:
         """Return the rows of a result."""
         if self.rows is not None:
-            found = self.rows(result)
+            rows = self.rows(result)
         elif result is None or isinstance(result, list):
-            found = result
+            rows = result
         else:
             values = serialize_object(result, dict)
-            lists = [one for one in values.values() if isinstance(one, list)] if isinstance(values, dict) else []
+            lists = [value for value in values.values() if isinstance(value, list)] if isinstance(values, dict) else []
             if len(lists) != 1:
-                held = ", ".join(values) if isinstance(values, dict) else repr(values)[:50]
+                content = ", ".join(values) if isinstance(values, dict) else repr(values)[:50]
                 raise MalformedReplyError(
-                    f"{self.name}: which of the parts of the reply are its rows? It holds {len(lists)} lists ({held}): "
-                    "give `rows`, such as rows=lambda result: result.Documents"
+                    f"{self.name}: the rows cannot be found: the reply contains {len(lists)} lists ({content}). "
+                    "Set `rows`, such as rows=lambda result: result.Documents"
                 )
-            found = lists[0]
-        return found or ()
+            rows = lists[0]
+        return rows or ()
 
     def _fail(self, error: Exception) -> NoReturn:
-        """Raise what a failure means for a walk."""
-        said = " ".join(str(error).split())[:200]
+        """Raise our error for a failure."""
+        reason = " ".join(str(error).split())[:200]
         if isinstance(error, zeep.exceptions.Fault):
             text = str(error.message)
-            known = (remedy for words, remedy in self.remedies.items() if words.lower() in text.lower())
+            known = (remedy for part, remedy in self.remedies.items() if part.lower() in text.lower())
             remedy: Remedy = next(known, "stop")
-            hint = "" if remedy != "stop" else "; if that may pass or comes of too many rows, say so in `remedies`"
+            hint = "" if remedy != "stop" else ". If this may pass, or too many rows are the cause, set `remedies`"
             raise FaultError(
-                f"{self.name}: fault {error.code}, {said!r}{hint}",
+                f"{self.name}: fault {error.code}, {reason!r}{hint}",
                 code=str(error.code),
                 text=text,
                 operation=self.name,
                 remedy=remedy,
             ) from None
         if isinstance(error, requests.ReadTimeout):
-            raise TransportError(f"{self.name}: no answer in time ({said})", remedy="split") from None
+            raise TransportError(f"{self.name}: there was no answer in time ({reason})", remedy="split") from None
         if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            raise TransportError(f"{self.name}: the answer was cut short ({said})", remedy="split") from None
+            raise TransportError(f"{self.name}: the answer was cut short ({reason})", remedy="split") from None
         if isinstance(error, requests.RequestException):
-            raise TransportError(f"{self.name}: {said}", remedy="retry") from None
+            raise TransportError(f"{self.name}: the connection failed: {reason}", remedy="retry") from None
         if isinstance(error, zeep.exceptions.ValidationError | zeep.exceptions.LookupError):
-            raise error  # of the arguments
+            raise error  # the arguments are invalid
         raise MalformedReplyError(
-            f"{self.name}: the reply is cut short, or is not what the WSDL promises: {said}", remedy="split"
+            f"{self.name}: the reply is cut short, or is not what the WSDL promises: {reason}", remedy="split"
         ) from None
 
 
 class Service:
-    """What sources of other services have in common; the attributes are those of `Call`, and where the service is."""
+    """The base of the sources of other services: the attributes of `Call`, and the address of the service."""
 
     __slots__ = ()
     operation: Callable[..., Any]
@@ -165,12 +168,12 @@ class Service:
 
     @property
     def shop(self) -> str:
-        """Where calls go, as a checkpoint knows it."""
+        """The address of the service, for checkpoints."""
         return self.url
 
     @property
     def name(self) -> str:
-        """What messages call the operation."""
+        """The name of the operation in messages."""
         return self._call.name
 
     @property
@@ -179,7 +182,7 @@ class Service:
 
 
 def _kind(declared: Any) -> Kind:
-    """Return what texts of a type of XML Schema hold; integers are decimals there."""
+    """Return the kind of a type of XML Schema, in which integers are decimals."""
     if isinstance(declared, zeep.xsd.Integer):
         return "integer"
     return "decimal" if isinstance(declared, zeep.xsd.Decimal) else "text"
@@ -190,7 +193,7 @@ def _parser() -> etree.XMLParser:
 
 
 def as_text(value: Any) -> Any:
-    """Return what zeep made of XML as text again: lists and records keep their form, without what is None.
+    """Return a value of zeep as XML writes it: lists and records keep their form, and None is dropped.
 
     >>> from decimal import Decimal
     >>> as_text({"No": 7, "Paid": True, "Sum": Decimal("1.50"), "Day": date(2024, 5, 1), "Note": None, "Tags": ["a"]})

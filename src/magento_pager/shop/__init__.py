@@ -1,1 +1,1 @@
-"""A Magento over the wire. Does not know which strategy asked."""
+"""The connection to a Magento over the network. It does not know which strategy sends a query."""

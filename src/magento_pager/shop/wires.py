@@ -1,10 +1,10 @@
-"""Wires: the protocols by which a list can be read, and which one `auto` takes.
+"""Wires: the protocols by which a list can be read, and the choice between them for `auto`.
 
-What lives here: one table of the wires, with the source and the strategies of each, and the comparison of rows that
-are known on both. A wire is a source: neither the walk nor an export knows which one it is.
+What lives here: one table of the protocols (`wire`), with the source and the strategies of each, and the comparison of
+rows read by both. A protocol is a source: neither the walk nor an export knows which one it is.
 
-XML-RPC is taken only after the rows of a window came equal by both, and SOAP in its place when it fails. SOAP is the
-default, and needed: the session, the address of XML-RPC and what rows declare come from its WSDL.
+XML-RPC is chosen only after the rows of a window were equal by both, and SOAP replaces it if it fails. SOAP is the
+default and always needed: its WSDL provides the address of XML-RPC and the declared columns, and its login the session.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 5.0
-"""Seconds for which a wire is tried again before the other one is taken."""
+"""Seconds for which a protocol is retried before the other one is chosen."""
 RECORDS = 3
-"""Rows that are compared with their records, where SOAP brings no rows."""
-NO_ROW = "no row came to compare"
-FAILED = "rows do not come"
-"""How the reason begins where the other wire was tried before."""
+"""Rows that are compared with their records, if SOAP returns no rows."""
+NO_ROW = "there was no row to compare"
+FAILED = "rows cannot be read"
+"""How the reason begins if the other protocol was tried before."""
 ONE_CALL = (
-    "parallel auto stays at one call at a time by SOAP, as a shop without WSDL cache would be blocked; use XML-RPC "
-    '(--wire xml-rpc, wire="xml-rpc"), or if the shop\'s WSDL cache is on say so (--wsdl-cache, wsdl_cache=True)'
+    "parallel auto stays at one call at a time by SOAP, because more would block a shop without WSDL cache. Use "
+    'XML-RPC (--wire xml-rpc, wire="xml-rpc"), or --wsdl-cache (wsdl_cache=True) if the shop\'s WSDL cache is on'
 )
 LOW_END = IdRange(0, 299)
-"""Ids among which rows are looked for first."""
+"""The ids that are searched for rows first."""
 COMPARED = 2
-"""Times at most that rows are compared: they may have been changed between two calls."""
+"""How often rows are compared at most, because they may have changed between two calls."""
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +77,11 @@ def _by_xmlrpc(_: ListSpec) -> tuple[Strategy, ...]:
 
 
 class WireKind(NamedTuple):
-    """What is special about a wire.
+    """What differs between protocols.
 
     Attributes:
         source: makes the source of a list.
-        strategies: those of a list, in order of preference: key ranges first, then scans.
+        strategies: of a list, in order of preference: key ranges first, then scans.
     """
 
     source: Callable[..., ListSource]
@@ -92,14 +92,14 @@ WIRES: Mapping[Wire, WireKind] = {
     "soap": WireKind(ListSource, _by_soap),
     "xml-rpc": WireKind(XmlRpcSource, _by_xmlrpc),
 }
-"""The wires by name."""
+"""The protocols by name."""
 
 
 def strategy_for(strategy: str | Strategy, spec: ListSpec, wire: Wire = "soap") -> Strategy | None:
-    """Return the strategy of that name for a list, None for "auto"; an object of the user's own is taken as it is.
+    """Return the strategy of that name for a list, None for "auto"; a custom object is returned as it is.
 
     Raises:
-        ValueError: an unknown name, or one that this wire has not.
+        ValueError: an unknown name, or one that this protocol does not have.
     """
     if not isinstance(strategy, str):
         return strategy
@@ -111,7 +111,7 @@ def strategy_for(strategy: str | Strategy, spec: ListSpec, wire: Wire = "soap") 
     return by_name.get(strategy)
 
 
-def attributes(
+def paginator_options(
     wire: Wire,
     connection: Connection,
     spec: ListSpec,
@@ -122,10 +122,10 @@ def attributes(
     parallel: int | str,
     wsdl_cache: bool,
 ) -> dict[str, Any]:
-    """Return the attributes that a paginator of a list has by a wire, from the options of `Pager.list`.
+    """Return the options of a paginator that depend on the protocol, from the options of `Pager.list`.
 
-    By SOAP, `parallel="auto"` is one call at a time unless the shop keeps its WSDL. Seen on a live OpenMage: with two
-    workers and no WSDL cache, two calls at once blocked the shop for a minute.
+    By SOAP, `parallel="auto"` is one call at a time unless the shop caches its WSDL. Seen on a live OpenMage: with two
+    workers and no WSDL cache, two concurrent calls blocked the shop for a minute.
     """
     more = {"all_columns": all_columns} if wire == "xml-rpc" else {}
     source = WIRES[wire].source(connection, spec, **more)
@@ -138,174 +138,174 @@ def attributes(
     }
 
 
-def warn_of_one_call(asked: int | str, allowed: int | str) -> None:
-    """Warn where `parallel="auto"` stays at one call at a time."""
-    if asked == "auto" and allowed == 1:
+def warn_of_one_call(requested: int | str, allowed: int | str) -> None:
+    """Warn if `parallel="auto"` stays at one call at a time."""
+    if requested == "auto" and allowed == 1:
         warnings.warn(ONE_CALL, stacklevel=3)
 
 
 class Wires:
-    """Chooses the wire of a paginator, once something is to be asked: a `WireChoice`.
+    """Chooses the protocol of a paginator before its first call: a `WireChoice`.
 
     Attributes:
-        wire: the one that was taken last; None as long as none was.
-        why: in words, why it is this one and not the other; empty where there is nothing to say.
+        wire: the last choice; None before the first.
+        why: the reason for that choice as text; empty if there is none.
     """
 
     def __init__(
-        self, spec: ListSpec, by: Mapping[Wire, Mapping[str, Any]], compared: dict[str, tuple[Wire, str]]
+        self, spec: ListSpec, options: Mapping[Wire, Mapping[str, Any]], compared: dict[str, tuple[Wire, str]]
     ) -> None:
-        """Get ready; nothing is asked before the first `begin`.
+        """Prepare the choice; nothing is sent before the first `begin`.
 
         Args:
             spec: the list.
-            by: the attributes of a paginator by each wire.
-            compared: what comparisons of the wires came to, by list; it is added to.
+            options: of a paginator, by protocol.
+            compared: the result of each comparison and its reason, by list; this choice adds its own.
         """
         self.wire: Wire | None = None
         self.why = ""
         self._calls = 0
-        self._spec, self._by, self._compared = spec, by, compared
+        self._spec, self._options, self._compared = spec, options, compared
 
-    def begin(self, asked: Paginator) -> Paginator:
-        """Return a paginator by the wire to begin with.
+    def begin(self, paginator: Paginator) -> Paginator:
+        """Return a paginator by the protocol to begin with.
 
         Raises:
-            RemoteError: no row comes by SOAP, and XML-RPC cannot take its place.
+            RemoteError: no row can be read by SOAP, and XML-RPC cannot replace it.
         """
         if self._spec.cheaper == "soap":
-            return self._taken(asked, "soap", "it costs the shop less than XML-RPC")
+            return self._chosen(paginator, "soap", "it costs the shop less than XML-RPC")
         name = self._spec.name
         if name not in self._compared:
             try:
-                alike, words = self.comparison(asked)
+                equal, reason = self.comparison(paginator)
             except RemoteError as error:
-                other = self._by_xmlrpc(asked, error)
+                other = self._by_xmlrpc(paginator, error)
                 if other is None:
                     raise
                 return other
-            more = "; it costs the shop less than SOAP" if alike else ""
-            self._compared[name] = ("xml-rpc" if alike else "soap"), words + more
-        return self._taken(asked, *self._compared[name])
+            more = "; it costs the shop less than SOAP" if equal else ""
+            self._compared[name] = ("xml-rpc" if equal else "soap"), reason + more
+        return self._chosen(paginator, *self._compared[name])
 
-    def instead(self, asked: Paginator, failed: Paginator, error: RemoteError) -> Paginator | None:
-        """Return a paginator by the other wire than one that failed; None where that cannot be trusted."""
-        if failed.source is self._by["xml-rpc"]["source"]:
-            return self._taken(asked, "soap", f"{FAILED} by XML-RPC: {error}")
-        return self._by_xmlrpc(asked, error)
+    def instead(self, paginator: Paginator, failed: Paginator, error: RemoteError) -> Paginator | None:
+        """Return a paginator by the other protocol after one failed; None if the other one cannot be trusted."""
+        if failed.source is self._options["xml-rpc"]["source"]:
+            return self._chosen(paginator, "soap", f"{FAILED} by XML-RPC: {error}")
+        return self._by_xmlrpc(paginator, error)
 
-    def _by_xmlrpc(self, asked: Paginator, error: RemoteError) -> Paginator | None:
-        """Return a paginator by XML-RPC, as rows do not come by SOAP; None where its own cannot be trusted."""
-        alike, words = self.comparison_of_records(asked)
-        if not alike:
-            log.info("%s: %s", self._spec.path, words)
+    def _by_xmlrpc(self, paginator: Paginator, error: RemoteError) -> Paginator | None:
+        """Return a paginator by XML-RPC because SOAP failed; None if its rows cannot be trusted."""
+        equal, reason = self.comparison_of_records(paginator)
+        if not equal:
+            log.info("%s: %s", self._spec.path, reason)
             return None
-        return self._taken(asked, "xml-rpc", f"{FAILED} by SOAP: {error}; {words}")
+        return self._chosen(paginator, "xml-rpc", f"{FAILED} by SOAP: {error}; {reason}")
 
     def cost(self) -> int:
-        """Return how many calls were made to choose since this was asked last."""
+        """Return how many calls were made to choose since the last time this was called."""
         calls, self._calls = self._calls, 0
         return calls
 
     def used(self) -> dict[str, Any]:
-        """Return what a report says of the wire, see `ListSource.used`."""
-        used = self._by[self.wire or "soap"]["source"].used()
+        """Return the report's entries about the protocol, see `ListSource.used`."""
+        used = self._options[self.wire or "soap"]["source"].used()
         return {**used, "wire": self.wire, "wire_reason": self.why or None}
 
-    def _taken(self, asked: Paginator, wire: Wire, why: str) -> Paginator:
+    def _chosen(self, paginator: Paginator, wire: Wire, why: str) -> Paginator:
         self.wire, self.why = wire, why
-        warn_of_one_call(self._by["xml-rpc"]["parallel"], self._by[wire]["parallel"])
+        warn_of_one_call(self._options["xml-rpc"]["parallel"], self._options[wire]["parallel"])
         log.info("%s: by %s%s", self._spec.operation, wire, why and f": {why}")
-        return replace(asked, wires=None, **self._by[wire])
+        return replace(paginator, wires=None, **self._options[wire])
 
-    def comparison(self, asked: Paginator) -> tuple[bool, str]:
-        """Compare all rows of a range by both wires: whether they are alike, and the evidence in words.
+    def comparison(self, paginator: Paginator) -> tuple[bool, str]:
+        """Compare all rows of a range by both protocols; return whether they are equal, and the evidence as text.
 
         Raises:
-            RemoteError: none comes by SOAP.
+            RemoteError: no row can be read by SOAP.
         """
-        window, expected = self._first_rows(asked, "soap")
+        window, expected = self._first_rows(paginator, "soap")
         if not expected:
             return False, NO_ROW
-        words = ""
+        reason = ""
         for _ in range(COMPARED):
             try:
-                found = self._rows(asked, "xml-rpc", window)
+                rows = self._rows(paginator, "xml-rpc", window)
             except RemoteError as error:
                 return False, f"XML-RPC fails: {error}"
-            words = difference(expected, found)
-            if not words:
-                return True, f"{len(found)} rows of ids {window} came alike by both"
-            expected = self._rows(asked, "soap", window)
-        return False, words
+            reason = difference(expected, rows)
+            if not reason:
+                return True, f"{len(rows)} rows of ids {window} were equal by both"
+            expected = self._rows(paginator, "soap", window)
+        return False, reason
 
-    def comparison_of_records(self, asked: Paginator) -> tuple[bool, str]:
-        """Compare the first rows by XML-RPC with their records by SOAP, where its lists fail, likewise."""
-        connection, part = self._by["xml-rpc"]["source"].connection, self._spec.record
+    def comparison_of_records(self, paginator: Paginator) -> tuple[bool, str]:
+        """Compare the first rows by XML-RPC with their records by SOAP, because lists fail by SOAP."""
+        connection, part = self._options["xml-rpc"]["source"].connection, self._spec.record
         if part is None:
             return False, "there are no records to compare with"
         operation, name = (part.row, self._spec.key) if part.row else (part.soap, part.key)
         try:
-            rows = [row for row in self._first_rows(asked, "xml-rpc")[1].values() if name in row][:RECORDS]
+            rows = [row for row in self._first_rows(paginator, "xml-rpc")[1].values() if name in row][:RECORDS]
             for row in rows:
                 self._calls += 1
                 record = connection.record(operation, row[name], right=self._spec.right)
                 record = fitted(record, connection.record_shape(operation), tells_empty=connection.tells_empty)
                 both = record.keys() & row.keys() - self._spec.nested
                 if name not in both:
-                    return False, f"the record of {name} {row[name]} by SOAP does not say which it is"
-                expected, found = ({row[name]: {one: of[one] for one in both}} for of in (record, row))
-                if words := difference(expected, found):
-                    return False, words
+                    return False, f"the record of {name} {row[name]} by SOAP does not contain its {name}"
+                expected, found = ({row[name]: {field: values[field] for field in both}} for values in (record, row))
+                if reason := difference(expected, found):
+                    return False, reason
         except RemoteError as error:
-            return False, f"XML-RPC cannot take its place: {error}"
-        return bool(rows), f"{len(rows)} rows came as in their records by SOAP" if rows else NO_ROW
+            return False, f"XML-RPC cannot replace it: {error}"
+        return bool(rows), f"{len(rows)} rows were equal to their records by SOAP" if rows else NO_ROW
 
-    def _first_rows(self, asked: Paginator, wire: Wire) -> tuple[IdRange, Mapping[Token, Row]]:
-        """Find all rows of a range at the low end of the ids, in one call where they begin there."""
+    def _first_rows(self, paginator: Paginator, wire: Wire) -> tuple[IdRange, Mapping[Token, Row]]:
+        """Return all rows of a range at the low end of the ids, in one call if they begin there."""
         with suppress(RemoteError):
-            if rows := self._rows(asked, wire, LOW_END):
+            if rows := self._rows(paginator, wire, LOW_END):
                 return LOW_END, rows
-        piece = self._asked(asked, wire, first_piece_with_rows(looking_at(self._spec)))
+        piece = self._result(paginator, wire, first_piece_with_rows(looking_at(self._spec)))
         return (piece.window, dict(piece.rows)) if piece else (LOW_END, {})
 
-    def _rows(self, asked: Paginator, wire: Wire, window: IdRange) -> Mapping[Token, Row]:
-        """Return all rows of a range at the low end of the ids, by what each is known by."""
+    def _rows(self, paginator: Paginator, wire: Wire, window: IdRange) -> Mapping[Token, Row]:
+        """Return all rows of a range at the low end of the ids, by identifier."""
 
         def rows() -> Flow[Reply]:
-            return (yield WindowRequest(self._by[wire]["candidates"][0], window))
+            return (yield WindowRequest(self._options[wire]["candidates"][0], window))
 
-        return dict(self._asked(asked, wire, rows()).rows)
+        return dict(self._result(paginator, wire, rows()).rows)
 
-    def _asked(self, asked: Paginator, wire: Wire, flow: Flow[T]) -> T:
-        """Return what a flow ends with that asks by one wire."""
-        source = self._by[wire]["source"]
+    def _result(self, paginator: Paginator, wire: Wire, flow: Flow[T]) -> T:
+        """Return the result of a flow whose requests are sent by one protocol."""
+        source = self._options[wire]["source"]
         source = source if wire == "soap" else replace(source, all_columns=False)
         reader = Reader(source, self._spec.key, self._spec.identity, self._spec.operation)
-        calls = Calls(reader, PATIENCE, CallLimiter(1, asked.nice, asked.calls_under_way))
+        calls = Calls(reader, PATIENCE, CallLimiter(1, paginator.nice, paginator.calls_under_way))
         try:
             return calls.result(flow)
         finally:
             self._calls += calls.spent
 
 
-def difference(expected: Mapping[Token, Row], found: Mapping[Token, Row]) -> str:
-    """Return in words how rows by XML-RPC differ from those by SOAP; empty where they do not.
+def difference(by_soap: Mapping[Token, Row], by_xmlrpc: Mapping[Token, Row]) -> str:
+    """Return as text how rows by XML-RPC differ from those by SOAP; empty if they do not.
 
     >>> difference({7: {"order_id": "7"}}, {7: {"order_id": "7"}})
     ''
     >>> difference({7: {"order_id": "7", "status": "new"}}, {7: {"order_id": "7"}})
-    "XML-RPC gives no 'status' for row 7, and SOAP does"
+    "XML-RPC returns no 'status' for row 7, and SOAP does"
     """
-    for token, row in expected.items():
-        if token not in found:
-            return f"XML-RPC leaves row {token} out, and SOAP does not"
-        other = found[token]
+    for token, row in by_soap.items():
+        if token not in by_xmlrpc:
+            return f"XML-RPC omits row {token}, and SOAP does not"
+        other = by_xmlrpc[token]
         for name in dict.fromkeys((*row, *other)):
             if row.get(name) == other.get(name):
                 continue
             if name not in other:
-                return f"XML-RPC gives no {name!r} for row {token}, and SOAP does"
-            return f"XML-RPC gives another {name!r} for row {token} than SOAP"
-    more = found.keys() - expected.keys()
-    return f"SOAP leaves row {min(more, key=str)} out, and XML-RPC does not" if more else ""
+                return f"XML-RPC returns no {name!r} for row {token}, and SOAP does"
+            return f"XML-RPC returns another {name!r} for row {token} than SOAP"
+    more = by_xmlrpc.keys() - by_soap.keys()
+    return f"SOAP omits row {min(more, key=str)}, and XML-RPC does not" if more else ""
