@@ -1,9 +1,9 @@
-"""Conditions: what the server is asked to apply, what it must not be asked, and whether a row contradicts one.
+"""Conditions: those the server applies, those it must not get, and whether a row contradicts one.
 
 What lives here: one predicate (`Condition`), one call (`Query`), the rules by which a user's own `where` is refused,
-and the client's own reading of a condition. The server never says that it dropped or misread one: an unknown operator
-means `=`, a second condition on a field is lost, a `?` in a value is replaced, an empty operand matches everything
-(facts seen on a running server; docs: filters by version). This module knows no window and no network.
+and the client's own reading of a condition. The server never reports that it dropped or misread one: an unknown
+operator means `=`, a second condition on a field is lost, a `?` in a value is replaced, an empty operand matches
+everything (observed on running servers; docs: filters by version). This module knows no window and no network.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
 
 ORDERS = {"eq": {0}, "gt": {1}, "gteq": {0, 1}, "from": {0, 1}, "lt": {-1}, "lteq": {-1, 0}, "to": {-1, 0}}
-"""For each comparison, how a column may stand to the operand: -1 below, 0 equal, 1 above."""
+"""For each comparison, the allowed orders of a column and the operand: -1 below, 0 equal, 1 above."""
 
 _LOWER, _UPPER = frozenset({"from", "gteq", "gt"}), frozenset({"to", "lteq", "lt"})
 
 OPERATORS = (
     frozenset(ORDERS) | {"neq", "like", "nlike", "in", "nin", "finset", "null", "notnull"} | {"regexp", "seq", "sneq"}
 )
-"""The operators a server knows. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
+"""The operators of servers. `regexp`, `seq` and `sneq` came with 1.6.0.0, lists for `in` and `nin` with 1.7.0.1."""
 
-_SPELLED_OTHERWISE = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
-_LISTS = frozenset({"in", "nin", "finset"})  # their values are cut at commas
-_NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare a text, or nothing
+_OPERATOR_SYNONYMS = {"=": "eq", "!=": "neq", ">": "gt", ">=": "gteq", "<": "lt", "<=": "lteq", "moreq": "gteq"}
+_LISTS = frozenset({"in", "nin", "finset"})  # their values are split at commas
+_NO_TIME = frozenset({"like", "nlike", "regexp", "null", "notnull"})  # compare text, or nothing
 _TIME = "%Y-%m-%d %H:%M:%S"
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_SECOND = "a second condition on one field, however it is spelled: one of them would be dropped silently"
+_SECOND_CONDITION = "a second condition on one field, whatever its name: some servers would silently drop one of them"
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One predicate the server is asked to apply.
+    """One predicate for the server to apply.
 
     Attributes:
-        field: the column or attribute, as the server spells it.
+        field: the name of the column or attribute on the server.
         operator: Magento's name of the comparison: eq, gteq, like, from, ...
         value: the operand, as text.
     """
@@ -61,7 +61,7 @@ class Condition:
         """Read FIELD:OP:VALUE; the value may hold colons.
 
         Raises:
-            ValueError: there are not three parts.
+            ValueError: the text does not have three parts.
 
         >>> Condition.parse("created_at:gteq:2024-01-01 00:00:00")
         Condition(field='created_at', operator='gteq', value='2024-01-01 00:00:00')
@@ -77,9 +77,9 @@ class Query:
     """One call.
 
     Attributes:
-        conditions: all of them must hold (no OR can be said in this API).
-        span: every row that comes back lies in here, the canary excepted.
-        canary: an id known to exist that must be among the rows, or None where none is needed.
+        conditions: a row must satisfy all of them; the API has no OR.
+        span: every returned row must lie in it, except the canary.
+        canary: an id known to exist that must be among the rows; None where none is needed.
     """
 
     conditions: tuple[Condition, ...]
@@ -96,20 +96,20 @@ def checked_where(
     dates: Collection[str] = (),
     numbers: Collection[str] = (),
 ) -> tuple[Condition, ...]:
-    """Return a user's own conditions, once none of them can be misread by a server.
+    """Return a user's own conditions, after checking that no server can misread them.
 
     Two on one column are a range: a lower bound and an upper one, on a column of dates or numbers.
 
     Args:
         where: conditions, or (field, operator, value) triples. All must hold.
-        key_names: the names of the key, which the walk needs for itself.
-        dates: columns that hold dates or times. What they are compared with is a whole date, to which 00:00:00 is
-            added, or a date and a time.
+        key_names: the names of the key, on which the walk needs its own conditions.
+        dates: columns that hold dates or times. Their operand must be a whole date, to which 00:00:00 is added, or a
+            date and a time.
         numbers: columns that hold numbers.
 
     Raises:
-        ValueError: a condition that some server would silently misread; the message says which and what to do.
-        TypeError: something that is neither a Condition nor three texts.
+        ValueError: some server would silently misread a condition; the message names it and the alternative.
+        TypeError: an item is neither a Condition nor three texts.
 
     >>> checked_where([("status", "eq", "complete")])
     (Condition(field='status', operator='eq', value='complete'),)
@@ -127,32 +127,32 @@ are eq, finset, from, gt, gteq, in, like, lt, lteq, neq, nin, nlike, notnull, nu
             raise ValueError(f"where {condition}: {reason}")
         conditions.append(_with_times(condition) if column_of(condition.field) in dates else condition)
     for column, same in _by_column(conditions).items():
-        if len(same) > 1 and (reason := _no_range(same, column, dates, numbers)):
+        if len(same) > 1 and (reason := _range_refusal(same, column, dates, numbers)):
             raise ValueError(f"where {same[1]}: {reason}")
     return tuple(conditions)
 
 
 def bound_pairs(conditions: Iterable[Condition]) -> dict[str, tuple[Condition, Condition]]:
-    """Return the ranges among checked conditions: the lower and the upper bound, by column.
+    """Return the lower and the upper bound of each range among checked conditions, by column.
 
     >>> bound_pairs([Condition("created_at", "lt", "2024-02-01"), Condition("created_at", "from", "2024-01-01")])
     {'created_at': (Condition(field='created_at', operator='from', value='2024-01-01'), \
 Condition(field='created_at', operator='lt', value='2024-02-01'))}
     """
-    found = {}
+    pairs = {}
     for column, same in _by_column(conditions).items():
         if len(same) > 1:
-            upper, lower = sorted(same, key=lambda one: one.operator in _LOWER)
-            found[column] = lower, upper
-    return found
+            upper, lower = sorted(same, key=lambda bound: bound.operator in _LOWER)
+            pairs[column] = lower, upper
+    return pairs
 
 
 def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
-    """True where `row` certainly does not satisfy `condition`: the server then dropped or misread it.
+    """Return whether a row certainly does not satisfy a condition, so that the server dropped or misread it.
 
-    Where the field is not in the row, or where the database's collation decides, nothing is certain and the answer is
-    False: a false alarm would stop an honest server. A whole number may stand in a column of numbers or of text, and
-    databases order these differently: it contradicts only what both forbid.
+    Where the row lacks the field, or the database's collation decides, nothing is certain and the result is False: a
+    false alarm would end a correct walk. A whole number may be in a column of numbers or of text, which databases order
+    differently: it contradicts a condition only in both orders.
 
     >>> contradicts(Condition("status", "eq", "complete"), {"status": "pending"})
     True
@@ -165,42 +165,42 @@ def contradicts(condition: Condition, row: Mapping[str, Any]) -> bool:
     >>> contradicts(Condition("increment_id", "lteq", "2"), {"increment_id": "100000001"})  # "1..." is below "2"
     False
     """
-    have = value_in(row, condition)
-    if have is None:
+    value = value_in(row, condition)
+    if value is None:
         return False
-    want, operator = condition.value, condition.operator
+    operand, operator = condition.value, condition.operator
     if operator in ORDERS:
-        orders = [order_of(have, want, text=operator == "eq")]
-        if _WHOLE.fullmatch(have):
-            orders.append(_order_of_texts(have, want))
+        orders = [order_of(value, operand, text=operator == "eq")]
+        if _WHOLE.fullmatch(value):
+            orders.append(_order_of_texts(value, operand))
         return all(order is not None and order not in ORDERS[operator] for order in orders)
     if operator == "in":
-        return all(order_of(have, one, text=True) not in {0, None} for one in want.split(","))
+        return all(order_of(value, item, text=True) not in {0, None} for item in operand.split(","))
     if operator in {"neq", "nin"}:
-        return have in (want.split(",") if operator == "nin" else [want])
+        return value in (operand.split(",") if operator == "nin" else [operand])
     if operator == "like":
-        return have.isascii() and want.isascii() and "\\" not in want and not _like(want).fullmatch(have)
+        return value.isascii() and operand.isascii() and "\\" not in operand and not _like(operand).fullmatch(value)
     return operator == "null"
 
 
 def value_in(row: Mapping[str, Any], condition: Condition) -> str | None:
-    """Return the text that a row has in the column of a condition; None where it has none.
+    """Return the text of a row in the column of a condition; None where it has none.
 
     >>> value_in({"created_at": "2024-05-01 00:00:00"}, Condition("main_table.CREATED_AT", "to", "2024-05-01"))
     '2024-05-01 00:00:00'
     """
     name = condition.field.rpartition(".")[2]
-    have = row.get(name, row.get(name.lower()))
-    return have if isinstance(have, str) else None
+    value = row.get(name, row.get(name.lower()))
+    return value if isinstance(value, str) else None
 
 
 def full_time(text: str) -> str | None:
-    """Return a date or a time as columns hold it, with the time of day; None where it is no whole one.
+    """Return a date or a timestamp as columns hold it, with the time of day; None where it is not a complete one.
 
     >>> full_time("2024-02-29"), full_time("2023-02-29"), full_time("2024-01")
     ('2024-02-29 00:00:00', None, None)
     """
-    full = _moment(text) or ""
+    full = _timestamp(text) or ""
     try:
         datetime.strptime(full, _TIME)  # noqa: DTZ007  columns are in UTC
     except ValueError:
@@ -217,14 +217,14 @@ def _with_times(condition: Condition) -> Condition:
     if None in times:
         raise ValueError(
             f"where {condition}: {condition.field} is compared with a whole date, such as 2024-01-05, which means "
-            "00:00:00 of that day, or a date and a time in UTC, such as 2024-01-05 10:30:00; databases read other text "
-            f"as another date, or as none{_hint(condition.value)}"
+            "00:00:00 of that day, or a date and a time in UTC, such as 2024-01-05 10:30:00; databases misread other "
+            f"text{_hint(condition.value)}"
         )
     return replace(condition, value=",".join(filter(None, times)))
 
 
 def _hint(value: str) -> str:
-    """What a time with a zone is in UTC."""
+    """Return a suggestion in UTC for a time with a zone."""
     try:
         time = datetime.fromisoformat(value)
         return f". Did you mean {time.astimezone(UTC):{_TIME}}?" if time.utcoffset() is not None else ""
@@ -233,7 +233,7 @@ def _hint(value: str) -> str:
 
 
 def as_condition(given: object) -> Condition:
-    """Return a condition that is one already, or three texts.
+    """Return the condition of a Condition or of three texts.
 
     Raises:
         TypeError: it is neither.
@@ -250,44 +250,44 @@ def as_condition(given: object) -> Condition:
 
 
 def _by_column(conditions: Iterable[Condition]) -> dict[str, list[Condition]]:
-    found: dict[str, list[Condition]] = {}
-    for one in conditions:
-        found.setdefault(column_of(one.field), []).append(one)
-    return found
+    by_column: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        by_column.setdefault(column_of(condition.field), []).append(condition)
+    return by_column
 
 
-def _no_range(same: list[Condition], column: str, dates: Collection[str], numbers: Collection[str]) -> str | None:
-    """Why several conditions on one column are no range that can be asked for, or None."""
-    lower = [one for one in same if one.operator in _LOWER]
-    upper = [one for one in same if one.operator in _UPPER]
+def _range_refusal(same: list[Condition], column: str, dates: Collection[str], numbers: Collection[str]) -> str | None:
+    """Return why several conditions on one column are not a range that can be requested, or None."""
+    lower = [condition for condition in same if condition.operator in _LOWER]
+    upper = [condition for condition in same if condition.operator in _UPPER]
     if not (len(lower) == len(upper) == 1 and len(same) == len(lower + upper)):
         bounds = "one lower bound (from, gteq or gt) and one upper bound (to, lteq or lt)"
-        return f"{_SECOND}. Only a range takes two: {bounds}"
+        return f"{_SECOND_CONDITION}. Only a range may have two: {bounds}"
     if column not in dates and column not in numbers:
-        reason = f"{column} is not known to hold any: give one bound, and filter the rows"
-        return f"{_SECOND}. A range is of dates or numbers, and {reason}"
-    if column in numbers and None in [number_of(one.value) for one in same]:
-        return "the bounds of a range of numbers are numbers, such as 100 or 99.50"
+        reason = f"{column} is not known to hold any: give one bound, and filter the rows yourself"
+        return f"{_SECOND_CONDITION}. A range needs dates or numbers, and {reason}"
+    if column in numbers and None in [number_of(condition.value) for condition in same]:
+        return "a range of numbers needs numbers as bounds, such as 100 or 99.50"
     if order_of(lower[0].value, upper[0].value, text=False) == 1:
-        return f"no row can meet that and {same[0]}: the lower bound is above the upper one"
+        return f"no row can satisfy both this and {same[0]}: the lower bound is above the upper one"
     return None
 
 
 def _refusal(condition: Condition, keys: set[str]) -> str | None:
-    """Why a server could misread `condition`, or None."""
+    """Return why a server could misread a condition, or None."""
     field, operator, value = condition.field, condition.operator, condition.value
     if not _FIELD.fullmatch(field):
-        return "a field is a name such as status or main_table.status; old servers paste it into SQL as it is"
+        return "a field is a name such as status or main_table.status; old servers insert it into SQL unchanged"
     if column_of(field) in keys:
-        return "the walk itself needs conditions on the key, and a second one would be dropped; use first and last"
+        return "the walk needs its own conditions on the key, and a second one would be dropped; use first and last"
     if operator not in OPERATORS:
-        hint = f"did you mean {_SPELLED_OTHERWISE[operator]!r}? " if operator in _SPELLED_OTHERWISE else ""
+        hint = f" (did you mean {_OPERATOR_SYNONYMS[operator]!r}?)" if operator in _OPERATOR_SYNONYMS else ""
         known = ", ".join(sorted(OPERATORS))
-        return f"{hint}no server knows {operator!r} and all would read it as '='; the operators are {known}"
+        return f"no server knows {operator!r} and all would read it as '='{hint}; the operators are {known}"
     if value == "" and operator in ({*ORDERS} - {"eq"}) | {"in", "nin", "finset", "like", "nlike", "regexp"}:
         return f"an empty value with {operator!r} does not compare: it matches everything or nothing"
     if "?" in value:
-        return "servers replace '?' in a value; with like, use _ for any one character"
+        return "servers replace '?' in a value; with like, use _ for any single character"
     if "{{" in value:
         return "servers replace '{{...}}' in a value by a field's name"
     if any(char < " " and char not in "\t\n\r" for char in value):
@@ -296,7 +296,7 @@ def _refusal(condition: Condition, keys: set[str]) -> str | None:
 
 
 def column_of(field: str) -> str:
-    """Return the column behind a spelling: MySQL reads column names without case, and tables may be named before them.
+    """Return the column that a field names, without a table's name and in lower case, as MySQL reads it.
 
     >>> column_of("main_table.Entity_ID")
     'entity_id'
@@ -304,11 +304,11 @@ def column_of(field: str) -> str:
     return field.rpartition(".")[2].strip("` ").lower()
 
 
-def order_of(have: str, want: str, *, text: bool) -> int | None:
+def order_of(value: str, operand: str, *, text: bool) -> int | None:
     """Return how MySQL orders a column's text and an operand: -1, 0 or 1; None where only the database knows.
 
-    Numbers and times are compared as such where both sides are (a day alone is its midnight). Other text is compared
-    where `text` is asked for, without case and trailing blanks, and only in ASCII: the rest is up to the collation.
+    Numbers and timestamps are compared as such if both sides are (a day means its midnight). Other text is compared
+    only with `text`, ignoring case and trailing blanks, and only in ASCII: the collation decides the rest.
 
     >>> order_of("10.0000", "9", text=False), order_of("2024-01-31 00:00:00", "2024-01-31", text=False)
     (1, 0)
@@ -317,26 +317,26 @@ def order_of(have: str, want: str, *, text: bool) -> int | None:
     """
     readings: tuple[tuple[Callable[[str], Any], Callable[[str], Any]], ...] = (
         (number_of, number_of),
-        (_moment, full_time),
+        (_timestamp, full_time),
     )
     for of_column, of_operand in readings:
-        left, right = of_column(have), of_operand(want)
+        left, right = of_column(value), of_operand(operand)
         if left is not None and right is not None:
             return int(left > right) - int(left < right)
         if left is not None:
             return None  # the server casts the operand in its own way
-    return _order_of_texts(have, want) if text else None
+    return _order_of_texts(value, operand) if text else None
 
 
-def _order_of_texts(have: str, want: str) -> int | None:
-    if not (have.isascii() and want.isascii()):
+def _order_of_texts(value: str, operand: str) -> int | None:
+    if not (value.isascii() and operand.isascii()):
         return None
-    one, other = have.rstrip(" ").lower(), want.rstrip(" ").lower()
-    return (one > other) - (one < other)
+    left, right = value.rstrip(" ").lower(), operand.rstrip(" ").lower()
+    return (left > right) - (left < right)
 
 
 def number_of(text: str) -> Decimal | None:
-    """Return the number that a text is, as MySQL keeps it or as PHP writes its floats; None where it is none.
+    """Return the number that a text is, as MySQL stores it or as PHP writes floats; None where it is not a number.
 
     >>> number_of("10.0000"), number_of("1.0E-5"), number_of("+.5"), number_of("0x10"), number_of("1e3 ")
     (Decimal('10.0000'), Decimal('0.000010'), Decimal('0.5'), None, None)
@@ -344,7 +344,7 @@ def number_of(text: str) -> Decimal | None:
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
-def _moment(text: str) -> str | None:
+def _timestamp(text: str) -> str | None:
     if not re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", text, re.ASCII):
         return None
     return text if " " in text else f"{text} 00:00:00"
