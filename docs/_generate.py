@@ -134,7 +134,7 @@ def filters_by_version() -> str:
     parts += [_table(columns, [[_cell(cell) for cell in row] for row in rows]), ""]
     for chapter in dict.fromkeys(rule["chapter"] for rule in document["rules"]):
         rules = [rule for rule in document["rules"] if rule["chapter"] == chapter]
-        parts += [f"## {chapter}", "", _table(["rule", "asked", *PROFILES], map(_rule, rules)), ""]
+        parts += [f"## {chapter}", "", _table(["rule", "query", *PROFILES], map(_rule, rules)), ""]
     return "\n".join(parts).rstrip()
 
 
