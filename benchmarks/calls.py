@@ -1,10 +1,10 @@
-"""How many calls a walk takes, by version and list, in the layout of the demo shop.
+"""Number of calls of a walk, by version and list, in the layout of the demo shop.
 
     python -m benchmarks.calls [ORDERS...]
 
-By default 2,000 and 20,000 orders, which takes a minute. A JSON line for each list of each version: `calls` are those
-for the list, the proof of the end included; `per_1700` is one call for 1,700 rows and eight more, `largest` the rows of
-the largest reply.
+By default for 2,000 and 20,000 orders, which takes a minute. A JSON line for each list of each version: `calls` are
+those for the list, including the confirmation of its end; `per_1700` is one call per 1,700 rows plus eight; `largest`
+is the number of rows in the largest reply.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SIZES = (2_000, 20_000)
 
 
-def walked(profile: str, orders: int) -> Iterator[dict[str, object]]:
-    """Walk every list of a shop."""
+def counts(profile: str, orders: int) -> Iterator[dict[str, object]]:
+    """Yield the counts of each list of a shop."""
     with Shop(profile=profile, orders=orders) as shop, connect(shop.url, shop.user, shop.key) as pager:
         for spec in LISTS.values():
             if (profile, spec.name) == ("1.4.1.1", "creditmemos"):
-                continue  # which came with 1.6.1
+                continue  # since 1.6.1
             shop.clear_log()
             rows = sum(len(page.rows) for page in pager.list(spec.name).pages())
             yield {
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the figures."""
     for orders in sorted(map(int, arguments)) or SIZES:
         for profile in PROFILES:
-            for line in walked(profile, orders):
+            for line in counts(profile, orders):
                 print(json.dumps(line), flush=True)
     return 0
 

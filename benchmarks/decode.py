@@ -1,13 +1,13 @@
-"""CPU for each row of a reply: zeep's or `xmlrpc.client`'s full reading, our decoder, and lxml that only parses.
+"""CPU for each row of a reply: full decoding by zeep or `xmlrpc.client`, by our decoder, and parsing only by lxml.
 
-`python -m benchmarks.decode` prints a JSON line for each wire (RPC, WS-I, XML-RPC) and number of rows. The replies are
-lists of orders: the recorded ones where they are beside the checkout, repeated to the number wanted; else such as the
-embedded shop sends. Each is decoded in pieces of 64 KiB, as it arrives over HTTP, and the rows are asserted to be those
-of the other side.
+`python -m benchmarks.decode` prints a JSON line for each protocol (RPC, WS-I, XML-RPC) and number of rows. The replies
+are lists of orders: the recorded ones if they are next to the checkout, repeated up to the number of rows; otherwise
+those of the embedded shop. Each is decoded in pieces of 64 KiB, as received over HTTP, and the rows of both sides are
+asserted to be equal.
 
-Keys: `zeep_us` or `client_us`, `ours_us` and `lxml_us` are microseconds of CPU for each row, the least of several
-rounds in which the sides take turns; `ratio` is zeep, or `xmlrpc.client`, over ours, `ratio_lxml` bare lxml over ours;
-`cold_us`, of SOAP, is ours when each reply is the first one of its connection, whose forms of row have yet to be met.
+Keys: `zeep_us` or `client_us`, `ours_us` and `lxml_us` are microseconds of CPU for each row, the minimum of several
+rounds in which the sides take turns; `ratio` is zeep, or `xmlrpc.client`, over ours, `ratio_lxml` lxml over ours;
+`cold_us`, of SOAP, is ours if each reply is the first one of its connection, before any form of row is known.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Flavour = Literal["rpc", "wsi"]
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
-"""Where the recordings are; not part of the project."""
+"""The folder of the recordings, which are not part of the project."""
 OPERATION = "salesOrderList"
 SIZES = (100, 1000, 10_000)
 ROUNDS = {100: 30, 1000: 5, 10_000: 2}
@@ -49,14 +49,14 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A reply, and how both sides read it.
+    """A reply, and its decoding by each side.
 
     Attributes:
-        source: where the reply comes from.
+        source: "recording" or "embedded shop".
         body: the reply.
         client: of zeep.
-        operation: as zeep read it.
-        shape: what our decoder is told.
+        operation: as read by zeep.
+        shape: of the reply, for our decoder.
     """
 
     source: str
@@ -65,19 +65,19 @@ class Case:
     operation: Any
     shape: ReplyShape
 
-    def ours(self, forms: Forms) -> list[dict[str, Any]]:
-        """Return all rows by our decoder."""
+    def decode_by_us(self, forms: Forms) -> list[dict[str, Any]]:
+        """Return all rows, decoded by us."""
         return list(decode(pieces(self.body), self.shape, forms))
 
-    def zeeps(self) -> Any:
-        """Return all rows by zeep."""
+    def decode_by_zeep(self) -> Any:
+        """Return all rows, decoded by zeep."""
         response = SimpleNamespace(
             status_code=200, headers={"Content-Type": "text/xml; charset=utf-8"}, content=self.body, encoding="utf-8"
         )
         return self.operation.binding.process_reply(self.client, self.operation, response)
 
-    def lxmls(self) -> None:
-        """Return no rows: lxml's parser, fed in the same pieces."""
+    def parse_by_lxml(self) -> None:
+        """Parse the same pieces by lxml."""
         parser = etree.XMLPullParser(events=())
         for piece in pieces(self.body):
             parser.feed(piece)
@@ -85,12 +85,12 @@ class Case:
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
-    """Return a reply as it arrives."""
+    """Return the pieces of a reply, as received."""
     return (body[start : start + PIECE] for start in range(0, len(body), PIECE))
 
 
 def case_of(flavour: Flavour, rows: int) -> Case:
-    """Return a reply of so many rows, recorded if possible."""
+    """Return a reply with that many rows, recorded if possible."""
     recorded = SAMPLES / flavour / f"{OPERATION}_1000rows.response.xml"
     if recorded.exists():
         source, wsdl = "recording", (SAMPLES / flavour / "wsdl.xml").read_bytes()
@@ -111,7 +111,7 @@ def zeep_client(wsdl: bytes) -> Any:
 
 
 def repeated(body: bytes, rows: int) -> bytes:
-    """Return a reply with so many of the same rows, over and over.
+    """Return a reply with its rows repeated up to that many rows.
 
     >>> repeated(b"<result t='x[2]'><item>a</item><item>b</item></result>", 3)
     b"<result t='x[3]'><item>a</item><item>b</item><item>a</item></result>"
@@ -122,12 +122,12 @@ def repeated(body: bytes, rows: int) -> bytes:
         raise ValueError("a reply without rows cannot be repeated")
     head, rest = body[: start.start()], body[start.start() :]
     *all_rows, tail = rest.split(end)
-    wanted = b"".join(all_rows[number % len(all_rows)] + end for number in range(rows))
-    return re.sub(rb"\[[0-9]+\]", b"[%d]" % rows, head) + wanted + tail
+    repeated_rows = b"".join(all_rows[number % len(all_rows)] + end for number in range(rows))
+    return re.sub(rb"\[[0-9]+\]", b"[%d]" % rows, head) + repeated_rows + tail
 
 
 def made_up(flavour: Flavour, rows: int) -> tuple[bytes, bytes]:
-    """Return the WSDL of an embedded shop, and its reply with so many orders."""
+    """Return the WSDL of an embedded shop, and its reply with that many orders."""
     with Shop(flavour=flavour, orders=rows) as shop:
         wsdl = requests.get(f"{shop.url}?wsdl=1", timeout=60).content
         client = zeep_client(wsdl)
@@ -139,23 +139,23 @@ def made_up(flavour: Flavour, rows: int) -> tuple[bytes, bytes]:
 
 
 def check_identical(case: Case, rows: int) -> None:
-    """Refuse to compare sides that do not give the same rows.
+    """Check that both sides return the same rows.
 
     Raises:
-        AssertionError: a row differs in more than the documented reading of empty texts.
+        AssertionError: a row differs, except in the documented reading of empty texts.
     """
-    broken = etree.fromstring(case.body).text == "\n"
+    has_line_breaks = etree.fromstring(case.body).text == "\n"
     theirs = [
-        {name: "" if broken and text == "\n" else text for name, text in row.items() if text is not None}
-        for row in serialize_object(case.zeeps(), dict)
+        {name: "" if has_line_breaks and text == "\n" else text for name, text in row.items() if text is not None}
+        for row in serialize_object(case.decode_by_zeep(), dict)
     ]
-    ours = case.ours(Forms())
+    ours = case.decode_by_us(Forms())
     if len(ours) != rows or ours != theirs:
         raise AssertionError(f"{case.shape.operation}: {len(ours)} rows by us are not the {len(theirs)} by zeep")
 
 
-def least(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return seconds of CPU that each side takes at least, in rounds in which they take turns."""
+def minimum_cpu(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the minimum CPU seconds of each side, in rounds in which they take turns."""
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(rounds):
         for name, run in sides.items():
@@ -170,16 +170,16 @@ def figures(flavour: Flavour, rows: int) -> dict[str, object]:
     case = case_of(flavour, rows)
     check_identical(case, rows)
     forms = Forms()
-    seconds = least(
+    seconds = minimum_cpu(
         {
-            "zeep": case.zeeps,
-            "ours": lambda: case.ours(forms),
-            "cold": lambda: case.ours(Forms()),
-            "lxml": case.lxmls,
+            "zeep": case.decode_by_zeep,
+            "ours": lambda: case.decode_by_us(forms),
+            "cold": lambda: case.decode_by_us(Forms()),
+            "lxml": case.parse_by_lxml,
         },
         ROUNDS[rows],
     )
-    return line(flavour, rows, case.source, case.body, seconds, beside="zeep")
+    return line(flavour, rows, case.source, case.body, seconds, peer="zeep")
 
 
 def xmlrpc_figures(rows: int) -> dict[str, object]:
@@ -190,9 +190,9 @@ def xmlrpc_figures(rows: int) -> dict[str, object]:
     else:
         source, body = "embedded shop", made_up_xmlrpc(rows)
     theirs: Any = xmlrpc.client.loads(body)[0][0]
-    texts = [{name: str(one) if isinstance(one, int) else one for name, one in row.items()} for row in theirs]
+    texts = [{name: str(value) if isinstance(value, int) else value for name, value in row.items()} for row in theirs]
     assert list(ours.rows(pieces(body), "call")) == texts, "our rows are not those of xmlrpc.client"
-    seconds = least(
+    seconds = minimum_cpu(
         {
             "client": lambda: xmlrpc.client.loads(body),
             "ours": lambda: list(ours.rows(pieces(body), "call")),
@@ -200,11 +200,11 @@ def xmlrpc_figures(rows: int) -> dict[str, object]:
         },
         ROUNDS[rows],
     )
-    return line("xml-rpc", rows, source, body, seconds, beside="client")
+    return line("xml-rpc", rows, source, body, seconds, peer="client")
 
 
 def made_up_xmlrpc(rows: int) -> bytes:
-    """Return the reply of an embedded shop with so many orders."""
+    """Return the XML-RPC reply of an embedded shop with that many orders."""
     with Shop(orders=rows) as shop:
         login = requests.post(shop.xmlrpc_url, data=ours.request("login", shop.user, shop.key), timeout=60)
         call = ours.request("call", ours.value_of(login.content, "login"), "sales_order.list")
@@ -212,17 +212,17 @@ def made_up_xmlrpc(rows: int) -> bytes:
 
 
 def line(
-    flavour: str, rows: int, source: str, body: bytes, seconds: Mapping[str, float], *, beside: str
+    flavour: str, rows: int, source: str, body: bytes, seconds: Mapping[str, float], *, peer: str
 ) -> dict[str, object]:
-    """Return the figures of a reply, by the seconds that each side took; `beside` is the side to compare ours with."""
+    """Return the figures of a reply from the seconds of each side; `peer` is the side to compare ours with."""
     return {
         "benchmark": "decode",
         "flavour": flavour,
         "rows": rows,
         "body": source,
         "bytes_per_row": round(len(body) / rows),
-        **{f"{name}_us": round(spent * 1e6 / rows, 1) for name, spent in seconds.items()},
-        "ratio": round(seconds[beside] / seconds["ours"], 1),
+        **{f"{name}_us": round(cpu * 1e6 / rows, 1) for name, cpu in seconds.items()},
+        "ratio": round(seconds[peer] / seconds["ours"], 1),
         "ratio_lxml": round(seconds["lxml"] / seconds["ours"], 2),
         "identical": True,
     }

@@ -1,10 +1,9 @@
-"""Seconds for records in full: by both of our ways, beside the loop that asks for one order after the other by zeep.
+"""Seconds for records in full: by both of our ways, compared with a zeep loop that requests one order after the other.
 
-`python -m benchmarks.details [ORDERS] [LIST]` prints one JSON line for each way; `ratio` says how many times fewer
-seconds it takes than the loop, which there is for orders only. The list is at hand in all cases: what is measured is
-what the records add. The shop takes 30 ms for a call, and what its own work takes for each record in it, about 1 ms; a
-live OpenMage 20.0.20 took 4. Addresses of customers take more than other records: no reply names the customer whose
-they are, and every fourth customer of this shop has none.
+`python -m benchmarks.details [ORDERS] [LIST]` prints one JSON line for each way; `ratio` is the time of the loop over
+ours, for orders only. The list itself is read before: the records alone are measured. The shop takes 30 ms for a call,
+plus its own work for each record, about 1 ms; a live OpenMage 20.0.20 took 4 ms. Addresses of customers take longer
+than other records, because no reply names the customer, and every fourth customer of this shop has no address.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListName, ListSpec
 
 CALL = 0.030
-"""Seconds that each call takes at least."""
+"""Minimum seconds of each call."""
 
 
 def one_by_one(shop: Served, keys: Sequence[str]) -> float:
-    """Return seconds that zeep takes for these orders, one call each."""
+    """Return zeep's seconds for these orders, one call each."""
     client = zeep.Client(f"{shop.url}?wsdl=1", transport=Offline())  # type: ignore[no-untyped-call]  # zeep's
     session = client.service.login(shop.user, shop.key)
     began = time.perf_counter()
@@ -50,7 +49,7 @@ def one_by_one(shop: Served, keys: Sequence[str]) -> float:
 
 
 def by_stage(pager: Pager, spec: ListSpec, pages: Sequence[Page], way: str) -> float:
-    """Yield seconds that our stage takes for the rows of these pages, the choice of the way included."""
+    """Return the seconds of our stage for the rows of these pages, including the choice of the way."""
     details = Details(pager.connection, spec)
 
     def walk() -> Flow[None]:
@@ -73,10 +72,10 @@ def main(orders: int, name: ListName = "orders") -> None:
     with serving(orders) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         pages = list(pager.list(name).pages())
         rows = [row for page in pages for row in page.rows]
-        shop.obey(knobs={"latency": CALL})
+        shop.command(knobs={"latency": CALL})
         naive = one_by_one(shop, [row["increment_id"] for row in rows]) if spec is ORDERS else None
         for way in ("xml-rpc", "soap"):
-            shop.obey(knobs={"no_xmlrpc": way == "soap"})
+            shop.command(knobs={"no_xmlrpc": way == "soap"})
             shop.calls()
             seconds = by_stage(pager, spec, pages, way)
             figures = {

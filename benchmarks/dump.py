@@ -1,19 +1,19 @@
-"""A whole `dump` to NDJSON, from start to exit status, beside a naive script and beside curl.
+"""A whole `dump` to NDJSON, from start to exit status, compared with a naive script and with curl.
 
-    python -m benchmarks.dump [--flavour rpc|wsi] [--orders N] [--beside-curl N]
+    python -m benchmarks.dump [--flavour rpc|wsi] [--orders N] [--curl-orders N]
 
-- **CPU of the client beside a naive zeep loop** (`benchmarks.naive`). The naive loop is told which windows hold rows; a
-  real one would also ask for thousands that hold none. `ratio` is its CPU over ours, start-up included on both sides;
-  the rows are asserted to be the same. `us_per_row` is ours without what a dump of ten orders costs.
-- **Wall time beside curl**, which sends the same calls one after another over one connection and throws away the same
-  replies, at no cost of the server and at that of a live one: 40 ms a call and 0.24 ms an order. `ratio` is our time
-  over curl's, so 1 would be free; the replies are asserted to have the same rows and bytes.
-- **Wall time beside curl that knows where the rows are**, at the cost of a live server: it asks for the windows of
-  3,000 ids that hold rows and for nothing else, so that `ratio` is what finding, checking and writing them adds.
-- **Steps of the client** behind the decoder (which `benchmarks.decode` measures): a row to text, where `ratio` is
+- **CPU of the client compared with a naive zeep loop** (`benchmarks.naive`). The naive loop gets a list of the windows
+  with rows; a real one would also request thousands without any. `ratio` is its CPU over ours, start-up included on
+  both sides; the rows are asserted to be equal. `us_per_row` is ours without the CPU of a dump of ten orders.
+- **Wall time compared with curl**, which sends the same calls one after another over one connection and discards the
+  replies, from a server without latency and from one with that of a live server: 40 ms a call and 0.24 ms an order.
+  `ratio` is our time over curl's, so 1 would be perfect; the replies are asserted to have the same rows and bytes.
+- **Wall time compared with curl that knows where the rows are**, with the latency of a live server: it requests only
+  the windows of 3,000 ids that have rows, so `ratio` is the cost of finding, checking and writing them.
+- **Steps of the client** after the decoder (for which see `benchmarks.decode`): a row to text, where `ratio` is
   Python's own `json` over ours, and its digest.
 
-Each JSON line names the flavour. CPU is the least of several runs.
+Each JSON line has the flavour. CPU is the minimum of several runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 from xml.sax.saxutils import escape
 
-from benchmarks.decode import least
+from benchmarks.decode import minimum_cpu
 from benchmarks.runs import CALL, ROW, Served, measured, serving
 from benchmarks.shop import envelope
 from magento_pager.export.digests import Digest
@@ -43,8 +43,8 @@ WINDOW, WIDE = 100, 3_000
 ROUNDS = 3
 PAGE = 2_000
 STEP_ROUNDS = 10
-FEW = 10
-"""Orders of a dump that is hardly more than start-up."""
+FEW_ORDERS = 10
+"""Orders of a dump whose cost is nearly only start-up."""
 OURS = "ours.ndjson"
 ITEM = {"rpc": "item", "wsi": "complexObjectArray"}
 
@@ -66,12 +66,12 @@ def request(flavour: str, session: str, conditions: Sequence[Sequence[str]]) -> 
 
 
 def session_of(shop: Served, flavour: str) -> str:
-    """Return a session of its own."""
+    """Log in and return a new session."""
     names = f"<username>{shop.user}</username><apiKey>{shop.key}</apiKey>"
     with urlopen(Request(shop.url, envelope(flavour, "login", names)), timeout=60) as answer:  # noqa: S310 - our own shop
-        found = re.search(rb">([0-9a-f]{32,})<", answer.read())
-    assert found, "the shop does not let us in"
-    return found[1].decode()
+        session = re.search(rb">([0-9a-f]{32,})<", answer.read())
+    assert session, "the shop refused the login"
+    return session[1].decode()
 
 
 def replayed(
@@ -83,7 +83,7 @@ def replayed(
     for number, call in enumerate(calls):
         body = folder / f"{number}.xml"
         body.write_bytes(request(flavour, session, call["conditions"]))
-        # Without an empty `Expect`, curl would ask first whether it may send a long body.
+        # Without an empty `Expect`, curl would first ask the server whether it may send a long body.
         config += ["fail", f'url = "{shop.url}"', f'data-binary = "@{body}"', 'header = "Expect:"']
         config += ['output = "/dev/null"', "next"]
     (folder / "curl").write_text("\n".join(config[:-1]), encoding="utf-8")
@@ -97,10 +97,10 @@ def cost(calls: Sequence[dict[str, Any]]) -> list[tuple[int, int]]:
     return [(call["rows"], call["bytes"]) for call in calls if call["operation"] == LIST]
 
 
-def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
-    """CPU of the client, ours and the naive loop's."""
+def compare_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
+    """Return the CPU of the client, ours and that of the naive loop."""
     ours, theirs = folder / OURS, folder / "naive.ndjson"
-    with serving(FEW, "--flavour", flavour) as shop:
+    with serving(FEW_ORDERS, "--flavour", flavour) as shop:
         start_up = min(shop.dump(ours).cpu for _ in range(ROUNDS))
     with serving(orders, "--flavour", flavour) as shop:
         cpu = min(shop.dump(ours).cpu for _ in range(ROUNDS))
@@ -108,10 +108,10 @@ def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
         (folder / "starts").write_text("\n".join(map(str, starts)), encoding="utf-8")
         command = [sys.executable, "-m", "benchmarks.naive", str(folder / "starts"), str(theirs)]
         naive = measured(command, shop.environment).cpu
-    same = sum(1 for one, other in zip(rows_in(ours), rows_in(theirs), strict=True) if one == plain(other))
-    assert same == orders, f"only {same} of {orders} rows are the same"
+    same = sum(our_row == plain(row) for our_row, row in zip(rows_in(ours), rows_in(theirs), strict=True))
+    assert same == orders, f"only {same} of {orders} rows are equal"
     return {
-        "figure": "CPU of the client beside a naive zeep loop",
+        "figure": "CPU of the client compared with a naive zeep loop",
         "orders": orders,
         "ours_s": round(cpu, 2),
         "naive_s": round(naive, 2),
@@ -124,18 +124,18 @@ def beside_naive(orders: int, flavour: str, folder: Path) -> dict[str, object]:
     }
 
 
-def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
-    """Wall time, ours and curl's, at no cost of the server and at that of a live one; then with ids known."""
+def compare_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
+    """Yield the wall time, ours and curl's, without and with the latency of a live server; then with known ids."""
     with serving(orders, "--flavour", flavour) as shop:
         for latency, per_row in ((0.0, 0.0), (CALL, ROW)):
-            shop.obey(knobs={"latency": latency, "latency_per_row": per_row})
+            shop.command(knobs={"latency": latency, "latency_per_row": per_row})
             shop.calls()
             run = shop.dump(folder / OURS)
             calls = [call for call in shop.calls() if call["operation"] == LIST]
-            curl, answered = replayed(shop, flavour, calls, folder)
-            assert answered == cost(calls), "curl was answered otherwise"
+            curl, replies = replayed(shop, flavour, calls, folder)
+            assert replies == cost(calls), "the replies to curl differ"
             yield {
-                "figure": "wall time beside curl",
+                "figure": "wall time compared with curl",
                 "orders": orders,
                 "call_ms": latency * 1e3,
                 "row_ms": round(per_row * 1e3, 2),
@@ -146,10 +146,10 @@ def beside_curl(orders: int, flavour: str, folder: Path) -> Iterator[dict[str, o
                 "ratio": round(run.wall / curl, 3),
             }
         windows = [{"conditions": between(start)} for start in starts_of(folder / OURS, WIDE)]
-        curl, answered = replayed(shop, flavour, windows, folder)
-        assert sum(rows for rows, _ in answered) == orders, "the windows of curl do not hold every order"
+        curl, replies = replayed(shop, flavour, windows, folder)
+        assert sum(rows for rows, _ in replies) == orders, "the windows of curl do not contain every order"
         yield {
-            "figure": "wall time beside curl that knows where the rows are",
+            "figure": "wall time compared with curl that knows where the rows are",
             "orders": orders,
             "calls": len(calls),
             "curl_calls": len(windows),
@@ -166,14 +166,14 @@ def between(start: int) -> list[tuple[str, str, str]]:
 
 
 def starts_of(path: Path, width: int) -> list[int]:
-    """Where the windows of so many ids that hold orders of a file start."""
+    """Return the first ids of the windows of this width that contain orders of a file."""
     return sorted({int(row["order_id"]) // width * width for row in rows_in(path)})
 
 
 def steps(path: Path) -> Iterator[dict[str, object]]:
-    """CPU for each row of what happens to the rows of a dump, once they are decoded."""
+    """Yield the CPU per row of the steps of a dump after decoding."""
     rows = list(islice(rows_in(path), PAGE))
-    seconds = least(
+    seconds = minimum_cpu(
         {
             "ours": lambda: [as_line(row) for row in rows],
             "json": lambda: [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows],
@@ -181,14 +181,14 @@ def steps(path: Path) -> Iterator[dict[str, object]]:
         },
         STEP_ROUNDS,
     )
-    spent = {name: round(one * 1e6 / len(rows), 1) for name, one in seconds.items()}
+    per_row = {name: round(cpu * 1e6 / len(rows), 1) for name, cpu in seconds.items()}
     yield {
         "figure": "a row to text",
-        "ours_us": spent["ours"],
-        "json_us": spent["json"],
+        "ours_us": per_row["ours"],
+        "json_us": per_row["json"],
         "ratio": round(seconds["json"] / seconds["ours"], 1),
     }
-    yield {"figure": "digest of a row", "ours_us": spent["digest"]}
+    yield {"figure": "digest of a row", "ours_us": per_row["digest"]}
 
 
 def rows_in(path: Path) -> Iterator[dict[str, Any]]:
@@ -198,7 +198,7 @@ def rows_in(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def plain(row: dict[str, Any]) -> dict[str, str]:
-    r"""Return a row of zeep's as ours are: no NULLs, numbers as text, and empty texts empty.
+    r"""Return a row of zeep in our form: without NULLs, numbers as text, empty texts empty.
 
     >>> plain({"customer_id": 7, "coupon_code": None, "customer_note": "\n"})
     {'customer_id': '7', 'customer_note': ''}
@@ -206,26 +206,26 @@ def plain(row: dict[str, Any]) -> dict[str, str]:
     return {name: "" if value == "\n" else str(value) for name, value in row.items() if value is not None}
 
 
-def figures(orders: int, curled: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
-    """Yield all figures; without those that 0 orders are asked of."""
+def figures(orders: int, curl_orders: int, flavour: str, folder: Path) -> Iterator[dict[str, object]]:
+    """Yield the figures, without those for 0 orders."""
     if orders:
-        yield beside_naive(orders, flavour, folder)
+        yield compare_naive(orders, flavour, folder)
         yield from steps(folder / OURS)
-    if curled:
-        yield from beside_curl(curled, flavour, folder)
+    if curl_orders:
+        yield from compare_curl(curl_orders, flavour, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dump")
     parser.add_argument("--flavour", choices=["rpc", "wsi"], default="rpc")
-    parser.add_argument("--orders", type=int, default=20_000, help="of the dump beside the naive loop")
-    parser.add_argument("--beside-curl", type=int, default=100_000, help="orders of the dump beside curl")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--orders", type=int, default=20_000, help="orders for the comparison with the naive loop")
+    parser.add_argument("--curl-orders", type=int, default=100_000, help="orders for the comparison with curl")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for one in figures(given.orders, given.beside_curl, given.flavour, folder):
-            print(json.dumps({"benchmark": "dump", "flavour": given.flavour, **one}), flush=True)
+        for line in figures(options.orders, options.curl_orders, options.flavour, folder):
+            print(json.dumps({"benchmark": "dump", "flavour": options.flavour, **line}), flush=True)
     return 0
 
 

@@ -1,9 +1,9 @@
-"""How much of a live server's behaviour the embedded shop has: the share of recorded queries it answers alike.
+"""How closely the embedded shop follows a live server: the fraction of recorded queries that it answers alike.
 
 `python -m benchmarks.fidelity [FILE...]` prints a JSON line for each parser, flavour and list, and one for all. The
-queries and what a live server answered are beside the checkout, in `shared/samples/filters`; other files of the same
-formats can be given. Queries by SOAP are put to the shop's public `select`; calls by XML-RPC, whose flavour is `xmlrpc`
-here, are requests in XML, and what is compared is read out of the replies.
+queries and the answers of a live server are next to the checkout, in `shared/samples/filters`; other files of the same
+formats can be given. Queries by SOAP are passed to the shop's public `select`. Calls by XML-RPC, with the flavour
+`xmlrpc` here, are requests in XML, and their replies are compared.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from magento_pager.fake.declarations import Flavour
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples" / "filters"
-"""Where the recordings are; not part of the project."""
+"""The folder of the recordings, which are not part of the project."""
 
 RECORDED = ("truth.ndjson", "xmlrpc_truth.ndjson")
-"""The files there."""
+"""The files in that folder."""
 
 PARSERS = {"modern": "20.0.20", "1810": "1.8.1.0", "1702": "1.7.0.2", "1620": "1.6.2.0", "1411": "1.4.1.1"}
 """The profile of each recorded parser."""
@@ -51,12 +51,12 @@ class Line:
     """One recorded query.
 
     Attributes:
-        parser: whose filter code ran, as recorded.
+        parser: the version whose filter code was recorded.
         flavour: of SOAP.
         list: its name.
         simple: the entries of `filter`.
         complex: the entries of `complex_filter`.
-        answer: what came back: the SHA-1 of the sorted ids joined by commas, or `fault` and a code.
+        answer: the SHA-1 of the sorted ids joined by commas, or `fault` and a code.
     """
 
     parser: str
@@ -77,13 +77,13 @@ class XmlRpcLine:
     """One recorded call by XML-RPC.
 
     Attributes:
-        parser: whose code ran, as recorded.
-        list: the name of the list that is asked for; of a `multiCall`, the first one.
+        parser: the version whose code was recorded.
+        list: the name of the requested list; of a `multiCall`, the first one.
         method: `call` or `multiCall`.
-        arguments: those behind the session, in XML.
-        lists: the list of each result; of a `call` there is one.
-        answer: what came back: the SHA-1 of the ids, `fault` and a code, or `http` and a status; of a `multiCall` the
-            same of each result, separated by blanks.
+        arguments: those after the session, in XML.
+        lists: the list of each result; a `call` has one.
+        answer: the SHA-1 of the ids, `fault` and a code, or `http` and a status; of a `multiCall` one of these for
+            each result, separated by blanks.
     """
 
     parser: str
@@ -105,49 +105,51 @@ Recorded: TypeAlias = Line | XmlRpcLine
 def read_lines(path: Path) -> Iterator[Recorded]:
     """Yield the recorded queries of a file, of either format."""
     for text in path.read_text(encoding="utf-8").splitlines():
-        one = json.loads(text)
-        yield _soap(one) if "flavour" in one else _xmlrpc(one)
+        recording = json.loads(text)
+        yield _soap(recording) if "flavour" in recording else _xmlrpc(recording)
 
 
-def _soap(one: dict[str, Any]) -> Line:
+def _soap(recording: dict[str, Any]) -> Line:
     """Return a recorded query by SOAP."""
     return Line(
-        one["parser"],
-        one["flavour"],
-        one["list"],
-        tuple(map(tuple, one["simple"])),
-        tuple(map(tuple, one["complex"])),
-        _answered(one),
+        recording["parser"],
+        recording["flavour"],
+        recording["list"],
+        tuple(map(tuple, recording["simple"])),
+        tuple(map(tuple, recording["complex"])),
+        _recorded_answer(recording),
     )
 
 
-def _answered(one: dict[str, Any]) -> str:
-    """What came back, in the words of `Line.answer`."""
-    kind, _, rest = one["outcome"].partition(" ")
-    return f"{kind} {rest.split()[0]}" if kind in {"fault", "http"} else one["ids_sha1"]
+def _recorded_answer(recording: dict[str, Any]) -> str:
+    """Return the recorded answer, in the form of `Line.answer`."""
+    kind, _, rest = recording["outcome"].partition(" ")
+    return f"{kind} {rest.split()[0]}" if kind in {"fault", "http"} else recording["ids_sha1"]
 
 
-def _xmlrpc(one: dict[str, Any]) -> XmlRpcLine:
+def _xmlrpc(recording: dict[str, Any]) -> XmlRpcLine:
     """Return a recorded call by XML-RPC."""
-    name = one["list"]
-    if "calls" in one:
-        calls = [[path, [filters]] for path, filters in one["calls"]]
-        lists = tuple(_LISTS.get(path.removesuffix(".list"), "") for path, _ in one["calls"])
-        answer = " ".join(map(_answered, one["results"]))
-        return XmlRpcLine(one["parser"], name, "multiCall", (xml(calls),), lists, answer.replace("fault ", "fault:"))
-    given = one.get("args", [one.get("filters")])
-    arguments = () if given == "absent" else (xml(given),)
-    if "xml" in one:
-        arguments = (f"<value><array><data>{one['xml']}</data></array></value>",)
-    path = xml(one.get("path", f"{LISTINGS[name].resource}.list"))
-    return XmlRpcLine(one["parser"], name, "call", (path, *arguments), (name,), _answered(one))
+    name = recording["list"]
+    if "calls" in recording:
+        calls = [[path, [filters]] for path, filters in recording["calls"]]
+        lists = tuple(_LISTS.get(path.removesuffix(".list"), "") for path, _ in recording["calls"])
+        answer = " ".join(map(_recorded_answer, recording["results"]))
+        return XmlRpcLine(
+            recording["parser"], name, "multiCall", (xml(calls),), lists, answer.replace("fault ", "fault:")
+        )
+    argument = recording.get("args", [recording.get("filters")])
+    arguments = () if argument == "absent" else (xml(argument),)
+    if "xml" in recording:
+        arguments = (f"<value><array><data>{recording['xml']}</data></array></value>",)
+    path = xml(recording.get("path", f"{LISTINGS[name].resource}.list"))
+    return XmlRpcLine(recording["parser"], name, "call", (path, *arguments), (name,), _recorded_answer(recording))
 
 
-_LISTS = {one.resource: name for name, one in LISTINGS.items()}
+_LISTS = {entry.resource: name for name, entry in LISTINGS.items()}
 
 
 def xml(value: Any) -> str:
-    """Return a value of JSON as one of XML-RPC.
+    """Return a JSON value as an XML-RPC value.
 
     >>> xml({"a": [7, None, True]})
     '<value><struct><member><name>a</name><value><array><data><value><int>7</int></value><value><nil/></value>...
@@ -162,7 +164,7 @@ def xml(value: Any) -> str:
         case float():
             return f"<value><double>{value}</double></value>"
         case dict():
-            members = (f"<member><name>{escape(name)}</name>{xml(one)}</member>" for name, one in value.items())
+            members = (f"<member><name>{escape(name)}</name>{xml(member)}</member>" for name, member in value.items())
             return f"<value><struct>{''.join(members)}</struct></value>"
         case list():
             return f"<value><array><data>{''.join(map(xml, value))}</data></array></value>"
@@ -170,26 +172,26 @@ def xml(value: Any) -> str:
 
 
 def recorded_shop() -> Database:
-    """Return a database with the rows that the live server had."""
+    """Return a database with the rows of the live server."""
     database = Database()
     database.fill(read_rows(SAMPLES / "dataset.json"))
     return database
 
 
 def increment_ids(database: Database) -> dict[str, Mapping[str, int]]:
-    """Return the id of each increment id, of the lists whose rows may come without an id."""
+    """Return the id of each increment id, for the lists whose rows may have no id."""
     newest = profile("20.0.20")
-    found: dict[str, Mapping[str, int]] = {}
+    by_list: dict[str, Mapping[str, int]] = {}
     for name in ("invoices", "shipments"):
-        asked = listing(name, newest)
-        at = asked.columns.index("increment_id")
-        numbers = (str(row[at]) for row in database.select(newest, "rpc", asked, [], []))
-        found[name] = dict(zip(numbers, database.ids(name), strict=True))
-    return found
+        requested = listing(name, newest)
+        index = requested.columns.index("increment_id")
+        numbers = (str(row[index]) for row in database.select(newest, "rpc", requested, [], []))
+        by_list[name] = dict(zip(numbers, database.ids(name), strict=True))
+    return by_list
 
 
 def answer(database: Tables, line: Recorded, known: Mapping[str, Mapping[str, int]]) -> str:
-    """What the embedded shop answers, in the words of `Line.answer`.
+    """Return the answer of the embedded shop, in the form of `Line.answer`.
 
     Args:
         database: the rows.
@@ -199,12 +201,12 @@ def answer(database: Tables, line: Recorded, known: Mapping[str, Mapping[str, in
     version = profile(PARSERS[line.parser])
     if isinstance(line, XmlRpcLine):
         return _reply(XmlRpc(Api(database, _SESSIONS, "", "")), line, known)
-    asked = listing(line.list, version)
-    key, number = asked.columns.index(asked.key_field), None
+    requested = listing(line.list, version)
+    key, number = requested.columns.index(requested.key_field), None
     if line.list in version.missing_ids:
-        number = asked.columns.index("increment_id")
+        number = requested.columns.index("increment_id")
     try:
-        rows = database.select(version, line.flavour, asked, line.simple, line.complex)
+        rows = database.select(version, line.flavour, requested, line.simple, line.complex)
         ids = sorted(int(str(row[key])) if number is None else known[line.list][str(row[number])] for row in rows)
     except ShopFault as fault:
         return f"fault {fault.code}"
@@ -222,15 +224,15 @@ def _sha1(ids: Iterable[int]) -> str:
 
 
 def _reply(shop: XmlRpc, line: XmlRpcLine, known: Mapping[str, Mapping[str, int]]) -> str:
-    """What the embedded shop answers to a request by XML-RPC."""
+    """Return the answer of the embedded shop to a request by XML-RPC."""
     session = xml(_SESSIONS.login("", 3600))
     params = "".join(f"<param>{value}</param>" for value in (session, *line.arguments))
     body = f"<methodCall><methodName>{line.method}</methodName><params>{params}</params></methodCall>"
     settings = Settings(profile=profile(PARSERS[line.parser]))
-    found = shop.answer(body.encode(), Context(settings, 0.0))
-    if found.status != HTTPStatus.OK:
-        return f"http {found.status}"
-    reply = b"".join(found.pieces)
+    answer_ = shop.answer(body.encode(), Context(settings, 0.0))
+    if answer_.status != HTTPStatus.OK:
+        return f"http {answer_.status}"
+    reply = b"".join(answer_.pieces)
     if line.method == "call":
         return _rows(reply.decode(), line.list, known)
     results: Any = xmlrpc.client.loads(reply)[0][0]
@@ -238,9 +240,9 @@ def _reply(shop: XmlRpc, line: XmlRpcLine, known: Mapping[str, Mapping[str, int]
 
 
 def _rows(reply: str, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the fault of a reply, or the ids of its rows, by their number where they have none.
+    """Return the fault of a reply, or the ids of its rows, from the increment ids if they have none.
 
-    Looked for as text: some hundred replies have all orders, which a parser takes minutes for.
+    Read by regular expressions, because a parser would take minutes for the hundreds of replies with all orders.
     """
     if fault := re.search("<fault>.*?<int>(-?[0-9]+)</int>", reply):
         return f"fault {fault[1]}"
@@ -251,11 +253,11 @@ def _rows(reply: str, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
         )
 
     keys = values(LISTINGS[name].key_field)
-    return _sha1(sorted(map(int, keys) if all(keys) else (known[name][one] for one in values("increment_id"))))
+    return _sha1(sorted(map(int, keys) if all(keys) else (known[name][number] for number in values("increment_id"))))
 
 
 def _element(rows: Any, name: str, known: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the same of one result of a `multiCall`."""
+    """Return the fault, or the ids, of one result of a `multiCall`."""
     if isinstance(rows, dict):
         return f"fault:{rows['faultCode']}"
     keys = (row.get(LISTINGS[name].key_field) for row in rows)
@@ -267,8 +269,8 @@ def _element(rows: Any, name: str, known: Mapping[str, Mapping[str, int]]) -> st
     )
 
 
-def shares(database: Database, lines: Iterable[Recorded]) -> Iterator[dict[str, object]]:
-    """Yield the number of lines of each group are answered alike; the last one is all groups together."""
+def fractions(database: Database, lines: Iterable[Recorded]) -> Iterator[dict[str, object]]:
+    """Yield the fraction of lines answered alike, for each group and at last for all groups together."""
     known = increment_ids(database)
     total: Counter[tuple[str, ...]] = Counter()
     same: Counter[tuple[str, ...]] = Counter()
@@ -278,28 +280,28 @@ def shares(database: Database, lines: Iterable[Recorded]) -> Iterator[dict[str, 
         for group in groups:
             total[group] += 1
             same[group] += alike
-    for group in sorted(total, key=lambda one: (one[0] == "all", one)):
+    for group in sorted(total, key=lambda group: (group[0] == "all", group)):
         yield {
             **dict(zip(("parser", "flavour", "list"), group, strict=True)),
             "profile": PARSERS.get(group[0], "all"),
             "lines": total[group],
             "same": same[group],
-            "share": round(same[group] / total[group], 4),
+            "fraction": round(same[group] / total[group], 4),
         }
 
 
 def main(paths: list[str]) -> int:
-    """Print the shares; the exit status is 1 unless all lines are answered alike."""
-    files = [Path(one) for one in paths] or [SAMPLES / name for name in RECORDED]
+    """Print the fractions; the exit status is 1 unless all lines are answered alike."""
+    files = [Path(path) for path in paths] or [SAMPLES / name for name in RECORDED]
     if not SAMPLES.exists():
         print(f"no recordings at {SAMPLES}", file=sys.stderr)
         return 2
     with recorded_shop() as database:
-        share: object = 0.0
-        for one in shares(database, (line for path in files for line in read_lines(path))):
-            print(json.dumps(one))
-            share = one["share"]
-    return 0 if share == 1 else 1
+        total: object = 0.0
+        for figures in fractions(database, (line for path in files for line in read_lines(path))):
+            print(json.dumps(figures))
+            total = figures["fraction"]
+    return 0 if total == 1 else 1
 
 
 if __name__ == "__main__":

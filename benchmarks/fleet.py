@@ -1,11 +1,11 @@
-"""Many shops: how many a minute are read by a plain loop, and how many by Spark on one machine.
+"""Many shops: the rate in shops per minute of a plain loop, and of Spark on one machine.
 
     python -m benchmarks.fleet [SHOPS [ORDERS [TASKS]]]
 
-Each shop is an embedded one whose calls take 40 ms and 0.24 ms for each row, as those of a live OpenMage 20.0.20. They
-all run in one process of its own. The loop reads one shop after the other; Spark reads so many at once as it has tasks,
-each shop by one of them. Time to start Spark and its first workers is given beside, and is no part of the rate. Prints
-one line of JSON. Needs the extra `spark`, and Java.
+Each shop is an embedded one whose calls take 40 ms plus 0.24 ms per row, like those of a live OpenMage 20.0.20. All
+shops run in one separate process. The loop reads one shop after the other; Spark reads as many shops at a time as it
+has tasks, each shop in one task. The time to start Spark and its first workers is printed separately, and is not part
+of the rate. Prints one line of JSON. Needs the extra `spark`, and Java.
 """
 
 from __future__ import annotations
@@ -35,27 +35,29 @@ SERVE = "serve"
 
 
 def serve(count: int, orders: int) -> None:
-    """Be so many shops, say where they are, and end when standard input does."""
+    """Run that many shops, print their addresses, and stop at the end of standard input."""
     with ExitStack() as stack:
-        made = (Shop(orders=orders, key=KEY, wsdl_cache=True, latency=CALL, latency_per_row=ROW) for _ in range(count))
-        shops = [stack.enter_context(one) for one in made]
+        created = (
+            Shop(orders=orders, key=KEY, wsdl_cache=True, latency=CALL, latency_per_row=ROW) for _ in range(count)
+        )
+        shops = [stack.enter_context(shop) for shop in created]
         print(json.dumps([{"url": shop.url, "user": shop.user} for shop in shops]), flush=True)
         sys.stdin.read()
 
 
 @contextmanager
 def serving(count: int, orders: int) -> Iterator[list[dict[str, Any]]]:
-    """So many shops in another process, as a file of shops names them."""
+    """Run that many shops in another process, and yield the entries of a file of shops."""
     command = [sys.executable, "-m", "benchmarks.fleet", SERVE, str(count), str(orders)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         shops = json.loads(process.stdout.readline())
-        yield [one | {"name": f"shop-{number}", "key": "env:FLEET_KEY"} for number, one in enumerate(shops)]
+        yield [shop | {"name": f"shop-{number}", "key": "env:FLEET_KEY"} for number, shop in enumerate(shops)]
         process.communicate()
 
 
 def loop(shops: list[dict[str, Any]]) -> int:
-    """Return the orders of all shops, one shop after the other."""
+    """Read the orders of all shops, one shop after the other, and return their number."""
     rows = 0
     for shop in shops:
         with connect(shop["url"], shop["user"], KEY) as pager:
@@ -64,7 +66,7 @@ def loop(shops: list[dict[str, Any]]) -> int:
 
 
 def session(tasks: int) -> SparkSession:
-    """Spark on this machine, with the data source, and so many tasks at once."""
+    """Start Spark on this machine, with the data source and that many parallel tasks."""
     from pyspark.sql import SparkSession  # noqa: PLC0415  an extra
 
     from magento_pager.spark import MagentoDataSource  # noqa: PLC0415  an extra
@@ -87,7 +89,7 @@ def session(tasks: int) -> SparkSession:
 
 
 def spark_rows(spark: SparkSession, shops: list[dict[str, Any]], folder: Path) -> int:
-    """Return the orders of all shops by Spark."""
+    """Read the orders of all shops by Spark, and return their number."""
     path = folder / f"shops-{len(shops)}.json"
     path.write_text(json.dumps(shops))
     frame = spark.read.format("magento").options(entity="orders", shops=str(path)).load()
@@ -98,29 +100,29 @@ def main(count: int = SHOPS, orders: int = ORDERS, tasks: int = TASKS) -> None:
     """Measure both."""
     with serving(count, orders) as shops, tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        looped = loop(shops)
-        plain = time.perf_counter() - began
+        loop_rows = loop(shops)
+        loop_time = time.perf_counter() - began
 
         began = time.perf_counter()
         spark = session(tasks)
         spark_rows(spark, shops[: min(tasks, count)], Path(folder))
-        starting = time.perf_counter() - began
+        start_time = time.perf_counter() - began
         began = time.perf_counter()
-        parallel = spark_rows(spark, shops, Path(folder))
-        fleet = time.perf_counter() - began
+        fleet_rows = spark_rows(spark, shops, Path(folder))
+        spark_time = time.perf_counter() - began
         spark.stop()
-    assert looped == parallel == count * orders
+    assert loop_rows == fleet_rows == count * orders
     line = {
         "benchmark": "fleet",
         "shops": count,
         "orders": orders,
         "tasks": tasks,
         "cores": os.cpu_count(),
-        "loop_seconds_per_shop": round(plain / count, 2),
-        "loop_shops_per_minute": round(60 * count / plain, 1),
-        "spark_shops_per_minute": round(60 * count / fleet, 1),
-        "times": round(plain / fleet, 1),
-        "start_s": round(starting, 1),
+        "loop_seconds_per_shop": round(loop_time / count, 2),
+        "loop_shops_per_minute": round(60 * count / loop_time, 1),
+        "spark_shops_per_minute": round(60 * count / spark_time, 1),
+        "times": round(loop_time / spark_time, 1),
+        "start_s": round(start_time, 1),
     }
     print(json.dumps(line))
 

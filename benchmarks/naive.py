@@ -1,8 +1,8 @@
-"""The script that everybody writes first: zeep, windows of 100 ids, each a regexp that names all of its ids.
+"""The script that most people write first: zeep, and windows of 100 ids, each a regexp that lists all of its ids.
 
-`python -m benchmarks.naive STARTS FILE` reads the first ids of the windows from the file STARTS, one a line, and writes
-every order in them to FILE, a JSON object a line. The shop is told by MAGENTO_URL, MAGENTO_API_USER, MAGENTO_API_KEY.
-It is here to be measured; only the part that fails offline is done better than usual.
+`python -m benchmarks.naive STARTS FILE` reads the first ids of the windows from the file STARTS, one per line, and
+writes every order in them to FILE, one JSON object per line. The shop is set by MAGENTO_URL, MAGENTO_API_USER and
+MAGENTO_API_KEY. Unlike most such scripts, it can read the WSDL offline.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WINDOW = 100
 
 
 class Offline(zeep.Transport):
-    """Zeep's transport, with the schema that the WSDL refers to at hand."""
+    """Zeep's transport, with a local copy of the schema that the WSDL imports."""
 
     def load(self, url: str) -> bytes:
         """Return the document at an address."""
@@ -41,7 +41,7 @@ def alternation(first: int, width: int = WINDOW) -> str:
 
 
 def filters(client: Any, namespace: str, pattern: str) -> Any:
-    """Return the filter of a window, in zeep's own types, which are called the same in both flavours."""
+    """Return the filter of a window, in zeep's own types, whose names are the same in both flavours."""
     types = client.type_factory(namespace)
     value = types.associativeEntity(key="regexp", value=pattern)
     item = types.complexFilter(key="entity_id", value=value)

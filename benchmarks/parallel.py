@@ -1,13 +1,14 @@
-"""Orders a second with 1, 2, 4, 8 and `auto` calls under way, on shops with so many workers.
+"""Orders per second with 1, 2, 4, 8 and `auto` concurrent calls, on shops with as many workers.
 
     python -m benchmarks.parallel [--orders N] [--workers N...] [--parallel N|auto...]
 
-Each embedded shop has so many PHP workers, and a call costs it what it costs a live one: 40 ms and 0.24 ms an order.
-A JSON line for each pair; `ratio` of `auto` is the best fixed number's rate over its own, so 1 would be perfect, and
-`client` is the part of the time that our process was busy: near 1, our own core is the limit and no longer the shop.
+Each embedded shop has that many PHP workers, and a call takes as long as on a live shop: 40 ms plus 0.24 ms per order.
+A JSON line for each pair; `ratio` of `auto` is the best fixed number's rate over its own, so 1 would be perfect.
+`client` is the fraction of the time in which our process was busy: near 1, our own core is the limit and not the shop.
 
-The last figure is of a shop as it is delivered: each call needs a second worker for the WSDL, and there are two in all.
-Asked four times at once, it starves; `ratio` is the time of that dump over one that asks one at a time.
+The last figure is of a shop in its default configuration, with two workers: each call needs a second worker for the
+WSDL. With four concurrent calls it starves; `ratio` is the time of that dump over the time of one with one call at a
+time.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 AUTO = "auto"
 WORKERS = (1, 2, 4, 8)
 STARVED = 2
-"""Workers of the shop that starves."""
+"""Number of workers of the shop that starves."""
 
 
 def dumped(shop: Served, orders: int, folder: Path, parallel: str) -> Run:
-    """Return a dump with so many calls under way, all rows asserted."""
+    """Dump with that many concurrent calls, and check the number of rows."""
     out = folder / "orders.ndjson"
     run = shop.dump(out, "--parallel", parallel, "--wsdl-cache")
     with out.open("rb") as lines:
@@ -40,10 +41,10 @@ def dumped(shop: Served, orders: int, folder: Path, parallel: str) -> Run:
 
 
 def side_by_side(orders: int, workers: int, calls: Sequence[str], folder: Path) -> Iterator[dict[str, object]]:
-    """Yield each number of calls with one number of workers; the best fixed one, and `auto` beside it, last."""
+    """Yield the figures of each number of calls with one number of workers; last `auto`, compared with the best."""
     rates: dict[str, float] = {}
     with serving(orders) as shop:
-        shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": workers})
+        shop.command(knobs={"latency": CALL, "latency_per_row": ROW, "workers": workers})
         for parallel in calls:
             run = dumped(shop, orders, folder, parallel)
             rates[parallel] = orders / run.wall
@@ -64,19 +65,19 @@ def side_by_side(orders: int, workers: int, calls: Sequence[str], folder: Path) 
 
 
 def starved(orders: int, folder: Path) -> dict[str, object]:
-    """Return a shop whose calls block each other, asked four at once and one at a time."""
+    """Return the figures of a shop whose calls block each other, with four calls at a time and with one."""
     with serving(orders) as shop:
-        # A live PHP waits for a minute; a second shows the same.
-        shop.obey(knobs={"latency": CALL, "latency_per_row": ROW, "workers": STARVED, "socket_timeout": 1.0})
-        shop.obey(knobs={"wsdl_cache": False})
-        alone, four = (dumped(shop, orders, folder, parallel) for parallel in ("1", "4"))
+        # A live PHP waits for a minute; a second has the same effect.
+        shop.command(knobs={"latency": CALL, "latency_per_row": ROW, "workers": STARVED, "socket_timeout": 1.0})
+        shop.command(knobs={"wsdl_cache": False})
+        single, four = (dumped(shop, orders, folder, parallel) for parallel in ("1", "4"))
     return {
         "figure": "a pool that starves",
         "workers": STARVED,
         "orders": orders,
-        "one_at_a_time_s": round(alone.wall, 2),
+        "one_at_a_time_s": round(single.wall, 2),
         "four_at_once_s": round(four.wall, 2),
-        "ratio": round(four.wall / alone.wall, 2),
+        "ratio": round(four.wall / single.wall, 2),
     }
 
 
@@ -86,13 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--parallel", nargs="*", default=["1", "2", "4", "8", AUTO])
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for workers in given.workers:
-            for line in side_by_side(given.orders, workers, given.parallel, folder):
+        for workers in options.workers:
+            for line in side_by_side(options.orders, workers, options.parallel, folder):
                 print(json.dumps({"benchmark": "parallel", **line}), flush=True)
-        print(json.dumps({"benchmark": "parallel", **starved(min(given.orders, 20_000), folder)}), flush=True)
+        print(json.dumps({"benchmark": "parallel", **starved(min(options.orders, 20_000), folder)}), flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What lists in memory share, in tests and benchmarks: how servers read conditions, and ids as shops have them."""
+"""How servers read conditions, and ids as in real shops, for lists in memory in tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from magento_pager import Condition
 
 Reading = Callable[["tuple[Condition, ...]", list[int]], list[int]]
-"""How a server reads conditions: which of the ids, in order, come back."""
+"""How a server reads conditions: returns the matching ids, in order."""
 
 
 def honest(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Return every condition, as asked."""
+    """Apply every condition."""
     for condition in conditions:
         ids = satisfying(condition, ids)
     return ids
 
 
 def last_per_column(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Only the last condition on a column, however its name is spelled."""
+    """Apply only the last condition on a column, whatever the spelling of its name."""
     return honest(conditions[-1:], ids)
 
 
 def no_lists(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Lists are not split, so their first id alone is read; regexps are unknown, so nothing equals them."""
+    """Read only the first id of a list, because lists are not split; match nothing by a regexp, which is unknown."""
     for condition in conditions:
         if condition.operator == "in":
             ids = [number for number in ids if number == int(condition.value.split(",")[0])]
@@ -44,26 +44,26 @@ def no_lists(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
 
 
 def spelled_once(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """1.7.0.2: the last condition of each name counts, and order_id, customer_id and so on are entity_id."""
+    """Read as 1.7.0.2: the last condition of each name counts, and order_id, customer_id and so on mean entity_id."""
     keys = {spec.key for spec in LISTS.values()}
     last = {KEY if condition.field in keys else condition.field: condition for condition in conditions}
     return honest(tuple(last.values()), ids)
 
 
 def mapped_apart(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
+    """Read as 1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
     return no_lists(tuple({condition.field: condition for condition in conditions}.values()), ids)
 
 
 def eav(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Customers of 1.7.0.2: as spelled_once, and the qualified name is a fault."""
+    """Read as customers of 1.7.0.2: as `spelled_once`, and the qualified name is a fault."""
     if any(condition.field.startswith("main_table.") for condition in conditions):
         raise FaultError("Invalid attribute name", code="101", text="Invalid attribute name", operation="list")
     return spelled_once(conditions, ids)
 
 
 def satisfying(condition: Condition, ids: list[int]) -> list[int]:
-    """Return the ids that satisfy one condition on the key, as asked."""
+    """Return the ids that satisfy one condition on the key."""
     operand = condition.value
     match condition.operator:
         case "from" | "gteq":
@@ -74,8 +74,8 @@ def satisfying(condition: Condition, ids: list[int]) -> list[int]:
             number = int(operand) - (100_000_000 if condition.field == "increment_id" else 0)
             return [number] if number in ids else []
         case "in":
-            wanted = set(map(int, operand.split(",")))
-            return [number for number in ids if number in wanted]
+            listed = set(map(int, operand.split(",")))
+            return [number for number in ids if number in listed]
         case "like" | "regexp":
             text = operand.strip("^$")
             if condition.operator == "like":
@@ -86,7 +86,7 @@ def satisfying(condition: Condition, ids: list[int]) -> list[int]:
 
 
 def random_layout(seed: int) -> tuple[list[int], Reading]:
-    """Return one to three stretches of ids anywhere, with steps and holes, and a server."""
+    """Return one to three ranges of ids anywhere, with steps and holes, and how their server reads conditions."""
     chance = Random(seed)  # noqa: S311  no secret
     ids: set[int] = set()
     for _ in range(chance.randrange(1, 4)):
@@ -98,7 +98,7 @@ def random_layout(seed: int) -> tuple[list[int], Reading]:
 
 
 def random_ids(seed: int) -> list[int]:
-    """Ids as shops have them, and worse: up to four stretches, dense, thinned, or at even distances."""
+    """Return ids as in real shops, and worse: up to four ranges, dense, thinned, or at equal distances."""
     random = Random(seed)  # noqa: S311  no secret
     ids: set[int] = set()
     for _ in range(random.randint(1, 4)):

@@ -1,7 +1,7 @@
-"""Our patterns beside those of other tools: bytes, time and correctness, in one table.
+"""Our patterns compared with those of other tools: bytes, time and correctness, in one table.
 
-Run with `python -m benchmarks.regexps`. Peers that are not installed are left out, with the reason. Lengths are of
-anchored patterns in portable letters (`portable`), which only takes from peers what a server would misread.
+Run with `python -m benchmarks.regexps`. Peers that are not installed are skipped, with the reason. Lengths are those of
+anchored patterns in portable syntax (`portable`), which replaces what a server would misread.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
-class Unavailable(Exception):  # noqa: N818 - it is a reason, not a failure
+class Unavailable(Exception):  # noqa: N818 - a reason, not a failure
     """The peer is not installed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another tool: how it is called, and whether it has to be given every id."""
+    """Another tool: its call, and whether it needs every id as an argument."""
 
     package: str
     call: Callable[[Any, Iterable[int]], str] | Callable[[Any, int, int], str] | None
     enumerates: bool = False
 
     def patterns(self, ranges: Sequence[tuple[int, int]]) -> list[str]:
-        """Return the tool's pattern of each range, as it gives it.
+        """Return the tool's pattern of each range.
 
         Raises:
             Unavailable: it is not installed.
@@ -49,7 +49,7 @@ class Peer:
         return [self.call(module, first, last) for first, last in ranges]  # type: ignore[call-arg, arg-type]
 
     def of_set(self, ids: Sequence[int]) -> str:
-        """Return the tool's pattern of a set; only for those that are given every id."""
+        """Return the tool's pattern of a set; only for tools that need every id as an argument."""
         return self.call(self.module(), ids)  # type: ignore[call-arg, misc, arg-type]
 
     def module(self) -> Any:
@@ -82,15 +82,15 @@ console.log(JSON.stringify([took, patterns]));
 
 
 def _node(ranges: Sequence[tuple[int, int]]) -> tuple[float, list[str]]:
-    """What to-regex-range, found by way of NODE_PATH, makes of the ranges, and how many microseconds it took."""
+    """Return the microseconds and the patterns of to-regex-range, found by NODE_PATH, for the ranges."""
     node = shutil.which("node")
     if node is None:
         raise Unavailable("node is not installed")
-    done = subprocess.run([node, "-e", _NODE], input=json.dumps(ranges), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Unavailable("to-regex-range is not installed where NODE_PATH points")
-    took, patterns = json.loads(done.stdout)
-    return took, patterns
+    process = subprocess.run([node, "-e", _NODE], input=json.dumps(ranges), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise Unavailable("to-regex-range is not installed in NODE_PATH")
+    microseconds_, patterns = json.loads(process.stdout)
+    return microseconds_, patterns
 
 
 def _to_regex_range(ranges: Sequence[tuple[int, int]]) -> list[str]:
@@ -110,7 +110,7 @@ def portable(pattern: str) -> str:
     depth = [0]
     for letter in plain:
         depth.append(depth[-1] + (letter == "(") - (letter == ")"))
-    bars = {depth[place] for place, letter in enumerate(plain) if letter == "|"}
+    bars = {depth[index] for index, letter in enumerate(plain) if letter == "|"}
     if 0 in bars:
         return f"^({plain})$"
     if plain.startswith("(") and 0 not in depth[1:-1] and 1 not in bars:
@@ -121,11 +121,13 @@ def portable(pattern: str) -> str:
 def exact(pattern: str, first: int, last: int, chooser: random.Random) -> bool:
     """Return whether a pattern agrees with integer comparison around the bounds and at a few other ids."""
     search = re.compile(pattern).search
-    around = [bound + step for bound in (first, last) for step in (-1, 0, 1)]
+    near = [bound + step for bound in (first, last) for step in (-1, 0, 1)]
     inside = [chooser.randint(first, last) for _ in range(5)]
     others = [first // 10, last * 10, *(chooser.randrange(last + 1) for _ in range(5))]
     return all(
-        (search(str(one)) is not None) == (first <= one <= last) for one in (*around, *inside, *others) if one >= 0
+        (search(str(number)) is not None) == (first <= number <= last)
+        for number in (*near, *inside, *others)
+        if number >= 0
     )
 
 
@@ -135,7 +137,7 @@ def lengths(patterns: Sequence[str]) -> float:
 
 
 def microseconds(work: Callable[[], object], count: int) -> float:
-    """Return the shortest of five times that the work takes, by the number of its patterns."""
+    """Return the minimum time of five runs, divided by the number of patterns."""
     times = []
     for _ in range(5):
         started = time.perf_counter()
@@ -148,9 +150,9 @@ WIDTHS = (10, 100, 250, 1000, 10_000)
 
 
 def _pair(below: int, chooser: random.Random) -> tuple[int, int]:
-    """Any range below a number."""
-    one, other = chooser.choices(range(below), k=2)
-    return min(one, other), max(one, other)
+    """Return a random range below a number."""
+    bounds = chooser.choices(range(below), k=2)
+    return min(bounds), max(bounds)
 
 
 def main() -> None:
@@ -162,7 +164,7 @@ def main() -> None:
     samples["aligned"] = [(a, a + 99) for a in range(0, 10**6, 500)]
     hundred = samples[100][:2000]
     crossing = [_pair(3000, chooser) for _ in range(2000)]
-    five = [[one for a in chooser.choices(range(10**6), k=5) for one in range(a, a + 100)] for _ in range(1000)]
+    five = [[number for a in chooser.choices(range(10**6), k=5) for number in range(a, a + 100)] for _ in range(1000)]
     holes = [chooser.sample(range(a, a + 1000), 950) for a in chooser.choices(range(10**8), k=200)]
     thousand = [chooser.sample(range(10**6), 1000) for _ in range(3)]
 
@@ -170,33 +172,36 @@ def main() -> None:
     print(f"{'mean bytes':15}" + "".join(f"{head:>10}" for head in heads))
 
     def row(name: str, *figures: object) -> None:
-        print(f"{name:15}" + "".join(f"{one:10.1f}" if isinstance(one, float) else f"{one!s:>10}" for one in figures))
+        print(
+            f"{name:15}"
+            + "".join(f"{figure:10.1f}" if isinstance(figure, float) else f"{figure!s:>10}" for figure in figures)
+        )
 
-    def checked(patterns: Sequence[str], ranges: Sequence[tuple[int, int]]) -> str:
+    def errors(patterns: Sequence[str], ranges: Sequence[tuple[int, int]]) -> str:
         pairs = zip(patterns, ranges, strict=True)
         return f"{sum(not exact(pattern, *bounds, chooser) for pattern, bounds in pairs)}/{len(patterns)}"
 
     for strict in (False, True):
-        made = {
+        patterns = {
             head: [regexps.range_regexp(a, b, strict=strict) for a, b in ranges] for head, ranges in samples.items()
         }
         across = [regexps.range_regexp(a, b, strict=strict) for a, b in crossing]
-        sets = [lengths([regexps.ids_regexp(ids, strict=strict) for ids in many]) for many in (five, holes, thousand)]
+        sets = [lengths([regexps.ids_regexp(ids, strict=strict) for ids in group]) for group in (five, holes, thousand)]
         row(
             "ours, strict" if strict else "ours",
-            *(lengths(made[head]) for head in ("aligned", *WIDTHS)),
+            *(lengths(patterns[head]) for head in ("aligned", *WIDTHS)),
             lengths(across),
             *sets,
             microseconds(lambda: [regexps.range_regexp(a, b, strict=strict) for a, b in hundred], len(hundred)),  # noqa: B023
             microseconds(lambda: [regexps.ids_regexp(ids, strict=strict) for ids in thousand], 3) / 1000,  # noqa: B023
-            checked([*made[100][: len(hundred)], *across], [*hundred, *crossing]),
+            errors([*patterns[100][: len(hundred)], *across], [*hundred, *crossing]),
         )
     for name, peer in PEERS.items():
         many = 200 if peer.enumerates else 20_000
         try:
             peer.patterns([(1, 2)])
-        except Unavailable as why:
-            print(f"{name:15}  left out: {why}")
+        except Unavailable as reason:
+            print(f"{name:15}  skipped: {reason}")
             continue
         figures: list[object] = []
         for head in ("aligned", *WIDTHS):
@@ -209,18 +214,18 @@ def main() -> None:
             *figures,
             lengths(across),
             *(
-                lengths([portable(peer.of_set(ids)) for ids in some[:20]]) if peer.enumerates else "-"
-                for some in (five, holes, thousand)
+                lengths([portable(peer.of_set(ids)) for ids in group[:20]]) if peer.enumerates else "-"
+                for group in (five, holes, thousand)
             ),
             _node(few)[0] / len(few) if peer.call is None else microseconds(lambda: peer.patterns(few), len(few)),  # noqa: B023
             microseconds(lambda: [peer.of_set(ids) for ids in thousand], 3) / 1000 if peer.enumerates else "-",  # noqa: B023
-            checked([*map(portable, peer.patterns(few)), *across], [*few, *crossing[:many]]),
+            errors([*map(portable, peer.patterns(few)), *across], [*few, *crossing[:many]]),
         )
     _slowest(chooser)
 
 
 def _slowest(chooser: random.Random) -> None:
-    """Print how long a range takes that was never seen before; what was remembered is forgotten before each."""
+    """Print the time of a range that was not used before; the cache is cleared before each."""
     for name, ranges in (
         ("a window of 100", [(a, a + 99) for a in chooser.choices(range(10**8), k=500)]),
         ("any INT range", [_pair(4_294_967_296, chooser) for _ in range(500)]),
@@ -229,12 +234,12 @@ def _slowest(chooser: random.Random) -> None:
         for first, last in ranges:
             tries = []
             for _ in range(5):
-                regexps._range_factor.cache_clear()  # noqa: SLF001 - a benchmark may look inside
+                regexps._range_factor.cache_clear()  # noqa: SLF001 - a benchmark may use internals
                 started = time.perf_counter()
                 regexps.ids_regexp([IdRange(first, last)])
                 tries.append(time.perf_counter() - started)
             times.append(min(tries) * 1e6)
-        print(f"{name}, never seen before: mean {sum(times) / len(times):.0f} µs, slowest {max(times):.0f} µs")
+        print(f"{name}, not used before: mean {sum(times) / len(times):.0f} µs, slowest {max(times):.0f} µs")
 
 
 if __name__ == "__main__":

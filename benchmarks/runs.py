@@ -1,7 +1,7 @@
-"""What the benchmarks of whole runs share: an embedded shop in a process of its own, and commands whose cost is known.
+"""Helpers for benchmarks of whole runs: an embedded shop in another process, and commands whose cost is measured.
 
-Linux counts the memory of the process that starts a command as the command's own. So a command is started by this very
-file, run by a Python of its own, which is small because it imports nothing of the project.
+Linux counts the memory of the process that starts a command as the command's own. So a command is started by this file,
+run by another Python, which is small because it imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CALL, ROW = 0.040, 0.00024
-"""Seconds that each call and each order cost a live OpenMage 20.0.20, about."""
+"""Approximate seconds of each call, and of each order in it, on a live OpenMage 20.0.20."""
 OURS = (sys.executable, "-m", "magento_pager")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a command cost.
+    """The cost of a command.
 
     Attributes:
-        wall: seconds.
-        cpu: seconds, user's and system's together.
-        peak: bytes of memory at most.
-        said: what it printed on standard output.
+        wall: wall time in seconds.
+        cpu: CPU time in seconds, user and system.
+        peak: peak memory in bytes.
+        stdout: its standard output.
     """
 
     wall: float
     cpu: float
     peak: int
-    said: str
+    stdout: str
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
     r"""Run a command to its end.
 
     Args:
-        command: and its arguments.
-        environment: variables that it gets besides ours.
+        command: the command and its arguments.
+        environment: additional environment variables.
 
     Raises:
         RuntimeError: it failed.
 
     >>> run = measured([sys.executable, "-c", "print(5)"])
-    >>> run.said, 0 < run.cpu, run.peak > 1_000_000
+    >>> run.stdout, 0 < run.cpu, run.peak > 1_000_000
     ('5\n', True, True)
     """
     process = subprocess.run(
@@ -62,19 +62,19 @@ def measured(command: Sequence[str], environment: Mapping[str, str] | None = Non
         text=True,
         check=False,
     )
-    complaint, _, last = process.stderr.rstrip("\n").rpartition("\n")
+    message, _, last = process.stderr.rstrip("\n").rpartition("\n")
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {complaint[-2000:]}")
-    return Run(**json.loads(last), said=process.stdout)
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {message[-2000:]}")
+    return Run(**json.loads(last), stdout=process.stdout)
 
 
 def measure(command: Sequence[str]) -> int:
-    """Run a command, say on standard error what it cost, and give its exit status."""
+    """Run a command, print its cost on standard error, and return its exit status."""
     began = time.perf_counter()
     pid = os.posix_spawnp(command[0], list(command), os.environ)
     _, status, usage = os.wait4(pid, 0)
     wall = time.perf_counter() - began
-    # The line break parts it from what the command said.
+    # The line break separates the cost from the output of the command.
     cost = {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024}
     print(f"\n{json.dumps(cost)}", file=sys.stderr)
     return os.waitstatus_to_exitcode(status)
@@ -82,10 +82,10 @@ def measure(command: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An embedded shop that runs elsewhere.
+    """An embedded shop in another process.
 
     Attributes:
-        url: where calls go.
+        url: the address for calls.
         user: the API user.
         key: its key.
         process: the shop.
@@ -98,14 +98,14 @@ class Served:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead our command line to it."""
+        """The environment variables of our command line for this shop."""
         return {"MAGENTO_URL": self.url, "MAGENTO_API_USER": self.user, "MAGENTO_API_KEY": self.key}
 
-    def obey(self, **command: Any) -> Any:
-        """Have it carry out one command of `serve --control`, and give what came of it.
+    def command(self, **command: Any) -> Any:
+        """Send one command of `serve --control`, and return its result.
 
         Raises:
-            RuntimeError: it refused.
+            RuntimeError: the shop refused it.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command) + "\n")
@@ -117,20 +117,20 @@ class Served:
 
     def calls(self) -> list[dict[str, Any]]:
         """Return the calls answered since the last time, see `fake.api.Call`."""
-        taken: list[dict[str, Any]] = self.obey(log=True)
-        return taken
+        calls: list[dict[str, Any]] = self.command(log=True)
+        return calls
 
     def dump(self, out: Path, *options: str) -> Run:
-        """Have our command line write every order to a file."""
+        """Dump every order to a file by our command line."""
         return measured((*OURS, "dump", "--out", str(out), "--overwrite", *options), self.environment)
 
 
 @contextmanager
 def serving(orders: int, *options: str) -> Iterator[Served]:
-    """An embedded shop with so many orders, ended when the block is left.
+    """Run an embedded shop with that many orders until the end of the block.
 
     Args:
-        orders: how many; the other lists follow.
+        orders: their number; the other lists are in proportion.
         options: further ones of `serve`.
     """
     command = [*OURS, "serve", "--control", "--wsdl-cache", "--orders", str(orders), *options]
@@ -143,7 +143,7 @@ def serving(orders: int, *options: str) -> Iterator[Served]:
 
 
 def _line(stream: IO[str] | None) -> dict[str, Any]:
-    """Return the next line of JSON that the shop says."""
+    """Return the next line of JSON from the shop."""
     assert stream is not None
     text = stream.readline()
     if not text:

@@ -1,13 +1,13 @@
-"""How calls, time and CPU of a whole `dump` grow with the shop, and how soon the first row is there.
+"""Growth of calls, time and CPU of a whole `dump` with the size of the shop, and the time to the first row.
 
     python -m benchmarks.scale [ORDERS...]
 
-By default 10,000, 100,000 and 1,000,000 orders, which takes a few minutes. A JSON line for each size. Between three
-sizes or more a line for each cost: `ratio` is what an order more costs from the last size but one to the last, over
-what it costs from the first size to the second; 1 is a straight line, more a curve that rises.
+By default for 10,000, 100,000 and 1,000,000 orders, which takes a few minutes. A JSON line for each size. For three or
+more sizes, a line for each cost: `ratio` is the cost of one more order between the last two sizes over that between the
+first two; 1 is linear growth, more is a rising curve.
 
-The last line is about the first row, at the cost of a live server, 40 ms a call and 0.24 ms an order, once the session
-is there: `calls` and `seconds` up to the first row, `ratio` these over the time of the call that brought the row.
+The last line is about the first row, with the latency of a live server, 40 ms a call and 0.24 ms an order, after the
+login: `calls` and `seconds` up to the first row, and `ratio`, that time over the time of the call with the row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FIRST_ROW_OF = 20_000
 
 
 def dumped(orders: int, folder: Path) -> dict[str, float]:
-    """What a dump of so many orders costs."""
+    """Return the cost of a dump of that many orders."""
     with serving(orders) as shop:
         run = shop.dump(folder / "orders.ndjson")
         calls = shop.calls()
@@ -45,23 +45,24 @@ def dumped(orders: int, folder: Path) -> dict[str, float]:
     }
 
 
-def bends(found: Mapping[int, Mapping[str, float]]) -> dict[str, float | None]:
-    """For each cost, that of an order more at the end over that at the beginning; None where that was nothing.
+def growth(costs: Mapping[int, Mapping[str, float]]) -> dict[str, float | None]:
+    """Return for each cost that of one more order at the end over that at the beginning; None if the latter is zero.
 
-    >>> bends({10: {"calls": 5, "wall_s": 2.0, "client_cpu_s": 1.0}, 20: {"calls": 6, "wall_s": 3.0, "client_cpu_s": 2},
-    ...        40: {"calls": 8, "wall_s": 5.0, "client_cpu_s": 6}})
+    >>> small = {"calls": 5, "wall_s": 2.0, "client_cpu_s": 1.0}
+    >>> growth({10: small, 20: {"calls": 6, "wall_s": 3.0, "client_cpu_s": 2},
+    ...         40: {"calls": 8, "wall_s": 5.0, "client_cpu_s": 6}})
     {'calls': 1.0, 'wall_s': 1.0, 'client_cpu_s': 2.0}
     """
-    sizes = sorted(found)
+    sizes = sorted(costs)
     ratios: dict[str, float | None] = {}
     for cost in ("calls", "wall_s", "client_cpu_s"):
-        steps = [(found[large][cost] - found[small][cost]) / (large - small) for small, large in pairwise(sizes)]
+        steps = [(costs[large][cost] - costs[small][cost]) / (large - small) for small, large in pairwise(sizes)]
         ratios[cost] = round(steps[-1] / steps[0], 2) if steps[0] > 0 else None
     return ratios
 
 
 def first_row(orders: int) -> dict[str, float]:
-    """How soon the first row is there."""
+    """Return the calls and the time up to the first row."""
     with (
         serving(orders, "--latency", str(CALL), "--latency-per-row", str(ROW)) as shop,
         connect(shop.url, shop.user, shop.key) as pager,
@@ -72,29 +73,28 @@ def first_row(orders: int) -> dict[str, float]:
             if page.rows:
                 break
         seconds = time.perf_counter() - began
-        call = shop.calls()
-    asked = [one for one in call if one["operation"] == "salesOrderList"]
-    brought = CALL + asked[-1]["rows"] * ROW
+        calls = [call for call in shop.calls() if call["operation"] == "salesOrderList"]
+    last_call = CALL + calls[-1]["rows"] * ROW
     return {
         "orders": orders,
-        "calls": len(asked),
+        "calls": len(calls),
         "seconds": round(seconds, 3),
-        "page_rows": asked[-1]["rows"],
-        "ratio": round(seconds / brought, 2),
+        "page_rows": calls[-1]["rows"],
+        "ratio": round(seconds / last_call, 2),
     }
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the figures."""
     sizes = sorted(map(int, arguments)) or SIZES
-    found = {}
+    costs = {}
     with tempfile.TemporaryDirectory() as folder:
         for orders in sizes:
-            found[orders] = dumped(orders, Path(folder))
-            line = {"figure": "dump", "orders": orders, **found[orders]}
+            costs[orders] = dumped(orders, Path(folder))
+            line = {"figure": "dump", "orders": orders, **costs[orders]}
             print(json.dumps({"benchmark": "scale", **line}), flush=True)
-    for cost, ratio in bends(found).items() if len(found) > 2 else ():  # noqa: PLR2004 - two points are always straight
-        print(json.dumps({"benchmark": "scale", "figure": f"straightness of {cost}", "ratio": ratio}))
+    for cost, ratio in growth(costs).items() if len(costs) > 2 else ():  # noqa: PLR2004 - two points are always straight
+        print(json.dumps({"benchmark": "scale", "figure": f"growth of {cost}", "ratio": ratio}))
     line = {"figure": "first row", **first_row(min(sizes[0], FIRST_ROW_OF))}
     print(json.dumps({"benchmark": "scale", **line}))
     return 0

@@ -1,11 +1,11 @@
-"""How often a walk makes the database read a whole table, as MariaDB counts it.
+"""Number of full table scans of a walk, as counted by MariaDB.
 
     python -m benchmarks.scans [ORDERS] [VERSION...]
 
-A MariaDB in a temporary folder holds the embedded shop: 200,000 orders by default, which take two minutes to make up,
-and the other lists. A JSON line for each version, list and run: `scans` is `Handler_read_rnd_next` over the rows of the
-table. A dump with a state comes first, then a night of five changed orders. Only orders and credit memos have an index
-on `updated_at`.
+A MariaDB in a temporary folder contains the embedded shop: by default 200,000 orders, which take two minutes to make
+up, and the other lists. A JSON line for each version, list and run: `scans` is `Handler_read_rnd_next` over the rows of
+the table. The first run is a dump with a state, the second one an increment of five changed orders. Only orders and
+credit memos have an index on `updated_at`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHANGED = 5
 
 
 def scanned(socket: str) -> int:
-    """Return rows that the server has read so far while it read whole tables."""
+    """Return the number of rows that the server has read in full scans so far."""
     with pymysql.connect(unix_socket=socket, user="root") as connection, connection.cursor() as cursor:
         cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_read_rnd_next'")
         ((_, count),) = cursor.fetchall()
@@ -45,22 +45,22 @@ def scanned(socket: str) -> int:
 
 
 def runs(socket: str, version: str, orders: int, folder: Path) -> Iterator[dict[str, object]]:
-    """Dump lists of a version, and then what changed in a night."""
+    """Dump lists of a version, and then their changes."""
     database = f"mysql://root@/scans_{version.replace('.', '_')}?unix_socket={quote(socket)}"
     with (
         Shop(profile=version, orders=orders, database=database) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
     ):
         for name in MEASURED:
-            for run in ("dump", "night"):
+            for run in ("dump", "increment"):
                 shop.clear_log()
                 before = scanned(socket)
                 out = folder / f"{version}-{name}-{run}-{{time}}.ndjson"
                 rows = magento_pager.dump(pager.list(name), out, state=folder / version).rows
                 scans = (scanned(socket) - before) / shop.database.count(name)
                 calls = sum(call.operation.endswith("List") for call in shop.log)
-                said = {"version": version, "list": name, "run": run, "rows": rows, "calls": calls}
-                yield said | {"scans": round(scans, 2)}
+                figures = {"version": version, "list": name, "run": run, "rows": rows, "calls": calls}
+                yield figures | {"scans": round(scans, 2)}
                 now = {"updated_at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())}
                 for number in list(shop.database.ids(name))[:CHANGED]:
                     shop.database.update(name, number, now)

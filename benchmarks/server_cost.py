@@ -1,17 +1,17 @@
-"""What each strategy costs the database: rows it looks at for each row it returns, and time.
+"""The cost of each strategy for the database: rows examined per row returned, and time.
 
     python -m benchmarks.server_cost [ORDERS]
 
 A MariaDB is started in a temporary folder, with the embedded shop's tables (Magento's own column types, keys and
-joins) and 1,000,000 orders by default; all of it takes about two minutes. A JSON line for each strategy, on a version
-that honours it, and one for the regexp that names all ids (`naive alternation`); each for windows of 100 and 1,000 ids.
+joins) and by default 1,000,000 orders; it all takes about two minutes. A JSON line for each strategy, on a version that
+honours it, and one for the regexp that lists all ids (`naive alternation`); each for windows of 100 and 1,000 ids.
 
-- `examined` are the rows of the table of orders that were read, as `ANALYZE FORMAT=JSON` counts them; `ratio` is those
-  over the rows returned.
-- `handler_reads` are the reads of all tables together, the `Handler_read_*` counters of the session: each order that
-  is returned joins its two addresses, which costs the same reads whatever found it.
-- `ms` is the time in the server, the least of several; without sending, and without PHP. All is in memory.
-  `times_naive` is the time of the regexp that names all ids over that.
+- `examined` are the rows of the table of orders that were read, as counted by `ANALYZE FORMAT=JSON`; `ratio` is their
+  number over that of the rows returned.
+- `handler_reads` are the reads of all tables, the `Handler_read_*` counters of the session: each returned order joins
+  its two addresses, with the same number of reads for every strategy.
+- `ms` is the time in the server, the minimum of several runs, without sending and without PHP. All data is in memory.
+  `times_naive` is the time of the regexp that lists all ids over that time.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ START_UP = 60.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Alternation:
-    """The regexp that names all ids of a window."""
+    """The regexp that lists all ids of a window."""
 
     name: str = "naive alternation"
 
     def queries(self, window: IdRange, known: int | None) -> Iterator[Query]:
-        """Yield one call."""
+        """Yield one query."""
         del known
         yield Query((Condition("entity_id", "regexp", alternation(window.first, len(window))),), window)
 
@@ -80,15 +80,15 @@ CASES: tuple[tuple[Strategy, str], ...] = (
     (Prefix(), "20.0.20"),
     (Regexp(), "20.0.20"),
 )
-"""Each strategy and a version that honours it; the one that the others are compared with comes first."""
+"""Each strategy and a version that honours it; the first one is the reference for the others."""
 
 
 @contextmanager
 def mariadb() -> Iterator[str]:
-    """The socket of a server with nothing in it; root needs no password.
+    """Start a server without databases, and yield its socket; root needs no password.
 
     Raises:
-        RuntimeError: it is not installed, or does not start.
+        RuntimeError: MariaDB is not installed, or does not start.
     """
     paths = {
         name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("mariadb-install-db", "mariadbd")
@@ -96,7 +96,7 @@ def mariadb() -> Iterator[str]:
     install, serve = paths.values()
     if install is None or serve is None:
         raise RuntimeError("MariaDB is not installed: on Debian it is the package mariadb-server-core")
-    with tempfile.TemporaryDirectory(prefix="cost-") as name:  # short, as the path of a socket must be
+    with tempfile.TemporaryDirectory(prefix="cost-") as name:  # short, because the path of a socket must be short
         folder = Path(name)
         options = ["--no-defaults", f"--datadir={folder / 'data'}"] + ["--user=root"] * (os.geteuid() == 0)
         subprocess.run(
@@ -108,9 +108,9 @@ def mariadb() -> Iterator[str]:
         options += ["--innodb-buffer-pool-size=2G", "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
         with (folder / "log").open("wb") as log, subprocess.Popen([serve, *options], stdout=log, stderr=log) as process:
             try:
-                latest = time.monotonic() + START_UP
+                deadline = time.monotonic() + START_UP
                 while b"ready for connections" not in (folder / "log").read_bytes():
-                    if process.poll() is not None or time.monotonic() > latest:
+                    if process.poll() is not None or time.monotonic() > deadline:
                         raise RuntimeError(f"mariadbd does not start: {(folder / 'log').read_text()[-1000:]}")
                     time.sleep(0.05)
                 yield str(folder / "socket")
@@ -119,38 +119,38 @@ def mariadb() -> Iterator[str]:
 
 
 def multiply(cursor: Cursor, orders: int) -> int:
-    """Double the orders and their addresses until there are so many, or a few less.
+    """Double the orders and their addresses until there are about that many.
 
     Args:
         cursor: of the shop's database, with `orders` >> `DOUBLINGS` orders, from id 1 on without holes.
-        orders: how many there shall be.
+        orders: the desired number.
 
     Returns:
-        How many there are.
+        The actual number, at most `orders`.
     """
-    there = orders >> DOUBLINGS
+    count = orders >> DOUBLINGS
     own = [name for name in own_columns(ORDER) if name not in {"entity_id", "increment_id"}]
     address = [name for name in own_columns(ADDRESS) if name not in {"entity_id", "parent_id"}]
     cursor.execute("SET unique_checks = 0, foreign_key_checks = 0")
     for _ in range(DOUBLINGS):
-        moved = f"entity_id + {there}"
+        new_id = f"entity_id + {count}"
         columns = ", ".join(f"`{name}`" for name in own)
         cursor.execute(
             f"INSERT INTO {ORDER.name} (entity_id, increment_id, {columns})"  # noqa: S608 - our own names
-            f" SELECT {moved}, concat('1', lpad({moved}, 8, '0')), {columns} FROM {ORDER.name}"
+            f" SELECT {new_id}, concat('1', lpad({new_id}, 8, '0')), {columns} FROM {ORDER.name}"
         )
         columns = ", ".join(f"`{name}`" for name in address)
         cursor.execute(
             f"INSERT INTO {ADDRESS.name} (parent_id, {columns})"  # noqa: S608 - our own names
-            f" SELECT parent_id + {there}, {columns} FROM {ADDRESS.name}"
+            f" SELECT parent_id + {count}, {columns} FROM {ADDRESS.name}"
         )
-        there *= 2
+        count *= 2
     cursor.execute(f"ANALYZE TABLE {ORDER.name}, {ADDRESS.name}")
-    return there
+    return count
 
 
 def measured(cursor: Cursor, sql: str) -> dict[str, float]:
-    """What a SELECT costs: rows of orders read and returned, reads of all tables, milliseconds."""
+    """Return the cost of a SELECT: orders read and returned, reads of all tables, milliseconds."""
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
         cursor.execute("FLUSH STATUS")
@@ -161,14 +161,14 @@ def measured(cursor: Cursor, sql: str) -> dict[str, float]:
         block = json.loads(plan)["query_block"]
         orders = next(table for table in tables(block) if table["table_name"] == "main_table")
         examined = orders["r_loops"] * orders["r_rows"]
-        found = {
+        costs = {
             "examined": round(examined),
             "returned": round(examined * orders["r_filtered"] / 100),
             "handler_reads": reads,
             "ms": round(block["r_total_time_ms"], 2),
         }
-        if not best or found["ms"] < best["ms"]:
-            best = found
+        if not best or costs["ms"] < best["ms"]:
+            best = costs
     return best
 
 
@@ -188,13 +188,13 @@ def tables(plan: Any) -> Iterator[dict[str, Any]]:
 
 
 def figures(cursor: Cursor, strategy: Strategy, version: str, window: IdRange) -> dict[str, Any]:
-    """What a strategy's calls for a window cost together."""
-    there = profile(version)
+    """Return the total cost of a strategy's calls for a window."""
+    shop = profile(version)
     total: dict[str, float] = {}
     calls = 0
     for query in strategy.queries(window, CANARY):
-        conditions = [(one.field, one.operator, one.value) for one in query.conditions]
-        sql = statement(ListCall(there, "rpc", listing("orders", there), [], conditions))
+        conditions = [(condition.field, condition.operator, condition.value) for condition in query.conditions]
+        sql = statement(ListCall(shop, "rpc", listing("orders", shop), [], conditions))
         for name, value in measured(cursor, sql).items():
             total[name] = round(total.get(name, 0) + value, 2)
         calls += 1
@@ -218,14 +218,15 @@ def main(arguments: list[str]) -> int:
             pymysql.connect(unix_socket=socket, user="root", database="shop", autocommit=True) as connection,
             connection.cursor() as cursor,
         ):
-            there = multiply(cursor, orders)
-            for width in (one for one in WIDTHS if 2 * one <= there):
-                window = IdRange(there // 2 // width * width, there // 2 // width * width + width - 1)
+            count = multiply(cursor, orders)
+            for width in (width for width in WIDTHS if 2 * width <= count):
+                first = count // 2 // width * width
+                window = IdRange(first, first + width - 1)
                 naive = None
                 for strategy, version in CASES:
-                    found = figures(cursor, strategy, version, window)
-                    naive = naive or found["ms"]
-                    line = {"orders": there, **found, "times_naive": round(naive / found["ms"], 1)}
+                    costs = figures(cursor, strategy, version, window)
+                    naive = naive or costs["ms"]
+                    line = {"orders": count, **costs, "times_naive": round(naive / costs["ms"], 1)}
                     print(json.dumps({"benchmark": "server_cost", **line}), flush=True)
     return 0
 

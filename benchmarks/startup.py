@@ -1,11 +1,11 @@
-"""How long `magento-pager` takes to begin: from the command to its help, and to the first requests of a dump.
+"""Start-up time of `magento-pager`: from the command to its help, and to the first requests of a dump.
 
     python -m benchmarks.startup [ROUNDS [WSDL]]
 
 A JSON line for each side: milliseconds of CPU and of wall time, medians of many rounds in which the sides take turns,
-and its CPU over that of `python -c pass` and of `python -c "import requests"`. All run in the same interpreter, with
-their bytecode at hand. A dump is timed until it asks for the WSDL, and until its first call, the login. What it talks
-to answers at once, with the WSDL of our embedded shop or that of a file: a live shop's is three times as long to read.
+and its CPU over that of `python -c pass` and of `python -c "import requests"`. All sides use the same interpreter, with
+cached bytecode. A dump is timed until it requests the WSDL, and until its first call, the login. The server replies
+immediately, with the WSDL of our embedded shop or of a file: reading that of a live shop takes three times as long.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from magento_pager.fake.wsdl import wsdl
 
 ROUNDS = 25
 PYTHON, SCRIPT = sys.executable, str(Path(sys.executable).with_name("magento-pager"))
-"""This Python, and the command as it was installed beside it."""
+"""This Python, and the command installed next to it."""
 SIDES = {
     "python": (PYTHON, "-c", "pass"),
     "requests": (PYTHON, "-c", "import requests"),
@@ -39,28 +39,28 @@ ENDED_BY = {"dump, to the WSDL": "GET", "dump, to the login": "POST"}
 
 
 class Requests(BaseHTTPRequestHandler):
-    """Answers with the WSDL, until the request comes that ends the command."""
+    """Answers with the WSDL, until the request that ends the command."""
 
     server: Shop
 
     def do_GET(self) -> None:
-        """Give the WSDL."""
-        if not self.server.seen("GET"):
+        """Send the WSDL."""
+        if not self.server.kill_at("GET"):
             self.send_response(200)
             self.send_header("Content-Length", str(len(self.server.document)))
             self.end_headers()
             self.wfile.write(self.server.document)
 
     def do_POST(self) -> None:
-        """Leave a call without an answer: who made it is gone."""
-        self.server.seen("POST")
+        """Send no reply, because the client has been killed."""
+        self.server.kill_at("POST")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Shop(HTTPServer):
-    """What a dump talks to: it has a WSDL, and ends the command at a request."""
+    """A server for a dump: it has a WSDL, and kills the command at a request."""
 
     def __init__(self, document: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Requests)
@@ -69,20 +69,20 @@ class Shop(HTTPServer):
         self.document = re.sub(rb'address location="[^"]*"', address.encode(), document)
         self.pid, self.ended_by, self.at = 0, "", 0.0
 
-    def seen(self, method: str) -> bool:
-        """End the command where it came so far; say whether it did."""
+    def kill_at(self, method: str) -> bool:
+        """Kill the command if this is the request to end it; return whether it is."""
         if method == self.ended_by:
             self.at = time.perf_counter()
             os.kill(self.pid, signal.SIGKILL)
         return method == self.ended_by
 
     def timed(self, side: str) -> tuple[float, float]:
-        """Run a command; return seconds of its CPU, user's and system's, and of wall time."""
+        """Run a command; return the seconds of its CPU, user and system, and its wall time."""
         settings = {"MAGENTO_URL": self.url, "MAGENTO_API_USER": "demo", "MAGENTO_API_KEY": "demo-key"}
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+        to_null = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
         self.ended_by, self.at, began = ENDED_BY.get(side, ""), 0.0, time.perf_counter()
-        self.pid = os.posix_spawn(SIDES[side][0], SIDES[side], environment | settings, file_actions=nowhere)
+        self.pid = os.posix_spawn(SIDES[side][0], SIDES[side], environment | settings, file_actions=to_null)
         _, status, usage = os.wait4(self.pid, 0)
         ended = self.at or time.perf_counter()
         assert os.waitstatus_to_exitcode(status) == (-signal.SIGKILL if self.ended_by else 0), side
@@ -91,23 +91,23 @@ class Shop(HTTPServer):
 
 @dataclass
 class Times:
-    """Seconds that a side took, round by round."""
+    """Seconds of a side, by round."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
 
 
-def taken(document: bytes, rounds: int) -> dict[str, Times]:
-    """Return what each side took. The first round of each is no measure: it compiles."""
+def measured(document: bytes, rounds: int) -> dict[str, Times]:
+    """Return the times of each side, without the first round, which compiles bytecode."""
     times = {side: Times() for side in SIDES}
     with Shop(document) as shop:
         Thread(target=shop.serve_forever, daemon=True).start()
         for number in range(rounds + 1):
-            for side, one in times.items():
+            for side, side_times in times.items():
                 cpu, wall = shop.timed(side)
                 if number:
-                    one.cpu.append(cpu)
-                    one.wall.append(wall)
+                    side_times.cpu.append(cpu)
+                    side_times.wall.append(wall)
         shop.shutdown()
     return times
 
@@ -116,10 +116,10 @@ def main(arguments: list[str]) -> int:
     """Print the figures."""
     rounds = int(arguments[0]) if arguments else ROUNDS
     document = Path(arguments[1]).read_bytes() if arguments[1:] else wsdl(profile("20.0.20"), "rpc", "")
-    times = taken(document, rounds)
-    cpu = {side: median(one.cpu) for side, one in times.items()}
-    for side, one in times.items():
-        figures = {"cpu_ms": round(cpu[side] * 1e3, 1), "wall_ms": round(median(one.wall) * 1e3, 1)}
+    times = measured(document, rounds)
+    cpu = {side: median(side_times.cpu) for side, side_times in times.items()}
+    for side, side_times in times.items():
+        figures = {"cpu_ms": round(cpu[side] * 1e3, 1), "wall_ms": round(median(side_times.wall) * 1e3, 1)}
         ratios = {f"of_{other}": round(cpu[side] / cpu[other], 2) for other in ("python", "requests")}
         print(json.dumps({"benchmark": "startup", "side": side, **figures, **ratios}))
     return 0

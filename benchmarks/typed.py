@@ -1,9 +1,9 @@
-"""CPU of the client for a dump of typed values, to Parquet, SQLite and text, beside one of the server's text to NDJSON.
+"""CPU of the client for a dump of typed values, to Parquet, SQLite and text, compared with untyped NDJSON.
 
     python -m benchmarks.typed [--flavour rpc|wsi] [--orders N] [--rounds N]
 
-The formats take turns, so that a busy machine is busy for all of them. CPU is the least of all rounds, with start-up,
-which for Parquet has the import of pyarrow in it. `ratio` is the format's CPU over that of NDJSON.
+The formats take turns, so that other load on the machine affects all of them. CPU is the minimum of all rounds, with
+start-up, which for Parquet includes the import of pyarrow. `ratio` is the format's CPU over that of NDJSON.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ OUTPUTS = {
     "parquet": ("orders.parquet",),
     "sqlite": ("orders.db",),
 }
-"""By format, the file and further options."""
+"""The file and further options of each format."""
 
 
 def figures(orders: int, flavour: str, rounds: int, folder: Path) -> Iterator[dict[str, object]]:
-    """What each format costs."""
+    """Yield the cost of each format."""
     cpu, peak = dict.fromkeys(OUTPUTS, float("inf")), dict.fromkeys(OUTPUTS, 0)
     with serving(orders, "--flavour", flavour) as shop:
         for _ in range(rounds):
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flavour", choices=["rpc", "wsi"], default="rpc")
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
-        for one in figures(given.orders, given.flavour, given.rounds, Path(name)):
-            print(json.dumps({"benchmark": "typed", "flavour": given.flavour, **one}), flush=True)
+        for line in figures(options.orders, options.flavour, options.rounds, Path(name)):
+            print(json.dumps({"benchmark": "typed", "flavour": options.flavour, **line}), flush=True)
     return 0
 
 

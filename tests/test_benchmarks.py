@@ -1,4 +1,4 @@
-"""The benchmarks that run whole commands: small runs, to see that they work and that their figures are true."""
+"""The benchmarks work, and their figures are correct; shown by small runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEGABYTES = 100
 
 
 def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
-    """What a benchmark prints, run as a command."""
+    """Run a benchmark as a command, and return the JSON lines that it prints."""
     if name in {"scans", "server_cost"}:
         needs_pymysql()
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
@@ -58,13 +58,13 @@ def lines_of(name: str, *arguments: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str) -> None:
-    """What a benchmark's docstrings show is what its functions do."""
+    """The examples in the docstrings of a benchmark work."""
     if name in {"scans", "server_cost"}:
         needs_pymysql()
     assert doctest.testmod(importlib.import_module(f"benchmarks.{name}")).failed == 0
 
 
-def test_the_memory_of_a_command_is_known() -> None:
+def test_the_memory_of_a_command_is_measured() -> None:
     """A command that fills 100 MB more has a peak that is 100 MB higher."""
     idle, busy = (
         measured([sys.executable, "-c", f"held = b'x' * {size} * 1_000_000"]).peak for size in (1, MEGABYTES + 1)
@@ -73,27 +73,27 @@ def test_the_memory_of_a_command_is_known() -> None:
 
 
 def test_a_command_that_fails_is_not_measured() -> None:
-    """A command that fails ends the benchmark, with the command's own words."""
+    """It ends the benchmark with the message of the command."""
     with pytest.raises(RuntimeError, match=r"ended with 3: no luck"):
         measured([sys.executable, "-c", "import sys; sys.stderr.write('no luck'); sys.exit(3)"])
 
 
-def test_a_shop_elsewhere_obeys(tmp_path: Path) -> None:
-    """A shop in a process of its own turns its knobs, is dumped whole, tells its calls once, and refuses nonsense."""
+def test_a_shop_in_another_process_executes_commands(tmp_path: Path) -> None:
+    """It changes settings, is dumped completely, returns each call once, and refuses unknown commands."""
     with serving(30) as shop:
-        assert shop.obey(knobs={"latency_per_row": 0.001}) is None
+        assert shop.command(knobs={"latency_per_row": 0.001}) is None
         shop.dump(tmp_path / "orders.ndjson")
         assert len((tmp_path / "orders.ndjson").read_bytes().splitlines()) == 30
         assert sum(call["operation"] == "login" for call in shop.calls()) == 1
         assert shop.calls() == []
         with pytest.raises(RuntimeError, match="no command"):
-            shop.obey(dance=True)
+            shop.command(dance=True)
 
 
-def test_a_cell_is_recorded_whole_and_after_stops(capsys: pytest.CaptureFixture[str]) -> None:
-    """Rows, calls by kind and the checkpoint are recorded, of a dump that is resumed after each page as well."""
-    wanted = [cells.Cell("20.0.20", "wsi", "creditmemos", variant) for variant in ("sqlite", "resume ndjson")]
-    plain, resumed = cells.recorded_shop(wanted).values()
+def test_a_cell_is_recorded_with_and_without_stops(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows, calls by kind and the checkpoint are recorded, also for a dump that is resumed after each page."""
+    chosen = [cells.Cell("20.0.20", "wsi", "creditmemos", variant) for variant in ("sqlite", "resume ndjson")]
+    plain, resumed = cells.recorded_shop(chosen).values()
     assert (plain["exit"], resumed["exit"]) == (0, 0)
     assert (plain["report"]["rows"], resumed["report"]["rows"]) == (50, 48)
     assert (plain["largest"], plain["calls"]["salesOrderCreditmemoList rows"]) == (48, 2)
@@ -103,8 +103,8 @@ def test_a_cell_is_recorded_whole_and_after_stops(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_cells_of_one_checkout_are_the_same_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A quick recording has a cell of each variant that did what it is for, and a second one is no different."""
+def test_two_recordings_of_one_checkout_are_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A quick recording has a cell of each variant, each as expected, and a second recording is the same."""
     before, after = tmp_path / "before", tmp_path / "after"
     for path in (before, after):
         assert cells.main(["record", str(path), "--quick"]) == 0
@@ -112,7 +112,7 @@ def test_cells_of_one_checkout_are_the_same_twice(tmp_path: Path, capsys: pytest
     by_variant = {name.split(" ", 3)[3]: cell for name, cell in recording.items()}
     assert by_variant.keys() == set(cells.VARIANTS)
     for variant, cell in by_variant.items():
-        if variant.startswith("by ") and cell["exit"] == 1:  # no list of every version can be walked by each
+        if variant.startswith("by ") and cell["exit"] == 1:  # not every strategy works for each list of each version
             assert cell["report"]["error"], variant
             continue
         assert cell["exit"] == 3 * ("poison" in variant), variant
@@ -128,8 +128,8 @@ def test_cells_of_one_checkout_are_the_same_twice(tmp_path: Path, capsys: pytest
     assert "more calls" not in printed
 
 
-def test_cells_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Other bytes, statuses and report values fail, new keys and checkpoints do not, and more calls are named."""
+def test_cells_that_differ_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other bytes, statuses and report values fail; new keys and checkpoints do not; more calls are reported."""
     before, after = tmp_path / "before", tmp_path / "after"
     cell = {
         "exit": 0,
@@ -140,25 +140,25 @@ def test_cells_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixtu
         "largest": 1,
     }
 
-    def compared(status: int, *ignored: str, **changed: Any) -> str:
-        before.write_text(json.dumps({"one": cell, "other": cell}))
-        after.write_text(json.dumps({"one": cell, "other": cell | changed, "more": cell}))
+    def compare(status: int, *ignored: str, **changed: Any) -> str:
+        before.write_text(json.dumps({"first": cell, "other": cell}))
+        after.write_text(json.dumps({"first": cell, "other": cell | changed, "more": cell}))
         assert cells.main(["compare", str(before), str(after), *ignored]) == status
         return capsys.readouterr().out
 
-    assert "2 cells in both, 0 only before, 1 only after\n" in compared(0)
-    assert "differs: other: exit 0 -> 3\n" in compared(1, exit=3)
-    assert "differs: other: output {'out.csv': 'a:1'} -> {'out.csv': 'b:1'}\n" in compared(1, output={"out.csv": "b:1"})
-    assert "differs: other: output " in compared(1, output={"out.csv": "a:1", "out.csv.part": "a:1"})
-    assert "differs: other: report.rows 1 -> 2\n" in compared(1, report={"rows": 2})
-    assert "differing: none" in compared(0, "--ignore", "report.rows", report={"rows": 2})
-    assert "new keys: report.late in 1 cells" in compared(0, report={"rows": 1, "late": 0})
-    assert "differing: checkpoint.offset in 1 cells" in compared(0, checkpoint={"offset": 2})
-    fewer = compared(0, calls={"login": 1})
+    assert "2 cells in both, 0 only before, 1 only after\n" in compare(0)
+    assert "differs: other: exit 0 -> 3\n" in compare(1, exit=3)
+    assert "differs: other: output {'out.csv': 'a:1'} -> {'out.csv': 'b:1'}\n" in compare(1, output={"out.csv": "b:1"})
+    assert "differs: other: output " in compare(1, output={"out.csv": "a:1", "out.csv.part": "a:1"})
+    assert "differs: other: report.rows 1 -> 2\n" in compare(1, report={"rows": 2})
+    assert "differing: none" in compare(0, "--ignore", "report.rows", report={"rows": 2})
+    assert "new keys: report.late in 1 cells" in compare(0, report={"rows": 1, "late": 0})
+    assert "differing: checkpoint.offset in 1 cells" in compare(0, checkpoint={"offset": 2})
+    fewer = compare(0, calls={"login": 1})
     assert "calls of auto, all: 4 -> 3 (0.750)" in fewer
     assert "calls of auto, rows: 2 -> 1 (0.500)" in fewer
     assert "more calls" not in fewer
-    more = compared(0, calls={"login": 1, "salesOrderList checks": 2}, largest=7)
+    more = compare(0, calls={"login": 1, "salesOrderList checks": 2}, largest=7)
     assert "more calls: other: 2 -> 3\n" in more
     assert "largest reply after: 7 rows, other\n" in more
     after.write_text("{}")
@@ -167,26 +167,26 @@ def test_cells_that_differ_are_named(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_dump(flavour: str) -> None:
-    """Beside the naive loop the rows are the same and cost less CPU; curl gets the same replies."""
+def test_dump_takes_less_cpu_than_the_naive_loop(flavour: str) -> None:
+    """Both return the same rows, and curl gets the same replies."""
     if shutil.which("curl") is None:
         missing("curl is not installed")
-    figures = lines_of("dump", "--flavour", flavour, "--orders", "300", "--beside-curl", "60")
-    naive, text, digest, free, live, told = figures
+    figures = lines_of("dump", "--flavour", flavour, "--orders", "300", "--curl-orders", "60")
+    naive, text, digest, no_latency, live, known_rows = figures
     assert naive["identical"]
     assert naive["naive_us_per_row"] > naive["us_per_row"]
     assert text["json_us"] > text["ours_us"] > 0 < digest["ours_us"]
-    assert free["call_ms"] == 0
+    assert no_latency["call_ms"] == 0
     assert live["call_ms"] == 40
-    assert told["curl_calls"] < told["calls"]
-    for line in (free, live, told):
+    assert known_rows["curl_calls"] < known_rows["calls"]
+    for line in (no_latency, live, known_rows):
         assert line["calls"] > 1
         assert line["ours_s"] > 0 < line["curl_s"]
 
 
 @pytest.mark.slow
-def test_typed() -> None:
-    """Each format has its cost beside that of NDJSON."""
+def test_typed_formats_are_measured() -> None:
+    """Each format has its cost, compared with that of NDJSON."""
     needs_pyarrow()
     plain, *others = lines_of("typed", "--orders", "60", "--rounds", "1")
     assert (plain["format"], plain["ratio"]) == ("ndjson", 1)
@@ -195,8 +195,8 @@ def test_typed() -> None:
 
 
 @pytest.mark.slow
-def test_details() -> None:
-    """Many records in a call take fewer calls and less time than one, by which our own way is no slower than zeep's."""
+def test_many_records_in_a_call_take_less_time() -> None:
+    """Many records in a call take fewer calls and less time than one record in a call."""
     many, single = lines_of("details", "40")
     assert (many["orders"], single["orders"]) == (40, 40)
     assert many["calls"] < 10
@@ -205,8 +205,8 @@ def test_details() -> None:
 
 
 @pytest.mark.slow
-def test_fleet() -> None:
-    """The loop and Spark bring the same number of rows, and both take their time."""
+def test_fleet_measures_the_loop_and_spark() -> None:
+    """Both read the same number of rows, and both have a rate."""
     if find_spec("pyspark") is None or find_spec("pyarrow") is None or shutil.which("java") is None:
         missing("pyspark, pyarrow or Java is not installed")
     (line,) = lines_of("fleet", "3", "30", "2")
@@ -225,8 +225,8 @@ def test_outcomes_with_wrong_replies_are_counted() -> None:
     assert 12 >= both["affected"] == sum(endings) == one["affected"] + other["affected"] > 0
 
 
-def test_calls_where_nobody_lies() -> None:
-    """The calls of an honest server are counted, and are few."""
+def test_calls_on_correct_servers_are_counted() -> None:
+    """They are few, and more for a larger shop."""
     small, large = islice(honest_lines(), 2)
     assert (small["list"], small["layout"]) == ("orders", "demo, 2000 orders")
     assert 0 < small["calls"] < large["calls"] < 30
@@ -249,8 +249,8 @@ def test_protocols_return_the_same_rows() -> None:
     assert all(one["rows"] == other["rows"] for one, other in zip(lines[::2], lines[1::2], strict=True))
 
 
-def test_memory() -> None:
-    """Each size has its peak, and the last line compares the first with the last."""
+def test_memory_is_measured_and_compared() -> None:
+    """Each size has its peak, and the last line compares the smallest with the largest."""
     small, large, growth = lines_of("memory", "60", "30", "--window", "100")
     assert (small["orders"], large["orders"]) == (30, 60)
     assert small["page_rows"] <= large["page_rows"] <= 100
@@ -258,18 +258,18 @@ def test_memory() -> None:
 
 
 @pytest.mark.slow
-def test_parallel() -> None:
-    """Each number of calls has its rate, `auto` beside the best of the others, and a pool that starves is survived."""
-    one, auto, starved = lines_of("parallel", "--orders", "100", "--workers", "2", "--parallel", "1", "auto")
-    assert (one["parallel"], auto["parallel"]) == ("1", "auto")
+def test_parallel_compares_auto_with_the_best_fixed_number() -> None:
+    """Each number of calls has its rate, and a dump from a starving pool ends."""
+    fixed, auto, starved = lines_of("parallel", "--orders", "100", "--workers", "2", "--parallel", "1", "auto")
+    assert (fixed["parallel"], auto["parallel"]) == ("1", "auto")
     assert auto["best_fixed"] == 1
-    assert auto["ratio"] == pytest.approx(one["orders_per_s"] / auto["orders_per_s"], rel=0.05)
+    assert auto["ratio"] == pytest.approx(fixed["orders_per_s"] / auto["orders_per_s"], rel=0.05)
     assert starved["four_at_once_s"] > 0 < starved["one_at_a_time_s"]
 
 
 @pytest.mark.slow
-def test_calls() -> None:
-    """Every list of every version has its calls; in a small shop, few."""
+def test_calls_of_a_small_shop_are_few() -> None:
+    """Every list of every version has its number of calls."""
     lines = lines_of("calls", "60")
     assert len({(line["profile"], line["list"]) for line in lines}) == len(lines) == 29
     assert all(line["calls"] <= line["per_1700"] + 5 for line in lines)
@@ -277,8 +277,8 @@ def test_calls() -> None:
 
 
 @pytest.mark.slow
-def test_scale() -> None:
-    """Each size has its costs, each cost its straightness, and the first row comes with the first call."""
+def test_scale_measures_growth_and_the_first_row() -> None:
+    """Each size has its costs, each cost its growth, and the first call returns the first row."""
     *dumps, calls, wall, cpu, first = lines_of("scale", "30", "60", "90")
     assert [line["orders"] for line in dumps] == [30, 60, 90]
     assert [line["figure"].split()[-1] for line in (calls, wall, cpu)] == ["calls", "wall_s", "client_cpu_s"]
@@ -287,31 +287,31 @@ def test_scale() -> None:
 
 
 @pytest.mark.slow
-def test_server_cost() -> None:
-    """Where a key range exists only the rows returned are read, and every order of the table where none exists."""
-    if not all(shutil.which(one, path="/usr/sbin:/usr/bin:/bin") for one in ("mariadbd", "mariadb-install-db")):
+def test_server_cost_of_key_ranges_is_minimal() -> None:
+    """With a key range only the returned rows are read, otherwise every order of the table."""
+    if not all(shutil.which(name, path="/usr/sbin:/usr/bin:/bin") for name in ("mariadbd", "mariadb-install-db")):
         missing("MariaDB is not installed")
-    found = {line["strategy"]: line for line in lines_of("server_cost", "640")}
+    costs = {line["strategy"]: line for line in lines_of("server_cost", "640")}
     for name in ("range", "alias", "mapped", "in-list", "single-filter"):
-        assert found[name]["ratio"] == 1, found[name]
+        assert costs[name]["ratio"] == 1, costs[name]
     for name in ("naive alternation", "prefix", "regexp"):
-        assert found[name]["examined"] == 640, found[name]
-    assert found["naive alternation"]["times_naive"] == 1
+        assert costs[name]["examined"] == 640, costs[name]
+    assert costs["naive alternation"]["times_naive"] == 1
 
 
 @pytest.mark.slow
-def test_scans() -> None:
-    """A dump reads the table at most three times as a whole, and a night of orders never."""
-    if not all(shutil.which(one, path="/usr/sbin:/usr/bin:/bin") for one in ("mariadbd", "mariadb-install-db")):
+def test_full_table_scans_are_few() -> None:
+    """A dump scans the table at most about three times, and an increment of orders never."""
+    if not all(shutil.which(name, path="/usr/sbin:/usr/bin:/bin") for name in ("mariadbd", "mariadb-install-db")):
         missing("MariaDB is not installed")
     lines = lines_of("scans", "6000")
-    assert {line["scans"] for line in lines if (line["list"], line["run"]) == ("orders", "night")} == {0.0}
+    assert {line["scans"] for line in lines if (line["list"], line["run"]) == ("orders", "increment")} == {0.0}
     assert all(line["scans"] <= 3.5 for line in lines if line["run"] == "dump")
 
 
 @pytest.mark.slow
-def test_startup() -> None:
-    """The help costs more than Python alone and less than requests, and a dump up to its first call more than that."""
+def test_startup_of_help_and_dump() -> None:
+    """The help takes more CPU than Python alone and less than requests; a dump up to its first call takes more."""
     times = {line["side"]: line for line in lines_of("startup", "3")}
     assert times["help"]["of_python"] > 1 > times["help"]["of_requests"] > 0
     assert times["dump, to the login"]["wall_ms"] > times["requests"]["wall_ms"]

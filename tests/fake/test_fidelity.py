@@ -16,11 +16,11 @@ from benchmarks.fidelity import (
     Recorded,
     XmlRpcLine,
     answer,
+    fractions,
     increment_ids,
     main,
     read_lines,
     recorded_shop,
-    shares,
 )
 from conftest import slow
 
@@ -98,7 +98,7 @@ def test_a_wrong_answer_lowers_the_share(shop: Database) -> None:
     """The measure counts a line that is answered otherwise."""
     right = recorded()[GROUPS[0]][0]
     wrong = Line(right.parser, "rpc", right.list, (), (("nope", "eq", "1"),), right.answer)
-    assert [one["share"] for one in shares(shop, [right, wrong])] == [0.5, 0.5]
+    assert [line["fraction"] for line in fractions(shop, [right, wrong])] == [0.5, 0.5]
 
 
 @needs_recordings
@@ -108,7 +108,7 @@ def test_a_wrong_element_of_a_multi_call_lowers_the_share(shop: Database) -> Non
     right = next(line for line in lines if line.method == "multiCall" and len(line.lists) > 5)
     first, *others = right.answer.split()
     wrong = replace(right, answer=" ".join([*others, first]))
-    assert [one["share"] for one in shares(shop, [right, wrong])] == [0.5, 0.5]
+    assert [line["fraction"] for line in fractions(shop, [right, wrong])] == [0.5, 0.5]
     assert any("fault:3" in line.answer.split() for line in lines)
 
 

@@ -90,7 +90,7 @@ def conditions(
         else:
             sql = _built(profile, _column(profile, listing, field), condition)
             replaced = profile.replaces_marks_flat
-        # The finished condition goes through quoteInto once more, with an empty value.
+        # Magento applies quoteInto to the finished condition once more, with an empty value.
         where.append(sql.replace("?", "''") if replaced else sql)
     return Conditions(tuple(where), joined)
 

@@ -136,9 +136,7 @@ class Encoder:
     def fault(self, fault: ShopFault) -> bytes:
         """Return a fault. Those of Magento have the line breaks of replies, those of PHP do not."""
         text = escaped(fault.text)
-        if (
-            fault.code == "VersionMismatch"
-        ):  # PHP does not know the SOAP version of the request, and answers in SOAP 1.2
+        if fault.code == "VersionMismatch":  # PHP answers in SOAP 1.2, because it does not know the version
             document = (
                 '<env:Envelope xmlns:env="http://www.w3.org/2003/05/soap-envelope"><env:Body><env:Fault>'
                 f"<env:Code><env:Value>env:{fault.code}</env:Value></env:Code>"

@@ -204,13 +204,15 @@ _ADDRESS_COLUMNS = ("firstname", "middlename", "lastname", "telephone", "postcod
 
 def mysql_select(listing: Listing) -> str:
     """Return the SELECT of a sales list up to its WHERE clause."""
-    columns = ", ".join(f"`main_table`.`{one}`" for one in listing.selected) or "`main_table`.*"
+    columns = ", ".join(f"`main_table`.`{column}`" for column in listing.selected) or "`main_table`.*"
     head = f"FROM `{listing.table.name}` AS `main_table`"
     if not listing.joined:
         return f"SELECT {columns} {head}"
-    columns += "".join(f", `{alias}`.`{one}`" for alias in ORDER_JOINS for one in _ADDRESS_COLUMNS)
+    columns += "".join(f", `{alias}`.`{column}`" for alias in ORDER_JOINS for column in _ADDRESS_COLUMNS)
     columns += "".join(
-        f", {alias}.{one} AS `{kind}_{one}`" for alias, kind in ORDER_JOINS.items() for one in ("firstname", "lastname")
+        f", {alias}.{column} AS `{kind}_{column}`"
+        for alias, kind in ORDER_JOINS.items()
+        for column in ("firstname", "lastname")
     )
     for (alias, kind), blank in zip(ORDER_JOINS.items(), ("' '", '" "'), strict=True):
         columns += f", CONCAT({alias}.firstname, {blank}, {alias}.lastname) AS `{kind}_name`"
