@@ -1,10 +1,10 @@
-"""Writes the parts of these pages that follow from the code: `python -m docs._generate`, from the checkout's root.
+"""Write the parts of these pages that follow from the code: `python -m docs._generate`, from the checkout's root.
 
-A page holds such a part between two comments, `generated: NAME` and `end of NAME`; the rest of it is written by hand.
+Such a part is between two comments, `generated: NAME` and `end of NAME`; the rest of a page is written by hand.
 A test fails where a page is not what this would write.
 """
 
-# ruff: noqa: INP001  docs are no package; only this file of them is code
+# ruff: noqa: INP001  docs are not a package
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ WIDE = 1_000  # columns, so that no usage line is broken
 
 
 def cli_reference() -> str:
-    """Every command with its options and examples, in the words of `--help`."""
+    """Return every command with its options and examples, as `--help` shows them."""
     parts = []
     for name, command in all_commands().items():
-        # With the group's own settings, as when it is run: a command keeps the help option it was first asked for.
+        # The settings of the group, as when it is run, because a command caches its help option.
         settings = {**cli.context_settings, "max_content_width": WIDE, "terminal_width": WIDE}
         context = click.Context(command, info_name=f"magento-pager {name}", **settings)
         parts += [f"## {name}", "", f"```text\n{command.get_usage(context)}\n```", ""]
@@ -54,66 +54,69 @@ def cli_reference() -> str:
 
 
 def _definition(term: str, text: str) -> str:
-    escaped = " ".join(text.split()).replace("[", "\\[")  # else taken for a reference
+    escaped = " ".join(text.split()).replace("[", "\\[")  # otherwise taken for a link
     return f"`{term}`\n:   {escaped}\n"
 
 
 def strategies_by_version() -> str:
-    """What each strategy came to, on each list of each version that the embedded shop plays: measured, not assumed."""
+    """Return the outcome of each strategy on each list of each version of the embedded shop, as measured."""
     outcomes = {version: outcomes_on(version, "rpc") for version in PROFILES}
-    spoken = [name for name, profile in PROFILES.items() if "wsi" in profile.flavours]
-    differing = [name for name in spoken if outcomes_on(name, "wsi") != outcomes[name]]
+    wsi_versions = [name for name, profile in PROFILES.items() if "wsi" in profile.flavours]
+    differing = [name for name in wsi_versions if outcomes_on(name, "wsi") != outcomes[name]]
     parts = []
     for name in LISTS:
         rows = [
-            [f"`{one}`", *(outcomes[version][name, one] for version in PROFILES)] for one in magento_pager.STRATEGIES
+            [f"`{strategy}`", *(outcomes[version][name, strategy] for version in PROFILES)]
+            for strategy in magento_pager.STRATEGIES
         ]
         parts += [f"## {name.capitalize()}", "", _table(["strategy", *PROFILES], rows), ""]
     flavours = f"they differ on {', '.join(differing)}" if differing else "both flavours gave the same"
-    parts += [f"The WS-I flavour was measured as well, on {', '.join(spoken)}: {flavours}.", ""]
+    parts += [f"The WS-I flavour was measured as well, on {', '.join(wsi_versions)}: {flavours}.", ""]
     by_xmlrpc = {version: outcomes_on(version, "rpc", "xml-rpc") for version in PROFILES}
-    names = ["auto", *(one.name for one in WIRES["xml-rpc"].strategies(LISTS["orders"]))]
+    strategies = ["auto", *(strategy.name for strategy in WIRES["xml-rpc"].strategies(LISTS["orders"]))]
     rows = [
-        [name, f"`{one}`", *(by_xmlrpc[version][name, one] for version in PROFILES)] for name in LISTS for one in names
+        [name, f"`{strategy}`", *(by_xmlrpc[version][name, strategy] for version in PROFILES)]
+        for name in LISTS
+        for strategy in strategies
     ]
     return "\n".join([*parts, "## By XML-RPC", "", _table(["list", "strategy", *PROFILES], rows)])
 
 
 def outcomes_on(version: str, flavour: Flavour, wire: Wire = "soap") -> Mapping[tuple[str, str], str]:
-    """What each (list, strategy) comes to on a version; of "auto", which strategy it takes.
+    """Return the outcome of each (list, strategy) on a version; for "auto", the strategy that it chose.
 
     Raises:
-        AssertionError: a walk ended without an error and yet with other rows than the shop has.
+        AssertionError: a walk ended without an error, but with other rows than the shop has.
     """
-    found: dict[tuple[str, str], str] = {}
+    outcomes: dict[tuple[str, str], str] = {}
     with (
         Shop(profile=version, flavour=flavour, orders=ORDERS) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
     ):
         by_number = increment_ids(cast("Database", shop.database))
         for name in (spec.name for spec in LISTS.values()):
-            truth = [one for one in shop.database.ids(name) if one <= LAST_ID]
-            names = {"auto", *(one.name for one in WIRES[wire].strategies(LISTS[name]))}
-            for strategy in (one for one in magento_pager.STRATEGIES if one in names):
+            expected = [row_id for row_id in shop.database.ids(name) if row_id <= LAST_ID]
+            names = {"auto", *(strategy.name for strategy in WIRES[wire].strategies(LISTS[name]))}
+            for strategy in (name for name in magento_pager.STRATEGIES if name in names):
                 paginator = pager.list(name, strategy=strategy, window=20, last=LAST_ID, wire=wire)
                 try:
                     pages = list(paginator.pages())
                 except RemoteError as error:
-                    found[name, strategy] = _refusal(error)
+                    outcomes[name, strategy] = _refusal(error)
                     continue
                 delivered = [
                     int(row[paginator.id_field]) if paginator.id_field in row else by_number[name][row["increment_id"]]
                     for page in pages
                     for row in page.rows
                 ]
-                if sorted(delivered) != truth:
+                if sorted(delivered) != expected:
                     raise AssertionError(f"{strategy} gave a wrong table of {name} on {version}, {flavour}")
-                found[name, strategy] = f"`{pages[-1].stats.strategy}`" if strategy == "auto" else "**exact**"
-    return found
+                outcomes[name, strategy] = f"`{pages[-1].stats.strategy}`" if strategy == "auto" else "**exact**"
+    return outcomes
 
 
 def _refusal(error: RemoteError) -> str:
-    """An error in a word or two, those of the page's legend."""
+    """Return an error as the page's legend names it."""
     if isinstance(error, NoStrategyError):
         (trial,) = error.report.trials
         fault = re.search(r"fault (\S+),", trial.fault or "")
@@ -127,7 +130,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def filters_by_version() -> str:
-    """The rules that the tests ask the embedded shop, chapter by chapter: what is asked and what each version gives."""
+    """Return the rules that the tests check on the embedded shop, by chapter: the query and each version's answer."""
     document = tomllib.loads(RULES.read_text(encoding="utf-8"))
     columns, rows = document["rows"]["orders"]["columns"], document["rows"]["orders"]["rows"]
     parts = ["## The rows", "", "Orders; the other lists have the same ids:", ""]
@@ -139,20 +142,20 @@ def filters_by_version() -> str:
 
 
 def _rule(rule: Mapping[str, Any]) -> list[str]:
-    """A rule as a row: in words, as a query, and each version's answer."""
-    asked = [_code(f"{field} = {value!r}") for field, value in rule.get("simple", ())]
-    asked += [_code(f"{field} {operator} {value!r}") for field, operator, value in rule.get("complex", ())]
+    """Return a rule as a row: its text, its query, and each version's answer."""
+    query = [_code(f"{field} = {value!r}") for field, value in rule.get("simple", ())]
+    query += [_code(f"{field} {operator} {value!r}") for field, operator, value in rule.get("complex", ())]
     plain, php5 = (
         {version: answer for versions, answer in rule.get(key, ()) for version in versions.split()}
         for key in ("answers", "php5")
     )
     answers = [
-        f"{plain[one]}<br>PHP 5: {php5[one]}"
-        if php5.get(one, plain.get(one)) != plain.get(one)
-        else plain.get(one, "no list")
-        for one in PROFILES
+        f"{plain[version]}<br>PHP 5: {php5[version]}"
+        if php5.get(version, plain.get(version)) != plain.get(version)
+        else plain.get(version, "no list")
+        for version in PROFILES
     ]
-    return [rule["rule"], "<br>".join([f"{rule['list']}:", *(asked or ["nothing"])]), *answers]
+    return [rule["rule"], "<br>".join([f"{rule['list']}:", *(query or ["nothing"])]), *answers]
 
 
 def _cell(value: object) -> str:
@@ -160,18 +163,18 @@ def _cell(value: object) -> str:
 
 
 def _code(text: str) -> str:
-    """A text as code, whatever it holds."""
+    """Return a text as code, also if it contains backticks."""
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def columns() -> str:
-    """The columns of each list by their kinds, details apart."""
+    """Return the columns of each list by their kinds, those of full records in a column of their own."""
     parts = []
     for name, schema in LISTS.items():
         rows = []
         for kind in ("integer", "decimal", "datetime", "text"):
             cells = (
-                ", ".join(f"`{one}`{'*' * (one in schema.nested)}" for one, its in columns.items() if its == kind)
+                ", ".join(f"`{name}`{'*' * (name in schema.nested)}" for name, its in columns.items() if its == kind)
                 for columns in (schema.columns, schema.details)
             )
             rows.append([kind, *cells])
@@ -180,8 +183,9 @@ def columns() -> str:
 
 
 def report_keys() -> str:
-    """Every key of a report with the type of its value and its meaning."""
-    return _table(["key", "type", "meaning"], [[f"`{key.path}`", key.kind, key.meaning] for key in keys()])
+    """Return every key of a report with the type of its value and its meaning."""
+    entries = (f"`{key.path}` {key.kind}\n:   {key.meaning[0].upper()}{key.meaning[1:]}.\n" for key in keys())
+    return "\n".join(entries).rstrip()
 
 
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
@@ -195,7 +199,7 @@ GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
 
 
 def with_part(page: str, name: str, part: str) -> str:
-    r"""The text of a page with a generated part in its place.
+    r"""Return the text of a page with a generated part in its place.
 
     Raises:
         ValueError: the page has no such place.
@@ -204,15 +208,15 @@ def with_part(page: str, name: str, part: str) -> str:
     '# A\n<!-- generated: x -->\n\nnew\n\n<!-- end of x -->\n'
     """
     opening, closing = f"<!-- generated: {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.partition(opening)
+    before, begun, rest = page.partition(opening)
     _, ended, after = rest.partition(closing)
-    if not (found and ended):
+    if not (begun and ended):
         raise ValueError(f"the page has no part between {opening} and {closing}")
     return f"{before}{opening}\n\n{part}\n\n{closing}{after}"
 
 
 def main() -> None:
-    """Bring every generated part up to date."""
+    """Update every generated part."""
     for name, (page, generate) in GENERATED.items():
         path = DOCS / page
         path.write_text(with_part(path.read_text(encoding="utf-8"), name, generate()), encoding="utf-8")

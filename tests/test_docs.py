@@ -1,9 +1,9 @@
-"""The documentation: what it shows runs, and what it lists is complete. tests/test_site.py looks at the built pages.
+"""The documentation: its examples run, and its lists are complete. tests/test_site.py tests the built pages.
 
-The blocks of a page are run in order, in a folder of their own, beside an embedded shop of 2,000 orders whose `url`,
-`user` and `key` are names for Python and variables for the shell:
+The blocks of a page are run in order, in an empty folder, with an embedded shop of 2,000 orders. Its `url`, `user` and
+`key` are names for Python and variables for the shell:
 
-- `python` is run; with a title it is saved as a file of that name instead. A `text` block right behind it is what it
+- `python` is run; with a title it is saved as a file of that name instead. A `text` block right after it is what it
   prints.
 - `console` is run in a shell, line by line where a line begins with `$ `; the lines below a command are what it prints.
   Lines that install something are left to the continuous integration, which runs them on a bare machine; a shop that is
@@ -11,7 +11,7 @@ The blocks of a page are run in order, in a folder of their own, beside an embed
 - `sh` is run in the README, line by line: it has no prompts, because most places where it is read copy whole blocks.
 - Any other block is not run.
 
-In what is printed `...` stands for anything.
+In the output, `...` stands for anything.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class Block:
     """A fenced block of a page.
 
     Attributes:
-        language: the word behind the fence.
-        title: the file it is to be saved as, or an empty text.
-        text: what is in it.
-        line: the line of the page on which that begins.
-        printed: the text of a `text` block right behind it, or None.
+        language: the word after the fence.
+        title: the file to save it as, or an empty text.
+        text: its content.
+        line: the line of the page on which the content begins.
+        printed: the content of a `text` block right after it, or None.
     """
 
     language: str
@@ -77,19 +77,19 @@ class Block:
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """The blocks of a page, in order."""
+    """Yield the blocks of a page, in order."""
     fences = list(FENCE.finditer(page))
     for fence, following in zip_longest(fences, fences[1:]):
         title = re.search(r'title="([^"]*)"', fence["options"])
-        behind = following is not None and following["language"] == "text"
+        is_output = following is not None and following["language"] == "text"
         adjacent = following is not None and page[fence.end() : following.start()].strip() == ""
-        printed = following["text"] if following is not None and behind and adjacent else None
+        printed = following["text"] if following is not None and is_output and adjacent else None
         line = page.count("\n", 0, fence.start()) + 2
         yield Block(fence["language"], title[1] if title else "", fence["text"], line, printed)
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
-    """The commands of a block, each with what it prints; an empty text where nothing is shown."""
+    """Yield the commands of a block, each with its output; an empty text if none is shown."""
     text = block.text if block.language == "console" else re.sub(r"^", "$ ", block.text.rstrip(), flags=re.MULTILINE)
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, printed = part.partition("\n")
@@ -98,7 +98,7 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def compare(where: str, shown: str, printed: str) -> None:
-    """Fail where something else was printed than is shown."""
+    """Fail if the output differs from the one shown."""
     checker = doctest.OutputChecker()
     example = doctest.Example("", shown)
     if not checker.check_output(example.want, printed, doctest.ELLIPSIS):
@@ -106,14 +106,14 @@ def compare(where: str, shown: str, printed: str) -> None:
 
 
 def pages() -> list[Path]:
-    """Every page that holds something to run."""
-    found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    """Return every page with something to run."""
+    files = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
     runnable = ("python", "console")
-    return [page for page in found if any(one.language in runnable for one in blocks(page.read_text("utf-8")))]
+    return [page for page in files if any(block.language in runnable for block in blocks(page.read_text("utf-8")))]
 
 
 def name_of(page: Path) -> str:
-    """A page by its place in the checkout."""
+    """Return the path of a page in the checkout."""
     return str(page.relative_to(ROOT))
 
 
@@ -126,7 +126,7 @@ def shop() -> Iterator[Shop]:
 
 @pytest.mark.parametrize("page", [one if one in FIRST_READ else slow(one) for one in pages()], ids=name_of)
 def test_what_a_page_shows_runs(page: Path, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block runs as it stands, after those before it, and prints what the page says it prints."""
+    """Each block runs unchanged, after those before it, and prints what the page shows."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__page__", "url": shop.url, "user": shop.user, "key": shop.key}
     try:
@@ -135,11 +135,11 @@ def test_what_a_page_shows_runs(page: Path, shop: Shop, tmp_path: Path, monkeypa
     finally:
         for started in names.values():
             if isinstance(started, Shop):
-                started.stop()  # a page that failed half-way must not leave one running
+                started.stop()  # a page that failed must not leave a shop running
 
 
 def run(block: Block, where: str, names: dict[str, Any], shop: Shop) -> None:
-    """Do with a block what its language asks for, in the current folder."""
+    """Run or save a block, as its language says, in the current folder."""
     part = ": " in block.title  # of a file: tests/test_added_list.py puts it there
     if block.title and not part and not block.text.startswith(INCLUDED):
         Path(block.title).write_text(block.text, encoding="utf-8")
@@ -150,17 +150,17 @@ def run(block: Block, where: str, names: dict[str, Any], shop: Shop) -> None:
             compare(where, block.printed, printed.getvalue())
     elif block.language == "console" or (block.language == "sh" and where.startswith("README")):
         for command, shown in commands(block):
-            status, told = shell(command, shop)
-            assert status == 0, f"{where}: {command}\n{told}"
+            status, output = shell(command, shop)
+            assert status == 0, f"{where}: {command}\n{output}"
             if shown:
-                compare(f"{where}: {command}", shown, told)
+                compare(f"{where}: {command}", shown, output)
 
 
 def shell(command: str, shop: Shop) -> tuple[int, str]:
     """Run a command as a reader would, in the current folder, with the shop in the environment.
 
     Returns:
-        Its exit status, and what it printed on both streams.
+        Its exit status, and its output on both streams.
     """
     environment = {
         **os.environ,
@@ -185,20 +185,20 @@ def shell(command: str, shop: Shop) -> tuple[int, str]:
 
 
 def nightly_lines() -> Iterator[tuple[str, str]]:
-    """Each page with a recipe for every night, and the first command of that."""
+    """Yield each page with a command for a nightly job, and that command."""
     for page in sorted(DOCS.rglob("*.md")):
         _, heading, recipe = page.read_text(encoding="utf-8").partition("\n## A nightly job in one line\n")
         if heading:
-            block = next(one for one in blocks(recipe) if "dump" in one.text)
+            block = next(block for block in blocks(recipe) if "dump" in block.text)
             yield name_of(page), next((command for command, _ in commands(block)), block.text.strip())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "line"), list(nightly_lines()))
-def test_a_line_for_every_night_brings_what_changed_since_the_last(
+def test_a_nightly_job_fetches_what_changed_since_the_previous_run(
     page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the second night, and on the third, the output holds the rows as they are then."""
+    """After the second and the third run, the output holds the rows as they are then."""
     monkeypatch.chdir(tmp_path)
     with Shop(orders=30, clock="2024-05-01 12:00:00") as shop:
         for night in range(1, 4):
@@ -206,21 +206,21 @@ def test_a_line_for_every_night_brings_what_changed_since_the_last(
             shop.change(clock=now)
             shop.database.update("orders", 3, {"status": f"night {night}", "updated_at": now})
             shop.database.insert("orders", {"entity_id": 1000 + night, "increment_id": "new", "updated_at": now})
-            status, told = shell(line, shop)
-            assert status == 0, f"{page}: {told}"
+            status, output = shell(line, shop)
+            assert status == 0, f"{page}: {output}"
             (out,) = (path for path in tmp_path.iterdir() if path.name in {"orders.ndjson", "shop.sqlite"})
             rows = {int(row["order_id"]): row for row in stored(out, "orders")}
             assert (len(rows), rows[3]["status"]) == (30 + night, f"night {night}"), f"{page}: {line}"
             assert rows[1000 + night]["increment_id"] == "new"
 
 
-def test_the_pages_have_lines_for_every_night() -> None:
+def test_the_pages_have_commands_for_a_nightly_job() -> None:
     """A heading that is worded otherwise would be found by no test."""
     assert [page for page, _ in nightly_lines()] == ["docs/how-to/incremental-sync.md", "docs/how-to/resume.md"]
 
 
-def test_a_page_that_lies_is_found_out() -> None:
-    """What is compared is compared: another output fails, one that differs where `...` stands does not."""
+def test_another_output_than_the_page_shows_is_detected() -> None:
+    """Another output fails; one that differs only where the page has `...` does not."""
     compare("here", "2000 orders in ... calls\n", "2000 orders in 60 calls\n")
     with pytest.raises(pytest.fail.Exception):
         compare("here", "2000 orders in ... calls\n", "1999 orders in 60 calls\n")
@@ -235,9 +235,9 @@ def test_a_page_that_lies_is_found_out() -> None:
     [slow(one) if one == "strategies" else one for one in GENERATED],  # it walks every list of every version
 )
 def test_generated_parts_are_up_to_date(name: str) -> None:
-    """What follows from the code is what `python -m docs._generate` would write."""
+    """Each generated part is what `python -m docs._generate` would write."""
     if name == "cli" and version("click").startswith("8.1."):
-        pytest.skip("click 8.1 writes usage lines in another way")
+        pytest.skip("click 8.1 formats usage lines differently")
     page, generate = GENERATED[name]
     text = (DOCS / page).read_text(encoding="utf-8")
     assert text == with_part(text, name, generate()), f"docs/{page} is stale: run python -m docs._generate"
@@ -252,7 +252,7 @@ def test_diagrams_are_up_to_date(name: str) -> None:
 
 
 def every_parameter() -> Iterator[tuple[str, str]]:
-    """Each command with each of its options."""
+    """Yield each command with each of its options."""
     for name, command in all_commands().items():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -269,19 +269,19 @@ def test_the_cli_reference_has_every_option(command: str, option: str) -> None:
 
 @pytest.mark.parametrize("name", magento_pager.__all__)
 def test_the_library_reference_has_every_public_name(name: str) -> None:
-    """What can be imported is documented."""
+    """Every name that can be imported is documented."""
     assert f"\n::: magento_pager.{name}\n" in (DOCS / "reference/api.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", magento_pager.fake.__all__)
 def test_the_embedded_shop_has_every_public_name(name: str) -> None:
-    """What can be imported from the embedded shop is documented."""
+    """Every name that can be imported from the embedded shop is documented."""
     assert f"\n::: magento_pager.fake.{name}\n" in (DOCS / "reference/embedded-shop.md").read_text(encoding="utf-8")
 
 
 @cache
 def messages() -> str:
-    """Every text in the package's code, what is filled in at run time left out."""
+    """Return every text in the package's code, without the values that are filled in at run time."""
     texts = []
     for path in sorted((ROOT / "src/magento_pager").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -292,7 +292,7 @@ def messages() -> str:
 
 
 def quoted_messages() -> list[str]:
-    """The package's own messages that the page on faults quotes, each in the pieces that are always the same."""
+    """Return the parts that never change of the package's messages that the page on errors quotes."""
     page = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
     ours = page.partition("## Connections")[2].partition("## Not an error")[0]
     quotes = re.findall(r"^\| `([^`]+)`", ours, re.MULTILINE)
@@ -303,8 +303,8 @@ def quoted_messages() -> list[str]:
 
 
 @pytest.mark.parametrize("piece", quoted_messages())
-def test_the_messages_that_the_page_on_faults_quotes_exist(piece: str) -> None:
-    """A message that was reworded is reworded there too; what Python's own libraries say is no message of ours."""
+def test_the_messages_that_the_page_on_errors_quotes_exist(piece: str) -> None:
+    """A message that was reworded must be reworded there too. Messages of Python's own libraries are excepted."""
     assert piece in messages() or piece in {"Connection refused", "Name or service not known", "IncompleteRead"}
 
 
