@@ -107,7 +107,8 @@ def text_of(parameter: click.Option | Argument) -> str:
     """Return the help of an option or argument, with its variable and its default."""
     notes = [f"env: {parameter.envvar}"] if isinstance(parameter.envvar, str) else []
     shows = parameter.show_default if isinstance(parameter, click.Option) else not parameter.required
-    if shows and parameter.default not in (None, "", ()):
+    # From 8.3 on, click has a value of its own for "no default".
+    if shows and isinstance(parameter.default, str | int | float | tuple) and parameter.default not in ("", ()):
         notes.append(f"default: {parameter.default}")
     return " ".join([parameter.help or "", *(f"[{note}]" for note in notes)])
 
