@@ -1,4 +1,4 @@
-"""The options of the library: a wrong one is an error at run time, and before that in an editor."""
+"""Options of the library: a wrong one is an error at run time, and an editor shows it before that."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from magento_pager.lists import LISTS
 from magento_pager.shop.wires import WIRES
 
 NOBODY: Any = None
-"""A connection that is never used: no shop is asked before the first row is wanted."""
+"""A connection that is never used: no shop is called before the first row is read."""
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_an_unknown_option_is_refused(name: ListName) -> None:
-    """It would be ignored otherwise, and the list come whole."""
+    """Otherwise the option would be ignored, and all rows returned."""
     calls: list[tuple[Any, list[str]]] = [(Pager.list, [name]), (getattr(Pager, name), [])]
     misspelled = ("updated_sinse", "Window", "since", "filters", "entity", "candidates", "key")
-    for (method, arguments), wrong in product(calls, misspelled):
-        with pytest.raises(TypeError, match=wrong):
-            method(Pager(NOBODY), *arguments, **{wrong: None})
+    for (method, arguments), option in product(calls, misspelled):
+        with pytest.raises(TypeError, match=option):
+            method(Pager(NOBODY), *arguments, **{option: None})
 
 
-def test_options_go_by_name_alone() -> None:
-    """What 50 means is not for the reader to guess."""
+def test_options_are_keyword_only() -> None:
+    """Nobody must guess what `orders(50)` means."""
     with pytest.raises(TypeError, match="positional"):
         Pager(NOBODY).orders(50)  # type: ignore[call-arg]  # the point
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_every_list_shows_the_same_options(name: ListName) -> None:
-    """To `help`, to IPython, to an editor: by name, each with its type and its default."""
-    itself, entity, *options = signature(Pager.list).parameters.values()
+    """In `help`, IPython and editors: each by name, with its type and its default."""
+    self, entity, *options = signature(Pager.list).parameters.values()
     assert entity.name == "entity"
-    assert list(signature(getattr(Pager, name)).parameters.values()) == [itself, *options]
-    assert {one.kind for one in options} == {Parameter.KEYWORD_ONLY}
-    assert all(one.annotation is not Parameter.empty and one.default is not Parameter.empty for one in options)
-    assert "updated_since" in {one.name for one in options}
+    assert list(signature(getattr(Pager, name)).parameters.values()) == [self, *options]
+    assert {option.kind for option in options} == {Parameter.KEYWORD_ONLY}
+    assert all(option.annotation is not Parameter.empty and option.default is not Parameter.empty for option in options)
+    assert "updated_since" in {option.name for option in options}
 
 
 def test_connect_and_paginator_refuse_unknown_options() -> None:
-    """Before any shop is called."""
+    """Unknown options raise TypeError before any shop is called."""
     with pytest.raises(TypeError, match="retries"):
         magento_pager.connect("http://localhost/", "me", "key", retries=3)  # type: ignore[call-arg]  # the point
     with pytest.raises(TypeError, match="updated_since"):
@@ -58,16 +58,16 @@ def test_connect_and_paginator_refuse_unknown_options() -> None:
 
 
 @pytest.mark.parametrize("since", ["2024-05-01", "2h", 5, True])
-def test_a_time_that_is_none_is_refused(since: Any) -> None:
-    """It is a datetime, and the message says so."""
+def test_updated_since_that_is_not_a_datetime_is_refused(since: Any) -> None:
+    """The message says that it must be an aware datetime."""
     with pytest.raises(TypeError, match="aware datetime"):
         Pager(NOBODY).orders(updated_since=since)
 
 
-def test_names_are_those_of_what_there_is() -> None:
-    """They stand in one place, as types, and everything else is held against it."""
+def test_literal_types_name_all_lists_and_strategies() -> None:
+    """The types of names agree with the tables of lists and strategies."""
     assert get_args(ListName) == tuple(LISTS)
-    assert ("auto", *(one.name for one in WIRES["soap"].strategies(LISTS["orders"]))) == STRATEGIES
+    assert ("auto", *(strategy.name for strategy in WIRES["soap"].strategies(LISTS["orders"]))) == STRATEGIES
 
 
 WRONG = {
@@ -80,14 +80,14 @@ WRONG = {
 
 
 @pytest.mark.slow
-def test_a_type_checker_sees_a_wrong_option(tmp_path: Path) -> None:
-    """In an editor, before anything is run; and what is right passes."""
+def test_a_type_checker_reports_wrong_options(tmp_path: Path) -> None:
+    """It reports each wrong call, and accepts a right one."""
     if find_spec("mypy") is None:
         missing("mypy is not installed")
-    right = 'pager.shipments(window=10, strategy="range", updated_since=None, typed=True).partitions(4)'
-    lines = ["from magento_pager import Pager", "def walk(pager: Pager) -> None:", f"    {right}"]
+    valid = 'pager.shipments(window=10, strategy="range", updated_since=None, typed=True).partitions(4)'
+    lines = ["from magento_pager import Pager", "def walk(pager: Pager) -> None:", f"    {valid}"]
     path = tmp_path / "walk.py"
-    path.write_text("\n".join([*lines, *(f"    {one}" for one in WRONG)]) + "\n")
+    path.write_text("\n".join([*lines, *(f"    {call}" for call in WRONG)]) + "\n")
     mypy = [
         sys.executable,
         "-m",
@@ -98,9 +98,9 @@ def test_a_type_checker_sees_a_wrong_option(tmp_path: Path) -> None:
         str(path),
     ]
     source = Path(magento_pager.__file__).parents[1]
-    done = subprocess.run(mypy, capture_output=True, text=True, check=False, env={"MYPYPATH": str(source)})  # noqa: S603
-    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert len(errors) == len(WRONG), done.stdout + done.stderr
-    for number, (error, words) in enumerate(zip(errors, WRONG.values(), strict=True), len(lines) + 1):
+    completed = subprocess.run(mypy, capture_output=True, text=True, check=False, env={"MYPYPATH": str(source)})  # noqa: S603
+    errors = [line for line in completed.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == len(WRONG), completed.stdout + completed.stderr
+    for number, (error, message) in enumerate(zip(errors, WRONG.values(), strict=True), len(lines) + 1):
         assert f"walk.py:{number}: error: " in error
-        assert words in error
+        assert message in error

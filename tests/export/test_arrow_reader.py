@@ -1,4 +1,4 @@
-"""Lists as Arrow: the batches of a paginator, and the reader that DuckDB, pandas and polars take."""
+"""Lists as Arrow: the batches of a paginator, and the reader for DuckDB, pandas and polars."""
 
 from __future__ import annotations
 
@@ -30,78 +30,78 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A shop of its own, in which one row is like no other."""
+    """Return a shop for this module."""
     with Shop(orders=300) as running:
         yield running
 
 
 @pytest.fixture
 def pager(shop: Shop) -> Iterator[Pager]:
-    """A session."""
+    """Return a pager that is logged in."""
     needs_pyarrow()
-    with connect(shop.url, shop.user, shop.key) as found:
-        yield found
+    with connect(shop.url, shop.user, shop.key) as pager:
+        yield pager
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
 @pytest.mark.parametrize("more", [{}, {"typed": True}, {"details": True}, {"password_hash": True}], ids=str)
-def test_batches_are_a_dump_as_parquet(pager: Pager, entity: ListName, more: dict[str, Any], tmp_path: Path) -> None:
+def test_batches_equal_a_parquet_dump(pager: Pager, entity: ListName, more: dict[str, Any], tmp_path: Path) -> None:
     """The same columns in the same order with the same values, one batch for each page that has rows."""
     paginator = pager.list(entity, window=100, last=400, **more)
     dump(paginator, tmp_path / "rows.parquet")
     expected = arrow().parquet.read_table(tmp_path / "rows.parquet")
     batches = list(paginator.record_batches())
     assert arrow().Table.from_batches(batches) == expected
-    assert [one.num_rows for one in batches] == [len(page.rows) for page in paginator.pages() if page.rows]
+    assert [batch.num_rows for batch in batches] == [len(page.rows) for page in paginator.pages() if page.rows]
     reader = paginator.to_arrow_reader()
     assert isinstance(reader, arrow().RecordBatchReader)
     assert reader.schema == expected.schema
     assert reader.read_all() == expected
 
 
-def test_rows_need_not_have_the_same_keys(pager: Pager) -> None:
-    """What a row lacks is null, and the columns are those of the list whatever rows come."""
+def test_missing_keys_are_null(pager: Pager) -> None:
+    """The columns are those of the list, whatever keys the rows have."""
     paginator = pager.orders(window=100)
     rows = list(paginator)
     assert len({tuple(row) for row in rows}) > 1
     table = paginator.to_arrow_reader().read_all()
     for name in ("total_paid", "coupon_code", "order_id"):
-        found = [None if one is None else str(one) for one in table.column(name).to_pylist()]
-        wanted = [row.get(name) for row in rows]
-        assert [one and Decimal(one) if name == "total_paid" else one for one in found] == [
-            one and Decimal(one) if name == "total_paid" else one for one in wanted
+        cells = [None if cell is None else str(cell) for cell in table.column(name).to_pylist()]
+        expected = [row.get(name) for row in rows]
+        assert [cell and Decimal(cell) if name == "total_paid" else cell for cell in cells] == [
+            cell and Decimal(cell) if name == "total_paid" else cell for cell in expected
         ]
 
 
-def test_a_page_is_asked_for_when_it_is_read(shop: Shop, pager: Pager) -> None:
-    """Nothing is asked before, and no more than is read."""
+def test_a_page_is_fetched_when_it_is_read(shop: Shop, pager: Pager) -> None:
+    """The reader makes no call before that, and fetches no more pages than are read."""
 
-    def asked() -> int:
+    def calls() -> int:
         return sum(call.operation == "salesOrderList" for call in shop.log)
 
-    before = asked()
+    before = calls()
     reader = pager.orders(window=20, strategy="range", lookahead=False).to_arrow_reader()
-    assert asked() == before
+    assert calls() == before
     first = reader.read_next_batch()
-    at_first = asked()
-    assert at_first > before
+    after_first = calls()
+    assert after_first > before
     assert 0 < first.num_rows <= 20
     reader.read_next_batch()
-    assert asked() - at_first <= 2
+    assert calls() - after_first <= 2
     reader.close()
     with pytest.raises(ValueError, match="closed"):
         reader.read_next_batch()
 
 
 @pytest.mark.parametrize("how", ["close", "with", "forget"])
-def test_a_reader_that_is_closed_ends_the_walk(pager: Pager, how: str) -> None:
-    """At once, in the middle of the list."""
+def test_closing_a_reader_ends_the_walk(pager: Pager, how: str) -> None:
+    """Closing, leaving a `with` block and deleting the reader end the walk at once."""
     pages, ended = Paginator.pages, list[str]()
 
-    def watched(self: Paginator, *given: Any) -> Iterator[Page]:
+    def watched(self: Paginator, *arguments: Any) -> Iterator[Page]:
         try:
-            yield from pages(self, *given)
+            yield from pages(self, *arguments)
         finally:
             ended.append(how)
 
@@ -119,15 +119,15 @@ def test_a_reader_that_is_closed_ends_the_walk(pager: Pager, how: str) -> None:
         assert ended == [how]
 
 
-def test_a_cursor_resumes(pager: Pager) -> None:
-    """The batches of partitions are those of the list."""
+def test_batches_of_partitions_are_those_of_the_list(pager: Pager) -> None:
+    """Each partition is a cursor to resume from."""
     paginator = pager.orders(window=50)
-    found = [one for part in paginator.partitions(3) for one in paginator.record_batches(part)]
-    assert arrow().Table.from_batches(found) == paginator.to_arrow_reader().read_all()
+    batches = [batch for part in paginator.partitions(3) for batch in paginator.record_batches(part)]
+    assert arrow().Table.from_batches(batches) == paginator.to_arrow_reader().read_all()
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "pandas", "polars"])
-def test_engines_take_a_list(pager: Pager, engine: str) -> None:
+def test_engines_read_a_list(pager: Pager, engine: str) -> None:
     """Counts and sums by status are those of the rows."""
     if find_spec(engine) is None:
         missing(f"{engine} is not installed")
@@ -143,18 +143,18 @@ def test_engines_take_a_list(pager: Pager, engine: str) -> None:
 
             query = "SELECT status, count(*), sum(grand_total) FROM orders GROUP BY status"
             with duckdb.connect() as database:
-                found = database.sql(query).fetchall()
+                groups = database.sql(query).fetchall()
         elif engine == "pandas":
             frame = orders.read_pandas().groupby("status")["grand_total"].agg(["count", "sum"])
-            found = list(frame.itertuples())
+            groups = list(frame.itertuples())
         else:
             pl: Any = import_module("polars")
-            found = pl.DataFrame(orders).group_by("status").agg(pl.len(), pl.col("grand_total").sum()).rows()
-    assert {status: (count, total) for status, count, total in found} == expected
+            groups = pl.DataFrame(orders).group_by("status").agg(pl.len(), pl.col("grand_total").sum()).rows()
+    assert {status: (count, total) for status, count, total in groups} == expected
 
 
-def test_what_does_not_fit_is_null_and_named() -> None:
-    """In a warning for each page, of all that are invalid the first ones."""
+def test_an_invalid_value_is_null_and_a_warning_names_it() -> None:
+    """There is one warning for each page, with its first invalid values."""
     needs_pyarrow()
     with Shop(orders=60) as shop, connect(shop.url, shop.user, shop.key) as pager:
         shop.database.update("orders", 7, {"updated_at": "2023-13-01 00:00:00"})
@@ -167,8 +167,8 @@ def test_what_does_not_fit_is_null_and_named() -> None:
     assert all(row["updated_at"] for number, row in rows.items() if number != 7)
 
 
-def test_a_row_that_is_skipped_is_named() -> None:
-    """A walk that leaves out a row does not do so silently."""
+def test_a_warning_names_a_skipped_row() -> None:
+    """No row is skipped silently."""
     needs_pyarrow()
     with Shop(profile="1.8.1.0", orders=60) as shop, connect(shop.url, shop.user, shop.key) as pager:
         shop.database.update("orders", 7, {"customer_firstname": "B\x02b"})
@@ -177,8 +177,8 @@ def test_a_row_that_is_skipped_is_named() -> None:
         assert 7 not in table.column("order_id").to_pylist()
 
 
-def test_an_error_of_the_walk(pager: Pager) -> None:
-    """Batches raise it as it is; the reader as an error of Arrow with the same words."""
+def test_an_error_of_the_walk_is_raised(pager: Pager) -> None:
+    """Batches raise the error itself; the reader raises an error of Arrow with the same message."""
 
     def fail(page: Page) -> Page:
         if page.window.first:
@@ -193,18 +193,18 @@ def test_an_error_of_the_walk(pager: Pager) -> None:
         paginator.to_arrow_reader().read_all()
 
 
-def test_without_pyarrow_one_line_says_so(pager: Pager) -> None:
-    """At once, and not when the first row is wanted."""
-    words = r"need pyarrow.*: pip install 'magento-pager\[parquet\]'"
+def test_missing_pyarrow_is_an_error_with_advice(pager: Pager) -> None:
+    """It is raised at once, and not when the first row is read."""
+    message = r"need pyarrow.*: pip install 'magento-pager\[parquet\]'"
     with patch.dict(sys.modules, {"pyarrow.compute": None}):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             pager.orders().record_batches()
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             pager.orders().to_arrow_reader()
 
 
-def test_lists_of_others_have_no_columns_that_are_known(pager: Pager) -> None:
-    """A paginator of one's own says so."""
-    own = Paginator(pager.orders().source, Range(), "order_id")
+def test_a_custom_paginator_has_no_known_columns(pager: Pager) -> None:
+    """It refuses to make batches, and says why."""
+    custom = Paginator(pager.orders().source, Range(), "order_id")
     with pytest.raises(ValueError, match="only the lists of a Pager"):
-        own.record_batches()
+        custom.record_batches()

@@ -1,4 +1,4 @@
-"""Checkpoints and digests: what they hold, what they survive, and what they refuse."""
+"""Checkpoints and digests: saving, loading, damage, and comparison."""
 
 from __future__ import annotations
 
@@ -43,31 +43,31 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 NDJSON = Layout(LISTS["orders"])
-ASKED = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))
-START = Checkpoint(ASKED, Cursor("salesOrderList", 0, 999))
+SAVED_QUERY = Fingerprint("https://shop.example/api/", "orders", 0, 999, ("status:eq:new",))
+START = Checkpoint(SAVED_QUERY, Cursor("salesOrderList", 0, 999))
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\1"), max_size=8)
 rows = st.lists(st.dictionaries(texts, texts, max_size=4).map(lambda row: row | {"order_id": "1"}), max_size=8)
 
 
 def page_of(window: IdRange, ids: Iterable[int], **more: Any) -> Page:
-    """A page with rows of these ids."""
+    """Return a page with rows of these ids."""
     stats = PageStats("range", "range", 2, 1, 0.5, by_ids=more.pop("by_ids", True))
     name = "order_id" if stats.by_ids else "increment_id"
-    found = tuple({name: str(number), "status": "new"} for number in ids)
-    return Page(window, found, Cursor("salesOrderList", window.last + 1, 999), stats, **more)
+    page_rows = tuple({name: str(number), "status": "new"} for number in ids)
+    return Page(window, page_rows, Cursor("salesOrderList", window.last + 1, 999), stats, **more)
 
 
 @given(
     shop=texts,
     numbers=st.lists(st.integers(0, 2**32), min_size=9, max_size=9),
     reasons=st.dictionaries(st.integers(0, 2**32), texts, max_size=3),
-    found=rows,
+    page_rows=rows,
 )
-def test_what_is_saved_is_what_is_loaded(
-    shop: str, numbers: list[int], reasons: dict[int, str], found: list[Row], tmp_path_factory: Any
+def test_a_checkpoint_survives_its_file(
+    shop: str, numbers: list[int], reasons: dict[int, str], page_rows: list[Row], tmp_path_factory: Any
 ) -> None:
-    """All of a checkpoint survives its file."""
+    """Every field is loaded as it was saved."""
     path = tmp_path_factory.mktemp("saved") / "checkpoint"
     checkpoint = Checkpoint(
         Fingerprint(shop, "orders", numbers[0], numbers[1], (shop,), columns=("status", shop), typed=True),
@@ -84,7 +84,7 @@ def test_what_is_saved_is_what_is_loaded(
         ),
         tuple(Quarantined(number, reason) for number, reason in reasons.items()),
         (5, 6),
-        Digest().plus(found, "order_id"),
+        Digest().plus(page_rows, "order_id"),
         8,
         ((1, 2), (3, 4)),
         (Misfits("status", 12, (Misfit(shop, "status", shop),)),),
@@ -95,7 +95,7 @@ def test_what_is_saved_is_what_is_loaded(
     )
     save(checkpoint, path)
     assert load(path) == checkpoint
-    assert load(path).checksum == checkpoint.checksum, "which is no part of what makes two equal"
+    assert load(path).checksum == checkpoint.checksum, "the checksum is ignored in comparisons"
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -106,8 +106,8 @@ FULL = replace(
 
 
 @given(st.integers(0, len(encoded(FULL)) * 8 - 1))
-def test_a_flipped_bit_is_found(number: int) -> None:
-    """No single bit of the file can change unseen."""
+def test_a_flipped_bit_is_detected(number: int) -> None:
+    """Any single changed bit of the file is damage."""
     data = bytearray(encoded(FULL))
     data[number // 8] ^= 1 << number % 8
     with pytest.raises(CheckpointMismatchError, match=r"damaged|not a checkpoint|a checkpoint of version"):
@@ -115,22 +115,22 @@ def test_a_flipped_bit_is_found(number: int) -> None:
 
 
 @given(st.integers(0, len(encoded(FULL)) - 1))
-def test_a_file_that_is_cut_short_is_found(length: int) -> None:
-    """Nor can its end be lost."""
+def test_a_file_that_is_cut_short_is_detected(length: int) -> None:
+    """Any missing end of the file is damage."""
     with pytest.raises(CheckpointMismatchError, match="--overwrite"):
         load_bytes(encoded(FULL)[:length])
 
 
 def load_bytes(data: bytes) -> Checkpoint:
-    """What is loaded from a file with these bytes."""
+    """Load a checkpoint from a file with these bytes."""
     with NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
         return load(Path(file.name))
 
 
-def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    """A failed save takes its own traces away."""
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """It leaves no temporary file behind."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     with pytest.raises(OSError, match="directory"):
@@ -139,9 +139,9 @@ def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_each_difference_is_named() -> None:
-    """What was asked for then, and what is now."""
-    now = Fingerprint("https://other.example/", "customers", 1, 998, (), "csv")
-    assert ASKED.differences(now) == (
+    """Each has the old and the requested value."""
+    requested = Fingerprint("https://other.example/", "customers", 1, 998, (), "csv")
+    assert SAVED_QUERY.differences(requested) == (
         "shop was https://shop.example/api/ and is now https://other.example/",
         "entity was orders and is now customers",
         "first was 0 and is now 1",
@@ -149,30 +149,32 @@ def test_each_difference_is_named() -> None:
         "where was status:eq:new and is now nothing",
         "format was ndjson and is now csv",
     )
-    assert ASKED.differences(ASKED) == ()
+    assert SAVED_QUERY.differences(SAVED_QUERY) == ()
 
 
-@given(found=rows, cuts=st.lists(st.integers(0, 8)), chance=st.randoms())
-def test_a_digest_knows_neither_pages_nor_order(found: list[Row], cuts: list[int], chance: random.Random) -> None:
+@given(page_rows=rows, cuts=st.lists(st.integers(0, 8)), chance=st.randoms())
+def test_a_digest_does_not_depend_on_pages_or_order(
+    page_rows: list[Row], cuts: list[int], chance: random.Random
+) -> None:
     """Rows in other pages, in another order and with their columns in another order have the same digest."""
-    other = [dict(chance.sample(sorted(row.items()), len(row))) for row in found]
+    other = [dict(chance.sample(sorted(row.items()), len(row))) for row in page_rows]
     chance.shuffle(other)
     digest = Digest()
-    ends = [0, *sorted(min(one, len(other)) for one in cuts), len(other)]
+    ends = [0, *sorted(min(cut, len(other)) for cut in cuts), len(other)]
     for first, last in pairwise(ends):
         digest = digest.plus(other[first:last], "order_id")
-    assert digest == Digest().plus(found, "order_id")
+    assert digest == Digest().plus(page_rows, "order_id")
 
 
-@given(one=rows, other=rows)
-def test_other_rows_have_another_digest(one: list[Row], other: list[Row]) -> None:
-    """Two lists have one digest only if they hold the same rows, each as often."""
-    same = sorted(sorted(row.items()) for row in one) == sorted(sorted(row.items()) for row in other)
-    assert (str(Digest().plus(one, "order_id")) == str(Digest().plus(other, "order_id"))) == same
+@given(first=rows, second=rows)
+def test_different_rows_have_different_digests(first: list[Row], second: list[Row]) -> None:
+    """Two lists have the same digest only if they have the same rows, each the same number of times."""
+    same = sorted(sorted(row.items()) for row in first) == sorted(sorted(row.items()) for row in second)
+    assert (str(Digest().plus(first, "order_id")) == str(Digest().plus(second, "order_id"))) == same
 
 
-def test_what_a_digest_tells_apart() -> None:
-    """A value in another field, a field that is absent and one that is empty, a text and a list that reads like it."""
+def test_similar_rows_have_different_digests() -> None:
+    """A value in another field, a missing field and an empty one, a text and a list that looks like it."""
     lookalikes: list[Row] = [
         {},
         {"a": ""},
@@ -187,12 +189,12 @@ def test_what_a_digest_tells_apart() -> None:
     assert Digest().plus([{"a": [{"x": "1", "y": "2"}]}], "b") == Digest().plus([{"a": [{"y": "2", "x": "1"}]}], "b")
 
 
-def test_blocks_say_around_which_ids_two_tables_differ() -> None:
-    """A block is a million ids; rows that carry none are one of their own."""
-    found: list[Row] = [{"order_id": "999999"}, {"order_id": "1000000"}, {"increment_id": "7"}]
-    digest = Digest().plus(found, "order_id")
+def test_a_digest_has_a_block_for_each_million_ids() -> None:
+    """Rows without ids have a block of their own."""
+    page_rows: list[Row] = [{"order_id": "999999"}, {"order_id": "1000000"}, {"increment_id": "7"}]
+    digest = Digest().plus(page_rows, "order_id")
     assert {number: block.rows for number, block in digest.blocks.items()} == {0: 1, 1: 1, WITHOUT_IDS: 1}
-    assert [(one["first"], one["last"]) for one in digest.as_json()] == [
+    assert [(block["first"], block["last"]) for block in digest.as_json()] == [
         (None, None),
         (0, 999999),
         (1000000, 1999999),
@@ -200,7 +202,7 @@ def test_blocks_say_around_which_ids_two_tables_differ() -> None:
 
 
 class Unsafe(Output):
-    """Text in a file that is never made safe, as hypothesis writes thousands."""
+    """Text file that is never synced, because hypothesis writes thousands."""
 
     def __init__(self, path: Path, position: int) -> None:
         self.path: Path = path
@@ -216,7 +218,7 @@ class Unsafe(Output):
 
 
 def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None = None) -> Dump:
-    """A dump into a file."""
+    """Return a dump to a file."""
     return Dump(start, Unsafe(path, start.offset), id_field="order_id", identity_field=identity_field)
 
 
@@ -225,10 +227,10 @@ def dump_to(path: Path, start: Checkpoint = START, *, identity_field: str | None
     widths=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3), st.booleans()), min_size=1, max_size=3 * MAX_MARKS),
     looks=st.lists(st.integers(1, 200)),
 )
-def test_the_marks_say_where_to_read_back_from(
+def test_marks_show_where_to_read_back_from(
     *, by_ids: bool, widths: list[tuple[int, int, bool]], looks: list[int], tmp_path_factory: Any
 ) -> None:
-    """From the offset for an id on lie all rows with that id or a higher one, late ones included; marks stay few."""
+    """All rows with an id or a higher one are after its offset, late rows included; there are few marks."""
     path = tmp_path_factory.mktemp("marks") / "rows"
     dump = dump_to(path, identity_field=None if by_ids else "increment_id")
     first, skipped = 0, list[int]()
@@ -251,11 +253,13 @@ def test_the_marks_say_where_to_read_back_from(
         if by_ids and written:
             assert span.first == max(0, max(written) + 1 - ids_back)
         tail = [int(dump.label_of(row)) for row in read_text(path, NDJSON, dump.checkpoint.offset_of(span.first))]
-        assert sorted(one for one in tail if one >= span.first) == sorted(one for one in written if one >= span.first)
+        assert sorted(number for number in tail if number >= span.first) == sorted(
+            number for number in written if number >= span.first
+        )
 
 
 def total(pages: Sequence[Page], path: Path, interrupted: Sequence[int]) -> dict[str, Any]:
-    """The report on these pages, of a dump that is stopped before some of them and gone on with from its file."""
+    """Return the report of a dump of these pages that is stopped before some of them and resumed from its file."""
     dump = dump_to(path)
     for number, page in enumerate(pages):
         if number in interrupted:
@@ -266,7 +270,7 @@ def total(pages: Sequence[Page], path: Path, interrupted: Sequence[int]) -> dict
 
 
 def test_an_interrupted_dump_ends_with_the_same_report(tmp_path: Path) -> None:
-    """Counters, quarantine, repairs and digests survive; only time is spent otherwise."""
+    """Counters, skipped rows, repairs and digests survive; only the time differs."""
     pages = [
         page_of(IdRange(0, 99), [3, 5], repaired=(5,)),
         page_of(IdRange(100, 199), []),
@@ -284,27 +288,27 @@ def test_an_interrupted_dump_ends_with_the_same_report(tmp_path: Path) -> None:
     assert json.dumps(whole)
 
 
-def test_looking_back_heals_what_was_quarantined(tmp_path: Path) -> None:
-    """A row that could not be read, and now can, is delivered and no longer named; one that still cannot stays."""
+def test_a_lookback_delivers_rows_that_were_skipped(tmp_path: Path) -> None:
+    """A skipped row that can be read now is delivered and no longer listed; one that still cannot stays listed."""
     dump = dump_to(tmp_path / "rows")
-    poisoned = (Quarantined(4, "same id"), Quarantined(6, "Encoding"))
-    dump.add(page_of(IdRange(0, 9), [3, 5], quarantined=poisoned))
-    after = dump.add(page_of(IdRange(0, 9), [3, 4, 5], quarantined=poisoned[1:]), {"3", "5"})
-    assert after.quarantined == poisoned[1:]
+    skipped = (Quarantined(4, "same id"), Quarantined(6, "Encoding"))
+    dump.add(page_of(IdRange(0, 9), [3, 5], quarantined=skipped))
+    after = dump.add(page_of(IdRange(0, 9), [3, 4, 5], quarantined=skipped[1:]), {"3", "5"})
+    assert after.quarantined == skipped[1:]
     assert after.counters.rows == 3
     assert [row["order_id"] for row in read_text(tmp_path / "rows", NDJSON)] == ["3", "5", "4"]
     assert after.digest == Digest().plus(page_of(IdRange(0, 9), [3, 4, 5]).rows, "order_id")
     assert (after.cursor, after.counters.last_id) == (dump.checkpoint.cursor, 5)
 
 
-def test_misfits_are_counted_and_the_first_are_named() -> None:
-    """By column; their number in a checkpoint is bounded, whatever a server sends."""
+def test_invalid_values_are_counted_and_the_first_are_named() -> None:
+    """By column; a checkpoint names a limited number, whatever a server sends."""
     checkpoint = START
     for number in range(MISFITS_NAMED + 5):
         checkpoint = checkpoint.with_misfits([Misfit(str(number), "tax_amount", "?")])
     checkpoint = checkpoint.with_misfits([Misfit("3", "created_at", "never")])
     amounts, times = checkpoint.misfits
-    assert (amounts.count, [one.id for one in amounts.first]) == (
+    assert (amounts.count, [misfit.id for misfit in amounts.first]) == (
         MISFITS_NAMED + 5,
         [str(number) for number in range(MISFITS_NAMED)],
     )
@@ -312,20 +316,20 @@ def test_misfits_are_counted_and_the_first_are_named() -> None:
     assert str(amounts).endswith("id 9: '?', ...)")
 
 
-def test_a_digest_leaves_password_hashes_out() -> None:
-    """With them or without, it is the same."""
+def test_a_digest_does_not_cover_password_hashes() -> None:
+    """With or without them, it is the same."""
     row = {"customer_id": "5", "email": "a@example.com"}
     assert Digest().plus([row], "customer_id") == Digest().plus([row | {"password_hash": "x:y"}], "customer_id")
 
 
 def test_a_lookback_begins_below_the_highest_row_and_ends_at_the_cursor() -> None:
-    """Emptiness that was crossed already is read again, as rows may have come there."""
-    met = START.after(page_of(IdRange(0, 499), [300]), "order_id", 10)
-    nothing = START.after(page_of(IdRange(0, 499), []), "order_id", 0)
-    crossed = met.after(page_of(IdRange(500, 999), []), "order_id", 10)
+    """A gap that was skipped is read again, because rows may have been added there."""
+    with_row = START.after(page_of(IdRange(0, 499), [300]), "order_id", 10)
+    empty = START.after(page_of(IdRange(0, 499), []), "order_id", 0)
+    after_gap = with_row.after(page_of(IdRange(500, 999), []), "order_id", 10)
     assert START.lookback(100) is None
-    assert nothing.lookback(100) == IdRange(400, 499)
-    assert met.lookback(100) == IdRange(201, 499)
-    assert crossed.lookback(100) == IdRange(201, 999)
-    assert crossed.lookback(5000) == IdRange(0, 999)
-    assert crossed.complete
+    assert empty.lookback(100) == IdRange(400, 499)
+    assert with_row.lookback(100) == IdRange(201, 499)
+    assert after_gap.lookback(100) == IdRange(201, 999)
+    assert after_gap.lookback(5000) == IdRange(0, 999)
+    assert after_gap.complete

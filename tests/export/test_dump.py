@@ -1,4 +1,4 @@
-"""Dumps from the library: what the command line does, by one call."""
+"""Dumps from Python: one call does what the command line does."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pager(shop: Shop) -> Iterator[Pager]:
-    """Logged in there."""
+    """Return a pager that is logged in."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         yield pager
 
 
 class Rows(Output):
-    """An output of one's own: rows in memory."""
+    """A custom output: rows in memory."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
     def write(self, rows: Sequence[dict[str, Any]]) -> tuple[()]:
-        """Take the rows of a page."""
+        """Add the rows of a page."""
         self.rows += rows
         return ()
 
 
 class Plain:
-    """One that inherits nothing, and goes on with what was kept."""
+    """An output that inherits nothing, and resumes from what was kept."""
 
     path: Path | None = None
     part: Path | None = None
@@ -59,33 +59,33 @@ class Plain:
         self.position = 0
 
     def __len__(self) -> int:
-        """Count the rows: an output is one as well while it is empty, and so false."""
+        """Return the number of rows: an empty output is false, and must still be used."""
         return len(self.rows)
 
     def begin(self, start: Any) -> Any:
-        """Go on with what was kept."""
+        """Return the checkpoint that was kept."""
         return self.saved or start
 
     def write(self, rows: Sequence[dict[str, Any]]) -> tuple[()]:
-        """Take the rows of a page."""
+        """Add the rows of a page."""
         self.rows += rows
         return ()
 
     def keep(self, checkpoint: Any) -> None:
-        """Note what is safe."""
+        """Keep the checkpoint."""
         self.saved = checkpoint
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no rows wait to be written."""
 
     publish = settle = forget = flush
 
     def close(self) -> None:
-        """Note it."""
+        """Count the calls."""
         self.closed += 1
 
     def tail(self, offset: int) -> Iterator[dict[str, Any]]:
-        """Give all rows."""
+        """Yield all rows from an offset on."""
         return iter(self.rows[offset:])
 
 
@@ -99,39 +99,41 @@ def test_the_library_writes_what_the_command_line_writes(
     *,
     name: str,
 ) -> None:
-    """The same bytes of rows, and the same report but for the time it took; each page is told."""
-    told: list[Progress] = []
+    """The same rows as bytes, and the same report except for times; `progress` is called after each page."""
+    pages: list[Progress] = []
     paginator = pager.orders(window=50, where=[("status", "neq", "x:y")])
-    report = dump(paginator, tmp_path / name, report=tmp_path / "report.json", progress=told.append)
+    report = dump(paginator, tmp_path / name, report=tmp_path / "report.json", progress=pages.append)
     for variable, value in (("URL", shop.url), ("API_USER", shop.user), ("API_KEY", shop.key)):
         monkeypatch.setenv(f"MAGENTO_{variable}", value)
     (tmp_path / "cli").mkdir()
-    other = ["--out", str(tmp_path / "cli" / name), "--report", str(tmp_path / "cli.json")]
-    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *other]) == 0
-    ours, theirs = (json.loads((tmp_path / one).read_text()) for one in ("report.json", "cli.json"))
-    for one in (ours, theirs):
-        del one["seconds"], one["began"], one["bytes"]
-    assert ours == theirs
-    assert ours["rows"] == report.rows == told[-1].rows > 0
+    files = ["--out", str(tmp_path / "cli" / name), "--report", str(tmp_path / "cli.json")]
+    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *files]) == 0
+    by_library, by_command = (json.loads((tmp_path / file).read_text()) for file in ("report.json", "cli.json"))
+    for content in (by_library, by_command):
+        del content["seconds"], content["began"], content["bytes"]
+    assert by_library == by_command
+    assert by_library["rows"] == report.rows == pages[-1].rows > 0
     assert (report.complete, report.published, report.path) == (True, True, tmp_path / name)
     assert capfd.readouterr().err.partition(" to ")[0] == str(report).partition(" to ")[0]
     if name.startswith("orders.") and "parquet" not in name:
         assert (tmp_path / name).read_bytes() == (tmp_path / "cli" / name).read_bytes()
     assert dump(paginator, tmp_path / name, resume=True).already
-    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *other, "--resume"]) == 0
+    assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *files, "--resume"]) == 0
 
 
-def test_what_stops_a_dump_tells_what_is_safe(pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error carries the report, the report file has it, and resuming brings the rest, each row once."""
+def test_an_error_that_stops_a_dump_has_the_report(
+    pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is in the error and in its file, and resuming writes the other rows, each once."""
     paginator = pager.orders(window=50)
     whole = dump(paginator, tmp_path / "whole.ndjson")
     pages = Paginator.pages
 
-    def two(self: Paginator, resume: Any = None) -> Iterator[Any]:
+    def two_pages(self: Paginator, resume: Any = None) -> Iterator[Any]:
         yield from islice(pages(self, resume), 2)
         raise TransportError("no answer")
 
-    monkeypatch.setattr(Paginator, "pages", two)
+    monkeypatch.setattr(Paginator, "pages", two_pages)
     with pytest.raises(TransportError) as stopped:
         dump(paginator, tmp_path / "orders.ndjson", report=tmp_path / "report.json")
     report = stopped.value.dumped
@@ -147,8 +149,8 @@ def test_what_stops_a_dump_tells_what_is_safe(pager: Pager, tmp_path: Path, monk
     assert (tmp_path / "orders.ndjson").read_bytes() == (tmp_path / "whole.ndjson").read_bytes()
 
 
-def test_an_output_of_ones_own(pager: Pager) -> None:
-    """It gets every row, with the columns and values that are asked for."""
+def test_a_custom_output_receives_every_row(pager: Pager) -> None:
+    """Rows have the selected columns, and typed values on request."""
     rows = Rows()
     report = dump(pager.orders(window=50), rows, columns=("order_id", "grand_total"), typed=True)
     assert [row["order_id"] for row in rows.rows] == [int(row["order_id"]) for row in pager.orders()]
@@ -159,8 +161,8 @@ def test_an_output_of_ones_own(pager: Pager) -> None:
     assert isinstance(typed.rows[0]["order_id"], int)
 
 
-def test_an_output_that_inherits_nothing_goes_on() -> None:
-    """Any object with these methods will do, and any list."""
+def test_a_custom_output_needs_no_base_class() -> None:
+    """Any object with these methods can be resumed, for any list."""
     paginator = Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29)
     first = Plain()
     stop = RuntimeError("enough")
@@ -177,8 +179,8 @@ def test_an_output_that_inherits_nothing_goes_on() -> None:
     assert report.rows == 30
 
 
-def test_what_waits_is_safe_before_the_session_is_ended() -> None:
-    """To log out may take longer than whoever sends signals is willing to wait."""
+def test_the_output_is_flushed_before_the_session_ends() -> None:
+    """Logging out may take longer than a process has after a signal."""
     paginator, output = (
         Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29),
         Plain(None),
@@ -197,13 +199,13 @@ def test_what_waits_is_safe_before_the_session_is_ended() -> None:
 
 
 def test_increments_with_a_state(shop: Shop, pager: Pager, tmp_path: Path) -> None:
-    """The first run brings all, the next one what changed, each into a file of its own, or into one table."""
-    into, state = tmp_path / "shop.sqlite", tmp_path / "state.json"
-    whole = dump(pager.orders(), into, state=state)
+    """The first run dumps all rows, the next one those that changed: to one table, or to a new file for each run."""
+    table, state = tmp_path / "shop.sqlite", tmp_path / "state.json"
+    whole = dump(pager.orders(), table, state=state)
     assert whole.rows == 200
-    next_one = dump(pager.orders(), into, state=state, late=timedelta())
-    assert next_one.rows < whole.rows
-    assert next_one.checkpoint.fingerprint.since
+    second = dump(pager.orders(), table, state=state, late=timedelta())
+    assert second.rows < whole.rows
+    assert second.checkpoint.fingerprint.since
     with pytest.raises(ValueError, match=r"Use a new file for each run"):
         dump(pager.orders(), tmp_path / "orders.ndjson", state=tmp_path / "other.json")
     report = dump(pager.orders(), tmp_path / "orders-{time}.ndjson", state=tmp_path / "other.json")
@@ -214,7 +216,7 @@ def test_increments_with_a_state(shop: Shop, pager: Pager, tmp_path: Path) -> No
     assert shop.log
 
 
-def test_a_column_that_nobody_knows_is_a_warning(pager: Pager, tmp_path: Path) -> None:
+def test_an_unknown_column_is_a_warning(pager: Pager, tmp_path: Path) -> None:
     """It is empty unless the shop sends it."""
     with pytest.warns(UserWarning, match="sttaus is not a known column of orders"):
         dump(pager.orders(last=5), tmp_path / "orders.csv", columns=("order_id", "sttaus"))
@@ -229,13 +231,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "words"), WRONG)
-def test_what_does_not_go_together_is_said_in_python_and_for_the_command_line(
-    pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], words: str
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_options_that_do_not_go_together_are_refused(
+    pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str
 ) -> None:
-    """Whoever calls the library reads what to pass, before anything is touched; the command line says its own."""
+    """Before any file is touched; the message names the arguments, and the options of the command line."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         dump(pager.orders(), "orders.csv", **options)
     with pytest.raises(ValueError, match=r"overwrite=True \(--overwrite\) needs path \(--out\)"):
         dump(pager.orders(), None, overwrite=True)
@@ -243,31 +245,31 @@ def test_what_does_not_go_together_is_said_in_python_and_for_the_command_line(
 
 
 def test_the_lists_are_public() -> None:
-    """Their columns and what they hold can be looked up."""
+    """The columns and kinds of a list can be looked up."""
     spec = magento_pager.LISTS["orders"]
     assert isinstance(spec, magento_pager.ListSpec)
     assert (spec.key, spec.kind("grand_total")) == ("order_id", "decimal")
 
 
-def test_a_list_that_cannot_be_paged_keeps_its_evidence(
+def test_a_list_that_cannot_be_paged_has_its_evidence_in_the_error(
     pager: Pager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stops a dump tells what is safe beside what it has to say itself."""
+    """The error has its own report and that of the dump."""
     evidence = ProbeReport("salesOrderList", None, 0, 0, ())
 
     def failing(*_: object, **__: object) -> None:
-        raise NoStrategyError("none holds", report=evidence)
+        raise NoStrategyError("none works", report=evidence)
 
     monkeypatch.setattr(Calls, "pages", failing)
     with pytest.raises(NoStrategyError) as stopped:
         dump(pager.orders(first=1), tmp_path / "orders.ndjson")
     assert stopped.value.report is evidence
     assert stopped.value.dumped is not None
-    assert stopped.value.dumped.error == "none holds"
+    assert stopped.value.dumped.error == "none works"
 
 
-def test_standard_output_without_a_descriptor_is_named(pager: Pager, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a notebook rows cannot be written there: the message says what to do instead, and nothing is lost."""
+def test_standard_output_without_a_descriptor_is_refused(pager: Pager, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a notebook rows cannot be written there: the message says what to do instead."""
     with pytest.raises(ValueError, match=r"Standard output is not a file here, for example in a notebook\. Set path"):
         dump(pager.orders(), None)
     assert not capsys.readouterr().out

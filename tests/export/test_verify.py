@@ -1,4 +1,4 @@
-"""Verification: every difference between an output and the shop is found, and nothing else is called one."""
+"""Verification: every difference between an output and the shop is found, and nothing else is reported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id
 
 @pytest.fixture
 def dumped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Dumps a list of the shop; gives the arguments that verify it with its report."""
+    """Return a function that dumps a list of the shop and returns the arguments to verify it with its report."""
     for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     monkeypatch.chdir(tmp_path)
@@ -52,21 +52,21 @@ def dumped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 
 def indexed(rows: list[Row]) -> Index:
-    """The index of some rows of a list in memory."""
+    """Return the index of some rows of a list in memory."""
     return Index(rows, SCHEMA, typed=False)
 
 
-def without_calls(account: str) -> str:
-    """The lines of an account without the number of calls, which depends on how fast the shop was."""
-    return re.sub(r"\d+ calls", "calls", account)
+def without_calls(summary: str) -> str:
+    """Return a summary without the number of calls, which depends on the speed of the shop."""
+    return re.sub(r"\d+ calls", "calls", summary)
 
 
-def found(source: MemorySource, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
-    """What differs between a list in memory and rows of an output."""
+def differences_of(source: MemorySource, rows: list[Row], ranges: IdRange | None = None) -> set[tuple[str, int | str]]:
+    """Return the differences between a list in memory and rows of an output."""
     span = ranges or IdRange(0, MAX_ID)
     paginator = Paginator(source, Range(), "id", "increment_id", "list", first=span.first, last=span.last)
     with indexed(rows) as index:
-        return {(one.kind, one.key) for one in differences(paginator, index, Origin(), Tally())}
+        return {(difference.kind, difference.key) for difference in differences(paginator, index, Origin(), Tally())}
 
 
 @settings(max_examples=40, deadline=None)
@@ -84,38 +84,38 @@ def test_the_differences_are_those_of_the_two_sets(
     source = MemorySource(both | shop_only, with_ids=with_ids)
     rows = [source.row(number) for number in sorted(both | file_only)]
     changed = {number for number in both if number % 5 == 0}
-    again = {number for number in both if number % 7 == 0}
+    repeated = {number for number in both if number % 7 == 0}
     for row in rows:
         if int(row["increment_id"]) - 100_000_000 in changed:
             row["status"] = "another"
-    rows += [source.row(number) | ({"status": "another"} if number in changed else {}) for number in again]
+    rows += [source.row(number) | ({"status": "another"} if number in changed else {}) for number in repeated]
     order.shuffle(rows)
 
     def key(number: int) -> int | str:
         return number if with_ids else f"{100_000_000 + number}"
 
-    assert found(source, rows) == (
-        {("missing", key(one)) for one in shop_only - both - file_only}
-        | {("extra", key(one)) for one in file_only - both - shop_only}
-        | {("changed", key(one)) for one in changed}
-        | {("repeated", key(one)) for one in again}
+    assert differences_of(source, rows) == (
+        {("missing", key(number)) for number in shop_only - both - file_only}
+        | {("extra", key(number)) for number in file_only - both - shop_only}
+        | {("changed", key(number)) for number in changed}
+        | {("repeated", key(number)) for number in repeated}
     )
 
 
-def test_a_lie_of_the_dumps_own_strategy_shows() -> None:
-    """A server that loses rows of a range, but none of a list: the same question again would agree with the dump."""
+def test_rows_lost_by_the_strategy_of_the_dump_are_found() -> None:
+    """A server loses rows of a range but not of a list of ids: the same strategy would agree with the dump."""
 
     def losing(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-        lossy = any(one.operator == "from" for one in conditions)
+        lossy = any(condition.operator == "from" for condition in conditions)
         return [number for number in honest(conditions, ids) if not (lossy and number % 50 == 3)]
 
     source = MemorySource(range(1, 1_000), losing)
     dump = list(Paginator(source, Range(), "id", operation="list"))
     assert len(dump) == 979
-    assert found(source, dump) == set()
+    assert differences_of(source, dump) == set()
     paginator = Paginator(source, InList(), "id", operation="list")
     with indexed(dump) as index:
-        lost = [one.key for one in differences(paginator, index, Origin(), Tally())]
+        lost = [difference.key for difference in differences(paginator, index, Origin(), Tally())]
     assert lost == list(range(3, 1_000, 50))
 
 
@@ -125,29 +125,29 @@ def test_a_lie_of_the_dumps_own_strategy_shows() -> None:
     st.integers(0, 5),
     st.sampled_from([IdRange(0, MAX_ID), IdRange(0, 100_000), IdRange(0, 54_321)]),
 )
-def test_a_sample_is_what_it_says(ids: set[int], share: float, seed: int, span: IdRange) -> None:
-    """Its ranges are apart, in order, within what was dumped, as many as it says, and the end is always among them."""
+def test_a_sample_has_the_windows_that_it_reports(ids: set[int], fraction: float, seed: int, span: IdRange) -> None:
+    """Its ranges are separate, in order and within the dumped ids, and always include the end."""
     ids = {number for number in ids if number in span} or {0}
     source = MemorySource(ids)
     with indexed(source.rows()) as index:
-        sample = draw_sample(index, share, span, seed)
-        assert sample == draw_sample(index, share, span, seed)
-    assert all(one.last < other.first for one, other in zip(sample.ranges, sample.ranges[1:], strict=False))
-    assert all(one in span for one in sample.ranges)
-    windows = [one for one in sample.ranges if one.first < sample.end]
-    holding = [one for one in windows if any(number in one for number in ids)]
-    assert (len(holding), len(windows) - len(holding)) == (sample.populated[0], sample.empty)
-    assert sample.populated[0] >= share * sample.populated[1]
+        sample = draw_sample(index, fraction, span, seed)
+        assert sample == draw_sample(index, fraction, span, seed)
+    assert all(before.last < after.first for before, after in zip(sample.ranges, sample.ranges[1:], strict=False))
+    assert all(window in span for window in sample.ranges)
+    windows = [window for window in sample.ranges if window.first < sample.end]
+    populated = [window for window in windows if any(number in window for number in ids)]
+    assert (len(populated), len(windows) - len(populated)) == (sample.populated[0], sample.empty)
+    assert sample.populated[0] >= fraction * sample.populated[1]
     assert sample.end > max(ids)
     assert sample.end > span.last or sample.ranges[-1] == IdRange(sample.end, span.last)
 
 
-def test_another_strategy_is_another_mechanism() -> None:
-    """Where a range carried the dump, another spelling of a range is no second opinion, as long as there is one."""
+def test_an_independent_strategy_works_differently() -> None:
+    """After a dump by a range, another form of a range is used only where nothing else works."""
 
-    def probed(*holding: str) -> ProbeReport:
-        trials = tuple(Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in holding)
-        return ProbeReport("list", holding[0] if holding else None, 3, 5, trials)
+    def probed(*working: str) -> ProbeReport:
+        trials = tuple(Trial(name, "", 3, 3, (), None, 0.1, "holds") for name in working)
+        return ProbeReport("list", working[0] if working else None, 3, 5, trials)
 
     assert independent_strategy(probed("range", "alias", "in-list"), frozenset({"range"})) == "in-list"
     assert independent_strategy(probed("range", "alias"), frozenset({"alias"})) == "prefix"
@@ -158,7 +158,7 @@ def test_another_strategy_is_another_mechanism() -> None:
 
 
 def test_the_index_takes_little_memory() -> None:
-    """A million rows are held on disk: what is in memory does not grow with them."""
+    """Rows are indexed on disk: memory does not grow with their number."""
 
     def peak(count: int) -> int:
         rows = ({"id": str(number), "increment_id": str(number), "status": "x" * 200} for number in range(count))
@@ -173,24 +173,24 @@ def test_the_index_takes_little_memory() -> None:
 
 
 def test_digests_of_a_report_are_compared() -> None:
-    """Equal blocks are counted; one that differs is no agreement."""
+    """The number of equal blocks is returned, or None where one differs."""
     source = MemorySource([5, 1_000_005, 1_000_006])
     paginator = Paginator(source, Prefix(), "id", operation="list")
     tally = Tally()
     with indexed(source.rows()) as index:
         assert not list(differences(paginator, index, Origin(), tally))
-    told = {one["first"]: one["digest"] for one in tally.digest.as_json()}
-    assert matching_blocks(Origin(digests=told), tally.digest) == 2
-    assert matching_blocks(Origin(digests=told | {0: "0" * 32}), tally.digest) is None
+    digests = {block["first"]: block["digest"] for block in tally.digest.as_json()}
+    assert matching_blocks(Origin(digests=digests), tally.digest) == 2
+    assert matching_blocks(Origin(digests=digests | {0: "0" * 32}), tally.digest) is None
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", ["rows.ndjson", "rows.csv", "rows.csv.gz", "rows.sqlite", "rows.parquet"])
 @pytest.mark.parametrize("entity", ["orders", "shipments", "customers", "products"])
-def test_every_format_verifies(
+def test_every_format_can_be_verified(
     dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str], name: str, entity: str
 ) -> None:
-    """Right behind a dump nothing differs, values of typed outputs are compared as such, and a change shows."""
+    """Nothing differs right after a dump, typed values are compared as such, and a change is found."""
     if name.endswith(".parquet") and find_spec("pyarrow") is None:
         missing("pyarrow is not installed")
     verifying = dumped(entity, name)
@@ -215,8 +215,8 @@ def test_every_format_verifies(
         assert "digests" not in err
 
 
-def live_on(shop: Shop) -> list[int]:
-    """Delete an order and change another, later than any dump; the ids there were."""
+def change_orders(shop: Shop) -> list[int]:
+    """Delete an order, change another one after the dump, and return the ids before that."""
     ids = sorted(shop.database.ids("orders"))
     shop.database.delete("orders", ids[3])
     shop.database.update("orders", ids[5], {"status": "holded", "updated_at": "2099-01-01 00:00:00"})
@@ -226,27 +226,29 @@ def live_on(shop: Shop) -> list[int]:
 def test_the_library_verifies_as_the_command_does(
     dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The same differences, counts and lines, whether the report is a file or what a dump returned."""
+    """The same differences, counts and lines, whether the report is a file or a dict."""
     verifying = dumped()
-    ids = live_on(shop)
+    ids = change_orders(shop)
     capfd.readouterr()
     assert run(verifying) == 1
     out, err = capfd.readouterr()
-    found: list[Difference] = []
+    received: list[Difference] = []
     with connect(shop.url, shop.user, shop.key) as pager:
-        compared = verify(pager, "rows.ndjson", report="report.json", found=found.append)
-        again = verify(pager, Path("rows.ndjson"), "orders", report=json.loads(Path("report.json").read_text("utf-8")))
-    assert (compared.differences, compared.counts) == (again.differences, again.counts)
-    assert list(map(str, found)) == list(map(str, compared.differences)) == out.splitlines()
-    assert without_calls(str(compared)) == without_calls(str(again)) == without_calls(err.rstrip("\n"))
+        compared = verify(pager, "rows.ndjson", report="report.json", found=received.append)
+        by_dict = verify(
+            pager, Path("rows.ndjson"), "orders", report=json.loads(Path("report.json").read_text("utf-8"))
+        )
+    assert (compared.differences, compared.counts) == (by_dict.differences, by_dict.counts)
+    assert list(map(str, received)) == list(map(str, compared.differences)) == out.splitlines()
+    assert without_calls(str(compared)) == without_calls(str(by_dict)) == without_calls(err.rstrip("\n"))
     assert (compared.counts, compared.since) == ({"extra": 1, "changed": 1}, {"changed": 1})
     assert (compared.rows, compared.held, compared.strategy) == (len(ids) - 1, len(ids), "in-list")
     assert compared.complete
     assert not compared.ok
 
 
-def test_a_dump_is_verified_by_what_it_returned(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report need not go by way of a file."""
+def test_a_report_object_can_be_used_to_verify(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report of `dump` need not be written to a file."""
     monkeypatch.chdir(tmp_path)
     with connect(shop.url, shop.user, shop.key) as pager:
         report = dump(pager.customers(last=300, where=[("group_id", "eq", "1")]), "rows.csv")
@@ -257,8 +259,8 @@ def test_a_dump_is_verified_by_what_it_returned(shop: Shop, tmp_path: Path, monk
     assert "the time of the file" not in str(compared)
 
 
-def test_the_library_takes_what_the_dump_was_asked_for(dumped: Callable[..., list[str]], shop: Shop) -> None:
-    """What is given goes before what the report says, which goes before everything."""
+def test_verify_uses_the_query_in_the_report(dumped: Callable[..., list[str]], shop: Shop) -> None:
+    """Arguments override the report, and the report overrides the defaults."""
     dumped("orders", "rows.ndjson", "--last", "900", "--where", "store_id:eq:1")
     part: dict[str, Any] = {"where": [("store_id", "eq", "1")], "last": 900}
     with connect(shop.url, shop.user, shop.key) as pager:
@@ -274,7 +276,7 @@ def test_the_library_takes_what_the_dump_was_asked_for(dumped: Callable[..., lis
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"sample": 0.0}, "more than 0 and at most 1"),
         ({"sample": 1.5}, "more than 0 and at most 1"),
@@ -284,14 +286,14 @@ def test_the_library_takes_what_the_dump_was_asked_for(dumped: Callable[..., lis
         ({"report": "rows.ndjson"}, "rows.ndjson is not a report"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_sent(
-    dumped: Callable[..., list[str]], shop: Shop, options: dict[str, Any], words: str
+def test_invalid_arguments_are_refused_before_any_call(
+    dumped: Callable[..., list[str]], shop: Shop, options: dict[str, Any], message: str
 ) -> None:
-    """An option that cannot be right is a ValueError, and no call is made for it."""
+    """They raise ValueError."""
     dumped()
     with connect(shop.url, shop.user, shop.key) as pager:
         shop.clear_log()
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             verify(pager, "rows.ndjson", **options)
         assert not list(shop.log)
 
@@ -299,26 +301,26 @@ def test_mistakes_are_told_before_anything_is_sent(
 def test_many_differences_do_not_fill_memory(
     dumped: Callable[..., list[str]], shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the first of them are held; all are counted, and given to the callback."""
+    """Only the first ones are kept; all are counted, and passed to the callback."""
     dumped()
     monkeypatch.setattr(verification, "KEPT", 7)
-    found: list[Difference] = []
+    received: list[Difference] = []
     with connect(shop.url, shop.user, shop.key) as pager:
-        compared = verify(pager, "rows.ndjson", last=20, found=found.append)
+        compared = verify(pager, "rows.ndjson", last=20, found=received.append)
     assert compared.counts == {}
     Path("none.ndjson").write_text("")
     with connect(shop.url, shop.user, shop.key) as pager:
-        compared = verify(pager, "none.ndjson", "orders", found=found.append)
-    assert len(found) == compared.counts["missing"] == len(list(shop.database.ids("orders")))
-    assert compared.differences == tuple(found[:7])
+        compared = verify(pager, "none.ndjson", "orders", found=received.append)
+    assert len(received) == compared.counts["missing"] == len(list(shop.database.ids("orders")))
+    assert compared.differences == tuple(received[:7])
 
 
-def test_what_changed_in_the_shop_is_told_apart(
+def test_later_changes_in_the_shop_are_distinguished(
     dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Changes and new rows that are later than the dump do not make it incomplete; others do. Both end with 1."""
+    """Changes after the dump do not make it incomplete; earlier ones do. The exit status is 1 for both."""
     verifying = dumped()
-    ids = live_on(shop)
+    ids = change_orders(shop)
     assert run(verifying) == 1
     out, err = capfd.readouterr()
     assert out.splitlines() == [
@@ -338,7 +340,7 @@ def test_what_changed_in_the_shop_is_told_apart(
 def test_rows_that_the_file_lost_or_has_twice(
     dumped: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A line that was cut out is missing, one that was copied is repeated; where a line stands does not matter."""
+    """A removed line is missing, a copied one is repeated; the order of lines does not matter."""
     verifying = dumped()
     path = tmp_path / "rows.ndjson"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -351,7 +353,7 @@ def test_rows_that_the_file_lost_or_has_twice(
 
 
 def test_a_sample(dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """A sample asks for less, says what it was, is the same with the same seed, and all of it finds everything."""
+    """A sample reads fewer rows, is described, is the same with the same seed, and at 100% finds everything."""
     verifying = dumped()
     ids = sorted(shop.database.ids("orders"))
     assert run([*verifying, "--sample", "5%", "--seed", "1"]) == 0
@@ -359,31 +361,33 @@ def test_a_sample(dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.Ca
     assert "sample: " in err
     assert "for the ids of the sample" in err
     assert f"compared {len(ids)} " not in err
-    said = [line for line in err.splitlines() if line.startswith("sample: ")]
+    described = [line for line in err.splitlines() if line.startswith("sample: ")]
     assert run([*verifying, "--sample", "0.05", "--seed", "1"]) == 0
-    assert said == [line for line in capfd.readouterr().err.splitlines() if line.startswith("sample: ")]
+    assert described == [line for line in capfd.readouterr().err.splitlines() if line.startswith("sample: ")]
     shop.database.update("orders", ids[50], {"status": "holded"})
     new = shop.database.insert("orders", {"increment_id": "900000001", "status": "new", "store_id": 1})
     assert run([*verifying, "--sample", "100%"]) == 1
     out = capfd.readouterr().out
     assert [line.split()[:2] for line in out.splitlines()] == [["changed", str(ids[50])], ["missing", str(new)]]
-    assert run([*verifying, "--sample", "1%"]) == 1, "the end is always asked for"
+    assert run([*verifying, "--sample", "1%"]) == 1, "the end is always included"
     assert f"missing   {new}" in capfd.readouterr().out
     assert run([*verifying, "--sample", "0%"]) == 2
     assert "is not a fraction" in capfd.readouterr().err
 
 
-def test_rows_without_ids_are_no_sample(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:
-    """Windows cannot be drawn where nobody knows the ids of rows; all of them can be compared."""
+def test_rows_without_ids_cannot_be_sampled(
+    dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Windows of ids cannot be drawn; all rows can be compared."""
     verifying = dumped("shipments")
     assert run([*verifying, "--sample", "2%"]) == 2
     assert "Compare all rows, without a sample" in capfd.readouterr().err
 
 
-def test_the_report_says_what_was_dumped(
+def test_the_report_has_the_query_of_the_dump(
     dumped: Callable[..., list[str]], shop: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Bounds, conditions and columns of the dump are those of the comparison."""
+    """The comparison uses the bounds, conditions and columns of the dump."""
     ids = sorted(shop.database.ids("orders"))
     bounds = ["--first", str(ids[10]), "--last", str(ids[150])]
     verifying = dumped("orders", "rows.csv", *bounds, "--where", "store_id:eq:1", "--columns", "order_id,status")
@@ -403,7 +407,7 @@ def test_the_report_says_what_was_dumped(
 def test_both_flavours_agree_about_empty_texts(
     dumped: Callable[..., list[str]], shop: Shop, name: str, before: Flavour, after: Flavour
 ) -> None:
-    """Up to 1.7 too, where WS-I sends the same for an empty name of a product and for none."""
+    """Also up to 1.7, where WS-I sends the same for an empty product name and for none."""
     first, second, *_ = shop.database.ids(name)
     empty = "firstname" if name == "customers" else "name"
     shop.database.update(name, first, {empty: ""})
@@ -416,23 +420,25 @@ def test_both_flavours_agree_about_empty_texts(
     assert run(verifying) == 1
 
 
-def test_rows_that_cannot_be_told_apart(dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]) -> None:
-    """A file without the column of ids cannot be compared, and that is said."""
+def test_rows_without_an_identifier_are_refused(
+    dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file without the id column cannot be compared, and the message says so."""
     assert run(dumped("orders", "rows.csv", "--columns", "status,grand_total")) == 2
     assert "has no column order_id" in capfd.readouterr().err
 
 
-def test_details_are_not_compared_and_that_is_said(
+def test_details_are_reported_as_not_compared(
     dumped: Callable[..., list[str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What a list does not bring is named."""
+    """The summary names columns that rows of the list do not have."""
     verifying = dumped("orders", "rows.ndjson", "--details", "--last", "30")
     assert run(verifying) == 0
     assert "not compared, because rows of the list do not have them: billing_address" in capfd.readouterr().err
 
 
-def test_a_row_that_nobody_can_read_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dump left it out and named it; so does the comparison."""
+def test_a_row_that_cannot_be_read_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dump skipped and reported it; so does the comparison."""
     monkeypatch.chdir(tmp_path)
     with Shop(orders=60) as shop:
         broken = sorted(shop.database.ids("orders"))[20]
@@ -446,7 +452,7 @@ def test_a_row_that_nobody_can_read_is_not_missing(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"complete": False}, "is not complete"),
         ({"asked": {"since": "2024-01-01T00:00:00+00:00"}}, "has only the rows changed since"),
@@ -454,19 +460,19 @@ def test_a_row_that_nobody_can_read_is_not_missing(tmp_path: Path, monkeypatch: 
         ({"asked": {"entity": "orders"}}, "of a dump of orders, but rows.ndjson has customers"),
     ],
 )
-def test_reports_that_cannot_be_gone_by(
+def test_unusable_reports_are_refused(
     dumped: Callable[..., list[str]],
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     change: dict[str, object],
-    words: str,
+    message: str,
 ) -> None:
-    """A dump that is not whole cannot be compared with the whole, and another file is no report."""
+    """Those of an incomplete dump, of another list, and files that are not reports."""
     verifying = dumped("customers")
     path = tmp_path / "report.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     assert run(verifying) == 2
-    assert words in capfd.readouterr().err
+    assert message in capfd.readouterr().err
 
 
 @pytest.mark.sampled
@@ -479,22 +485,22 @@ def test_old_versions(
     profile: str,
     entity: str,
 ) -> None:
-    """Whatever a version honours, there is a second way to ask, and it agrees."""
+    """Whatever a version honours, there is a second strategy that returns the same rows."""
     shop = shop_of(profile, "rpc")
     asking = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
     out, report = str(tmp_path / "rows.ndjson"), str(tmp_path / "report.json")
     assert run(["dump", entity, "--out", out, "--report", report, *asking]) == 0
     assert run(["verify", out, entity, "--report", report, *asking]) == 0
-    by, dumped_by = capfd.readouterr().err.rpartition(", by ")[2].split(" calls")[0].split(" (dumped by ")
-    assert by not in dumped_by.split(", ")
+    strategy, dumped_by = capfd.readouterr().err.rpartition(", by ")[2].split(" calls")[0].split(" (dumped by ")
+    assert strategy not in dumped_by.split(", ")
 
 
 @pytest.mark.parametrize(
     ("profile", "entity"),
     [("20.0.20", "shipments"), ("1.4.1.1", "invoices"), ("20.0.20", "invoices"), ("20.0.20", "creditmemos")],
 )
-def test_rows_in_full_are_compared_by_what_their_list_brings(tmp_path: Path, profile: str, entity: ListName) -> None:
-    """The list of shipments has no id, and few of the columns of a record."""
+def test_full_records_are_compared_by_the_columns_of_their_list(tmp_path: Path, profile: str, entity: ListName) -> None:
+    """Rows in the list of shipments have no id, and few columns of a full record."""
     with Shop(profile=profile, orders=100) as shop, connect(shop.url, shop.user, shop.key) as pager:
         report = dump(pager.list(entity, details=True), tmp_path / "rows.ndjson")
         assert verify(pager, tmp_path / "rows.ndjson", entity, report=report).counts == {}
@@ -513,18 +519,18 @@ def test_rows_in_full_are_compared_by_what_their_list_brings(tmp_path: Path, pro
     [("sqlite", ()), ("ndjson", ()), ("csv", ()), ("csv", ("order_id", "options")), ("parquet", ())],
 )
 @pytest.mark.parametrize("value", [{"b": "1", "a": ["2", {"c": "3"}]}, ["7"], [], {}, "[no list", '{"a":"1"}'])
-def test_lists_and_records_that_nobody_declared(
+def test_undeclared_lists_and_records_are_compared(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: tuple[str, tuple[str, ...]], value: object
 ) -> None:
-    """They are compared in every format: as an extension's column of any type comes, and as a table holds it."""
+    """In every format: an extension's column may have any type, and a table has it as JSON."""
     ending, columns = written
     if ending == "parquet" and find_spec("pyarrow") is None:
         missing("pyarrow is not installed")
-    plain = Connection.rows
+    original = Connection.rows
     change: list[object] = [value]
 
-    def rows(self: Connection, *given: Any, repair: bool = False) -> Iterator[dict[str, Any]]:
-        return ({**row, "options": change[0]} for row in plain(self, *given, repair=repair))
+    def rows(self: Connection, *arguments: Any, repair: bool = False) -> Iterator[dict[str, Any]]:
+        return ({**row, "options": change[0]} for row in original(self, *arguments, repair=repair))
 
     monkeypatch.setattr(Connection, "rows", rows)
     path = tmp_path / f"orders.{ending}"

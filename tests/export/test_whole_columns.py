@@ -1,4 +1,4 @@
-"""Whole columns at once: the same values and the same misfits as value by value, whatever is in the rows."""
+"""Whole columns at once: the same values and the same invalid values as one by one, whatever the rows contain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = {column: kind for kind, columns in COLUMNS.items() for column in columns
 PLAIN: dict[Kind, st.SearchStrategy[str]] = {
     "integer": st.integers(0, 10**12).map(str),
     "decimal": st.decimals(-(10**8), 10**8, places=4).map(lambda value: format(value, "f")),
-    "datetime": st.datetimes().map(lambda moment: moment.isoformat(" ", "seconds")),
+    "datetime": st.datetimes().map(lambda time: time.isoformat(" ", "seconds")),
     "text": st.text(st.characters(codec="utf-8"), max_size=8),
 }
 ODD: list[Any] = [
@@ -73,7 +73,7 @@ ODD: list[Any] = [
 
 @st.composite
 def batches(draw: st.DrawFn) -> list[Row]:
-    """Rows, most of whose columns hold plain texts alone, and some texts of all sorts; some cells are missing."""
+    """Draw rows. Most columns have only texts in the usual format, some have any texts; some cells are missing."""
     names = draw(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=6, unique=True))
     odd = {name: draw(st.integers(0, 2)) == 0 for name in names}
     rows = []
@@ -88,7 +88,7 @@ def batches(draw: st.DrawFn) -> list[Row]:
 
 
 def layouts(form: Any) -> Iterator[Layout]:
-    """All columns, with details and without, and some chosen ones."""
+    """Yield layouts with all columns, with and without details, and with selected ones."""
     yield Layout(LISTS["orders"], form)
     yield Layout(LISTS["orders"], form, details=True)
     yield Layout(LISTS["orders"], form, columns=("grand_total", "order_id", "extra", "items", "updated_at"))
@@ -96,18 +96,18 @@ def layouts(form: Any) -> Iterator[Layout]:
 
 
 def at_once(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
-    """What is to be tested."""
+    """Convert whole columns: the code under test."""
     (batch,) = arrow.batches_of(rows, layout, arrow.arrow_schema(layout), misfits)
     return batch
 
 
 def one_by_one(rows: Sequence[Row], layout: Layout, misfits: list[Misfit]) -> Any:
-    """What is known to be right."""
+    """Convert value by value: the reference."""
     return arrow.batch_from_values(list(layout.values(rows, misfits)), arrow.arrow_schema(layout))
 
 
 def outcome(convert: Callable[..., Any], rows: Sequence[Row], layout: Layout) -> tuple[Any, list[Misfit]]:
-    """A batch and its misfits, or the kind of error."""
+    """Return a batch and its invalid values, or the type of the error."""
     misfits: list[Misfit] = []
     try:
         batch = convert(rows, layout, misfits)
@@ -120,25 +120,25 @@ def outcome(convert: Callable[..., Any], rows: Sequence[Row], layout: Layout) ->
 @settings(max_examples=100)
 @given(batches())
 def test_columns_at_once_are_values_one_by_one(rows: list[Row]) -> None:
-    """The same batches, and the same misfits in the same order; or the same error."""
+    """The same batches, and the same invalid values in the same order; or the same error."""
     needs_pyarrow()
     for layout in layouts("parquet"):
         assert outcome(at_once, rows, layout) == outcome(one_by_one, rows, layout)
 
 
 @pytest.mark.parametrize("kind", ["integer", "decimal", "datetime"])
-@pytest.mark.parametrize("beside", [(), ("",), ("0000-00-00 00:00:00",)])
-def test_each_odd_value_alone_in_its_column(kind: Kind, beside: tuple[str, ...]) -> None:
-    """Nothing else in the column makes it be looked at value by value."""
+@pytest.mark.parametrize("others", [(), ("",), ("0000-00-00 00:00:00",)])
+def test_each_odd_value_alone_in_its_column(kind: Kind, others: tuple[str, ...]) -> None:
+    """Nothing else in the column requires a conversion value by value."""
     needs_pyarrow()
     layout = Layout(LISTS["orders"], "parquet")
     for value in ODD:
-        rows: list[Row] = [{COLUMNS[kind][1]: one} for one in (value, *beside)]
+        rows: list[Row] = [{COLUMNS[kind][1]: cell} for cell in (value, *others)]
         assert outcome(at_once, rows, layout) == outcome(one_by_one, rows, layout), repr(value)[:99]
 
 
-def test_no_decimal_ends_a_dump() -> None:
-    """However many zeros stand behind its point, a number is a number of Arrow's."""
+def test_a_decimal_with_many_zeros_is_converted() -> None:
+    """However many zeros follow its decimal point."""
     needs_pyarrow()
     layout = Layout(LISTS["orders"], "parquet")
     for zeros in (1, 8, 9, 28, 29, 30, 99):
@@ -152,8 +152,8 @@ def test_no_decimal_ends_a_dump() -> None:
         assert bool(misfits) == (zeros > 28)
 
 
-def test_plain_columns_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No value of a whole page with dates, amounts and gaps is made by Python."""
+def test_plain_columns_are_not_converted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python converts no value of a page with dates, amounts and empty cells."""
     needs_pyarrow()
     rows: list[Row] = [
         {"order_id": str(number), "store_id": "" if number % 2 else "-1", "grand_total": f"-{number}.5000"}
@@ -168,17 +168,17 @@ def test_plain_columns_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPa
 
 
 def test_many_rows_are_many_batches() -> None:
-    """None is longer than what is converted at a time, and together they are all rows in order."""
+    """No batch has more than `ROWS_AT_ONCE` rows, and together they have all rows in order."""
     needs_pyarrow()
     layout = Layout(LISTS["orders"], "parquet")
     rows: list[Row] = [{"order_id": str(number)} for number in range(2 * arrow.ROWS_AT_ONCE + 1)]
-    found = list(arrow.batches_of(rows, layout, arrow.arrow_schema(layout), []))
-    assert [one.num_rows for one in found] == [arrow.ROWS_AT_ONCE, arrow.ROWS_AT_ONCE, 1]
-    assert [number for one in found for number in one.column("order_id").to_pylist()] == list(range(len(rows)))
+    parts = list(arrow.batches_of(rows, layout, arrow.arrow_schema(layout), []))
+    assert [part.num_rows for part in parts] == [arrow.ROWS_AT_ONCE, arrow.ROWS_AT_ONCE, 1]
+    assert [number for part in parts for number in part.column("order_id").to_pylist()] == list(range(len(rows)))
 
 
 def table(path: Path, rows: Sequence[Row], layout: Layout) -> Any:
-    """What a table holds, with what SQLite calls each value, and the misfits; or the kind of error."""
+    """Return a table's columns, cells with SQLite types, and invalid values; or the type of the error."""
     with closing(SqliteOutput(path, layout)) as output:
         output.begin(
             Checkpoint(Fingerprint("https://shop.example/", "orders", 0, 9, (), "sqlite"), Cursor("list", 0, 9))
@@ -187,41 +187,41 @@ def table(path: Path, rows: Sequence[Row], layout: Layout) -> Any:
             misfits = output.write(rows)
         except (ValueError, TypeError, OSError) as error:
             return type(error)
-        connection = output._connection  # noqa: SLF001  what is not committed yet
+        connection = output._connection  # noqa: SLF001  it sees what is not committed yet
         assert connection is not None
         columns = columns_of(connection, "orders")
-        cells = ", ".join(f"{quoted(one)}, typeof({quoted(one)})" for one in columns)
+        cells = ", ".join(f"{quoted(name)}, typeof({quoted(name)})" for name in columns)
         return columns, connection.execute(f"SELECT {cells} FROM orders").fetchall(), misfits  # noqa: S608  quoted
 
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(batches())
-def test_a_table_is_the_same(rows: list[Row]) -> None:
-    """The same columns, values, types of SQLite and misfits as value by value; or the same error."""
+def test_a_table_is_the_same_as_one_by_one(rows: list[Row]) -> None:
+    """The same columns, values, SQLite types and invalid values; or the same error."""
     rows = [row | {"order_id": str(number)} for number, row in enumerate(rows)]
     for layout in layouts("sqlite"):
         with TemporaryDirectory() as folder:
-            found = table(Path(folder, "a.db"), rows, layout)
+            at_once = table(Path(folder, "a.db"), rows, layout)
             with patch.object(SqliteOutput, "_column", side_effect=ValueError):
-                assert table(Path(folder, "b.db"), rows, layout) == found
+                assert table(Path(folder, "b.db"), rows, layout) == at_once
 
 
 @pytest.mark.parametrize("kind", ["integer", "decimal", "datetime"])
 def test_each_odd_value_in_a_table(kind: Kind, tmp_path: Path) -> None:
-    """Alone in its column, beside a plain one."""
+    """With a plain value and an empty one in its column."""
     layout = Layout(LISTS["orders"], "sqlite")
     plain = {"integer": "7", "decimal": "7.5000", "datetime": "2023-10-01 04:52:26"}
     for number, value in enumerate(ODD):
         cells = (value, plain[kind], "")
-        rows: list[Row] = [{"order_id": str(one), COLUMNS[kind][1]: cell} for one, cell in enumerate(cells)]
-        found = table(tmp_path / f"{number}.db", rows, layout)
+        rows: list[Row] = [{"order_id": str(order_id), COLUMNS[kind][1]: cell} for order_id, cell in enumerate(cells)]
+        at_once = table(tmp_path / f"{number}.db", rows, layout)
         with patch.object(SqliteOutput, "_column", side_effect=ValueError):
-            assert table(tmp_path / f"{number}-old.db", rows, layout) == found, repr(value)[:99]
+            assert table(tmp_path / f"{number}-old.db", rows, layout) == at_once, repr(value)[:99]
 
 
-def test_plain_columns_of_a_table_are_not_looked_at_one_by_one(tmp_path: Path) -> None:
-    """Dates, amounts, gaps and texts are bound without making values of them."""
+def test_plain_columns_of_a_table_are_not_converted_one_by_one(tmp_path: Path) -> None:
+    """Dates, amounts, empty cells and texts are written without a conversion in Python."""
     rows: list[Row] = [
         {"order_id": str(number), "store_id": "" if number % 2 else "-1", "grand_total": f"-{number}.5000"}
         | ({"created_at": "2023-10-01 04:52:26", "status": "new"} if number % 3 else {})
@@ -229,5 +229,5 @@ def test_plain_columns_of_a_table_are_not_looked_at_one_by_one(tmp_path: Path) -
     ]
     layout = Layout(LISTS["orders"], "sqlite")
     with patch("magento_pager.export.sqlite.value_of", None), patch("magento_pager.export.sqlite._bindable", None):
-        columns, found, misfits = table(tmp_path / "a.db", rows, layout)
-    assert (len(columns), len(found), misfits) == (len(layout.declared), 100, [])
+        columns, cells, misfits = table(tmp_path / "a.db", rows, layout)
+    assert (len(columns), len(cells), misfits) == (len(layout.declared), 100, [])

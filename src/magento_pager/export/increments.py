@@ -201,7 +201,7 @@ class State:
         if key in self._entries:
             return self._entries[key]
         known = [entry.fingerprint for entry in self._entries.values()]
-        if other_shops := [one.shop for one in known if one.entity == requested.entity]:
+        if other_shops := [other.shop for other in known if other.entity == requested.entity]:
             warnings.warn(
                 f"{self.path} has the state of {requested.entity} of {' and '.join(other_shops)}, but not of "
                 f"{requested.shop}, so all rows are dumped. If this is the same shop at a new address, stop this dump "

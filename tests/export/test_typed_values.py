@@ -1,4 +1,4 @@
-"""Values instead of texts: what fits, what is nothing, and what is reported."""
+"""Typed values instead of texts: valid, empty and invalid ones."""
 
 from __future__ import annotations
 
@@ -59,34 +59,34 @@ REFUSED: list[tuple[Kind, str]] = [
 
 @pytest.mark.parametrize("entity", list(LISTS))
 def test_every_column_of_every_version_is_declared(entity: str) -> None:
-    """What the WSDLs declare for a list, of all versions together, is declared here: as a column or as a detail."""
+    """Each field that any version's WSDL declares for a list is a column or a detail in the table of lists."""
     schema = LISTS[entity]
     declared = {*schema.columns, *schema.details}
     for profile in PROFILES.values():
         if entity in profile.lists:
-            for one in listing(entity, profile).fields:
-                assert one.name in declared, f"{one.name} of {profile}"
-                assert (one.name in schema.nested) >= (not one.type.startswith("xsd:")), one
-                if one.type == "xsd:int":
-                    assert schema.kind(one.name) == "integer", one
+            for field in listing(entity, profile).fields:
+                assert field.name in declared, f"{field.name} of {profile}"
+                assert (field.name in schema.nested) >= (not field.type.startswith("xsd:")), field
+                if field.type == "xsd:int":
+                    assert schema.kind(field.name) == "integer", field
     assert schema.kind(schema.key) == "integer"
     assert not set(schema.columns) & set(schema.details)
     assert schema.nested <= declared
 
 
-def test_what_only_looks_like_a_number_stays_text() -> None:
-    """Numbers that are names; and a key that the WSDL takes for a boolean."""
+def test_columns_that_only_look_like_numbers_are_text() -> None:
+    """Such as postcodes, and a confirmation key that the WSDL declares as boolean."""
     for entity, columns in {
         "orders": ("increment_id", "postcode", "telephone", "coupon_code", "customer_dob", "ext_order_id"),
         "customers": ("increment_id", "confirmation", "dob", "taxvat"),
         "products": ("sku", "set"),
     }.items():
-        assert {LISTS[entity].kind(one) for one in columns} == {"text"}
+        assert {LISTS[entity].kind(column) for column in columns} == {"text"}
 
 
 @given(st.integers(INTEGERS.start, INTEGERS.stop - 1))
-def test_every_integer_of_64_bits_fits(number: int) -> None:
-    """As it is, with zeros before it, and with zeros behind a point."""
+def test_every_64_bit_integer_is_valid(number: int) -> None:
+    """Also with zeros after a decimal point."""
     assert value_of(str(number), "integer") == number
     assert value_of(f"{number}.0000", "integer") == number
 
@@ -96,8 +96,8 @@ def test_every_integer_of_64_bits_fits(number: int) -> None:
         lambda value: abs(value) < Decimal(10) ** WHOLE_DIGITS
     )
 )
-def test_every_decimal_within_bounds_fits_exactly(value: Decimal) -> None:
-    """With all its digits, whatever the context of Python's decimals says."""
+def test_every_decimal_within_bounds_keeps_its_digits(value: Decimal) -> None:
+    """Whatever the precision of Python's decimal context is."""
     text = format(value, "f")
     assert format(value_of(text, "decimal"), "f") == text
 
@@ -120,23 +120,23 @@ def test_every_decimal_within_bounds_fits_exactly(value: Decimal) -> None:
     ],
 )
 def test_a_float_of_php_is_an_exact_decimal(text: str, digits: str) -> None:
-    """However it is written; and it is written out with all its digits."""
-    found = value_of(text, "decimal")
-    assert format(found, "f") == str(found) == digits or (found == 0 and format(found, "f") == digits)
+    """In every notation, and it is written with all its digits."""
+    value = value_of(text, "decimal")
+    assert format(value, "f") == str(value) == digits or (value == 0 and format(value, "f") == digits)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_every_moment_fits(moment: datetime) -> None:
-    """As MySQL writes it, with fractions of a second and without."""
-    text = moment.isoformat(" ").removesuffix("+00:00")
-    found = value_of(text, "datetime")
-    assert found == moment
-    assert found.utcoffset() == timedelta(0)
+def test_every_time_is_valid(time: datetime) -> None:
+    """In MySQL's format, with fractions of a second and without."""
+    text = time.isoformat(" ").removesuffix("+00:00")
+    value = value_of(text, "datetime")
+    assert value == time
+    assert value.utcoffset() == timedelta(0)
 
 
 @pytest.mark.parametrize(("kind", "text"), REFUSED)
-def test_what_does_not_fit_is_null_and_named(kind: Kind, text: str) -> None:
-    """The row is there, its other values too, and the report says what was sent."""
+def test_an_invalid_value_is_null_and_reported(kind: Kind, text: str) -> None:
+    """The other values of the row are kept, and the report has the invalid text."""
     column = {"integer": "store_id", "decimal": "tax_amount", "datetime": "created_at"}[kind]
     row, misfits = typed_row(LISTS["orders"], {"order_id": "5", column: text, "status": "new"})
     assert row == {"order_id": 5, column: None, "status": "new"}
@@ -144,13 +144,13 @@ def test_what_does_not_fit_is_null_and_named(kind: Kind, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0000-00-00 00:00:00", "0000-00-00 00:00:00.000000"])
-def test_where_there_is_nothing_nothing_is_lost(text: str) -> None:
-    """No text and no date are null, and no misfits."""
+def test_empty_texts_and_zero_dates_are_null(text: str) -> None:
+    """They are not reported as invalid."""
     assert typed_row(LISTS["orders"], {"created_at": text}) == ({"created_at": None}, ())
 
 
-def test_a_list_where_a_number_belongs_is_a_misfit() -> None:
-    """What is nested stays as it is where text is expected, and is reported elsewhere."""
+def test_a_list_in_a_column_of_numbers_is_invalid() -> None:
+    """In a column of text it is kept."""
     row, misfits = typed_row(LISTS["orders"], {"order_id": "5", "store_id": ["1"], "extras": ["2"]})
     assert row == {"order_id": 5, "store_id": None, "extras": ["2"]}
     assert misfits == (Misfit("5", "store_id", '["1"]'),)
@@ -167,13 +167,13 @@ def test_a_list_where_a_number_belongs_is_a_misfit() -> None:
         )
     )
 )
-def test_no_value_is_lost_silently(asked: tuple[str, dict[str, str]]) -> None:
-    """Each value of any row is in the typed one, or was nothing, or is reported."""
-    entity, row = asked
+def test_no_value_is_lost_silently(entity_and_row: tuple[str, dict[str, str]]) -> None:
+    """Each value of a row is in the typed row, or was empty, or is reported."""
+    entity, row = entity_and_row
     typed, misfits = typed_row(LISTS[entity], row)
     assert typed.keys() == row.keys()
     for name, value in typed.items():
-        reported = [one for one in misfits if one.column == name]
+        reported = [misfit for misfit in misfits if misfit.column == name]
         if value is None:
             assert row[name] in {"", "0000-00-00 00:00:00"} or reported == [
                 Misfit(row_label(row, LISTS[entity].key, LISTS[entity].identity), name, row[name])
@@ -186,14 +186,14 @@ def test_no_value_is_lost_silently(asked: tuple[str, dict[str, str]]) -> None:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A shop of its own, with one value that is no moment."""
-    with Shop(orders=60) as running:
-        running.database.update("orders", 7, {"updated_at": "2023-13-01 00:00:00"})
-        yield running
+    """Return a shop in which one value is not a time."""
+    with Shop(orders=60) as shop:
+        shop.database.update("orders", 7, {"updated_at": "2023-13-01 00:00:00"})
+        yield shop
 
 
-def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
-    """Rows with int, Decimal and datetime; what does not fit is on its page; without `typed` all is text."""
+def test_typed_lists_have_typed_values(shop: Shop) -> None:
+    """Rows have int, Decimal and datetime; a page reports its invalid values; without `typed` all values are text."""
     with connect(shop.url, shop.user, shop.key) as pager:
         pages = list(pager.orders(typed=True, last=99).pages())
         rows: list[dict[str, Any]] = [row for page in pages for row in page.rows]
@@ -203,13 +203,13 @@ def test_the_lists_are_typed_when_asked(shop: Shop) -> None:
     assert kinds == {int}
     assert {type(row["grand_total"]) for row in rows} == {Decimal}
     assert {row["created_at"].tzinfo for row in rows} == {UTC}
-    assert [one for page in pages for one in page.misfits] == [Misfit("7", "updated_at", "2023-13-01 00:00:00")]
+    assert [misfit for page in pages for misfit in page.misfits] == [Misfit("7", "updated_at", "2023-13-01 00:00:00")]
     assert all(isinstance(value, str) for row in plain for value in row.values())
 
 
 @pytest.mark.parametrize("entity", list(LISTS))
-def test_every_column_of_a_record_in_full_is_declared(entity: ListName, shop: Shop) -> None:
-    """So tables have them from the beginning, and lists and records are known as such."""
+def test_every_column_of_a_full_record_is_declared(entity: ListName, shop: Shop) -> None:
+    """So tables have it from the start, and lists and records are known to be nested."""
     schema = LISTS[entity]
     with connect(shop.url, shop.user, shop.key) as pager:
         rows = list(pager.list(entity, details=True, last=40))
@@ -219,10 +219,10 @@ def test_every_column_of_a_record_in_full_is_declared(entity: ListName, shop: Sh
         assert {name for name, value in row.items() if not isinstance(value, str)} <= schema.nested
 
 
-def test_the_password_hash_is_dropped_unless_asked_for(shop: Shop) -> None:
-    """It is in the server's rows, and in ours only with a word."""
+def test_password_hashes_are_exported_only_on_request(shop: Shop) -> None:
+    """They are in the server's rows, and in ours only with `password_hash`."""
     with connect(shop.url, shop.user, shop.key) as pager:
-        without, kept = list(pager.customers(last=99)), list(pager.customers(last=99, password_hash=True))
+        without, with_hash = list(pager.customers(last=99)), list(pager.customers(last=99, password_hash=True))
     assert not any("password_hash" in row for row in without)
-    assert any("password_hash" in row for row in kept)
-    assert [{name: row[name] for name in row if name != "password_hash"} for row in kept] == without
+    assert any("password_hash" in row for row in with_hash)
+    assert [{name: row[name] for name in row if name != "password_hash"} for row in with_hash] == without

@@ -1,4 +1,4 @@
-"""A shop at another address than before: the refusal names both and the way on, which is taken."""
+"""A shop at a new address: the refusal names both addresses and the option to continue with."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def old(shop: Shop) -> Iterator[Pager]:
-    """A pager for the shop at the address that it had."""
+    """Return a pager for the shop at its old address."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         yield pager
 
 
 @pytest.fixture
 def new(shop: Shop) -> Iterator[Pager]:
-    """A pager for the same shop by another name, as where `www.` comes or goes."""
+    """Return a pager for the same shop at its new address, as when `www.` is added or removed."""
     with magento_pager.connect(moved(shop), shop.user, shop.key) as pager:
         yield pager
 
 
 @pytest.fixture(params=["ndjson", "csv.gz", "db"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where the rows go."""
+    """Return the path of the output."""
     return tmp_path / f"orders.{request.param}"
 
 
 def moved(shop: Shop) -> str:
-    """The other address."""
+    """Return the new address."""
     return shop.url.replace("127.0.0.1", "localhost")
 
 
@@ -59,10 +59,10 @@ def stopped(pager: Pager, path: Path) -> None:
 
 
 @pytest.mark.parametrize("leave", [stopped, lambda pager, path: dump(pager.orders(window=100), path)])
-def test_the_refusal_names_both_addresses_and_the_way_on(
+def test_the_refusal_names_both_addresses_and_the_option(
     shop: Shop, old: Pager, new: Pager, path: Path, leave: Callable[[Pager, Path], object]
 ) -> None:
-    """Unfinished and finished dumps, for the library and the command line; the way on is one option."""
+    """Unfinished and finished dumps are refused; with the old address as `moved_from` they continue."""
     leave(old, path)
     with pytest.raises(CheckpointMismatchError) as caught:
         dump(new.orders(window=100), path, resume=True)
@@ -74,8 +74,8 @@ def test_the_refusal_names_both_addresses_and_the_way_on(
     assert [str(row["order_id"]) for row in stored(path)] == [row["order_id"] for row in new.orders()]
 
 
-def test_the_way_on_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Path) -> None:
-    """What is resumed belongs to the new address from then on, and to the old one no longer."""
+def test_the_old_address_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Path) -> None:
+    """A resumed dump belongs to the new address, and no longer to the old one."""
     stopped(old, path)
     with pytest.raises(RuntimeError):
         dump(new.orders(window=100), path, resume=True, moved_from=shop.base_url, progress=stop)
@@ -85,8 +85,8 @@ def test_the_way_on_is_needed_once(shop: Shop, old: Pager, new: Pager, path: Pat
     assert dump(new.orders(window=100), path, resume=True).already
 
 
-def test_another_question_is_refused_all_the_same(shop: Shop, old: Pager, new: Pager, tmp_path: Path) -> None:
-    """To say that the shop moved says nothing of what is asked for."""
+def test_another_query_is_refused_despite_moved_from(shop: Shop, old: Pager, new: Pager, tmp_path: Path) -> None:
+    """The old address only allows another shop, not another query."""
     stopped(old, tmp_path / "orders.ndjson")
     with pytest.raises(CheckpointMismatchError, match="is of a different dump: last was") as caught:
         dump(new.orders(last=500), tmp_path / "orders.ndjson", resume=True, moved_from=shop.url)
@@ -94,10 +94,10 @@ def test_another_question_is_refused_all_the_same(shop: Shop, old: Pager, new: P
 
 
 @pytest.mark.parametrize("name", ["orders-{time}.ndjson", "shop.sqlite"])
-def test_a_state_goes_on_at_the_new_address(
+def test_a_state_continues_at_the_new_address(
     shop: Shop, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Else all rows come again, which is said before; then the state has the list once, under the new address."""
+    """Without the option, a warning tells that all rows are dumped; with it, the state has the new address."""
     state = tmp_path / "state.json"
     command = ["dump", "orders", "--user", shop.user, "--key", shop.key, "--state", str(state)]
     command += ["--report", str(tmp_path / "report.json")]
@@ -105,25 +105,25 @@ def test_a_state_goes_on_at_the_new_address(
     assert run([*command, *next(out), "--url", shop.url]) == 0
     before = state.read_bytes()
     capfd.readouterr()
-    there = ["--url", moved(shop)]
-    if name != "shop.sqlite":  # a table's own checkpoint is refused before
-        assert run([*command, *next(out), *there]) == 0
-        said = capfd.readouterr().err
-        assert f"has the state of orders of {shop.url}, but not of {moved(shop)}, so all rows are dumped" in said
-        assert "stop this dump and set --moved-from to the old address" in said
+    new_url = ["--url", moved(shop)]
+    if name != "shop.sqlite":  # the checkpoint of a table is refused before
+        assert run([*command, *next(out), *new_url]) == 0
+        err = capfd.readouterr().err
+        assert f"has the state of orders of {shop.url}, but not of {moved(shop)}, so all rows are dumped" in err
+        assert "stop this dump and set --moved-from to the old address" in err
         state.write_bytes(before)
-    assert run([*command, *next(out), *there, "--moved-from", shop.url]) == 0
+    assert run([*command, *next(out), *new_url, "--moved-from", shop.url]) == 0
     assert json.loads((tmp_path / "report.json").read_text())["asked"]["since"]
     assert "--moved-from" not in capfd.readouterr().err
-    assert [one["asked"]["shop"] for one in json.loads(state.read_bytes())["lists"]] == [moved(shop)]
-    assert run([*command, *next(out), *there]) == 0
+    assert [entry["asked"]["shop"] for entry in json.loads(state.read_bytes())["lists"]] == [moved(shop)]
+    assert run([*command, *next(out), *new_url]) == 0
     if name == "shop.sqlite":
         with closing(sqlite3.connect(tmp_path / name)) as database:
             assert database.execute("SELECT count(*) FROM orders").fetchone() == (200,)
 
 
-def test_it_goes_with_resume_or_state_and_is_an_address(shop: Shop, old: Pager, tmp_path: Path) -> None:
-    """Anything else is a mistake, and said before anything is asked of the shop."""
+def test_moved_from_needs_resume_or_state_and_an_address(shop: Shop, old: Pager, tmp_path: Path) -> None:
+    """Anything else is refused before any call to the shop."""
     shop.clear_log()
     with pytest.raises(ValueError, match=r"moved_from \(--moved-from\) needs resume=True \(--resume\) or state"):
         dump(old.orders(), tmp_path / "a.ndjson", moved_from=shop.url)
