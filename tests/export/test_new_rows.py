@@ -352,7 +352,7 @@ def _rows(paginator: magento_pager.Paginator, part: magento_pager.Cursor) -> Ite
 def test_invalid_new_from_is_refused() -> None:
     """Before any call; and so is a cursor of a walk with another `new_from`."""
     with Shop(orders=10) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        with pytest.raises(ValueError, match="new_from is for updated_since: give that as well"):
+        with pytest.raises(ValueError, match="new_from needs updated_since: give both"):
             pager.orders(new_from=5)
         for wrong in (-1, MAX_ID + 2):
             with pytest.raises(ValueError, match=f"new_from is an id, .* not {wrong}"):
@@ -362,7 +362,7 @@ def test_invalid_new_from_is_refused() -> None:
                 pager.orders(updated_since=NEVER, new_from=kind)  # type: ignore[arg-type]  # the point
         first, second = (pager.orders(updated_since=NEVER, new_from=number) for number in (5, 6))
         cursor = replace(next(first.pages()).cursor, next_id=2)
-        with pytest.raises(ValueError, match="`new_from`: the rows before it are not those"):
+        with pytest.raises(ValueError, match="`new_from`; use the same conditions"):
             second.pages(cursor)
 
 

@@ -328,7 +328,7 @@ def test_impossible_numbers_of_calls_are_refused(parallel: object) -> None:
 @pytest.mark.parametrize("nice", [-1.0, float("inf"), float("nan")])
 def test_impossible_rests_are_refused(nice: float) -> None:
     """Before anything is asked."""
-    with pytest.raises(ValueError, match="nice is 0 or more"):
+    with pytest.raises(ValueError, match="nice is from 0 to"):
         walk(Busy([]), nice=nice)
 
 

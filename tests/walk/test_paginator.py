@@ -405,7 +405,7 @@ def test_bad_options_are_refused_before_anything_is_asked(
     """A caller's mistake shows at once."""
     with pytest.raises(error, match=words):
         walk(MemorySource([]), Alias(), **options)
-    with pytest.raises(TypeError, match="a strategy has a name"):
+    with pytest.raises(TypeError, match="a strategy needs a name"):
         walk(MemorySource([]), "alias")  # type: ignore[arg-type]
 
 

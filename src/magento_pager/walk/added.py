@@ -40,12 +40,12 @@ def cover_added(walk: Walk, ids: IdRange, received: Iterable[str] = (), last: Kn
     bound = SingleFilter(walk.key)
     rest: IdRange | None = ids
     if not walk.candidates or walk.twice or ids.last != MAX_ID:
-        yield from walk.flow(ids, came=received)
+        yield from walk.flow(ids, identities=received)
         return
     while rest is not None:
         reply = yield from _above(walk, rest, bound, last if rest is ids else None)
         if reply is None or (reply.rows and walk.window and not reply.by_ids):  # such a page cannot be cut
-            yield from walk.flow(rest, came=received)
+            yield from walk.flow(rest, identities=received)
             return
         end = reply.ids[-1] if reply.by_ids and len(reply.rows) >= WORTH_A_CALL else MAX_ID  # more rows are likely
         yield from cut_pieces(reply, IdRange(rest.first, end), walk.window)
