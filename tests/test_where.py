@@ -182,7 +182,7 @@ def test_the_command_line_says_it_in_one_line(
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     out = tmp_path / "a.ndjson"
     assert run(["dump", "products", "--where", "skuu:eq:x", "--out", str(out)]) == 1
-    assert "products have no 'skuu' of Magento's own (did you mean 'sku'?)" in capfd.readouterr().err
+    assert "products have no standard field 'skuu' (did you mean 'sku'?)" in capfd.readouterr().err
     assert not out.exists()
 
 

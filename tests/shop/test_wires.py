@@ -479,5 +479,7 @@ def test_parallel_auto_never_blocks_a_shop_by_soap(
 
 def test_a_fault_by_xml_rpc_names_the_column_that_is_meant(pager: Pager) -> None:
     """As one by SOAP does, though it is called by another name."""
-    with pytest.raises((FaultError, RemoteError), match=r"orders have no (column )?'stat'.*did you mean '?stat"):
+    with pytest.raises(
+        (FaultError, RemoteError), match=r"orders have no (column |standard field )?'stat'.*did you mean '?stat"
+    ):
         list(pager.orders(wire="xml-rpc", where=[("stat", "eq", "new")]))

@@ -51,7 +51,7 @@ class Outcome(NamedTuple, Generic[T]):
     repaired: bool = False
 
     @property
-    def flawed(self) -> bool:
+    def broken(self) -> bool:
         """True where this row or record broke the reply."""
         return self.repaired or self.value is None
 
@@ -100,12 +100,13 @@ class Isolation(Generic[G]):
                 return Outcome(repaired, repaired=True)
         if others is not None:
             yield from self._check_server(name, error, others)
-            again = yield from attempt_flow(request_again(SINGLE_ROW_RETRIES if error.remedy == "split" else 0, False))  # noqa: FBT003
-            if not isinstance(again, RemoteError):
-                return Outcome(again)
-            if again.remedy != "retry" and action(again, narrowed=True) == "stop":
-                raise again
-            error = again
+            insist = SINGLE_ROW_RETRIES if error.remedy == "split" else 0
+            result = yield from attempt_flow(request_again(insist, False))  # noqa: FBT003
+            if not isinstance(result, RemoteError):
+                return Outcome(result)
+            if result.remedy != "retry" and action(result, narrowed=True) == "stop":
+                raise result
+            error = result
             yield from self._check_server(name, error, others)
         self.skipped += 1
         if self.skipped == MOST_SKIPPED_IN_A_ROW:

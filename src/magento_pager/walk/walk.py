@@ -148,7 +148,7 @@ class _Course:
         self._empty = True  # no row was returned yet
         self._confirms = bool(walk.candidates) and not walk.lenient  # check once more that an empty list is empty
         self._pages = 0  # with rows
-        self._after_rows = False  # the last window brought rows by the walk's own strategy
+        self._after_rows = False  # the last window returned rows by the strategy of the walk
         self._early: IdRange | None = None  # the window that the driver requested early
         self._doubts = 0  # ids for which only the strategy of the walk failed, since it last returned rows
         self._flawed = 0  # rows in a row that broke their replies; after two, expect more
@@ -175,7 +175,9 @@ class _Course:
         carrier = self._carrier(window, failed=work.cause is not None)
         if self._held and self._may_cover(window, work, carrier):
             window = IdRange(self._held.first, window.last)
-        answer = yield from attempt_flow(self._again(window) if work.again else self._checked(carrier, window, work))
+        answer = yield from attempt_flow(
+            self._recheck(window) if work.recheck else self._checked(carrier, window, work)
+        )
         if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
             yield from self._change_over(answer, work.ids.first)
             self._stack.append(work)
@@ -216,12 +218,12 @@ class _Course:
         elif error.remedy != "retry" and action(error, narrowed=work.cause is not None) == "stop":
             raise error
         if self._held and self._held.last < window.first:  # cover the held ids first
-            self._stack += [work._replace(ids=window), Work(self._held, again=True)]
+            self._stack += [work._replace(ids=window), Work(self._held, recheck=True)]
             self._held = None
         elif len(window) > 1:
             self._narrow(work, window, error)
         else:
-            outcome = yield from self._alone(window, error, own=carrier is self._strategy)
+            outcome = yield from self._isolate(window, error, own=carrier is self._strategy)
             answer, prefix = outcome.value or Reply(), Prefix(self._key)
             yield from self._deliver(answer, window, work, prefix, part=window, outcome=outcome)
 
@@ -255,14 +257,14 @@ class _Course:
                 self._doubtful |= self._checks.rows_likely(answer, window, after_rows=self._after_rows)
                 self._held = IdRange(held.first, window.last)
                 return None
-            again = (yield from attempt_flow(self._again(held))) if self._doubtful else Reply()
-            if isinstance(again, RemoteError) or again.rows:
+            recheck = (yield from attempt_flow(self._recheck(held))) if self._doubtful else Reply()
+            if isinstance(recheck, RemoteError) or recheck.rows:
                 plain = self._stack and self._stack[-1] == Work(self._stack[-1].ids)
                 last = self._stack.pop().ids.last if plain else window.last
                 self._stack.append(Work(IdRange(held.first, last)))
                 return None
             yield from self._pieces(Reply(), held, carrier, None)
-        if work.again or work.cause or work.dense or self._walk.lenient:
+        if work.recheck or work.cause or work.dense or self._walk.lenient:
             return window
         first = self._checks.tail_start(answer, window, carrier)
         self._doubtful = first is not None and self._checks.rows_likely(answer, window, after_rows=self._after_rows)
@@ -276,11 +278,11 @@ class _Course:
         """Cover the ids that are held back, after all others."""
         held, self._held = self._held, None
         if held is not None and self._doubtful:
-            self._stack.append(Work(held, again=True))
+            self._stack.append(Work(held, recheck=True))
         elif held is not None:
             yield from self._pieces(Reply(), held, self._strategy, None)
 
-    def _again(self, ids: IdRange) -> Flow[Reply]:
+    def _recheck(self, ids: IdRange) -> Flow[Reply]:
         """Request ids without rows once more, starting at the last row, which must be returned."""
         carrier, last = self._carrier(ids), self._checks.last
         first = ids.first if last is None or is_decimal(carrier) else last
@@ -335,10 +337,10 @@ class _Course:
         """Return whether a window may begin at the ids that are held back."""
         early = self._early is not None and self._early.first == window.first
         held = self._held if window.first == work.ids.first else None
-        plain = not (early or work.cause or work.dense or work.again)
+        plain = not (early or work.cause or work.dense or work.recheck)
         return held is not None and plain and window.last + 1 - held.first <= widest(carrier)
 
-    def _alone(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Outcome[Reply]]:
+    def _isolate(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Outcome[Reply]]:
         """Decide about one id whose request failed, and about the strategy if the row is not broken."""
         prefix = Prefix(self._key)
 
@@ -354,7 +356,7 @@ class _Course:
 
         others = None if self._walk.lenient else partial(self._other_rows, window.first)
         outcome = yield from self._isolation.decide(f"id {window.first}", error, request_again, others)
-        if own and not outcome.flawed:
+        if own and not outcome.broken:
             self._doubts += 1
             if self._doubts == MOST_DOUBTS and self._walk.candidates and self._walk.strategy is None:
                 yield from self._change_over(error, window.first)
@@ -376,12 +378,12 @@ class _Course:
     def _change_over(self, error: RemoteError, position: int) -> Flow[None]:
         """Continue from an id with a strategy that the server honours now."""
         self._failed = {self._strategy.name} | (self._failed if position == self._failed_at else set())
-        again = position == self._failed_at  # a strategy that failed elsewhere may work here
+        repeated = position == self._failed_at  # a strategy that failed elsewhere may work here
         self._failed_at = position
         self._strategy, self._known = yield from self._walk.choosing.replacement(self._strategy, self._seen)
-        if again and self._strategy.name in self._failed:
+        if repeated and self._strategy.name in self._failed:
             raise error  # it passes the test but fails in use
-        log.info("ids from %d on by %s: %s", position, self._strategy.name, error)
+        log.info("continuing from id %d with strategy %s: %s", position, self._strategy.name, error)
         self._after_rows, self._early = False, None
         self._pace = self._pace.for_strategy(decimal=is_decimal(self._strategy))
 
@@ -401,7 +403,7 @@ class _Course:
             yield from self._walk.choosing.confirm_empty()
         self._after_rows = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
         self._doubts = 0 if self._after_rows else self._doubts
-        if outcome and outcome.flawed:
+        if outcome and outcome.broken:
             self._no_rows_below = self._after_rows = False
             self._pace, self._wide = self._wide or self._pace, None
         elif not work.cause or len(window) >= self._pace.width or (answer.rows and work.cause.remedy != "isolate"):
@@ -429,7 +431,7 @@ class _Course:
         ids, pace = work.ids, self._pace
         if self._early is not None and self._early.first == ids.first:
             return self._early
-        if work.cause is not None or work.dense or work.again:
+        if work.cause is not None or work.dense or work.recheck:
             return ids
         window = pace.window(ids.first, ids.last)
         if len(window) <= pace.safe_width:
@@ -445,7 +447,7 @@ class _Course:
 
     def _narrow(self, work: Work, window: IdRange, error: RemoteError) -> None:
         """Push the parts of a window that failed; if it was too large, request less from now on."""
-        log.info("ids %s in narrower windows: %s", window, error)
+        log.info("splitting ids %s into narrower windows: %s", window, error)
         self._after_rows, self._early = False, None
         if self._stack and self._stack[-1].suspect:  # what failed was before it
             self._stack[-1] = self._stack[-1]._replace(suspect=False)
@@ -458,7 +460,7 @@ class _Course:
             self._stack += parts_of(window, error, self._pace)
 
     def _carrier(self, window: IdRange, *, failed: bool = False) -> Strategy:
-        """Return the strategy of the walk, or one that is always honoured if that one cannot read the window.
+        """Return the strategy of the walk, or one that every server honours if that one cannot read the window.
 
         At the end of all ids one bound is enough, and also across a gap if no row is below. Elsewhere `prefix` reads a
         wide window; with `in` lists, `regexp` does so in one call instead of one per decimal block. After a failed

@@ -117,8 +117,8 @@ class WhereCheck:
             return f"fault {error.code}, {line if len(line) <= QUOTED else f'{line[:QUOTED]}...'!r}"
         text = str(error.args[0]).removeprefix(f"{self._operation}: ").replace(f". {SMALLER}", "")
         if isinstance(error, TransportError) and error.status is not None:
-            said = text.partition(" It said: ")[2]
-            return f"HTTP {error.status}{f', {said!r}' if said else ''}"
+            body = text.partition(" It said: ")[2]
+            return f"HTTP {error.status}{f', {body!r}' if body else ''}"
         return text
 
     def _advice(self, causes: list[Condition]) -> str:
@@ -128,8 +128,8 @@ class WhereCheck:
             if spec and not spec.has(name):
                 likes = " or ".join(map(repr, spec.similar(name)))
                 hint = f"did you mean {likes}?" if likes else "is it an attribute of this shop?"
-                return f"{spec.name} have no {name!r} of Magento's own ({hint})"
-        return "does the list have this field, and does it take this value?"
+                return f"{spec.name} have no standard field {name!r} ({hint})"
+        return "check that the list has this field and accepts this value"
 
 
 def _thousand(number: int) -> IdRange:

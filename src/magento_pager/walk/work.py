@@ -22,7 +22,7 @@ class Work(NamedTuple):
         cause: the failure of a wider window, which made it a part; None if it is not a part.
         suspect: True where this part must contain the failing row if all parts before it could be read.
         dense: True for a tenth of a window whose number of rows is known from a reply, so no sample is needed.
-        again: True where it returned no row, and is requested once more.
+        recheck: True where it returned no row, and is requested once more.
         retried: True where it had a temporary failure, and the server worked right after that.
     """
 
@@ -30,7 +30,7 @@ class Work(NamedTuple):
     cause: RemoteError | None = None
     suspect: bool = False
     dense: bool = False
-    again: bool = False
+    recheck: bool = False
     retried: bool = False
 
 
