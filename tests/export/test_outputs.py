@@ -1,4 +1,4 @@
-"""The formats of an output: what goes in comes out, whatever it is, and nothing is lost on the way."""
+"""Outputs of every format: rows are read back as they were written, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 values = {
     "integer": st.integers(-(1 << 63), (1 << 63) - 1).map(str),
     "decimal": st.decimals(-(10**8), 10**8, places=4).map(lambda value: format(value, "f")),
-    "datetime": st.datetimes().map(lambda moment: moment.isoformat(" ", "seconds")),
+    "datetime": st.datetimes().map(lambda time: time.isoformat(" ", "seconds")),
     "text": texts,
 }
 
 
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
-    """A list, and rows of it with values that fit, columns that are declared and such that are not, some absent."""
+    """Draw a list and rows of it with valid values, in declared and undeclared columns, some of them missing."""
     entity = draw(st.sampled_from(["orders", "customers", "products"]))
     schema = LISTS[entity]
     columns = draw(st.lists(st.sampled_from([*schema.columns, *UNDECLARED]), max_size=8, unique=True))
@@ -73,31 +73,31 @@ def lists(draw: st.DrawFn) -> tuple[str, list[Row]]:
 
 
 def page_of(rows: Sequence[Row], first: int, last: int, key: str = "order_id") -> Page:
-    """A page with these rows."""
+    """Return a page with these rows."""
     stats = PageStats("range", "range", 1, 0, 0.1, by_ids=all(key in row for row in rows))
     return Page(IdRange(first, last), tuple(rows), Cursor("list", last + 1, LAST), stats)
 
 
-def asked(layout: Layout) -> Checkpoint:
-    """The checkpoint of a dump that begins."""
+def start_of(layout: Layout) -> Checkpoint:
+    """Return the checkpoint of a dump without any page."""
     fingerprint = Fingerprint("https://shop.example/", layout.schema.name, 0, LAST, (), layout.name)
     return Checkpoint(fingerprint, Cursor("list", 0, LAST))
 
 
 @contextmanager
-def dumping(path: Path, layout: Layout, **how: bool) -> Iterator[tuple[Dump, Any]]:
-    """A dump to an output, and the output."""
-    with closing(open_output(path, layout, **how)) as output:
-        checkpoint = output.begin(asked(layout))
+def dumping(path: Path, layout: Layout, **options: bool) -> Iterator[tuple[Dump, Any]]:
+    """Yield a dump to an output, and the output."""
+    with closing(open_output(path, layout, **options)) as output:
+        checkpoint = output.begin(start_of(layout))
         schema = layout.schema
         dump = Dump(checkpoint, output, id_field=schema.key, identity_field=schema.identity)
         yield dump, output
 
 
-def dumped(path: Path, layout: Layout, rows: Sequence[Row], pages: int = 2, **how: bool) -> Checkpoint:
-    """A whole dump of rows, in so many pages; its last checkpoint."""
+def dumped(path: Path, layout: Layout, rows: Sequence[Row], pages: int = 2, **options: bool) -> Checkpoint:
+    """Dump rows in a number of pages, and return the last checkpoint."""
     key = layout.schema.key
-    with dumping(path, layout, **how) as (dump, output):
+    with dumping(path, layout, **options) as (dump, output):
         size = -(-len(rows) // pages) or 1
         ends = [-1, *(int(rows[at - 1].get(key, at)) for at in range(size, len(rows), size)), LAST]
         for number, (before, last) in enumerate(pairwise(ends)):
@@ -120,56 +120,56 @@ WRITTEN: list[tuple[Format, bool, bool]] = [
 
 @pytest.mark.parametrize(("form", "gzipped", "typed"), WRITTEN)
 @settings(max_examples=50, deadline=None)
-@given(asked=lists())
-def test_what_goes_in_comes_out(
-    *, form: Format, gzipped: bool, typed: bool, asked: tuple[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
+@given(drawn=lists())
+def test_rows_are_read_back_as_they_were_written(
+    *, form: Format, gzipped: bool, typed: bool, drawn: tuple[str, list[Row]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Rows of any values, read back by `stored`, are those that went in: texts, or values where there are types."""
+    """By `stored`, with any values: texts, or typed values where the output is typed."""
     if form == "parquet":
         needs_pyarrow()
-    entity, rows = asked
+    entity, rows = drawn
     path = tmp_path_factory.mktemp("out") / "rows"
     layout = Layout(LISTS[entity], form, gzipped=gzipped, typed=typed, password_hash=True)
     checkpoint = dumped(path, layout, rows)
-    found = stored(path, entity)
-    assert (found.layout.format, checkpoint.misfits) == (form, ())
+    output = stored(path, entity)
+    assert (output.layout.format, checkpoint.misfits) == (form, ())
     expected = [typed_row(layout.schema, row)[0] for row in rows] if typed else rows
     expected = [{name: value for name, value in row.items() if value is not None} for row in expected]
-    if typed and not found.typed:  # nothing was there that would show it
+    if typed and not output.typed:  # no value shows it
         assert not any(LISTS[entity].kind(name) == "datetime" and row[name] for row in rows for name in row)
-        found = replace(found, layout=replace(found.layout, typed=True))
-    assert list(found) == expected
+        output = replace(output, layout=replace(output.layout, typed=True))
+    assert list(output) == expected
 
 
 @settings(deadline=None)
 @given(rows=st.lists(st.dictionaries(st.sampled_from(["status", "customer_note", "coupon_code", "new"]), texts)))
-def test_csv_is_what_others_read(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Python's own reader, strict, finds the header, the same cells, and undeclared columns as JSON in the last one."""
+def test_csv_is_read_the_same_by_other_readers(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Python's strict reader finds the header, the same cells, and undeclared columns as JSON in the last one."""
     path = tmp_path_factory.mktemp("csv") / "rows.csv"
     layout = Layout(LISTS["orders"], "csv")
     path.write_bytes(b"".join(texts_of(rows, layout, [], header=True)))
     with path.open(encoding="utf-8", newline="") as file:
-        header, *found = csv.reader(file, strict=True)
+        header, *records = csv.reader(file, strict=True)
     assert tuple(header) == (*LISTS["orders"].columns, OTHER_COLUMNS)
-    for row, cells in zip(rows, found, strict=True):
-        there = dict(zip(header, cells, strict=True))
-        assert json.loads(there.pop(OTHER_COLUMNS) or "{}") == {name: row[name] for name in row if name == "new"}
-        assert there == {name: row.get(name, "") for name in LISTS["orders"].columns}
+    for row, cells in zip(rows, records, strict=True):
+        record = dict(zip(header, cells, strict=True))
+        assert json.loads(record.pop(OTHER_COLUMNS) or "{}") == {name: row[name] for name in row if name == "new"}
+        assert record == {name: row.get(name, "") for name in LISTS["orders"].columns}
 
 
-def test_nothing_and_an_empty_text_differ_in_csv(tmp_path: Path) -> None:
-    """As PostgreSQL has it: nothing at all is NULL."""
+def test_null_and_an_empty_text_differ_in_csv(tmp_path: Path) -> None:
+    """As in PostgreSQL: an empty cell is NULL."""
     layout = Layout(LISTS["orders"], "csv", columns=("coupon_code", "order_id", "status"))
     dumped(tmp_path / "rows.csv", layout, [{"order_id": "1", "coupon_code": "", "subtotal": "5"}])
     assert (tmp_path / "rows.csv").read_bytes() == b'coupon_code,order_id,status\r\n"",1,\r\n'
 
 
 def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
-    """No binary fraction comes between, and moments are in UTC."""
+    """Decimals are not converted to binary fractions, and times are in UTC."""
     row = {"order_id": "1", "tax_amount": "12345678901234567890.1200", "created_at": "2023-10-01 04:52:26"}
     dumped(tmp_path / "rows", Layout(LISTS["orders"], typed=True), [row])
-    wanted = b'{"order_id":1,"tax_amount":12345678901234567890.1200,"created_at":"2023-10-01T04:52:26Z"}\n'
-    assert (tmp_path / "rows").read_bytes() == wanted
+    expected = b'{"order_id":1,"tax_amount":12345678901234567890.1200,"created_at":"2023-10-01T04:52:26Z"}\n'
+    assert (tmp_path / "rows").read_bytes() == expected
     assert next(iter(stored(tmp_path / "rows", "orders")))["tax_amount"] == Decimal(row["tax_amount"])
 
 
@@ -178,21 +178,21 @@ def test_typed_text_keeps_all_digits(tmp_path: Path) -> None:
 @settings(max_examples=15, deadline=None)
 @given(
     cuts=st.sets(st.integers(1, 29), max_size=4),
-    others=st.sets(st.integers(1, 29), max_size=4),
+    other_cuts=st.sets(st.integers(1, 29), max_size=4),
     member=st.integers(1, 900),
-    torn=st.binary(max_size=9),
+    part_of_a_page=st.binary(max_size=9),
 )
-def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
+def test_resumed_text_is_the_same_as_without_an_interruption(
     *,
     form: Format,
     gzipped: bool,
     cuts: set[int],
-    others: set[int],
+    other_cuts: set[int],
     member: int,
-    torn: bytes,
+    part_of_a_page: bytes,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """At the end of any page, with half a page behind it, bytes are those of other pages; the tail is read alone."""
+    """After any page, with part of a page after it: the bytes do not depend on the pages, and the tail can be read."""
     folder = tmp_path_factory.mktemp("cut")
     layout = Layout(LISTS["orders"], form, gzipped=gzipped)
     rows = [{"order_id": str(number), "customer_note": 'a\r\n"b",' * (number % 3)} for number in range(30)]
@@ -203,30 +203,30 @@ def test_text_that_is_cut_back_goes_on_as_if_nothing_had_happened(
 
     with patch.object(magento_pager.export.text, "TEXT_IN_MEMBER", member):
         with dumping(folder / "whole", layout) as (dump, output):
-            for page in pages(others):
+            for page in pages(other_cuts):
                 dump.add(page)
             output.publish()
         before = since = 0
         for page in pages(cuts):
-            with dumping(folder / "again", layout, resume=True) as (dump, output):
+            with dumping(folder / "resumed", layout, resume=True) as (dump, output):
                 assert list(output.tail(before)) == rows[since : page.window.first]
                 before, since = dump.checkpoint.offset, page.window.first
                 dump.add(page)
             with output.part.open("ab") as file:
-                file.write(torn)
-        with dumping(folder / "again", layout, resume=True) as (_, output):
+                file.write(part_of_a_page)
+        with dumping(folder / "resumed", layout, resume=True) as (_, output):
             output.publish()
-    assert (folder / "again").read_bytes() == (folder / "whole").read_bytes()
-    assert list(stored(folder / "again", "orders")) == rows
-    assert {path.name for path in folder.iterdir()} == {"whole", "whole.checkpoint", "again", "again.checkpoint"}
+    assert (folder / "resumed").read_bytes() == (folder / "whole").read_bytes()
+    assert list(stored(folder / "resumed", "orders")) == rows
+    assert {path.name for path in folder.iterdir()} == {"whole", "whole.checkpoint", "resumed", "resumed.checkpoint"}
     if gzipped:
         text = gzip.decompress((folder / "whole").read_bytes())
         pieces = [text[at : at + member] for at in range(0, len(text), member)]
-        assert [found for found, _ in members(folder / "whole")] == pieces
+        assert [member_text for member_text, _ in members(folder / "whole")] == pieces
 
 
-def test_an_empty_gzipped_dump_is_resumed_beside_an_older_file(tmp_path: Path) -> None:
-    """Stopped before it was given its name, it is cut back to what is in the part, and not to what is in the file."""
+def test_an_empty_gzipped_dump_is_resumed_next_to_an_older_file(tmp_path: Path) -> None:
+    """Stopped before it was renamed, it continues its part, and not the older file."""
     path, layout = tmp_path / "rows.gz", Layout(LISTS["orders"], gzipped=True)
     dumped(path, layout, [{"order_id": "1", "status": "new"}])
     with dumping(path, layout, resume=True, overwrite=True) as (dump, _):
@@ -239,8 +239,8 @@ def test_an_empty_gzipped_dump_is_resumed_beside_an_older_file(tmp_path: Path) -
 ORDER = {"order_id": "1", "created_at": "2023-10-01 04:52:26", "grand_total": "99.5000", "status": "new", "extra": "x"}
 
 
-def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
-    """Declared types in every part, whatever its rows have; undeclared columns as JSON in the last one."""
+def test_all_parquet_parts_have_one_schema(tmp_path: Path) -> None:
+    """Declared types in every part, whatever its rows have; undeclared columns as JSON in the last column."""
     needs_pyarrow()
     pq = arrow().parquet
     layout = Layout(LISTS["orders"], "parquet")
@@ -252,8 +252,8 @@ def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
         output.publish()
         output.settle()
     files = sorted((tmp_path / "rows").iterdir())
-    assert [one.name for one in files] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
-    (schema,) = {str(pq.read_schema(one).remove_metadata()): pq.read_schema(one) for one in files}.values()
+    assert [file.name for file in files] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    (schema,) = {str(pq.read_schema(file).remove_metadata()): pq.read_schema(file) for file in files}.values()
     types = {name: str(schema.field(name).type) for name in ("order_id", "created_at", "grand_total", "status")}
     assert types == {
         "order_id": "int64",
@@ -267,18 +267,18 @@ def test_the_parts_of_parquet_have_one_schema(tmp_path: Path) -> None:
 
 
 def test_columns_that_differ_by_case_are_all_kept(tmp_path: Path) -> None:
-    """SQLite takes their names for one: the later ones have a number, and are read back as they came."""
+    """SQLite ignores case in names: later columns get a number, and are read back with their own names."""
     path = tmp_path / "shop.db"
     rows = [{"order_id": "1", "PONumber": "a"}, {"order_id": "2", "ponumber": "b", "Status": "c", "status": "d"}]
     dumped(path, Layout(LISTS["orders"], "sqlite"), rows)
     with closing(sqlite3.connect(path)) as connection:
-        found = connection.execute('SELECT PONumber, "ponumber (2)", "Status (2)", status FROM orders').fetchall()
-    assert found == [("a", None, None, None), (None, "b", "c", "d")]
+        cells = connection.execute('SELECT PONumber, "ponumber (2)", "Status (2)", status FROM orders').fetchall()
+    assert cells == [("a", None, None, None), (None, "b", "c", "d")]
     assert list(stored(path, "orders")) == [{**row, "order_id": int(row["order_id"])} for row in rows]
 
 
-def test_pages_wait_for_a_part_and_are_safe_when_it_is_written(tmp_path: Path) -> None:
-    """The checkpoint stays behind the rows that wait; a dump that ends early writes them first."""
+def test_pages_wait_in_memory_for_a_full_part(tmp_path: Path) -> None:
+    """The checkpoint does not cover rows in memory; a dump that ends early writes them first."""
     needs_pyarrow()
     layout = Layout(LISTS["orders"], "parquet")
     page = [{"order_id": str(number)} for number in range(100)]
@@ -290,14 +290,14 @@ def test_pages_wait_for_a_part_and_are_safe_when_it_is_written(tmp_path: Path) -
         assert output.saved == dump.checkpoint
         assert (parts(output.part), output.saved.offset) == (1, 1)
         dump.add(page_of([], 100, 199))
-        assert output.saved == dump.checkpoint, "an empty page costs nothing to be kept"
+        assert output.saved == dump.checkpoint, "an empty page is kept at once"
         assert [row["order_id"] for row in output.tail(dump.checkpoint.offset_of(60))] == list(range(100))
         dump.add(page_of([{"order_id": str(200 + number)} for number in range(ROWS_IN_PART)], 200, 9_900))
-        assert (output.saved, parts(output.part)) == (dump.checkpoint, 2), "a whole part is written at once"
+        assert (output.saved, parts(output.part)) == (dump.checkpoint, 2), "a full part is written at once"
 
 
 def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
-    """--overwrite is for dumps, not for what happens to have their name."""
+    """`overwrite` is for dumps, not for other files with their name."""
     needs_pyarrow()
     folder = tmp_path / "rows.parquet"
     folder.mkdir()
@@ -310,7 +310,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path) -> None:
 
 
 def sql(path: Path, text: str) -> list[Any]:
-    """What a database answers."""
+    """Return the result of a query."""
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.execute(text))
 
@@ -319,7 +319,7 @@ TABLE = Layout(LISTS["orders"], "sqlite")
 
 
 def test_a_table_compares_amounts_as_numbers(tmp_path: Path) -> None:
-    """Text would put 99.5 above 100; moments are text that sorts, and SQLite's own functions read them."""
+    """As text, 99.5 would be above 100. Times are text that sorts, and SQLite's functions read them."""
     path = tmp_path / "shop.db"
     rows = [{**ORDER, "order_id": str(number), "grand_total": f"{total}.5000"} for number, total in ((1, 99), (2, 100))]
     dumped(path, TABLE, rows)
@@ -336,8 +336,8 @@ def test_a_table_compares_amounts_as_numbers(tmp_path: Path) -> None:
     ]
 
 
-def test_a_table_reports_what_it_cannot_keep_exactly(tmp_path: Path) -> None:
-    """A number of SQLite has 15 digits; one digit more is null, and named."""
+def test_a_number_with_too_many_digits_for_sqlite_is_invalid(tmp_path: Path) -> None:
+    """SQLite stores 15 digits exactly; a number with one more is null, and reported."""
     amounts = {"1": "12345678901.2345", "2": "123456789012.3456"}
     checkpoint = dumped(
         tmp_path / "shop.db", TABLE, [{"order_id": number, "subtotal": text} for number, text in amounts.items()]
@@ -348,7 +348,7 @@ def test_a_table_reports_what_it_cannot_keep_exactly(tmp_path: Path) -> None:
 
 
 def test_lists_share_a_database(tmp_path: Path) -> None:
-    """A table each, and a state each; rows without an id are told apart by their number."""
+    """Each has its own table and state; rows without an id are identified by their number."""
     path = tmp_path / "shop.db"
     dumped(path, TABLE, [ORDER])
     shipments = replace(TABLE, schema=LISTS["shipments"])
@@ -363,8 +363,8 @@ def test_lists_share_a_database(tmp_path: Path) -> None:
         list(stored(path, "customers"))
 
 
-def test_a_finished_table_is_replaced_only_with_a_word(tmp_path: Path) -> None:
-    """And only once the first page of the new one is in it."""
+def test_a_finished_table_is_replaced_only_with_overwrite(tmp_path: Path) -> None:
+    """And only with the first page of the new dump."""
     path = tmp_path / "shop.db"
     dumped(path, TABLE, [ORDER])
     with pytest.raises(
@@ -379,20 +379,20 @@ def test_a_finished_table_is_replaced_only_with_a_word(tmp_path: Path) -> None:
     assert open_output(path, TABLE, resume=True).finished
 
 
-def test_rows_that_changed_are_put_into_a_finished_table(tmp_path: Path) -> None:
-    """Each replaces the row with its id as a whole, new columns come with it, and the dump's own state is kept."""
+def test_changed_rows_are_added_to_a_finished_table(tmp_path: Path) -> None:
+    """Each replaces the whole row with its id, new columns are added, and the state of the dump is kept."""
     path = tmp_path / "shop.db"
     with pytest.raises(ValueError, match=r"has no finished table orders to add to\. Dump all orders first"):
         open_output(path, TABLE, into_existing=True)
     whole = dumped(path, TABLE, [{**ORDER, "order_id": str(number)} for number in (1, 2)])
     with dumping(path, TABLE, into_existing=True) as (dump, _):
         dump.add(page_of([{"order_id": "2", "status": "closed", "another": "y"}], 0, 5))
-        at = dump.checkpoint
+        checkpoint = dump.checkpoint
     assert finished_tables(path) == ["orders"], "it is still finished"
     with pytest.raises(FileExistsError, match=r"dump of orders increment .* is unfinished"):
         open_output(path, TABLE, into_existing=True)
     with dumping(path, TABLE, into_existing=True, resume=True) as (dump, output):
-        assert dump.checkpoint == at
+        assert dump.checkpoint == checkpoint
         dump.add(page_of([{"order_id": "7", "status": "new"}], 6, LAST))
         output.publish()
         output.settle()
@@ -407,8 +407,8 @@ def test_rows_that_changed_are_put_into_a_finished_table(tmp_path: Path) -> None
     assert whole.complete
 
 
-def test_rows_that_lose_their_id_are_refused(tmp_path: Path) -> None:
-    """A table by id takes none without; an empty one, or one by number, takes them."""
+def test_rows_without_ids_are_refused_in_a_table_by_id(tmp_path: Path) -> None:
+    """An empty table, or one by number, accepts them."""
     layout = replace(TABLE, schema=LISTS["invoices"])
     dumped(tmp_path / "a.db", layout, [{"invoice_id": "5", "increment_id": "i5"}])
     with dumping(tmp_path / "a.db", layout, into_existing=True) as (dump, _):
@@ -422,8 +422,8 @@ def test_rows_that_lose_their_id_are_refused(tmp_path: Path) -> None:
     assert sql(tmp_path / "b.db", "SELECT increment_id, invoice_id FROM invoices") == [("i6", None), ("i7", 7)]
 
 
-def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
-    """Whatever words are given."""
+def test_a_file_that_is_not_a_database_is_never_overwritten(tmp_path: Path) -> None:
+    """Whatever options are given; and only SQLite can add rows to a finished output."""
     (tmp_path / "shop.db").write_text("a letter" * 1000)
     with pytest.raises(ValueError, match="not an SQLite database"):
         open_output(tmp_path / "shop.db", TABLE, overwrite=True)
@@ -431,27 +431,27 @@ def test_what_is_no_database_is_left_alone(tmp_path: Path) -> None:
         open_output(tmp_path / "x", Layout(LISTS["orders"], "csv", gzipped=True), into_existing=True)
 
 
-def test_an_ending_stands_for_a_format_that_there_is() -> None:
-    """Every other stands for NDJSON."""
+def test_every_ending_selects_an_existing_format() -> None:
+    """NDJSON has no ending of its own: it is the default."""
     assert set(ENDINGS.values()) < set(FORMATS)
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A small shop with two values that do not fit."""
-    with Shop(orders=60) as running:
+    """Return a small shop with two invalid values."""
+    with Shop(orders=60) as shop:
         for number in (7, 44):
-            running.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
-        yield running
+            shop.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
+        yield shop
 
 
 def command(shop: Shop, *arguments: str) -> list[str]:
-    """A dump from that shop."""
+    """Return the arguments of a dump of that shop."""
     return ["dump", *arguments, "--url", shop.url, "--user", shop.user, "--key", shop.key, "--last", "99"]
 
 
-def test_a_digest_knows_no_format(shop: Shop, tmp_path: Path) -> None:
-    """The report of the same rows is the same, whatever they are written as, with a password hash or without."""
+def test_a_digest_does_not_depend_on_the_format(shop: Shop, tmp_path: Path) -> None:
+    """It is the same for the same rows in every format, with a password hash or without."""
     digests = set()
     needs_pyarrow()
     for name in ("a.ndjson", "a.csv", "a.csv.gz", "a.parquet", "a.db", "b.ndjson", "c.ndjson"):
@@ -464,29 +464,31 @@ def test_a_digest_knows_no_format(shop: Shop, tmp_path: Path) -> None:
     assert "password_hash" in first
     for name in ("a.ndjson", "a.csv", "a.parquet", "a.db"):
         assert not any("password_hash" in row for row in stored(tmp_path / name))
-    assert "password_hash" not in {one[1] for one in sql(tmp_path / "a.db", "PRAGMA table_info(customers)")}
+    assert "password_hash" not in {column[1] for column in sql(tmp_path / "a.db", "PRAGMA table_info(customers)")}
 
 
-def test_what_does_not_fit_is_reported(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """On standard error and in the report, with the ids; not where the text is written as it is."""
-    where = ["--out", str(tmp_path / "rows"), "--report", str(tmp_path / "report"), "--overwrite"]
-    assert run(command(shop, "orders", "--typed", *where)) == 0
-    words = "Wrote null for 2 invalid values of updated_at (id 7: '2023-13-01 00:00:00', id 44: '2023-13-01 00:00:00')."
-    assert words in capfd.readouterr().err.splitlines()
+def test_invalid_values_are_reported(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """On standard error and in the report, with the ids; not where values are written as text."""
+    files = ["--out", str(tmp_path / "rows"), "--report", str(tmp_path / "report"), "--overwrite"]
+    assert run(command(shop, "orders", "--typed", *files)) == 0
+    line = "Wrote null for 2 invalid values of updated_at (id 7: '2023-13-01 00:00:00', id 44: '2023-13-01 00:00:00')."
+    assert line in capfd.readouterr().err.splitlines()
     assert json.loads((tmp_path / "report").read_text())["misfits"] == [
         {
             "column": "updated_at",
             "count": 2,
-            "first": [{"id": one, "value": "2023-13-01 00:00:00"} for one in ("7", "44")],
+            "first": [{"id": number, "value": "2023-13-01 00:00:00"} for number in ("7", "44")],
         }
     ]
-    assert run(command(shop, "orders", *where)) == 0
+    assert run(command(shop, "orders", *files)) == 0
     assert "invalid value" not in capfd.readouterr().err
     assert json.loads((tmp_path / "report").read_text())["misfits"] == []
 
 
-def test_columns_are_chosen(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """In the order that is asked for, in every format; an unknown one is warned of and empty."""
+def test_selected_columns_are_written_in_their_order(
+    shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In every format; an unknown column is empty, with a warning."""
     needs_pyarrow()
     for name in ("a.ndjson", "a.csv", "a.parquet", "a.db"):
         assert (
@@ -500,7 +502,7 @@ def test_columns_are_chosen(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--format", "parquet", "--gzip", "--out", "x"], "gzip is for text"),
         (["--format", "parquet"], "cannot be written to standard output"),
@@ -517,18 +519,22 @@ def test_columns_are_chosen(shop: Shop, tmp_path: Path, capfd: pytest.CaptureFix
         ),
     ],
 )
-def test_what_does_not_go_together_is_said(
-    arguments: list[str], words: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_options_that_do_not_go_together_are_refused_by_the_command(
+    arguments: list[str],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before anything is asked or written."""
+    """Before any call, and before anything is written."""
     monkeypatch.chdir(tmp_path)
     assert run(["dump", "orders", *arguments]) == 2
-    assert words in capfd.readouterr().err
+    assert message in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lists_are_known_by_their_columns(shop: Shop, tmp_path: Path) -> None:
-    """`stored` needs no name where the columns tell; where they do not, it says so."""
+def test_lists_are_recognised_by_their_columns(shop: Shop, tmp_path: Path) -> None:
+    """`stored` needs no name where the columns show it; otherwise it asks for one."""
     for entity in LISTS:
         for ending in ("ndjson", "csv", "ndjson.gz"):
             out = tmp_path / f"{entity}.{ending}"

@@ -1,4 +1,4 @@
-"""Dumps that are stopped, by whatever, and gone on with: nothing is lost and nothing comes twice."""
+"""Dumps that are stopped and resumed: no row is lost, and none is dumped twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from magento_pager.walk.pages import Quarantined
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Ask = Callable[..., dict[str, Any]]
+    RunKillable = Callable[..., dict[str, Any]]
 
 SCRIPT = Path(__file__).parents[1] / "killed_dumps.py"
 KILLED = -signal.SIGKILL
@@ -41,56 +41,56 @@ STEPS_TO_RESUME = {"ndjson": 6, "csv": 6, "parquet": 7, "csv.gz": 10, "db": 10}
 STEPS_OF_OTHER_PAGES = {"csv.gz": 16, "parquet": 12, "db": 5}
 PARTS = 12
 EVERY_PART = sorted(range(PARTS), key=lambda part: part % 5)
-"""What is killed at steps a part, a part + PARTS and so on; the first few parts are far apart."""
+"""Part N kills dumps at the steps N, N + PARTS and so on; the first few parts are far apart."""
 COST = {"calls", "empty_calls", "checks", "bytes", "seconds", "began"}
-"""What a report says of the price, which an interruption raises, and of the hour."""
+"""Report keys with the cost, which an interruption increases, and with times."""
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A small shop with values that are no moments; tests leave it as it was."""
-    with Shop(orders=300) as running:
+    """Return a small shop with two invalid times; tests leave it unchanged."""
+    with Shop(orders=300) as shop:
         for number in (7, 44):
-            running.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
-        yield running
+            shop.database.update("orders", number, {"updated_at": "2023-13-01 00:00:00"})
+        yield shop
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[Ask]:
-    """Runs the command line in a process that dies when it is told to."""
+def killable_run() -> Iterator[RunKillable]:
+    """Return a function that runs the command line in a process that is killed on request."""
     with subprocess.Popen(  # noqa: S603  our own script
         [sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
 
-        def ask(*arguments: str, **how: float) -> dict[str, Any]:
+        def run_killable(*arguments: str, **options: float) -> dict[str, Any]:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.write(json.dumps({"arguments": arguments, **how}) + "\n")
+            process.stdin.write(json.dumps({"arguments": arguments, **options}) + "\n")
             process.stdin.flush()
             answer: dict[str, Any] = json.loads(process.stdout.readline())
             return answer
 
-        yield ask
+        yield run_killable
         process.stdin.close()
 
 
 class Files:
-    """The files of a dump in a folder of their own, and the command that makes them."""
+    """Files of a dump in their own folder, and the command that writes them."""
 
     def __init__(self, folder: Path, shop: Shop, *arguments: str, ending: str = "ndjson") -> None:
         self.out = folder / f"rows.{ending}"
         self.part = folder / f"rows.{ending}.part"
-        self.mark = folder / f"rows.{ending}.checkpoint"
+        self.checkpoint = folder / f"rows.{ending}.checkpoint"
         self.report_path = folder / "report.json"
-        self.finished = {self.out.name, self.mark.name, self.report_path.name} - {"rows.db.checkpoint"}
+        self.finished = {self.out.name, self.checkpoint.name, self.report_path.name} - {"rows.db.checkpoint"}
         self.folder = folder
-        where = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
-        self.command = ("dump", *arguments, *where, "--out", str(self.out), "--report", str(self.report_path))
+        connection = ("--url", shop.url, "--user", shop.user, "--key", shop.key)
+        self.command = ("dump", *arguments, *connection, "--out", str(self.out), "--report", str(self.report_path))
 
     def saved(self) -> dict[str, Any] | None:
-        """What the checkpoint says."""
+        """Return the content of the checkpoint."""
         if self.out.suffix == ".db":
             with closing(sqlite3.connect(self.out)) as database:
                 if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'magento_pager_dumps'").fetchone():
@@ -98,40 +98,40 @@ class Files:
                     content: dict[str, Any] = json.loads(text)["content"]
                     return content
             return None
-        return json.loads(self.mark.read_bytes())["content"] if self.mark.exists() else None
+        return json.loads(self.checkpoint.read_bytes())["content"] if self.checkpoint.exists() else None
 
     def content(self) -> Any:
-        """What is in the finished output: the bytes of text, the rows of all else; None if there is none."""
+        """Return the finished output: the bytes of text, the rows of other formats; None if there is none."""
         if self.out.suffix in {".parquet", ".db"}:
-            return list(stored(self.out)) if self.whole() else None
+            return list(stored(self.out)) if self.exists() else None
         return self.out.read_bytes() if self.out.exists() else None
 
-    def whole(self) -> bool:
-        """Whether there is an output that is taken for finished."""
+    def exists(self) -> bool:
+        """Return whether there is a finished output."""
         return self.out.exists() and (self.out.suffix != ".db" or bool(finished_tables(self.out)))
 
     def report(self) -> dict[str, Any]:
-        """What the report says, but for the price."""
+        """Return the report without the cost."""
         values = json.loads(self.report_path.read_text())
         return {name: value for name, value in values.items() if name not in COST}
 
     def rows(self) -> list[dict[str, str]]:
-        """The rows of the finished output."""
+        """Return the rows of the finished output."""
         return list(stored(self.out))
 
     def names(self) -> set[str]:
-        """The files there are."""
-        return {one.name for one in self.folder.iterdir()}
+        """Return the names of all files."""
+        return {file.name for file in self.folder.iterdir()}
 
     def clear(self) -> None:
-        """Remove them all."""
+        """Delete all files."""
         shutil.rmtree(self.folder)
         self.folder.mkdir()
 
 
 @pytest.fixture
 def files_of(tmp_path: Path) -> Callable[..., Files]:
-    """A dump into a folder of its own."""
+    """Return a function that returns a dump's files in their own folder."""
     numbers = count()
 
     def make(shop: Shop, *arguments: str, ending: str = "ndjson") -> Files:
@@ -145,23 +145,24 @@ def files_of(tmp_path: Path) -> Callable[..., Files]:
 
 
 SMALL = {"rows_in_part": 1, "text_in_member": 9_000}
-"""A part of Parquet for each page, and some members of gzip."""
+"""A Parquet part for each page, and several gzip members."""
 
 
-def uninterrupted(files: Files, mortal: Ask | None = None, **how: int) -> tuple[Any, dict[str, Any]]:
-    """What a dump writes that nothing stops, and its report."""
-    assert (mortal(*files.command, **how)["status"] if mortal else run([*files.command])) == 0
-    found = files.content(), files.report()
+def uninterrupted(files: Files, killable_run: RunKillable | None = None, **options: int) -> tuple[Any, dict[str, Any]]:
+    """Return the output and the report of a dump that is not stopped."""
+    assert (killable_run(*files.command, **options)["status"] if killable_run else run([*files.command])) == 0
+    expected = files.content(), files.report()
     assert files.names() == files.finished
     files.clear()
-    return found
+    return expected
 
 
-def started(files: Files, mortal: Ask, *, past: int = 30, **how: int) -> dict[str, Any]:
-    """Begin a dump and kill it once it is past an id; what its checkpoint says."""
+def kill_after(files: Files, killable_run: RunKillable, *, past: int = 30, **options: int) -> dict[str, Any]:
+    """Start a dump, kill it after an id, and return the content of its checkpoint."""
     for die_at in count(STEPS_TO_BEGIN, STEPS_OF_A_PAGE):
         files.clear()
-        assert mortal(*files.command, die_at=die_at, rows_in_part=1, **how)["status"] == KILLED, "it was done before"
+        result = killable_run(*files.command, die_at=die_at, rows_in_part=1, **options)
+        assert result["status"] == KILLED, "it finished before"
         saved = files.saved()
         if saved is not None and saved["cursor"]["next_id"] > past:
             return saved
@@ -183,32 +184,32 @@ KILLED_FORMATS = [
     ("orders", "csv.gz"),
     ("orders", "db"),
 ]
-"""Lists with ids and without; each format, in Parquet with a part for each page. The first three are the unlikest."""
+"""Lists with and without ids, in each format, Parquet with a part for each page. The first three differ most."""
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("part", slow_after(2, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
-def test_killed_at_every_step_of_every_page_nothing_differs(
-    *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_a_dump_killed_at_every_step_of_every_page_is_the_same(
+    *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """A dump that dies again and again, at each step of each page, ends with what one has that is left alone."""
+    """A dump killed again and again, at each step of each page, ends with the same output as one without kills."""
     pages = 3
     files = files_of(shop, *NARROW[entity], "--last", str(pages * 20 - 1), ending=ending)
-    expected = uninterrupted(files, mortal, **SMALL)
+    expected = uninterrupted(files, killable_run, **SMALL)
     assert bool(expected[1]["misfits"]) == (entity == "orders" and ending in {"parquet", "db"})
     a_page = STEPS_OF_OTHER_PAGES.get(ending, STEPS_OF_A_PAGE)
     resumed: set[int] = set()
     for number in range(part, STEPS_TO_BEGIN + a_page, PARTS):
-        # The first run dies at each step up to its first page; each other one page later, so that it gets somewhere.
+        # The first run is killed at each step up to its first page; each later run one page further, to make progress.
         die_at, reached = number + 1, 0
-        while (ended := mortal(*files.command, "--resume", die_at=die_at, **SMALL))["status"] == KILLED:
+        while (result := killable_run(*files.command, "--resume", die_at=die_at, **SMALL))["status"] == KILLED:
             saved = files.saved()
             before, reached = reached, saved["cursor"]["next_id"] if saved else 0
             resumed.add(reached)
             assert files.content() in (None, expected[0])
             die_at = STEPS_TO_RESUME[ending] + a_page + number % a_page + 1 if reached > before else die_at + 3
-        assert ended["status"] == 0, ended
+        assert result["status"] == 0, result
         assert (files.content(), files.report()) == expected
         assert files.names() == files.finished
         files.clear()
@@ -218,80 +219,80 @@ def test_killed_at_every_step_of_every_page_nothing_differs(
 @pytest.mark.sampled
 @pytest.mark.parametrize("part", slow_after(2, EVERY_PART))
 @pytest.mark.parametrize(("entity", "ending"), KILLED_FORMATS)
-def test_killed_at_every_step_to_the_end_nothing_differs(
-    *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_a_dump_killed_at_every_step_of_its_end_is_the_same(
+    *, entity: str, ending: str, part: int, shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """The last page, the renaming, the report and the last word of the checkpoint: what has its name is whole."""
+    """The last page, the renaming, the report and the final checkpoint: an output with its final name is complete."""
     files = files_of(shop, *NARROW[entity], ending=ending)
-    expected = uninterrupted(files, mortal, **SMALL)
-    steps = mortal(*files.command, **SMALL)["steps"]
-    named: set[bool] = set()
+    expected = uninterrupted(files, killable_run, **SMALL)
+    steps = killable_run(*files.command, **SMALL)["steps"]
+    existed: set[bool] = set()
     for die_at in range(steps - STEPS_TO_END + part, steps + 1, PARTS):
         files.clear()
-        assert mortal(*files.command, die_at=die_at, **SMALL)["status"] == KILLED
-        for again in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
-            ended = mortal(*files.command, "--resume", die_at=again, **SMALL)
-            named.add(files.whole())
+        assert killable_run(*files.command, die_at=die_at, **SMALL)["status"] == KILLED
+        for step in (2, 5, 7, STEPS_TO_BEGIN + 1, 0):
+            result = killable_run(*files.command, "--resume", die_at=step, **SMALL)
+            existed.add(files.exists())
             assert files.content() in (None, expected[0])
-            if ended["status"] == 0:
+            if result["status"] == 0:
                 break
         assert (files.content(), files.report()) == expected
         assert files.names() == files.finished
-    assert named == {False, True} or part > 0, "the steps of the first part lie on both sides of the renaming"
+    assert existed == {False, True} or part > 0, "the steps of the first part are before and after the renaming"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", slow_after(1, [2, 10]))
 @pytest.mark.parametrize(("entity", "ending"), slow_after(3, KILLED_FORMATS))
-def test_killed_at_random_moments_and_resumed_nothing_differs(
-    entity: str, ending: str, kills: int, files_of: Callable[..., Files], mortal: Ask
+def test_a_dump_killed_at_random_times_is_the_same(
+    entity: str, ending: str, kills: int, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """SIGKILL comes from outside, in the middle of whatever goes on."""
-    chance = random.Random(5)  # noqa: S311  a game
+    """SIGKILL comes from outside, at any time."""
+    chance = random.Random(5)  # noqa: S311  not for secrets
     with Shop(orders=120, latency=0.005) as slow:
         files = files_of(slow, entity, "--window", "10", "--last", "150", ending=ending)
-        expected = uninterrupted(files, mortal, **SMALL)
+        expected = uninterrupted(files, killable_run, **SMALL)
         killed = 0
         while killed < kills:
-            ended = mortal(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5), **SMALL)
-            killed += ended["status"] == KILLED
-            if ended["status"] == 0:
+            result = killable_run(*files.command, "--resume", die_after=chance.uniform(0.02, 0.5), **SMALL)
+            killed += result["status"] == KILLED
+            if result["status"] == 0:
                 assert (files.content(), files.report()) == expected
                 files.clear()
             else:
-                assert ended["status"] == KILLED, ended
-        assert mortal(*files.command, "--resume", **SMALL)["status"] == 0
+                assert result["status"] == KILLED, result
+        assert killable_run(*files.command, "--resume", **SMALL)["status"] == 0
         assert (files.content(), files.report()) == expected
 
 
-@pytest.mark.parametrize("every", slow_after(1, [20, 3]))
+@pytest.mark.parametrize("step", slow_after(1, [20, 3]))
 @pytest.mark.parametrize("ending", ["parquet", "db"])
-def test_what_was_finished_is_replaced_by_what_is_whole(
-    ending: str, every: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_a_finished_output_is_replaced_only_by_a_complete_one(
+    ending: str, step: int, shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """Killed at any step of a night's dump over yesterday's, a folder or a table is one of the two, or can be made so.
+    """A dump over yesterday's, killed at any step, leaves one of the two outputs, or can be resumed.
 
-    A folder has its name only behind the second of two steps; a table is yesterday's until the first page is in it.
+    A folder has its name only after the second of two steps; a table is yesterday's until the first page is in it.
     """
     files = files_of(shop, *NARROW["orders"], ending=ending)
     yesterday = files_of(shop, "orders", "--last", "30", ending=ending)
     old, expected = uninterrupted(yesterday)[0], uninterrupted(files)
-    both = [*files.command, "--resume", "--overwrite"]
-    for die_at in count(2, every):
+    both_options = [*files.command, "--resume", "--overwrite"]
+    for die_at in count(2, step):
         files.clear()
         assert run([*yesterday.command, "--out", str(files.out), "--overwrite"]) == 0
-        ended = mortal(*both, die_at=die_at, rows_in_part=1)
+        result = killable_run(*both_options, die_at=die_at, rows_in_part=1)
         assert files.content() in (None, old, expected[0])
-        if ended["status"] == 0:
+        if result["status"] == 0:
             break
-        assert run(both) == 0
+        assert run(both_options) == 0
         assert (files.content(), files.report()) == expected
         assert files.names() == files.finished
     assert die_at > 30
 
 
-def test_resuming_what_never_began_begins(shop: Shop, files_of: Callable[..., Files]) -> None:
-    """One command serves the first night and every other."""
+def test_resume_without_an_earlier_dump_starts_one(shop: Shop, files_of: Callable[..., Files]) -> None:
+    """One command serves the first run and all later ones."""
     files = files_of(shop, "orders", "--last", "50")
     expected = uninterrupted(files)
     assert run([*files.command, "--resume"]) == 0
@@ -302,10 +303,10 @@ ENDINGS = ("ndjson", "csv", "csv.gz", "parquet", "db")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_resuming_what_is_finished_says_so(
+def test_resuming_a_finished_dump_reports_that(
     ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is asked, nothing is touched but the report, which is the first one again."""
+    """No call is made, and only the report is written, as it was the first time."""
     files = files_of(shop, "orders", "--last", "50", "--where", "store_id:neq:7", ending=ending)
     assert run([*files.command]) == 0
     expected = files.content(), files.report_path.read_bytes(), files.names()
@@ -319,8 +320,8 @@ def test_resuming_what_is_finished_says_so(
     assert shop.log == ()
 
 
-def test_the_report_says_again_how_records_in_full_came(shop: Shop, files_of: Callable[..., Files]) -> None:
-    """Though nothing is asked that would tell."""
+def test_the_report_of_a_finished_dump_keeps_the_details(shop: Shop, files_of: Callable[..., Files]) -> None:
+    """Although no call is made."""
     files = files_of(shop, "orders", "--last", "10", "--details")
     assert run([*files.command]) == 0
     report = files.report()
@@ -329,8 +330,8 @@ def test_the_report_says_again_how_records_in_full_came(shop: Shop, files_of: Ca
     assert files.report() == report
 
 
-def test_what_was_left_out_is_named_again(files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]) -> None:
-    """With the exit status of the first time."""
+def test_skipped_rows_are_reported_again(files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]) -> None:
+    """With the same exit status as the first time."""
     with Shop(orders=60, profile="1.8.1.0", duplicate_address={7}) as shop:
         files = files_of(shop, "orders", "--last", "50")
         assert run([*files.command]) == 3
@@ -341,7 +342,7 @@ def test_what_was_left_out_is_named_again(files_of: Callable[..., Files], capfd:
         assert files.report() == report
 
 
-FINISHED_OTHERWISE = [
+OTHER_QUERIES = [
     (("customers",), "entity was orders and is now customers"),
     (("orders", "--last", "49"), "last was 50 and is now 49"),
     (("orders", "--first", "1"), "first was 0 and is now 1"),
@@ -352,158 +353,158 @@ FINISHED_OTHERWISE = [
     (("orders", "--since", "2024-05-01T10:00:00Z"), "since was  and is now 2024-05-01T10:00:00Z"),
     (("orders", "--since", "2h"), "since was  and is now 20"),
 ]
-UNPACKED = [(("orders", "--typed"), "typed was False and is now True")]
+TEXT_ONLY = [(("orders", "--typed"), "typed was False and is now True")]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_finished_dump_of_something_else_is_refused(
+def test_a_finished_dump_with_another_query_is_refused(
     ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each part of the question that differs is named, the shop included; nothing is touched, the report neither."""
+    """The message names each difference, the shop included; no file is changed, not even the report."""
     files = files_of(shop, "orders", "--last", "50", ending=ending)
     assert run([*files.command]) == 0
     before = {path: path.read_bytes() for path in files.folder.rglob("*") if path.is_file()}
     ends = files.command[4:]
-    cases = [*FINISHED_OTHERWISE, *(UNPACKED if ending[-2:] not in {"et", "db"} else [])]
-    others = {"parquet": "ndjson", "db": ""}
-    if other := others.get(ending, "parquet" if ending != "csv.gz" else "ndjson"):
+    cases = [*OTHER_QUERIES, *(TEXT_ONLY if ending[-2:] not in {"et", "db"} else [])]
+    other_formats = {"parquet": "ndjson", "db": ""}
+    if other := other_formats.get(ending, "parquet" if ending != "csv.gz" else "ndjson"):
         cases.append((("orders", "--format", other), ""))
     with Shop(orders=60) as elsewhere:
         commands = [
-            (("dump", "--last", "50", *more, *ends), words)
-            for more, words in cases
+            (("dump", "--last", "50", *more, *ends), message)
+            for more, message in cases
             if ending != "db" or more[0] == "orders"
         ]
-        there = [one.replace(shop.url, elsewhere.url) for one in files.command]
-        commands.append((tuple(there), f"shop was {shop.url} and is now {elsewhere.url}"))
-        for command, words in commands:
+        other_shop = [argument.replace(shop.url, elsewhere.url) for argument in files.command]
+        commands.append((tuple(other_shop), f"shop was {shop.url} and is now {elsewhere.url}"))
+        for command, message in commands:
             capfd.readouterr()
             if ending == "db" and "--since" in command:
-                continue  # what changed is put into the table
+                continue  # changed rows are added to the table
             assert run([*command, "--resume"]) == 2, command
             err = capfd.readouterr().err
-            assert words in err, command
+            assert message in err, command
             assert {path: path.read_bytes() for path in files.folder.rglob("*") if path.is_file()} == before, command
             assert "--overwrite" in err or "--format" in command
     assert run([*files.command, "--resume"]) == 0
 
 
-def test_the_same_shop_by_another_address_is_asked_where_its_calls_go(
+def test_the_same_shop_at_another_address_is_recognised(
     shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What counts is the address in its WSDL; only where the address was given as before is it known without a call."""
+    """The address in its WSDL counts; if the address is given as before, no call is needed."""
     files = files_of(shop, "orders", "--last", "50")
     assert run([*files.command]) == 0
-    spelled = [one.replace(shop.url, f"{shop.url}?wsdl=1") for one in files.command]
-    assert run([*spelled, "--resume"]) == 0
-    longer = [one.replace(shop.url, f"{shop.url.rstrip('/')}/?wsdl=1") for one in files.command]
+    with_wsdl = [argument.replace(shop.url, f"{shop.url}?wsdl=1") for argument in files.command]
+    assert run([*with_wsdl, "--resume"]) == 0
+    longer = [argument.replace(shop.url, f"{shop.url.rstrip('/')}/?wsdl=1") for argument in files.command]
     assert run([*longer, "--resume"]) == 0
     assert capfd.readouterr().err.count("is already complete: ") == 2
 
 
 @pytest.mark.parametrize("ending", ["ndjson", "db"])
-def test_a_shop_whose_address_is_spelled_otherwise_now(
-    ending: str, mortal: Ask, shop: Shop, files_of: Callable[..., Files], monkeypatch: pytest.MonkeyPatch
+def test_a_shop_with_another_form_of_its_address_is_the_same(
+    ending: str, killable_run: RunKillable, shop: Shop, files_of: Callable[..., Files], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`/index.php` goes from where calls go, as with another setting of the shop: it is the same shop."""
+    """The address for calls loses `/index.php`, as after a change of settings in the shop."""
     files = files_of(shop, *NARROW["orders"], ending=ending)
     expected = uninterrupted(files)
-    started(files, mortal)
+    kill_after(files, killable_run)
     monkeypatch.setattr("magento_pager.fake.server.SOAP_PATH", "/api/v2_soap/")
-    moved = [one.replace("/index.php", "") for one in files.command]
+    moved = [argument.replace("/index.php", "") for argument in files.command]
     assert run([*moved, "--resume"]) == 0
     assert (files.content(), files.report()["rows"]) == (expected[0], expected[1]["rows"])
 
 
-def test_a_state_of_a_shop_whose_address_is_spelled_otherwise_now(
+def test_a_state_with_another_form_of_the_address_is_continued(
     shop: Shop, files_of: Callable[..., Files], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next run goes on from the last one, and the state has one list."""
+    """The next run is an increment, and the state still has one list."""
     files = files_of(shop, "customers")
     command = [*files.command[:-4], "--state", str(files.folder / "state.json"), "--report", str(files.report_path)]
     assert run([*command, "--out", str(files.folder / "one-{time}.ndjson")]) == 0
     monkeypatch.setattr("magento_pager.fake.server.SOAP_PATH", "/api/v2_soap/index/")
-    moved = [one.replace("/index.php", "") for one in command]
+    moved = [argument.replace("/index.php", "") for argument in command]
     assert run([*moved, "--out", str(files.folder / "two-{time}.ndjson")]) == 0
     assert files.report()["asked"]["since"]
     assert len(json.loads((files.folder / "state.json").read_bytes())["lists"]) == 1
 
 
 @pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
-def test_a_finished_file_that_nobody_knows_is_refused(
+def test_a_finished_file_of_an_unknown_dump_is_refused(
     ending: str, shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without its checkpoint, with one of another version, or with another length than it had."""
     files = files_of(shop, "orders", "--last", "50", ending=ending)
     assert run([*files.command]) == 0
-    kept = files.mark.read_bytes()
-    for data, words in (
-        (b"", f"without the {files.mark.name} that tells which dump made it"),
+    kept = files.checkpoint.read_bytes()
+    for data, message in (
+        (b"", f"without the {files.checkpoint.name} that tells which dump made it"),
         (kept.replace(b'"version": 3', b'"version": 2'), "is a checkpoint of version 2"),
         (kept[:-9], "is damaged or cut short"),
         (kept, "was changed after its dump finished"),
     ):
-        files.mark.write_bytes(data)
+        files.checkpoint.write_bytes(data)
         if not data:
-            files.mark.unlink()
+            files.checkpoint.unlink()
         if data == kept:
             longer = files.out / "part-00000.parquet" if ending == "parquet" else files.out
             longer.write_bytes(longer.read_bytes() + b"more")
         capfd.readouterr()
         assert run([*files.command, "--resume"]) == 2
         err = capfd.readouterr().err
-        assert words in err
+        assert message in err
         assert "--overwrite" in err
     assert run([*files.command, "--resume", "--overwrite"]) == 0
     assert run([*files.command, "--resume"]) == 0
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_finished_output_that_was_taken_away_is_dumped_again(
+def test_a_finished_output_that_was_removed_is_dumped_again(
     ending: str, shop: Shop, files_of: Callable[..., Files]
 ) -> None:
-    """As a loader does that moves each night's file; a checkpoint that stayed is no reason to do nothing."""
+    """As by a loader that moves each file away; a checkpoint that remains does not prevent the dump."""
     files = files_of(shop, "orders", "--last", "50", ending=ending)
     expected = uninterrupted(files)
     assert run([*files.command]) == 0
-    for words in ([], ["--resume"]):
+    for options in ([], ["--resume"]):
         if ending == "db":
             with closing(sqlite3.connect(files.out)) as database:
                 database.execute("DROP TABLE orders")
         else:
             shutil.rmtree(files.out) if ending == "parquet" else files.out.unlink()
-        assert run([*files.command, *words]) == 0
+        assert run([*files.command, *options]) == 0
         assert (files.content(), files.report()) == expected
 
 
-def test_what_replaces_a_finished_file_leaves_it_whole_until_its_first_page(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_a_finished_file_is_kept_until_the_first_page_of_its_replacement(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """Killed before that, the file and its checkpoint are still those of yesterday."""
+    """After a kill before that, the file and its checkpoint are still yesterday's."""
     files = files_of(shop, *NARROW["orders"])
     yesterday = files_of(shop, "orders", "--last", "30")
-    asked = [one.replace(str(yesterday.folder), str(files.folder)) for one in yesterday.command]
-    for word in ("--overwrite", "--resume"):
+    old_command = [argument.replace(str(yesterday.folder), str(files.folder)) for argument in yesterday.command]
+    for option in ("--overwrite", "--resume"):
         for die_at in count(1, 4):
             files.clear()
-            assert run(asked) == 0
-            old = files.out.read_bytes(), files.mark.read_bytes()
-            ended = mortal(*files.command, "--overwrite", word, die_at=die_at)
-            assert ended["status"] == KILLED
-            if files.mark.read_bytes() != old[1]:
+            assert run(old_command) == 0
+            old = files.out.read_bytes(), files.checkpoint.read_bytes()
+            result = killable_run(*files.command, "--overwrite", option, die_at=die_at)
+            assert result["status"] == KILLED
+            if files.checkpoint.read_bytes() != old[1]:
                 break
             assert files.out.read_bytes() == old[0]
-            assert run([*asked, "--resume"]) == 0
+            assert run([*old_command, "--resume"]) == 0
         assert die_at > STEPS_TO_BEGIN
 
 
-def test_an_unfinished_dump_is_not_thrown_away_unasked(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_an_unfinished_dump_is_not_discarded_without_an_option(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Hours of work need a word: --resume or --overwrite."""
+    """It may be hours of work: `--resume` or `--overwrite` is required."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
     expected = uninterrupted(files)
-    saved = started(files, mortal)
+    saved = kill_after(files, killable_run)
     capfd.readouterr()
     assert run([*files.command]) == 2
     assert "Resume it with --resume, or start over with --overwrite" in capfd.readouterr().err
@@ -512,27 +513,27 @@ def test_an_unfinished_dump_is_not_thrown_away_unasked(
     assert (files.out.read_bytes(), files.report()) == expected
 
 
-def test_both_words_go_on_with_the_unfinished_and_replace_the_finished(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_resume_with_overwrite_resumes_unfinished_and_replaces_finished_dumps(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """--resume --overwrite is for every night: the old file stays until the new one is whole."""
+    """For nightly dumps: the old file stays until the new one is complete."""
     files = files_of(shop, *NARROW["orders"])  # with a strategy that needs no rows for a probe
     expected = uninterrupted(files)
     files.out.write_bytes(b"yesterday\n")  # of an older version, which left no checkpoint
-    both = [*files.command, "--resume", "--overwrite"]
-    assert mortal(*both, die_at=STEPS_TO_BEGIN + 2 * STEPS_OF_A_PAGE)["status"] == KILLED
+    both_options = [*files.command, "--resume", "--overwrite"]
+    assert killable_run(*both_options, die_at=STEPS_TO_BEGIN + 2 * STEPS_OF_A_PAGE)["status"] == KILLED
     assert files.out.read_bytes() == b"yesterday\n"
     saved = files.saved()
     assert saved is not None
-    assert run(both) == 0
+    assert run(both_options) == 0
     assert (files.out.read_bytes(), files.report()) == expected
     last = max(place for place, call in enumerate(shop.log) if call.operation == "login")
-    rows = sum(call.rows for call in shop.log[last:])  # before it may be the page that the killed run was waiting for
-    assert rows == expected[1]["rows"] - saved["counters"]["rows"], "it went on"
+    rows = sum(call.rows for call in shop.log[last:])  # before that may be the page that the killed run was waiting for
+    assert rows == expected[1]["rows"] - saved["counters"]["rows"], "it was resumed"
 
 
-def test_without_a_file_nothing_can_be_resumed(capfd: pytest.CaptureFixture[str]) -> None:
-    """Standard output cannot be cut back."""
+def test_resume_and_overwrite_need_a_file(capfd: pytest.CaptureFixture[str]) -> None:
+    """Standard output can be neither resumed nor replaced."""
     for option in ("--resume", "--overwrite"):
         assert run(["dump", option]) == 2
         assert "needs --out" in capfd.readouterr().err
@@ -541,58 +542,62 @@ def test_without_a_file_nothing_can_be_resumed(capfd: pytest.CaptureFixture[str]
 
 
 def cut(files: Files) -> None:
-    """Leave less of the part than its checkpoint counts."""
+    """Truncate the part before the offset of its checkpoint."""
     files.part.write_bytes(files.part.read_bytes()[:100])
 
 
 def flip(files: Files) -> None:
-    """Change a byte of the checkpoint."""
-    data = bytearray(files.mark.read_bytes())
-    at = data.index(b'"offset"') + len('"offset": ')
-    data[at] ^= 1
-    files.mark.write_bytes(data)
+    """Flip a bit of the checkpoint."""
+    data = bytearray(files.checkpoint.read_bytes())
+    position = data.index(b'"offset"') + len('"offset": ')
+    data[position] ^= 1
+    files.checkpoint.write_bytes(data)
 
 
 DAMAGES: list[tuple[Callable[[Files], object], str]] = [
     (lambda files: files.part.unlink(), "is missing, but its checkpoint covers"),
     (cut, "has only 100 bytes, but its checkpoint covers"),
     (flip, "is damaged: its checksum is wrong"),
-    (lambda files: files.mark.write_bytes(files.mark.read_bytes()[:200]), "is damaged or cut short"),
-    (lambda files: files.mark.write_bytes(b""), "is damaged or cut short"),
-    (lambda files: files.mark.write_text('{"rows": 5}'), "is not a checkpoint of magento-pager"),
+    (lambda files: files.checkpoint.write_bytes(files.checkpoint.read_bytes()[:200]), "is damaged or cut short"),
+    (lambda files: files.checkpoint.write_bytes(b""), "is damaged or cut short"),
+    (lambda files: files.checkpoint.write_text('{"rows": 5}'), "is not a checkpoint of magento-pager"),
     (
-        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 3', '"version": 4', 1)),
+        lambda files: files.checkpoint.write_text(
+            files.checkpoint.read_text().replace('"version": 3', '"version": 4', 1)
+        ),
         "is a checkpoint of version 4",
     ),
     (
-        lambda files: files.mark.write_text(files.mark.read_text().replace('"version": 3', '"version": 2', 1)),
+        lambda files: files.checkpoint.write_text(
+            files.checkpoint.read_text().replace('"version": 3', '"version": 2', 1)
+        ),
         "is a checkpoint of version 2",
     ),
 ]
 
 
-def test_what_is_damaged_is_refused_and_left_as_it_is(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_damaged_files_are_refused_and_not_changed(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The message says what is wrong and what to do; --overwrite is the way out."""
+    """The message says what is wrong and what to do; `--overwrite` starts over."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
-    started(files, mortal)
-    kept = {one: one.read_bytes() for one in (files.part, files.mark)}
-    for damage, words in DAMAGES:
-        for one, data in kept.items():
-            one.write_bytes(data)
+    kill_after(files, killable_run)
+    kept = {file: file.read_bytes() for file in (files.part, files.checkpoint)}
+    for damage, message in DAMAGES:
+        for file, data in kept.items():
+            file.write_bytes(data)
         damage(files)
-        found = {one.name: one.read_bytes() for one in files.folder.iterdir()}
+        damaged = {file.name: file.read_bytes() for file in files.folder.iterdir()}
         capfd.readouterr()
         assert run([*files.command, "--resume"]) == 2
         (err,) = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("warning")]
-        assert words in err
+        assert message in err
         assert "--overwrite" in err
-        assert {one.name: one.read_bytes() for one in files.folder.iterdir()} == found
+        assert {file.name: file.read_bytes() for file in files.folder.iterdir()} == damaged
     assert run([*files.command, "--overwrite"]) == 0
 
 
-OTHERWISE = [
+OTHER_DUMPS = [
     (["customers", "--last", "99"], "entity was orders and is now customers"),
     (["orders", "--last", "98"], "last was 99 and is now 98"),
     (["orders", "--last", "99", "--first", "1"], "first was 0 and is now 1"),
@@ -607,22 +612,22 @@ OTHERWISE = [
 ]
 
 
-def changed_in_place(path: Path, at: int) -> None:
+def flip_bit(path: Path, position: int) -> None:
     """Change a byte, but not the length."""
     data = bytearray(path.read_bytes())
-    data[at] ^= 1
+    data[position] ^= 1
     path.write_bytes(data)
 
 
-def counted(files: Files, offset: int) -> dict[Path, int]:
-    """How many bytes of each file count; what is behind them was written after the checkpoint."""
+def covered_bytes(files: Files, offset: int) -> dict[Path, int]:
+    """Return how many bytes of each file the checkpoint covers; later ones were written after it."""
     if files.part.is_dir():
         return {path: path.stat().st_size for path in sorted(files.part.iterdir())[:offset]}
     if files.part.name != "rows.csv.gz.part":
         return {files.part: offset}
     text = end = 0
-    for more, ended in members(files.part):
-        text, end = text + len(more), ended
+    for more, member_end in members(files.part):
+        text, end = text + len(more), member_end
         if text >= offset:
             break
     return {files.part: end, files.part.with_name(files.part.name + ".tail"): max(0, offset - text)}
@@ -632,39 +637,44 @@ def counted(files: Files, offset: int) -> dict[Path, int]:
 @pytest.mark.parametrize("places", slow_after(1, [3, 20]))
 @pytest.mark.parametrize("ending", ["ndjson", "csv", "csv.gz", "parquet"])
 def test_a_part_that_was_changed_in_place_is_refused(  # noqa: PLR0917  fixtures
-    ending: str, places: int, shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+    ending: str,
+    places: int,
+    shop: Shop,
+    files_of: Callable[..., Files],
+    killable_run: RunKillable,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """One byte anywhere in what counts is enough; nothing is touched. What lies behind that is thrown away anyhow."""
+    """One changed byte that the checkpoint covers is enough; no file is changed."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99", ending=ending)
     expected = uninterrupted(files)
-    for how in ({}, {"text_in_member": 4000}) if ending == "csv.gz" else ({},):
+    for options in ({}, {"text_in_member": 4000}) if ending == "csv.gz" else ({},):
         files.clear()
-        saved = started(files, mortal, **how)
-        for path, counts in counted(files, saved["offset"]).items():
+        saved = kill_after(files, killable_run, **options)
+        for path, covered in covered_bytes(files, saved["offset"]).items():
             kept = path.read_bytes()
-            for at in {*range(0, counts, max(1, counts // places)), 4 % max(1, counts)} if counts else ():
-                changed_in_place(path, at)
-                before = {one: one.read_bytes() for one in files.folder.rglob("*") if one.is_file()}
+            for position in {*range(0, covered, max(1, covered // places)), 4 % max(1, covered)} if covered else ():
+                flip_bit(path, position)
+                before = {file: file.read_bytes() for file in files.folder.rglob("*") if file.is_file()}
                 capfd.readouterr()
-                assert run([*files.command, "--resume"]) == 2, (path, at)
+                assert run([*files.command, "--resume"]) == 2, (path, position)
                 err = capfd.readouterr().err
                 assert "was changed after" in err or "has only" in err
                 assert "--overwrite" in err
-                assert {one: one.read_bytes() for one in files.folder.rglob("*") if one.is_file()} == before
+                assert {file: file.read_bytes() for file in files.folder.rglob("*") if file.is_file()} == before
                 path.write_bytes(kept)
         assert run([*files.command, "--resume"]) == 0
         assert (files.content(), files.report()) == expected or ending == "csv.gz"
 
 
-def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_a_table_that_does_not_match_its_checkpoint_is_refused(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Rows that are gone, a table that is gone, a database that is damaged."""
+    """Deleted rows, a dropped table, a damaged database."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99", ending="db")
     expected = uninterrupted(files)
-    started(files, mortal)
+    kill_after(files, killable_run)
     kept = files.out.read_bytes()
-    for statement, words in (
+    for statement, message in (
         ("DELETE FROM orders WHERE order_id < 5", "rows, but its checkpoint counts"),
         ("DROP TABLE orders", "has 0 rows, but its checkpoint counts"),
         ("", "is damaged"),
@@ -679,7 +689,7 @@ def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
         capfd.readouterr()
         assert run([*files.command, "--resume"]) == 2
         err = capfd.readouterr().err
-        assert words in err
+        assert message in err
         assert "--overwrite" in err
         files.out.write_bytes(kept)
     assert run([*files.command, "--resume"]) == 0
@@ -689,47 +699,47 @@ def test_a_table_that_is_not_what_its_checkpoint_counts_is_refused(
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["ndjson.gz", "csv.gz"])
 @pytest.mark.parametrize("width", [("--window", "15"), ("--rows-per-call", "10")], ids=["window", "automatic"])
-def test_packed_text_has_the_same_bytes_wherever_it_was_stopped(
-    width: tuple[str, str], ending: str, files_of: Callable[..., Files], mortal: Ask
+def test_gzipped_text_has_the_same_bytes_wherever_it_was_stopped(
+    width: tuple[str, str], ending: str, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """Killed at every page, and resumed in windows of other widths: members are of text and not of pages."""
+    """Killed at every page, and resumed with windows of other widths: members do not depend on pages."""
     with Shop(orders=100) as shop:
         files = files_of(shop, "orders", "--last", "120", "--strategy", "prefix", ending=ending)
-        found = set()
-        for other in ("--window", "40"), ():  # what is written knows nothing of pages
+        contents = set()
+        for other in ("--window", "40"), ():  # the output does not depend on pages
             files.clear()
-            assert mortal(*files.command, *other, text_in_member=20_000)["status"] == 0
-            found.add(files.content())
-        (expected,) = found
+            assert killable_run(*files.command, *other, text_in_member=20_000)["status"] == 0
+            contents.add(files.content())
+        (expected,) = contents
         assert len(list(members(files.out))) > 3
         files.clear()
         reached, stops, die_at = 0, 0, STEPS_TO_BEGIN
-        while (ended := mortal(*files.command, *width, "--resume", die_at=die_at, text_in_member=20_000))[
+        while (result := killable_run(*files.command, *width, "--resume", die_at=die_at, text_in_member=20_000))[
             "status"
         ] == KILLED:
             saved = files.saved()
             before, reached = reached, saved["cursor"]["next_id"] if saved else 0
             stops += reached > before
             die_at = STEPS_TO_BEGIN + 10 if reached > before else die_at + 7
-        assert ended["status"] == 0, ended
+        assert result["status"] == 0, result
         assert files.content() == expected
         assert stops > 3
 
 
-def test_another_question_is_no_continuation(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_an_unfinished_dump_with_another_query_is_refused(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each part that differs is named with what it was and what it is; a strategy or a window may change."""
+    """The message has the old and the new value of each difference; strategy and window may change."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
     expected = uninterrupted(files)
-    saved = started(files, mortal)
+    saved = kill_after(files, killable_run)
     ends = files.command[6:]
-    for arguments, words in OTHERWISE:
+    for arguments, message in OTHER_DUMPS:
         capfd.readouterr()
         assert run(["dump", *arguments, *ends, "--resume"]) == 2
-        assert words in capfd.readouterr().err
+        assert message in capfd.readouterr().err
     with Shop(orders=300) as other:
-        elsewhere = [one.replace(shop.url, other.url) for one in files.command]
+        elsewhere = [argument.replace(shop.url, other.url) for argument in files.command]
         assert run([*elsewhere, "--resume"]) == 2
         assert f"shop was {shop.url} and is now {other.url}" in capfd.readouterr().err
     assert files.saved() == saved
@@ -739,23 +749,27 @@ def test_another_question_is_no_continuation(
 
 
 @pytest.mark.parametrize("ending", ["ndjson", "parquet", "db"])
-def test_two_dumps_do_not_write_one_output(
-    ending: str, shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_two_dumps_cannot_write_one_output(
+    ending: str,
+    shop: Shop,
+    files_of: Callable[..., Files],
+    killable_run: RunKillable,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A run that overtakes the last one is turned away, and harms nothing."""
+    """A run that starts before the last one has ended is refused, and changes nothing."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99", ending=ending)
     expected = uninterrupted(files)
-    saved = started(files, mortal)
-    held = os.open(files.out if ending == "db" else files.part, os.O_RDONLY)
+    saved = kill_after(files, killable_run)
+    descriptor = os.open(files.out if ending == "db" else files.part, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        for word in ("--resume", "--overwrite"):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for option in ("--resume", "--overwrite"):
             capfd.readouterr()
-            assert run([*files.command, word]) == 1
+            assert run([*files.command, option]) == 1
             assert "Another dump is writing" in capfd.readouterr().err
         assert files.saved() == saved
     finally:
-        os.close(held)
+        os.close(descriptor)
     assert run([*files.command, "--resume"]) == 0
     assert (files.content(), files.report()) == expected
 
@@ -763,7 +777,7 @@ def test_two_dumps_do_not_write_one_output(
 def test_a_dump_that_fails_before_its_first_page_leaves_nothing(
     files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The same command works once the cause is gone; the report says what it was."""
+    """The same command works once the cause is fixed; the report has the error."""
     with Shop(orders=50, denied={"orders"}) as shop:
         files = files_of(shop, "orders")
         assert run([*files.command]) == 1
@@ -771,7 +785,7 @@ def test_a_dump_that_fails_before_its_first_page_leaves_nothing(
         assert files.names() == {files.report_path.name}
         report = files.report()
         assert (report["complete"], report["rows"]) == (False, 0)
-        assert "missing right" in report["error"]
+        assert "a right is missing" in report["error"]
         shop.change(denied=())
         assert run([*files.command]) == 0
 
@@ -779,10 +793,10 @@ def test_a_dump_that_fails_before_its_first_page_leaves_nothing(
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (None, 1)], ids=["SIGINT", "SIGTERM", "failure"]
 )
-def test_what_stops_a_dump_says_how_to_go_on(
+def test_a_stopped_dump_shows_the_command_to_resume_it(
     number: signal.Signals | None, status: int, files_of: Callable[..., Files]
 ) -> None:
-    """The line on standard error ends with a command that does it, and holds no secret."""
+    """The line on standard error ends with that command, and has no secret."""
     with Shop(orders=300, latency=0.1) as shop:
         files = files_of(shop, "orders", "--window", "10", "--last", "99", "--where", "store_id:neq:7 7")
         shop.change(latency=0.0)
@@ -790,7 +804,7 @@ def test_what_stops_a_dump_says_how_to_go_on(
         shop.change(latency=0.1)
         command = [sys.executable, "-m", "magento_pager", *files.command, "--header", "X-Pass: letmein"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as dumping:  # noqa: S603  our own command
-            while not files.mark.exists():
+            while not files.checkpoint.exists():
                 assert dumping.poll() is None
             if number is None:
                 shop.change(outage="firewall")
@@ -808,20 +822,22 @@ def test_what_stops_a_dump_says_how_to_go_on(
         assert shop.key not in line
         assert "letmein" not in line
         shop.change(outage="", latency=0.0)
-        again = shlex.split(line.partition("magento-pager dump ")[2])
-        again[again.index("--key") + 1] = shop.key
-        del again[again.index("--header") : again.index("--header") + 2]
-        assert run(["dump", *again]) == 0
+        resuming = shlex.split(line.partition("magento-pager dump ")[2])
+        resuming[resuming.index("--key") + 1] = shop.key
+        del resuming[resuming.index("--header") : resuming.index("--header") + 2]
+        assert run(["dump", *resuming]) == 0
         assert (files.out.read_bytes(), files.report()) == expected
 
 
-def test_a_full_disk_ends_a_dump_that_can_be_resumed(shop: Shop, files_of: Callable[..., Files], mortal: Ask) -> None:
-    """What the disk took before is safe; the rest comes once there is room."""
+def test_a_dump_stopped_by_a_full_disk_can_be_resumed(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
+) -> None:
+    """Rows written before are safe; the others follow once there is room."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
     expected = uninterrupted(files)
-    ended = mortal(*files.command, file_limit=len(expected[0]) * 2 // 3)
-    assert ended["status"] == 1
-    line = ended["stderr"].splitlines()[-1]
+    result = killable_run(*files.command, file_limit=len(expected[0]) * 2 // 3)
+    assert result["status"] == 1
+    line = result["stderr"].splitlines()[-1]
     assert "the output could not be written: File too large" in line
     assert "--resume" in line
     saved = files.saved()
@@ -832,21 +848,21 @@ def test_a_full_disk_ends_a_dump_that_can_be_resumed(shop: Shop, files_of: Calla
     assert (files.out.read_bytes(), files.report()) == expected
 
 
-def test_a_disk_without_room_for_a_page_is_left_as_it_was(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask
+def test_a_disk_without_room_for_a_page_is_left_clean(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """What does not count is not kept."""
+    """Rows that no checkpoint covers are deleted."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
-    ended = mortal(*files.command, file_limit=2000)
-    assert (ended["status"], files.names()) == (1, {files.report_path.name})
-    assert "--resume" not in ended["stderr"]
+    result = killable_run(*files.command, file_limit=2000)
+    assert (result["status"], files.names()) == (1, {files.report_path.name})
+    assert "--resume" not in result["stderr"]
 
 
 def test_a_full_standard_output(shop: Shop) -> None:
-    """One line and exit status 1, without a complaint of Python's behind it."""
+    """One line and exit status 1, without a traceback of Python after it."""
     command = [sys.executable, "-m", "magento_pager", "dump", "--url", shop.url, "--user", shop.user]
     with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run(  # noqa: S603  our own command
+        result = subprocess.run(  # noqa: S603  our own command
             command,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -854,20 +870,20 @@ def test_a_full_standard_output(shop: Shop) -> None:
             check=False,
             env={**os.environ, "MAGENTO_API_KEY": shop.key},
         )
-    assert ended.returncode == 1
-    assert ended.stderr == "magento-pager: the output could not be written: No space left on device\n"
+    assert result.returncode == 1
+    assert result.stderr == "magento-pager: the output could not be written: No space left on device\n"
 
 
-def test_places_that_cannot_be_written(
+def test_paths_that_cannot_be_written_are_refused_early(
     shop: Shop, files_of: Callable[..., Files], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A folder that is read-only, a folder that is not there, a report that cannot be had: known before any row."""
+    """A read-only folder, a missing folder, a device, a report that cannot be written: before any call."""
     closed = tmp_path / "closed"
     closed.mkdir()
     closed.chmod(0o500)
     if os.access(closed, os.W_OK):
         closed = Path("/sys")  # root may write where it is forbidden, but not there
-    for name, words in (
+    for name, message in (
         (f"{closed}/rows.ndjson", "Permission denied"),
         ("/nonexistent/rows.ndjson", "No such file or directory"),
         ("/dev/null", "is not a regular file"),
@@ -875,7 +891,7 @@ def test_places_that_cannot_be_written(
         command = [*files_of(shop, "orders").command]
         command[command.index("--out") + 1] = name
         assert run([*command, "--overwrite"]) in {1, 2}
-        assert words in capfd.readouterr().err
+        assert message in capfd.readouterr().err
     command[command.index("--out") + 1] = str(tmp_path / "rows.ndjson")
     command[command.index("--report") + 1] = "/nonexistent/report.json"
     shop.clear_log()
@@ -886,14 +902,14 @@ def test_places_that_cannot_be_written(
     assert run(command) == 2
 
 
-def test_rows_left_out_are_named_and_the_status_is_three(
-    shop: Shop, files_of: Callable[..., Files], mortal: Ask, capfd: pytest.CaptureFixture[str]
+def test_skipped_rows_are_reported_with_exit_status_3(
+    shop: Shop, files_of: Callable[..., Files], killable_run: RunKillable, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What was quarantined or repaired before an interruption is in the last word and in the report."""
+    """Rows skipped or repaired before an interruption are in the summary and in the report."""
     files = files_of(shop, "orders", "--window", "25", "--last", "99")
-    started(files, mortal)
-    saved = load(files.mark)
-    save(replace(saved, quarantined=(Quarantined(4, "fault 1:\nsame id"),), repaired=(5, 6)), files.mark)
+    kill_after(files, killable_run)
+    saved = load(files.checkpoint)
+    save(replace(saved, quarantined=(Quarantined(4, "fault 1:\nsame id"),), repaired=(5, 6)), files.checkpoint)
     capfd.readouterr()
     assert run([*files.command, "--resume"]) == 3
     _, summary, skipped, repaired = capfd.readouterr().err.splitlines()
@@ -908,7 +924,7 @@ def test_rows_left_out_are_named_and_the_status_is_three(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("poison", "options", "status"),
+    ("trouble", "options", "status"),
     [
         ({"duplicate_address": {7, 44}}, (), 3),
         ({"control_characters": {7, 44}}, (), 3),
@@ -916,20 +932,24 @@ def test_rows_left_out_are_named_and_the_status_is_three(
     ],
     ids=["two addresses", "control characters", "repaired"],
 )
-def test_quarantine_and_repairs_survive_kills(
-    poison: dict[str, set[int]], options: tuple[str, ...], status: int, files_of: Callable[..., Files], mortal: Ask
+def test_skipped_and_repaired_rows_survive_kills(
+    trouble: dict[str, set[int]],
+    options: tuple[str, ...],
+    status: int,
+    files_of: Callable[..., Files],
+    killable_run: RunKillable,
 ) -> None:
-    """A dump of a shop with two rows that break their pages, killed after the first of them and gone on with."""
-    with Shop(orders=100, profile="1.8.1.0", **poison) as shop:  # type: ignore[arg-type]  # knobs
+    """A dump of a shop with two rows that fail, killed after the first of them and resumed."""
+    with Shop(orders=100, profile="1.8.1.0", **trouble) as shop:  # type: ignore[arg-type]  # options of the shop
         files = files_of(shop, "orders", "--window", "20", "--last", "99", *options)
         assert run([*files.command]) == status
         expected = files.out.read_bytes(), files.report()
-        named = [one["id"] for one in expected[1]["quarantined"]] if status else expected[1]["repaired"]
-        assert named == [7, 44]
-        there = [number for number in shop.database.ids("orders") if number < 100]
-        assert len(files.rows()) == len(there) - 2 * (status == 3)
-        started(files, mortal, past=20)
-        assert mortal(*files.command, "--resume", die_at=STEPS_TO_BEGIN + STEPS_OF_A_PAGE)["status"] == KILLED
+        reported = [row["id"] for row in expected[1]["quarantined"]] if status else expected[1]["repaired"]
+        assert reported == [7, 44]
+        ids = [number for number in shop.database.ids("orders") if number < 100]
+        assert len(files.rows()) == len(ids) - 2 * (status == 3)
+        kill_after(files, killable_run, past=20)
+        assert killable_run(*files.command, "--resume", die_at=STEPS_TO_BEGIN + STEPS_OF_A_PAGE)["status"] == KILLED
         assert run([*files.command, "--resume"]) == status
         assert (files.out.read_bytes(), files.report()) == expected
 
@@ -954,27 +974,27 @@ LATE = {"orders": ("order_id", 60), "shipments": ("increment_id", 60)}
     ),
 )
 def test_a_row_committed_late_is_found_by_looking_back(
-    entity: str, lookback: int, ending: str, files_of: Callable[..., Files], mortal: Ask
+    entity: str, lookback: int, ending: str, files_of: Callable[..., Files], killable_run: RunKillable
 ) -> None:
-    """With --lookback a row that appeared below the cursor is in the file, once; without it is not; none is twice."""
+    """With `--lookback` a row that appears below the cursor is dumped; without it is not; none is dumped twice."""
     name, number = LATE[entity]
     with Shop(orders=300) as shop:
         shop.database.delete(entity, number)
         files = files_of(shop, entity, "--window", "20", "--last", "199", ending=ending)
-        assert started(files, mortal, past=number)["cursor"]["next_id"] == 80
+        assert kill_after(files, killable_run, past=number)["cursor"]["next_id"] == 80
         shop.database.insert(entity, {"entity_id": number, "increment_id": "late"})
-        looking = ["--lookback", str(lookback)] if lookback else []
-        for die_at in (30, 0):  # the first time it dies in the middle, and looks back twice
-            ended = mortal(*files.command, "--resume", *looking, die_at=die_at, rows_in_part=1)
-            assert ended["status"] == (KILLED if die_at else 0), ended
+        lookback_options = ["--lookback", str(lookback)] if lookback else []
+        for die_at in (30, 0):  # the first one is killed in the middle, so two runs look back
+            result = killable_run(*files.command, "--resume", *lookback_options, die_at=die_at, rows_in_part=1)
+            assert result["status"] == (KILLED if die_at else 0), result
         rows = files.rows()
-        assert len({row[name] for row in rows}) == len(rows), "none is twice"
+        assert len({row[name] for row in rows}) == len(rows), "no row is dumped twice"
         late = [row for row in rows if row["increment_id"] == "late"]
         assert len(late) == bool(lookback)
-        there = [one for one in shop.database.ids(entity) if one < 200]
-        assert len(rows) == files.report()["rows"] == len(there) - (not lookback)
+        ids = [row_id for row_id in shop.database.ids(entity) if row_id < 200]
+        assert len(rows) == files.report()["rows"] == len(ids) - (not lookback)
         if lookback:
-            assert rows[-1] not in late, "it stands where it was found, in a file not in order of id"
+            assert rows[-1] not in late, "it is where it was found, so the file is not in order of id"
             digest = files.report()["digest"]
             assert run([*files.command, "--overwrite"]) == 0
-            assert files.report()["digest"] == digest, "the digest knows no order"
+            assert files.report()["digest"] == digest, "the digest does not depend on the order"
