@@ -1,8 +1,8 @@
-"""`doctor`: can this shop be paged, by which strategies, and if not, what to do about it?
+"""`doctor`: whether this shop's lists can be paged, by which strategies, and what to do if not.
 
-What lives here: one examination from the outside in (address, WSDL, login, then each list) and its report. It asks
-little: a probe for each list, and a call for rows that cannot be told apart. Advice for a single failure is part of
-that failure's own message; what only shows when everything is looked at together is said here.
+What lives here: one examination (address, WSDL, login, then each list) and its report. It makes few calls: a probe for
+each list, and a call for rows that cannot be identified. The message of a failure has its own advice; the advice here
+is what follows from all findings together.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ State = Literal["pageable", "absent", "denied", "trouble"]
 ACCESS_DENIED = "2"
 LARGEST_CLOCK_DIFFERENCE = 60.0  # seconds
 NAMED = 5  # columns
-COUNTED = 100  # rows without a number: who has more need not know how many
+COUNTED = 100  # rows without a number: of more, only "more than 100" is reported
 
 
 @dataclass(frozen=True, slots=True)
 class XmlRpcFinding:
-    """What was found out about a list by XML-RPC.
+    """Finding about a list by XML-RPC.
 
     Attributes:
-        state: `alike` where the same rows came as by SOAP, `unlike` where others came, or none; `empty` where there was
-            no row to compare.
-        words: the evidence.
-        strategy: the one that `auto` takes, or None.
-        seconds_per_call: the mean of the trials' calls, or None.
-        undeclared_columns: what rows hold and SOAP does not declare.
+        state: `alike` where it returned the same rows as SOAP, `unlike` where it returned other rows or failed; `empty`
+            where there was no row to compare.
+        words: the evidence, as text.
+        strategy: the strategy that `auto` uses, or None.
+        seconds_per_call: mean duration of the trials' calls, or None.
+        undeclared_columns: columns of the rows that SOAP does not declare.
     """
 
     state: Literal["alike", "unlike", "empty"]
@@ -59,7 +59,7 @@ class XmlRpcFinding:
     def __str__(self) -> str:
         if self.state != "alike":
             return f"not by XML-RPC: {self.words}"
-        pace = f"{self.seconds_per_call:.2f} s a call" if self.seconds_per_call is not None else ""
+        pace = f"{self.seconds_per_call:.2f} s per call" if self.seconds_per_call is not None else ""
         names = self.undeclared_columns
         shown = ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
         more = f"{len(names)} column{'s' * (len(names) > 1)} that SOAP does not declare ({shown})" if names else ""
@@ -68,17 +68,17 @@ class XmlRpcFinding:
 
 @dataclass(frozen=True, slots=True)
 class ListFinding:
-    """What was found out about one list.
+    """Finding about one list.
 
     Attributes:
         entity: the list.
-        state: `absent` where the shop's version does not have it, `denied` where the API user may not read it,
-            `trouble` where no strategy pages it by SOAP.
-        strategy: the one that `auto` takes, or None.
-        seconds_per_call: the mean of the probe's calls, or None.
-        advice: what to do, in a sentence; empty where nothing is to be done.
+        state: `pageable`; `absent` where the shop's version does not have the list; `denied` where the API user may not
+            read it; `trouble` where no strategy pages it by SOAP.
+        strategy: the strategy that `auto` uses, or None.
+        seconds_per_call: mean duration of the probe's calls, or None.
+        advice: what to do, in a sentence; empty where nothing needs doing.
         probe: the evidence, or None.
-        xmlrpc: the same by XML-RPC; None where it was not tried, as the list is absent or denied.
+        xmlrpc: the finding by XML-RPC; None where it was not tried, because the list is absent or denied.
     """
 
     entity: str
@@ -92,18 +92,18 @@ class ListFinding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found out about a shop.
+    """Findings about a shop.
 
     Attributes:
         url: the URL that was given.
-        address: where calls go, or None where no WSDL could be read.
+        address: the address of the calls, or None where no WSDL could be read.
         flavour: "rpc" or "wsi", or None.
-        namespace: the WSDL's, or None.
+        namespace: the namespace of the WSDL, or None.
         wsdl_seconds: time to fetch and read the WSDL, or None.
         login_seconds: time to log in, or None.
-        clock_difference: seconds that the server's clock is ahead of ours (behind: negative), or None.
-        lists: one finding for each list; empty where it did not come to that.
-        advice: what to do about the shop as a whole, a sentence each.
+        clock_difference: how many seconds the server's clock is ahead of this machine's (negative: behind), or None.
+        lists: one finding for each list; empty where the examination ended before.
+        advice: what to do about the shop as a whole, one sentence each.
     """
 
     url: str
@@ -119,17 +119,17 @@ class Diagnosis:
     @property
     def healthy(self) -> bool:
         """True where every list that the shop has can be paged."""
-        return bool(self.lists) and all(one.state in {"pageable", "absent"} for one in self.lists)
+        return bool(self.lists) and all(finding.state in {"pageable", "absent"} for finding in self.lists)
 
     def as_json(self) -> dict[str, Any]:
-        """The diagnosis as JSON values."""
+        """Return the diagnosis as JSON values."""
         values = asdict(self) | {"healthy": self.healthy}
-        for one, finding in zip(values["lists"], self.lists, strict=True):
-            one["probe"] = finding.probe.as_json() if finding.probe else None
+        for entry, finding in zip(values["lists"], self.lists, strict=True):
+            entry["probe"] = finding.probe.as_json() if finding.probe else None
         return values
 
     def __str__(self) -> str:
-        width = max((len(one.entity) for one in self.lists), default=0)
+        width = max((len(finding.entity) for finding in self.lists), default=0)
         lines = [f"shop      {self.url}"]
         if self.address:
             lines.append(f"calls to  {self.address} ({self.flavour}, {self.namespace})")
@@ -138,27 +138,26 @@ class Diagnosis:
         if self.login_seconds is not None:
             lines.append(f"login     in {self.login_seconds:.2f} s")
         if self.clock_difference is not None:
-            lines.append(f"clock     {self.clock_difference:+.0f} s from ours")
-        for one in self.lists:
-            pace = f"{one.seconds_per_call:.2f} s a call" if one.seconds_per_call is not None else ""
-            parts = [one.strategy or "", pace, one.probe.server if one.probe else "", one.advice]
-            lines.append(f"{one.entity:<{max(width + 1, 12)}}{one.state:<10}{'; '.join(filter(None, parts))}")
-            lines += [f"{'':<{max(width + 1, 12) + 10}}{one.xmlrpc}"] if one.xmlrpc else []
+            lines.append(f"clock     {self.clock_difference:+.0f} s compared with this machine")
+        for finding in self.lists:
+            pace = f"{finding.seconds_per_call:.2f} s per call" if finding.seconds_per_call is not None else ""
+            parts = [finding.strategy or "", pace, finding.probe.server if finding.probe else "", finding.advice]
+            lines.append(f"{finding.entity:<{max(width + 1, 12)}}{finding.state:<10}{'; '.join(filter(None, parts))}")
+            lines += [f"{'':<{max(width + 1, 12) + 10}}{finding.xmlrpc}"] if finding.xmlrpc else []
         return "\n".join([*lines, *(f"advice    {sentence}" for sentence in self.advice)])
 
 
 @with_options_of(connect)
 def doctor(url: str, user: str, key: str, **options: Any) -> Diagnosis:
-    """Examine a shop: whether each list can be paged, by which strategies, and what to do where not.
+    """Examine a shop: whether each list can be paged, by which strategies, and what to do if not.
 
-    Makes a probe for each list, of at most a few dozen small calls, and some more by XML-RPC. Takes the arguments of
-    `connect`.
+    Probes each list by at most a few dozen small calls, and some more by XML-RPC. Takes the arguments of `connect`.
 
     Returns:
-        What was found. A shop that cannot be reached, logged in to or read is a finding, not an error.
+        The findings. A shop that cannot be reached, logged in to or read is a finding, not an error.
 
     Raises:
-        ValueError: an option that cannot be right.
+        ValueError: an option has an impossible value.
         TypeError: an unknown option.
     """
     return examine(url, user, key, http_options(**options))
@@ -171,10 +170,10 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
         url: the shop's base address, or that of any of its APIs or of its WSDL.
         user: the API user.
         key: the API key.
-        options: how the shop is reached.
+        options: the options of the connection.
 
     Returns:
-        What was found. A shop that cannot be reached or read is a finding, not an error.
+        The findings. A shop that cannot be reached or read is a finding, not an error.
     """
     began = time.monotonic()
     try:
@@ -200,8 +199,8 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
 
 def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
     if not pager.connection.has(spec.operation):
-        since = f"the list came with Magento {spec.since}" if spec.since else "the WSDL does not declare it"
-        return ListFinding(spec.name, "absent", advice=since)
+        reason = f"Magento has this list from {spec.since} on" if spec.since else "the WSDL does not declare this list"
+        return ListFinding(spec.name, "absent", advice=reason)
     try:
         report = _probed(pager, spec)
     except NoStrategyError as error:
@@ -216,39 +215,39 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
 
 
 def _by_both_wires(pager: Pager, found: ListFinding, spec: ListSpec) -> ListFinding:
-    """Add what XML-RPC brings, which may be more than SOAP does."""
+    """Add the finding by XML-RPC, which may have more columns than SOAP."""
     if found.state in {"absent", "denied"}:
         return found
-    asked = pager.list(spec.name, wire="auto")
-    wires = cast("Wires", asked.wires)
+    compared = pager.list(spec.name, wire="auto")
+    wires = cast("Wires", compared.wires)
     try:
         by_soap = found.state == "pageable"
-        alike, words = wires.comparison(asked) if by_soap else wires.comparison_of_records(asked)
+        alike, reason = wires.comparison(compared) if by_soap else wires.comparison_of_records(compared)
         if not alike:
-            return replace(found, xmlrpc=XmlRpcFinding("empty" if words == NO_ROW else "unlike", words))
+            return replace(found, xmlrpc=XmlRpcFinding("empty" if reason == NO_ROW else "unlike", reason))
         paginator = pager.list(spec.name, wire="xml-rpc")
         report = paginator.probe()
     except PagerError as error:
         return replace(found, xmlrpc=XmlRpcFinding("unlike", str(error)))
     names = tuple(paginator.source.used()["undeclared_columns"])  # type: ignore[attr-defined]  # an XmlRpcSource
     strategy = report.chosen or "prefix"
-    xmlrpc = XmlRpcFinding("alike", words, strategy, _mean(report), names)
+    xmlrpc = XmlRpcFinding("alike", reason, strategy, _mean(report), names)
     if found.state == "trouble":
-        found = replace(found, advice=f'XML-RPC pages it: give --wire xml-rpc, or wire="xml-rpc". SOAP: {found.advice}')
+        found = replace(found, advice=f'use XML-RPC: --wire xml-rpc, or wire="xml-rpc". By SOAP: {found.advice}')
     return replace(found, xmlrpc=xmlrpc)
 
 
 def _mean(report: ProbeReport) -> float | None:
-    """Return the mean time of the calls of trials, in seconds."""
+    """Return the mean duration of the trials' calls, in seconds."""
     seconds = [trial.seconds for trial in report.trials]
     return round(sum(seconds) / len(seconds), 3) if seconds else None
 
 
 def _probed(pager: Pager, spec: ListSpec) -> ProbeReport:
-    """Probe a list; where its first rows break their replies, a walk decides whether others come.
+    """Probe a list; where replies with its first rows fail, a walk finds out whether other rows can be read.
 
     Raises:
-        PagerError: no list comes, or no row does.
+        PagerError: the list, or every row, cannot be read.
     """
     try:
         return pager.list(spec.name).probe(exhaustive=True)
@@ -262,7 +261,7 @@ def _probed(pager: Pager, spec: ListSpec) -> ProbeReport:
 
 
 def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
-    """Say what a dump does with rows that lack the number they are told apart by; empty where there are none."""
+    """Return what a dump does with rows that lack the number that identifies them; empty where there are none."""
     if spec.identity is None:
         return ""
     query = Query((Condition(spec.identity, "null", "1"),), IdRange(0, MAX_ID))
@@ -271,39 +270,42 @@ def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
             rows = list(islice(found, COUNTED + 1))
     except PagerError:
         return ""
-    if not rows or any(spec.identity in row for row in rows):  # none, or the filter was ignored
+    if not rows or any(spec.identity in row for row in rows):  # none, or the server ignored the filter
         return ""
     count = f"more than {COUNTED} rows have" if len(rows) > COUNTED else f"{len(rows)} row(s) have"
-    fate = "dump skips them by name and exits with status 3"
+    effect = "dump skips and reports them, and exits with status 3"
     if all(spec.key in row for row in rows):
-        fate = "dump delivers them; with --details it skips them by name and exits with status 3"
+        effect = "dump writes them; with --details it skips and reports them, and exits with status 3"
     elif len(rows) >= MOST_SKIPPED_IN_A_ROW:
-        fate += f", or stops where {MOST_SKIPPED_IN_A_ROW} of them follow one another"
-    return f"{count} no {spec.identity}: {fate}; give them one in the shop's database"
+        effect += f", or stops after {MOST_SKIPPED_IN_A_ROW} of them in a row"
+    return f"{count} no {spec.identity}: {effect}; assign one in the shop's database"
 
 
-def _clock_difference(there: datetime | None) -> float | None:
-    """Seconds that a shop's clock is ahead of ours; None where it does not say its time."""
-    return None if there is None else round((there - datetime.now(UTC)).total_seconds())
+def _clock_difference(server_time: datetime | None) -> float | None:
+    """Return how many seconds a shop's clock is ahead of this machine's; None where the shop does not send its time."""
+    return None if server_time is None else round((server_time - datetime.now(UTC)).total_seconds())
 
 
 def _advice(flavour: str, difference: float | None, findings: tuple[ListFinding, ...]) -> list[str]:
-    """What only shows when everything is looked at together."""
+    """Return the advice that follows from all findings together."""
     advice: list[str] = []
-    there = [one for one in findings if one.state != "absent"]
-    if flavour == "wsi" and there and all(one.state == "trouble" for one in there):
-        alike = all(one.xmlrpc and one.xmlrpc.state == "alike" for one in there)
-        instead = ", or page them by XML-RPC" if alike else ""
+    present = [finding for finding in findings if finding.state != "absent"]
+    if flavour == "wsi" and present and all(finding.state == "trouble" for finding in present):
+        alike = all(finding.xmlrpc and finding.xmlrpc.state == "alike" for finding in present)
+        alternative = ", or page them by XML-RPC (--wire xml-rpc)" if alike else ""
         advice.append(
-            "No list can be paged by SOAP, and the shop speaks WS-I: Magento 1.5.1 to 1.6.2 breaks every filter there. "
-            f"Switch WS-I off (System, Configuration, Magento Core API, WS-I Compliance){instead}."
+            "No list can be paged by SOAP. The shop uses WS-I, in which Magento 1.5.1 to 1.6.2 breaks every filter. "
+            f"Switch WS-I off (System, Configuration, Magento Core API, WS-I Compliance){alternative}."
         )
     if difference is not None and abs(difference) > LARGEST_CLOCK_DIFFERENCE:
+        side = "ahead of" if difference > 0 else "behind"
         advice.append(
-            f"The server's clock is {abs(difference):.0f} s {'ahead of' if difference > 0 else 'behind'} ours: give "
-            "times in the server's clock."
+            f"The server's clock is {abs(difference):.0f} s {side} this machine's. "
+            "Give times, as for --since, by the server's clock."
         )
-    scans = [one.entity for one in there if one.strategy == "prefix" and one.probe and one.probe.trials]
-    if scans:
-        advice.append(f"Each call for {', '.join(scans)} scans the whole table: page them at a quiet hour.")
+    scanned = [
+        finding.entity for finding in present if finding.strategy == "prefix" and finding.probe and finding.probe.trials
+    ]
+    if scanned:
+        advice.append(f"Each call for {', '.join(scanned)} scans the whole table. Read them when the shop is quiet.")
     return advice

@@ -95,7 +95,7 @@ def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bo
     for one in found.lists:
         assert one.xmlrpc
         assert one.xmlrpc.state == ("unlike" if no_xmlrpc else "alike")
-        assert ("XML-RPC pages it: give --wire xml-rpc" in one.advice) is not no_xmlrpc
+        assert ("use XML-RPC: --wire xml-rpc" in one.advice) is not no_xmlrpc
 
 
 @pytest.mark.parametrize(
@@ -143,15 +143,15 @@ def test_the_command(shop_of: Callable[[str, str], Shop], capfd: pytest.CaptureF
     assert shop.key not in out
     assert run([*arguments, "--key", "wrong-key-of-mine"]) == 1
     out = capfd.readouterr().out
-    assert "wrong user or key and for a missing right" in out
+    assert "the user or key is wrong, or a right is missing" in out
     assert "wrong-key-of-mine" not in out
     assert run(["doctor", "--url", "http://shop.example", "--user", "a", "--key", "b"]) == 1
     assert "plain http" in capfd.readouterr().out
 
 
-SKIPPED = "have no increment_id: dump skips them by name and exits with status 3"
-STOPS = f"{SKIPPED}, or stops where 20 of them follow one another"
-DELIVERED = "have no increment_id: dump delivers them; with --details it skips them by name and exits with status 3"
+SKIPPED = "have no increment_id: dump skips and reports them, and exits with status 3"
+STOPS = f"{SKIPPED}, or stops after 20 of them in a row"
+DELIVERED = "have no increment_id: dump writes them; with --details it skips and reports them, and exits with status 3"
 
 
 @dataclass
@@ -176,14 +176,14 @@ class Numberless:
 
 
 NUMBERLESS = [
-    Numberless("shipments", 1, f"1 row(s) {SKIPPED}; give them", 3),
-    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, flavour="wsi"),
-    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.4.1.1"),
-    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.7.0.2", flavour="wsi"),
-    Numberless("invoices", 2, f"2 row(s) {SKIPPED}; give them", 3, version="1.6.2.0"),
-    Numberless("shipments", 25, f"25 row(s) {STOPS}; give them", 1),
-    Numberless("shipments", 120, f"more than 100 rows {STOPS}; give them", 1),
-    Numberless("invoices", 2, f"2 row(s) {DELIVERED}; give them", 0),
+    Numberless("shipments", 1, f"1 row(s) {SKIPPED}; assign one", 3),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; assign one", 3, flavour="wsi"),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; assign one", 3, version="1.4.1.1"),
+    Numberless("shipments", 2, f"2 row(s) {SKIPPED}; assign one", 3, version="1.7.0.2", flavour="wsi"),
+    Numberless("invoices", 2, f"2 row(s) {SKIPPED}; assign one", 3, version="1.6.2.0"),
+    Numberless("shipments", 25, f"25 row(s) {STOPS}; assign one", 1),
+    Numberless("shipments", 120, f"more than 100 rows {STOPS}; assign one", 1),
+    Numberless("invoices", 2, f"2 row(s) {DELIVERED}; assign one", 0),
     Numberless("creditmemos", 2, "", 0),
     Numberless("shipments", 0, "", 0),
 ]
