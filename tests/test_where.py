@@ -130,12 +130,12 @@ def test_it_is_named_with_a_time_and_for_a_plan_as_well() -> None:
     with pager_of(shop) as pager:
         products = pager.products(where=[("skuu", "eq", "x")])
         for ask in (products.plan, lambda: products.partitions(3), products.probe):
-            with pytest.raises(RemoteError, match="products have no 'skuu'"):
+            with pytest.raises(RemoteError, match="products have no standard field 'skuu'"):
                 ask()
         message = refusal(
             shop, pager, "products", where=[("skuu", "eq", "x")], updated_since=datetime(2020, 1, 1, tzinfo=UTC)
         )
-    assert "products have no 'skuu'" in message
+    assert "products have no standard field 'skuu'" in message
 
 
 @pytest.mark.usefixtures("hurried")

@@ -46,7 +46,6 @@ from magento_pager.walk.work import Stack, Work, parts_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-
 log = logging.getLogger(__name__)
 
 DEFAULT_GOAL = Goal()
@@ -175,9 +174,8 @@ class _Course:
         carrier = self._carrier(window, failed=work.cause is not None)
         if self._held and self._may_cover(window, work, carrier):
             window = IdRange(self._held.first, window.last)
-        answer = yield from attempt_flow(
-            self._recheck(window) if work.recheck else self._checked(carrier, window, work)
-        )
+        reading = self._recheck(window) if work.recheck else self._checked(carrier, window, work)
+        answer = yield from attempt_flow(reading)
         if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
             yield from self._change_over(answer, work.ids.first)
             self._stack.append(work)
