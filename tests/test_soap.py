@@ -717,7 +717,7 @@ def test_options_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match="first must be 0 or more"):
             Numbers("A", first, last)
     for digits in (0, 10):
-        with pytest.raises(ValueError, match="1 to 9 digits"):
+        with pytest.raises(ValueError, match="digits must be 1 to 9"):
             PaddedNumbers("A", digits)
 
 

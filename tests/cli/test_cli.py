@@ -175,7 +175,7 @@ MISTAKES = [
     (["dump", "--demo", "--profile", "1.2.3"], 2, "20.0.20"),
     (["dump", "--demo", "--profile", "1.4.1.1", "--flavour", "wsi"], 2, "speaks rpc"),
     (["dump", "--out", "/nonexistent/folder/rows.ndjson"], 1, "No such file or directory"),
-    (["dump", "--url", "ftp://shop.example"], 2, "begins with http"),
+    (["dump", "--url", "ftp://shop.example"], 2, "must begin with http"),
     (["dump", "--url", "http://shop.example/"], 2, "--insecure-http"),
     (["dump", "--url", "http://127.0.0.1:9/"], 1, "Connection refused"),
     (["dump", "--timeout", "0"], 2, "more than 0 seconds"),

@@ -144,10 +144,10 @@ def test_where_a_wsdl_may_be(url: str, candidates: list[str]) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("", "begins with http:// or https://"),
-        ("shop.example", "begins with http:// or https:// .*: is it https://shop.example?"),
-        ("ftp://shop.example/", "begins with http:// or https://"),
-        ("http://", "names a host"),
+        ("", "must begin with http:// or https://"),
+        ("shop.example", r"must begin with http:// or https:// .*\. Did you mean https://shop.example?"),
+        ("ftp://shop.example/", "must begin with http:// or https://"),
+        ("http://", "name a host"),
         ("https://me:s3same@shop.example/", "--basic-auth"),
         ("http://shop.example/", "--insecure-http"),
         ("http://192.0.2.7:8080/", "--insecure-http"),
@@ -456,7 +456,7 @@ def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: py
             if last["product_id"] == rows[-2]["product_id"]:
                 shop.database.delete("products", int(last["product_id"]))
         assert last == rows[-2]
-    assert "cannot be told: catalogProductInfo: fault 101" in caplog.text
+    assert "are lost: catalogProductInfo: fault 101" in caplog.text
 
 
 def test_leaving_a_list_early(shop: Shop) -> None:

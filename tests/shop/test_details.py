@@ -32,7 +32,7 @@ from magento_pager.lists import LISTS, ListName
 from magento_pager.shop.connection import Connection
 from magento_pager.shop.decoding import Array, Leaf, ReplyFaultError, Struct
 from magento_pager.shop.details import MOST_AT_ONCE, Details
-from magento_pager.shop.records import fitted
+from magento_pager.shop.records import as_declared
 from magento_pager.shop.xmlrpc import address_beside, request, value_of
 from magento_pager.walk.flows import Piece, relayed
 
@@ -247,7 +247,7 @@ def test_a_recorded_order(samples: Path, web: responses.RequestsMock, flavour: s
         for name in ("login", "salesOrderInfo"):
             web.add(responses.POST, connection.address, body=(samples / one / f"{name}.response.xml").read_bytes())
         shape = connection.record_shape("salesOrderInfo")
-        found[one] = fitted(connection.record("salesOrderInfo", "100000057", right=""), shape)
+        found[one] = as_declared(connection.record("salesOrderInfo", "100000057", right=""), shape)
         web.reset()
     order = found[flavour]
     assert order == found["rpc"]
@@ -297,8 +297,8 @@ def with_less(shop: Odd) -> None:
         (without_the_method, "fault 620"),
         (without_the_path, "fault 3"),
         (with_a_page, "a page of HTML"),
-        (with_other_records, "another record"),
-        (with_less, "another record"),
+        (with_other_records, "different records"),
+        (with_less, "different records"),
     ],
 )
 def test_soap_where_xmlrpc_cannot_be_trusted(odd: Odd, pager: Pager, turn: Callable[[Odd], None], why: str) -> None:
@@ -757,10 +757,10 @@ SHAPES: st.SearchStrategy[Any] = st.recursive(
 def test_what_fits_is_not_changed_again(value: Any, shape: Any, tells_empty: bool) -> None:  # noqa: FBT001  hypothesis
     """A value that has the form is left alone, and it has no NULL anywhere."""
     try:
-        once = fitted(value, shape, tells_empty=tells_empty)
+        once = as_declared(value, shape, tells_empty=tells_empty)
     except MalformedReplyError:
         return
-    assert fitted(once, shape, tells_empty=tells_empty) == once
+    assert as_declared(once, shape, tells_empty=tells_empty) == once
     assert "null" not in json.dumps(once, default=str) or once is None or "null" in str(value)
 
 
@@ -774,7 +774,7 @@ _ITEMS = Struct("items", {"complexObjectArray": _ITEM}, ordered=True, repeated=f
 def test_a_list_that_was_lost_is_not_empty(promised: Array | Struct, value: Any) -> None:
     """By XML-RPC Magento 1.9.3.0 sends the text "Array" for a list, or for each of its items."""
     with pytest.raises(MalformedReplyError, match=r"text 'Array' .* bug of Magento 1\.9\.3\.0") as caught:
-        fitted({"items": value}, Struct("order", {"items": promised}, ordered=False))
+        as_declared({"items": value}, Struct("order", {"items": promised}, ordered=False))
     assert caught.value.remedy == "stop"
 
 
@@ -782,15 +782,15 @@ def test_a_list_that_was_lost_is_not_empty(promised: Array | Struct, value: Any)
 @pytest.mark.parametrize("promised", [Array("items", _ITEM), Array("ids", _TEXT), _ITEMS])
 def test_a_value_is_no_list(promised: Array | Struct, value: Any) -> None:
     """Anything else in the place of a list costs the record; only NULL is a list without members."""
-    with pytest.raises(MalformedReplyError, match="came instead of a list") as caught:
-        fitted(value, promised)
+    with pytest.raises(MalformedReplyError, match="instead of a list") as caught:
+        as_declared(value, promised)
     assert caught.value.remedy == "isolate"
-    assert fitted(None, promised) == []
+    assert as_declared(None, promised) == []
 
 
 def test_the_text_array_is_a_text_like_any_other() -> None:
     """Where a text is promised: it is what PHP makes of an array there, and a product may be called so."""
-    assert fitted({"sku": "Array"}, _ITEM) == {"sku": "Array"}
+    assert as_declared({"sku": "Array"}, _ITEM) == {"sku": "Array"}
 
 
 @pytest.mark.parametrize(
@@ -805,7 +805,7 @@ def test_the_text_array_is_a_text_like_any_other() -> None:
 )
 def test_a_number_is_cut_as_by_php(text: str, number: str) -> None:
     """XML-RPC gives the text where SOAP gives PHP's int, which has 64 bits."""
-    assert fitted(text, Leaf(f"{_XSD}int", integer=True)) == number
+    assert as_declared(text, Leaf(f"{_XSD}int", integer=True)) == number
 
 
 @pytest.mark.parametrize("way", ["soap", "xml-rpc"])

@@ -191,7 +191,7 @@ def test_a_packed_reply_is_saved_unpacked(tmp_path: Path, packed: bytes, headers
     (content,) = saved_of(tmp_path, reply(packed, *headers))
     assert b"*** &amp; *** &#33;" in content
     assert b"s3same-key" not in content
-    assert (b"cannot be unpacked" in content) == (packed == FAULT and headers == ["Content-Encoding: gzip"])
+    assert (b"cannot be decompressed" in content) == (packed == FAULT and headers == ["Content-Encoding: gzip"])
 
 
 def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
     broken = packed[:200] + b"!!!" + packed[203:]
     (content,) = saved_of(tmp_path / "gzip", reply(broken, "Content-Encoding: gzip"), error=TransportError)
     assert broken in content
-    assert b"<a>ABC" in content.partition(b"---- reply")[2].partition(b"as it came")[0]
+    assert b"<a>ABC" in content.partition(b"---- reply")[2].partition(b"as received")[0]
     (content,) = saved_of(tmp_path / "br", reply(body, "Content-Encoding: br7"), error=TransportError)
     assert body in content
     packed = gzip.compress(b"<a>s3same-key" + bytes(range(65, 91)) * 4 + body)
@@ -406,7 +406,7 @@ def test_a_folder_that_takes_no_files_is_refused(shops: dict[str, Shop], tmp_pat
     shop.clear_log()
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ValueError, match=r"replies cannot be saved in .*file.*; name a folder that can be written"):
+        with pytest.raises(ValueError, match=r"replies cannot be saved in .*file.*\. Use a folder that can be written"):
             connected(shop, folder)
         for command in (["dump", "orders"], ["plan", "orders"], ["doctor"]):
             assert run([*command, *addressed(shop), "--save-replies", str(folder)]) == 2

@@ -17,7 +17,7 @@ from magento_pager.export.dumping import dump
 from magento_pager.fake import Shop
 from magento_pager.fake.api import whole
 from magento_pager.lists import LISTS
-from magento_pager.shop.sources import nested
+from magento_pager.shop.sources import nested_filters
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.ranges import IdRange
 
@@ -322,7 +322,7 @@ def test_a_value_of_another_form_is_named() -> None:
         pages = list(pager.products(wire="xml-rpc", columns="declared", patience=0.0).pages())
     (skipped,) = (one for page in pages for one in page.quarantined)
     assert skipped.id == ids[2]
-    assert skipped.reason == "catalog_product.list: category_ids: a text came instead of a list"
+    assert skipped.reason == "catalog_product.list: category_ids: the reply has a text instead of a list"
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
@@ -415,7 +415,7 @@ def test_no_call_can_bring_the_whole_table(shop: Shop, pager: Pager, conditions:
     asked = [Condition(*one) for one in conditions]
     called(shop)
     with pytest.raises(ValueError, match=r"^sales_order\.list: "):
-        nested(asked, "sales_order.list", IdRange(0, 9))
+        nested_filters(asked, "sales_order.list", IdRange(0, 9))
     empty: tuple[dict[str, dict[str, str]], ...] = ({}, {"entity_id": {}})
     for filters in empty:
         with pytest.raises(ValueError, match="its whole table"):
@@ -426,15 +426,15 @@ def test_no_call_can_bring_the_whole_table(shop: Shop, pager: Pager, conditions:
 def test_two_conditions_on_a_field_are_a_range_or_refused() -> None:
     """As a list they would be an OR, and together the server would drop one."""
     bounds = [Condition("created_at", "from", "2024-01-01"), Condition("created_at", "to", "2024-02-01")]
-    assert nested(bounds, "a.list", IdRange(0, 9)) == {"created_at": {"from": "2024-01-01", "to": "2024-02-01"}}
+    assert nested_filters(bounds, "a.list", IdRange(0, 9)) == {"created_at": {"from": "2024-01-01", "to": "2024-02-01"}}
     for other in (Condition("created_at", "lt", "2024-01-31"), Condition("created_at", "to", "2024-01-31")):
-        with pytest.raises(FilterIgnoredError, match="XML-RPC takes no two conditions on created_at"):
-            nested([*bounds, other], "a.list", IdRange(0, 9))
+        with pytest.raises(FilterIgnoredError, match="XML-RPC takes one condition on created_at"):
+            nested_filters([*bounds, other], "a.list", IdRange(0, 9))
 
 
 def test_lists_of_values_go_as_arrays_and_ids_as_text(pager: Pager) -> None:
     """A text with commas would be its first id, and an integer of XML-RPC ends at 2147483647."""
-    filters = nested(
+    filters = nested_filters(
         [Condition("entity_id", "in", "3,4000000000"), Condition("store_id", "null", "")], "a.list", IdRange(0, 9)
     )
     assert filters == {"entity_id": {"in": ["3", "4000000000"]}, "store_id": {"null": "1"}}

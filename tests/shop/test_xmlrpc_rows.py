@@ -227,30 +227,30 @@ def test_rows_come_as_their_bytes_come() -> None:
 
 DEEP = "<array><data><value>" * 300 + "</value></data></array>" * 300
 ANY_ROW = {
-    "notice": ("<member><name>status", "<br /><b>Warning</b>: x on line 4<br /><member><name>status", "no XML-RPC"),
+    "notice": ("<member><name>status", "<br /><b>Warning</b>: x on line 4<br /><member><name>status", "not XML-RPC"),
     "unknown type": (
         "<string>complete</string>",
         "<dateTime.iso8601>20240101T00:00:00</dateTime.iso8601>",
         "a <dateTi",
     ),
     "member twice": ("<name>note</name>", "<name>status</name>", "two members 'status'"),
-    "markup in a text": ("complete", "<b>complete</b>", "markup in <string>|text beside markup"),
-    "text beside markup": ("<string>complete", "done <string>complete", "text beside markup"),
-    "text behind a value": ("</string></value>", "</string></value>done", "text beside markup"),
-    "text behind a member": ("<member><name>status", "done<member><name>status", "text beside markup"),
+    "markup in a text": ("complete", "<b>complete</b>", "markup in <string>|text next to markup"),
+    "text next to markup": ("<string>complete", "done <string>complete", "text next to markup"),
+    "text behind a value": ("</string></value>", "</string></value>done", "text next to markup"),
+    "text behind a member": ("<member><name>status", "done<member><name>status", "text next to markup"),
     "two values": ("<string>complete</string>", "<string>complete</string><nil/>", "2 elements instead of one"),
     "no value": (
         "<name>status</name><value><string>complete</string></value>",
         "<name>status</name>",
         "a <member> that",
     ),
-    "no name": ("<name>status</name>", "", "a <member> that is no <name>"),
+    "no name": ("<name>status</name>", "", "a <member> that is not a <name>"),
     "name behind the value": (
         "<name>status</name><value><string>complete</string></value>",
         "<value><string>complete</string></value><name>status</name>",
         "a <member> that",
     ),
-    "markup in a name": ("<name>status", "<name><b/>status", "markup in <name>|text beside markup"),
+    "markup in a name": ("<name>status", "<name><b/>status", "markup in <name>|text next to markup"),
     "no member": ("<member><name>status", "<value/><member><name>status", "a <member> that"),
     "boolean": ("<string>complete</string>", "<boolean>true</boolean>", "a <boolean>"),
     "no number": ("<string>complete</string>", "<int>1 2</int>", "'1 2' as a number"),
@@ -280,12 +280,20 @@ ANY_ROW = {
     "no number in a list": ("<string>3</string>", "<int>x</int>", "'x' as a number"),
     "deep nesting": ("<string>complete</string>", DEEP, MALFORMED),
     "empty record": (struct(ROWS[0])[8:-9], "", "a record without members"),
-    "row that is a text": (struct(ROWS[0]), "<string>Array</string>", "a <value> that is no record|among the rows"),
-    "row that is nothing": (struct(ROWS[0]), "<nil/>", "a <value> that is no record|among the rows"),
-    "row that is a list": (struct(ROWS[0]), "<array><data/></array>", "a <value> that is no record|among the rows"),
-    "text in a row": ("<value><struct>", "<value>x<struct>", "text beside markup"),
-    "text behind a row": ("</struct></value>", "</struct>x</value>", "text beside markup"),
-    "text between rows": ("</struct></value>", "</struct></value>x", "text beside markup"),
+    "row that is a text": (
+        struct(ROWS[0]),
+        "<string>Array</string>",
+        "among the rows",
+    ),
+    "row that is nothing": (struct(ROWS[0]), "<nil/>", "among the rows"),
+    "row that is a list": (
+        struct(ROWS[0]),
+        "<array><data/></array>",
+        "among the rows",
+    ),
+    "text in a row": ("<value><struct>", "<value>x<struct>", "text next to markup"),
+    "text behind a row": ("</struct></value>", "</struct>x</value>", "text next to markup"),
+    "text between rows": ("</struct></value>", "</struct></value>x", "text next to markup"),
     "row with more behind": ("</struct></value>", "</struct><nil/></value>", "2 elements instead of one"),
     "row with more before": ("<value><struct>", "<value><nil/><struct>", "2 elements instead of one"),
     "markup between rows": ("</struct></value>", "</struct></value><value/>", "among the rows"),
@@ -338,11 +346,11 @@ DOCUMENT = {
     "another namespace": ("<methodResponse>", '<methodResponse xmlns="urn:x">', "instead of <methodResponse>"),
     "attribute of the root": ("<methodResponse>", '<methodResponse a="">', "attributes"),
     "attribute of the data": ("<array><data>", '<array><data a="">', "attributes"),
-    "text before the rows": ("<array><data>", "<array><data>x", "text beside markup"),
+    "text before the rows": ("<array><data>", "<array><data>x", "text next to markup"),
     "text behind the rows": (
         "</data></array></value></param>",
         "</data></array>x</value></param>",
-        "text beside markup",
+        "text next to markup",
     ),
     "no rows but a value": ("<array><data>", "<array><data><value>1</value>", "among the rows"),
     "two parameters": ("</param></params>", "</param><param><value>1</value></param></params>", "2 elements"),
@@ -380,7 +388,7 @@ def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
         ("", "0 elements instead of one in <value>"),
         ("<nil/>", "<nil> instead of <array>"),
         (struct(ROWS[0]), "<struct> instead of <array>"),
-        ("<array><data><value>1</value></data></array>", "a <value> that is no record"),
+        ("<array><data><value>1</value></data></array>", "a <value> among the rows that is not a record"),
         ("<array/>", "0 elements instead of one in <array>"),
         ("<array><value/></array>", "<value> instead of <data>"),
     ],
@@ -450,7 +458,7 @@ def test_a_fault_is_a_fault(code: str, text: str, size: int) -> None:
 @pytest.mark.parametrize("content", ["", "<value>x</value>", f"<value>{struct({'faultCode': '5'})}</value>"])
 def test_a_fault_without_words_is_no_fault(content: str) -> None:
     """It may be anything."""
-    with pytest.raises(MalformedReplyError, match=r"without words|0 elements instead of one in <fault>"):
+    with pytest.raises(MalformedReplyError, match=r"without a code or a text|0 elements instead of one in <fault>"):
         read(f"<methodResponse><fault>{content}</fault></methodResponse>".encode())
 
 

@@ -168,7 +168,7 @@ FAILURES: tuple[Failure, ...] = (
         codes={"5"}),
     Failure("6", "stop", "the server says that a parameter is missing. Check that the WSDL is this shop's own",
         codes={"6"}),
-    Failure("101", "isolate", "the server refuses a filter, or a row fails. Check the filters", codes={"101"},
+    Failure("101", "isolate", "the server refuses a filter, or a row fails", codes={"101"},
         purpose="rows"),
     Failure("Sender", "stop",
         "the call did not reach the server as it was sent. Check whether a proxy or a firewall alters it",

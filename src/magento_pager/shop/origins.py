@@ -1,7 +1,7 @@
-"""Origins: the scheme, host and port of an address, to which what is secret is bound.
+"""Origins: the scheme, host and port of an address, to which secrets are bound.
 
-What lives here: which addresses belong to one shop, which hosts a user allows besides, where a key may not travel, and
-how an address is shown. Nothing is sent from here.
+What lives here: which addresses belong to one shop, which further hosts a user allows, where a key must not be sent,
+and how an address is shown. Nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Origin(NamedTuple):
-    """Where a connection goes.
+    """The target of a connection.
 
     Attributes:
         scheme: "http" or "https".
         host: in lower case, in ASCII, without a final dot; an IPv6 address in its short form.
-        port: the default one too.
+        port: the default one included.
     """
 
     scheme: str
@@ -35,7 +35,7 @@ class Origin(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The host, and the port where it is not the scheme's own; as `--allow-host` takes it."""
+        """The host, with the port unless it is the scheme's default; as `--allow-host` takes it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -43,7 +43,7 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.place}"
 
     def covers(self, other: Origin) -> bool:
-        """Return True where the other is the same, or the same host over https instead of http, on default ports.
+        """Return True if the other is the same, or the same host over https instead of http, on default ports.
 
         >>> shop = origin("http://shop.example")
         >>> shop.covers(origin("https://SHOP.example.:443/api")), shop.covers(origin("http://shop.example:8080"))
@@ -55,12 +55,12 @@ class Origin(NamedTuple):
 
 
 def origin(url: str) -> Origin:
-    """Return where requests connects for an address.
+    """Return the origin to which requests would connect for an address.
 
-    It is read from what requests makes of the address: no spelling is read in one way here and in another there.
+    It is taken from the URL that requests prepares, so that both always read an address in the same way.
 
     Raises:
-        ValueError: it is no address of http or https.
+        ValueError: it is not an address of http or https.
 
     >>> origin("HTTPS://me:pw@B\u00fccher.example./a"), origin("http://[0::1]:8080")
     (Origin(scheme='https', host='xn--bcher-kva.example', port=443), Origin(scheme='http', host='::1', port=8080))
@@ -68,11 +68,11 @@ def origin(url: str) -> Origin:
     request = requests.PreparedRequest()
     try:
         request.prepare_url(url, None)
-    except requests.exceptions.RequestException as error:  # some are no ValueErrors, and all are OSErrors
-        raise ValueError(f"an address that cannot be used: {redacted(str(error))}") from None
+    except requests.exceptions.RequestException as error:  # some are not ValueErrors, and all are OSErrors
+        raise ValueError(f"the address cannot be used: {redacted(str(error))}") from None
     parts = urlsplit(str(request.url))
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"an address begins with http:// or https://, not {parts.scheme!r}")
+        raise ValueError(f"an address must begin with http:// or https://, not {parts.scheme!r}")
     host = parts.hostname.removesuffix(".")
     if ":" in host:
         host = str(ip_address(host))
@@ -80,10 +80,10 @@ def origin(url: str) -> Origin:
 
 
 def canonical_url(url: str) -> str:
-    r"""Return the one spelling of a shop's address: no blanks around it, the host as `Origin` has it, no default port.
+    r"""Return a shop's address in canonical form: no blanks around it, the host as `Origin` has it, no default port.
 
     Raises:
-        ValueError: it is no address of http or https, or holds a password.
+        ValueError: it is not an address of http or https, or contains a password.
 
     >>> canonical_url(" HTTPS://B\u00fccher.example.:443/index.php \n"), canonical_url("http://[0::1]:8080?a=b#c")
     ('https://xn--bcher-kva.example/index.php', 'http://[::1]:8080?a=b')
@@ -92,40 +92,40 @@ def canonical_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError(
-            f"a shop's address begins with http:// or https:// and names a host, not {redacted(url)!r}"
-            + (f": is it https://{url}?" if re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?(/\S*)?", url) else "")
+            f"a shop's address must begin with http:// or https:// and name a host, not {redacted(url)!r}"
+            + (f". Did you mean https://{url}?" if re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?(/\S*)?", url) else "")
         )
     if parts.username is not None:
         raise ValueError(
-            "an address is no place for a password: give the web server's user and password as --basic-auth"
+            "an address must not contain a password. Pass the web server's user and password with --basic-auth"
         )
-    where = origin(url)
-    return parts._replace(scheme=where.scheme, netloc=where.place, fragment="").geturl()
+    target = origin(url)
+    return parts._replace(scheme=target.scheme, netloc=target.place, fragment="").geturl()
 
 
 def allowed_host(text: str) -> tuple[str, int | None]:
-    """Return the host and the port that a user allows; None for any port of it.
+    """Return the host and the port that a user allows; None for any port.
 
     Raises:
-        ValueError: neither HOST nor HOST:PORT.
+        ValueError: it is neither HOST nor HOST:PORT.
 
     >>> allowed_host("API.shop.example"), allowed_host("api.shop.example:8443"), allowed_host("[::1]:8443")
     (('api.shop.example', None), ('api.shop.example', 8443), ('::1', 8443))
     """
     if form := re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@\\\s]+)(:[0-9]+)?", text):
         with suppress(ValueError):
-            found = origin(f"https://{text}")
-            return found.host, found.port if form[2] else None
+            allowed = origin(f"https://{text}")
+            return allowed.host, allowed.port if form[2] else None
     raise ValueError(
-        f"an allowed host is HOST or HOST:PORT, such as api.shop.example or api.shop.example:8443, not {text!r}"
+        f"an allowed host must be HOST or HOST:PORT, such as api.shop.example or api.shop.example:8443, not {text!r}"
     )
 
 
 def check_secrecy(url: str, *, insecure_http: bool = False) -> None:
-    """Refuse to send a key where anyone on the way can read it.
+    """Refuse to send a key unencrypted.
 
     Raises:
-        ValueError: plain http to a host that is not this machine.
+        ValueError: the address is plain http to a host that is not this machine.
 
     >>> check_secrecy("http://localhost:8080/api/v2_soap/")
     >>> check_secrecy("http://shop.example/api/v2_soap/")
@@ -134,8 +134,8 @@ def check_secrecy(url: str, *, insecure_http: bool = False) -> None:
     ValueError: http://shop.example/api/v2_soap/ is plain http: anyone on the way could read the API key. Use \
 https, or allow http with insecure_http=True (--insecure-http)
     """
-    where = origin(url)
-    if where.scheme == "http" and not insecure_http and where.host not in LOOPBACK:
+    target = origin(url)
+    if target.scheme == "http" and not insecure_http and target.host not in LOOPBACK:
         raise ValueError(
             f"{redacted_url(url)} is plain http: anyone on the way could read the API key. Use https, or allow http "
             "with insecure_http=True (--insecure-http)"
@@ -143,7 +143,7 @@ https, or allow http with insecure_http=True (--insecure-http)
 
 
 def redacted_url(url: str) -> str:
-    """Return an address fit for messages: without user, password and query.
+    """Return an address for messages: without user, password and query.
 
     >>> redacted_url("https://me:secret@shop.example:8443/api/v2_soap/?wsdl=1")
     'https://shop.example:8443/api/v2_soap/'

@@ -1,7 +1,7 @@
-"""Records: what the shop says of one row in full, in either of two ways, in the form that the WSDL promises.
+"""Records: one row in full, requested by SOAP or XML-RPC, in the form that the WSDL promises.
 
-What lives here: the call for one record and the call for many, and the check that a reply is about what was asked for.
-Which records are wanted, and what becomes of one that does not come, is known to `details`.
+What lives here: the call for one record, the call for many, and the check that a reply contains the requested records.
+`details` decides which records to request, and what to do about one that cannot be read.
 """
 
 from __future__ import annotations
@@ -30,100 +30,102 @@ if TYPE_CHECKING:
     from magento_pager.walk.flows import Answer, Record
 
 OF_ALL_RECORDS = frozenset({"2", "3", "4", "5", "6", "WSDL", "Sender", "env:VersionMismatch"})
-"""Codes of faults that are no matter of one record: the session, a right, the call itself."""
+"""Codes of faults that do not concern a single record: the session, a right, the call itself."""
 
 _XSD = "{http://www.w3.org/2001/XMLSchema}"
 _WHOLE = re.compile(r"\s*([+-]?)0*([0-9]*)", re.ASCII)
-_MOST = (1 << 63) - 1  # PHP's greatest int, where it stops counting
+_MAX_INT = (1 << 63) - 1  # PHP's highest int
 
 
-def fitted(value: Any, promised: Shape, *, tells_empty: bool = True) -> Any:
-    """A value of either way in the one form that rows have: the texts that SOAP sends, in lists and dicts.
+def as_declared(value: Any, declared: Shape, *, tells_empty: bool = True) -> Any:
+    """Convert a value of SOAP or XML-RPC to the form of rows: the texts that SOAP sends, in lists and dicts.
 
-    A NULL is an absent key, and so is an empty record, such as the shipping address of an order without one; a list is
-    always there, and empty where the shop has none. What the WSDL does not promise is left out.
+    A NULL is an absent key, and so is an empty record, such as the shipping address of an order without one. A list is
+    always present, and may be empty. Fields that the WSDL does not declare are dropped.
 
     Args:
         value: as decoded from SOAP or XML-RPC.
-        promised: what the WSDL says of it.
+        declared: the shape of the value by the WSDL.
         tells_empty: this server's SOAP writes an empty text as a line break, as from 1.8 on; before that it is an
             absent key, as a NULL is, in the fields that WS-I requires.
 
     Raises:
-        MalformedReplyError: a record or a list is promised, and the value is something else.
+        MalformedReplyError: the WSDL declares a record or a list, and the value is something else.
 
     >>> number, text = Leaf(f"{_XSD}int", integer=True), Leaf(f"{_XSD}string")
     >>> address = Struct("address", {"city": text, "region_id": number, "fax": text}, ordered=False)
-    >>> fitted([{"city": "Bonn", "region_id": None, "fax": "", "vat": "x"}], Array("addresses", address))
+    >>> as_declared([{"city": "Bonn", "region_id": None, "fax": "", "vat": "x"}], Array("addresses", address))
     [{'city': 'Bonn', 'fax': ''}]
-    >>> fitted({"1": {"city": True, "region_id": "7 of 9"}}, Array("addresses", address), tells_empty=False)
+    >>> as_declared({"1": {"city": True, "region_id": "7 of 9"}}, Array("addresses", address), tells_empty=False)
     [{'city': '1', 'region_id': '7'}]
     """
-    if isinstance(promised, Anything):
-        return _as_it_is(value)
-    if isinstance(promised, Array):
-        return _fitted_list(value, promised.item, tells_empty=tells_empty)
-    if isinstance(promised, Struct) and is_list(promised):
-        ((name, item),) = promised.fields.items()
+    if isinstance(declared, Anything):
+        return _undeclared(value)
+    if isinstance(declared, Array):
+        return _list(value, declared.item, tells_empty=tells_empty)
+    if isinstance(declared, Struct) and is_list(declared):
+        ((name, item),) = declared.fields.items()
         inner = value[name] if isinstance(value, Mapping) and value.keys() == {name} else value
-        return _fitted_list(inner, item, tells_empty=tells_empty)
+        return _list(inner, item, tells_empty=tells_empty)
     if value is None:
         return None
-    if isinstance(promised, Leaf):
-        return _text(value, promised, tells_empty=tells_empty)
+    if isinstance(declared, Leaf):
+        return _text(value, declared, tells_empty=tells_empty)
     if value == []:
-        value = {}  # which PHP cannot tell apart
+        value = {}  # PHP does not distinguish them
     if not isinstance(value, Mapping):
-        raise _misfit(value, "record")
-    fields = {name: fitted(value.get(name), field, tells_empty=tells_empty) for name, field in promised.fields.items()}
-    blank = () if tells_empty else promised.required  # where SOAP sends an empty text as it sends NULL
-    return {name: one for name, one in fields.items() if one is not None and (one != "" or name not in blank)} or None
+        raise _wrong_kind(value, "record")
+    shapes = declared.fields.items()
+    fields = {name: as_declared(value.get(name), shape, tells_empty=tells_empty) for name, shape in shapes}
+    blank = () if tells_empty else declared.required  # for these SOAP sends the same for "" and NULL
+    present = {name: part for name, part in fields.items() if part is not None and (part != "" or name not in blank)}
+    return present or None
 
 
-def _as_it_is(value: Any) -> Any:
-    """A value of no promised type, with the texts that SOAP sends.
+def _undeclared(value: Any) -> Any:
+    """Convert a value without a declared type to the texts that SOAP sends.
 
-    >>> _as_it_is({"a": [True, "1.5"], "b": None})
+    >>> _undeclared({"a": [True, "1.5"], "b": None})
     {'a': ['true', '1.5']}
     """
     if isinstance(value, Mapping):
-        return {name: found for name, one in value.items() if (found := _as_it_is(one)) is not None}
+        return {name: item for name, part in value.items() if (item := _undeclared(part)) is not None}
     if isinstance(value, list):
-        return [_as_it_is(one) for one in value]
+        return [_undeclared(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _fitted_list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:
-    """The members of a list; PHP's lists are maps, and come with their keys where those are not 0, 1, 2 and so on."""
+def _list(value: Any, item: Shape, *, tells_empty: bool) -> list[Any]:
+    """Convert a list. PHP's lists are maps, and are sent with their keys unless those are 0, 1, 2 and so on."""
     if not isinstance(value, Mapping | list | None):
-        raise _misfit(value, "list")
+        raise _wrong_kind(value, "list")
     values = value.values() if isinstance(value, Mapping) else value or ()
-    parts = [fitted(one, item, tells_empty=tells_empty) for one in values]
+    parts = [as_declared(item_value, item, tells_empty=tells_empty) for item_value in values]
     if isinstance(item, Struct) and None in parts:
         raise MalformedReplyError("a record in a list is empty", remedy="isolate")
     return [part for part in parts if part is not None]
 
 
-def _misfit(value: Any, promised: str) -> MalformedReplyError:
-    """What a single value means where a list or a record is promised."""
-    if value == "Array":  # which is what PHP makes of one
-        return LostListError("XML-RPC", f"the text 'Array' came instead of a {promised}")
+def _wrong_kind(value: Any, declared: str) -> MalformedReplyError:
+    """Return the error for a single value instead of a declared list or record."""
+    if value == "Array":  # PHP's text for a list
+        return LostListError("XML-RPC", f"the reply has the text 'Array' instead of a {declared}")
     kinds: Mapping[type, str] = {str: "text", dict: "record"}
     kind = kinds.get(type(value), type(value).__name__)
-    return MalformedReplyError(f"a {kind} came instead of a {promised}", remedy="isolate")
+    return MalformedReplyError(f"the reply has a {kind} instead of a {declared}", remedy="isolate")
 
 
-def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:
-    """A single value as PHP writes it for SOAP, whatever it was for XML-RPC."""
-    if promised.type == f"{_XSD}boolean":
+def _text(value: Any, declared: Leaf, *, tells_empty: bool) -> str:
+    """Convert a single value of XML-RPC to the text that PHP writes for SOAP."""
+    if declared.type == f"{_XSD}boolean":
         return "false" if not value or (isinstance(value, str) and value in {"0", "false"}) else "true"
     if isinstance(value, bool):
         value = "1" if value else ""
-    text = value if isinstance(value, str) else "Array"  # which is what PHP makes of one
-    if promised.integer:
+    text = value if isinstance(value, str) else "Array"  # PHP's text for a list
+    if declared.integer:
         sign, digits = _WHOLE.match(text).groups()  # type: ignore[union-attr]  # it matches any text
-        return str(max(-_MOST - 1, min(_MOST, int(f"{sign}{digits[:20] or 0}"))))
-    if promised.type == f"{_XSD}double":
+        return str(max(-_MAX_INT - 1, min(_MAX_INT, int(f"{sign}{digits[:20] or 0}"))))
+    if declared.type == f"{_XSD}double":
         with suppress(ValueError):
             return f"{float(text):.14G}"
         return "0"
@@ -132,7 +134,7 @@ def _text(value: Any, promised: Leaf, *, tells_empty: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SoapRecords:
-    """One record by one call."""
+    """One record by one call of SOAP."""
 
     connection: Connection
     part: RecordCall
@@ -153,7 +155,7 @@ class SoapRecords:
 
 @dataclass(frozen=True, slots=True)
 class XmlRpcRecords:
-    """Many records by one call."""
+    """Many records by one call of XML-RPC."""
 
     connection: Connection
     part: RecordCall
@@ -165,13 +167,13 @@ class XmlRpcRecords:
         with refusals_saved(self.connection):
             results = iter(self.connection.multi_call(calls, right=self.part.right, repair=repair))
             answers = [self._answer(key, [next(results) for _ in self._calls(key)]) for key in keys]
-            if many_failed(answers, self.part):  # such as when the database went away amid the call
-                words = f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})"
-                raise RemoteError(words, remedy="retry")
+            if many_failed(answers, self.part):  # for instance because the database stopped during the call
+                reason = f"{self.part.xmlrpc}: too many records cannot be read ({answers[-1]})"
+                raise RemoteError(reason, remedy="retry")
         return answers
 
     def _calls(self, key: str) -> list[tuple[str, Sequence[Argument]]]:
-        """Return the calls for one key; what names no record is asked for before and after what does."""
+        """Return the calls for one key; a result without its key is requested before and after one with it."""
         call = (self.part.xmlrpc, (key, *self.part.arguments))
         return [call, (self.part.echo, (key, [])), call] if self.part.echo else [call]  # no attributes but the id
 
@@ -183,9 +185,9 @@ class XmlRpcRecords:
         for echo in results[1::2]:
             named = echo.get(self.part.key) if isinstance(echo, dict) else None
             if named != key:
-                raise another(self.part, key, named)
+                raise wrong_record(self.part, key, named)
             if same != [answer]:
-                raise another(self.part, key, "two different lists")
+                raise wrong_record(self.part, key, "two different lists")
         return answer
 
     def _fault(self, result: Mapping[str, Any]) -> RemoteError:
@@ -198,43 +200,43 @@ class XmlRpcRecords:
 
 
 def _checked(value: Any, key: str, part: RecordCall, connection: Connection) -> Record:
-    """A value in its form; an error where it is not what was asked for."""
+    """Return a value in its declared form; raise an error if it is not the requested record."""
     shape = connection.record_shape(part.soap)
-    found: Record | None = fitted(value, shape, tells_empty=connection.tells_empty)
-    if found is None or isinstance(found, list) != (part.into is not None):
+    record: Record | None = as_declared(value, shape, tells_empty=connection.tells_empty)
+    if record is None or isinstance(record, list) != (part.into is not None):
         raise MalformedReplyError(f"{part.soap}: the record of {part.key} {key} is empty", remedy="isolate")
-    if isinstance(found, dict) and found.get(part.key) != key:
-        raise another(part, key, found.get(part.key))
-    if isinstance(found, list) and not all(0 < number <= MAX_ID for number in address_ids(found)):
+    if isinstance(record, dict) and record.get(part.key) != key:
+        raise wrong_record(part, key, record.get(part.key))
+    if isinstance(record, list) and not all(0 < number <= MAX_ID for number in address_ids(record)):
         raise MalformedReplyError(f"{part.soap}: an address of {part.key} {key} has no id", remedy="isolate")
-    return found
+    return record
 
 
-def another(part: RecordCall, key: str, named: object) -> RemoteError:
-    """Return the error that a reply about another record is."""
+def wrong_record(part: RecordCall, key: str, named: object) -> RemoteError:
+    """Return the error for a reply with another record."""
     return RemoteError(
-        f"{part.soap}: asked for {part.key} {key}, the shop answered with {str(named)[:50]}", remedy="isolate"
+        f"{part.soap}: {part.key} {key} was requested, and the shop returned {str(named)[:50]}", remedy="isolate"
     )
 
 
-def address_ids(found: Iterable[Mapping[str, str]]) -> list[int]:
-    """Return the ids of addresses; 0 where one has none."""
-    return [int(one.get("customer_address_id", "0")) for one in found]
+def address_ids(addresses: Iterable[Mapping[str, str]]) -> list[int]:
+    """Return the ids of addresses; 0 for one without an id."""
+    return [int(address.get("customer_address_id", "0")) for address in addresses]
 
 
 def _about_one(fault: RemoteError) -> RemoteError:
-    """Return a fault that says nothing of other records, as such."""
+    """Return a fault about one record, with a remedy that does not affect other records."""
     fault.remedy = "isolate" if fault.remedy == "stop" else fault.remedy
     return fault
 
 
-def is_gone(answer: Answer, part: RecordCall) -> bool:
-    """Return whether the record is not there any more."""
+def is_deleted(answer: Answer, part: RecordCall) -> bool:
+    """Return whether the answer says that the record does not exist."""
     return isinstance(answer, FaultError) and answer.code == part.missing
 
 
 def many_failed(answers: Collection[Answer], part: RecordCall) -> bool:
-    """Return whether the last answers are so many failures that the server is unwell; deleted records are none."""
+    """Return whether so many of the last answers failed that the server is failing; deleted records do not count."""
     latest = islice(reversed(list(answers)), MOST_SKIPPED_IN_A_ROW)
-    failed = [isinstance(answer, RemoteError) and not is_gone(answer, part) for answer in latest]
+    failed = [isinstance(answer, RemoteError) and not is_deleted(answer, part) for answer in latest]
     return len(failed) == MOST_SKIPPED_IN_A_ROW and all(failed)

@@ -1,7 +1,7 @@
-"""What nobody may read is taken out of words from outside: of the server, of a proxy, and of libraries that quote them.
+"""The removal of secrets from texts of the server, of a proxy, and of libraries that quote them.
 
-What lives here: how a secret is found again in a text that repeats it whole or in part, encoded or broken into lines,
-and in the value of a header or the address of a proxy. Which secrets there are is the business of those who send them.
+What lives here: the search for a secret in a text that repeats it whole or in part, encoded or broken into lines, and
+in the value of a header or the address of a proxy. The sender of secrets provides them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PART = 8
-"""Characters of a secret in a row that are already too many; PHP's own traces show the first 15 of an argument."""
-MOST_ENCODINGS = 2  # one within another, as of an address in a page
+"""Consecutive characters of a secret that must not be shown; PHP's own traces show the first 15 of an argument."""
+MOST_ENCODINGS = 2  # nested, as of an address in a page
 HIDDEN = "***"
 
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(["'/\\]))""")
@@ -39,9 +39,9 @@ _OF_A_LOGIN = re.compile(r"<(?:[\w.-]+:)?(?:loginReturn|result|sessionId|apiKey)
 
 
 def redacted(text: str, *secrets: str) -> str:
-    """Return a text without what nobody may read: `secrets`, passwords in addresses, session ids and hashes.
+    """Return a text without secrets: `secrets`, passwords in addresses, session ids and hashes.
 
-    Where a secret is found encoded (for an address, for HTML or XML, with backslashes), the text comes back decoded.
+    If a secret is found encoded (for an address, for HTML or XML, with backslashes), the decoded text is returned.
 
     >>> redacted("http://me:pw@shop.example: no row with sessid = '0123456789abcdef0123456789abcdef'")
     "http://***@shop.example: no row with sessid = '***'"
@@ -54,8 +54,8 @@ def redacted(text: str, *secrets: str) -> str:
     candidate = text
     for _ in range(1 + MOST_ENCODINGS):
         dense = _dense(candidate)
-        if found := {part for part in parts if part in dense}:
-            text = candidate = _hidden(candidate, found)
+        if matches := {part for part in parts if part in dense}:
+            text = candidate = _hidden(candidate, matches)
         decoded = _decoded(candidate)
         if decoded == candidate:
             break
@@ -65,28 +65,28 @@ def redacted(text: str, *secrets: str) -> str:
 
 
 def redacted_body(body: bytes, *secrets: str, login: bool = False) -> bytes:
-    r"""Return a body without what `redacted` takes out of a text; all else stays as it is, byte by byte.
+    r"""Return a body without the secrets that `redacted` removes from a text; all other bytes stay the same.
 
     Args:
-        body: in any encoding that has ASCII in it.
-        secrets: what nobody may read.
-        login: it is of a login: the key and the session in it are hidden whatever they look like.
+        body: in any encoding that extends ASCII.
+        secrets: to be removed.
+        login: the body is of a login: hide its key and session, whatever they look like.
 
     >>> redacted_body(b"<a>\xff &quot; s3same &amp;amp;\nkey %26c</a>", "s3same & key")
     b'<a>\xff &quot; *** %26c</a>'
     """
     text = body.decode("latin-1")
-    hidden = [found.span(found.lastindex or 0) for found in _SHAPES.finditer(text)]
-    hidden += [found.span(1) for found in _OF_A_LOGIN.finditer(text)] if login else []
+    hidden = [match.span(match.lastindex or 0) for match in _SHAPES.finditer(text)]
+    hidden += [match.span(1) for match in _OF_A_LOGIN.finditer(text)] if login else []
     parts = {
         part for secret in filter(None, secrets) for form in _forms(secret) for part in _parts(_BLANKS.sub("", form))
     }
     traced = _Traced(text)
     for _ in range(1 + MOST_ENCODINGS):
         hidden += traced.replaced(_BLANKS, lambda _: "").origins_of(parts)
-        decoded = traced.replaced(_ESCAPE, lambda found: found[3] or chr(int(found[1] or found[2], 16)))
-        decoded = decoded.replaced(_ENTITY, lambda found: html.unescape(found[0]))
-        decoded = decoded.replaced(_PERCENT, lambda found: chr(int(found[1], 16)))
+        decoded = traced.replaced(_ESCAPE, lambda match: match[3] or chr(int(match[1] or match[2], 16)))
+        decoded = decoded.replaced(_ENTITY, lambda match: html.unescape(match[0]))
+        decoded = decoded.replaced(_PERCENT, lambda match: chr(int(match[1], 16)))
         if decoded.text == traced.text:
             break
         traced = decoded
@@ -99,54 +99,54 @@ def redacted_body(body: bytes, *secrets: str, login: bool = False) -> bytes:
 
 
 class _Traced:
-    """A text, and where in the text that it was made of each of its characters comes from.
+    """A text made from another one, and the origin of each of its characters in that one.
 
     Attributes:
-        text: as it is now.
+        text: after the replacements.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._before: _Traced | None = None
-        self._here, self._there = [0], [0]  # from a place here on it goes on as from a place there
+        self._source: _Traced | None = None
+        self._offsets, self._source_offsets = [0], [0]  # text from the one on is equal to the source from the other on
 
-    def replaced(self, pattern: re.Pattern[str], becomes: Callable[[re.Match[str]], str]) -> _Traced:
-        """Return the text with something else in place of what a pattern finds."""
+    def replaced(self, pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]) -> _Traced:
+        """Return the text with the matches of a pattern replaced."""
         pieces, end, length = [], 0, 0
         made = _Traced("")
-        made._before = self
-        for found in pattern.finditer(self.text):
-            new, (first, last) = becomes(found), found.span()
+        made._source = self
+        for match in pattern.finditer(self.text):
+            new, (first, last) = replacement(match), match.span()
             pieces += [self.text[end:first], new]
             length += first - end
-            made._here += [length, length + len(new)]
-            made._there += [first, last]
+            made._offsets += [length, length + len(new)]
+            made._source_offsets += [first, last]
             length, end = length + len(new), last
         made.text = "".join([*pieces, self.text[end:]])
         return made
 
     def origins_of(self, parts: Iterable[str]) -> list[tuple[int, int]]:
-        """Return where in the first text of all these parts of this one come from."""
+        """Return the spans of the original text that these parts of this one come from."""
         return [
-            (self.origin(found.start()), self.origin(found.start() + len(part) - 1, end=True))
+            (self.origin(match.start()), self.origin(match.start() + len(part) - 1, end=True))
             for part in parts
             if part in self.text
-            for found in re.finditer(f"(?={re.escape(part)})", self.text)
+            for match in re.finditer(f"(?={re.escape(part)})", self.text)
         ]
 
     def origin(self, place: int, *, end: bool = False) -> int:
-        """Return the first place that a character comes from, or the one behind its last."""
-        if self._before is None:
+        """Return a character's first place in the original text, or with `end` the place after its last."""
+        if self._source is None:
             return place + end
-        last = bisect_right(self._here, place) - 1
-        there = self._there[last] + place - self._here[last]
-        if end and last + 1 < len(self._here) and self._here[last + 1] == place + 1:
-            there = self._there[last + 1] - 1
-        return self._before.origin(there, end=end)
+        last = bisect_right(self._offsets, place) - 1
+        source_place = self._source_offsets[last] + place - self._offsets[last]
+        if end and last + 1 < len(self._offsets) and self._offsets[last + 1] == place + 1:
+            source_place = self._source_offsets[last + 1] - 1
+        return self._source.origin(source_place, end=end)
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret, and the same with its UTF-8 and Latin-1 confused; without what may come or go on the way."""
+    """Yield a secret, and the same with UTF-8 and Latin-1 confused; without characters that often change."""
     dense = _dense(secret)
     yield dense
     if not dense.isascii():
@@ -155,24 +155,24 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """Every part of it that is too long to be shown; all of it where it is short."""
+    """Yield every part of a secret that is too long to be shown; the whole of a short one."""
     length = min(PART, len(secret))
     return filter(None, (secret[start : start + length] for start in range(len(secret) - length + 1)))
 
 
 def _dense(text: str) -> str:
-    """A text without white space, and without "+", which may stand for it."""
+    """Return a text without white space, and without "+", which may stand for it."""
     return "".join(text.split()).replace("+", "")
 
 
 def _hidden(text: str, parts: Iterable[str]) -> str:
-    """A text without what these parts, which may overlap, cover of it."""
+    """Return a text without these parts, which may overlap."""
     places = [place for place, character in enumerate(text) if not character.isspace() and character != "+"]
     dense = "".join(text[place] for place in places)
     spans = [
-        (places[found.start()], places[found.start() + len(part) - 1] + 1)
+        (places[match.start()], places[match.start() + len(part) - 1] + 1)
         for part in parts
-        for found in re.finditer(f"(?={re.escape(part)})", dense)
+        for match in re.finditer(f"(?={re.escape(part)})", dense)
     ]
     shown, end = "", 0
     for first, last in sorted(spans):
@@ -183,7 +183,7 @@ def _hidden(text: str, parts: Iterable[str]) -> str:
 
 
 def _decoded(text: str) -> str:
-    """A text in one line with its percent signs, entities and backslashes undone, once."""
+    """Return a text on one line with its percent signs, entities and backslashes decoded once."""
 
     def character(escape: re.Match[str]) -> str:
         return escape[3] or chr(int(escape[1] or escape[2], 16))
@@ -192,7 +192,7 @@ def _decoded(text: str) -> str:
 
 
 def login_in_header(value: str) -> tuple[str, str]:
-    """Return the user and password in the value of a header; empty texts where there are none.
+    """Return the user and password in the value of a header; empty texts if there are none.
 
     >>> login_in_header("Basic bWU6cHc="), login_in_header("Bearer abc")
     (('me', 'pw'), ('', ''))
@@ -207,7 +207,7 @@ def login_in_header(value: str) -> tuple[str, str]:
 
 
 def login_in_address(proxy: str) -> tuple[str, str]:
-    """Return the user and password in the address of a proxy, as they are sent to it; empty texts where there are none.
+    """Return the user and password in the address of a proxy, as sent to it; empty texts if there are none.
 
     >>> login_in_address("http://me:p%40ss@127.0.0.1:3128"), login_in_address("me:pw@proxy.example:3128")
     (('me', 'p@ss'), ('me', 'pw'))
@@ -219,21 +219,21 @@ def login_in_address(proxy: str) -> tuple[str, str]:
 
 
 class Redactor(Protocol):
-    """Who knows what nobody may read."""
+    """Removes secrets from texts."""
 
     def redacted(self, text: str) -> str:
-        """Return a text without it."""
+        """Return a text without secrets."""
 
 
 class _LibraryLogs(logging.Filter):
-    """Redacts what libraries log: urllib3 repeats headers that it cannot read, in a warning, and zeep addresses."""
+    """Redacts the logs of libraries: urllib3 warns with headers that it cannot read, and zeep with addresses."""
 
     def __init__(self) -> None:
         super().__init__()
         self.redactors: WeakSet[Redactor] = WeakSet()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let a record pass; one with a secret without it, and without the traceback that repeats it."""
+        """Accept every record; remove secrets from its message, and then also its traceback."""
         shown = text = record.getMessage()
         for redactor in tuple(self.redactors):
             shown = redactor.redacted(shown)
@@ -246,7 +246,7 @@ _LIBRARY_LOGS = _LibraryLogs()
 
 
 def redact_library_logs(redactor: Redactor) -> None:
-    """Redact what urllib3 and zeep log, for as long as `redactor` is alive."""
+    """Redact the logs of urllib3 and zeep while `redactor` is alive."""
     _LIBRARY_LOGS.redactors.add(redactor)
     for name in tuple(logging.root.manager.loggerDict):
         if name.startswith(("urllib3.", "zeep.")):

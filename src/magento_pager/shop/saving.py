@@ -1,9 +1,9 @@
-"""Failed calls as files, for the shop's admin: the request and the raw reply, without what nobody may read.
+"""Failed calls as files for the shop's admin: the request and the raw reply, without secrets.
 
-What lives here: what a call leaves behind as its reply is read, the folder with its bounds, and what a file looks like.
-What is secret is known to who sends it, and that a call failed is said by who reads its reply.
+What lives here: the recording of a reply while it is read, the folder with its limits, and the format of a file. The
+sender of a call knows its secrets, and the reader of a reply reports the failure.
 
-A reply is kept as it comes over the wire, and unpacked only when it is written.
+A reply is kept in memory as it was received, and decompressed only when it is written.
 """
 
 from __future__ import annotations
@@ -35,67 +35,67 @@ if TYPE_CHECKING:
     from magento_pager.errors import RemoteError
 
 LONGEST = 1 << 24
-"""Bytes of a reply that are kept, both of those that came and of those that were unpacked from them."""
+"""The limit for the bytes that are kept of a reply, both as received and as decompressed."""
 MOST_FILES = 1000
 MOST_BYTES = 1 << 28
-"""Files and bytes that a folder may hold; those of earlier runs count."""
-READ_ON = 5.0  # seconds at most for which the rest of a reply that was refused is read
+"""The limits for the files and bytes in a folder, those of earlier runs included."""
+READ_ON = 5.0  # seconds, the limit for reading the rest of a refused reply
 
-_UNPACKED = 1 << 8  # bytes unpacked at once: about so many are lost where packed ones are broken
+_STEP = 1 << 8  # bytes decompressed at once: about this many are lost where the compressed data is broken
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-\w*\.txt")
 
 
 class Redactor(Protocol):
-    """Who knows what nobody may read."""
+    """Removes secrets from texts and bodies."""
 
     def redacted(self, text: str) -> str:
-        """Return a text without it."""
+        """Return a text without secrets."""
 
     def redacted_body(self, body: bytes, *more: str, login: bool = False) -> bytes:
-        """Return a body without it and without `more`; that of a login also without what only a login holds."""
+        """Return a body without secrets and without `more`; for a login, also without its key and session."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request, and what came of its reply so far.
+    """A request, and the part of its reply that was read so far.
 
     Attributes:
         operation: what was called.
         request: as it was sent.
-        response: the head, and the body that is still to be read.
-        own_headers: those that the user gave, whose values nobody may read.
-        came: the bytes of the body so far, as they came, `LONGEST` at most.
-        length: how many there were.
+        response: the head, and the body, which may not be read yet.
+        own_headers: the names of the user's headers, whose values are secret.
+        received: the bytes of the body so far, as received, at most `LONGEST`.
+        length: how many bytes were received.
     """
 
     operation: str
     request: requests.PreparedRequest
     response: requests.Response
     own_headers: Iterable[str] = ()
-    came: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
     length: int = 0
 
     @property
     def is_login(self) -> bool:
-        """True where the request holds the key, and the reply a session."""
+        """True if the request contains the key, and the reply a session."""
         return self.operation == "login"
 
     def body(self) -> Any:
-        """Return the body as urllib3 has it; what is read of it is kept."""
-        return _uncompression_of(_Tap(self), self.response.headers.get("Content-Encoding", ""))
+        """Return the body as urllib3 has it, recording what is read of it."""
+        return _decompressing(_Recorder(self), self.response.headers.get("Content-Encoding", ""))
 
     def read(self, amount: int) -> bytes:
-        """Read what has arrived, at most `amount` bytes of it, and keep it."""
+        """Read and keep what has arrived, at most `amount` bytes."""
         piece: bytes = self.response.raw.read1(amount, decode_content=False)
-        self.came += piece[: LONGEST - len(self.came)]
+        self.received += piece[: LONGEST - len(self.received)]
         self.length += len(piece)
         return piece
 
     def read_on(self, seconds: float) -> None:
-        """Read the rest, as far as it is kept and comes in time."""
+        """Read the rest, within the limits of size and time."""
         until = time.monotonic() + min(seconds, READ_ON)
-        with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):  # closed, or whatever ended it before
+        with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):  # closed, or failed before
             while self.length < LONGEST and (left := until - time.monotonic()) > 0:
                 connection = self.response.raw.connection
                 if connection is not None and connection.sock is not None:
@@ -103,35 +103,35 @@ class Exchange:
                 if not self.read(1 << 16):
                     return
 
-    def unpacked(self) -> tuple[bytes, bool]:
-        """Return the body as far as it can be unpacked, and whether it could be to its end."""
-        came = bytes(self.came)
+    def decompressed(self) -> tuple[bytes, bool]:
+        """Return the body as far as it can be decompressed, and whether that is all of it."""
+        received = bytes(self.received)
         declared = self.response.headers.get("Content-Encoding", "").lower().replace(" ", "")
-        kind = declared if declared not in {"", "identity"} else compression_of(came)
-        if not came or kind in {"", "brotli?"}:  # the latter is any byte that is no text
-            return came, True
+        kind = declared if declared not in {"", "identity"} else compression_of(received)
+        if not received or kind in {"", "brotli?"}:  # the latter is any data that is not text
+            return received, True
         if set(kind.split(",")) - {*urllib3.HTTPResponse.CONTENT_DECODERS, "identity"}:
             return b"", False
-        source, body = _uncompression_of(io.BytesIO(came), kind), bytearray()
+        source, body = _decompressing(io.BytesIO(received), kind), bytearray()
         with suppress(urllib3.exceptions.HTTPError):
-            while len(body) < LONGEST and (piece := source.read1(_UNPACKED)):
+            while len(body) < LONGEST and (piece := source.read1(_STEP)):
                 body += piece
             return bytes(body), True
         return bytes(body), False
 
 
 class Latest(threading.local):
-    """What each thread sent and received last.
+    """The last exchange of each thread.
 
     Attributes:
-        exchange: this thread's; None where there is none, or replies are not saved.
+        exchange: this thread's; None if there is none, or replies are not saved.
     """
 
     exchange: Exchange | None = None
 
 
-class _Tap:
-    """The body of a reply as a file, which keeps what is read of it."""
+class _Recorder:
+    """The body of a reply as a file that records what is read of it."""
 
     closed = False
 
@@ -139,12 +139,12 @@ class _Tap:
         self.read = self.read1 = exchange.read
 
     def close(self) -> None:
-        """Leave the connection to whoever has it."""
+        """Do nothing: the connection is closed elsewhere."""
 
 
-def _uncompression_of(file: Any, packed: str) -> urllib3.HTTPResponse:
-    """A body that is unpacked as it is read, from a file that has it packed so."""
-    headers = {"Content-Encoding": packed} if packed else {}
+def _decompressing(file: Any, encoding: str) -> urllib3.HTTPResponse:
+    """Return a body that is decompressed while it is read from a file in this encoding."""
+    headers = {"Content-Encoding": encoding} if encoding else {}
     return urllib3.HTTPResponse(file, headers=headers, preload_content=False)
 
 
@@ -152,10 +152,10 @@ class ReplyFolder:
     """A folder for failed calls. Safe to use from several threads, and by several processes at once."""
 
     def __init__(self, path: str | Path) -> None:
-        """Make the folder, and see that it takes files.
+        """Create the folder, and check that files can be written to it.
 
         Raises:
-            ValueError: it does not.
+            ValueError: they cannot.
         """
         self.path = Path(path)
         self._lock = threading.Lock()
@@ -166,29 +166,29 @@ class ReplyFolder:
             self._write("trial", [b"?"]).unlink()
         except OSError as error:
             raise ValueError(
-                f"replies cannot be saved in {self.path}: {error.strerror}; name a folder that can be written"
+                f"replies cannot be saved in {self.path}: {error.strerror}. Use a folder that can be written to"
             ) from None
 
     def save(self, exchange: Exchange, error: RemoteError, redactor: Redactor) -> Path | None:
-        """Write down a call that failed, and return the file.
+        """Write a failed call to a file, and return its path.
 
-        The same failure of the same request is written once, however often it is tried again.
+        The same failure of the same request is written once, however often it is repeated.
 
         Returns:
-            None where it could not be written.
+            None if the file could not be written.
         """
         request = _request(exchange, redactor)
         words = re.sub(r"[0-9]+", "", str(error))  # without seconds and bytes, which vary
-        what = hashlib.sha256(b"%b\0%d\0%b" % (request, exchange.response.status_code, words.encode())).digest()
+        digest = hashlib.sha256(b"%b\0%d\0%b" % (request, exchange.response.status_code, words.encode())).digest()
         with self._lock:
-            if (before := self._written.get(what)) is not None and before.exists():
+            if (before := self._written.get(digest)) is not None and before.exists():
                 return before
             parts = [f"{error}\n\n---- request ----\n".encode(), request, *_reply(exchange, redactor)]
             try:
                 if self._is_full(sum(map(len, parts))):
-                    self._warn("it is full, so that no more are; move its files away")
+                    self._warn("it is full. Move its files elsewhere")
                     return None
-                path = self._written[what] = self._write(exchange.operation, parts)
+                path = self._written[digest] = self._write(exchange.operation, parts)
             except OSError as failure:
                 self._warn(str(failure.strerror))
                 return None
@@ -200,29 +200,29 @@ class ReplyFolder:
         return len(sizes) >= MOST_FILES or sum(sizes) + more > MOST_BYTES
 
     def _write(self, operation: str, parts: Iterable[bytes]) -> Path:
-        """Write a file that nobody else may read; none where it cannot be written whole."""
+        """Write a file that other users cannot read; leave none if it cannot be written completely."""
         name = re.sub(r"\W+", "_", operation, flags=re.ASCII)[:60]
         descriptor = None
         while descriptor is None:
             path = self.path / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{name}.txt"
-            with suppress(FileExistsError):  # in the same microsecond
+            with suppress(FileExistsError):  # created in the same microsecond
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123  it is open
+            with open(descriptor, "wb") as file:  # noqa: PTH123  a file descriptor
                 file.writelines(parts)
         except OSError:
             path.unlink(missing_ok=True)
             raise
         return path
 
-    def _warn(self, words: str) -> None:
+    def _warn(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            warnings.warn(f"a reply could not be saved in {self.path}: {words}", stacklevel=2)
+            warnings.warn(f"a reply could not be saved in {self.path}: {reason}", stacklevel=2)
 
 
 def _request(exchange: Exchange, redactor: Redactor) -> bytes:
-    """The request as it was sent."""
+    """Return the request as it was sent, without secrets."""
     request = exchange.request
     body = request.body or b""
     sent = redactor.redacted_body(body.encode() if isinstance(body, str) else body, login=exchange.is_login)
@@ -231,10 +231,10 @@ def _request(exchange: Exchange, redactor: Redactor) -> bytes:
 
 
 def _reply(exchange: Exchange, redactor: Redactor) -> list[bytes]:
-    """The reply: its body unpacked, and as it came where it could not be unpacked to its end."""
+    """Return the reply with its body decompressed, or also as received if it could not be decompressed completely."""
     response = exchange.response
     cookies = re.findall(r"(?:^|, )[^=;,\s]+=([^;,\s]{8,})", response.headers.get("Set-Cookie", ""))
-    body, whole = exchange.unpacked()
+    body, whole = exchange.decompressed()
     shown = redactor.redacted_body(body[:LONGEST], *cookies, login=exchange.is_login)
     cut = f" (the first {LONGEST} bytes)" if max(exchange.length, len(body)) > LONGEST else ""
     line = redactor.redacted(f"HTTP {response.status_code} {response.reason or ''}").rstrip()
@@ -242,14 +242,14 @@ def _reply(exchange: Exchange, redactor: Redactor) -> list[bytes]:
     parts = [f"\n\n---- reply{cut} ----\n{line}\n".encode(), head, b"\n", shown]
     if whole:
         return parts
-    if exchange.is_login or shown != body[:LONGEST]:  # what is packed cannot be searched
-        return [*parts, b"\n\n---- it cannot be unpacked to its end; as it came, it may hold what is secret ----\n"]
-    packed = redactor.redacted_body(bytes(exchange.came), *cookies)  # it may not be packed at all
-    return [*parts, b"\n\n---- it cannot be unpacked to its end; as it came ----\n", packed]
+    if exchange.is_login or shown != body[:LONGEST]:  # compressed data cannot be searched
+        return [*parts, b"\n\n---- it cannot be decompressed to its end; the raw bytes may contain secrets ----\n"]
+    raw = redactor.redacted_body(bytes(exchange.received), *cookies)  # it may not be compressed at all
+    return [*parts, b"\n\n---- it cannot be decompressed to its end; as received ----\n", raw]
 
 
 def _headers(exchange: Exchange, headers: Iterable[tuple[str, str]], redactor: Redactor) -> bytes:
-    """Headers as HTTP has them."""
+    """Return headers as HTTP writes them, without secrets."""
     hidden = {*_SECRET_HEADERS, *map(str.lower, exchange.own_headers)}
     shown = [(name, HIDDEN if name.lower() in hidden else redactor.redacted(value)) for name, value in headers]
     return "".join(f"{name}: {value}\n" for name, value in shown).encode()

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from magento_pager.errors import RemoteError
-from magento_pager.shop.records import fitted
-from magento_pager.shop.sources import ListSource, XmlRpcSource, looking_at
+from magento_pager.shop.records import as_declared
+from magento_pager.shop.sources import ListSource, XmlRpcSource, search_rows
 from magento_pager.walk.calls import Calls
 from magento_pager.walk.flows import WindowRequest, first_piece_with_rows
 from magento_pager.walk.limiter import CallLimiter
@@ -250,7 +250,7 @@ class Wires:
             for row in rows:
                 self._calls += 1
                 record = connection.record(operation, row[name], right=self._spec.right)
-                record = fitted(record, connection.record_shape(operation), tells_empty=connection.tells_empty)
+                record = as_declared(record, connection.record_shape(operation), tells_empty=connection.tells_empty)
                 both = record.keys() & row.keys() - self._spec.nested
                 if name not in both:
                     return False, f"the record of {name} {row[name]} by SOAP does not contain its {name}"
@@ -266,7 +266,7 @@ class Wires:
         with suppress(RemoteError):
             if rows := self._rows(paginator, wire, LOW_END):
                 return LOW_END, rows
-        piece = self._result(paginator, wire, first_piece_with_rows(looking_at(self._spec)))
+        piece = self._result(paginator, wire, first_piece_with_rows(search_rows(self._spec)))
         return (piece.window, dict(piece.rows)) if piece else (LOW_END, {})
 
     def _rows(self, paginator: Paginator, wire: Wire, window: IdRange) -> Mapping[Token, Row]:

@@ -1,12 +1,12 @@
-"""XML-RPC, the oldest API of a shop: a request to bytes, and a reply to plain values, as strictly as SOAP is read.
+"""XML-RPC, the oldest API of a shop: requests to bytes, and replies to plain values, read as strictly as SOAP.
 
-What lives here: the wire format and nothing else. Where the shop listens and who is logged in is the connection's
-matter, what the values mean is not known here. Replies pass the same guards as those of SOAP: no entities, no document
-type, nothing from the network, a bounded depth, and no element or attribute that the format does not have.
+What lives here: the wire format and nothing else. Addresses and the login belong to the connection, and this module
+does not know what the values mean. Replies pass the same guards as those of SOAP: no entities, no document type,
+nothing from the network, a bounded depth, and no element or attribute that the format does not have.
 
-A value comes out as PHP meant it: `None`, a bool, a list, a dict, or the server's text, numbers included. Short replies
-are read as a whole (`value_of`), lists of records as they arrive (`rows`). There a row that is written as PHP writes
-rows is read by one regular expression, in a fifth of the time; all that is not goes through the parser and every check.
+A value is read as PHP meant it: `None`, a bool, a list, a dict, or the server's text, numbers included. Short replies
+are read as a whole (`value_of`), lists of records as they arrive (`rows`). In a list, a row in the form that PHP writes
+is read by one regular expression, in a fifth of the time; every other row goes through the parser and every check.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from magento_pager.walk.pages import Row
 
 Argument: TypeAlias = "str | Sequence[Argument] | Mapping[str, Argument] | None"
-"""What a call may be given. Numbers travel as text: PHP does not mind, and the API takes increment ids."""
+"""An argument of a call. Numbers are sent as text: PHP accepts that, and the API takes increment ids."""
 
 _SOAP_PATH = re.compile(r"(?P<before>.*/api/)(v2_soap|soap_wsi|soap_v2|soap)(/.*)?")
 _SOAP_TYPE = re.compile(r"(?<=\btype=)(v2_soap|soap_wsi|soap_v2|soap)\b")
 _SCALARS = "string|int|i4|i8|double|boolean"
-_STRAY = etree.XPath("boolean(//@*) or boolean(//text()[normalize-space()][../*])")  # in the whole document
-_STRAYED = "attributes, or text beside markup"
+_UNEXPECTED = etree.XPath("boolean(//@*) or boolean(//text()[normalize-space()][../*])")  # in the whole document
+_UNEXPECTED_PARTS = "attributes, or text next to markup"
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 _PATH = ["data", "array", "value", "param", "params", "methodResponse"]
-"""Where rows stand, from the inside."""
-_GAP = "[ \t\r\n]*+"  # between tags, where PHP writes nothing
+"""The elements around a row, from the inside."""
+_GAP = "[ \t\r\n]*+"  # allowed between tags; PHP writes nothing there
 _TEXT = f"[^<>{UNFIT}]*"
-_ROW_START = re.compile(f"</value>{_GAP}<value>{_GAP}<struct>{_GAP}".encode())  # behind the end tag of another row
+_ROW_START = re.compile(f"</value>{_GAP}<value>{_GAP}<struct>{_GAP}".encode())  # after the end tag of another row
 _SCALAR = f"nil/|(?P<kind>{_SCALARS})>(?P<text>{_TEXT})</(?P=kind)"
 _ITEM = re.compile(f"{_GAP}<value>{_GAP}<(?:{_SCALAR})>{_GAP}</value>{_GAP}")
 _LIST = f"<data/>|<data>(?:{_GAP}<value>{_GAP}<(?:nil/|(?:{_SCALARS})>{_TEXT}</\\w++)>{_GAP}</value>)*{_GAP}</data>"
@@ -53,7 +53,7 @@ _MEMBER = re.compile(f"<member>{_GAP}<name>([^&<>{UNFIT}]*)</name>{_GAP}{_VALUE}
 
 
 def address_beside(soap: str) -> str | None:
-    """Where a shop that takes SOAP calls at an address takes those of XML-RPC; None where that cannot be told.
+    """Return the address of XML-RPC for an address of SOAP; None if it cannot be derived.
 
     >>> address_beside("https://shop.example/index.php/api/v2_soap/index/")
     'https://shop.example/index.php/api/xmlrpc/'
@@ -63,15 +63,15 @@ def address_beside(soap: str) -> str | None:
     True
     """
     parts = urlsplit(soap)
-    if found := _SOAP_PATH.fullmatch(parts.path):
-        return urlunsplit((parts.scheme, parts.netloc, f"{found['before']}xmlrpc/", "", ""))
+    if match := _SOAP_PATH.fullmatch(parts.path):
+        return urlunsplit((parts.scheme, parts.netloc, f"{match['before']}xmlrpc/", "", ""))
     if parts.path.endswith(".php") and _SOAP_TYPE.search(parts.query):
         return urlunsplit((parts.scheme, parts.netloc, parts.path, _SOAP_TYPE.sub("xmlrpc", parts.query), ""))
     return None
 
 
 def request(method: str, *arguments: Argument) -> bytes:
-    """A call as bytes.
+    """Return a call as bytes.
 
     >>> b"<methodName>login</methodName>" in request("login", "me", "my key")
     True
@@ -85,7 +85,7 @@ def request(method: str, *arguments: Argument) -> bytes:
 
 
 def value_of(reply: bytes, method: str) -> Any:
-    """The value of a reply.
+    """Return the value of a reply.
 
     Args:
         reply: its body.
@@ -93,7 +93,7 @@ def value_of(reply: bytes, method: str) -> Any:
 
     Raises:
         ReplyFaultError: the reply is a fault.
-        MalformedReplyError: it is no reply of XML-RPC.
+        MalformedReplyError: it is not a reply of XML-RPC.
 
     >>> value_of(b"<methodResponse><params><param><value><i4>7</i4></value></param></params></methodResponse>", "add")
     '7'
@@ -104,10 +104,10 @@ def value_of(reply: bytes, method: str) -> Any:
 
 
 def rows(pieces: Iterable[bytes], method: str) -> Generator[Row]:
-    """The rows of a reply that is a list of records, each as soon as its bytes are in.
+    """Yield the rows of a reply with a list of records, each as soon as its bytes have arrived.
 
-    Rows come before the end of the reply is known: only when the generator is exhausted without an error were they
-    all there were. They hold what `value_of` gives.
+    Rows are yielded before the end of the reply is known: they are complete only if the generator ends without an
+    error. Their values are those of `value_of`.
 
     Args:
         pieces: the body, in pieces of any size.
@@ -115,35 +115,35 @@ def rows(pieces: Iterable[bytes], method: str) -> Generator[Row]:
 
     Raises:
         ReplyFaultError: the reply is a fault.
-        MalformedReplyError: it is anything else than a list of records, each of them with a member at least.
+        MalformedReplyError: it is not a list of records, each with at least one member.
     """
     with _refusing(method):
         yield from _Rows(method, "struct").read(pieces)
 
 
 class _UnexpectedError(Exception):
-    """Something that the format does not have in its place."""
+    """Something that the format does not allow in its place."""
 
 
 @contextmanager
 def _refusing(method: str) -> Generator[None]:
-    """Refuse a reply in which something unexpected is found: a single row may be the cause."""
+    """Refuse a reply with something unexpected in it; a single row may be the cause."""
     try:
         yield
     except _UnexpectedError as error:
-        raise MalformedReplyError(f"{method}: the reply is no XML-RPC: it has {error}", remedy="isolate") from None
+        raise MalformedReplyError(f"{method}: the reply is not XML-RPC: it has {error}", remedy="isolate") from None
 
 
 class _Rows(RowStream):
-    """Turns the bytes of one reply into rows. A row is known when its <struct> ends; its <value> ends a tag later."""
+    """Turns the bytes of one reply into rows. A row is complete when its <struct> ends, one tag before its <value>."""
 
-    _data: Element | None = None  # what holds the rows; None before the first row
+    _data: Element | None = None  # contains the rows; None before the first row
 
     def refusal(self, reason: str) -> Exception:
         return _UnexpectedError(reason)
 
     def _recognised(self, segment: bytes) -> Row | None:
-        """Return a row that is written as PHP does it: members that are NULL, single values, or lists of such."""
+        """Return a row in the form that PHP writes: members that are NULL, single values, or lists of these."""
         start = self._between_rows and _ROW_START.match(segment)
         if not start:
             return None
@@ -175,17 +175,17 @@ class _Rows(RowStream):
         if self._last is not None:
             for ended in (_only(self._last), self._last):
                 if (ended.tail or "").strip(" \t\r\n"):
-                    raise _UnexpectedError(_STRAYED)
+                    raise _UnexpectedError(_UNEXPECTED_PARTS)
         self._advance(value, data)
-        if _STRAY(value):
-            raise _UnexpectedError(_STRAYED)
+        if _UNEXPECTED(value):
+            raise _UnexpectedError(_UNEXPECTED_PARTS)
         row = _struct(_only(_named(value, "value")))
         if not row:
             raise _UnexpectedError("a record without members")
         return row
 
     def _is_data(self, data: Element) -> bool:
-        """True for the element that holds the rows, in its place in the reply; it is remembered."""
+        """Return True for the element that contains the rows, in its place in the reply, and remember it."""
         if self._data is not None or [data.tag, *(part.tag for part in data.iterancestors())] != _PATH:
             return False
         self._data = data
@@ -194,7 +194,7 @@ class _Rows(RowStream):
     def _check_end(self, root: Element) -> None:
         for row in _named(_only(_named(_only(_result(root)), "array")), "data"):
             if row is not self._last:
-                raise _UnexpectedError(f"a <{row.tag}> that is no record among the rows")
+                raise _UnexpectedError(f"a <{row.tag}> among the rows that is not a record")
             _only(row)
 
 
@@ -206,38 +206,38 @@ def _write(parent: Element, argument: Argument) -> None:
         etree.SubElement(value, "string").text = argument
     elif isinstance(argument, Mapping):
         struct = etree.SubElement(value, "struct")
-        for name, one in argument.items():
+        for name, item in argument.items():
             member = etree.SubElement(struct, "member")
             etree.SubElement(member, "name").text = name
-            _write(member, one)
+            _write(member, item)
     else:
         data = etree.SubElement(etree.SubElement(value, "array"), "data")
-        for one in argument:
-            _write(data, one)
+        for item in argument:
+            _write(data, item)
 
 
 def _result(root: Element) -> Element:
-    """The <value> that a reply answers with; a fault is raised."""
-    if _STRAY(root):
-        raise _UnexpectedError(_STRAYED)
+    """Return the <value> of a reply; raise its fault."""
+    if _UNEXPECTED(root):
+        raise _UnexpectedError(_UNEXPECTED_PARTS)
     body = _only(_named(root, "methodResponse"))
     if body.tag != "fault":
         return _named(_only(_named(_only(_named(body, "params")), "param")), "value")
     fault = _value(_only(body))
     if not isinstance(fault, dict) or not {"faultCode", "faultString"} <= fault.keys():
-        raise _UnexpectedError("a fault without a code or without words")
+        raise _UnexpectedError("a fault without a code or a text")
     raise ReplyFaultError(str(fault["faultCode"]), str(fault["faultString"]))
 
 
 def _named(element: Element, tag: str) -> Element:
-    """The element, which must have that tag."""
+    """Return the element, which must have that tag."""
     if element.tag != tag:
         raise _UnexpectedError(f"<{element.tag}> instead of <{tag}>")
     return element
 
 
 def _only(element: Element) -> Element:
-    """The only child of an element."""
+    """Return the only child of an element."""
     if len(element) != 1:
         raise _UnexpectedError(f"{len(element)} elements instead of one in <{element.tag}>")
     return element[0]
@@ -250,20 +250,20 @@ def _text(element: Element) -> str:
 
 
 def _value(element: Element) -> Any:
-    """What stands in a <value>."""
+    """Return the content of a <value>."""
     _named(element, "value")
     if len(element) == 0:
         return element.text or ""
     typed = _only(element)
     if typed.tag == "array":
-        return [_value(one) for one in _named(_only(typed), "data")]
+        return [_value(item) for item in _named(_only(typed), "data")]
     if typed.tag == "struct":
         return _struct(typed)
     return _scalar(typed.tag, _text(typed))
 
 
 def _scalar(kind: str, text: str) -> Any:
-    """A value that is not made of others."""
+    """Return a single value."""
     if kind == "string":
         return text
     if kind == "nil" and not text:
@@ -274,7 +274,7 @@ def _scalar(kind: str, text: str) -> Any:
         raise _UnexpectedError(f"a <{kind}>")
     if not _NUMBER.fullmatch(text):
         raise _UnexpectedError(f"{text[:50]!r} as a number")
-    return text.removesuffix(".")  # PHP cuts the zeros off a double, and leaves the point
+    return text.removesuffix(".")  # PHP removes the zeros of a double, but not the point
 
 
 def _struct(element: Element) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def _struct(element: Element) -> dict[str, Any]:
     for member in element:
         parts = list(member)
         if member.tag != "member" or len(parts) != 2 or parts[0].tag != "name":  # noqa: PLR2004  a name and a value
-            raise _UnexpectedError("a <member> that is no <name> with a <value>")
+            raise _UnexpectedError("a <member> that is not a <name> with a <value>")
         name = _text(parts[0])
         if name in members:
             raise _UnexpectedError(f"two members {name[:50]!r}")
@@ -291,7 +291,7 @@ def _struct(element: Element) -> dict[str, Any]:
 
 
 def _scalars(kinds: Sequence[str | None], texts: Sequence[str | None], source: str) -> list[Any] | None:
-    """Values of a row as `_SCALAR` finds them in a source; None where only a parser can tell what they mean."""
+    """Return the values of a row as `_SCALAR` matches them; None if only a parser can read them."""
     resolved = without_references(texts, source)
     if resolved is None:
         return None
