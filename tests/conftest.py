@@ -1,4 +1,4 @@
-"""What the tests share: their tiers, where the recordings are, and an embedded shop for each version and flavour."""
+"""Shared parts of the tests: the tiers, the recordings, and an embedded shop for each version and flavour."""
 
 from __future__ import annotations
 
@@ -39,51 +39,51 @@ SPOKEN = [
     ("20.0.20", "rpc"),
     ("20.0.20", "wsi"),
 ]
-"""Every version and flavour the embedded shop plays as delivered."""
+"""Every version of the embedded shop, with its flavours."""
 
 
-# The same examples every time, and a busy machine is no failure; --hypothesis-profile=explore draws others.
+# The same examples every time, without deadlines for busy machines; --hypothesis-profile=explore draws others.
 settings.register_profile("explore", deadline=None)
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return over how many processes a run is spread: whole tiers over the cores, at most four; chosen files over none.
+    """Return the number of processes: for a whole tier the number of cores, at most four; for chosen files none.
 
-    Each process starts servers of its own, and a container may see more cores than it has.
+    Each process starts its own servers, and a container may report more cores than it has.
     """
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.capture != "no"
-    return min(4, os.cpu_count() or 1) if whole else 0
+    is_whole_tier = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.capture != "no"
+    return min(4, os.cpu_count() or 1) if is_whole_tier else 0
 
 
 def by_xmlrpc(patch: pytest.MonkeyPatch) -> None:
-    """Read lists by XML-RPC where no wire is named, in this process."""
+    """Read lists by XML-RPC if no protocol (`wire`) is named, in this process."""
 
-    def chosen(wire: Any, columns: Any) -> tuple[Any, bool]:
+    def choose(wire: Any, columns: Any) -> tuple[Any, bool]:
         return ("xml-rpc", False) if wire is columns is None else wire_and_columns(wire, columns)
 
     for module in ("pager", "cli.dumps"):
-        patch.setattr(f"magento_pager.{module}.wire_and_columns", chosen)
+        patch.setattr(f"magento_pager.{module}.wire_and_columns", choose)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `slow` the cases of a test marked `sampled` that the quick tier does not run."""
+    """Mark as `slow` the cases of a test marked `sampled` that are not in the quick tier."""
     tests: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Function]] = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
         if isinstance(item, pytest.Function) and "sampled" in marks and "slow" not in marks:
             tests.setdefault((item.parent, item.originalname), []).append(item)
     for cases in tests.values():
-        spread = sample([case.callspec.params for case in cases])
+        chosen = sample([case.callspec.params for case in cases])
         for number, case in enumerate(cases):
-            if number not in spread:
+            if number not in chosen:
                 case.add_marker(pytest.mark.slow)
 
 
 def sample(cases: Sequence[Mapping[str, object]], most: int = 6) -> set[int]:
-    """Return the numbers of a few cases, the same ones every time: together they have many of the parameters' values.
+    """Return the numbers of a few cases, always the same ones, that together have many of the parameters' values.
 
     >>> sorted(sample([{"version": version, "flavour": flavour} for version in "678" for flavour in "rw"]))
     [0, 3, 4]
@@ -99,7 +99,7 @@ def sample(cases: Sequence[Mapping[str, object]], most: int = 6) -> set[int]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line about all that was skipped: how many tests, and what each of them misses."""
+    """Print one line about skipped tests: their number for each reason."""
     reports = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
     if reasons:
@@ -113,12 +113,12 @@ def slow(value: Any) -> ParameterSet:
 
 
 def slow_after(count: int, values: Iterable[Any]) -> list[Any]:
-    """Return these values as parameters: the first ones for the quick tier, the others marked `slow`."""
+    """Return values as parameters: the first `count` for the quick tier, the others marked `slow`."""
     return [value if number < count else slow(value) for number, value in enumerate(values)]
 
 
 def stopper(after: int, error: type[BaseException]) -> Callable[[object], None]:
-    """Return what raises when it is called that often, such as a progress that stops a dump."""
+    """Return a function that raises an error at that call, such as a progress that stops a dump."""
     calls = count(1)
 
     def stop(_: object) -> None:
@@ -136,13 +136,13 @@ def missing(reason: str) -> NoReturn:
 
 
 def needs_pyarrow() -> None:
-    """Skip or fail the test where Parquet is not to be had."""
+    """Skip or fail the test if pyarrow is not installed."""
     if find_spec("pyarrow") is None:
         missing("pyarrow is not installed")
 
 
 def needs_pymysql() -> None:
-    """Skip or fail the test where no MariaDB can be reached from Python."""
+    """Skip or fail the test if PyMySQL is not installed."""
     if find_spec("pymysql") is None:
         missing("PyMySQL is not installed")
 
@@ -151,7 +151,7 @@ def needs_pymysql() -> None:
 def samples() -> Path:
     """Return the folder of recordings from a live server."""
     if not SAMPLES.is_dir():
-        missing("the recordings are not beside this checkout")
+        missing("the recordings are not next to this checkout")
     return SAMPLES
 
 
@@ -171,21 +171,21 @@ def shop_of() -> Iterator[Callable[[str, str], Shop]]:
 
 @pytest.fixture
 def web() -> Iterator[responses.RequestsMock]:
-    """HTTP without a network."""
+    """Return a mock of HTTP, without a network."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock
 
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """Return an embedded shop of its own, to be changed by the test."""
+    """Return a new embedded shop that the test may change."""
     with Shop(orders=200) as running:
         yield running
 
 
 @pytest.fixture(params=["soap", slow("xml-rpc")])
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the wire by which lists are read where none is named; XML-RPC with the columns that SOAP has."""
+    """Return the protocol (`wire`) by which lists are read if none is named; XML-RPC with the columns of SOAP."""
     if request.param == "xml-rpc":
         by_xmlrpc(monkeypatch)
     return str(request.param)
@@ -193,31 +193,30 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture
 def scheduled_runs(tmp_path: Path) -> Iterator[Callable[..., ScheduledRuns]]:
-    """Begin the nights of a list; its shop ends with the test."""
+    """Return a function that starts a shop for scheduled runs of a list; the shop is stopped at the end of the test."""
     with ExitStack() as stack:
 
-        def begin(profile: str, entity: ListName, *, orders: int = 300, **how: Any) -> ScheduledRuns:
-            return ScheduledRuns(stack.enter_context(Shop(profile=profile, orders=orders, **how)), tmp_path, entity)
+        def begin(profile: str, entity: ListName, *, orders: int = 300, **options: Any) -> ScheduledRuns:
+            return ScheduledRuns(stack.enter_context(Shop(profile=profile, orders=orders, **options)), tmp_path, entity)
 
         yield begin
 
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sleeps finds that the time has passed, and no time has.
+    """Skip sleeps of the test's own thread: the clock advances, but no time passes.
 
-    That goes for the test's own thread. Others sleep: one that is left of another test and looks about every so often
-    would let the time pass as fast as it can.
+    Other threads sleep as usual, because a thread of another test that polls would advance the clock as fast as it can.
     """
     slept = 0.0
-    clock, nap, own = time.monotonic, time.sleep, threading.get_ident()
+    clock, original_sleep, own_thread = time.monotonic, time.sleep, threading.get_ident()
 
     def sleep(seconds: float) -> None:
         nonlocal slept
-        if threading.get_ident() == own:
+        if threading.get_ident() == own_thread:
             slept += seconds
         else:
-            nap(seconds)
+            original_sleep(seconds)
 
     monkeypatch.setattr("time.sleep", sleep)
     monkeypatch.setattr("time.monotonic", lambda: clock() + slept)

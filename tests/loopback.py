@@ -1,4 +1,4 @@
-"""Servers of a few lines on loopback, for what a proper server never does: stall, drip, hang up, lie about lengths."""
+"""Small servers on loopback that do what no correct server does: stall, drip, disconnect, send wrong lengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """What a client sent."""
+    """A request of a client."""
 
     head: bytes
     body: bytes
@@ -21,13 +21,15 @@ class Request(NamedTuple):
 
 @contextmanager
 def serving(answer: Callable[[socket.socket, Request], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """The address of a server that reads a request whole and leaves the rest to `answer`; each connection has a thread.
+    """Run a server that reads a whole request and then calls `answer`, and yield its address.
+
+    Each connection has a thread.
 
     Args:
-        answer: gets the connection and the first request; the connection is closed when it returns.
-        tls: speak TLS with this.
+        answer: called with the connection and the first request; the connection is closed when it returns.
+        tls: a context for TLS; None: no TLS.
     """
-    ends: list[socket.socket] = []
+    connections: list[socket.socket] = []
 
     def converse(connection: socket.socket) -> None:
         with suppress(OSError):
@@ -40,7 +42,7 @@ def serving(answer: Callable[[socket.socket, Request], None], tls: ssl.SSLContex
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                ends.append(connection)
+                connections.append(connection)
                 threading.Thread(target=converse, args=(connection,), daemon=True).start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -50,39 +52,39 @@ def serving(answer: Callable[[socket.socket, Request], None], tls: ssl.SSLContex
         finally:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
-            for end in ends:
+            for connection in connections:
                 with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 def receive(connection: socket.socket) -> Request:
-    """Return the next request on a connection; ConnectionError where there is none."""
+    """Read the next request on a connection; raise ConnectionError if there is none."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += _some(connection)
+        data += _receive_part(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     length = next(
         (int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
     )
     while len(body) < length:
-        body += _some(connection)
+        body += _receive_part(connection)
     return Request(head, body)
 
 
-def _some(connection: socket.socket) -> bytes:
+def _receive_part(connection: socket.socket) -> bytes:
     data = connection.recv(65536)
     if not data:
-        raise ConnectionError("the client hung up")
+        raise ConnectionError("the client closed the connection")
     return data
 
 
 def reply(body: bytes, *headers: str, status: str = "200 OK", last: bool = True) -> bytes:
-    """Return an answer as it goes over the wire; the last one on its connection says so."""
-    parting = ["Connection: close"] if last else []
-    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *parting, *headers, "", ""]
+    """Return an HTTP reply as bytes; the last one of a connection has `Connection: close`."""
+    closing = ["Connection: close"] if last else []
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *closing, *headers, "", ""]
     return "\r\n".join(head).encode() + body
 
 
 def reset(connection: socket.socket) -> None:
-    """Hang up so that the other side sees a reset and not an end."""
+    """Close the connection so that the other side sees a reset and not an end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")

@@ -1,4 +1,4 @@
-"""A MariaDB of the tests' own: Debian's server in a temporary folder, on a socket only, ended when it is left."""
+"""A MariaDB for the tests: Debian's server in a temporary folder, on a socket only, stopped at the end of a block."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     import pymysql
 
-_NEEDED = ("mariadbd", "mariadb-install-db")
-_PATIENCE = 60.0
-"""Seconds in which a server must be ready."""
+_PROGRAMS = ("mariadbd", "mariadb-install-db")
+_START_TIMEOUT = 60.0
+"""Seconds until a server must be ready."""
 _NUMBERS = count(1)
 
 
@@ -38,17 +38,17 @@ class MariaDb:
     socket: str
 
     def url(self, name: str = "", user: str = "root") -> str:
-        """Return the address of a database, by default of one that nobody else uses."""
+        """Return the address of a database, by default of a new one."""
         return f"mysql://{user}@/{name or f'test_{next(_NUMBERS)}'}?unix_socket={quote(self.socket)}"
 
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
-        """Return a connection, in autocommit mode; root's unless the options say otherwise."""
+        """Return a connection, in autocommit mode, by default as root."""
         import pymysql  # noqa: PLC0415 -- may be missing where these tests are skipped
 
         return pymysql.connect(**{"unix_socket": self.socket, "user": "root", "autocommit": True, **options})
 
     def run(self, *statements: str) -> list[str]:
-        """Execute statements as root; the first column of the rows of the last one."""
+        """Execute statements as root, and return the first column of the rows of the last one."""
         with self.connect() as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -57,18 +57,24 @@ class MariaDb:
 
 @contextmanager
 def running_mariadb() -> Iterator[MariaDb]:
-    """A server with nothing in it; without one installed the test is skipped, or fails where `CI` is set."""
-    found = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in _NEEDED}
-    for name, path in found.items():
+    """Run a server without databases; if none is installed the test is skipped, or fails if `CI` is set."""
+    programs = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in _PROGRAMS}
+    for name, path in programs.items():
         if path is None:
             missing(f"{name} is not installed")
     needs_pymysql()
+    server, install = (programs[name] for name in _PROGRAMS)
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))  # short: the path of a socket has at most 107 characters
     try:
         socket, data = folder / "socket", folder / "data"
         options = ["--no-defaults", f"--datadir={data}"] + ["--user=root"] * (os.geteuid() == 0)
         subprocess.run(  # noqa: S603 -- found above
-            [str(found["mariadb-install-db"]), *options, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            [
+                str(install),
+                *options,
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
             check=True,
             capture_output=True,
         )
@@ -77,7 +83,7 @@ def running_mariadb() -> Iterator[MariaDb]:
         with (
             (folder / "log").open("wb") as log,
             subprocess.Popen(  # noqa: S603 -- found above
-                [str(found["mariadbd"]), *options], stdout=log, stderr=log
+                [str(server), *options], stdout=log, stderr=log
             ) as process,
         ):
             try:
@@ -90,9 +96,9 @@ def running_mariadb() -> Iterator[MariaDb]:
 
 
 def _await(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the server says that it is ready."""
-    latest = time.monotonic() + _PATIENCE
+    """Wait until the server is ready."""
+    deadline = time.monotonic() + _START_TIMEOUT
     while b"ready for connections" not in log.read_bytes():
-        if process.poll() is not None or time.monotonic() > latest:
+        if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"mariadbd does not start: {log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.05)

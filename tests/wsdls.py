@@ -1,4 +1,4 @@
-"""WSDLs of our own, small but built as a shop's: for tests of what does not depend on its 150 operations."""
+"""Small WSDLs in the form of a shop's, for tests that do not depend on its 150 operations."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def wsdl(
     Args:
         flavour: rpc or wsi.
         namespace: the target namespace.
-        address: where calls go.
-        operand: how the innermost value of a filter is typed. Only 1.7.0.0 differs: `any` in RPC, `strings` (a list) in
-            WS-I.
+        address: for calls.
+        operand: the type of the value in a filter. Only 1.7.0.0 differs: `any` in RPC, `strings` (a list) in WS-I.
         more: further content of the schema.
     """
     text = _rpc(namespace, operand, more) if flavour == "rpc" else _wsi(namespace, operand, more)
@@ -77,9 +76,11 @@ def _rpc(namespace: str, operand: Operand, more: str) -> str:
         "magentoInfo": (["sessionId"], ("info", "t:magentoInfoEntity")),
     }
     parts = ""
-    for name, (asked, (told, kind)) in messages.items():
-        parts += f'<message name="{name}">' + "".join(f'<part name="{one}" type="x:string"/>' for one in asked)
-        parts += f'</message><message name="{name}Response"><part name="{told}" type="{kind}"/></message>'
+    for name, (arguments, (result, kind)) in messages.items():
+        parts += f'<message name="{name}">' + "".join(
+            f'<part name="{argument}" type="x:string"/>' for argument in arguments
+        )
+        parts += f'</message><message name="{name}Response"><part name="{result}" type="{kind}"/></message>'
     for name, fields in LISTS.items():
         schema += _struct(f"{name}Entity", "".join(_field(field, more=optional) for field in fields), "all")
         schema += array(f"{name}EntityArray", f"t:{name}Entity")

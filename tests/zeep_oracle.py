@@ -1,7 +1,7 @@
-"""What zeep itself makes of a reply: the oracle that our decoder is compared with.
+"""zeep's own reading of a reply, with which our decoder is compared.
 
-Rows must be equal field by field, but for what is documented: numbers and booleans stay the server's text, NULL is an
-absent key, and an empty text is one, where zeep finds nothing or, from 1.8 on, a line break.
+Rows must be equal field by field, with documented exceptions: numbers and booleans stay the server's text, NULL is an
+absent key, and an empty text is an empty text, where zeep returns None or, from 1.8 on, a line break.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Oracle:
         self.binding: Any = next(iter(service.ports.values())).binding
 
     def shape(self, operation: str) -> Any:
-        """What the decoder is told of an operation's replies."""
+        """Return the shape of an operation's replies, for our decoder."""
         return reply_shape(self.binding.get(operation))
 
     def rows(self, operation: str, body: bytes) -> list[Any]:
-        """Return the rows zeep gives for a reply with status 200; raises whatever zeep raises."""
+        """Return zeep's rows of a reply with status 200; errors of zeep are not caught."""
         response = SimpleNamespace(
             status_code=200, headers={"Content-Type": "text/xml; charset=utf-8"}, content=body, encoding="utf-8"
         )
@@ -51,30 +51,30 @@ class Oracle:
 
 
 def same_rows(ours: list[dict[str, Any]], theirs: list[Any], body: bytes) -> bool:
-    """True where our rows are those that zeep gave for the same body."""
+    """Return whether our rows equal those of zeep for the same body."""
     same = _Same(line_broken=etree.fromstring(body).text == "\n", nils=b":nil" in body)
-    return len(ours) == len(theirs) and all(same.value(one, other) for one, other in zip(ours, theirs, strict=True))
+    return len(ours) == len(theirs) and all(same.value(our_row, row) for our_row, row in zip(ours, theirs, strict=True))
 
 
 class _Same:
-    """Equality, but for what is documented."""
+    """Equality, with the documented exceptions."""
 
     def __init__(self, *, line_broken: bool, nils: bool) -> None:
         self.line_broken = line_broken
         self.nils = nils
 
     def value(self, ours: Any, theirs: Any) -> bool:
-        if isinstance(ours, list):  # which is a record of one field in WS-I
+        if isinstance(ours, list):  # in WS-I it is a record with one field
             theirs = theirs["complexObjectArray"] if isinstance(theirs, dict) else theirs or []
         if isinstance(theirs, dict):
             return isinstance(ours, dict) and self.struct(ours, theirs)
         if isinstance(theirs, list):
             if isinstance(ours, list) and len(ours) > len(theirs):
-                ours = [one for one in ours if one != ""]
+                ours = [item for item in ours if item != ""]
             return (
                 isinstance(ours, list)
                 and len(ours) == len(theirs)
-                and all(self.value(one, other) for one, other in zip(ours, theirs, strict=True))
+                and all(self.value(our_item, item) for our_item, item in zip(ours, theirs, strict=True))
             )
         if isinstance(theirs, bool):
             return isinstance(ours, str) and (ours.strip().lower() in {"true", "1"}) == theirs
@@ -86,12 +86,12 @@ class _Same:
         present = {name: value for name, value in theirs.items() if value is not None}
         if ours == present:
             return True
-        if self.nils:  # zeep makes an empty list of a nil array; to us it is NULL
-            present = {name: value for name, value in present.items() if name in ours or not _hollow(value)}
+        if self.nils:  # for zeep a nil array is an empty list; for us it is NULL
+            present = {name: value for name, value in present.items() if name in ours or not _is_empty(value)}
         present |= {name: [] for name in ours if ours[name] == [] and name not in present}  # WS-I's empty element
         present |= {name: "" for name in ours if ours[name] == "" and name not in present}
         return ours.keys() == present.keys() and all(self.value(ours[name], present[name]) for name in ours)
 
 
-def _hollow(value: Any) -> bool:
-    return value in ([], None) or (isinstance(value, dict) and all(_hollow(part) for part in value.values()))
+def _is_empty(value: Any) -> bool:
+    return value in ([], None) or (isinstance(value, dict) and all(_is_empty(part) for part in value.values()))

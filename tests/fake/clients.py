@@ -1,4 +1,4 @@
-"""What the wire tests need to talk to the embedded shop as strangers do: zeep, and requests written by hand."""
+"""Clients for the tests of the embedded shop: zeep, and requests written by hand."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Complex = "Sequence[tuple[str, str, str]]"
 
 
 class OfflineTransport(Transport):
-    """zeep's transport, with the schema of SOAP encoding at hand and, if need be, the WSDL."""
+    """zeep's transport, with a local copy of the schema of SOAP encoding and, if given, of the WSDL."""
 
     def __init__(self, wsdl: bytes = b"", **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]  # zeep ships no types
         self._wsdl = wsdl
 
     def load(self, url: str) -> Any:
-        """Give what zeep asks for."""
+        """Return the document at an address."""
         if url.rstrip("/") == ENCODING:
             return _SCHEMA
         return self._wsdl or super().load(url)  # type: ignore[no-untyped-call]
@@ -57,7 +57,7 @@ def filters(
     simple: Sequence[tuple[str, str]] = (),
     complex_: Sequence[tuple[str, str, str]] = (),
 ) -> Any:
-    """Filters as zeep takes them: typed objects in RPC, dicts in WS-I."""
+    """Return filters in the form that zeep needs: typed objects in RPC, dicts in WS-I."""
     namespace = one.wsdl.types.prefix_map["ns0"]
     types = one.type_factory(namespace)
     if one.service._binding.name.localname == "Binding":  # noqa: SLF001 -- zeep has no public way to ask

@@ -1,6 +1,6 @@
-"""Filters that nobody would send: fields, operators and values drawn from a seed, sound ones and broken ones mixed.
+"""Random filters that no client would send: fields, operators and values chance from a seed, valid and invalid ones.
 
-Those of SOAP are pairs and triples, those of XML-RPC anything that a struct can hold.
+Those of SOAP are pairs and triples, those of XML-RPC anything that a struct can contain.
 """
 
 from __future__ import annotations
@@ -67,25 +67,27 @@ class Filters:
 
 
 def random_filters(seed: int, count: int, database: Database) -> Iterator[Filters]:
-    """So many list calls; their values are mostly out of the rows of a shop, as they are or bent a little."""
-    drawn = random.Random(seed)  # noqa: S311 -- the same each time
+    """Return that many list calls; most of their values are from the rows of a shop, unchanged or slightly changed."""
+    chance = random.Random(seed)  # noqa: S311 -- the same each time
     cells = _cells(database)
 
     def condition(name: str) -> tuple[str, str, str]:
-        field = drawn.choice(FIELDS[name].split())
-        odd = drawn.random() < 0.3
+        field = chance.choice(FIELDS[name].split())
+        odd = chance.random() < 0.3
         value = (
-            drawn.choice(ODD_VALUES.split() + WITH_BLANKS) if odd else _bent(drawn, _cell(drawn, name, field, cells))
+            chance.choice(ODD_VALUES.split() + WITH_BLANKS)
+            if odd
+            else _changed(chance, _cell(chance, name, field, cells))
         )
-        return field, drawn.choice(OPERATORS.split()), value
+        return field, chance.choice(OPERATORS.split()), value
 
     for _ in range(count):
-        profile = drawn.choice(list(PROFILES.values()))
-        name = drawn.choice(profile.lists)
-        complex_ = [condition(name) for _ in range(drawn.choice([0, 1, 1, 1, 1, 2, 2, 3]))]
-        if len(complex_) > 1 and drawn.random() < 0.4:
+        profile = chance.choice(list(PROFILES.values()))
+        name = chance.choice(profile.lists)
+        complex_ = [condition(name) for _ in range(chance.choice([0, 1, 1, 1, 1, 2, 2, 3]))]
+        if len(complex_) > 1 and chance.random() < 0.4:
             complex_[1] = (complex_[0][0], *complex_[1][1:])
-        simple = [condition(name) for _ in range(drawn.choice([0, 0, 0, 1, 2] if complex_ else [1, 2]))]
+        simple = [condition(name) for _ in range(chance.choice([0, 0, 0, 1, 2] if complex_ else [1, 2]))]
         yield Filters(
             profile,
             listing(name, profile),
@@ -95,93 +97,93 @@ def random_filters(seed: int, count: int, database: Database) -> Iterator[Filter
 
 
 def random_nested(seed: int, count: int, database: Database) -> Iterator[Filters]:
-    """So many list calls by XML-RPC."""
-    drawn = random.Random(seed)  # noqa: S311 -- the same each time
-    nested = _Nested(drawn, _cells(database))
+    """Return that many list calls by XML-RPC."""
+    chance = random.Random(seed)  # noqa: S311 -- the same each time
+    nested = _Nested(chance, _cells(database))
     for _ in range(count):
-        profile = drawn.choice(list(PROFILES.values()))
-        name = drawn.choice(profile.lists)
+        profile = chance.choice(list(PROFILES.values()))
+        name = chance.choice(profile.lists)
         yield Filters(profile, listing(name, profile), (), (), nested.filters(name))
 
 
 ODD_DATE = re.compile(r"(?!\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?\Z).*\d{4}-\d\d-\d\d", re.DOTALL)
-"""A date with something around it: among several values MariaDB reads it in a way of its own, which is not played."""
+"""A date with further text: among several values MariaDB reads it in a special way, which is not emulated."""
 
 
 @dataclass(frozen=True)
 class _Nested:
-    """Draws the filters of a call by XML-RPC."""
+    """A generator of the filters of calls by XML-RPC."""
 
-    drawn: random.Random
+    chance: random.Random
     cells: dict[str, list[tuple[Cell, ...]]]
 
     def filters(self, name: str) -> Any:
-        """Return the argument of a call; seldom no struct."""
-        fields = [self.drawn.choice([*FIELDS[name].split(), ""]) for _ in range(self.drawn.choice([1, 1, 1, 2, 3]))]
-        found = {field: self.condition(name, field) for field in fields}
-        odd: list[Any] = [list(found.values()), list(found), 7, "abc", True, [], {}]
-        return self.drawn.choice(odd) if self.drawn.random() < 0.03 else found
+        """Return the argument of a call; rarely not a struct."""
+        fields = [self.chance.choice([*FIELDS[name].split(), ""]) for _ in range(self.chance.choice([1, 1, 1, 2, 3]))]
+        by_field = {field: self.condition(name, field) for field in fields}
+        odd: list[Any] = [list(by_field.values()), list(by_field), 7, "abc", True, [], {}]
+        return self.chance.choice(odd) if self.chance.random() < 0.03 else by_field
 
     def condition(self, name: str, field: str, depth: int = 0) -> Any:
         """Return a value, values by operator, or several of these."""
-        drawn = self.drawn
-        if depth < 2 and drawn.random() < 0.2:
-            several = [self.condition(name, field, depth + 1) for _ in range(drawn.choice([0, 1, 2, 2, 3]))]
-            words = drawn.sample(["0", "1", "foo", "x"], 4)
-            return several if drawn.random() < 0.5 else dict(zip(words, several, strict=False))
-        if drawn.random() < 0.2:
+        chance = self.chance
+        if depth < 2 and chance.random() < 0.2:
+            several = [self.condition(name, field, depth + 1) for _ in range(chance.choice([0, 1, 2, 2, 3]))]
+            words = chance.sample(["0", "1", "foo", "x"], 4)
+            return several if chance.random() < 0.5 else dict(zip(words, several, strict=False))
+        if chance.random() < 0.2:
             return self.scalar(name, field)
-        words = drawn.sample([*OPERATORS.split(), "from", "to", "from", "to"], drawn.choice([1, 1, 1, 2, 2, 3]))
-        found = {word: self.value(name, field, many=word in {"in", "nin"}) for word in words}
-        if drawn.random() < 0.1:
-            found[drawn.choice(["date", "datetime"])] = drawn.choice([True, "1", 0, ""])
-        return found
+        words = chance.sample([*OPERATORS.split(), "from", "to", "from", "to"], chance.choice([1, 1, 1, 2, 2, 3]))
+        by_operator = {word: self.value(name, field, many=word in {"in", "nin"}) for word in words}
+        if chance.random() < 0.1:
+            by_operator[chance.choice(["date", "datetime"])] = chance.choice([True, "1", 0, ""])
+        return by_operator
 
     def value(self, name: str, field: str, *, many: bool) -> Any:
-        """Return the value of an operator: seldom an array, unless it takes one."""
-        drawn = self.drawn
-        if drawn.random() < (0.2 if many else 0.8):
+        """Return the value of an operator; rarely an array, unless the operator takes one."""
+        chance = self.chance
+        if chance.random() < (0.2 if many else 0.8):
             return self.scalar(name, field)
-        members = [self.scalar(name, field) for _ in range(drawn.choice([0, 1, 3, 40] if many else [0, 1, 1, 2, 5]))]
-        members = [one for one in members if not (isinstance(one, str) and ODD_DATE.match(one))]
-        if members and drawn.random() < 0.2:
+        members = [self.scalar(name, field) for _ in range(chance.choice([0, 1, 3, 40] if many else [0, 1, 1, 2, 5]))]
+        members = [member for member in members if not (isinstance(member, str) and ODD_DATE.match(member))]
+        if members and chance.random() < 0.2:
             members[0] = members[1:]
-        return dict(zip("abcdef", members, strict=False)) if drawn.random() < 0.3 else members
+        return dict(zip("abcdef", members, strict=False)) if chance.random() < 0.3 else members
 
     def scalar(self, name: str, field: str) -> Any:
-        """Return a value of any type, mostly out of the rows."""
-        drawn = self.drawn
-        text = _cell(drawn, name, field, self.cells)
-        odd = [drawn.choice(ODD_VALUES.split() + WITH_BLANKS), drawn.choice([None, True, False])]
-        # No fractions: MariaDB rounds them where it looks them up in a secondary index.
-        numbers = [drawn.randrange(-2, 300), drawn.choice([7.0, 1e20, 100.0, 20231005.0])]
-        return drawn.choice([text, _bent(drawn, text), int(text) if text.isdecimal() else text, *odd, *numbers])
+        """Return a value of any type, mostly from the rows."""
+        chance = self.chance
+        text = _cell(chance, name, field, self.cells)
+        odd = [chance.choice(ODD_VALUES.split() + WITH_BLANKS), chance.choice([None, True, False])]
+        # No fractions, because MariaDB rounds them to use a secondary index.
+        numbers = [chance.randrange(-2, 300), chance.choice([7.0, 1e20, 100.0, 20231005.0])]
+        return chance.choice([text, _changed(chance, text), int(text) if text.isdecimal() else text, *odd, *numbers])
 
 
 def _cells(database: Database) -> dict[str, list[tuple[Cell, ...]]]:
     """Return the values of each column of each table."""
     return {
         table.name: list(zip(*database.rows(table), strict=True))
-        for table in (*(one.table for one in LISTINGS.values()), ADDRESS)
+        for table in (*(entry.table for entry in LISTINGS.values()), ADDRESS)
     }
 
 
-def _cell(drawn: random.Random, name: str, field: str, cells: dict[str, list[tuple[Cell, ...]]]) -> str:
-    """Return a value of the column that a field means, or of the key."""
+def _cell(chance: random.Random, name: str, field: str, cells: dict[str, list[tuple[Cell, ...]]]) -> str:
+    """Return a value of the column of a field, or of the key."""
     column = field.rpartition(".")[2].strip("`").lower()
     column = {"set": "attribute_set_id", "type": "type_id"}.get(column, column)
     places = [
-        (table.name, list(table.columns).index(one))
+        (table.name, list(table.columns).index(own_name))
         for table in (LISTINGS[name].table, ADDRESS)
-        for one in (column, column.removeprefix("billing_").removeprefix("shipping_"))
-        if one in table.columns
+        for own_name in (column, column.removeprefix("billing_").removeprefix("shipping_"))
+        if own_name in table.columns
     ]
-    table, place = drawn.choice(places[:1] * 3 + [(LISTINGS[name].table.name, 0)])
-    return str(drawn.choice(cells[table][place]))
+    table, place = chance.choice(places[:1] * 3 + [(LISTINGS[name].table.name, 0)])
+    return str(chance.choice(cells[table][place]))
 
 
-def _bent(drawn: random.Random, value: str) -> str:
-    """Return a value as it is, or something like it."""
+def _changed(chance: random.Random, value: str) -> str:
+    """Return a value, unchanged or slightly changed."""
     forms = [
         *[value] * 4,
         f"{value} ",
@@ -206,4 +208,4 @@ def _bent(drawn: random.Random, value: str) -> str:
         f"^{value[:2]}.?$",
         "{{fieldName}}",
     ]
-    return drawn.choice(forms)
+    return chance.choice(forms)

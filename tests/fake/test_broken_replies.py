@@ -1,6 +1,6 @@
-"""Every trouble of the embedded shop: what it is over the wire, and what the client makes of it.
+"""Every trouble of the embedded shop, as a reply and as reported by the client.
 
-The table is the shop's, the advice the client's; they share no code.
+The table of troubles belongs to the shop, the advice to the client; they share no code.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ OF_A_ROW = {
 
 @pytest.fixture(scope="module")
 def shops() -> Iterator[dict[str, Any]]:
-    """Return a shop of each flavour, and a pager for it, connected before anything is wrong."""
+    """Return a shop of each flavour, with a pager that was connected before the trouble began."""
     with ExitStack() as stack:
         found = {}
         for flavour in ("rpc", "wsi"):
@@ -91,8 +91,8 @@ def shops() -> Iterator[dict[str, Any]]:
         yield found
 
 
-def test_every_trouble_is_tried() -> None:
-    """None is left out here."""
+def test_every_trouble_is_tested() -> None:
+    """None is missing here."""
     assert TROUBLES.keys() == HARMLESS | UNSEEN | OF_THE_SHOP.keys() | OF_A_ROW.keys()
     assert not OF_THE_SHOP.keys() & OF_A_ROW.keys()
 
@@ -116,7 +116,7 @@ BY_XML_RPC = {
 
 
 class Place(NamedTuple):
-    """What is read, and where it is in trouble."""
+    """A list, and the replies with the trouble."""
 
     flavour: Flavour
     entity: ListName
@@ -149,7 +149,7 @@ IN_ALL_PLACES = ("orders by RPC", "shipments by XML-RPC", "addresses of customer
 
 @pytest.fixture(scope="module")
 def plain(shops: dict[str, Any]) -> Callable[[str], tuple[dict[int, Any], int]]:
-    """Return the rows of a wire by their ids where nothing is wrong, and the calls that all of them take."""
+    """Return the rows of a protocol by id without trouble, and the number of calls for all of them."""
 
     @cache
     def of(wire: str) -> tuple[dict[int, Any], int]:
@@ -174,10 +174,10 @@ def plain(shops: dict[str, Any]) -> Callable[[str], tuple[dict[int, Any], int]]:
     ("wire", "which"), [(wire, which) for which in PLACES for wire in (WIRES if which == "one row" else IN_ALL_PLACES)]
 )
 @pytest.mark.usefixtures("hurried")
-def test_rows_in_trouble_are_skipped_by_name(
+def test_rows_that_cause_trouble_are_skipped_and_named(
     shops: dict[str, Any], plain: Callable[[str], tuple[dict[int, Any], int]], name: str, wire: str, which: str
 ) -> None:
-    """Exactly the others come, the words say what was wrong, and it takes neither many calls nor long."""
+    """All other rows are delivered, the reason is named, and it takes neither many calls nor much time."""
     flavour, entity, at, no_xmlrpc, by = WIRES[wire]
     if name in {"wrong-count", "wrong-type"} and (
         flavour == "wsi" or by == "xml-rpc" or (at == "records" and not no_xmlrpc)
@@ -212,7 +212,7 @@ def test_rows_in_trouble_are_skipped_by_name(
 
 
 @pytest.mark.parametrize("name", OF_THE_SHOP)
-def test_a_shop_in_trouble_is_told(shops: dict[str, Any], name: str) -> None:
+def test_trouble_of_every_reply_is_reported(shops: dict[str, Any], name: str) -> None:
     """The message names the cause, and `doctor` gives the same advice."""
     shop, pager = shops["rpc"]
     shop.change(trouble=name, trouble_rows=())
@@ -237,8 +237,8 @@ def test_a_shop_in_trouble_is_told(shops: dict[str, Any], name: str) -> None:
         ("half", "It was cut short"),
     ],
 )
-def test_a_wsdl_in_trouble_is_told(name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """By the library, the command line and `doctor`, with one advice."""
+def test_trouble_of_the_wsdl_is_reported(name: str, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The library, the command line and `doctor` report it with the same advice."""
     with Shop(orders=5, trouble=name, trouble_at="wsdl") as shop:
         assert run(["dump", "orders", "--url", shop.url, "--user", shop.user, "--key", shop.key]) == 1
         assert words in capfd.readouterr().err
@@ -248,16 +248,16 @@ def test_a_wsdl_in_trouble_is_told(name: str, words: str, capfd: pytest.CaptureF
             assert sum(len(page.rows) for page in pager.orders().pages()) == 5
 
 
-def test_xml_rpc_is_in_trouble_too(shops: dict[str, Any]) -> None:
-    """Where every reply is."""
+def test_trouble_of_every_reply_includes_xml_rpc(shops: dict[str, Any]) -> None:
+    """By default a trouble affects both protocols."""
     shop, _ = shops["rpc"]
     shop.change(trouble="json-403", trouble_rows=())
     assert requests.post(shop.xmlrpc_url, data=b"<methodCall/>", timeout=5).status_code == 403
     shop.change(trouble="")
 
 
-def test_what_is_no_trouble_is_refused() -> None:
-    """The error names those there are."""
+def test_an_unknown_trouble_is_refused() -> None:
+    """The error lists the known ones."""
     with pytest.raises(ValueError, match="no trouble 'x': choose one of fault, "):
         Shop(trouble="x")
     with pytest.raises(ValueError, match="trouble_at is calls, wsdl, everything"):

@@ -1,4 +1,4 @@
-"""A shop that is changed by words while it runs."""
+"""Commands, as JSON, that change a running shop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from magento_pager.fake.control import execute
 
 
 def test_each_command_changes_the_running_shop() -> None:
-    """Version, knobs and rows change under a client, and the log can be taken."""
+    """Version, settings and rows change while a client uses the shop, and the log can be read."""
     with Shop(orders=20) as shop:
         new = execute(shop, '{"insert": ["orders", {"entity_id": 900, "status": "pending"}]}')
         assert new == {"ok": 900}
@@ -37,15 +37,15 @@ def test_each_command_changes_the_running_shop() -> None:
     "line",
     ["", "no json", "[]", "{}", '{"fly": 1}', '{"profile": "9.9"}', '{"knobs": {"no": 1}}', '{"delete": 5}'],
 )
-def test_a_command_that_cannot_be_carried_out_is_answered(line: str) -> None:
-    """A wrong line gets an error, and the shop goes on."""
+def test_an_invalid_command_is_answered_with_an_error(line: str) -> None:
+    """The shop keeps running."""
     with Shop(orders=1) as shop:
         assert set(execute(shop, line)) == {"error"}
         assert shop.settings.profile.name == "20.0.20"
 
 
-def test_the_command_line_takes_commands() -> None:
-    """`serve --control` answers each line of standard input with one, and goes on when there are no more."""
+def test_the_command_line_executes_commands() -> None:
+    """`serve --control` answers each line of standard input with a line, and keeps running at the end of the input."""
     command = [sys.executable, "-m", "magento_pager", "serve", "--orders", "5", "--control"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:  # noqa: S603  our own
         assert serving.stdin is not None

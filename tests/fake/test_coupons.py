@@ -1,7 +1,7 @@
-"""A list that no Magento has, added to a copy of the embedded shop as docs/contributing.md says.
+"""A made-up list, added to a copy of the embedded shop as docs/contributing.md describes.
 
-The copy runs in a process of its own, by `serve`, and is asked over HTTP: what works there is all of the shop, and not
-what this test reaches into.
+The copy runs in another process, by `serve`, and is tested over HTTP, so that the whole shop is tested and not only the
+parts that a test would call.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Served:
     """A shop in another process.
 
     Attributes:
-        url: where SOAP calls go.
+        url: the address for SOAP calls.
         user: the name of its API user.
         key: the key of that user.
         commands: its standard input.
@@ -88,14 +88,14 @@ class Served:
     commands: IO[str]
     answers: IO[str]
 
-    def tell(self, **command: Any) -> Any:
-        """Have it changed while it runs."""
+    def command(self, **command: Any) -> Any:
+        """Send a command that changes the running shop."""
         self.commands.write(json.dumps(command) + "\n")
         self.commands.flush()
         return json.loads(self.answers.readline())["ok"]
 
     def xmlrpc(self, path: str, *arguments: Any) -> Any:
-        """Call by path, after a login."""
+        """Log in, and call by path."""
         transport = xmlrpc.client.Transport()
         url = self.url.replace("v2_soap", "xmlrpc")
         with closing(transport), xmlrpc.client.ServerProxy(url, transport, allow_none=True) as proxy:
@@ -107,8 +107,8 @@ class Soap:
     """A client that writes its requests by hand.
 
     Attributes:
-        shop: whom it asks.
-        version: what the shop plays.
+        shop: the shop to call.
+        version: its version.
         flavour: `rpc` or `wsi`.
     """
 
@@ -122,7 +122,7 @@ class Soap:
         return "item" if self.flavour == "rpc" else "complexObjectArray"
 
     def call(self, operation: str, **arguments: str) -> etree._Element | str:
-        """Call an operation: the element of its result, or the code of its fault."""
+        """Call an operation, and return the element of its result, or the code of its fault."""
         name = operation
         if self.flavour == "wsi":
             name += "Param" if operation == "login" else "RequestParam"
@@ -133,7 +133,7 @@ class Soap:
         return fault if fault is not None else reply[0][0][0]
 
     def result(self, operation: str, **arguments: str) -> etree._Element:
-        """Call an operation that ends in no fault."""
+        """Call an operation that must not fail, and return the element of its result."""
         found = self.call(operation, **arguments)
         assert not isinstance(found, str), found
         return found
@@ -142,8 +142,8 @@ class Soap:
         """Return the id of a new session."""
         return str(self.result("login", username=self.shop.user, apiKey=self.shop.key).text)
 
-    def listed(self, *conditions: tuple[str, str, str]) -> etree._Element | str:
-        """Call the seventh list; a condition without an operator is a simple filter."""
+    def list_call(self, *conditions: tuple[str, str, str]) -> etree._Element | str:
+        """Call the added list; a condition without an operator is a simple filter."""
         simple = "".join(
             f"<{self.item}>{_pair(field, value)}</{self.item}>" for field, op, value in conditions if not op
         )
@@ -156,15 +156,15 @@ class Soap:
         return self.call("salesCouponList", sessionId=self.login(), filters=given)
 
     def coupons(self, *conditions: tuple[str, str, str]) -> list[dict[str, str]]:
-        """Return the rows of the seventh list."""
-        found = self.listed(*conditions)
+        """Return the rows of the added list."""
+        found = self.list_call(*conditions)
         assert not isinstance(found, str), found
         assert {row.tag for row in found} <= {self.item}
         return [{field.tag: field.text or "" for field in row} for row in found]
 
     def ids(self, *conditions: tuple[str, str, str]) -> list[int] | str:
-        """Return the ids of those rows, sorted, or the code of a fault."""
-        found = self.listed(*conditions)
+        """Return the ids of the rows, sorted, or the code of a fault."""
+        found = self.list_call(*conditions)
         return found if isinstance(found, str) else sorted(int(row.findtext("coupon_id") or 0) for row in found)
 
 
@@ -174,7 +174,7 @@ def _pair(key: str, value: str) -> str:
 
 @contextmanager
 def served(sources: Path, *options: str) -> Iterator[Served]:
-    """A shop of these sources, run by the command line."""
+    """Run a shop from these sources by the command line."""
     command = [sys.executable, "-m", "magento_pager", "serve", "--control", *options]
     environment = {**os.environ, "PYTHONPATH": str(sources)}
     with subprocess.Popen(  # noqa: S603 -- our own
@@ -190,7 +190,7 @@ def served(sources: Path, *options: str) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the copy with the seventh list."""
+    """Return the copy with the added list."""
     return with_coupons(tmp_path_factory.mktemp("seventh"))
 
 
@@ -204,20 +204,20 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(sources: Path, rows: Path) -> Iterator[Served]:
-    """Return a shop with the rows of the file, that the tests leave as it was."""
+    """Return a shop with the rows of the file; the tests do not change it."""
     with served(sources, "--rows", str(rows)) as one:
         yield one
 
 
-def test_it_takes_twenty_lines() -> None:
-    """All that the embedded shop is told of a list fits on one screen."""
+def test_a_list_takes_at_most_twenty_lines() -> None:
+    """The entries for the embedded shop fit on one screen."""
     assert 0 < size(of="/fake/") <= 20
 
 
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
-def test_every_version_answers_it(shop: Served, version: str, flavour: Flavour) -> None:
-    """The right rows for each filter, with what the table has of the declared fields."""
-    shop.tell(profile=[version, flavour])
+def test_every_version_filters_the_list(shop: Served, version: str, flavour: Flavour) -> None:
+    """Each filter returns the right rows, with those declared fields that the table has."""
+    shop.command(profile=[version, flavour])
     soap = Soap(shop, version, flavour)
     assert [soap.ids(*conditions) for conditions, _ in ASKED] == [answer for _, answer in ASKED]
     assert soap.ids(*BOTH_NAMES) == ([5, 10] if version < "1.7" else [5, 10, 12, 103])
@@ -229,9 +229,9 @@ def test_every_version_answers_it(shop: Served, version: str, flavour: Flavour) 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
-def test_the_wsdl_declares_it(shop: Served, version: str, flavour: Flavour) -> None:
-    """A client that knows nothing but the WSDL reads the rows, typed as declared."""
-    shop.tell(profile=[version, flavour])
+def test_the_wsdl_declares_the_list(shop: Served, version: str, flavour: Flavour) -> None:
+    """A client that knows only the WSDL reads the rows, with the declared types."""
+    shop.command(profile=[version, flavour])
     one = client(cast("Any", SimpleNamespace(url=shop.url)))
     session = one.service.login(shop.user, shop.key)
     found = one.service.salesCouponList(session, filters(one, complex_=[("coupon_id", "from", "12")]))
@@ -242,9 +242,9 @@ def test_the_wsdl_declares_it(shop: Served, version: str, flavour: Flavour) -> N
 
 
 @pytest.mark.parametrize("path", ["sales_coupon", "coupon"])
-def test_xmlrpc_has_its_path(shop: Served, path: str) -> None:
-    """Nested filters are exact, each row has all columns of the table, and there is no record to be had."""
-    shop.tell(profile="20.0.20")
+def test_xmlrpc_returns_the_list(shop: Served, path: str) -> None:
+    """Nested filters are exact, each row has all columns of the table, and there is no call for a record."""
+    shop.command(profile="20.0.20")
     coupons = shop.xmlrpc(f"{path}.list", {"coupon_id": {"from": 5, "to": 12}, "times_used": 1})
     assert [coupon["coupon_id"] for coupon in coupons] == [5, 10]
     assert coupons[1].items() >= {"code": "C", "discount_amount": None, "usage_limit": None}.items()
@@ -252,21 +252,21 @@ def test_xmlrpc_has_its_path(shop: Served, path: str) -> None:
         shop.xmlrpc(f"{path}.info", 5)
 
 
-def test_knobs_work_on_it(shop: Served) -> None:
-    """Its right can be taken away, and too many of its rows exhaust the memory."""
-    shop.tell(profile=["20.0.20", "rpc"])
+def test_settings_affect_the_list(shop: Served) -> None:
+    """The right to it can be withdrawn, and too many of its rows exhaust the memory."""
+    shop.command(profile=["20.0.20", "rpc"])
     soap = Soap(shop, "20.0.20", "rpc")
-    shop.tell(knobs={"denied": ["coupons"]})
+    shop.command(knobs={"denied": ["coupons"]})
     assert soap.ids() == "2"
-    shop.tell(knobs={"denied": [], "memory_limit_rows": 4})
+    shop.command(knobs={"denied": [], "memory_limit_rows": 4})
     assert soap.ids() == "SOAP-ENV:Server"
     assert soap.ids(("coupon_id", "lt", "100")) == [3, 5, 10, 12]
-    shop.tell(knobs={"memory_limit_rows": 0})
+    shop.command(knobs={"memory_limit_rows": 0})
     assert soap.ids() == [3, 5, 10, 12, 103]
 
 
-def test_rows_are_made_up_and_change(sources: Path) -> None:
-    """A shop of so many orders has its share of them, whose rows are inserted, updated and deleted like any other."""
+def test_rows_of_the_list_are_made_up_and_can_change(sources: Path) -> None:
+    """Their number depends on the number of orders, and they are inserted, updated and deleted like other rows."""
     with served(sources, "--orders", "400") as shop:
         soap = Soap(shop, "20.0.20", "rpc")
         made = soap.coupons()
@@ -274,46 +274,46 @@ def test_rows_are_made_up_and_change(sources: Path) -> None:
         assert {coupon["rule_id"] for coupon in made} == {"1"}
         assert all(coupon["code"] == f"SAVE{coupon['coupon_id']}" for coupon in made)
         assert all("2023" < coupon["created_at"] <= coupon["updated_at"] for coupon in made)
-        new = shop.tell(insert=["coupons", {"code": "MINE", "discount_amount": 5}])
+        new = shop.command(insert=["coupons", {"code": "MINE", "discount_amount": 5}])
         assert new == max(int(coupon["coupon_id"]) for coupon in made) + 1
         (coupon,) = soap.coupons(("code", "", "MINE"))
         assert (coupon["coupon_id"], coupon["discount_amount"], coupon["rule_id"]) == (str(new), "5.0000", "1")
-        assert shop.tell(update=["coupons", new, {"updated_at": "2040-01-01 00:00:00"}]) is True
+        assert shop.command(update=["coupons", new, {"updated_at": "2040-01-01 00:00:00"}]) is True
         assert soap.ids(("updated_at", "gteq", "2040-01-01")) == [new]
-        assert shop.tell(delete=["coupons", new]) is True
+        assert shop.command(delete=["coupons", new]) is True
         assert soap.ids(("code", "", "MINE")) == []
 
 
-def test_a_version_that_brought_it_and_its_details(tmp_path: Path, rows: Path) -> None:
-    """With two more lines older versions do not have it, and newer ones give single records, under the same right."""
+def test_the_list_may_have_a_first_version_and_details(tmp_path: Path, rows: Path) -> None:
+    """With two more lines older versions lack the list, and newer ones return single records, under the same right."""
     with served(with_coupons(tmp_path, LATER), "--rows", str(rows), "--profile", "1.6.2.0") as shop:
         assert Soap(shop, "1.6.2.0", "rpc").ids() == "SOAP-ENV:Server"
         with pytest.raises(xmlrpc.client.Fault, match="Invalid api path"):
             shop.xmlrpc("sales_coupon.list")
         for flavour in FLAVOURS:
-            shop.tell(profile=["1.7.0.2", flavour])
+            shop.command(profile=["1.7.0.2", flavour])
             soap = Soap(shop, "1.7.0.2", flavour)
             record = soap.result("salesCouponInfo", sessionId=soap.login(), couponId="12")
             assert (record.findtext("coupon_id"), record.findtext("code")) == ("12", "d")
             assert soap.call("salesCouponInfo", sessionId=soap.login(), couponId="13") == "100"
             assert soap.ids() == [3, 5, 10, 12, 103]
         assert shop.xmlrpc("sales_coupon.info", "12")["code"] == "d"
-        shop.tell(knobs={"denied": ["coupons"]})
+        shop.command(knobs={"denied": ["coupons"]})
         assert soap.call("salesCouponInfo", sessionId=soap.login(), couponId="12") == "2"
 
 
 @pytest.mark.slow
-def test_mariadb_has_its_table(sources: Path, rows: Path) -> None:
-    """On a real database the answers are the same, and rows are made up and change there too."""
+def test_the_list_works_on_mariadb(sources: Path, rows: Path) -> None:
+    """The answers are the same on a real database, and rows are made up and change there too."""
     with running_mariadb() as mariadb:
         with served(sources, "--rows", str(rows), "--database", mariadb.url()) as shop:
             soap = Soap(shop, "20.0.20", "rpc")
             assert [soap.ids(*conditions) for conditions, _ in ASKED] == [answer for _, answer in ASKED]
             assert len(soap.coupons()[0]) == 7
-            assert shop.tell(insert=["coupons", {"code": "MINE"}]) == 104
-            assert shop.tell(update=["coupons", 104, {"times_used": 77}]) is True
+            assert shop.command(insert=["coupons", {"code": "MINE"}]) == 104
+            assert shop.command(update=["coupons", 104, {"times_used": 77}]) is True
             assert soap.ids(("times_used", "", "77")) == [104]
-            assert shop.tell(delete=["coupons", 104]) is True
+            assert shop.command(delete=["coupons", 104]) is True
             assert soap.ids(("times_used", "", "77")) == []
         with served(sources, "--orders", "40", "--database", mariadb.url()) as shop:
             assert len(Soap(shop, "20.0.20", "rpc").coupons()) == 10

@@ -1,4 +1,4 @@
-"""Made-up rows: the same each time, as varied as a real shop's, and rows read from files."""
+"""Made-up rows: the same each time, and as varied as in a real shop. Rows read from files."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def orders(count: int) -> list[dict[str, Any]]:
 
 
 @given(st.integers(0, 5000))
-def test_ids(count: int) -> None:
-    """As many ids as asked for, strictly rising, with holes and a jump."""
+def test_ids_are_increasing_with_gaps(count: int) -> None:
+    """There are as many ids as requested, increasing, with holes and a jump."""
     made = list(ids(count))
     assert len(made) == count
     assert all(first < second for first, second in pairwise(made))
@@ -38,8 +38,8 @@ def test_ids(count: int) -> None:
     assert count < 20 or made[-1] >= 100_000
 
 
-def test_gaps_of_the_demo() -> None:
-    """The demo shop has single holes, gaps of a hundred, one of two thousand, and a jump."""
+def test_the_demo_shop_has_gaps() -> None:
+    """It has single holes, gaps of a hundred ids, one of two thousand, and a jump."""
     made = list(ids(2000))
     gaps = sorted({second - first for first, second in pairwise(made)})
     assert gaps[:2] == [1, 2]
@@ -49,19 +49,19 @@ def test_gaps_of_the_demo() -> None:
 
 
 @given(st.integers(0, 10**7))
-def test_rows_stay_within_three_years(count: int) -> None:
-    """The rows of any table are spread over at most three years, a second apart at least."""
+def test_rows_span_at_most_three_years(count: int) -> None:
+    """The times of the rows of any table are spread over at most three years, at least a second apart."""
     assert 1 <= step(count) <= 4740
     assert step(count) == 1 or step(count) * count <= 3 * 366 * 86400
 
 
 def test_a_shop_is_the_same_each_time() -> None:
-    """Two shops of one size have equal rows."""
+    """Two shops of the same size have equal rows."""
     assert orders(300) == orders(300)
 
 
 def test_orders_are_varied() -> None:
-    """Orders have 50 to 75 present fields, NULLs, empty texts, texts of several lines, and names of many alphabets."""
+    """Orders have 50 to 75 fields, NULLs, empty texts, texts of several lines, and names in many alphabets."""
     made = orders(1000)
     present = [sum(value is not None for value in row.values()) for row in made]
     assert 50 <= min(present) <= 62
@@ -89,7 +89,7 @@ def test_documents_belong_to_orders_that_exist() -> None:
             assert known.issuperset(belongs)
 
 
-def test_read_rows(tmp_path: Path) -> None:
+def test_rows_are_read_from_a_file(tmp_path: Path) -> None:
     """A file of rows gives each list its columns and values."""
     path = tmp_path / "rows.json"
     path.write_text(json.dumps({"orders": {"columns": ["entity_id", "status"], "rows": [[3, "new"], [5, None]]}}))
@@ -111,8 +111,8 @@ def test_read_rows(tmp_path: Path) -> None:
         ('{"orders": {"columns": ["entity_id"], "rows": [[1, 2]]}}', "row 0 does not have 1 values"),
     ],
 )
-def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong with a file of rows is said in one line that names the file."""
+def test_invalid_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    """The message is one line that names the file and the problem."""
     path = tmp_path / "rows.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as caught:
@@ -121,8 +121,8 @@ def test_files_that_are_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 @pytest.mark.parametrize("rows", [[[3], [3]], [[-1]], [["x"]]])
-def test_ids_that_are_refused(rows: list[list[Any]], tmp_path: Path) -> None:
-    """An id that comes twice, is negative or no number is a ValueError, and the database stays usable."""
+def test_invalid_ids_are_refused(rows: list[list[Any]], tmp_path: Path) -> None:
+    """A duplicate, negative or invalid id is a ValueError, and the database stays usable."""
     path = tmp_path / "rows.json"
     path.write_text(json.dumps({"orders": {"columns": ["entity_id"], "rows": rows}}))
     with Database() as database:

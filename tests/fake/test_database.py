@@ -1,4 +1,4 @@
-"""The embedded shop's tables: streaming, keys, changes while they are read, order of rows, single records."""
+"""The tables of the embedded shop: streaming, keys, changes during reading, order of rows, single records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ids(database: Database, name: str, *complex_: tuple[str, str, str]) -> list[
 
 @pytest.mark.parametrize("name", LISTINGS)
 def test_every_list_of_every_version_can_be_read(shop: Database, name: str) -> None:
-    """A row has a value for each column that the version fills, and only the ids that are missing are missing."""
+    """A row has a value for each column that the version fills, and only the ids that the version omits are missing."""
     for version in PROFILES.values():
         if name in version.lists:
             asked = listing(name, version)
@@ -65,7 +65,7 @@ def test_every_list_of_every_version_can_be_read(shop: Database, name: str) -> N
 
 
 def test_rows_are_streamed(shop: Database) -> None:
-    """A reader can stop early, start again and leave many replies open at once."""
+    """A reader can stop early, start again and leave many replies open at the same time."""
     open_ones = [shop.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
     assert [len(list(islice(one, 3))) for one in open_ones] == [3] * 20
     assert sum(1 for _ in open_ones[0]) == 997
@@ -82,15 +82,15 @@ WINDOWS = {
 
 @pytest.mark.parametrize("name", WINDOWS)
 def test_windows_use_the_key(shop: Database, name: str) -> None:
-    """A bounded query reads along the key, as MySQL does, and does not visit the whole table."""
+    """A bounded query reads along the key, as in MySQL, and not the whole table."""
     sql = plan(ListCall(NEWEST, "rpc", LISTINGS["orders"], [], WINDOWS[name])).select()
     steps = [str(step[3]) for step in shop._stream(f"EXPLAIN QUERY PLAN {sql}")]  # noqa: SLF001 -- the plan is no row
     assert any("main_table USING INTEGER PRIMARY KEY" in step for step in steps), steps
     assert not any(step.startswith("SCAN main_table") for step in steps), steps
 
 
-def test_order_of_rows(shop: Database) -> None:
-    """Rows come along the key, unless another index leaves so few that MySQL reads along that: nobody sorts them."""
+def test_rows_are_in_the_order_of_the_index_that_mysql_would_use(shop: Database) -> None:
+    """Rows are in the order of the key, unless another index leaves so few that MySQL would read along it."""
     everything = ids(shop, "orders")
     assert everything == sorted(everything)
     times = sorted(str(row["updated_at"]) for row in rows(shop, "orders"))
@@ -105,7 +105,7 @@ def test_order_of_rows(shop: Database) -> None:
 
 
 def test_addresses_belong_to_orders(shop: Database) -> None:
-    """Orders show the names of both addresses; one with nothing to ship has no shipping address, and no bare name."""
+    """Orders have the names of both addresses; one without a shipment has no shipping address, and no bare name."""
     found = rows(shop, "orders")
     virtual = [row for row in found if row["is_virtual"]]
     assert 10 < len(virtual) < 100
@@ -118,8 +118,8 @@ def test_addresses_belong_to_orders(shop: Database) -> None:
     assert filtered == [row["order_id"] for row in found if row["shipping_lastname"] == "Müller"]
 
 
-def test_ids_at_both_ends_of_the_key() -> None:
-    """The key is INT UNSIGNED: 0 and 4294967295 are ids, one less or more is none."""
+def test_ids_at_both_ends_of_the_key_are_valid() -> None:
+    """The key is INT UNSIGNED: 0 and 4294967295 are valid, one less or more is not."""
     with Database() as database:
         database.populate([0, 1, 4294967294, 4294967295])
         assert ids(database, "orders", ("entity_id", "gteq", "4294967295")) == [4294967295]
@@ -133,7 +133,7 @@ def test_ids_at_both_ends_of_the_key() -> None:
 
 
 @given(st.sets(st.integers(0, 4294967295), min_size=1, max_size=20), st.data())
-def test_a_window_holds_exactly_its_ids(some: set[int], draw: st.DataObject) -> None:
+def test_a_window_returns_exactly_its_ids(some: set[int], draw: st.DataObject) -> None:
     """Whatever the ids, a window returns those between its bounds, and `like` and `in` agree with plain Python."""
     ends = st.sampled_from(sorted(some)) | st.integers(0, 4294967295)
     first, last = draw.draw(ends), draw.draw(ends)
@@ -150,8 +150,8 @@ def test_a_window_holds_exactly_its_ids(some: set[int], draw: st.DataObject) -> 
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
-def test_insert_update_delete(small: Database) -> None:
-    """Rows can be added, changed and removed while the shop runs; what is not given is made up."""
+def test_rows_are_inserted_updated_and_deleted(small: Database) -> None:
+    """Rows can be changed while the shop runs; missing values of new rows are made up."""
     assert small.insert("orders", {"status": "odd", "grand_total": 5, "billing_firstname": "Ada"}) == 14
     (row,) = rows(small, "orders", ("status", "eq", "odd"))
     assert (row["order_id"], row["grand_total"], row["billing_firstname"]) == (14, "5.0000", "Ada")
@@ -169,7 +169,7 @@ def test_insert_update_delete(small: Database) -> None:
 
 
 def test_a_change_that_fails_changes_nothing(small: Database) -> None:
-    """An unknown column or an id that exists is refused, and the tables are as before."""
+    """An unknown column or an existing id is refused, and the tables stay as before."""
     with pytest.raises(ValueError, match="no column 'colour'"):
         small.insert("orders", {"colour": "red"})
     with pytest.raises(ValueError, match="an id occurs twice"):
@@ -178,7 +178,7 @@ def test_a_change_that_fails_changes_nothing(small: Database) -> None:
 
 
 def test_an_empty_database_can_be_read_and_filled() -> None:
-    """Lists without rows are empty, not broken, and rows can be added to them one by one."""
+    """Lists without rows are empty, and rows can be added to them one by one."""
     with Database() as database:
         assert all(rows(database, name) == [] for name in LISTINGS)
         database.insert("customers", {"entity_id": 5, "email": "Ada@example.com", "firstname": "Ada"})
@@ -187,7 +187,7 @@ def test_an_empty_database_can_be_read_and_filled() -> None:
 
 
 def test_a_reader_sees_the_table_as_it_was() -> None:
-    """A reply that has begun is not changed by what happens meanwhile; the next one is."""
+    """Changes do not affect a reply that has begun, but the next one."""
     with Database() as database:
         database.populate(2000)
         reply = database.select(NEWEST, "rpc", LISTINGS["orders"], [], [])
@@ -200,8 +200,8 @@ def test_a_reader_sees_the_table_as_it_was() -> None:
         assert ids(database, "orders", ("entity_id", "gteq", str(last))) == [300_000, 300_001]
 
 
-def test_many_threads(small: Database) -> None:
-    """Readers and writers do not disturb each other: each reply is whole, each change is kept."""
+def test_threads_read_and_write_at_the_same_time(small: Database) -> None:
+    """Each reply is complete, and each change is kept."""
     counts: list[int] = []
 
     def read() -> None:
@@ -221,8 +221,8 @@ def test_many_threads(small: Database) -> None:
     assert all(10 <= one <= 50 for one in counts)
 
 
-def test_rows_that_are_given(small: Database) -> None:
-    """Given values are kept, amounts with four decimals as MySQL shows them; a NULL is a NULL; the rest is made up."""
+def test_given_rows_are_stored(small: Database) -> None:
+    """Given values are kept, amounts with four decimals as in MySQL; a NULL stays NULL; missing columns are made up."""
     small.fill({"orders": Rows(("entity_id", "status", "grand_total", "customer_id"), [[500, "new", 7.5, None]])})
     (row,) = rows(small, "orders", ("entity_id", "eq", "500"))
     assert (row["status"], row["grand_total"], row["customer_id"]) == ("new", "7.5000", None)
@@ -233,8 +233,8 @@ def test_rows_that_are_given(small: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", ["billing", "shipping"])
-def test_second_address(small: Database, kind: str) -> None:
-    """An order with two addresses of a kind spoils each reply it is in, and no other; removing it cures the shop."""
+def test_an_order_with_two_addresses_of_a_kind_breaks_replies(small: Database, kind: str) -> None:
+    """It breaks each reply it is in, and no other; deleting it helps."""
     shipped = next(row["order_id"] for row in rows(small, "orders") if not row["is_virtual"])
     small.duplicate_address(shipped, kind)
     asked = LISTINGS["orders"]
@@ -248,8 +248,8 @@ def test_second_address(small: Database, kind: str) -> None:
     assert len(ids(small, "orders")) == 9
 
 
-def test_bytes_that_are_no_text(small: Database) -> None:
-    """A value that is not UTF-8 comes out as the bytes it is; what becomes of it is for the wire to say."""
+def test_bytes_that_are_not_utf8_are_returned(small: Database) -> None:
+    """The database returns the bytes unchanged; the encoder decides what to do with them."""
     small.update("orders", 3, {"customer_firstname": b"Bj\xf6rn", "billing_lastname": "A\x01B"})
     (row,) = rows(small, "orders", ("entity_id", "eq", "3"))
     assert row["customer_firstname"] == b"Bj\xf6rn"
@@ -259,8 +259,8 @@ def test_bytes_that_are_no_text(small: Database) -> None:
 # --- stores and single records ---------------------------------------------------------------------------------------
 
 
-def test_store_of_a_product_list(shop: Database) -> None:
-    """From 1.5.0 to 1.9 a store restricts products to its website; later it does not; an unknown one is a fault."""
+def test_a_store_restricts_products(shop: Database) -> None:
+    """From 1.5.0 to 1.9 a store restricts products to its website; later it does not; an unknown store is a fault."""
     whole = rows(shop, "products")
     homeless = [row for row in whole if row["website_ids"] == ()]
     assert homeless
@@ -275,8 +275,8 @@ def test_store_of_a_product_list(shop: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["orders", "invoices", "shipments", "creditmemos"])
-def test_record_by_increment_id(shop: Database, name: str) -> None:
-    """A sales record is found by its increment id, tells the same as its row in the list, and has its id."""
+def test_a_record_is_found_by_its_increment_id(shop: Database, name: str) -> None:
+    """A sales record has the same values as its row in the list, and its id."""
     asked = LISTINGS[name]
     for number, row in enumerate(rows(shop, name)[:20]):
         found = shop.record(name, row["increment_id"])
@@ -289,8 +289,8 @@ def test_record_by_increment_id(shop: Database, name: str) -> None:
     assert shop.record(name, "nope") is None
 
 
-def test_order_in_full(shop: Database) -> None:
-    """An order in full has its addresses, as many items as it says, its payment and its history."""
+def test_an_order_in_full_has_its_parts(shop: Database) -> None:
+    """It has its addresses, the right number of items, its payment and its history."""
     for row in rows(shop, "orders")[:50]:
         found = shop.record("orders", row["increment_id"])
         assert found is not None
@@ -301,7 +301,7 @@ def test_order_in_full(shop: Database) -> None:
         assert found["status_history"][0]["status"] == row["status"]
 
 
-def test_customers_and_products_in_full(shop: Database) -> None:
+def test_customers_and_products_are_found_by_their_keys(shop: Database) -> None:
     """Customers are found by id, products by SKU or id."""
     customer, product = rows(shop, "customers")[4], rows(shop, "products")[4]
     found = shop.record("customers", str(customer["customer_id"]))

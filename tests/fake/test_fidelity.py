@@ -1,4 +1,4 @@
-"""The embedded shop answers what a live server answered: every recorded query, by its ids or its fault code."""
+"""The embedded shop gives the answers of a live server: the ids or the fault code of every recorded query."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def recorded() -> Mapping[tuple[str, str, str], list[Recorded]]:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Database]:
-    """Return the rows that the live server had."""
+    """Return a database with the rows of the live server."""
     with recorded_shop() as database:
         yield database
 
 
 @pytest.fixture(scope="module")
 def known(shop: Database) -> dict[str, Mapping[str, int]]:
-    """Ids by increment id."""
+    """Return the ids by increment id."""
     return increment_ids(shop)
 
 
@@ -70,14 +70,14 @@ def known(shop: Database) -> dict[str, Mapping[str, int]]:
     # Orders by XML-RPC have 151 columns, and a filter that is ignored brings them all.
     [slow(one) if one[1:] == ("xmlrpc", "orders") else one for one in GROUPS],
 )
-def test_recorded_queries(
+def test_recorded_queries_have_the_recorded_answers(
     shop: Database,
     known: dict[str, Mapping[str, int]],
     parser: str,
     flavour: str,
     name: str,
 ) -> None:
-    """Each recorded query of a parser, flavour and list gives the recorded ids or the recorded fault.
+    """Each recorded query of a parser, flavour and list returns the recorded ids or the recorded fault.
 
     Those by XML-RPC are whole requests and replies; each element of a `multiCall` is compared by itself.
     """
@@ -89,21 +89,21 @@ def test_recorded_queries(
 
 @needs_recordings
 def test_every_recorded_line_is_in_a_tested_group() -> None:
-    """No recorded line is left out of the test above."""
+    """The test above uses all recorded lines."""
     assert set(recorded()) == set(GROUPS)
 
 
 @needs_recordings
-def test_a_wrong_answer_lowers_the_share(shop: Database) -> None:
-    """The measure counts a line that is answered otherwise."""
+def test_a_wrong_answer_lowers_the_fraction(shop: Database) -> None:
+    """A line with another answer counts as wrong."""
     right = recorded()[GROUPS[0]][0]
     wrong = Line(right.parser, "rpc", right.list, (), (("nope", "eq", "1"),), right.answer)
     assert [line["fraction"] for line in fractions(shop, [right, wrong])] == [0.5, 0.5]
 
 
 @needs_recordings
-def test_a_wrong_element_of_a_multi_call_lowers_the_share(shop: Database) -> None:
-    """One of many results that is not the recorded one makes the line another."""
+def test_a_wrong_element_of_a_multi_call_lowers_the_fraction(shop: Database) -> None:
+    """A line counts as wrong if one of its results differs."""
     lines = [line for line in recorded()["modern", "xmlrpc", "orders"] if isinstance(line, XmlRpcLine)]
     right = next(line for line in lines if line.method == "multiCall" and len(line.lists) > 5)
     first, *others = right.answer.split()
@@ -114,8 +114,8 @@ def test_a_wrong_element_of_a_multi_call_lowers_the_share(shop: Database) -> Non
 
 @pytest.mark.slow
 @needs_recordings
-def test_benchmark_prints_a_line_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
-    """The benchmark prints one JSON line for each group and one for all, and succeeds when all are alike."""
+def test_the_benchmark_prints_a_line_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints one JSON line for each group and one for all, and succeeds if all answers are alike."""
     assert main([str(SAMPLES / "truth.ndjson")]) == 0
     groups = [one for one in GROUPS if one[1] != "xmlrpc"]
     assert len(capsys.readouterr().out.splitlines()) == len(groups) + 1

@@ -42,7 +42,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """Yield every rule on every version it speaks of."""
+    """Yield every rule with each of its versions."""
     for rule in DOCUMENT["rules"]:
         for versions, answer in rule["answers"]:
             yield from (Case(rule, profile(name), answer) for name in versions.split())
@@ -60,8 +60,8 @@ def shop() -> Iterator[Database]:
         yield database
 
 
-def ask(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
-    """Return the answer to the query of a rule, in the words of the rules."""
+def answer(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
+    """Return the answer to the query of a rule, in the form of the rules."""
     asked = listing(rule["list"], version)
     simple = [tuple(one) for one in rule.get("simple", ())]
     complex_ = [tuple(one) for one in rule.get("complex", ())]
@@ -80,52 +80,52 @@ def ask(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, An
 
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
-def test_rule(shop: Database, case: Case) -> None:
-    """Each version answers the query of a rule as the rule says, in each flavour it has."""
+def test_each_version_follows_the_rule(shop: Database, case: Case) -> None:
+    """Each version answers the query of a rule as expected, in each of its flavours."""
     for flavour in case.profile.flavours:
-        assert ask(shop, case.profile, flavour, case.rule) == case.answer, flavour
+        assert answer(shop, case.profile, flavour, case.rule) == case.answer, flavour
 
 
-def test_every_rule_speaks_of_every_version() -> None:
-    """No rule leaves a version out, unless the version has no such list."""
+def test_every_rule_covers_every_version() -> None:
+    """No rule omits a version, unless the version lacks the list."""
     for rule in DOCUMENT["rules"]:
         named = " ".join(versions for versions, _ in rule["answers"]).split()
         assert named == [one.name for one in PROFILES.values() if rule["list"] in one.lists], rule["rule"]
 
 
 def test_every_operator_has_a_rule() -> None:
-    """Each operator of any version is shown by a rule."""
+    """There is a rule with each operator of any version."""
     shown = {operator for rule in DOCUMENT["rules"] for _, operator, _ in rule.get("complex", ())}
     assert {*OPERATORS, "moreq"} <= shown
 
 
 @pytest.mark.parametrize("name", ["orders", "shipments", "customers"])
-def test_broken_wsi_of_1_6_2(shop: Database, name: str) -> None:
-    """In WS-I every filter of 1.6.2.0 is an error: its operator is taken for the field. From source, not seen."""
+def test_wsi_of_1_6_2_breaks_every_filter(shop: Database, name: str) -> None:
+    """In WS-I every filter of 1.6.2.0 is an error: the operator is read as the field. From source, not seen."""
     version = replace(profile("1.6.2.0"), flavours=("rpc", "wsi"))
     whole = {"list": name}
-    assert ask(shop, version, "wsi", whole) == "all"
+    assert answer(shop, version, "wsi", whole) == "all"
     for query in ({"complex": [["entity_id", "gteq", "5"]]}, {"simple": [["entity_id", "5"]]}):
-        assert ask(shop, version, "rpc", whole | query) != "all"
-        assert ask(shop, version, "wsi", whole | query).startswith("fault ")
+        assert answer(shop, version, "rpc", whole | query) != "all"
+        assert answer(shop, version, "wsi", whole | query).startswith("fault ")
 
 
 def test_wsi_creditmemos_of_1_6_2_are_not_filtered(shop: Database) -> None:
-    """In WS-I the filters of credit memos are never bound to their argument in 1.6.1 to 1.7.0.0."""
+    """In WS-I the filters of credit memos are not bound to their argument from 1.6.1 to 1.7.0.0."""
     version = replace(profile("1.6.2.0"), flavours=("rpc", "wsi"))
     query = {"list": "creditmemos", "complex": [["entity_id", "gteq", "20"]]}
-    assert ask(shop, version, "wsi", query) == "all"
-    assert ask(shop, version, "rpc", query) == "20 103"
+    assert answer(shop, version, "wsi", query) == "all"
+    assert answer(shop, version, "rpc", query) == "20 103"
 
 
 def test_php5_refuses_versions_that_need_a_newer_php() -> None:
-    """There is no 20.0.20 on PHP 5."""
+    """20.0.20 cannot run on PHP 5."""
     with pytest.raises(ValueError, match=r"20\.0\.20"):
         on_php5(profile("20.0.20"))
 
 
 def test_database_errors_quote_the_query() -> None:
-    """The text of an SQL fault names the error and holds the whole statement, as a live server's does."""
+    """The text of an SQL fault has the error and the whole statement, as on a live server."""
     with Database() as database, pytest.raises(ShopFault) as caught:
         database.select(profile("20.0.20"), "rpc", LISTINGS["invoices"], [], [("nope", "eq", "3")])
     assert caught.value.text == (
@@ -147,7 +147,7 @@ CONDITIONS = st.lists(
 
 @given(complex_=CONDITIONS)
 def test_conditions_on_different_names_are_read_alike(complex_: list[tuple[str, str, str]]) -> None:
-    """As long as no name comes twice, all versions hand the same conditions on."""
+    """If no name occurs twice, all versions pass on the same conditions."""
     orders = LISTINGS["orders"]
     read = [parsed(one, "rpc", orders, [], complex_) for one in PROFILES.values()]
     assert all(one == read[0] for one in read)
@@ -156,7 +156,7 @@ def test_conditions_on_different_names_are_read_alike(complex_: list[tuple[str, 
 
 @given(simple=st.lists(st.tuples(FIELDS, st.text(max_size=3)), max_size=4), complex_=CONDITIONS)
 def test_flavours_are_read_alike(simple: list[tuple[str, str]], complex_: list[tuple[str, str, str]]) -> None:
-    """WS-I makes no difference to the filters of any version on which it works."""
+    """The filters of a version are the same in WS-I, if WS-I works."""
     for version in PROFILES.values():
         if "wsi" in version.flavours:
             rpc, wsi = (conditions(version, one, LISTINGS["orders"], simple, complex_) for one in ("rpc", "wsi"))
@@ -165,13 +165,13 @@ def test_flavours_are_read_alike(simple: list[tuple[str, str]], complex_: list[t
 
 @given(st.text())
 def test_quoting_survives_the_parser(text: str) -> None:
-    """MySQL reads a quoted value as the value it was."""
+    """MySQL reads a quoted value as the original value."""
     assert parse(quoted(text)) == Text(text)
 
 
 @given(st.text(st.characters(exclude_characters="."), min_size=1))
 def test_quoted_names_survive_the_parser(name: str) -> None:
-    """MySQL reads a name in backticks as that name, whatever it is."""
+    """MySQL reads a name in backticks as the original name."""
     tree = parse(f"{quoted_name(name)} = '1'")
     assert isinstance(tree, Operation)
     assert str(tree.operands[0]) == f"Name(parts=({name!r},))"

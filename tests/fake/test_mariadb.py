@@ -1,4 +1,4 @@
-"""The embedded shop on a real MariaDB: the recorded answers, the other database's answers, and whole walks."""
+"""The embedded shop on a real MariaDB: the recorded answers, the answers of SQLite, and whole walks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from benchmarks.fidelity import RECORDED, SAMPLES, answer, increment_ids, read_l
 from conftest import SPOKEN, slow_after
 from mariadb_server import running_mariadb
 from random_filters import random_filters, random_nested
-from test_filters import DOCUMENT, ask, cases
+from test_filters import DOCUMENT, cases
+from test_filters import answer as answer_of_rule
 
 import magento_pager
 from magento_pager import STRATEGIES, ListName, PagerError
@@ -67,7 +68,7 @@ def small(mariadb: MariaDb) -> Iterator[MariaDatabase]:
 
 
 def _without_emoji(database: MariaDatabase | Database) -> None:
-    """Take the emoji out of names: MySQL's utf8 has none."""
+    """Remove the emoji from names, because MySQL's utf8 has none."""
     for name, field in (("orders", "billing_firstname"), ("customers", "firstname"), ("products", "name")):
         for row in rows(database, name, (field, "like", "%Emoji%")):
             plain = row[field].replace(EMOJI, "").replace("????", "")
@@ -83,7 +84,7 @@ def rows(database: MariaDatabase | Database, name: str, *complex_: tuple[str, st
 
 
 def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> list[int]:
-    """Return the ids that a query returns, sorted: nothing asks the database for an order."""
+    """Return the ids that a query returns, sorted, because no query requests an order."""
     return sorted(row[LISTINGS[name].key_field] for row in rows(database, name, *complex_))
 
 
@@ -92,8 +93,8 @@ def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("every", slow_after(1, [20, 1]))
-def test_every_recorded_query(mariadb: MariaDb, samples: Path, every: int) -> None:
-    """All recorded queries, by SOAP and XML-RPC, of every parser, give the recorded ids or the recorded fault."""
+def test_recorded_queries_have_the_recorded_answers(mariadb: MariaDb, samples: Path, every: int) -> None:
+    """All recorded queries, by SOAP and XML-RPC, of every parser, return the recorded ids or the recorded fault."""
     with MariaDatabase(mariadb.url()) as database, recorded_shop() as emulated:
         database.fill(read_rows(SAMPLES / "dataset.json"))
         known = increment_ids(emulated)
@@ -104,25 +105,25 @@ def test_every_recorded_query(mariadb: MariaDb, samples: Path, every: int) -> No
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_rule(mariadb: MariaDb) -> None:
+def test_each_version_follows_every_rule(mariadb: MariaDb) -> None:
     """The rules of filter_rules.toml hold on every version and flavour, PHP 5 included."""
     with MariaDatabase(mariadb.url()) as database:
         for name, one in DOCUMENT["rows"].items():
             given = [[None if value == "NULL" else value for value in row] for row in one["rows"]]
             database.fill({name: Rows(tuple(one["columns"]), given)})
         wrong = [
-            f"{case} in {flavour}: {got}, not {case.answer}"
+            f"{case} in {flavour}: {returned}, not {case.answer}"
             for case in cases()
             for flavour in case.profile.flavours
-            if (got := ask(database, case.profile, flavour, case.rule)) != case.answer
+            if (returned := answer_of_rule(database, case.profile, flavour, case.rule)) != case.answer
         ]
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
-def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
-    """What SQLite is made to say of a filter, MariaDB says: the same rows, or a fault with the same code and error."""
+def test_random_filters_are_read_as_by_sqlite(both: tuple[MariaDatabase, Database], seed: int) -> None:
+    """Both databases return the same rows, or a fault with the same code and error."""
     real, emulated = both
     _assert_alike(both, list(random_filters(seed, 1500, emulated)))
     assert real.count("orders") == emulated.count("orders")
@@ -130,13 +131,13 @@ def test_random_filters(both: tuple[MariaDatabase, Database], seed: int) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", slow_after(1, [1, 2, 3]))
-def test_random_nested_filters(both: tuple[MariaDatabase, Database], seed: int) -> None:
-    """The same of what XML-RPC may bring: any value of PHP, nested at will."""
+def test_random_nested_filters_are_read_as_by_sqlite(both: tuple[MariaDatabase, Database], seed: int) -> None:
+    """The same for the filters of XML-RPC: any PHP value, nested in any way."""
     _assert_alike(both, list(random_nested(seed, 1500, both[1])))
 
 
 def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) -> None:
-    """Return every call is answered alike by both databases, and the calls differ enough."""
+    """Check that both databases answer every call alike, and that the calls differ enough."""
     answers = [
         [_answer(one, call.profile, call.listing, call.simple, call.complex, call.nested) for call in calls]
         for one in both
@@ -152,7 +153,7 @@ def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) ->
 def _answer(  # noqa: PLR0917 -- a call
     database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any, nested: Any
 ) -> list[str]:
-    """Return the rows as the ids or increment ids they show; or the fault, its SQLSTATE and its number."""
+    """Return the ids or increment ids of the rows; or the fault, its SQLSTATE and its number."""
     at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
     try:
         return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_, nested=nested))
@@ -163,7 +164,7 @@ def _answer(  # noqa: PLR0917 -- a call
 
 
 def _error(text: str) -> list[str]:
-    """SQLSTATE, meaning and number of a database error, without its text; the whole of any other."""
+    """Return SQLSTATE, meaning and number of a database error, without its text; the whole text of other faults."""
     if not text.startswith("SQLSTATE"):
         return [text]
     state, meaning, rest = text.split(": ", 2)
@@ -172,7 +173,7 @@ def _error(text: str) -> list[str]:
 
 @pytest.mark.parametrize("version", PROFILES.values(), ids=lambda version: version.name)
 def test_rows_have_the_same_values(both: tuple[MariaDatabase, Database], version: Profile) -> None:
-    """Every column of every list: the same values of the same types."""
+    """Every column of every list has the same values of the same types in both databases."""
     for name in version.lists:
         asked = listing(name, version)
         real, emulated = (list(one.select(version, "rpc", asked, [], [])) for one in both)
@@ -181,7 +182,7 @@ def test_rows_have_the_same_values(both: tuple[MariaDatabase, Database], version
 
 
 def test_records_have_the_same_values(both: tuple[MariaDatabase, Database]) -> None:
-    """One record in full is the same too, by whichever key it is found."""
+    """A record in full is the same in both databases, whatever key it is found by."""
     real, emulated = both
     for name, key in (("customers", "customer_id"), ("products", "sku"), ("products", "product_id")):
         for row in islice(rows(emulated, name), 0, None, 7):
@@ -193,7 +194,7 @@ def test_records_have_the_same_values(both: tuple[MariaDatabase, Database]) -> N
 
 
 @pytest.mark.parametrize("version", ["1.8.1.0", "20.0.20"])
-def test_store_of_a_product_list(both: tuple[MariaDatabase, Database], version: str) -> None:
+def test_a_store_restricts_products(both: tuple[MariaDatabase, Database], version: str) -> None:
     """A store restricts products to its website on the versions that do so."""
     for store in ("", "0", "1", "deutsch"):
         found = [sorted(one.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)) for one in both]
@@ -202,8 +203,8 @@ def test_store_of_a_product_list(both: tuple[MariaDatabase, Database], version: 
         both[0].select(profile(version), "rpc", LISTINGS["products"], [], [], store="nowhere")
 
 
-def test_the_errors_are_the_databases_own(both: tuple[MariaDatabase, Database]) -> None:
-    """The fault holds what MariaDB says of the statement, and the statement; of customers only PHP's log has it."""
+def test_faults_have_the_errors_of_mariadb(both: tuple[MariaDatabase, Database]) -> None:
+    """The fault has MariaDB's error and the statement; for customers they are only in PHP's log."""
     real, _ = both
     with pytest.raises(ShopFault) as caught:
         real.select(NEWEST, "rpc", LISTINGS["invoices"], [], [("entity_id", "regexp", "(")])
@@ -228,7 +229,7 @@ def described(mariadb: MariaDb) -> Iterator[str]:
         yield "described"
 
 
-def test_columns_are_magentos(mariadb: MariaDb, described: str) -> None:
+def test_columns_are_those_of_magento(mariadb: MariaDb, described: str) -> None:
     """Types, character set and keys are those that Magento creates."""
     with mariadb.connect(database=described) as connection, connection.cursor() as cursor:
 
@@ -260,7 +261,7 @@ def test_columns_are_magentos(mariadb: MariaDb, described: str) -> None:
     ("condition", "type_"), [(("entity_id", "in", "3,4,6"), "range"), (("entity_id", "regexp", "^[346]$"), "ALL")]
 )
 def test_windows_use_the_key(mariadb: MariaDb, condition: tuple[str, str, str], type_: str) -> None:
-    """A list of ids is a range of the primary key to MariaDB; a regexp reads the whole table."""
+    """For MariaDB a list of ids is a range of the primary key; a regexp reads the whole table."""
     asked = ListCall(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
     with MariaDatabase(mariadb.url("explained")) as database:
         database.populate(100)
@@ -274,8 +275,8 @@ def test_windows_use_the_key(mariadb: MariaDb, condition: tuple[str, str, str], 
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
-def test_insert_update_delete(small: MariaDatabase) -> None:
-    """Rows can be added, changed and removed while the shop runs; what is not given is made up."""
+def test_rows_are_inserted_updated_and_deleted(small: MariaDatabase) -> None:
+    """Rows can be changed while the shop runs; missing values of new rows are made up."""
     assert small.insert("orders", {"status": "odd", "grand_total": 5, "billing_firstname": "Ada"}) == 14
     (row,) = rows(small, "orders", ("status", "eq", "odd"))
     assert (row["order_id"], row["grand_total"], row["billing_firstname"]) == (14, "5.0000", "Ada")
@@ -294,8 +295,8 @@ def test_insert_update_delete(small: MariaDatabase) -> None:
     assert small.insert("orders", {"entity_id": 14}) == 14, "its addresses went with it"
 
 
-def test_attributes_of_customers(small: MariaDatabase) -> None:
-    """What lies in value tables can be changed, emptied and filtered by like any column; NULL is no value."""
+def test_attributes_of_customers_are_stored(small: MariaDatabase) -> None:
+    """Values in value tables can be changed, deleted and filtered like columns; NULL has no row."""
     key = small.insert("customers", {"email": "ada@example.com", "firstname": "Ada", "taxvat": None})
     assert rows(small, "customers", ("taxvat", "eq", "")) == []
     assert small.update("customers", key, {"firstname": "Grace", "taxvat": "DE1", "group_id": 2})
@@ -309,7 +310,7 @@ def test_attributes_of_customers(small: MariaDatabase) -> None:
 
 
 def test_a_change_that_fails_changes_nothing(small: MariaDatabase) -> None:
-    """An unknown column, an id that exists or a value that does not fit is refused; the tables are as before."""
+    """An unknown column, an existing id or a value that does not fit is refused; the tables stay as before."""
     before = rows(small, "orders")
     with pytest.raises(ValueError, match="no column 'colour'"):
         small.insert("orders", {"colour": "red"})
@@ -326,8 +327,8 @@ def test_a_change_that_fails_changes_nothing(small: MariaDatabase) -> None:
     assert rows(small, "orders") == before
 
 
-def test_ids_at_both_ends_of_the_key(mariadb: MariaDb) -> None:
-    """The key is INT UNSIGNED: 0 and 4294967295 are ids."""
+def test_ids_at_both_ends_of_the_key_are_valid(mariadb: MariaDb) -> None:
+    """The key is INT UNSIGNED: 0 and 4294967295 are valid ids."""
     with MariaDatabase(mariadb.url()) as database:
         database.populate([0, 1, 4294967294, 4294967295])
         assert ids(database, "orders", ("entity_id", "gteq", "4294967295")) == [4294967295]
@@ -337,16 +338,16 @@ def test_ids_at_both_ends_of_the_key(mariadb: MariaDb) -> None:
         assert rows(database, "invoices")[0]["order_id"] == 4294967295
 
 
-def test_a_name_beyond_utf8(small: MariaDatabase) -> None:
-    """MySQL's utf8 ends at U+FFFF: an emoji is kept as question marks, as Magento would get it back."""
+def test_an_emoji_is_stored_as_question_marks(small: MariaDatabase) -> None:
+    """MySQL's utf8 ends at U+FFFF, as in Magento."""
     small.update("orders", 3, {"billing_firstname": f"Ada {EMOJI}", "customer_firstname": "山田 Łukasz"})
     (row,) = rows(small, "orders", ("entity_id", "eq", "3"))
     assert (row["billing_firstname"], row["customer_firstname"]) == ("Ada ????", "山田 Łukasz")
 
 
 @pytest.mark.parametrize("kind", ["billing", "shipping"])
-def test_second_address(small: MariaDatabase, kind: str) -> None:
-    """An order with two addresses of a kind spoils each reply it is in, and no other; removing it cures the shop."""
+def test_an_order_with_two_addresses_of_a_kind_breaks_replies(small: MariaDatabase, kind: str) -> None:
+    """It breaks each reply it is in, and no other; deleting it helps."""
     shipped = next(row["order_id"] for row in rows(small, "orders") if not row["is_virtual"])
     small.duplicate_address(shipped, kind)
     for filters in ([], [("entity_id", "eq", str(shipped))]):
@@ -364,7 +365,7 @@ def test_second_address(small: MariaDatabase, kind: str) -> None:
 
 @pytest.mark.slow
 def test_a_reader_sees_the_table_as_it_was(mariadb: MariaDb) -> None:
-    """A reply that has begun is not changed by what happens meanwhile; many can be open, and be left open."""
+    """Changes do not affect a reply that has begun; many replies can be open, and can be left open."""
     with MariaDatabase(mariadb.url()) as database:
         database.populate(1500)
         open_ones = [database.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
@@ -378,8 +379,8 @@ def test_a_reader_sees_the_table_as_it_was(mariadb: MariaDb) -> None:
         list(open_ones[1])
 
 
-def test_many_threads(small: MariaDatabase) -> None:
-    """Readers and writers do not disturb each other: each reply is whole, each change is kept."""
+def test_threads_read_and_write_at_the_same_time(small: MariaDatabase) -> None:
+    """Each reply is complete, and each change is kept."""
     counts: list[int] = []
 
     def read() -> None:
@@ -399,8 +400,8 @@ def test_many_threads(small: MariaDatabase) -> None:
     assert all(10 <= one <= 30 for one in counts)
 
 
-def test_a_database_of_its_own_goes_with_the_shop(mariadb: MariaDb) -> None:
-    """A database that was not there is created and dropped; one that was there and empty stays, empty."""
+def test_a_created_database_is_dropped_with_the_shop(mariadb: MariaDb) -> None:
+    """A database that did not exist is created and dropped; an existing empty one stays, empty."""
     url = mariadb.url("made_by_the_shop")
     shop = Shop(orders=5, database=url)
     for _ in range(2):
@@ -414,8 +415,8 @@ def test_a_database_of_its_own_goes_with_the_shop(mariadb: MariaDb) -> None:
     assert mariadb.run("SHOW TABLES FROM made_before") == []
 
 
-def test_a_database_that_is_used_is_left_alone(mariadb: MariaDb) -> None:
-    """Tables of somebody else are neither dropped nor changed nor filled."""
+def test_a_database_with_tables_is_refused(mariadb: MariaDb) -> None:
+    """Existing tables are neither dropped nor changed nor filled."""
     mariadb.run("CREATE DATABASE used", "CREATE TABLE used.sales_flat_order (a INT)", "CREATE TABLE used.mine (a INT)")
     shop = Shop(orders=5, database=mariadb.url("used"))
     with pytest.raises(ValueError, match=r"'used' at .* is not empty, it has mine, sales_flat_order: name one that"):
@@ -424,8 +425,8 @@ def test_a_database_that_is_used_is_left_alone(mariadb: MariaDb) -> None:
     assert mariadb.run("SELECT count(*) FROM used.sales_flat_order") == ["0"]
 
 
-def test_a_user_with_few_rights(mariadb: MariaDb) -> None:
-    """A user needs rights on that database only; a password may hold any character and is in no message."""
+def test_a_user_needs_rights_on_the_database_only(mariadb: MariaDb) -> None:
+    """A password may have any character, and is in no message."""
     mariadb.run(
         "CREATE DATABASE allowed",
         "CREATE USER 'shop'@'localhost' IDENTIFIED BY 'p@ss/wörd?'",
@@ -449,8 +450,8 @@ def test_a_user_with_few_rights(mariadb: MariaDb) -> None:
         assert "p@ss" not in str(caught.value)
 
 
-def test_a_shop_whose_database_goes_away(mariadb: MariaDb) -> None:
-    """A call gets the page that a Magento without its database prints, and the shop goes on when it is back."""
+def test_a_shop_survives_the_loss_of_its_database(mariadb: MariaDb) -> None:
+    """A call returns the page of a Magento without its database, and works again when the database is back."""
     with Shop(orders=5, database=mariadb.url("goes_away")) as shop:
         mariadb.run("CREATE USER 'other'@'localhost'", "RENAME USER 'root'@'localhost' TO 'away'@'localhost'")
         away = mariadb.connect(user="away")
@@ -464,8 +465,8 @@ def test_a_shop_whose_database_goes_away(mariadb: MariaDb) -> None:
         assert len(rows(shop.database, "orders")) == 5
 
 
-def test_without_the_driver() -> None:
-    """Where PyMySQL is not installed the shop says what to install, and one on SQLite works as ever."""
+def test_without_the_driver_the_shop_says_what_to_install() -> None:
+    """Without PyMySQL a shop on SQLite still works."""
     code = (
         "import sys; sys.modules['pymysql'] = None\n"
         "from magento_pager.fake import Shop\n"
@@ -483,7 +484,7 @@ def test_without_the_driver() -> None:
 
 @pytest.fixture(scope="module")
 def shop_as(mariadb: MariaDb) -> Iterator[Callable[[str, Any], Shop]]:
-    """Return one shop on MariaDB that becomes any version and flavour."""
+    """Return a function that turns one shop on MariaDB into any version and flavour."""
     with Shop(orders=400, database=mariadb.url()) as shop:
 
         def become(version: str, flavour: Any) -> Shop:
@@ -495,7 +496,7 @@ def shop_as(mariadb: MariaDb) -> Iterator[Callable[[str, Any], Shop]]:
 
 @pytest.fixture(scope="module")
 def seeded() -> Iterator[Database]:
-    """Return the same shop on SQLite, to know what must be delivered."""
+    """Return the same shop on SQLite, with the expected rows."""
     with Database() as database:
         database.populate(400)
         yield database
@@ -506,7 +507,7 @@ def seeded() -> Iterator[Database]:
 def test_auto_delivers_exactly_the_table(
     shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str
 ) -> None:
-    """Every list of every version and flavour: zero rows missing, zero twice."""
+    """For every list of every version and flavour no row is missing and none is delivered twice."""
     shop, increments = shop_as(version, flavour), increment_ids(seeded)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         for name in get_args(ListName):
@@ -523,10 +524,10 @@ def test_auto_delivers_exactly_the_table(
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
-def test_a_strategy_by_name_is_exact_or_says_so(
+def test_a_strategy_by_name_is_exact_or_an_error(
     shop_as: Callable[[str, Any], Shop], seeded: Database, version: str, flavour: str, strategy: StrategyName
 ) -> None:
-    """On each list: exactly the rows up to the last id, or an error; never a silent wrong answer."""
+    """On each list it delivers exactly the rows up to the last id, or raises an error; it is never silently wrong."""
     shop = shop_as(version, flavour)
     last = 200
     exact = []
@@ -547,8 +548,8 @@ def test_a_strategy_by_name_is_exact_or_says_so(
         assert set(profile(version).lists) - set(profile(version).missing_ids) <= set(exact)
 
 
-def test_serve_and_dump(mariadb: MariaDb, tmp_path: Path) -> None:
-    """The command line: a shop on MariaDB is served, dumped whole, and leaves nothing behind."""
+def test_the_command_line_serves_a_shop_on_mariadb(mariadb: MariaDb, tmp_path: Path) -> None:
+    """The shop is served and dumped completely, and leaves nothing in the server."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     serve = [sys.executable, "-m", "magento_pager", "serve", "--orders", "50", "--database", mariadb.url("served")]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, env=environment) as process:  # noqa: S603 -- our own

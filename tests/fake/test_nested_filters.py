@@ -1,4 +1,4 @@
-"""The filters of XML-RPC: what SQL each version makes of values of PHP, nested at will."""
+"""The filters of XML-RPC: the SQL of each version for PHP values, nested in any way."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def where(version: str, name: str, nested: Any) -> str:
         ({"to": "soon", "date": "0", "datetime": []}, ALL, "entity_id <= 'soon'"),
     ],
 )
-def test_conditions_on_a_field(condition: Any, versions: tuple[str, ...], sql: str) -> None:
-    """The same SQL by the id's own name, on flat lists, for each of the versions."""
+def test_conditions_on_a_field_become_sql(condition: Any, versions: tuple[str, ...], sql: str) -> None:
+    """The SQL by the id's own name, on flat lists, for each of the versions."""
     for version in versions:
         assert where(version, "orders", {"order_id": condition}) == sql, version
 
@@ -111,14 +111,14 @@ def test_conditions_on_a_field(condition: Any, versions: tuple[str, ...], sql: s
         (True, ALL, ""),
     ],
 )
-def test_fields_of_a_call(nested: Any, versions: tuple[str, ...], sql: str) -> None:
-    """Where two names meet, up to 1.6.2 both conditions count, later that of the own name."""
+def test_conditions_on_two_names_of_a_column(nested: Any, versions: tuple[str, ...], sql: str) -> None:
+    """Up to 1.6.2 both conditions count; later only that on the alias."""
     for version in versions:
         assert where(version, "orders", nested) == sql, version
 
 
-def test_old_credit_memos_know_one_name() -> None:
-    """Their code mapped the names in 1.6.2 already; invoices have a name of their own in V1, and not in V2."""
+def test_old_credit_memos_map_names() -> None:
+    """Their code mapped the names in 1.6.2 already; that of invoices did so by XML-RPC, and not by SOAP."""
     both = {"entity_id": {"from": 5}, "creditmemo_id": {"to": 9}}
     assert where("1.6.2.0", "creditmemos", both) == "entity_id <= 9"
     assert where("1.6.2.0", "invoices", {"invoice_id": 5}) == "entity_id = '5'"
@@ -126,15 +126,15 @@ def test_old_credit_memos_know_one_name() -> None:
 
 @pytest.mark.parametrize("name", ["customers", "products"])
 @pytest.mark.parametrize("version", ALL)
-def test_a_number_is_no_attribute(version: str, name: str) -> None:
-    """It is looked up as an id, and PHP dies of what is not found."""
+def test_a_number_as_a_field_kills_php(version: str, name: str) -> None:
+    """PHP looks it up as the id of an attribute, which does not exist."""
     for nested in (["x"], {"0": {"eq": 1}}, {" 7.5": 1}):
         with pytest.raises(PhpFatal, match="getAttributeCode"):
             where(version, name, nested)
 
 
-def test_an_array_is_no_date() -> None:
-    """PHP dies of it."""
+def test_an_array_as_a_date_kills_php() -> None:
+    """PHP's `strtotime` accepts only a text."""
     with pytest.raises(PhpFatal, match="strtotime"):
         where("20.0.20", "orders", {"created_at": {"from": ["2024-01-01"], "date": True}})
 
@@ -149,7 +149,7 @@ def test_an_array_is_no_date() -> None:
     ids=["ranges", "ids", "ids and a text"],
 )
 def test_thousands_of_ranges_and_ids_in_one_call(condition: Any) -> None:
-    """SQLite allows no tree of a thousand levels; MySQL minds no such thing."""
+    """They work although SQLite does not allow a tree of a thousand levels, as MySQL does."""
     with Database() as database:
         database.populate(100)
         wanted = [key for key in database.ids("orders") if key % 3 == 0 and key < 9_003]

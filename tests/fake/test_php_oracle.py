@@ -1,7 +1,7 @@
-"""PHP's own SoapServer, over our WSDL, against the embedded shop: does it read and write what PHP reads and writes?
+"""The embedded shop reads and writes what PHP's own SoapServer reads and writes, over our WSDL.
 
-PHP is the real thing: a shop is Magento's code behind this very class. Needs the commands of Debian's php-cli with
-php-soap; without them the tests are skipped, but not in CI.
+A shop is Magento's code behind this very class. Needs the commands of Debian's php-cli with php-soap; without them the
+tests are skipped, but fail in CI.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PLAYED = {name: PROFILES[name] for name in ("20.0.20", "1.7.0.2")}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What PHP made of a request: the method, its arguments, and the reply; or only the fault it died of."""
+    """PHP's reading of a request: the method, its arguments, and the reply; or only the fault that ended PHP."""
 
     called: str
     arguments: Sequence[Any]
@@ -50,7 +50,7 @@ class Heard:
 
 
 class Php:
-    """PHP's SoapServer over one WSDL, started again whenever a fault ended it."""
+    """PHP's SoapServer over one WSDL, restarted after each fault that ends it."""
 
     def __init__(self, path: Path, flavour: Flavour) -> None:
         script = Path(__file__).with_name("oracle.php")
@@ -58,7 +58,7 @@ class Php:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, body: bytes, result: Any = None) -> Heard:
-        """Send a request to PHP, and tell it the result of the method."""
+        """Send a request to PHP, with the result of the method."""
         self._process = self._process or subprocess.Popen(  # noqa: S603 -- our own script
             self._command,
             stdin=subprocess.PIPE,
@@ -67,7 +67,7 @@ class Php:
         entry, output = self._process.stdin, self._process.stdout
         assert entry is not None
         assert output is not None
-        entry.write(json.dumps({"body": base64.b64encode(body).decode(), "result": _sent(result)}).encode() + b"\n")
+        entry.write(json.dumps({"body": base64.b64encode(body).decode(), "result": _encoded(result)}).encode() + b"\n")
         entry.flush()
         line = output.readline()
         if not line.startswith(b"{"):
@@ -78,19 +78,19 @@ class Php:
         return Heard(heard["called"] or "", heard["arguments"] or (), base64.b64decode(heard["reply"]))
 
     def stop(self) -> None:
-        """End PHP."""
+        """Stop PHP."""
         if self._process is not None:
             self._process.communicate()
             self._process = None
 
 
-def _sent(value: Any) -> Any:
-    """Return a result as it travels to PHP: bytes that are not text in base64."""
+def _encoded(value: Any) -> Any:
+    """Return a result in the form for PHP: bytes that are not text in base64."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, dict):
-        return {name: _sent(one) for name, one in value.items()}
-    return [_sent(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _encoded(one) for name, one in value.items()}
+    return [_encoded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _installed() -> bool:
@@ -104,7 +104,7 @@ def _installed() -> bool:
 
 @pytest.fixture(scope="module")
 def php(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[tuple[str, Flavour], Php]]:
-    """PHP over the WSDL of each version and flavour."""
+    """Return PHP over the WSDL of each version and flavour."""
     if not _installed():
         missing("php with its soap extension (Debian: php-cli php-soap) is not installed")
     folder = tmp_path_factory.mktemp("wsdl")
@@ -139,7 +139,7 @@ SHAPES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str, s
 @pytest.mark.parametrize("name", LISTINGS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("version", PLAYED)
-def test_php_reads_the_conditions_that_zeep_was_given(
+def test_php_and_the_shop_read_the_conditions_given_to_zeep(
     *,
     php: Mapping[tuple[str, Flavour], Php],
     clients: Mapping[tuple[str, Flavour], Any],
@@ -148,7 +148,7 @@ def test_php_reads_the_conditions_that_zeep_was_given(
     name: str,
     shape: str,
 ) -> None:
-    """Each list, flavour and shape of filters reaches a PHP method condition by condition, and the shop likewise."""
+    """For each list, flavour and form of filters both read the same conditions."""
     simple, complex_ = SHAPES[shape]
     one, operation = clients[version, flavour], LISTINGS[name].operation
     stores = ["0"] if name == "products" else []
@@ -272,12 +272,12 @@ REQUESTS = [("rpc", name) for name in RPC_REQUESTS] + [("wsi", name) for name in
 
 
 @pytest.mark.parametrize(("flavour", "name"), REQUESTS)
-def test_requests_are_read_as_php_reads_them(
+def test_requests_are_read_as_by_php(
     php: Mapping[tuple[str, Flavour], Php],
     flavour: Flavour,
     name: str,
 ) -> None:
-    """Whatever a client may send, the shop understands, ignores or refuses what PHP does, in PHP's own words."""
+    """Whatever a client sends, the shop accepts, ignores or refuses what PHP does, with the same texts."""
     profile = PLAYED["20.0.20"]
     body = envelope((RPC_REQUESTS if flavour == "rpc" else WSI_REQUESTS)[name])
     heard = php[profile.name, flavour].ask(body)
@@ -303,7 +303,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
-    """Return the name of a list and records for it: texts, NULLs and whole numbers in some of the columns."""
+    """Return the name of a list and records for it: texts, NULLs and integers in some of the columns."""
     name = draw(st.sampled_from(list(LISTINGS)))
     arrays = {field.name for field in LISTINGS[name].fields if field.type == "ArrayOfString"}
     columns = st.sampled_from([one for one in LISTINGS[name].columns if one not in arrays])
@@ -318,13 +318,13 @@ def lists(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
 @pytest.mark.parametrize("version", PLAYED)
 @given(sent=lists())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_lists_are_written_byte_by_byte_as_php_writes_them(
+def test_lists_are_written_byte_by_byte_as_by_php(
     php: Mapping[tuple[str, Flavour], Php],
     version: str,
     flavour: Flavour,
     sent: tuple[str, list[dict[str, Any]]],
 ) -> None:
-    """A list is what PHP makes of the same rows, with the line breaks that Magento adds afterwards from 1.8 on."""
+    """PHP writes the same list, except the line breaks that Magento adds afterwards from 1.8 on."""
     name, records = sent
     profile, asked = PLAYED[version], LISTINGS[name]
     operation, encoder = operations(profile)[asked.operation], Encoder(profile, flavour)
@@ -335,12 +335,12 @@ def test_lists_are_written_byte_by_byte_as_php_writes_them(
     result: Any = [legible(required | record, profile) for record in records]
     heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), result)
     theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
-    assert _undeclared(ours) == _undeclared(theirs)
-    assert _undeclared(encoder.reply(operation, result)) == _undeclared(theirs)
+    assert _without_namespaces(ours) == _without_namespaces(theirs)
+    assert _without_namespaces(encoder.reply(operation, result)) == _without_namespaces(theirs)
 
 
-def _undeclared(reply: bytes) -> bytes:
-    """Return a reply without its namespace declarations: PHP orders them by first use, we by the usual first use."""
+def _without_namespaces(reply: bytes) -> bytes:
+    """Return a reply without its namespace declarations, because their order differs."""
     return re.sub(rb' xmlns:(xsd|xsi|SOAP-ENC)="[^"]*"', b"", reply)
 
 
@@ -371,14 +371,14 @@ INFOS = {
 @pytest.mark.parametrize("name", INFOS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("version", PLAYED)
-def test_single_records_are_written_byte_by_byte_as_php_writes_them(
+def test_single_records_are_written_byte_by_byte_as_by_php(
     php: Mapping[tuple[str, Flavour], Php],
     database: Database,
     version: str,
     flavour: Flavour,
     name: str,
 ) -> None:
-    """A record with all that hangs on it is what PHP makes of the same values, also where lists in it are lost."""
+    """PHP writes the same record with all its parts, also where arrays in it are lost."""
     profile = PLAYED[version]
     operation = operations(profile)[name]
     asked = listing(INFOS[name][0], profile)
@@ -389,15 +389,17 @@ def test_single_records_are_written_byte_by_byte_as_php_writes_them(
         for result in (record, shallow(record)):
             heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), result)
             theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
-            assert _undeclared(Encoder(profile, flavour).reply(operation, result)) == _undeclared(theirs)
+            assert _without_namespaces(Encoder(profile, flavour).reply(operation, result)) == _without_namespaces(
+                theirs
+            )
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_text_that_is_not_utf8_is_the_fault_that_php_dies_of(
+def test_text_that_is_not_utf8_is_the_fault_of_php(
     php: Mapping[tuple[str, Flavour], Php],
     flavour: Flavour,
 ) -> None:
-    """On versions that do not look first, PHP's own words say where the text broke."""
+    """On versions without a check PHP's own text names the place."""
     profile = PLAYED["1.7.0.2"]
     asked = LISTINGS["orders"]
     operation = operations(profile)[asked.operation]

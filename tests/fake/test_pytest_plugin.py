@@ -1,4 +1,4 @@
-"""The fixtures for users' own tests, in a test session of their own."""
+"""The pytest fixtures for users, in another test session."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_they_end_with_their_test():
 
 
 @pytest.mark.parametrize("warnings", ["error"])
-def test_users_get_shops_that_end_with_their_tests(tmp_path: Path, warnings: str) -> None:
-    """Both fixtures, with no import and no warning."""
+def test_shops_of_the_fixtures_stop_with_their_tests(tmp_path: Path, warnings: str) -> None:
+    """Both fixtures work without an import and without a warning."""
     (tmp_path / "test_users.py").write_text(USERS_TESTS)
     command = [sys.executable, "-m", "pytest", "-q", "-W", warnings, "-p", "no:cacheprovider", str(tmp_path)]
     command += ["-p", "magento_pager.fake.pytest_plugin", "-c", str(tmp_path / "none.ini"), "--rootdir", str(tmp_path)]
@@ -58,7 +58,7 @@ def test_users_get_shops_that_end_with_their_tests(tmp_path: Path, warnings: str
 
 
 def test_loading_the_plugin_loads_no_shop() -> None:
-    """A start of pytest imports it, so it must cost next to nothing."""
+    """Each start of pytest imports the plugin, so it must cost next to nothing."""
     code = "import sys, magento_pager.fake.pytest_plugin; print('magento_pager.fake.shop' in sys.modules)"
     ended = subprocess.run(  # noqa: S603 -- our own interpreter
         [sys.executable, "-c", code],

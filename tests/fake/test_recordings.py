@@ -1,4 +1,4 @@
-"""The embedded shop beside the recordings of a live server: the same bytes for the same values, the same heads."""
+"""The embedded shop writes the replies that were recorded on a live server: the same bytes, the same headers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ REPLIES.remove("salesOrderList")
 
 
 def _value(element: etree._Element, field: Field, profile: Profile, flavour: Flavour) -> Any:
-    """What an element says, as a database would hold it."""
+    """Return the value of an element, as in a database."""
     if element.get(NIL) == "true":
         return None
     if field.type in ARRAYS:
@@ -80,7 +80,7 @@ def test_the_values_of_a_recorded_reply_are_written_as_the_same_bytes(
     flavour: Flavour,
     name: str,
 ) -> None:
-    """Reading a recorded reply and writing its values again gives the recording, byte by byte."""
+    """The values read from a recorded reply are written byte by byte as recorded."""
     recorded = (samples / flavour / f"{name}.response.xml").read_bytes()
     encoder, operation = Encoder(LIVE, flavour), OPERATIONS[name.partition("_")[0]]
     result = _read(recorded, name, LIVE, flavour)
@@ -93,7 +93,7 @@ def test_the_values_of_a_recorded_reply_are_written_as_the_same_bytes(
 
 
 def test_a_recorded_control_character_is_written_raw_by_old_versions(samples: Path) -> None:
-    """Before 1.9.3 the character goes out as it is, and the reply is no longer XML."""
+    """Before 1.9.3 the character is sent unchanged, and the reply is not XML."""
     recorded = (samples / "rpc" / "pre193_control_char_0x01.response.xml").read_bytes()
     with pytest.raises(etree.XMLSyntaxError):
         etree.fromstring(recorded)
@@ -104,8 +104,8 @@ def test_a_recorded_control_character_is_written_raw_by_old_versions(samples: Pa
     assert Encoder(profile, "rpc").reply(OPERATIONS["salesOrderList"], broken) == recorded
 
 
-def test_a_reply_in_the_old_namespace_differs_from_the_new_one_in_nothing_else(samples: Path) -> None:
-    """The recording in urn:Magento is what the same shop writes under that namespace."""
+def test_a_reply_in_the_old_namespace_has_no_other_difference(samples: Path) -> None:
+    """The recording in urn:Magento is what the same shop writes with that namespace."""
     recorded = (samples / "rpc" / "salesOrderList_5rows_urn_Magento.response.xml").read_bytes()
     profile = replace(LIVE, namespace="urn:Magento")
     result = _read(recorded, "salesOrderList", profile, "rpc")
@@ -168,13 +168,13 @@ def shops() -> Iterator[Mapping[Flavour, Shop]]:
 
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_recorded_request_gets_the_recorded_head_and_a_fault_the_recorded_body(
+def test_a_recorded_request_gets_the_recorded_headers(
     samples: Path,
     shops: Mapping[Flavour, Shop],
     flavour: Flavour,
     name: str,
 ) -> None:
-    """The status, the headers in their order and the content type are the live server's; faults to the last byte."""
+    """The status, the order of the headers and the content type are as recorded; faults are equal to the last byte."""
     shop = shops[flavour]
     request = (samples / flavour / f"{name}.request.xml").read_bytes()
     if name not in STRANGERS:
@@ -209,7 +209,7 @@ def test_a_recorded_request_gets_the_recorded_head_and_a_fault_the_recorded_body
 
 
 def _shape(body: bytes) -> dict[tuple[str, ...], dict[str, str]]:
-    """Return the elements of a reply by their path, with their attributes; lengths of arrays left out."""
+    """Return the elements of a reply by their path, with their attributes, without the lengths of arrays."""
     root = etree.fromstring(body)
     found = {}
     for one in root.iter():
@@ -219,7 +219,7 @@ def _shape(body: bytes) -> dict[tuple[str, ...], dict[str, str]]:
 
 
 def _post(shop: Shop, body: bytes, *, cookie: bool) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Send a request, with a cookie as a client that keeps them, or without."""
+    """Send a request, with or without a cookie."""
     connection = http.client.HTTPConnection(urlsplit(shop.url).netloc)
     try:
         connection.request("POST", "/api/v2_soap/", body, {"Cookie": "PHPSESSID=abc"} if cookie else {})
@@ -244,8 +244,8 @@ def _list_call(session: str) -> bytes:
         ("salesOrderList_two_conditions", {"memory_limit_rows": 10}),
     ],
 )
-def test_a_knob_gives_the_recorded_failure(samples: Path, name: str, knobs: Mapping[str, Any]) -> None:
-    """Failures that no request alone brings about are the recorded ones to the last byte once the knob is turned."""
+def test_a_setting_causes_the_recorded_failure(samples: Path, name: str, knobs: Mapping[str, Any]) -> None:
+    """Failures that no request alone can cause are equal to the last byte with the setting."""
     with Shop(orders=200, **knobs) as shop:
         assert 100 in set(shop.database.ids("orders"))
         body = _list_call(shop.sessions.login("demo", 60))
@@ -254,8 +254,8 @@ def test_a_knob_gives_the_recorded_failure(samples: Path, name: str, knobs: Mapp
             assert b"".join(answer.pieces) == (samples / "rpc" / f"{name}.response.xml").read_bytes()
 
 
-def test_a_call_that_would_take_too_long_gives_the_recorded_fault(samples: Path) -> None:
-    """PHP gives up when its time is over; until then the client waits."""
+def test_a_call_that_takes_too_long_gives_the_recorded_fault(samples: Path) -> None:
+    """PHP aborts it at its time limit; until then the client waits."""
     waited: list[float] = []
     with Shop(orders=1, max_execution_time=1, latency=2) as shop:
         api = Api(shop.database, shop.sessions, shop.user, shop.key, waited.append)
@@ -265,7 +265,7 @@ def test_a_call_that_would_take_too_long_gives_the_recorded_fault(samples: Path)
 
 
 def test_text_that_is_not_utf8_gives_the_recorded_fault_on_old_versions(samples: Path) -> None:
-    """Before 1.9.3 the broken name kills the reply; later versions leave it out."""
+    """Before 1.9.3 the invalid name breaks the reply; later versions omit it."""
     with Shop(orders=20, invalid_utf8={3}) as shop:
         session = shop.sessions.login("demo", 60)
         _, _, body = _post(shop, _list_call(session), cookie=False)
@@ -285,8 +285,8 @@ def test_text_that_is_not_utf8_gives_the_recorded_fault_on_old_versions(samples:
         ("fault_http_413_body_too_large", {"body_limit": 10}),
     ],
 )
-def test_pages_have_the_recorded_head(samples: Path, name: str, knobs: Mapping[str, Any]) -> None:
-    """What the web server answers by itself has the live one's status and headers; the page is our own."""
+def test_pages_have_the_recorded_headers(samples: Path, name: str, knobs: Mapping[str, Any]) -> None:
+    """Replies of the web server itself have the recorded status and headers; the page is our own."""
     with Shop(orders=1, **knobs) as shop:
         status, headers, _ = _post(shop, b"x" * 100, cookie=False)
     lines = (samples / "rpc" / f"{name}.response.http").read_text().splitlines()

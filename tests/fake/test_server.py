@@ -1,4 +1,4 @@
-"""The embedded shop over HTTP: addresses, sessions, every knob, changes while it runs, and a clean end."""
+"""The embedded shop over HTTP: addresses, sessions, every setting, changes while it runs, and stopping."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Reply:
         return [int(one) for one in re.findall(rb"<order_id[^>]*>(\d+)<", self.body)]
 
 
-def ask(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", **headers: str) -> Reply:
-    """Send one request on a connection of its own."""
+def request(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", **headers: str) -> Reply:
+    """Send one request on a new connection."""
     connection = http.client.HTTPConnection(urlsplit(shop.url).netloc)
     try:
         connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -64,7 +64,7 @@ def ask(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", *
 
 
 def call(session: str, first: int = 0, last: int = 2**32, flavour: Flavour = "rpc") -> bytes:
-    """Return a call for the orders from one id to another; names as in RPC work in WS-I with these wrappers."""
+    """Return a call for the orders from one id to another; WS-I accepts the names of RPC with these wrappers."""
     item, name = (
         ("item", "salesOrderList") if flavour == "rpc" else ("complexObjectArray", "salesOrderListRequestParam")
     )
@@ -84,7 +84,7 @@ def logged_in(shop: Shop) -> str:
 
 @pytest.fixture(scope="module")
 def common() -> Iterator[Shop]:
-    """Return a shop that the tests leave as it was."""
+    """Return a shop that the tests do not change."""
     with Shop(orders=300) as shop:
         yield shop
 
@@ -103,9 +103,9 @@ def common() -> Iterator[Shop]:
         "/index.php/api/v2_soap/index/wsdl/1/",
     ],
 )
-def test_the_wsdl_is_at_each_of_its_addresses(common: Shop, path: str) -> None:
-    """A shop answers under several addresses and names one of them for calls."""
-    reply = ask(common, "GET", path)
+def test_the_wsdl_has_several_addresses(common: Shop, path: str) -> None:
+    """Each of them returns the WSDL, which names one address for calls."""
+    reply = request(common, "GET", path)
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "text/xml; charset=UTF-8"
     assert f'location="{common.url}"'.encode() in reply.body
@@ -115,54 +115,54 @@ def test_the_wsdl_is_at_each_of_its_addresses(common: Shop, path: str) -> None:
     "path", ["/api/v2_soap", "/api/v2_soap/", "/api/v2_soap/index/", "/index.php/api/v2_soap/index"]
 )
 def test_calls_are_answered_at_each_address(common: Shop, path: str) -> None:
-    """A call goes where the WSDL says, or to any other spelling."""
-    reply = ask(common, path=path, body=call(logged_in(common), 3, 3))
+    """A call is answered at the address in the WSDL, and at its variants."""
+    reply = request(common, path=path, body=call(logged_in(common), 3, 3))
     assert reply.ids == [3]
 
 
 @pytest.mark.parametrize("query", ["wsdl", "wsdl=", "wsdl=0"])
-def test_an_old_shop_wants_a_value_behind_wsdl(query: str) -> None:
-    """Up to 1.4.1 the bare word does not ask for the WSDL: it is a call without a body."""
+def test_an_old_shop_needs_a_value_for_wsdl(query: str) -> None:
+    """Up to 1.4.1 `?wsdl` alone is not a request for the WSDL, but a call without a body."""
     with Shop(profile="1.4.1.1", orders=1) as shop:
-        assert ask(shop, "GET", f"{SOAP}?{query}").fault == "Sender"
-        assert b"definitions" in ask(shop, "GET", f"{SOAP}?wsdl=1").body
+        assert request(shop, "GET", f"{SOAP}?{query}").fault == "Sender"
+        assert b"definitions" in request(shop, "GET", f"{SOAP}?wsdl=1").body
 
 
 @pytest.mark.parametrize(
     ("path", "status"), [("/", 200), ("/index.php", 200), ("/shop/api", 404), ("/api/v2_soap/x", 404)]
 )
 def test_other_addresses_are_pages(common: Shop, path: str, status: int) -> None:
-    """Whoever asks the wrong address gets HTML, as from any shop."""
-    reply = ask(common, "GET", path)
+    """A wrong address returns HTML, as on any shop."""
+    reply = request(common, "GET", path)
     assert reply.status == status
     assert reply.headers["Content-Type"] == "text/html; charset=UTF-8"
     assert "Set-Cookie" not in reply.headers
 
 
-def test_a_get_without_wsdl_is_no_xml(common: Shop) -> None:
-    """A browser at the endpoint gets the fault of an empty request."""
-    reply = ask(common, "GET")
+def test_a_get_without_wsdl_is_the_fault_of_an_empty_request(common: Shop) -> None:
+    """A browser at the endpoint gets this fault."""
+    reply = request(common, "GET")
     assert (reply.status, reply.fault) == (500, "Sender")
 
 
-def test_a_request_for_another_host_is_sent_away() -> None:
-    """A shop with a base address redirects the WSDL and cannot load its own when called under another name."""
+def test_a_request_for_another_host_is_redirected() -> None:
+    """A shop with a base address redirects the WSDL, and a call is a fault because it cannot load its own WSDL."""
     with Shop(orders=1, base_url="http://shop.example/") as shop:
-        moved = ask(shop, "GET", f"{SOAP}?wsdl=1")
+        moved = request(shop, "GET", f"{SOAP}?wsdl=1")
         assert moved.status == 302
         assert moved.headers["Location"] == f"http://shop.example{SOAP}?wsdl=1"
-        assert ask(shop, body=call("any")).fault == "WSDL"
-        home = ask(shop, "GET", f"{SOAP}?wsdl=1", Host="shop.example")
+        assert request(shop, body=call("any")).fault == "WSDL"
+        home = request(shop, "GET", f"{SOAP}?wsdl=1", Host="shop.example")
         assert f'location="http://shop.example{SOAP}"'.encode() in home.body
-        assert ask(shop, body=call(logged_in(shop)), Host="shop.example").fault == ""
+        assert request(shop, body=call(logged_in(shop)), Host="shop.example").fault == ""
 
 
-def test_a_shop_has_a_clock_of_its_own() -> None:
-    """It stands still where it is put, in every answer, and what is no time is refused."""
+def test_a_shop_may_have_a_fixed_clock() -> None:
+    """It is in the `Date` of every answer, and an invalid time is refused."""
     with Shop(orders=1, clock="2024-05-01 12:00:00") as shop:
-        assert ask(shop, "GET").headers["Date"] == "Wed, 01 May 2024 12:00:00 GMT"
+        assert request(shop, "GET").headers["Date"] == "Wed, 01 May 2024 12:00:00 GMT"
         shop.change(clock="2025-01-01 00:00:00")
-        assert ask(shop, "GET", f"{SOAP}?wsdl=1").headers["Date"] == "Wed, 01 Jan 2025 00:00:00 GMT"
+        assert request(shop, "GET", f"{SOAP}?wsdl=1").headers["Date"] == "Wed, 01 Jan 2025 00:00:00 GMT"
         with pytest.raises(ValueError, match="noon"):
             shop.change(clock="noon")
 
@@ -171,7 +171,7 @@ def test_a_shop_has_a_clock_of_its_own() -> None:
 
 
 def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
-    """Two calls, one socket."""
+    """Two calls use one socket."""
     connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
     session = logged_in(common)
     sockets = []
@@ -183,8 +183,8 @@ def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
     assert sockets[0] is sockets[1]
 
 
-def test_an_old_client_gets_its_reply_whole(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP 1.0 knows no pieces: the end of the connection is the end of the reply."""
+def test_http_1_0_gets_a_reply_without_chunks(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP 1.0 has no chunks: the end of the connection is the end of the reply."""
     monkeypatch.setattr(api, "BUFFERED", 1000)
     body = call(logged_in(common))
     host, _, port = urlsplit(common.url).netloc.partition(":")
@@ -208,8 +208,8 @@ def test_a_body_of_unknown_length_is_refused(common: Shop) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_zeep_logs_in_lists_and_logs_out(flavour: Flavour) -> None:
-    """A whole conversation through zeep, in both flavours, over all six lists."""
+def test_zeep_logs_in_reads_lists_and_logs_out(flavour: Flavour) -> None:
+    """A whole conversation by zeep, in both flavours, with all six lists."""
     with Shop(flavour=flavour, orders=60) as shop:
         one = client(shop)
         session = one.service.login(shop.user, shop.key)
@@ -229,25 +229,25 @@ def test_zeep_logs_in_lists_and_logs_out(flavour: Flavour) -> None:
         assert caught.value.code == "5"
 
 
-def test_sessions_stand_beside_each_other_and_end_one_by_one(common: Shop) -> None:
-    """A second login does not end the first; ending one leaves the other; all can be ended at once."""
+def test_sessions_are_independent(common: Shop) -> None:
+    """A second login does not end the first; each can be ended alone, and all can be ended at once."""
     first, second = logged_in(common), logged_in(common)
-    ask(common, body=envelope(f"<n:endSession><sessionId>{first}</sessionId></n:endSession>"))
-    assert ask(common, body=call(first, 3, 3)).fault == "5"
-    assert ask(common, body=call(second, 3, 3)).fault == ""
+    request(common, body=envelope(f"<n:endSession><sessionId>{first}</sessionId></n:endSession>"))
+    assert request(common, body=call(first, 3, 3)).fault == "5"
+    assert request(common, body=call(second, 3, 3)).fault == ""
     common.sessions.end_all()
-    assert ask(common, body=call(second, 3, 3)).fault == "5"
+    assert request(common, body=call(second, 3, 3)).fault == "5"
 
 
-def test_a_session_that_was_only_started_may_nothing(common: Shop) -> None:
-    """The call startSession gives an id that nobody is logged in to."""
-    reply = ask(common, body=envelope("<n:startSession/>"))
+def test_a_started_session_has_no_rights(common: Shop) -> None:
+    """`startSession` returns the id of a session without a user."""
+    reply = request(common, body=envelope("<n:startSession/>"))
     (session,) = re.findall(rb">([0-9a-f]{32})<", reply.body)
-    assert ask(common, body=call(session.decode(), 3, 3)).fault == "5"
+    assert request(common, body=call(session.decode(), 3, 3)).fault == "5"
 
 
-def test_a_login_forgets_the_expired_sessions_of_its_user() -> None:
-    """And only those: neither open ones nor those of others."""
+def test_a_login_deletes_the_expired_sessions_of_its_user() -> None:
+    """It deletes neither open sessions nor those of other users."""
     now = 0.0
     sessions = Sessions(clock=lambda: now)
     sessions.login("one", timeout=10)
@@ -260,46 +260,46 @@ def test_a_login_forgets_the_expired_sessions_of_its_user() -> None:
 
 
 def test_a_session_expires_when_it_is_not_used(common: Shop) -> None:
-    """With no time to live at all it has expired at the next call."""
+    """With a timeout of zero it has expired at the next call."""
     session = logged_in(common)
     common.change(session_timeout=0)
     time.sleep(0.001)
-    assert ask(common, body=call(session, 3, 3)).fault == "5"
+    assert request(common, body=call(session, 3, 3)).fault == "5"
     common.change(session_timeout=3600)
 
 
 @pytest.mark.parametrize(
     ("user", "key", "fault"), [("demo", "no", "2"), ("no", "demo-key", "2"), ("", "x", "6"), ("x", "", "6")]
 )
-def test_a_wrong_login_is_denied_and_an_empty_one_is_a_missing_parameter(
+def test_faults_of_a_login(
     common: Shop,
     user: str,
     key: str,
     fault: str,
 ) -> None:
-    """The two faults of a login."""
+    """A wrong login is denied, and an empty one lacks a parameter."""
     inner = f"<n:login><username>{user}</username><apiKey>{key}</apiKey></n:login>"
-    reply = ask(common, body=envelope(inner))
+    reply = request(common, body=envelope(inner))
     assert (reply.status, reply.fault) == (200, fault)
 
 
 def test_a_denied_list_is_denied_with_its_records(common: Shop) -> None:
-    """Without the right to orders neither the list nor a record is given; the other lists are."""
+    """Without the right to orders neither the list nor a record is returned; the other lists are."""
     common.change(denied=["orders"])
     session = logged_in(common)
     info = envelope(
         f"<n:salesOrderInfo><sessionId>{session}</sessionId><orderIncrementId>1</orderIncrementId></n:salesOrderInfo>"
     )
     others = envelope(f"<n:salesOrderInvoiceList><sessionId>{session}</sessionId></n:salesOrderInvoiceList>")
-    assert [ask(common, body=body).fault for body in (call(session), info, others)] == ["2", "2", ""]
+    assert [request(common, body=body).fault for body in (call(session), info, others)] == ["2", "2", ""]
     common.change(denied=())
 
 
 # Records
 
 
-def test_addresses_of_customers_are_listed_and_found_again(common: Shop) -> None:
-    """The address book of a customer, and each address by its own id."""
+def test_addresses_of_customers_are_listed_and_found(common: Shop) -> None:
+    """The addresses of a customer are in a list, and each is found by its own id."""
     one = client(common)
     session = logged_in(common)
     customers = list(common.database.ids("customers"))[:8]
@@ -321,24 +321,24 @@ def test_addresses_of_customers_are_listed_and_found_again(common: Shop) -> None
 
 @pytest.mark.parametrize(("flavour", "fault"), [("rpc", "100"), ("wsi", "6")])
 def test_a_missing_argument_is_a_null_in_rpc_and_a_fault_in_wsi(flavour: Flavour, fault: str) -> None:
-    """RPC calls the method with a null, which no order has; WS-I looks for the argument by name."""
+    """RPC calls the method with a null, which matches no order; WS-I looks for the argument by name."""
     with Shop(flavour=flavour, orders=1) as shop:
         name = "salesOrderInfo" if flavour == "rpc" else "salesOrderInfoRequestParam"
         body = envelope(f"<n:{name}><sessionId>{logged_in(shop)}</sessionId></n:{name}>")
-        assert ask(shop, body=body).fault == fault
+        assert request(shop, body=body).fault == fault
 
 
 # Knobs
 
 
-class Watch:
-    """A pause that takes no time and remembers how long it should have been."""
+class RecordedPause:
+    """A pause that takes no time and records its length."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
     def __call__(self, seconds: float) -> None:
-        """Remember."""
+        """Record the length."""
         self.seconds.append(seconds)
 
 
@@ -352,10 +352,10 @@ class Watch:
         ({"latency": 40.0, "latency_per_row": 2.0, "max_execution_time": 44}, 44.0, ""),
     ],
 )
-def test_a_call_takes_its_time_and_no_longer_than_php_allows(knobs: Any, expected: float, fault: str) -> None:
-    """Seconds per call and per row, the shop's own work included, up to the execution time."""
+def test_a_call_takes_its_latency_up_to_the_time_limit(knobs: Any, expected: float, fault: str) -> None:
+    """Seconds per call and per row, including the shop's own work, up to the execution time."""
     with Shop(orders=10, **knobs) as shop:
-        watch = Watch()
+        watch = RecordedPause()
         one = Api(shop.database, shop.sessions, shop.user, shop.key, watch)
         answer = one.answer(call(logged_in(shop), 3, 4), Context(shop.settings, time.monotonic() - 1))
     assert answer.call is not None
@@ -365,28 +365,28 @@ def test_a_call_takes_its_time_and_no_longer_than_php_allows(knobs: Any, expecte
 
 @pytest.mark.parametrize(("limit", "fault"), [(9, "SOAP-ENV:Server"), (10, "")])
 def test_too_many_rows_exhaust_the_memory(limit: int, fault: str) -> None:
-    """A list with more rows than fit fails while it is loaded; one that just fits does not."""
+    """A list with more rows than the limit fails before its first row; one at the limit does not."""
     with Shop(orders=10, memory_limit_rows=limit) as shop:
-        reply = ask(shop, body=call(logged_in(shop)))
+        reply = request(shop, body=call(logged_in(shop)))
     assert (reply.status, reply.fault) == ((500, fault) if fault else (200, ""))
 
 
-def test_rows_that_were_not_held_count_too(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit holds for a reply that is too long to be held, exactly as for a short one."""
+def test_rows_of_a_streamed_reply_count_too(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit also applies to a reply that is too long for the buffer."""
     monkeypatch.setattr(api, "BUFFERED", 5_000)
     body, rows = call(logged_in(common)), common.database.count("orders")
     common.change(memory_limit_rows=rows - 1)
-    assert ask(common, body=body).fault == "SOAP-ENV:Server"
+    assert request(common, body=body).fault == "SOAP-ENV:Server"
     common.change(memory_limit_rows=rows)
-    assert len(ask(common, body=body).ids) == rows
+    assert len(request(common, body=body).ids) == rows
     common.change(memory_limit_rows=0)
 
 
-def test_memory_that_runs_out_late_leaves_a_head_without_a_body() -> None:
-    """HTTP 200 with a length, and then nothing: the other way PHP dies."""
+def test_memory_that_runs_out_late_leaves_headers_without_a_body() -> None:
+    """HTTP 200 with a length, and then nothing: PHP's other way to fail."""
     with Shop(orders=10, memory_limit_rows=5, memory_failure="empty") as shop:
         with pytest.raises(http.client.IncompleteRead) as caught:
-            ask(shop, body=call(logged_in(shop)))
+            request(shop, body=call(logged_in(shop)))
         assert caught.value.partial == b""
         assert caught.value.expected is not None
         assert caught.value.expected > 10_000
@@ -394,57 +394,57 @@ def test_memory_that_runs_out_late_leaves_a_head_without_a_body() -> None:
 
 
 @pytest.mark.parametrize("rows", [10, 0])
-def test_a_long_reply_is_sent_in_pieces_and_is_the_same(
+def test_a_long_reply_is_streamed_unchanged(
     common: Shop,
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
-    """Beyond what is held the length is unknown, but not a byte differs; the number of rows is right."""
+    """Beyond the buffer the length is unknown, but all bytes and the number of rows are the same."""
     body = call(logged_in(common), 0, 2**32 if rows else 0)
-    held = ask(common, body=body)
+    held = request(common, body=body)
     monkeypatch.setattr(api, "BUFFERED", 5_000)
     monkeypatch.setattr(api, "_PIECE", 10_000)
-    pieces = ask(common, body=body)
+    pieces = request(common, body=body)
     assert pieces.body == held.body
     assert pieces.headers.get("Transfer-Encoding") == ("chunked" if rows else None)
     assert f"[{len(held.ids)}]".encode() in held.body
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_reply_ends_it(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shop stops writing, and answers the next one."""
+def test_a_client_that_disconnects_ends_its_reply(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop stops writing, and answers the next client."""
     monkeypatch.setattr(api, "BUFFERED", 1000)
     connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
     connection.request("POST", SOAP, call(logged_in(common)))
     assert connection.getresponse().read(100)
     connection.close()
-    assert ask(common, body=call(logged_in(common), 3, 3)).ids == [3]
+    assert request(common, body=call(logged_in(common), 3, 3)).ids == [3]
 
 
-def test_a_reply_is_compressed_for_those_who_accept_it_when_the_shop_is_told_to(common: Shop) -> None:
-    """Not as delivered; a shop behind a web server that compresses does it for all that PHP says."""
+def test_a_reply_is_compressed_if_both_sides_want_it(common: Shop) -> None:
+    """Not by default; with the setting every reply of PHP is compressed for a client that accepts it."""
     body = call(logged_in(common), 3, 9)
-    plain = ask(common, body=body, Accept_Encoding="gzip")
+    plain = request(common, body=body, Accept_Encoding="gzip")
     assert "Content-Encoding" not in plain.headers
     common.change(gzip=True)
-    compressed = ask(common, body=body, Accept_Encoding="gzip")
-    other = ask(common, body=body)
+    compressed = request(common, body=body, Accept_Encoding="gzip")
+    other = request(common, body=body)
     common.change(gzip=False)
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == plain.body == other.body
 
 
-def test_a_compressed_request_is_no_xml(common: Shop) -> None:
-    """PHP does not unpack what it is sent."""
-    assert ask(common, body=gzip.compress(call(logged_in(common))), Content_Encoding="gzip").fault == "Sender"
+def test_a_compressed_request_is_refused(common: Shop) -> None:
+    """PHP does not decompress requests."""
+    assert request(common, body=gzip.compress(call(logged_in(common))), Content_Encoding="gzip").fault == "Sender"
 
 
 def test_a_request_over_the_limit_is_refused_before_it_is_read() -> None:
-    """HTTP 413 from the web server, and the end of the connection; exactly the limit passes."""
+    """The web server answers with HTTP 413 and closes the connection; a body at the limit is accepted."""
     with Shop(orders=1, body_limit=1000) as shop:
-        assert ask(shop, body=b" " * 1001).status == 413
-        assert ask(shop, body=b" " * 1000).fault == "Sender"
+        assert request(shop, body=b" " * 1001).status == 413
+        assert request(shop, body=b" " * 1000).fault == "Sender"
         shop.change(body_limit=0)
-        assert ask(shop, body=b" " * 2_000_000).fault == "Sender"
+        assert request(shop, body=b" " * 2_000_000).fault == "Sender"
 
 
 @pytest.mark.parametrize(
@@ -459,23 +459,23 @@ def test_a_request_over_the_limit_is_refused_before_it_is_read() -> None:
     ],
 )
 def test_an_outage_fails_every_call_until_it_is_over(common: Shop, outage: Any, status: int, fault: str) -> None:
-    """Pages instead of SOAP, or a fault before the API is even reached."""
+    """It returns pages instead of SOAP, or a fault before the API is reached."""
     session = logged_in(common)
     common.change(outage=outage)
-    reply = ask(common, body=call(session, 3, 3))
-    wsdl = ask(common, "GET", f"{SOAP}?wsdl=1")
+    reply = request(common, body=call(session, 3, 3))
+    wsdl = request(common, "GET", f"{SOAP}?wsdl=1")
     common.change(outage="")
     assert (reply.status, reply.fault) == (status, fault)
     assert wsdl.status == (200 if fault else status)
     if outage == "redirect":
         assert reply.headers["Location"].startswith("https://")
-    assert ask(common, body=call(session, 3, 3)).ids == [3]
+    assert request(common, body=call(session, 3, 3)).ids == [3]
 
 
-def test_the_schema_of_soap_encoding_is_no_matter_of_wsi() -> None:
+def test_wsi_does_not_need_the_schema_of_soap_encoding() -> None:
     """A shop that cannot reach the public host of that schema still speaks WS-I."""
     with Shop(flavour="wsi", orders=5, outage="schema") as shop:
-        assert ask(shop, body=call(logged_in(shop), 3, 3, "wsi")).ids == [3]
+        assert request(shop, body=call(logged_in(shop), 3, 3, "wsi")).ids == [3]
 
 
 @pytest.mark.parametrize(
@@ -483,40 +483,40 @@ def test_the_schema_of_soap_encoding_is_no_matter_of_wsi() -> None:
     [(0, False, ""), (1, False, "WSDL"), (2, False, ""), (1, True, "")],
 )
 def test_a_call_needs_a_second_worker_for_the_wsdl_unless_it_is_cached(workers: int, cached: bool, fault: str) -> None:  # noqa: FBT001 -- a parameter of the test
-    """One worker alone waits for itself until it gives up."""
+    """With one worker a call waits for itself until it times out."""
     with Shop(orders=5, workers=workers, wsdl_cache=cached, socket_timeout=0.02) as shop:
-        assert ask(shop, body=call(logged_in(shop), 3, 3)).fault == fault
+        assert request(shop, body=call(logged_in(shop), 3, 3)).fault == fault
 
 
-def test_as_many_calls_as_workers_block_each_other_until_one_leaves() -> None:
-    """While the other worker is taken there is none for the WSDL; once it is free again the call goes through."""
+def test_as_many_calls_as_workers_block_each_other_until_one_ends() -> None:
+    """While the other worker is busy there is none for the WSDL; once it is free the call succeeds."""
     with Shop(orders=5, workers=2, socket_timeout=0.02) as shop:
         session = logged_in(shop)
         with shop.workers.place():
-            assert ask(shop, body=call(session, 3, 3)).fault == "WSDL"
-        assert ask(shop, body=call(session, 3, 3)).fault == ""
+            assert request(shop, body=call(session, 3, 3)).fault == "WSDL"
+        assert request(shop, body=call(session, 3, 3)).fault == ""
 
 
 def test_the_pool_can_be_resized_while_the_shop_runs(common: Shop) -> None:
-    """Each new request sees the new pool."""
+    """Each new request uses the new pool."""
     session = logged_in(common)
     common.change(workers=1, socket_timeout=0.02)
-    assert ask(common, body=call(session, 3, 3)).fault == "WSDL"
+    assert request(common, body=call(session, 3, 3)).fault == "WSDL"
     common.change(workers=0, socket_timeout=60)
-    assert ask(common, body=call(session, 3, 3)).fault == ""
+    assert request(common, body=call(session, 3, 3)).fault == ""
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_many_calls_at_once_all_end(cached: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """With the cache all succeed on two workers; without it each succeeds or fails for want of the WSDL."""
+def test_many_concurrent_calls_all_end(cached: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """With the cache all succeed on two workers; without it each succeeds, or fails because it lacks the WSDL."""
     with Shop(orders=20, workers=2, wsdl_cache=cached, socket_timeout=0.05) as shop, ThreadPoolExecutor(6) as pool:
         body = call(logged_in(shop))
-        faults = [one.fault for one in pool.map(lambda _: ask(shop, body=body), range(12))]
+        faults = [one.fault for one in pool.map(lambda _: request(shop, body=body), range(12))]
     assert set(faults) <= ({""} if cached else {"", "WSDL"})
 
 
-def test_workers_are_given_out_in_the_order_of_asking() -> None:
-    """Nobody overtakes one who waits, and whoever gives up leaves the others their place."""
+def test_workers_are_first_come_first_served() -> None:
+    """No request overtakes a waiting one, and a request that times out leaves its place in the queue."""
     pool = Workers(1)
     order: list[str] = []
     asked = threading.Event()
@@ -541,69 +541,69 @@ def test_workers_are_given_out_in_the_order_of_asking() -> None:
     assert order == ["first True", "second True"]
 
 
-def test_calls_that_send_the_same_cookie_back_wait_for_each_other(common: Shop) -> None:
-    """PHP locks its session for as long as a request with that cookie runs; without a cookie nobody waits."""
+def test_calls_with_the_same_cookie_wait_for_each_other(common: Shop) -> None:
+    """PHP locks its session while a request with that cookie runs; without a cookie no request waits."""
     body = call(logged_in(common), 3, 3)
     with ThreadPoolExecutor(1) as pool:
         with common.cookies.held("abc"):
-            waiting = pool.submit(ask, common, body=body, Cookie="a=b; PHPSESSID=abc")
-            assert ask(common, body=body).ids == [3]
-            assert ask(common, body=body, Cookie="PHPSESSID=other").ids == [3]
+            waiting = pool.submit(request, common, body=body, Cookie="a=b; PHPSESSID=abc")
+            assert request(common, body=body).ids == [3]
+            assert request(common, body=body, Cookie="PHPSESSID=other").ids == [3]
             assert not waiting.done()
         assert waiting.result(timeout=30).ids == [3]
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_poisoned_rows_break_what_live_ones_break(flavour: Flavour) -> None:
-    """A second address is a fault, a control character breaks old replies and is spelled out by new ones."""
+def test_defective_rows_break_replies_as_on_a_live_server(flavour: Flavour) -> None:
+    """A second address is a fault; a control character breaks old replies and is escaped in new ones."""
     with Shop(flavour=flavour, profile="1.8.1.0", orders=10) as shop:
         session = logged_in(shop)
         body = call(session, 3, 4, flavour).replace(b"urn:OpenMage", b"urn:Magento")
-        fine = ask(shop, body=body)
+        fine = request(shop, body=body)
         shop.change(duplicate_address=[3])
-        assert ask(shop, body=body).fault == "1"
+        assert request(shop, body=body).fault == "1"
         shop.change(duplicate_address=(), invalid_utf8=[4])
-        assert ask(shop, body=body).fault == "SOAP-ENV:Server"
+        assert request(shop, body=body).fault == "SOAP-ENV:Server"
         shop.change(invalid_utf8=(), control_characters=[4])
-        assert b"A\x01B" in ask(shop, body=body).body
+        assert b"A\x01B" in request(shop, body=body).body
         shop.set_profile("20.0.20")
         body = body.replace(b"urn:Magento", b"urn:OpenMage")
-        assert b"A&amp;#1;B" in ask(shop, body=body).body
+        assert b"A&amp;#1;B" in request(shop, body=body).body
         shop.change(control_characters=())
         shop.set_profile("1.8.1.0")
-        assert ask(shop, body=body.replace(b"urn:OpenMage", b"urn:Magento")).body == fine.body
+        assert request(shop, body=body.replace(b"urn:OpenMage", b"urn:Magento")).body == fine.body
 
 
-def test_a_poisoned_order_is_poisoned_in_full_too() -> None:
-    """The single record holds the same broken names as the row of the list, its addresses included."""
+def test_a_defective_order_is_defective_in_full_too() -> None:
+    """The single record has the same broken names as the row of the list, also in its addresses."""
     with Shop(orders=5, control_characters=[3], profile="1.8.1.0") as shop:
-        order = ask(shop, body=call(logged_in(shop), 3, 3)).body
+        order = request(shop, body=call(logged_in(shop), 3, 3)).body
         (number,) = re.findall(rb"<increment_id[^>]*>(\d+)<", order)
         inner = f"<sessionId>{logged_in(shop)}</sessionId><orderIncrementId>{number.decode()}</orderIncrementId>"
-        body = ask(shop, body=envelope(f"<n:salesOrderInfo>{inner}</n:salesOrderInfo>")).body
+        body = request(shop, body=envelope(f"<n:salesOrderInfo>{inner}</n:salesOrderInfo>")).body
     assert body.count(b"A\x01B") >= 3
 
 
-def test_broken_text_in_the_database_itself_arrives_like_a_poisoned_row() -> None:
-    """Any column of any list may hold bytes that are no text, or characters that are no XML."""
+def test_broken_text_in_the_database_is_returned_like_a_defect() -> None:
+    """Any column of any list may have bytes that are not text, or characters that are not allowed in XML."""
     with Shop(orders=10) as shop:
         shop.database.update("orders", 3, {"customer_email": b"Bj\xf6rn"})
         shop.database.update("orders", 4, {"customer_email": "\x0b"})
         session = logged_in(shop)
-        assert b"customer_email" not in ask(shop, body=call(session, 3, 3)).body
-        assert b">&amp;#11;</customer_email>" in ask(shop, body=call(session, 4, 4)).body
+        assert b"customer_email" not in request(shop, body=call(session, 3, 3)).body
+        assert b">&amp;#11;</customer_email>" in request(shop, body=call(session, 4, 4)).body
         shop.set_profile("1.7.0.2")
-        assert ask(shop, body=call(session, 3, 3)).fault == "SOAP-ENV:Server"
-        assert b">\x0b</customer_email>" in ask(shop, body=call(session, 4, 4)).body
+        assert request(shop, body=call(session, 3, 3)).fault == "SOAP-ENV:Server"
+        assert b">\x0b</customer_email>" in request(shop, body=call(session, 4, 4)).body
 
 
-def test_it_serves_rows_from_a_file(tmp_path: Path) -> None:
-    """The rows of a file instead of made-up ones; a file that is none is named when the shop starts."""
+def test_a_shop_serves_rows_from_a_file(tmp_path: Path) -> None:
+    """The rows of a file replace made-up ones; an invalid file is reported when the shop starts."""
     rows = {"orders": {"columns": ["entity_id", "status"], "rows": [[5, "odd"], [9000, "other"]]}}
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
     with Shop(rows=path) as shop:
-        reply = ask(shop, body=call(logged_in(shop)))
+        reply = request(shop, body=call(logged_in(shop)))
         assert reply.ids == [5, 9000]
         assert b">odd</status>" in reply.body
     path.write_text("[")
@@ -614,39 +614,39 @@ def test_it_serves_rows_from_a_file(tmp_path: Path) -> None:
 # Changes while it runs
 
 
-def test_it_becomes_another_version_while_running() -> None:
-    """The next request meets the other parser, namespace and operations; the session stays."""
+def test_a_shop_switches_to_another_version_while_running() -> None:
+    """The next request uses the other parser, namespace and operations; the session stays."""
     with Shop(orders=40) as shop:
         session = logged_in(shop)
         two = call(session, 10, 20).replace(b"main_table.entity_id", b"entity_id")
-        newer = ask(shop, body=two).ids
+        newer = request(shop, body=two).ids
         shop.set_profile("1.7.0.2")
-        older = ask(shop, body=two).ids
+        older = request(shop, body=two).ids
         assert len(older) > len(newer) > 0
         shop.set_profile("1.7.0.2", flavour="wsi")
-        assert ask(shop, body=two).fault == "SOAP-ENV:Server"
-        assert b'targetNamespace="urn:Magento"' in ask(shop, "GET", f"{SOAP}?wsdl=1").body
+        assert request(shop, body=two).fault == "SOAP-ENV:Server"
+        assert b'targetNamespace="urn:Magento"' in request(shop, "GET", f"{SOAP}?wsdl=1").body
 
 
-def test_rows_come_change_and_go_while_it_runs() -> None:
-    """What is inserted is listed, what is changed has changed, what is deleted is gone."""
+def test_rows_change_while_the_shop_runs() -> None:
+    """Inserted, changed and deleted rows show in the next list."""
     with Shop(orders=10) as shop:
         session = logged_in(shop)
         key = shop.database.insert("orders", {"status": "new_status"})
-        assert ask(shop, body=call(session)).ids[-1] == key
+        assert request(shop, body=call(session)).ids[-1] == key
         shop.database.update("orders", key, {"status": "other_status"})
-        assert b"other_status" in ask(shop, body=call(session, key, key)).body
+        assert b"other_status" in request(shop, body=call(session, key, key)).body
         assert shop.database.delete("orders", key)
-        assert key not in ask(shop, body=call(session)).ids
+        assert key not in request(shop, body=call(session)).ids
 
 
-def test_the_log_tells_what_was_asked_and_what_was_answered() -> None:
-    """One entry per call, in order, with its conditions, rows, bytes and fault; the WSDL is no call."""
+def test_the_log_has_requests_and_answers() -> None:
+    """It has one entry per call, in order, with its conditions, rows, bytes and fault; the WSDL is not a call."""
     with Shop(orders=10) as shop:
-        ask(shop, "GET", f"{SOAP}?wsdl=1")
-        ask(shop, body=b"<")
-        reply = ask(shop, body=call(logged_in(shop), 3, 4))
-        ask(shop, body=call("none", 3, 4))
+        request(shop, "GET", f"{SOAP}?wsdl=1")
+        request(shop, body=b"<")
+        reply = request(shop, body=call(logged_in(shop), 3, 4))
+        request(shop, body=call("none", 3, 4))
         first, second, third = shop.log
         assert (first.operation, first.fault) == ("", "Sender")
         assert (second.operation, second.rows, second.bytes) == ("salesOrderList", 2, len(reply.body))
@@ -660,8 +660,8 @@ def test_the_log_tells_what_was_asked_and_what_was_answered() -> None:
 # Beginning and end
 
 
-def test_it_starts_again_with_its_first_data_and_without_its_sessions() -> None:
-    """Stopping forgets; a second start is a new shop of the same size."""
+def test_a_shop_restarts_with_its_initial_data() -> None:
+    """Stopping deletes data and sessions; a second start makes a new shop of the same size."""
     shop = Shop(orders=10)
     with shop:
         before = list(shop.database.ids("orders"))
@@ -669,15 +669,15 @@ def test_it_starts_again_with_its_first_data_and_without_its_sessions() -> None:
         session = logged_in(shop)
     with shop:
         assert list(shop.database.ids("orders")) == before
-        assert ask(shop, body=call(session)).fault == "5"
+        assert request(shop, body=call(session)).fault == "5"
 
 
-def test_stopping_ends_calls_that_are_under_way_and_connections_that_idle() -> None:
-    """Nobody keeps the shop from ending: not a call that would take an hour, nor one that waits for a worker."""
+def test_stopping_ends_running_calls_and_idle_connections() -> None:
+    """Neither a call that would take an hour nor one that waits for a worker delays it."""
     with Shop(orders=5, latency=3600, workers=1, wsdl_cache=True) as shop, ThreadPoolExecutor(2) as pool:
         idle = http.client.HTTPConnection(urlsplit(shop.url).netloc)
         idle.connect()
-        under_way = [pool.submit(ask, shop, body=call(logged_in(shop))) for _ in range(2)]
+        under_way = [pool.submit(request, shop, body=call(logged_in(shop))) for _ in range(2)]
         while shop.workers.waiting < 1:
             time.sleep(0.001)
         shop.stop()
@@ -686,8 +686,8 @@ def test_stopping_ends_calls_that_are_under_way_and_connections_that_idle() -> N
         idle.close()
 
 
-def test_a_shop_that_does_not_run_says_so() -> None:
-    """Its address and data exist while it runs; starting twice is a mistake, stopping twice is none."""
+def test_a_stopped_shop_has_no_address_and_no_data() -> None:
+    """Starting twice is an error, stopping twice is not."""
     shop = Shop(orders=1)
     with pytest.raises(RuntimeError, match="does not run"):
         shop.url  # noqa: B018 -- the property raises
@@ -711,23 +711,23 @@ def test_a_shop_that_does_not_run_says_so() -> None:
         ({"denied": ["quotes"]}, "no list 'quotes' to deny"),
     ],
 )
-def test_impossible_shops_are_refused(arguments: Any, message: str) -> None:
-    """A mistake is named at once, not by the first call."""
+def test_invalid_settings_are_refused(arguments: Any, message: str) -> None:
+    """A mistake is reported at once, and not by the first call."""
     with pytest.raises(ValueError, match=re.escape(message)):
         Shop(**arguments)
 
 
-def test_wsi_on_1_6_2_is_there_when_asked_for_and_breaks_every_filter() -> None:
-    """Known from source only: the conditions arrive mangled, and no window is what was asked for."""
+def test_wsi_on_1_6_2_can_be_enabled_and_breaks_every_filter() -> None:
+    """Known from source only: the conditions are mixed up, and no window is exact."""
     with Shop(profile="1.6.2.0", flavour="wsi", broken_wsi=True, orders=30) as shop:
         body = call(logged_in(shop), 10, 20, "wsi").replace(b"urn:OpenMage", b"urn:Magento")
-        reply = ask(shop, body=body)
+        reply = request(shop, body=body)
         wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 20]
         assert reply.fault or reply.ids != wanted
 
 
-def test_php5_is_another_variation_of_a_version() -> None:
-    """On PHP 5 an alias on customers is no fault but the end of PHP: HTTP 500 without a word."""
+def test_php5_changes_the_behaviour_of_a_version() -> None:
+    """On PHP 5 an alias on customers is not a fault but kills PHP: HTTP 500 with an empty body."""
     inner = (
         "<filters><complex_filter><item><key>main_table.entity_id</key><value><key>gteq</key><value>1</value></value>"
         "</item></complex_filter></filters>"
@@ -737,27 +737,27 @@ def test_php5_is_another_variation_of_a_version() -> None:
         with Shop(profile="1.7.0.2", php5=php5, orders=5) as shop:
             name = "customerCustomerList"
             body = envelope(f"<n:{name}><sessionId>{logged_in(shop)}</sessionId>{inner}</n:{name}>")
-            found = (*found, ask(shop, body=body))
+            found = (*found, request(shop, body=body))
     assert [(one.status, one.fault) for one in found] == [(200, "101"), (500, "")]
     assert found[1].body == b""
 
 
 def test_every_profile_answers_a_window_of_orders() -> None:
-    """The alias window is exact on all five, in every flavour they speak."""
+    """The window of `alias` is exact on all five profiles, in each of their flavours."""
     for version, profile in PROFILES.items():
         for flavour in profile.flavours:
             with Shop(profile=version, flavour=flavour, orders=60) as shop:
                 body = call(logged_in(shop), 10, 40, flavour).replace(b"urn:OpenMage", profile.namespace.encode())
                 wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 40]
-                assert ask(shop, body=body).ids == wanted
+                assert request(shop, body=body).ids == wanted
 
 
-def test_what_a_call_takes_is_the_time_of_its_worker() -> None:
-    """Two calls at once of one worker take twice as long as one: waiting for a place is no work."""
+def test_the_time_of_a_call_is_that_of_its_worker() -> None:
+    """Two concurrent calls of one worker take twice as long as one: waiting for a place is additional."""
     with Shop(orders=5, workers=1, wsdl_cache=True, latency=0.05) as shop:
         session = logged_in(shop)
         began = time.monotonic()
         with ThreadPoolExecutor(2) as pool:
-            replies = list(pool.map(lambda _: ask(shop, body=call(session, 0, 99)), range(2)))
+            replies = list(pool.map(lambda _: request(shop, body=call(session, 0, 99)), range(2)))
         assert time.monotonic() - began >= 0.1
         assert all(reply.status == 200 for reply in replies)

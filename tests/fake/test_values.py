@@ -1,4 +1,4 @@
-"""How MySQL reads values and WHERE clauses: laws, and the odd cases that a live MariaDB was asked about."""
+"""MySQL's reading of values and WHERE clauses: laws, and special cases that were checked on a live MariaDB."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ ORDERS = Scope({"main_table": ORDER, "billing_o_a": ADDRESS, "shipping_o_a": ADD
 
 
 @given(st.integers(-(10**12), 10**12), st.text(" \t\n", max_size=3), st.sampled_from(["", " ", "abc", ",7", ".0", "e"]))
-def test_number_at_the_beginning(number: int, before: str, after: str) -> None:
-    """Blanks before a number and anything after it make no difference."""
+def test_a_number_is_read_at_the_beginning(number: int, before: str, after: str) -> None:
+    """Blanks before a number and any text after it are ignored."""
     assert values.number(f"{before}{number}{after}") == number
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_numbers_of_any_size(number: float) -> None:
-    """A float is read back as it was written."""
+def test_numbers_of_any_size_are_read(number: float) -> None:
+    """A float is read as it was written."""
     assert values.number(repr(number)) == number
 
 
-def test_numbers_too_large_for_a_double() -> None:
-    """They are the largest there is, so that comparisons still go the right way."""
+def test_numbers_too_large_for_a_double_are_the_largest_double() -> None:
+    """Comparisons with them are still correct."""
     assert values.number("1e999") == -values.number("-1e999") > 1e308
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2069, 12, 31)), st.sampled_from("-/.:~"), st.sampled_from(" T"))  # noqa: DTZ001 -- the database knows no zones
-def test_moments(moment: datetime, punctuation: str, between: str) -> None:
-    """Any punctuation, none at all, or years of two digits: the same moment; and reading it again changes nothing."""
+def test_times_are_read_in_any_form(moment: datetime, punctuation: str, between: str) -> None:
+    """Times are the same with any punctuation, with none, or with years of two digits; the result reads the same."""
     written = moment.replace(microsecond=0).strftime("%Y-%m-%d %H:%M:%S")
     day, time = written.split()
     spelled = day.replace("-", punctuation) + between + time.replace(":", punctuation)
@@ -46,8 +46,8 @@ def test_moments(moment: datetime, punctuation: str, between: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_moment(text: str) -> None:
-    """What is no date is the zero time_of, and every moment is one that sorts as text does."""
+def test_any_text_is_read_as_a_time(text: str) -> None:
+    """A text that is not a date is the zero time, and each time is sorted as text."""
     moment = values.time_of(text)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", moment)
     assert values.time_of(moment) == moment
@@ -81,13 +81,13 @@ def test_any_text_is_a_moment(text: str) -> None:
         ),
     ],
 )
-def test_moments_as_a_live_database_read_them(text: str, moment: str) -> None:
-    """Partial and impossible dates, as MariaDB 10.11 took them."""
+def test_times_are_read_as_by_a_live_database(text: str, moment: str) -> None:
+    """Partial and impossible dates are read as by MariaDB 10.11."""
     assert values.time_of(text) == moment
 
 
 @given(st.dates().map(str), st.integers(1, 3))
-def test_moments_sort_as_dates(day: str, days: int) -> None:
+def test_times_are_sorted_as_dates(day: str, days: int) -> None:
     """A later day is a greater text."""
     if day < "9999-12-20":
         later = datetime.fromisoformat(day) + timedelta(days=days)
@@ -95,8 +95,8 @@ def test_moments_sort_as_dates(day: str, days: int) -> None:
 
 
 @given(st.text(), st.text())
-def test_collation(first: str, second: str) -> None:
-    """Comparing is symmetrical; case and blanks at the end never count; and folding keeps the length."""
+def test_collation_ignores_case_and_blanks_at_the_end(first: str, second: str) -> None:
+    """Comparing is symmetrical, and folding keeps the length."""
     assert values.collate(first, second) == -values.collate(second, first)
     assert values.collate(first, first + "  ") == 0
     assert len(values.folded(first)) == len(first)
@@ -106,8 +106,8 @@ PATTERNS = st.text("1a%_\\.Ä", max_size=6)
 
 
 @given(st.text("1aÄ.%\\", max_size=6), PATTERNS)
-def test_like(text: str, pattern: str) -> None:
-    """LIKE agrees with a plain matcher, and each text is like itself with its signs made ordinary."""
+def test_like_agrees_with_a_plain_matcher(text: str, pattern: str) -> None:
+    """Each text matches itself with its wildcards escaped."""
 
     def matches(text: str, pattern: str) -> bool:
         if not pattern:
@@ -126,16 +126,16 @@ def test_like(text: str, pattern: str) -> None:
 
 
 @given(st.lists(st.text("ab1 ", max_size=3), max_size=5), st.text("abAB1 ", max_size=3))
-def test_find_in_set(members: list[str], needle: str) -> None:
-    """The place of a member, without case; 0 if it is none."""
+def test_find_in_set_returns_the_position(members: list[str], needle: str) -> None:
+    """It ignores case, and returns 0 for a text that is not in the list."""
     lowered = [one.lower() for one in members]
     expected = lowered.index(needle.lower()) + 1 if needle.lower() in lowered and ",".join(members) else 0
     assert values.find_in_set(needle, ",".join(members)) == expected
 
 
 @given(st.lists(st.integers(0, 10**10), min_size=1, max_size=20), st.integers(0, 10**10))
-def test_regexp_alternatives(ids: list[int], other: int) -> None:
-    """A list of ids as a regular expression matches these ids and no other."""
+def test_a_regexp_of_alternatives_matches_exactly_its_ids(ids: list[int], other: int) -> None:
+    """A list of ids as a regular expression matches these ids and no others."""
     found = values.regexp(f"^({'|'.join(map(str, ids))})$")
     assert all(found.search(str(one)) for one in ids)
     assert bool(found.search(str(other))) == (other in ids)
@@ -162,16 +162,16 @@ def test_regexp_alternatives(ids: list[int], other: int) -> None:
         ("é", "e", False),
     ],
 )
-def test_regexp_dialect(pattern: str, text: str, matches: bool) -> None:  # noqa: FBT001 -- a column of the table
-    """Where MariaDB's regular expressions differ from Python's, they are MariaDB's."""
+def test_regexps_are_read_as_by_mariadb(pattern: str, text: str, matches: bool) -> None:  # noqa: FBT001 -- a column of the table
+    """Where the regular expressions of MariaDB and Python differ, they are MariaDB's."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bool(values.regexp(pattern).search(text)) == matches
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a{2", "*", "[[:nope:]]", "[z-a]", "(?P<"])
-def test_invalid_regexp(pattern: str) -> None:
-    """What MariaDB refuses is refused, apart from a count that is not closed, which is ordinary text."""
+def test_invalid_regexps_are_refused(pattern: str) -> None:
+    """MariaDB refuses the same, except an unclosed repetition, which is ordinary text."""
     if pattern == "a{2":
         assert values.regexp(pattern).search("a{2")
         return
@@ -179,8 +179,8 @@ def test_invalid_regexp(pattern: str) -> None:
         values.regexp(pattern)
 
 
-def test_regexp_size() -> None:
-    """Alternatives of five digits are too large beyond 5,040 of them: 30,243 bytes, as on the live server."""
+def test_a_regexp_has_a_maximum_size() -> None:
+    """More than 5,040 alternatives of five digits are too large: 30,243 bytes, as on the live server."""
     fits = "|".join(str(10_000 + number) for number in range(5_040))
     assert len(f"^({fits})$") == 30_243
     assert values.regexp(f"^({fits})$").search("12345")
@@ -210,15 +210,15 @@ def test_regexp_size() -> None:
         ("(status REGEXP '(')", "1139 Regex error"),
     ],
 )
-def test_what_the_database_refuses(clause: str, error: str) -> None:
-    """Names, syntax, functions and patterns are refused with MySQL's own number and words."""
+def test_invalid_clauses_are_refused(clause: str, error: str) -> None:
+    """Names, syntax, functions and patterns are refused with MySQL's own number and text."""
     with pytest.raises(SqlError) as caught:
         read(clause, ORDERS)
     assert error in str(caught.value)
 
 
-def test_syntax_error_shows_the_place() -> None:
-    """A syntax error quotes the statement from where it stopped, and the line."""
+def test_a_syntax_error_shows_the_place() -> None:
+    """It quotes the statement from the place where the parser stopped, and the line."""
     with pytest.raises(SqlError, match=r"use near ''NULL'\)' at line 3$"):
         read("(status IS 'NULL')", ORDERS)
 
@@ -241,14 +241,14 @@ def test_syntax_error_shows_the_place() -> None:
         ("-is_virtual + 1.5e0 * 2 % 3 >= .5 AND TRUE IS NOT FALSE", None),
     ],
 )
-def test_comparisons_go_by_the_kinds_of_both_sides(clause: str, sql: str | None) -> None:
+def test_comparisons_depend_on_the_types_of_both_sides(clause: str, sql: str | None) -> None:
     """Numbers are compared as numbers, dates as dates, texts by the collation; the rest of the grammar is read."""
     written = read(f"({clause})" if "#" not in clause else clause, ORDERS).sql
     assert sql is None or written == sql
 
 
-def test_long_lists() -> None:
-    """A list of a hundred thousand values is read whole, in one piece."""
+def test_long_lists_are_read() -> None:
+    """A list of a hundred thousand values is a single token."""
     members = ", ".join(f"'{number}'" for number in range(100_000))
     tree = parse(f"(entity_id IN({members}))")
     assert isinstance(tree, Operation)
@@ -257,7 +257,7 @@ def test_long_lists() -> None:
 
 @given(st.text("()'`=<>!. ,ANDORINab1%-#/*\\", max_size=30))
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """Whatever an old version pastes into its SQL, it is either read or refused."""
+    """Whatever an old version inserts into its SQL is either read or refused."""
     try:
         parse(f"({text} = '1')")
     except ParseError as error:

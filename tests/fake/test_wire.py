@@ -1,4 +1,4 @@
-"""Replies as bytes, without PHP: the quick way of writing rows is the careful one, and what versions do to texts."""
+"""Replies as bytes, without PHP: the fast writer of rows equals the slow one, and versions change texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = st.none() | TEXTS | st.binary(max_size=4) | st.integers(0, 2**32) | st.
 
 @st.composite
 def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
-    """Return a version, a flavour, one of its lists, and records for it with anything a database may hold."""
+    """Return a version, a flavour, one of its lists, and records for it with any values that a database may have."""
     version, flavour = draw(st.sampled_from(SPOKEN))
     name = draw(st.sampled_from(profile(version).lists))
     asked = listing(name, profile(version))
@@ -45,7 +45,7 @@ def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
 @given(written())
 @example(("20.0.20", "rpc", "orders", [{"firstname": "a\0b", "lastname": "\0"}]))
 @example(("1.7.0.2", "wsi", "orders", [{"firstname": "\0\0"}, {"order_id": 1}]))
-def test_rows_one_by_one_are_the_reply_written_at_once(sent: tuple[str, Flavour, str, list[dict[str, Any]]]) -> None:
+def test_rows_written_one_by_one_equal_the_whole_reply(sent: tuple[str, Flavour, str, list[dict[str, Any]]]) -> None:
     """Opening, rows and closing together are the whole reply, and fail where it fails."""
     version, flavour, name, records = sent
     asked, encoder = listing(name, profile(version)), Encoder(profile(version), flavour)
@@ -60,7 +60,7 @@ def test_rows_one_by_one_are_the_reply_written_at_once(sent: tuple[str, Flavour,
 
 
 def _outcome(write: Callable[[], bytes]) -> bytes | str:
-    """What is written, or the text of the fault instead."""
+    """Return the bytes, or the text of the fault instead."""
     try:
         return write()
     except ShopFault as fault:
@@ -69,7 +69,7 @@ def _outcome(write: Callable[[], bytes]) -> bytes | str:
 
 @given(TEXTS, TEXTS)
 def test_the_newest_version_always_writes_xml(first: str, last: str) -> None:
-    """Whatever a name holds, a reply from 1.9.3 on can be parsed, and says what the name says or leaves it out."""
+    """Whatever a name contains, a reply from 1.9.3 on can be parsed, and has the name or omits it."""
     newest = profile("20.0.20")
     for flavour in newest.flavours:
         encoder, asked = Encoder(newest, flavour), listing("orders", newest)
@@ -88,8 +88,8 @@ def test_the_newest_version_always_writes_xml(first: str, last: str) -> None:
     ("version", "text"),
     [("1.7.0.2", None), ("1.8.1.0", "\n"), ("20.0.20", "\n")],
 )
-def test_an_empty_text_comes_back_as_a_line_break_from_1_8_on(version: str, text: str | None) -> None:
-    """The line break between tags that newer versions add lands in empty elements as well."""
+def test_an_empty_text_is_a_line_break_from_1_8_on(version: str, text: str | None) -> None:
+    """The line break that newer versions add between tags is also added in empty elements."""
     old = profile(version)
     encoder = Encoder(old, "rpc")
     body = encoder.reply(operations(old)["salesOrderList"], [{"firstname": ""}])
@@ -97,7 +97,7 @@ def test_an_empty_text_comes_back_as_a_line_break_from_1_8_on(version: str, text
     assert found.text == text
 
 
-def test_a_null_is_left_out_unless_the_field_is_required() -> None:
+def test_a_null_is_omitted_unless_the_field_is_required() -> None:
     """An optional field is absent, a required one is nil in RPC and empty in WS-I."""
     newest = profile("20.0.20")
     row: dict[str, Any] = {
@@ -120,7 +120,7 @@ def test_a_null_is_left_out_unless_the_field_is_required() -> None:
 
 
 def test_a_confirmation_key_becomes_true() -> None:
-    """The WSDL calls the key a boolean, so PHP makes one of it."""
+    """The WSDL declares the key as a boolean, so PHP converts it."""
     newest = profile("20.0.20")
     encoder = Encoder(newest, "wsi")
     rows: list[dict[str, Any]] = [{"confirmation": "d41d8cd9"}, {"confirmation": None}, {"confirmation": "0"}]

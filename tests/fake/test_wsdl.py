@@ -1,4 +1,4 @@
-"""The generated WSDL: what zeep reads from it, and whether it declares what a live server declared."""
+"""The generated WSDL, as read by zeep, declares what a live server declared."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SPOKEN = [(name, flavour) for name, profile in PROFILES.items() for flavour in p
 
 
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
-def test_zeep_loads_it_with_its_operations_its_address_and_its_namespace(version: str, flavour: Flavour) -> None:
-    """Every version and flavour loads without a network and declares what the version has."""
+def test_zeep_loads_the_wsdl(version: str, flavour: Flavour) -> None:
+    """Every version and flavour loads without a network, with the operations, address and namespace of the version."""
     profile = PROFILES[version]
     one = client(wsdl(profile, flavour, ADDRESS))
     (service,) = one.wsdl.services.values()
@@ -45,8 +45,8 @@ def test_zeep_loads_it_with_its_operations_its_address_and_its_namespace(version
         ("1.7.0.2", {"salesOrderCreditmemoList", "magentoInfo"}, set()),
     ],
 )
-def test_operations_exist_from_the_version_that_brought_them(version: str, has: set[str], lacks: set[str]) -> None:
-    """Credit memos and stores came with 1.6.1.0, magentoInfo with 1.7.0.0."""
+def test_operations_exist_from_their_first_version(version: str, has: set[str], lacks: set[str]) -> None:
+    """Credit memos and stores exist since 1.6.1.0, magentoInfo since 1.7.0.0."""
     declared = set(operations(PROFILES[version]))
     assert has <= declared
     assert not lacks & declared
@@ -59,8 +59,8 @@ def test_old_orders_have_the_row_type_of_a_single_order() -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_1_7_0_0_declares_other_filters_and_they_are_read(flavour: Flavour) -> None:
-    """The one version with other filter types: any type in RPC, a list of texts in WS-I; both come through."""
+def test_1_7_0_0_has_other_filter_types(flavour: Flavour) -> None:
+    """Only this version has any type in RPC and a list of texts in WS-I; both are read."""
     profile = replace(PROFILES["1.7.0.2"], name="1.7.0.0", version=ANY_VALUE_VERSION)
     one = client(wsdl(profile, flavour, ADDRESS))
     if flavour == "rpc":
@@ -75,8 +75,8 @@ def test_1_7_0_0_declares_other_filters_and_they_are_read(flavour: Flavour) -> N
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_it_declares_what_the_recorded_one_declares(samples: Path, flavour: Flavour) -> None:
-    """Each operation has the recorded arguments and result, down to every type inside, in the recorded order."""
+def test_the_wsdl_declares_what_the_recorded_one_declares(samples: Path, flavour: Flavour) -> None:
+    """Each operation has the recorded arguments and result, with all types inside, in the recorded order."""
     profile = PROFILES["20.0.20"]
     recorded = etree.parse(samples / flavour / "wsdl.xml").getroot()
     ours = etree.fromstring(wsdl(profile, flavour, ADDRESS))
@@ -85,7 +85,7 @@ def test_it_declares_what_the_recorded_one_declares(samples: Path, flavour: Flav
 
 
 def _signatures(root: etree._Element, names: set[str]) -> dict[str, Any]:
-    """Operations of a WSDL: their arguments and results, with all types written out."""
+    """Return the operations of a WSDL: their arguments and results, with all types written out."""
     types = {one.get("name"): one for one in root.iter(f"{XSD}complexType") if one.get("name")}
     schema = next(root.iter(f"{XSD}schema"))
     elements = {one.get("name"): one for one in schema.iterchildren(f"{XSD}element")}
@@ -129,8 +129,8 @@ def _signatures(root: etree._Element, names: set[str]) -> dict[str, Any]:
     return found
 
 
-def test_zeep_puts_the_filters_it_is_given_into_a_request() -> None:
-    """The helper of these tests sends every condition, in both flavours: none of zeep's silent shapes."""
+def test_zeep_sends_the_given_filters() -> None:
+    """The helper of these tests sends every condition, in both flavours: zeep drops none silently."""
     profile = PROFILES["20.0.20"]
     for flavour in profile.flavours:
         one = client(wsdl(profile, flavour, ADDRESS))

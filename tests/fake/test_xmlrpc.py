@@ -1,4 +1,4 @@
-"""XML-RPC at its own address: the same shop through Python's own client for it."""
+"""XML-RPC at its own address: the same shop through Python's own client."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ class Remote:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """Return a shop that the tests leave as it was."""
+    """Return a shop that the tests do not change."""
     with Shop(orders=120) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def remote(shop: Shop) -> Remote:
-    """Return a client of it."""
+    """Return a client of the shop."""
     return Remote(shop)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_nested_bounds_are_exact_on_every_version_and_every_list(profile: Profile) -> None:
-    """No parser spoils a closed range, or a list of ids, that comes as a structure."""
+    """A closed range, or a list of ids, in a struct is read correctly by every parser."""
     with Shop(profile=profile, orders=800) as one:
         remote = Remote(one)
         for name in profile.lists:
@@ -73,8 +73,8 @@ def test_nested_bounds_are_exact_on_every_version_and_every_list(profile: Profil
             assert len(remote.call(path, {"entity_id": {"in": numbers[:3]}})) == 3
 
 
-def test_a_list_gives_every_column_and_nulls_as_such(remote: Remote, shop: Shop) -> None:
-    """Where SOAP leaves a NULL out, XML-RPC says so, and it has columns that the WSDL does not know."""
+def test_a_list_has_every_column_and_explicit_nulls(remote: Remote, shop: Shop) -> None:
+    """It returns NULLs that SOAP omits, and columns that are not in the WSDL."""
     (order,) = remote.call("order.list", {"entity_id": 3})
     assert order["order_id"] == 3
     assert "coupon_rule_name" in order
@@ -86,8 +86,8 @@ def test_a_list_gives_every_column_and_nulls_as_such(remote: Remote, shop: Shop)
     assert len(remote.call("order.list")) == shop.database.count("orders")
 
 
-def test_many_calls_in_one_give_a_result_or_a_fault_each(remote: Remote) -> None:
-    """A failing element stands among the results of the others."""
+def test_each_element_of_a_multi_call_has_a_result_or_a_fault(remote: Remote) -> None:
+    """The fault of an element is among the results of the others."""
     orders = remote.call("order.list", {"entity_id": {"to": 10}})
     calls: list[Any] = [["sales_order.info", [order["increment_id"]]] for order in orders]
     calls[2:2] = [["sales_order.info", ["none"]], ["no.such"], ["order.fly", []], ["store.list"]]
@@ -101,7 +101,7 @@ def test_many_calls_in_one_give_a_result_or_a_fault_each(remote: Remote) -> None
 
 @pytest.mark.parametrize("path", ["sales_order_invoice", "order_shipment", "sales_order_creditmemo"])
 def test_documents_in_full_have_items_and_comments(remote: Remote, path: str) -> None:
-    """An invoice, a shipment, a credit memo, by their increment ids."""
+    """Invoices, shipments and credit memos are found by their increment ids."""
     first = remote.call(f"{path}.list")[0]
     found = remote.call(f"{path}.info", first["increment_id"])
     assert found["increment_id"] == first["increment_id"]
@@ -109,8 +109,8 @@ def test_documents_in_full_have_items_and_comments(remote: Remote, path: str) ->
     assert "comments" in found
 
 
-def test_customers_and_products_in_full(remote: Remote) -> None:
-    """By id, and a customer's addresses by the customer's or their own id; products by id or SKU."""
+def test_customers_and_products_are_found_by_their_keys(remote: Remote) -> None:
+    """Customers by id, their addresses by the customer's or their own id; products by id or SKU."""
     assert remote.call("customer.info", "3")["customer_id"] == 3
     book = remote.call("customer_address.list", 3)
     assert [remote.call("customer_address.info", one["customer_address_id"]) for one in book] == book
@@ -120,7 +120,7 @@ def test_customers_and_products_in_full(remote: Remote) -> None:
 
 
 def test_faults_have_the_codes_of_soap_and_http_200(remote: Remote, shop: Shop) -> None:
-    """The numbered faults are the same; a method that is none has Zend's number."""
+    """The numbered faults are the same; an unknown method has Zend's number."""
     session = remote.session
     assert remote.fault("login", "demo", "wrong") == 2
     assert remote.fault("login", "", "") == 6
@@ -134,8 +134,8 @@ def test_faults_have_the_codes_of_soap_and_http_200(remote: Remote, shop: Shop) 
     shop.change(denied=())
 
 
-def test_what_is_no_request_is_a_fault() -> None:
-    """Anything that cannot be parsed, or is a reply instead, with HTTP 200."""
+def test_an_invalid_request_is_a_fault() -> None:
+    """Anything that cannot be parsed, or is a reply, is a fault with HTTP 200."""
     with Shop(orders=1) as one:
         for body, code in (
             (b"", 630),
@@ -152,7 +152,7 @@ def test_what_is_no_request_is_a_fault() -> None:
 
 
 def test_sessions_are_those_of_soap(remote: Remote, shop: Shop) -> None:
-    """One table for both, and ending a session ends it for both."""
+    """Both protocols share one table, and ending a session ends it for both."""
     session = shop.sessions.login(shop.user, 60)
     assert remote.raw("call", session, "order.list", [{"entity_id": 3}])
     assert remote.raw("endSession", session) is True
@@ -161,7 +161,7 @@ def test_sessions_are_those_of_soap(remote: Remote, shop: Shop) -> None:
 
 
 def test_calls_are_in_the_log(shop: Shop, remote: Remote) -> None:
-    """With what they returned."""
+    """Each has the number of its rows or records."""
     shop.clear_log()
     remote.raw("multiCall", remote.session, [["order.list", [{"entity_id": {"to": 6}}]], ["customer.info", ["3"]]])
     (one,) = shop.log
@@ -169,7 +169,7 @@ def test_calls_are_in_the_log(shop: Shop, remote: Remote) -> None:
     assert one.bytes > 1000
 
 
-def test_control_characters_are_spelled_out_from_1_9_3_on() -> None:
+def test_control_characters_are_escaped_from_1_9_3_on() -> None:
     """Older versions send them raw, which is not XML."""
     with Shop(orders=5, control_characters=[3]) as one:
         remote = Remote(one)
@@ -180,7 +180,7 @@ def test_control_characters_are_spelled_out_from_1_9_3_on() -> None:
 
 
 def test_numbers_are_text_up_to_php_8_0_and_numbers_later() -> None:
-    """PHP's driver changed what it gives; the newest version runs on the newest PHP."""
+    """PHP's driver has changed; the newest version runs on the newest PHP."""
     with Shop(orders=5) as one:
         remote = Remote(one)
         assert remote.call("order.list")[0]["order_id"] == 3
@@ -188,8 +188,8 @@ def test_numbers_are_text_up_to_php_8_0_and_numbers_later() -> None:
         assert remote.call("order.list")[0]["order_id"] == "3"
 
 
-def test_a_product_may_be_asked_for_by_what_it_is_known_by() -> None:
-    """A SKU that looks like the id of another product is taken for the SKU, unless the id is meant."""
+def test_a_product_is_found_by_sku_or_id() -> None:
+    """A SKU that looks like the id of another product is read as the SKU, unless `id` is given."""
     with Shop(orders=100) as one:
         remote = Remote(one)
         one.database.update("products", 4, {"sku": "3"})
@@ -198,8 +198,8 @@ def test_a_product_may_be_asked_for_by_what_it_is_known_by() -> None:
         assert remote.call("product.info", "3", "0", None, "sku")["product_id"] == 4
 
 
-def test_an_address_that_is_not_there_is_an_empty_list() -> None:
-    """PHP cannot tell an empty record from an empty list."""
+def test_a_missing_address_is_an_empty_list() -> None:
+    """In PHP an empty record is the same as an empty list."""
     with Shop(orders=60) as one:
         remote = Remote(one)
         virtual = [row for row in remote.call("order.list") if str(row["is_virtual"]) == "1"]
@@ -207,15 +207,15 @@ def test_an_address_that_is_not_there_is_an_empty_list() -> None:
         assert all(remote.call("order.info", row["increment_id"])["shipping_address"] == [] for row in virtual)
 
 
-def test_a_carriage_return_arrives() -> None:
-    """Raw, an XML parser would take it for a line break."""
+def test_a_carriage_return_is_escaped() -> None:
+    """An XML parser would read a raw one as a line break."""
     with Shop(orders=5) as one:
         one.database.update("orders", 3, {"customer_note": "one\r\ntwo"})
         assert Remote(one).call("order.list", {"entity_id": 3})[0]["customer_note"] == "one\r\ntwo"
 
 
-def test_a_broken_record_is_a_fault_that_says_more_when_it_is_called_alone() -> None:
-    """The list has the order; among many calls only the log of the server says what happened."""
+def test_only_a_single_call_has_the_text_of_an_internal_error() -> None:
+    """The list has the order; in a `multiCall` only the log of the server has the error."""
     with Shop(orders=5, broken_records=[4]) as one:
         remote = Remote(one)
         assert len(remote.call("order.list")) == 5
@@ -228,7 +228,7 @@ def test_a_broken_record_is_a_fault_that_says_more_when_it_is_called_alone() -> 
 
 
 def test_a_shop_may_have_no_xmlrpc() -> None:
-    """Its address is none, while SOAP answers."""
+    """Its address is not found, while SOAP answers."""
     with Shop(orders=1, no_xmlrpc=True) as one:
         with pytest.raises(xmlrpc.client.ProtocolError, match="404"):
             Remote(one)
@@ -237,7 +237,7 @@ def test_a_shop_may_have_no_xmlrpc() -> None:
 
 
 def test_arguments_of_other_types_are_a_fault(remote: Remote) -> None:
-    """Zend knows how each method may be called, and looks before anything else does."""
+    """Zend checks the types of the arguments of each method first."""
     session = remote.session
     for method, arguments in (
         ("call", [session, "order.list", {"entity_id": 3}]),
@@ -257,8 +257,8 @@ def test_arguments_of_other_types_are_a_fault(remote: Remote) -> None:
     assert remote.fault("login", "demo") == 6
 
 
-def test_paths(remote: Remote) -> None:
-    """Two words between dots, in small letters; others behind them do no harm."""
+def test_paths_have_two_words(remote: Remote) -> None:
+    """Two words in lower case, separated by a dot; further words after them are ignored."""
     session = remote.session
     assert len(remote.call("sales_order.list.of.all", {"entity_id": [3, 4]})) == 2
     for path in (
@@ -274,8 +274,8 @@ def test_paths(remote: Remote) -> None:
         assert remote.fault("call", session, path, [{}]) == 3, path
 
 
-def test_what_an_element_of_many_calls_may_be(remote: Remote) -> None:
-    """A path, or a path and its arguments: a list, a struct by name, or a single one that is no array."""
+def test_forms_of_an_element_of_a_multi_call(remote: Remote) -> None:
+    """A path, or a path and its arguments: a list, a struct by name, or a single one that is not an array."""
     one = {"entity_id": 3}
     calls: list[Any] = [
         ["order.list", [one]],
@@ -308,15 +308,15 @@ def test_what_an_element_of_many_calls_may_be(remote: Remote) -> None:
         ([["product.list", [{"entity_id": {"regexp": "("}}]]], 503),
     ],
 )
-def test_what_ends_all_calls_in_one(remote: Remote, calls: Any, status: int) -> None:
-    """PHP dies, or Magento prints its report: there is no reply at all, and the log says so."""
+def test_fatal_errors_end_a_whole_multi_call(remote: Remote, calls: Any, status: int) -> None:
+    """PHP dies, or Magento prints its report: there is no reply at all, and the log has the error."""
     with pytest.raises(xmlrpc.client.ProtocolError) as caught:
         remote.raw("multiCall", remote.session, [["order.list", [{"entity_id": 3}]], *calls])
     assert caught.value.errcode == status
 
 
-def test_a_database_error_reads_otherwise_among_many_calls(remote: Remote) -> None:
-    """A single call tells the SQL, one of many only that there was an error; credit memos tell theirs."""
+def test_a_database_error_has_another_text_in_a_multi_call(remote: Remote) -> None:
+    """A single call has the SQL, a `multiCall` only a general text, except for credit memos."""
     with pytest.raises(xmlrpc.client.Fault) as caught:
         remote.call("order.list", {"nope": 1})
     assert "1054 Unknown column 'nope' in 'WHERE', query was: SELECT" in caught.value.faultString
@@ -328,8 +328,8 @@ def test_a_database_error_reads_otherwise_among_many_calls(remote: Remote) -> No
     assert results[2]["faultMessage"] == "Invalid attribute name: nope"
 
 
-def test_lack_of_memory_or_time_leaves_nothing(shop: Shop, remote: Remote) -> None:
-    """HTTP 500 without a body, where SOAP still has words."""
+def test_lack_of_memory_or_time_returns_an_empty_body(shop: Shop, remote: Remote) -> None:
+    """HTTP 500 without a body, where SOAP still has a fault."""
     for knobs in ({"memory_limit_rows": 5}, {"latency": 0.02, "max_execution_time": 0.01}):
         shop.change(**knobs)
         with pytest.raises(xmlrpc.client.ProtocolError, match="500"):
@@ -339,7 +339,7 @@ def test_lack_of_memory_or_time_leaves_nothing(shop: Shop, remote: Remote) -> No
 
 
 def test_columns_of_each_list(remote: Remote) -> None:
-    """More than SOAP has, and NULL as such; customers have only what is not NULL; ids of products come as arrays."""
+    """There are more than in SOAP, with explicit NULLs; customers have no NULLs; ids of products are arrays."""
     (order,) = remote.call("order.list", {"order_id": 3})
     assert (
         order["forced_shipment_with_invoice"] is order["forced_do_shipment_with_invoice"] is order["middlename"] is None
@@ -365,8 +365,8 @@ BLOCKED = {"http-403": "403", "http-404": "404", "page": None, "fatal": None, "r
 
 
 @pytest.mark.parametrize("name", BLOCKED)
-def test_trouble_may_be_that_of_xmlrpc_alone(shop: Shop, remote: Remote, name: str) -> None:
-    """SOAP goes on where a host blocks XML-RPC, or PHP breaks it; and the other way round."""
+def test_trouble_may_affect_one_protocol_only(shop: Shop, remote: Remote, name: str) -> None:
+    """SOAP works if a host blocks XML-RPC or PHP breaks it, and the other way round."""
     shop.change(trouble=name, trouble_by="xmlrpc")
     with pytest.raises(Exception, match=BLOCKED[name] or "syntax error|not well-formed|mismatched"):
         remote.call("order.list")
@@ -378,8 +378,8 @@ def test_trouble_may_be_that_of_xmlrpc_alone(shop: Shop, remote: Remote, name: s
     shop.change(trouble="", trouble_by="both")
 
 
-def test_trouble_of_rows_may_be_that_of_one_protocol(shop: Shop, remote: Remote) -> None:
-    """Only lists that hold the row, by that protocol; and a `multiCall` with it as a whole."""
+def test_trouble_of_rows_may_affect_one_protocol_only(shop: Shop, remote: Remote) -> None:
+    """Only lists with the row by that protocol have it, and a whole `multiCall` with the row."""
     shop.change(trouble="http-500", trouble_rows=[7], trouble_at="lists", trouble_by="xmlrpc")
     assert len(remote.call("order.list", {"entity_id": {"to": 6}})) == 3
     for method, path in (("call", "order.list"), ("multiCall", [["store.list"], ["order.list"]])):
@@ -400,8 +400,8 @@ CARRIED = {
 
 
 @pytest.mark.parametrize("name", CARRIED)
-def test_one_protocol_may_give_less_or_something_else(shop: Shop, remote: Remote, name: str) -> None:
-    """A module that changes one of them: all rows lack a column, or have another value in it, and nothing else."""
+def test_one_protocol_may_lack_a_column_or_change_a_value(shop: Shop, remote: Remote, name: str) -> None:
+    """As with a module that changes one of them: nothing else differs."""
     path, column = f"{LISTINGS[name].resource}.list", CARRIED[name]
 
     def rows() -> tuple[list[dict[str, Any]], list[dict[str, str | None]]]:
@@ -421,7 +421,7 @@ def test_one_protocol_may_give_less_or_something_else(shop: Shop, remote: Remote
 
 
 def soap_rows(shop: Shop, name: str) -> list[dict[str, str | None]]:
-    """Return the rows of a list by SOAP, the texts of their fields."""
+    """Return the rows of a list by SOAP, as texts by field."""
     session = shop.sessions.login(shop.user, 60)
     arguments = f"<sessionId>{session}</sessionId><filters/><storeView/>"
     body = envelope(f"<n:{LISTINGS[name].operation}>{arguments}</n:{LISTINGS[name].operation}>")
@@ -435,7 +435,7 @@ def soap_rows(shop: Shop, name: str) -> list[dict[str, str | None]]:
 
 
 def test_calls_need_no_second_worker() -> None:
-    """A call by SOAP fetches the shop's own WSDL meanwhile, which takes a second one; XML-RPC has no WSDL."""
+    """A call by SOAP needs a second worker for the shop's own WSDL; XML-RPC has no WSDL."""
     with Shop(orders=20, workers=2, socket_timeout=0.05) as shop, ThreadPoolExecutor(6) as pool:
         remote = Remote(shop)
         with shop.workers.place():  # a worker that is busy with another call
@@ -450,8 +450,8 @@ def test_calls_need_no_second_worker() -> None:
             soap_rows(shop, "orders")
 
 
-def test_two_calls_by_soap_at_once_block_two_workers() -> None:
-    """Each holds a worker and waits for one, until the first gives up; by XML-RPC both are answered."""
+def test_two_concurrent_soap_calls_block_two_workers() -> None:
+    """Each occupies a worker and waits for another until the first one times out; by XML-RPC both are answered."""
     with Shop(orders=20, workers=2, socket_timeout=0.3, latency=0.6) as shop, ThreadPoolExecutor(2) as pool:
         remote = Remote(shop)
         assert [len(rows) for rows in pool.map(remote.call, ["order.list"] * 2)] == [20, 20]
@@ -466,8 +466,8 @@ def test_two_calls_by_soap_at_once_block_two_workers() -> None:
         assert any(pool.map(faulty, range(2)))
 
 
-def test_columns_of_modules_come_by_xmlrpc_alone(tmp_path: Path) -> None:
-    """No WSDL declares them; they can be given, changed and asked for."""
+def test_columns_of_modules_are_in_xmlrpc_only(tmp_path: Path) -> None:
+    """They are not in the WSDL; they can be set, changed and filtered."""
     given = {
         "orders": {"columns": ["entity_id", "erp_number"], "rows": [[3, "X-1"], [4, None]]},
         "customers": {"columns": ["entity_id", "loyalty_code"], "rows": [[3, "ü&<>"], [4, None]]},
@@ -486,8 +486,8 @@ def test_columns_of_modules_come_by_xmlrpc_alone(tmp_path: Path) -> None:
         assert [one["customer_id"] for one in remote.call("customer.list", {"loyalty_code": {"notnull": 1}})] == [3]
 
 
-def test_a_made_up_shop_has_columns_that_soap_does_not_know(remote: Remote, shop: Shop) -> None:
-    """With values in some rows and without in others, in every list that selects all of its table."""
+def test_a_made_up_shop_has_columns_that_soap_lacks(remote: Remote, shop: Shop) -> None:
+    """Some rows have values in them, in every list that selects its whole table."""
     for name in ("orders", "creditmemos", "customers"):
         declared = {field.name for field in LISTINGS[name].fields}
         rows = remote.call(f"{LISTINGS[name].resource}.list", {})

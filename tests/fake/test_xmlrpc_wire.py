@@ -1,4 +1,4 @@
-"""The XML of XML-RPC: values as PHP and Zend read them, and replies as a live server wrote them, to the byte."""
+"""The XML of XML-RPC: values as PHP and Zend read them, and replies byte by byte as on a live server."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ MEMBERS = [
         ),
     ],
 )
-def test_values_as_php_reads_them(inside: str, kind: str, value: Any) -> None:
-    """Each spelling of a value has the type and the value that it has in PHP."""
+def test_values_are_read_as_by_php(inside: str, kind: str, value: Any) -> None:
+    """Each form of a value has the type and the value that it has in PHP."""
     found = read(request(f"<value>{inside}</value>"))
     assert (found.types, found.arguments) == ((kind,), [value])
 
@@ -117,8 +117,8 @@ def test_values_as_php_reads_them(inside: str, kind: str, value: Any) -> None:
         "<value><dateTime.iso8601>20231301T00:00:00</dateTime.iso8601></value>",
     ],
 )
-def test_a_value_that_is_none_is_fault_636(value: str) -> None:
-    """Unknown types, numbers that are none or too large, and whatever hides the type."""
+def test_an_invalid_value_is_fault_636(value: str) -> None:
+    """Unknown types, invalid or too large numbers, and anything that hides the type."""
     with pytest.raises(ShopFault, match="fault 636: Error creating xmlrpc value"):
         read(request(value))
 
@@ -139,21 +139,21 @@ def test_a_value_that_is_none_is_fault_636(value: str) -> None:
         (b"<methodCall><methodName>a</methodName><params><param/></params></methodCall>", 633),
     ],
 )
-def test_what_is_no_request(body: bytes, code: int) -> None:
-    """Each kind of it has its own number."""
+def test_invalid_requests_are_faults(body: bytes, code: int) -> None:
+    """Each kind of invalid request has its own number."""
     with pytest.raises(ShopFault) as caught:
         read(body)
     assert caught.value.code == str(code)
 
 
-def test_php_dies_of_text_where_an_array_should_be() -> None:
-    """It calls a method of the text."""
+def test_a_text_instead_of_an_array_kills_php() -> None:
+    """PHP calls a method of the text."""
     with pytest.raises(PhpFatal, match="children"):
         read(request("<value><array>text</array></value>"))
 
 
-def test_the_elements_around_matter_little() -> None:
-    """Any root and any param will do, in any encoding that is declared."""
+def test_the_outer_elements_may_have_any_name() -> None:
+    """Any root and any param is accepted, in any declared encoding."""
     body = (
         '<?xml version="1.0" encoding="ISO-8859-1"?><x><y/><methodName>go</methodName>'
         "<params><z><value>Größe</value></z></params></x>"
@@ -173,21 +173,21 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_a_client_sends_arrives(value: Any) -> None:
-    """Requests of Python's own client are read as they were meant."""
+def test_requests_of_pythons_client_are_read(value: Any) -> None:
+    """They are read as the values that were given to the client."""
     body = xmlrpc.client.dumps((value,), "call", allow_none=True)
     assert read(body.encode()).arguments == [value]
 
 
 @given(VALUES)
-def test_a_client_reads_what_is_written(value: Any) -> None:
-    """Replies are read by Python's own client."""
+def test_pythons_client_reads_the_replies(value: Any) -> None:
+    """It returns the values that were written."""
     assert xmlrpc.client.loads(reply(value, NEWEST))[0] == (value,)
 
 
 @pytest.mark.parametrize("folder", ["xmlrpc", "whole-shop/xmlrpc"])
-def test_replies_are_those_of_the_live_server_to_the_byte(samples: Path, folder: str) -> None:
-    """What a client reads out of each recorded reply or fault is written again as it was recorded."""
+def test_replies_are_equal_to_the_recorded_ones(samples: Path, folder: str) -> None:
+    """The values that a client reads from each recorded reply or fault are written byte by byte as recorded."""
     paths = sorted((samples / folder).glob("*.response.xml"))
     compared = 0
     for path in paths:
@@ -203,8 +203,8 @@ def test_replies_are_those_of_the_live_server_to_the_byte(samples: Path, folder:
     assert compared > 15
 
 
-def test_control_characters_as_recorded(samples: Path) -> None:
-    """From 1.9.3 they are spelled out, before they are raw, which is no XML."""
+def test_control_characters_are_as_recorded(samples: Path) -> None:
+    """From 1.9.3 on they are escaped, before they are raw, which is not XML."""
     for name, version in (("unicode_control", "20.0.20"), ("unicode_control_pre193", "1.8.1.0")):
         body = (samples / "xmlrpc" / f"{name}.response.xml").read_text(encoding="utf-8")
         written = reply([{"customer_firstname": "A\x01B\x0bC"}], profile(version))
