@@ -25,6 +25,8 @@ from magento_pager.walk.isolation import MOST_SKIPPED_IN_A_ROW
 from magento_pager.walk.ranges import MAX_ID, IdRange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magento_pager.shop.transport import HttpOptions
     from magento_pager.shop.wires import Wires
     from magento_pager.walk.evidence import ProbeReport
@@ -163,7 +165,14 @@ def doctor(url: str, user: str, key: str, **options: Any) -> Diagnosis:
     return examine(url, user, key, http_options(**options))
 
 
-def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -> Diagnosis:
+def examine(
+    url: str,
+    user: str,
+    key: str,
+    options: HttpOptions | None = None,
+    *,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Diagnosis:
     """Examine a shop as `doctor` does.
 
     Args:
@@ -171,6 +180,7 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
         user: the API user.
         key: the API key.
         options: the options of the connection.
+        progress: called with a line of text, such as "Checking invoices (2 of 6)...", before each list.
 
     Returns:
         The findings. A shop that cannot be reached or read is a finding, not an error.
@@ -193,7 +203,10 @@ def examine(url: str, user: str, key: str, options: HttpOptions | None = None) -
             login_seconds=round(time.monotonic() - began, 3),
             clock_difference=_clock_difference(connection.clock),
         )
-        lists = tuple(_by_both_wires(pager, _examined(pager, spec), spec) for spec in LISTS.values())
+        lists: tuple[ListFinding, ...] = ()
+        for number, spec in enumerate(LISTS.values(), start=1):
+            progress(f"Checking {spec.name} ({number} of {len(LISTS)})...")
+            lists += (_by_both_wires(pager, _examined(pager, spec), spec),)
         return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
 
 

@@ -20,8 +20,9 @@ from magento_pager.cli.progress import Standing
 from magento_pager.fake import Shop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+BAR = re.compile(r"[\d,]+ of about [\d,]+ orders(?P<bar>  [━─]+)?  \d+%(  [\d min]+ s left)?(  [\d,]+/s)?")
 LINE = re.compile(
     r"(?P<rows>[\d,]+) of about (?P<of>[\d,]+) orders \((?P<share>\d+)%\), [\d,]+/s, about [\d min]+ s left, "
     r"ids \d+-\d+, \d+ calls"
@@ -62,30 +63,129 @@ def test_plain_lines_go_to_a_log(large: Shop, capfd: pytest.CaptureFixture[str])
     assert large.log
 
 
-def test_a_live_line_goes_to_a_terminal(large: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal there is one line, which changes, and nothing of it is left at the end but the account."""
-    ours, theirs = pty.openpty()
-    seen = bytearray()
-
-    def look() -> None:
-        while data := _read(ours):
-            seen.extend(data)
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr(sys, "stderr", terminal)
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setenv("TERM", "xterm")
-        assert run(["dump", "--window", "200", "--out", "orders.ndjson"]) == 0
-        monkeypatch.undo()
-    looking.join()
-    os.close(ours)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    assert LINE.search(text)
-    assert text.rstrip().endswith("Complete: every id accounted for.")
-    assert b"\x1b[2K" in seen, "the line is wiped"
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_bar_goes_to_a_terminal(large: Shop, terminal: Callable[..., str], columns: int) -> None:
+    """On a terminal there is one line, which changes and never wraps, and nothing of it is left but the summary."""
+    text = terminal(["dump", "--window", "200", "--out", "orders.ndjson"], columns)
+    shown = [line for line in states(text) if "of about" in line]
+    assert len(shown) > 3
+    for line in shown:
+        assert len(line) < columns
+        found = BAR.fullmatch(line)
+        assert found, line
+        assert bool(found["bar"]) == (columns == 80)
+    assert re.fullmatch(r"Exported 15,000 orders to orders\.ndjson in .* accounted for\.", states(text)[-1])
+    assert "\x1b[32m" in text
     assert large.log
+
+
+def test_no_color_and_a_dumb_terminal_are_respected(
+    large: Shop, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without colours, and without the line that changes."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = terminal(["dump", "--window", "500", "--out", "orders.ndjson"], 80)
+    assert "%" in text
+    assert "\x1b[32m" not in text
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in terminal(["dump", "--window", "500", "--out", "again.ndjson"], 80)
+    assert large.log
+
+
+def test_messages_stand_above_the_bar(terminal: Callable[..., str]) -> None:
+    """A warning and what `--verbose` adds are lines of their own; `--quiet` leaves nothing."""
+    text = terminal(["dump", "--window", "100", "-v", "--columns", "nonsense", "--out", "a.csv"], 80)
+    lines = states(text)
+    assert any(line.startswith("warning: ") and "nonsense" in line for line in lines)
+    assert any(line.startswith("salesOrderList: requesting ids ") for line in lines)
+    assert terminal(["dump", "-q", "--columns", "nonsense", "--out", "b.csv"], 80) == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["plan"], [r"Connecting to http://.*\.\.\.", r"Logging in\.\.\.", r"Sampling orders\.\.\."]),
+        (["plan", "--demo"], [r"Starting the embedded shop\.\.\.", r"Sampling orders\.\.\."]),
+        (
+            ["doctor"],
+            [
+                r"Connecting to http://.*\.\.\.",
+                r"Checking orders \(1 of 6\)\.\.\.",
+                r"Checking products \(6 of 6\)\.\.\.",
+            ],
+        ),
+        (
+            ["verify", "orders.ndjson"],
+            [
+                r"Testing strategies on orders\.\.\.",
+                r"Reading orders\.ndjson\.\.\.",
+                r"Comparing ids 0 to [\d,]+: [\d,]+ of about 200 rows",
+            ],
+        ),
+    ],
+)
+def test_commands_show_what_they_do(
+    command: list[str], shown: list[str], terminal: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In order, on a terminal; without one only with `--verbose`, as lines; nothing of it is left at the end."""
+    assert run(["dump", "--out", "orders.ndjson"]) == 0
+    capfd.readouterr()
+    text = terminal(command, 80)
+    order = re.compile(".*".join(shown), re.DOTALL)
+    assert order.search("\n".join(states(text)))
+    assert not re.search(r"\.\.\.|Comparing", re.split(r"\x1b\[2K", text)[-1])
+    capfd.readouterr()
+    assert run(command) == 0
+    assert not re.search("|".join(shown), capfd.readouterr().err)
+    assert run([*command, "--verbose"]) == 0
+    assert order.search(err := capfd.readouterr().err)
+    assert "\x1b" not in err
+    assert run([*command, "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_verbose_lines_hold_no_secret(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each call is a line; the key, the login of the web server and headers are in none."""
+    where = ["--basic-auth", "web:passphrase", "--header", "X-Token: hush"]
+    for command in (["dump", "--last", "50"], ["plan"], ["doctor"]):
+        run([*command, *where, "--verbose"])
+        err = capfd.readouterr().err
+        assert "login: HTTP 200" in err
+        assert not any(secret in err for secret in (shop.key, "passphrase", "hush"))
+
+
+def states(text: str) -> list[str]:
+    """Each state of the lines of a terminal, without colours."""
+    text = re.sub(r"\x1b\[\d*m", "", text)
+    return [line for line in re.split(r"\r\x1b\[2K|\r?\n", text) if line]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command whose standard error is a terminal, and return what it wrote there."""
+
+    def run_on_terminal(arguments: list[str], columns: int) -> str:
+        ours, theirs = pty.openpty()
+        seen = bytearray()
+
+        def look() -> None:
+            while data := _read(ours):
+                seen.extend(data)
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as stream:
+            patch.setattr(sys, "stderr", stream)
+            patch.setenv("COLUMNS", str(columns))
+            patch.setattr(progress, "BAR_EVERY", 0.0)
+            assert run(arguments) == 0
+        looking.join()
+        os.close(ours)
+        return seen.decode()
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return run_on_terminal
 
 
 def _read(descriptor: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -153,7 +154,11 @@ def dump(
     """
     task: Task | None = None
     try:
-        with stoppable() as stop, messages(), _task(entity, shop, selection, times, output) as task:
+        with (
+            stoppable() as stop,
+            messages(line=not _rows_on_terminal(output)),
+            _task(entity, shop, selection, times, output) as task,
+        ):
             report = task.finished_report()
             if report is None:
                 with shop.connected() as pager:
@@ -178,6 +183,11 @@ def dump(
         say(report.cost)
     if report.left_out:
         click.get_current_context().exit(3)
+
+
+def _rows_on_terminal(output: OutputOptions) -> bool:
+    """Whether rows go to a terminal, where a line that changes would be between them."""
+    return output.path in {None, "-"} and sys.stdout is not None and sys.stdout.isatty()
 
 
 def _task(entity: ListName, shop: ShopOptions, selection: Selection, times: TimeOptions, out: OutputOptions) -> Task:

@@ -29,7 +29,7 @@ from magento_pager.cli.parameters import (
     shop_option,
     strategy_option,
 )
-from magento_pager.cli.terminal import warn
+from magento_pager.cli.terminal import doing, warn
 from magento_pager.lists import WireName
 from magento_pager.walk.conditions import Condition
 from magento_pager.walk.names import STRATEGIES, StrategyName
@@ -256,6 +256,7 @@ class ShopOptions:
 
         with self.opened() as where, closing(Connection(*where)) as connection:
             connection.alias = self.alias
+            doing("Logging in...")
             connection.login()
             from magento_pager.pager import Pager  # it imports all of the walk, which the login need not wait for
 
@@ -264,6 +265,7 @@ class ShopOptions:
     @contextmanager
     def opened(self) -> Iterator[tuple[str, str, str, HttpOptions]]:
         """Give the address, user, key and connection options of the shop; an embedded one runs until the block ends."""
+        from magento_pager.shop.origins import redacted_url
         from magento_pager.shop.saving import ReplyFolder
         from magento_pager.shop.transport import HttpOptions
 
@@ -277,6 +279,7 @@ class ShopOptions:
             if self.demo:
                 from magento_pager.fake import Shop
 
+                doing("Starting the embedded shop...")
                 shop = stack.enter_context(Shop(profile=self.profile or "20.0.20", flavour=self.flavour or "rpc"))
                 url, user, key = shop.url, shop.user, shop.key
             elif self.profile or self.flavour:
@@ -308,6 +311,8 @@ class ShopOptions:
                 allow_hosts=frozenset(self.allow_host),
                 save_replies=ReplyFolder(self.save_replies) if self.save_replies else None,
             )
+            if not self.demo:
+                doing(f"Connecting to {redacted_url(url)}...")
             yield url, user, key, reached
 
 

@@ -15,6 +15,8 @@ from magento_pager.cli.ending import as_usage_error, stoppable
 from magento_pager.cli.help import Argument, Helped
 from magento_pager.cli.options import Selection, ShopOptions, WidthOptions
 from magento_pager.cli.parameters import (
+    QUIET,
+    VERBOSE,
     InputFile,
     WholeNumber,
     list_argument,
@@ -22,7 +24,7 @@ from magento_pager.cli.parameters import (
     options,
     plain_number,
 )
-from magento_pager.cli.terminal import say
+from magento_pager.cli.terminal import doing, messages, output, quiet, say
 
 if TYPE_CHECKING:
     from magento_pager.lists import ListName
@@ -47,6 +49,8 @@ JSON = option("Print JSON instead of text.", name="--json", group="Output")
     offline=option("Print the queries of a --strategy without calling a shop.", group="Output"),
     count=option("With --offline: number of queries.", "N", 10, type=WholeNumber(1), name="--queries", group="Output"),
     as_json=JSON,
+    quiet=QUIET,
+    verbose=VERBOSE,
 )
 def plan(
     *,
@@ -74,7 +78,8 @@ def plan(
             queries = list(map(str, islice(paginator.queries(), count)))
         click.echo(json.dumps(queries, indent=2) if as_json else "\n".join(queries))
         return
-    with as_usage_error(), stoppable(), shop.connected() as pager:
+    with as_usage_error(), stoppable(), messages(), shop.connected() as pager:
+        doing(f"Sampling {entity}...")
         estimate = selection.paginator(pager, entity, widths)().plan()
     click.echo(json.dumps(estimate.as_json(), indent=2) if as_json else str(estimate))
 
@@ -126,6 +131,8 @@ def _fraction(_: click.Context, __: click.Parameter, text: str | None) -> float 
         type=InputFile(),
         group="Comparison",
     ),
+    quiet=QUIET,
+    verbose=VERBOSE,
 )
 def verify(
     *,
@@ -146,13 +153,14 @@ def verify(
 
     given = click.get_current_context().get_parameter_source("first") is ParameterSource.COMMANDLINE
     first = selection.first if given else None
-    with stoppable(), as_usage_error():
+    with stoppable(), as_usage_error(), messages():
         file = stored(path, entity)
         origin, where = Origin.of(report, file.path), selection.conditions
         with shop.connected() as pager:
-            compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed, found=click.echo)
-            compare = partial(compare, wire=selection.wire, columns=selection.column_set)
+            compare = partial(verify, pager, file, report=origin, sample=sample, seed=seed)
+            compare = partial(compare, wire=selection.wire, columns=selection.column_set, found=output, progress=doing)
             compared = compare(strategy=selection.strategy, where=where or None, first=first, last=selection.last)
+    if not quiet():
         say(str(compared))
     if not compared.ok:
         click.get_current_context().exit(1)
@@ -166,7 +174,7 @@ def verify(
         ("All evidence, for a bug report", "magento-pager doctor --json"),
     ],
 )
-@options(shop=ShopOptions, as_json=JSON)
+@options(shop=ShopOptions, as_json=JSON, quiet=QUIET, verbose=VERBOSE)
 def doctor(*, shop: ShopOptions, as_json: bool) -> None:
     """Check whether each list of a shop can be exported, by which strategy, and what to do if not.
 
@@ -174,8 +182,8 @@ def doctor(*, shop: ShopOptions, as_json: bool) -> None:
     """
     from magento_pager.examination import examine
 
-    with as_usage_error(), stoppable(), shop.opened() as where:
-        diagnosis = examine(*where)
+    with as_usage_error(), stoppable(), messages(), shop.opened() as where:
+        diagnosis = examine(*where, progress=doing)
     click.echo(json.dumps(diagnosis.as_json(), indent=2) if as_json else str(diagnosis))
     if not diagnosis.healthy:
         click.get_current_context().exit(1)

@@ -29,19 +29,14 @@ _LOCK = RLock()  # calls in parallel warn from threads
 
 
 class Status:
-    """The last line of a terminal, which changes.
-
-    Attributes:
-        columns: how many characters fit on it.
-    """
+    """The last line of a terminal, which changes."""
 
     def __init__(self) -> None:
-        self.columns = terminal_columns()
         self._text = ""
         self._drawn = False
 
     def show(self, text: str) -> None:
-        """Draw another text, which must fit."""
+        """Draw another text, which must fit on the line."""
         self.wipe()
         self._text = text
         self.draw()
@@ -97,7 +92,7 @@ def say(text: str) -> None:
         _above(for_command_line(text), err=True)
 
 
-def output(text: str) -> None:
+def output(text: object) -> None:
     """Print a result on standard output."""
     with _LOCK:
         _above(text, err=False)
@@ -111,11 +106,23 @@ def warn(text: object) -> None:
 
 def doing(text: str) -> None:
     """Show what the command is doing: on a terminal in the line that changes, else as a line with `--verbose`."""
+    columns = line_columns()
+    if columns is not None:
+        draw(shortened(text, columns))
+    elif verbose():
+        say(text)
+
+
+def line_columns() -> int | None:
+    """Return how many characters the line that changes can hold; None if there is none."""
+    return None if _status is None else terminal_columns()
+
+
+def draw(text: str) -> None:
+    """Draw the line that changes, if there is one; the text must fit."""
     with _LOCK, suppress(OSError):
         if _status is not None:
-            _status.show(shortened(text, _status.columns))
-        elif verbose():
-            say(text)
+            _status.show(text)
 
 
 def shortened(text: str, columns: int) -> str:
@@ -176,7 +183,7 @@ class _Records(logging.Handler):
         say(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
 
-def _above(text: str, *, err: bool) -> None:
+def _above(text: object, *, err: bool) -> None:
     """Print a text above the line that changes."""
     if _status is not None:
         _status.wipe()

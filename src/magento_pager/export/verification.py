@@ -231,6 +231,7 @@ def verify(
     wire: WireName | None = None,
     columns: ColumnSet | None = None,
     found: Callable[[Difference], object] | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Verification:
     """Compare the output of a dump with the shop, row by row, with another strategy than the dump's.
 
@@ -250,6 +251,8 @@ def verify(
         columns: the columns of the shop's rows, as in `Pager.list`; None for those in the report, or for all that the
             protocol sends.
         found: called with each difference when it is found.
+        progress: called before each step and after each page with a line of text, such as "Comparing ids 1 to 300: 275
+            of about 2,000 rows".
 
     Raises:
         FileNotFoundError: there is no such output or report.
@@ -286,15 +289,17 @@ def verify(
             wire=wire,
             columns="all" if columns is None and origin.query.get("all_columns") else columns,
         )
+    progress(f"Testing strategies on {file.entity}...")
     paginator, strategies = _with_other_strategy(paginator.settled(), origin)
     kept: list[Difference] = []
     tally = Tally()
+    progress(f"Reading {file.path}...")
     with Index(file, file.layout.schema, typed=file.typed, list_columns=partial(_columns, paginator)) as index:
         chosen = None
         if sample is not None:
             seed = SystemRandom().randrange(1 << 32) if seed is None else seed
             chosen = draw_sample(index, sample, IdRange(paginator.first, paginator.last), seed)
-        for difference in differences(paginator, index, origin, tally, chosen):
+        for difference in differences(paginator, index, origin, tally, chosen, progress=progress):
             if len(kept) < KEPT:
                 kept.append(difference)
             if found is not None:
@@ -315,7 +320,13 @@ def verify(
 
 
 def differences(
-    paginator: Paginator, index: Index, origin: Origin, tally: Tally, sample: Sample | None = None
+    paginator: Paginator,
+    index: Index,
+    origin: Origin,
+    tally: Tally,
+    sample: Sample | None = None,
+    *,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Difference]:
     """Yield each difference between the shop and an output as it is found, and count it in `tally`.
 
@@ -327,6 +338,8 @@ def differences(
         tally.rows += len(page.rows)
         tally.calls += page.stats.calls
         tally.unread += len(page.quarantined)
+        total = f" of about {index.rows:,}" if sample is None else ""
+        progress(f"Comparing ids {page.window.first:,} to {page.window.last:,}: {tally.rows:,}{total} rows")
         if sample is None:
             tally.digest = tally.digest.plus(page.rows, paginator.id_field)
         page_differences = _on_page(page, index, origin, tally)

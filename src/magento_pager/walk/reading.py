@@ -9,6 +9,7 @@ span show a dropped condition. Missing rows are detected by the canary: a known 
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from magento_pager.walk.ranges import IdRange
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 300.0  # seconds: a web server that restarts, a database that is backed up
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
@@ -129,6 +132,7 @@ class Reader:
         before = _received(source)
         for query in request.strategy.queries(request.window, request.known.id if request.known else None):
             query_rows: list[tuple[Token, Row]] = []
+            log.debug("%s: requesting ids %s: %.160s", self.operation, query.span, query)
             with limiter.call() as call:
                 yield
                 with (
