@@ -162,7 +162,7 @@ def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> N
 def test_a_wrong_key_is_told_apart_from_nothing() -> None:
     """The server says the same for a wrong key and a missing right, so the error names both."""
     with Shop(orders=5, denied=["customers"]) as shop:
-        with pytest.raises(RemoteError, match="wrong user or key and for a missing right"):
+        with pytest.raises(RemoteError, match="the user or key is wrong, or a right is missing"):
             magento_pager.connect(shop.url, shop.user, "wrong")
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
             assert len(list(pager.orders())) == 5

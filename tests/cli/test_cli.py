@@ -214,7 +214,7 @@ def test_a_wrong_key(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     monkeypatch.setenv("MAGENTO_API_KEY", "hunter2-wrong")
     assert run(["dump"]) == 1
     err = one_line(capfd.readouterr().err)
-    assert "wrong user or key and for a missing right" in err
+    assert "the user or key is wrong, or a right is missing" in err
     assert "hunter2" not in err
 
 
@@ -272,7 +272,7 @@ def test_the_key_is_asked_for_on_a_terminal(shop: Shop) -> None:
 def test_a_page_instead_of_a_shop(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     """An address that answers with a page is called what it is."""
     assert run(["dump", "--url", shop.base_url + "somewhere/else/?wsdl=1"]) == 1
-    assert "check the shop's address" in one_line(capfd.readouterr().err)
+    assert "Check the shop's address" in one_line(capfd.readouterr().err)
 
 
 def test_regexp_prints_the_pattern(capfd: pytest.CaptureFixture[str]) -> None:
