@@ -1,18 +1,18 @@
-"""The lists that take filters: one table that says everything about each, as data. It imports nothing of the package.
+"""The lists that take filters: one table with everything about each list, as data. Imports nothing of the package.
 
-What a list is called on the wire and in rows, what its columns hold, what a record in full adds, and what is special
-about it on some version. A list that is not in `LISTS` does not exist for this package; docs/contributing.md tells how
-to add one. The embedded shop does not read this table: what checks us must not share our bugs.
+It has the names of a list in calls and in rows, the types of its columns, the additional columns of a complete record,
+and exceptions on some versions. A list that is not in `LISTS` does not exist for this package; docs/contributing.md
+explains how to add one. The embedded shop does not read this table: the tests must not share its errors.
 
-What a column holds is what Magento's own table declares for it, not what the WSDL says (which calls everything a
-string, and `confirmation` of customers, which holds a key, a boolean):
+The type of a column is that of Magento's own table, not of the WSDL (which declares everything as a string, and
+`confirmation` of customers, which holds a key, as a boolean):
 
-- integer: ids, counts, flags. From -2^63 to 2^63 - 1; zeros behind a point are accepted, other digits there are not.
-- decimal: amounts, rates, weights, quantities. Exact; at most 29 digits before the point and 9 behind it, of which
+- integer: ids, counts, flags. From -2^63 to 2^63 - 1; zeros after a decimal point are accepted, other digits are not.
+- decimal: amounts, rates, weights, quantities. Exact; at most 29 digits before the point and 9 after it, of which
   Magento's own columns use 8 and 4.
-- datetime: timestamps, `YYYY-MM-DD HH:MM:SS`, which Magento keeps in UTC. A date of birth is a day and not a point in
-  time, so it stays text.
-- text: everything else, also what only looks like a number: order numbers, postcodes, coupon codes.
+- datetime: timestamps, `YYYY-MM-DD HH:MM:SS`, which Magento keeps in UTC. A date of birth is a day and not a timestamp,
+  so it stays text.
+- text: everything else, including text that only looks like a number: order numbers, postcodes, coupon codes.
 
 Source: the WSDLs, the code and `api.xml` of every version from 1.3.0 to 20.18.0.
 """
@@ -34,41 +34,41 @@ ListName: TypeAlias = Literal[
     "customers",
     "products",
 ]
-"""What users call the lists, in the library and on the command line."""
+"""Names of the lists, in the library and on the command line."""
 Kind: TypeAlias = Literal["integer", "decimal", "datetime", "text"]
-"""What a column holds."""
+"""Type of a column."""
 Wire: TypeAlias = Literal["soap", "xml-rpc"]
-"""A protocol by which rows come."""
+"""A protocol by which rows are read."""
 WireName: TypeAlias = Literal["soap", "xml-rpc", "auto"]
-"""A name by which users choose one."""
+"""Names of the protocols in the option `wire`."""
 ColumnSet: TypeAlias = Literal["declared", "all"]
-"""Which columns rows have: those that the shop's WSDL declares, or all that XML-RPC sends."""
+"""Columns of rows: those that the shop's WSDL declares, or all that XML-RPC sends."""
 DAYS = frozenset(
     {"dob", "customer_dob"}
     | {f"{name}_{end}_date" for name in ("special", "news") for end in ("from", "to")}
     | {"custom_design_from", "custom_design_to"}
 )
-"""Columns and attributes of Magento's own that hold days, and are text in rows."""
+"""Magento's own columns and attributes that hold days, which are text in rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordCall:
-    """The call that gives what belongs to one row of a list, for `details`.
+    """The call for the complete record, or for a further list, of one row, for `details`.
 
     Attributes:
         soap: the operation of SOAP.
         xmlrpc: the method of XML-RPC.
-        key: the field of a row whose value names the record.
-        missing: the code of the fault that says that there is no such record.
-        right: what the API user's role must allow.
-        columns: the columns that only a record in full has, each with its kind, in order.
-        arguments: what follows the key in XML-RPC.
-        into: the field of the row that takes the answer, where that is a list; None where it is a record whose fields
+        key: the field of a row whose value identifies the record.
+        missing: the code of the fault that means that there is no such record.
+        right: the right that the API user's role needs.
+        columns: the columns that only a complete record has, each with its type, in order.
+        arguments: further arguments, after the key, by XML-RPC.
+        into: the field of the row that takes the reply, where that is a list; None where it is a record whose fields
             are added to those of the row.
-        echo: a method of XML-RPC whose answer names the record, where the call's own answer does not.
-        share: types of rows of which one `multiCall` may hold any number; of all others it may hold one. None: the
-            rows have no types, and any number will do.
-        row: the operation of SOAP that gives the columns of one row, where `soap` does not.
+        echo: a method of XML-RPC whose reply identifies the record, where the reply of the call does not.
+        share: types of rows that one `multiCall` may combine; any other type needs a call of its own. None: the rows
+            have no types, and any number may be combined.
+        row: the operation of SOAP that returns the columns of one row, where `soap` does not.
     """
 
     soap: str
@@ -86,30 +86,30 @@ class RecordCall:
 
 @dataclass(frozen=True, slots=True)
 class ListSpec:
-    """Everything about one list.
+    """Description of one list.
 
     Attributes:
-        name: what users call it.
+        name: its name for users.
         operation: the SOAP operation.
-        key: what its rows call the id; filters may use `entity_id` for every list.
-        right: what the API user's role must allow.
-        columns: those of its rows, each with its kind, in the order of the WSDL. Others are text.
-        record: the call that gives a row's record in full; None where there is none.
+        key: the name of the id in rows; filters may use `entity_id` for every list.
+        right: the right that the API user's role needs.
+        columns: the columns of its rows, each with its type, in the order of the WSDL. Other columns are text.
+        record: the call for the complete record of a row; None where there is none.
         nested: columns, of rows or of records, that are lists or records themselves.
         required: columns of rows that WS-I requires: up to 1.7 it sends the same for an empty text and for NULL.
-        flat: True for a sales list kept in one table since 1.4.1, where `main_table.entity_id` also names the key;
-            False for customers and products, whose key has no second name from 1.7.0.1 on.
+        flat: True for a sales list kept in one table since 1.4.1, where `main_table.entity_id` is another name of the
+            key; False for customers and products, whose key has no second name from 1.7.0.1 on.
         identity: another column that no two rows share, for lists whose rows carry no id on some servers; else None.
-        since: the version that brought the list; None where every version has it.
-        spellings: how a field must be put to the server where its plain name is misread by some version.
-        comparable: columns that every version has in the list's own table, so that a shop compares their values as
-            Spark does, or keeps more rows.
+        since: the first version with the list; None where every version has it.
+        spellings: for a field that some version misreads by its plain name, the name that filters must use.
+        comparable: columns that every version has in the list's own table, so that a shop's comparison of their values
+            keeps at least the rows that Spark's keeps.
         reports_changes: True where its rows carry `updated_at`.
-        marks: columns that tell rows of this list from those of others, each with a rank: where a file has several,
-            the highest rank decides.
+        marks: columns that distinguish rows of this list from those of others, each with a rank: where a file has
+            several, the highest rank decides.
         path: the method of XML-RPC; empty where there is none.
-        cheaper: the wire by which a server sends 1,000 rows in less time. Orders and credit memos have many columns,
-            of which XML-RPC sends each by name, NULL or not: measured on OpenMage 20.0.20, see docs.
+        cheaper: the protocol (`wire`) by which a server sends 1,000 rows in less time. Orders and credit memos have
+            many columns, and XML-RPC sends each with its name, NULL or not: measured on OpenMage 20.0.20, see docs.
     """
 
     name: ListName
@@ -132,12 +132,12 @@ class ListSpec:
 
     @property
     def details(self) -> Mapping[str, Kind]:
-        """The columns that only a record in full has, each with its kind."""
+        """The columns that only a complete record has, each with its type."""
         return self.record.columns if self.record else {}
 
     @property
     def dates(self) -> frozenset[str]:
-        """The columns that a filter compares as dates: timestamps, and days, which rows hold as text.
+        """The columns that a filter compares as dates: timestamps, and days, which are text in rows.
 
         >>> sorted(LISTS["customers"].dates & {"created_at", "dob", "email"})
         ['created_at', 'dob']
@@ -155,7 +155,7 @@ class ListSpec:
         return frozenset(name for name, kind in kinds if kind in {"integer", "decimal"})
 
     def kind(self, column: str) -> Kind:
-        """Return what a column holds; a column that is not declared holds text.
+        """Return the type of a column; a column that is not declared is text.
 
         >>> LISTS["orders"].kind("grand_total"), LISTS["orders"].kind("gift_wrapping")
         ('decimal', 'text')
@@ -171,17 +171,17 @@ class ListSpec:
         return field.lower() in self._fields
 
     def similar(self, field: str) -> list[str]:
-        """Return at most two fields like this one; those that begin with it first, for they are misspelled the least.
+        """Return at most two fields similar to this one, first those that begin with it, because these fit best.
 
         >>> LISTS["orders"].similar("stat"), LISTS["orders"].similar("zip")
         (['status', 'state'], [])
         >>> LISTS["products"].similar("typ")
         ['type_id', 'type']
         """
-        from difflib import get_close_matches  # noqa: PLC0415  only mistakes need it
+        from difflib import get_close_matches  # noqa: PLC0415  only for mistakes
 
-        likes = get_close_matches(field, sorted(set(self._fields)), 3)
-        return sorted(likes, key=lambda like: -len(like) if like.startswith(field) else 0)[:2]
+        close = get_close_matches(field, sorted(set(self._fields)), 3)
+        return sorted(close, key=lambda name: -len(name) if name.startswith(field) else 0)[:2]
 
     @property
     def _fields(self) -> list[str]:
@@ -189,7 +189,7 @@ class ListSpec:
 
 
 def columns(names: str) -> Mapping[str, Kind]:
-    """Return columns from names between blanks, each `name:int`, `name:dec` or `name:at`, or a plain name for text.
+    """Return columns with their types from words: `name:int`, `name:dec`, `name:at`, or a plain name for text.
 
     >>> dict(columns("order_id:int status"))
     {'order_id': 'integer', 'status': 'text'}
@@ -285,10 +285,10 @@ INVOICES = ListSpec(
         columns("items comments"),
     ),
     nested=frozenset({"items", "comments"}),
-    identity="increment_id",  # 1.4.1.0 to 1.7.0.0 leave the id out of the row
-    spellings={"order_id": "main_table.order_id"},  # 1.5.0.0 to 1.7.0.0 take a plain order_id for the invoice's own id
+    identity="increment_id",  # rows of 1.4.1.0 to 1.7.0.0 have no id
+    spellings={"order_id": "main_table.order_id"},  # 1.5.0.0 to 1.7.0.0 read order_id as the invoice's id
     comparable=frozenset({"increment_id", "store_id", "order_id", "state", "created_at"}),
-    marks={"invoice_id": 4, "order_id": 2},  # up to 1.7.0.0 rows have no id, and little else than their order's
+    marks={"invoice_id": 4, "order_id": 2},  # rows up to 1.7.0.0 have only the id of their order
     path="sales_order_invoice.list",
 )
 SHIPMENTS = ListSpec(
@@ -312,7 +312,7 @@ SHIPMENTS = ListSpec(
         columns("items tracks comments"),
     ),
     nested=frozenset({"items", "tracks", "comments"}),
-    identity="increment_id",  # from 1.4.1.0 on the id is never in the row
+    identity="increment_id",  # rows have no id from 1.4.1.0 on
     comparable=frozenset({"increment_id", "store_id", "order_id", "created_at"}),
     marks={"shipment_id": 4, "total_qty": 4},
     path="sales_order_shipment.list",
@@ -408,13 +408,13 @@ PRODUCTS = ListSpec(
             custom_design custom_layout_update options_container additional_attributes
             """
         ),
-        arguments=("0", None, "id"),  # of no store, all attributes, and by id: it could be the SKU of another product
-        share=frozenset({"simple", "virtual", "downloadable", "grouped", "bundle"}),  # not: configurable, see `details`
+        arguments=("0", None, "id"),  # no store, all attributes, by id: a SKU may look the same
+        share=frozenset({"simple", "virtual", "downloadable", "grouped", "bundle"}),  # not configurable, see `details`
     ),
     required=frozenset({"product_id", "sku", "name", "set", "type", "category_ids", "website_ids"}),
     nested=frozenset({"category_ids", "website_ids", "categories", "websites", "tier_price", "additional_attributes"}),
     flat=False,
-    spellings={"type": "type_id", "set": "attribute_set_id"},  # rows and filters call these two differently
+    spellings={"type": "type_id", "set": "attribute_set_id"},  # these two have other names in filters
     comparable=frozenset({"sku"}),
     marks={"product_id": 1},
     path="catalog_product.list",
@@ -433,10 +433,10 @@ LISTS: dict[str, ListSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def list_spec(name: str) -> ListSpec:
-    """Return the list of that name.
+    """Return the list with a name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such list.
     """
     if name not in LISTS:
         raise ValueError(f"there is no list {name!r}; the lists are {', '.join(LISTS)}")
@@ -444,7 +444,7 @@ def list_spec(name: str) -> ListSpec:
 
 
 def list_of(operation: str) -> ListSpec | None:
-    """Return the list with that operation of SOAP, or that method of XML-RPC; None where it is none of Magento's.
+    """Return the list with an operation of SOAP or a method of XML-RPC; None where it is not one of Magento's.
 
     >>> list_of("salesOrderList") is list_of("sales_order.list") is ORDERS, list_of("ListDocuments")
     (True, None)
@@ -453,10 +453,10 @@ def list_of(operation: str) -> ListSpec | None:
 
 
 def wire_and_columns(wire: WireName | None, columns: ColumnSet | None) -> tuple[WireName, bool]:
-    """Return by which wire rows come, and whether with all columns, from the options of `Pager.list`.
+    """Return the protocol (`wire`) to use, and whether to return all columns, from the options of `Pager.list`.
 
     Raises:
-        ValueError: an unknown name, or all columns by SOAP, which sends those that the WSDL declares alone.
+        ValueError: an unknown name; or all columns by SOAP, which sends only those that the WSDL declares.
 
     >>> wire_and_columns(None, None), wire_and_columns("xml-rpc", None), wire_and_columns(None, "all")
     (('soap', False), ('xml-rpc', True), ('xml-rpc', True))
@@ -466,6 +466,6 @@ def wire_and_columns(wire: WireName | None, columns: ColumnSet | None) -> tuple[
     if columns not in (None, *get_args(ColumnSet)):
         raise ValueError(f'columns is "declared" or "all", not {columns!r}')
     if columns == "all" and wire == "soap":
-        raise ValueError("SOAP sends no columns but those that the WSDL declares: all columns come by xml-rpc")
+        raise ValueError("SOAP sends only the columns that the WSDL declares; use xml-rpc for all columns")
     all_columns = columns == "all" or (wire == "xml-rpc" and columns is None)
     return ("xml-rpc" if columns == "all" else wire or "soap"), all_columns

@@ -386,7 +386,7 @@ def test_a_dump_is_resumed_by_the_other_wire_only_with_the_same_columns(pager: P
 
 def test_options_that_do_not_go_together(pager: Pager) -> None:
     """One line that says what there is."""
-    with pytest.raises(ValueError, match="all columns come by xml-rpc"):
+    with pytest.raises(ValueError, match="use xml-rpc for all columns"):
         pager.orders(wire="soap", columns="all")
     with pytest.raises(ValueError, match="there is no wire 'rest'; the wires are soap, xml-rpc, auto"):
         pager.orders(wire="rest")  # type: ignore[arg-type]
