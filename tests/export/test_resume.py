@@ -350,8 +350,8 @@ OTHER_QUERIES = [
     (("orders", "--columns", "order_id,status"), "columns was nothing and is now order_id and status"),
     (("orders", "--password-hash"), "password_hash was False and is now True"),
     (("orders", "--details"), "details was False and is now True"),
-    (("orders", "--since", "2024-05-01T10:00:00Z"), "since was  and is now 2024-05-01T10:00:00Z"),
-    (("orders", "--since", "2h"), "since was  and is now 20"),
+    (("orders", "--since", "2024-05-01T10:00:00Z"), "since was nothing and is now 2024-05-01T10:00:00Z"),
+    (("orders", "--since", "2h"), "since was nothing and is now 20"),
 ]
 TEXT_ONLY = [(("orders", "--typed"), "typed was False and is now True")]
 

@@ -377,4 +377,5 @@ def _sealed(content: Any) -> bytes:
 
 
 def _as_text(value: object) -> str:
-    return " and ".join(value) or "nothing" if isinstance(value, tuple) else str(value)
+    text = " and ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+    return text or "nothing"
