@@ -56,7 +56,7 @@ class Layout:
     def __post_init__(self) -> None:
         if self.gzipped and self.format in TYPED_ALWAYS:
             raise ValueError(
-                f"gzip is for text, and {self.format} is not text (Parquet is always compressed). Write it without gzip."
+                f"gzip is for text, and {self.format} is not (Parquet is always compressed). Write it without gzip."
             )
         if len(set(self.columns)) != len(self.columns):
             raise ValueError(f"A column is named twice: {', '.join(self.columns)}.")
