@@ -1,4 +1,4 @@
-"""The command line, run as a user runs it."""
+"""The command line, as a user runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 import magento_pager
 from magento_pager.cli import COMMANDS, all_commands, cli, run
-from magento_pager.cli.ending import Stop, StoppedError, stoppable
+from magento_pager.cli.ending import SignalHandler, StoppedError, stoppable
 from magento_pager.cli.options import ShopOptions
 from magento_pager.fake import Shop
 
@@ -44,7 +44,7 @@ def known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
+    """Start the command in its own process."""
     command = [sys.executable, "-m", "magento_pager", *arguments]
     return subprocess.Popen(  # noqa: S603  our own command
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
@@ -52,7 +52,7 @@ def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def one_line(text: str) -> str:
-    """The one line that a message is."""
+    """Return a message, which must be one line."""
     assert text.count("\n") == 1, text
     assert "Traceback" not in text
     return text
@@ -60,7 +60,7 @@ def one_line(text: str) -> str:
 
 @pytest.mark.parametrize("entity", ["orders", "invoices", "shipments", "creditmemos", "customers", "products"])
 def test_dump_writes_every_row_and_a_report(shop: Shop, tmp_path: Path, entity: str) -> None:
-    """Rows as NDJSON in order of id, and a report that says what they are worth."""
+    """Rows are NDJSON in order of id; the report counts them and says how they were checked."""
     out, report_path = tmp_path / "rows.ndjson", tmp_path / "report.json"
     assert run(["dump", entity, "--window", "100", "--out", str(out), "--report", str(report_path)]) == 0
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -110,7 +110,7 @@ def test_first_last_and_where(shop: Shop, capfd: pytest.CaptureFixture[str]) -> 
 
 
 def test_an_existing_file_is_not_touched(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """A file that is there stays as it is, unless it may be overwritten."""
+    """An existing file stays unchanged without --overwrite."""
     out = tmp_path / "orders.ndjson"
     out.write_text("precious")
     assert run(["dump", "--out", str(out)]) == 2
@@ -121,7 +121,7 @@ def test_an_existing_file_is_not_touched(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
-    """What a failed dump wrote is FILE.part, and the report says that it is not complete."""
+    """The rows of a failed dump are in FILE.part, and the report says that the dump is not complete."""
     out, report_path = tmp_path / "orders.ndjson", tmp_path / "report.json"
     with Shop(orders=300, latency=0.1) as failing:
         arguments = ["--window", "5", "--out", str(out), "--report", str(report_path)]
@@ -142,7 +142,7 @@ def test_an_unfinished_output_does_not_get_its_name(tmp_path: Path) -> None:
 
 
 def test_without_a_command_the_help_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
-    """A script that forgot the command fails, whatever the version of click."""
+    """A script that forgot the command fails, with every version of click."""
     assert run([]) == 2
     out, err = capfd.readouterr()
     assert out == ""
@@ -200,8 +200,10 @@ def test_a_mistake_gets_one_line_that_says_what_to_do(
     assert words in one_line(err)
 
 
-def test_without_a_shop_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """A newcomer is pointed to the option, the variable and the demo."""
+def test_without_a_shop_the_message_names_the_options(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The option, the variable and the demo."""
     monkeypatch.delenv("MAGENTO_URL")
     assert run(["dump"]) == 2
     assert one_line(capfd.readouterr().err) == (
@@ -221,7 +223,7 @@ def test_a_wrong_key(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
 def test_the_key_from_a_file(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its first line counts, before the environment; a file that others can read is warned about."""
+    """Its first line is used, and not the environment; a file that other users can read causes a warning."""
     path = tmp_path / "key"
     path.write_text(f"{shop.key}\nsomething else\n")
     path.chmod(0o600)
@@ -240,19 +242,19 @@ def test_the_key_from_a_file(
 
 
 def test_the_key_on_the_command_line_is_warned_about(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """Every process of the machine can read it there."""
+    """Every process of the machine can read the command line."""
     assert run(["dump", "--last", "5", "--key", shop.key]) == 0
     assert "warning: other users of this machine can read --key" in capfd.readouterr().err
 
 
 def test_the_key_is_asked_for_on_a_terminal(shop: Shop) -> None:
-    """Typed unseen; without a terminal the way out is said instead."""
+    """The typed key is not shown; without a terminal, a message names the options instead."""
     ours, theirs = pty.openpty()
     environment = {name: value for name, value in os.environ.items() if name != "MAGENTO_API_KEY"}
     with process("dump", "--last", "5", env=environment, stdin=theirs, start_new_session=True) as dumping:
         os.close(theirs)
         assert dumping.stderr is not None
-        asked = dumping.stderr.read(len("API key: "))  # what is typed before that is thrown away
+        prompt = dumping.stderr.read(len("API key: "))  # the terminal discards what is typed before that
         os.write(ours, shop.key.encode() + b"\n")
         out, err = dumping.communicate(timeout=60)
     seen = b""
@@ -262,7 +264,7 @@ def test_the_key_is_asked_for_on_a_terminal(shop: Shop) -> None:
     os.close(ours)
     assert dumping.returncode == 0, err
     assert out.count("\n") == sum(number <= 5 for number in shop.database.ids("orders"))
-    assert asked == "API key: "
+    assert prompt == "API key: "
     assert shop.key not in err + out + seen.decode()
     with process("dump", "--last", "5", env=environment, stdin=subprocess.DEVNULL) as dumping:
         _, err = dumping.communicate(timeout=60)
@@ -270,13 +272,13 @@ def test_the_key_is_asked_for_on_a_terminal(shop: Shop) -> None:
 
 
 def test_a_page_instead_of_a_shop(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """An address that answers with a page is called what it is."""
+    """The message says that there is no API at the address."""
     assert run(["dump", "--url", shop.base_url + "somewhere/else/?wsdl=1"]) == 1
     assert "Check the shop's address" in one_line(capfd.readouterr().err)
 
 
 def test_regexp_prints_the_pattern(capfd: pytest.CaptureFixture[str]) -> None:
-    """The pattern is the library's own."""
+    """The pattern is that of `range_regexp`."""
     assert run(["regexp", "12345", "12444"]) == 0
     assert capfd.readouterr().out == magento_pager.range_regexp(12345, 12444) + "\n"
     assert run(["regexp", "12345", "12444", "--strict"]) == 0
@@ -284,7 +286,7 @@ def test_regexp_prints_the_pattern(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_demo_needs_no_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The main command of the README runs the main job."""
+    """The first command of the README exports all orders of the embedded shop."""
     monkeypatch.delenv("MAGENTO_URL")
     out, report = tmp_path / "orders.ndjson", tmp_path / "report.json"
     assert run(["dump", "--demo", "--window", "100", "--out", str(out), "--report", str(report)]) == 0
@@ -293,7 +295,7 @@ def test_the_demo_needs_no_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
+def test_serve_prints_its_address_and_ends_by_a_signal(number: signal.Signals) -> None:
     """One line of JSON when ready; a signal ends it cleanly."""
     serving = process("serve", "--profile", "1.7.0.2", "--flavour", "wsi", "--orders", "20")
     assert serving.stdout is not None
@@ -323,26 +325,26 @@ def test_an_interrupted_dump_ends_its_session(number: signal.Signals, status: in
     assert not (tmp_path / "o.ndjson").exists()
 
 
-def test_a_signal_waits_for_a_step_that_must_not_be_cut_in_two() -> None:
-    """It stops the dump behind the step; where nothing is left to be stopped then, it is forgotten."""
+def test_a_signal_waits_for_a_step_that_must_not_be_interrupted() -> None:
+    """It stops the dump after the step; if nothing is left to stop then, it is discarded."""
     done = []
 
-    def work(stop: Stop) -> None:
-        with stop.held(forget=True):
+    def work(handler: SignalHandler) -> None:
+        with handler.deferred(discard=True):
             os.kill(os.getpid(), signal.SIGINT)
             done.append("the last step")
-        with stop.held():
+        with handler.deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("a step")
         done.append("never")
 
-    with stoppable() as stop, pytest.raises(StoppedError) as stopped:
-        work(stop)
+    with stoppable() as handler, pytest.raises(StoppedError) as stopped:
+        work(handler)
     assert stopped.value.number == signal.SIGTERM
     assert done == ["the last step", "a step"]
 
 
-def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:
+def test_a_reader_that_closes_the_output_ends_the_dump_silently() -> None:
     """`dump | head -1` ends quietly with the shell's own exit status."""
     with Shop(orders=2000) as shop:
         dumping = process("dump", "--demo", env={**os.environ, "MAGENTO_URL": shop.url})
@@ -356,7 +358,7 @@ def test_a_reader_that_goes_away_is_no_failure_to_speak_of() -> None:
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    """Every command."""
+    """Return every command with its name."""
     return [("", cli), *all_commands().items()]
 
 
@@ -364,7 +366,7 @@ def commands() -> list[tuple[str, click.Command]]:
 def test_every_command_and_option_has_help(
     name: str, command: click.Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No command and no option is left to be guessed."""
+    """No command and no option lacks a help text."""
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -374,13 +376,13 @@ def test_every_command_and_option_has_help(
 
 
 def test_the_options_of_a_shop_do_not_show_its_key() -> None:
-    """They are one value, which a traceback or a log may hold."""
+    """A traceback or a log may contain their repr."""
     given = {one.name: "hunter2" for one in fields(ShopOptions)}
     assert "hunter2" not in repr(ShopOptions(**given))  # type: ignore[arg-type]
 
 
-def test_the_table_of_commands_says_what_they_say() -> None:
-    """The group's help is written without importing any command, in the first sentence of each."""
+def test_the_table_of_commands_repeats_their_first_sentences() -> None:
+    """The help of the group is written without importing a command."""
     for name, command in all_commands().items():
         assert command.name == name
         assert (command.help or "").partition("\n\n")[0].replace("\n", " ") == COMMANDS[name][1]

@@ -1,4 +1,4 @@
-"""The doctor: what it says of healthy shops and of each trouble, and its exit status."""
+"""`doctor`: its findings and exit status for healthy shops and for each kind of trouble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("entity", ["orders", "products"])
 def test_a_list_whose_replies_all_break_cannot_be_paged(entity: ListName) -> None:
-    """Though nothing came to test a strategy on; the shop's words are there."""
+    """No row is left to test a strategy on; the finding quotes the shop."""
     with Shop(orders=40, trouble="fault", trouble_list=entity) as shop:
         shop.change(trouble_rows=list(shop.database.ids(entity)))
         (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == entity)
@@ -33,7 +33,7 @@ def test_a_list_whose_replies_all_break_cannot_be_paged(entity: ListName) -> Non
 
 
 def test_a_list_whose_first_replies_break_can_be_paged() -> None:
-    """A dump skips these rows by name."""
+    """A dump skips these rows and names them."""
     with Shop(orders=200, trouble="fault", trouble_list="orders") as shop:
         shop.change(trouble_rows=sorted(shop.database.ids("orders"))[:12])
         (finding,) = (one for one in doctor(shop.url, shop.user, shop.key).lists if one.entity == "orders")
@@ -51,7 +51,7 @@ def test_a_list_whose_first_replies_break_can_be_paged() -> None:
 def test_a_healthy_shop(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, strategies: tuple[str, str], words: str
 ) -> None:
-    """Each list is pageable, by the strategy that auto takes, and the server is named."""
+    """Each list is pageable, by the strategy that auto takes; the finding names the server."""
     shop = shop_of(profile, flavour)
     found = doctor(shop.base_url, shop.user, shop.key)
     lists = {one.entity: one for one in found.lists}
@@ -75,7 +75,7 @@ def test_a_list_that_the_version_lacks_is_no_trouble(shop_of: Callable[[str, str
     assert "1.6.1" in str(found)
 
 
-def test_a_missing_right_is_told_with_its_name() -> None:
+def test_a_missing_right_is_named() -> None:
     """A list the user may not read cannot be paged."""
     with Shop(orders=20, denied=["products"]) as shop:
         found = doctor(shop.url, shop.user, shop.key)
@@ -85,7 +85,7 @@ def test_a_missing_right_is_told_with_its_name() -> None:
 
 
 @pytest.mark.parametrize("no_xmlrpc", [False, True])
-def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bool) -> None:  # noqa: FBT001
+def test_a_shop_with_only_broken_filters_is_advised_to_leave_ws_i(no_xmlrpc: bool) -> None:  # noqa: FBT001
     """WS-I on 1.5.1 to 1.6.2 breaks every filter; XML-RPC reads the lists all the same, where it is not blocked."""
     with Shop(orders=80, profile="1.6.2.0", flavour="wsi", broken_wsi=True, no_xmlrpc=no_xmlrpc) as shop:
         found = doctor(shop.url, shop.user, shop.key)
@@ -108,15 +108,15 @@ def test_a_shop_whose_filters_are_all_broken_is_told_to_leave_ws_i(no_xmlrpc: bo
     ],
 )
 def test_each_outage_has_a_sentence_that_says_what_to_do(outage: str, words: str) -> None:
-    """What is wrong with the whole shop is told as such."""
+    """Trouble of the whole shop is reported once."""
     with Shop(orders=5, outage=outage) as shop:  # type: ignore[arg-type]  # a literal
         found = doctor(shop.url, shop.user, shop.key)
     assert not found.healthy
     assert words in str(found)
 
 
-def test_it_takes_what_connect_takes(shop_of: Callable[[str, str], Shop]) -> None:
-    """The same options by the same names; a wrong name is an error, and so is a value that cannot be right."""
+def test_it_takes_the_options_of_connect(shop_of: Callable[[str, str], Shop]) -> None:
+    """`doctor` takes the options of `connect`; an unknown option or an impossible value is an error."""
     assert signature(doctor).parameters == signature(connect).parameters
     shop = shop_of("20.0.20", "rpc")
     assert doctor(shop.url, shop.user, shop.key, timeout=9.0, wait=0.0, headers={"X-A": "b"}, allow_hosts=["a"]).healthy
@@ -127,14 +127,14 @@ def test_it_takes_what_connect_takes(shop_of: Callable[[str, str], Shop]) -> Non
 
 
 def test_long_names_of_lists_stand_apart() -> None:
-    """Whatever a list is called, its name does not run into its state."""
+    """The table separates the name of a list from its state, however long the name is."""
     findings = (ListFinding("creditmemo_comments", "absent"), ListFinding("orders", "pageable"))
     lines = str(Diagnosis("http://a", lists=findings)).splitlines()
     assert [line.split() for line in lines[1:]] == [["creditmemo_comments", "absent"], ["orders", "pageable"]]
 
 
 def test_the_command(shop_of: Callable[[str, str], Shop], capfd: pytest.CaptureFixture[str]) -> None:
-    """Exit status 0 for a healthy shop and 1 for another; JSON where asked for; the key in none of it."""
+    """The exit status is 0 for a healthy shop, else 1; --json prints JSON; no output contains the key."""
     shop = shop_of("20.0.20", "rpc")
     arguments = ["doctor", "--url", shop.url, "--user", shop.user]
     assert run([*arguments, "--key", shop.key, "--json"]) == 0
@@ -156,7 +156,7 @@ DELIVERED = "have no increment_id: dump writes them; with --details it skips and
 
 @dataclass
 class Numberless:
-    """A shop with rows that have no number, and what becomes of that.
+    """A shop with rows that have no number, and how doctor and dump treat them.
 
     Attributes:
         name: the list.
@@ -192,7 +192,7 @@ NUMBERLESS = [
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("case", slow_after(3, NUMBERLESS), ids=str)
 def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
-    """Where rows are told apart by it, dump does with those that have none what was said."""
+    """If the number identifies rows, dump treats rows without one as doctor said."""
     name = case.name
     with Shop(orders=600, profile=case.version, flavour=case.flavour) as shop:  # type: ignore[arg-type]  # a literal
         ids = sorted(shop.database.ids(name))
@@ -218,7 +218,7 @@ def test_rows_without_a_number(case: Numberless, tmp_path: Path) -> None:
 @pytest.mark.parametrize("places", slow_after(3, [[0], [-2, -1], [0, 1, 5, -1], [1], [2], [-1]]))
 @pytest.mark.parametrize("options", [{}, {"strategy": "prefix"}, {"window": 50}])
 def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[str, Any]) -> None:
-    """Wherever they are, the first and the last row included."""
+    """Wherever they are, including the first and the last row."""
     with Shop(orders=120) as shop, connect(shop.url, shop.user, shop.key) as pager:
         ids = sorted(shop.database.ids("shipments"))
         numberless = sorted(ids[place] for place in places)
@@ -230,7 +230,7 @@ def test_rows_without_a_number_cost_no_other(places: list[int], options: dict[st
 
 
 def test_a_filter_that_is_ignored_is_no_evidence() -> None:
-    """A shop that sends all rows when asked for those without a number says nothing of them."""
+    """A shop that ignores the filter for rows without a number gives no evidence about them."""
     with Shop(orders=60) as shop:
         answer = shop.soap
         shop.soap = lambda body, context: answer(body.replace(b">null<", b">notnull<"), context)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Odd input of every kind: a command ends with a status, and says why in one line; it never shows a traceback.
+"""Odd input of every kind: a command ends with a status and a message of one line, never with a traceback.
 
 Options, files and headers are drawn by a seed. The quick tier draws a few, the slow tier many.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Command: TypeAlias = Callable[..., int]
-"""Runs a command against a small shop, and holds how it ended against what every command promises."""
+"""Runs a command against a small shop, and checks its exit status and its messages."""
 
 SEEDS = slow_after(1, range(12))
 DRAWN = 40  # in each test of a seed
@@ -91,7 +91,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Capture
 
 
 def values() -> list[tuple[str, click.Parameter]]:
-    """Every parameter of every command that takes a value."""
+    """Return every parameter that takes a value, with its command."""
     commands = all_commands().items()
     return [(name, one) for name, command in commands for one in command.params if not getattr(one, "is_flag", False)]
 
@@ -103,7 +103,7 @@ SLOW_BY_DESIGN = {("nice", "1e3"), ("orders", "4294967296"), ("wait", "1e3"), ("
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_odd_values_of_options(ended: Command, seed: int) -> None:
-    """Numbers, texts, times and places that no option of that kind expects."""
+    """Numbers, texts, times and paths that no option of that kind expects."""
     chance = random.Random(seed)  # noqa: S311  no secret
     assert ended("dump", *USUAL["dump"], "--out", "rows.ndjson") == 0
     for name, parameter in chance.sample(values(), DRAWN):
@@ -120,7 +120,7 @@ def test_odd_values_of_options(ended: Command, seed: int) -> None:
 @pytest.mark.parametrize("name", ["dump", "plan", "verify", "doctor", "serve", "regexp"])
 @pytest.mark.parametrize("value", ["nan", "inf", "1_0", "\uff11\uff12", "1e400", "9" * 400, "-1", "1e3x"])
 def test_numbers_are_in_plain_digits(ended: Command, name: str, value: str) -> None:
-    """None of these is a number of any option; a large one is, for the ids of `regexp`."""
+    """No option accepts one of these as a number, except that ids of `regexp` may be large."""
     ended("dump", *USUAL["dump"], "--out", "rows.ndjson")
     for command, parameter in values():
         kinds = (click.types.IntParamType, click.types.FloatParamType)
@@ -137,7 +137,7 @@ VALUES += ["\ud800", "a\x00b", "\n", "2024-05-01T10:00:00", "9999-12-31T23:59:59
 
 
 def spoilt(document: Any, chance: random.Random) -> Any:
-    """A document with something else somewhere in it, or without it."""
+    """Return a document in which one value is replaced or removed."""
     document = copy.deepcopy(document)
     places: list[tuple[Any, Any]] = []
 
@@ -156,7 +156,7 @@ def spoilt(document: Any, chance: random.Random) -> Any:
 
 
 def spoilt_bytes(data: bytes, chance: random.Random) -> bytes:
-    """Bytes some of which are others, or missing."""
+    """Return bytes of which some are changed or removed."""
     found = bytearray(data)
     for _ in range(chance.randrange(1, 5)):
         at = chance.randrange(len(found) + 1)
@@ -165,7 +165,7 @@ def spoilt_bytes(data: bytes, chance: random.Random) -> bytes:
 
 
 def odd_files(chance: random.Random, usual: bytes) -> Iterator[bytes]:
-    """Contents of a file that are not what is expected there."""
+    """Yield contents of a file that no reader expects."""
     for _ in range(DRAWN // 2):
         kind = chance.randrange(4)
         if kind == 0:
@@ -206,7 +206,7 @@ def test_odd_files(ended: Command, kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("row", [[[1], "new"], [{"a": 1}, "new"], [1, ["new"]], [1, {"a": 1}], ["x", "new"], [1]])
 def test_rows_to_serve_hold_values(row: list[Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The message says which list and which row."""
+    """The message names the list and the row."""
     path = tmp_path / "rows.json"
     path.write_text(json.dumps({"orders": {"columns": ["entity_id", "status"], "rows": [row]}}))
     assert run(["serve", "--rows", str(path)]) == 1
@@ -216,7 +216,7 @@ def test_rows_to_serve_hold_values(row: list[Any], tmp_path: Path, capfd: pytest
 @pytest.mark.parametrize("ending", ["ndjson", "csv", "db", "ndjson.gz"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_odd_outputs(ended: Command, ending: str, seed: int) -> None:
-    """What is verified was cut, or is something else altogether."""
+    """The output to verify was changed, or is something else."""
     chance = random.Random(seed)  # noqa: S311  no secret
     path = Path(f"rows.{ending}")
     ended("dump", *USUAL["dump"], "--out", str(path))
@@ -245,7 +245,7 @@ HEADERS += [("Location", one) for one in ("", "/", "http://[", "javascript:x")] 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.usefixtures("hurried")
 def test_odd_headers(ended: Command, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Of every answer, those that give the WSDL included."""
+    """Headers of every reply, including those with the WSDL."""
     chance = random.Random(seed)  # noqa: S311  no secret
     commands = [[*USUAL["dump"], "--state", "state", "--out", "rows.db"], [*USUAL["dump"], "--since", "2h"]]
     commands = [["dump", *one] for one in commands] + [["plan"], ["doctor"]]
@@ -259,7 +259,7 @@ def test_odd_headers(ended: Command, monkeypatch: pytest.MonkeyPatch, seed: int)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_odd_lines_to_a_running_shop(seed: int) -> None:
-    """Each is answered, and the shop goes on."""
+    """Each gets a reply, and the shop keeps running."""
     chance = random.Random(seed)  # noqa: S311  no secret
     lines: list[Any] = [
         {"insert": ["orders", {"entity_id": 5, "status": "new"}]},

@@ -1,4 +1,4 @@
-"""The progress of a dump: what it says, on a terminal and to a log, and what it costs."""
+"""What commands show while they run: on a terminal, in a log, and without more calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINE = re.compile(
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """A shop with so many orders that a sample tells how many there are."""
+    """A shop with enough orders for a sample to estimate their number."""
     with Shop(orders=15_000) as shop:
         monkeypatch.setenv("MAGENTO_URL", shop.url)
         yield shop
@@ -39,7 +39,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def at_once(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shop in the environment, and no waiting for what is said every so often."""
+    """The environment names the shop, and plain lines are printed without delay."""
     for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     monkeypatch.chdir(tmp_path)
@@ -47,7 +47,7 @@ def at_once(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_plain_lines_go_to_a_log(large: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal each line stands by itself, rows rise, and the estimate is near what comes."""
+    """Without a terminal, each state is a line; rows rise, and the estimate is close."""
     assert run(["dump", "--window", "1000", "--out", "orders.ndjson"]) == 0
     rows = len(Path("orders.ndjson").read_text(encoding="utf-8").splitlines())
     lines = [found for line in capfd.readouterr().err.splitlines() if (found := LINE.fullmatch(line))]
@@ -65,7 +65,7 @@ def test_plain_lines_go_to_a_log(large: Shop, capfd: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_bar_goes_to_a_terminal(large: Shop, terminal: Callable[..., str], columns: int) -> None:
-    """On a terminal there is one line, which changes and never wraps, and nothing of it is left but the summary."""
+    """On a terminal one line changes and never wraps; in the end only the summary is left."""
     text = terminal(["dump", "--window", "200", "--out", "orders.ndjson"], columns)
     shown = [line for line in states(text) if "of about" in line]
     assert len(shown) > 3
@@ -82,7 +82,7 @@ def test_a_bar_goes_to_a_terminal(large: Shop, terminal: Callable[..., str], col
 def test_no_color_and_a_dumb_terminal_are_respected(
     large: Shop, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without colours, and without the line that changes."""
+    """NO_COLOR leaves out colours; a dumb terminal gets no line that changes."""
     monkeypatch.setenv("NO_COLOR", "1")
     text = terminal(["dump", "--window", "500", "--out", "orders.ndjson"], 80)
     assert "%" in text
@@ -93,7 +93,7 @@ def test_no_color_and_a_dumb_terminal_are_respected(
 
 
 def test_messages_stand_above_the_bar(terminal: Callable[..., str]) -> None:
-    """A warning and what `--verbose` adds are lines of their own; `--quiet` leaves nothing."""
+    """Warnings and log records are separate lines; `--quiet` prints nothing."""
     text = terminal(["dump", "--window", "100", "-v", "--columns", "nonsense", "--out", "a.csv"], 80)
     lines = states(text)
     assert any(line.startswith("warning: ") and "nonsense" in line for line in lines)
@@ -127,7 +127,7 @@ def test_messages_stand_above_the_bar(terminal: Callable[..., str]) -> None:
 def test_commands_show_what_they_do(
     command: list[str], shown: list[str], terminal: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """In order, on a terminal; without one only with `--verbose`, as lines; nothing of it is left at the end."""
+    """On a terminal in one line, which is wiped in the end; elsewhere as lines, with `--verbose` only."""
     assert run(["dump", "--out", "orders.ndjson"]) == 0
     capfd.readouterr()
     text = terminal(command, 80)
@@ -145,7 +145,7 @@ def test_commands_show_what_they_do(
 
 
 def test_verbose_lines_hold_no_secret(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """Each call is a line; the key, the login of the web server and headers are in none."""
+    """Each call is a line, without the key, the login of the web server and headers."""
     where = ["--basic-auth", "web:passphrase", "--header", "X-Token: hush"]
     for command in (["dump", "--last", "50"], ["plan"], ["doctor"]):
         run([*command, *where, "--verbose"])
@@ -155,7 +155,7 @@ def test_verbose_lines_hold_no_secret(shop: Shop, capfd: pytest.CaptureFixture[s
 
 
 def states(text: str) -> list[str]:
-    """Each state of the lines of a terminal, without colours."""
+    """Return each state of the lines of a terminal, without colours."""
     text = re.sub(r"\x1b\[\d*m", "", text)
     return [line for line in re.split(r"\r\x1b\[2K|\r?\n", text) if line]
 
@@ -196,7 +196,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def test_progress_makes_no_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dump that says all the time how far it is asks what one asks that never does."""
+    """A dump that shows every page makes as many calls as one that shows none."""
     logs: list[int] = []
     for every in (0.0, 1e9):
         monkeypatch.setattr(progress, "PLAIN_EVERY", every)
@@ -207,8 +207,8 @@ def test_progress_makes_no_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("window", [None, 1_000])
-def test_pages_say_what_is_ahead_of_them(window: int | None) -> None:
-    """From the fourth page on, near the truth; at the end nothing is ahead; and the sample costs nothing more."""
+def test_pages_estimate_the_rows_ahead(window: int | None) -> None:
+    """The estimate is close from the fourth page on and 0 at the end, and takes no calls of its own."""
     ids = [*range(1, 20_000), *range(50_000, 60_000)]
     source = MemorySource(ids)
     walk = Paginator(source, None, "id", operation="list", window=window, candidates=(KeyRange(), Prefix()))
@@ -222,8 +222,8 @@ def test_pages_say_what_is_ahead_of_them(window: int | None) -> None:
     assert len(samples) == 2
 
 
-def test_nothing_is_said_where_nothing_is_known() -> None:
-    """A few rows tell no sample anything, and rows without ids are met nowhere."""
+def test_there_is_no_estimate_without_evidence() -> None:
+    """There is no estimate for a few rows, or for rows without ids."""
     for source in (MemorySource(range(1, 900)), MemorySource(range(1, 20_000), with_ids=False)):
         identity = None if source.with_ids else "increment_id"
         walk = Paginator(source, None, "id", identity, operation="list", candidates=(KeyRange(), Prefix()))
@@ -234,7 +234,7 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 def test_retries_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The failures of all pages so far are said, as long as there are any."""
+    """Retries of all pages are added up, and shown if there are any."""
     paginator = Paginator(MemorySource(range(30)), Range(), "id", operation="list", window=10, last=29)
     pages = [
         replace(page, stats=replace(page.stats, retries=retries))
@@ -248,8 +248,8 @@ def test_retries_are_counted(
     assert [end[2:] for end in ends] == [[], ["2 retries"], ["3 retries"]]
 
 
-def test_what_is_left_is_told_by_rows() -> None:
-    """Nothing is left of what is done, and nobody knows of what was not sampled."""
+def test_the_time_left_follows_from_the_rows_ahead() -> None:
+    """The time left is 0 at the end, and unknown without an estimate."""
     assert Standing("orders", 600, 7, 0, "0-9", 100.0, ahead=400).left == pytest.approx(4)
     assert Standing("orders", 600, 7, 0, "0-9", 100.0, ahead=0).left == 0
     assert Standing("orders", 600, 7, 0, "0-9", 100.0).left is None

@@ -1,4 +1,4 @@
-"""What the command imports before it asks a shop for anything: time from the command to its first call."""
+"""The modules that a command imports before its first call to a shop, because they delay it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RUN = "import sys; from magento_pager.cli import run; run(sys.argv[1:]); print('loaded:', *sys.modules)"
 OTHERS = {"pyarrow", "pyspark", "rich.console", "sqlite3", "statistics", "difflib", "asyncio"}
-"""What a dump as text never needs."""
+"""Modules that a dump as text never needs."""
 OURS = {"examination", "fake", *(f"export.{one}" for one in ("arrow", "parquet", "sqlite", "stored", "verification"))}
 WALKING = {"pager", "shop.details", "shop.sources", "walk.paginator", "walk.planning", "walk.walk"}
 
@@ -30,7 +30,7 @@ def shop() -> Iterator[Shop]:
 
 
 def loaded(shop: Shop, key: str, *arguments: str) -> set[str]:
-    """The modules that a command had loaded when it ended, ours by their place in the package."""
+    """Return the modules that a command had loaded when it ended, ours by their place in the package."""
     environment = {"MAGENTO_URL": shop.url, "MAGENTO_API_USER": shop.user, "MAGENTO_API_KEY": key}
     command = [sys.executable, "-c", RUN, *arguments]
     ended = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)  # noqa: S603
@@ -39,7 +39,7 @@ def loaded(shop: Shop, key: str, *arguments: str) -> set[str]:
 
 
 def test_nothing_that_walks_is_loaded_before_the_login(shop: Shop, tmp_path: Path) -> None:
-    """A dump whose key is wrong ends at its first call, and has loaded what leads there and little else."""
+    """A dump with a wrong key ends at its first call, and has loaded little more than that needs."""
     shop.clear_log()
     found = loaded(shop, "wrong", "dump", "--out", str(tmp_path / "orders.ndjson"))
     assert [call.operation for call in shop.log] == ["login"]
@@ -48,7 +48,7 @@ def test_nothing_that_walks_is_loaded_before_the_login(shop: Shop, tmp_path: Pat
 
 
 def test_a_dump_as_text_loads_no_other_format(shop: Shop, tmp_path: Path) -> None:
-    """A whole dump as NDJSON loads neither SQLite nor Parquet, nor what judges a finished one."""
+    """A whole dump as NDJSON loads neither SQLite nor Parquet, nor the modules of verify."""
     found = loaded(shop, shop.key, "dump", "--out", str(tmp_path / "orders.ndjson"))
     assert (tmp_path / "orders.ndjson").read_text().count("\n") == 30
     assert found >= WALKING
@@ -57,5 +57,5 @@ def test_a_dump_as_text_loads_no_other_format(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_the_help_loads_no_network(shop: Shop) -> None:
-    """What a command can do is said without requests, lxml or zeep."""
+    """The help is printed without requests, lxml or zeep."""
     assert loaded(shop, shop.key, "dump", "--help") & {"requests", "lxml", "zeep", "urllib3", "export.dumping"} == set()

@@ -1,4 +1,4 @@
-"""The summary of a dump: what it says of each outcome, and what `--quiet` and `--verbose` make of it."""
+"""The summary of a dump: its text for each outcome, with `--quiet` and with `--verbose`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_verbose_adds_what_the_dump_cost(capfd: pytest.CaptureFixture[str]) -> N
     lines = capfd.readouterr().err.splitlines()
     (at,) = [number for number, line in enumerate(lines) if line.startswith("Exported ")]
     assert re.fullmatch(r"Made \d+ calls, \d+ without rows, \d+ to check others\.", lines[at + 1])
-    assert re.fullmatch(r"Received [\d,]+ bytes, unpacked\.", lines[at + 2])
+    assert re.fullmatch(r"Received [\d,]+ bytes, after decompression\.", lines[at + 2])
     assert lines[at + 3].startswith("Checked: rows carry no id, ")
     assert lines[at + 4] == "Read by the strategy key-range over SOAP."
     assert any(line.startswith("salesOrderShipmentList") for line in lines[:at])
@@ -97,7 +97,7 @@ def test_quiet_and_verbose_exclude_each_other(capfd: pytest.CaptureFixture[str])
     assert "use either --quiet or --verbose, not both" in capfd.readouterr().err
 
 
-def test_what_is_left_to_do_follows_the_summary(report: Report) -> None:
+def test_skipped_repaired_and_invalid_values_follow_the_summary(report: Report) -> None:
     """Skipped and repaired rows and invalid values are a sentence each."""
     saved = replace(
         report.checkpoint,
@@ -113,7 +113,7 @@ def test_what_is_left_to_do_follows_the_summary(report: Report) -> None:
     assert "Complete: every id accounted for, 1 of them skipped." in str(replace(report, checkpoint=saved))
 
 
-def test_since_is_named_with_what_weakens_it(report: Report) -> None:
+def test_the_summary_names_since_and_weak_evidence(report: Report) -> None:
     """The time, the new rows, and the lists whose rows do not say when they changed."""
     tried = Changes("2024-05-01 10:00:00", "updated_at", "gteq", "rows", 3, 5)
     query = replace(report.checkpoint.fingerprint, new_from=2001)

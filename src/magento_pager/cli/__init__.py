@@ -85,10 +85,10 @@ def _hint(name: str) -> str:
     """What to run instead of a command that does not exist."""
     from difflib import get_close_matches
 
-    from magento_pager.cli.parameters import list_meant
+    from magento_pager.cli.parameters import closest_list
 
-    if meant := list_meant(name):
-        return f"Did you mean `magento-pager dump {meant}`?"
+    if entity := closest_list(name):
+        return f"Did you mean `magento-pager dump {entity}`?"
     close = get_close_matches(name, COMMANDS, 1)
     return f"Did you mean `magento-pager {close[0]}`?" if close else "Run `magento-pager --help` for the commands."
 
@@ -127,7 +127,7 @@ def _message(error: click.ClickException, arguments: list[str]) -> str:
         return "\n".join(map(printable, message.split("\n")))  # some errors of a shop are followed by a table
     if isinstance(error, RefusedError):
         return printable(message)
-    path = ["magento-pager", *(one for one in arguments[:1] if one in COMMANDS)]
+    path = ["magento-pager", *(name for name in arguments[:1] if name in COMMANDS)]
     sentence = message if message.endswith(("?", ".")) else f"{message}."
     return f"{printable(sentence)} See `{' '.join(path)} --help`."
 

@@ -109,7 +109,7 @@ class OutputOptions:
         "With --resume: number of ids to read again, for rows committed late.", "N", type=WholeNumber(1)
     )
     moved_from: str | None = increments_option(
-        "With --resume or --state: former address of the shop, whose dump is to be continued.", "URL"
+        "With --resume or --state: former address of the shop, to continue its dump.", "URL"
     )
 
 
@@ -155,7 +155,7 @@ def dump(
     task: Task | None = None
     try:
         with (
-            stoppable() as stop,
+            stoppable() as signals,
             messages(line=not _rows_on_terminal(output)),
             _task(entity, shop, selection, times, output) as task,
         ):
@@ -173,9 +173,9 @@ def dump(
                         check=load.check,
                     )
                     with progress(entity) as shown:
-                        report = task.run(paginator, shown, lambda last: stop.held(forget=last))
+                        report = task.run(paginator, shown, lambda last: signals.deferred(discard=last))
     except BaseException as error:
-        _tell(error, task)
+        _raise_failure(error, task)
         raise
     if not quiet():
         say(str(report))
@@ -223,7 +223,7 @@ def _task(entity: ListName, shop: ShopOptions, selection: Selection, times: Time
     return Task(job)
 
 
-def _tell(error: BaseException, task: Task | None) -> None:
+def _raise_failure(error: BaseException, task: Task | None) -> None:
     """Say what stopped the dump, what is safe, and how to resume, all on one line."""
     report: Report | None = getattr(error, "dumped", None)
     line = "Interrupted" if isinstance(error, StoppedError) else error_line(error)
@@ -241,15 +241,15 @@ def _next_step(report: Report, task: Task) -> str:
     """What is safe, and the command that resumes from there; empty if there is nothing to resume."""
     from magento_pager.export.report import shown
 
-    one = report.rows == 1
+    single = report.rows == 1
     if report.part is None:
         if task.path is not None or not report.rows:
             return ""
-        were = "was" if one else "were"
+        were = "was" if single else "were"
         return f"{report.counted} {were} written to standard output, which cannot be resumed; use --out."
     if report.published:
         return f"{shown(report.path)} is complete, but not its last step. Finish with: {_resuming_command(task)}"
-    are = "is" if one else "are"
+    are = "is" if single else "are"
     return f"{report.counted} {are} safe in {shown(report.part)}. Resume with: {_resuming_command(task)}"
 
 
@@ -260,14 +260,14 @@ def _resuming_command(task: Task) -> str:
     context = click.get_current_context()
     by_itself = context.params.get("state") is not None
     # Otherwise the resumed dump must request the same, at whatever time it runs.
-    now = {} if by_itself else {"since": iso(task.since) if task.since else None, "path": task.path}
+    current = {} if by_itself else {"since": iso(task.since) if task.since else None, "path": task.path}
     words = ["magento-pager", str(context.info_name)]
     for parameter in context.command.params:
         name = str(parameter.name)
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE and parameter.expose_value
         if not given or (name in {"overwrite", "resume"} and not by_itself):
             continue
-        value = (context.params | now)[name]
+        value = (context.params | current)[name]
         for each in value if parameter.multiple else [value]:
             secret = name in SECRET or (name in {"url", "proxy"} and "@" in str(each))
             words += [] if isinstance(parameter, click.Argument) else [parameter.opts[0]]

@@ -1,4 +1,4 @@
-"""How a command ends before its end: by a signal, a mistake or a failure; and the one line that says so."""
+"""How a command ends early: by a signal, a mistake of the user or a failure, each reported in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StoppedError(BaseException):
-    """Ctrl-C or SIGTERM came. A KeyboardInterrupt would be taken by click, which prints an empty line."""
+    """Ctrl-C or SIGTERM was received. click would catch a KeyboardInterrupt, and print an empty line."""
 
     def __init__(self, number: int) -> None:
         super().__init__("interrupted")
@@ -24,53 +24,53 @@ class StoppedError(BaseException):
 
 
 class NoReaderError(Exception):
-    """Whoever read our output went away; a BrokenPipeError would be taken by click, which exits with 1."""
+    """The program that read our output closed it. click would catch a BrokenPipeError, and exit with status 1."""
 
 
 class RefusedError(click.UsageError):
-    """A mistake whose message says what to do; click's own do not, so those point to the help."""
+    """A usage error whose message says what to do; errors of click itself do not, and refer to the help."""
 
 
-class Stop:
-    """What Ctrl-C and SIGTERM do: raise, or wait until a step is done that must not be cut in two."""
+class SignalHandler:
+    """Raises `StoppedError` for a signal, at once or after a step that must not be interrupted."""
 
     def __init__(self) -> None:
-        self._held = False
-        self._asked = 0
+        self._deferring = False
+        self._received = 0
 
     def __call__(self, number: int, _: FrameType | None) -> None:
-        """Take a signal."""
-        self._asked = number
-        if not self._held:
+        """Handle a signal."""
+        self._received = number
+        if not self._deferring:
             raise StoppedError(number)
 
     @contextmanager
-    def held(self, *, forget: bool = False) -> Generator[None]:
-        """Wait until the block is done; with `forget`, nothing is left to be stopped after that."""
-        self._held = True
+    def deferred(self, *, discard: bool = False) -> Generator[None]:
+        """Defer signals until the end of the block; with `discard`, drop them then, because nothing is left to stop."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._held = False
-        if self._asked and not forget:
-            raise StoppedError(self._asked)
+            self._deferring = False
+        if self._received and not discard:
+            raise StoppedError(self._received)
 
 
 @contextmanager
-def stoppable() -> Generator[Stop]:
+def stoppable() -> Generator[SignalHandler]:
     """Let Ctrl-C and SIGTERM unwind the stack, so that the session is ended and the report written."""
-    stop = Stop()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handler = SignalHandler()
+    former = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield handler
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former_handler in former.items():
+            signal.signal(number, former_handler)
 
 
 @contextmanager
 def as_usage_error() -> Generator[None]:
-    """What the caller got wrong is one line and exit status 2; what the shop got wrong is one line and 1."""
+    """Turn mistakes of the user into exit status 2, and failures of the shop into 1, each with one line."""
     try:
         yield
     except Exception as error:
@@ -79,7 +79,13 @@ def as_usage_error() -> Generator[None]:
 
 
 def raise_refusal(error: BaseException, line: str, *, mistake: bool = True) -> None:
-    """Raise what click prints as that line, unless the error is a bug; with `mistake` it may be the caller's."""
+    """Raise an error of click with that message, unless the error is a bug.
+
+    Args:
+        error: the error.
+        line: its message.
+        mistake: True if it may be a mistake of the user.
+    """
     if mistake and isinstance(error, ValueError | TypeError | FileExistsError | CheckpointMismatchError):
         raise RefusedError(line, click.get_current_context()) from None
     if isinstance(error, PagerError | OSError):

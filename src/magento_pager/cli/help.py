@@ -62,7 +62,7 @@ class Helped(click.Command):
     """A command whose help has groups of options and a section with examples.
 
     Attributes:
-        examples: pairs of what an example does and its command line.
+        examples: pairs: the purpose of an example, and its command line.
     """
 
     def __init__(self, *names: Any, examples: Sequence[tuple[str, str]] = (), **settings: Any) -> None:
@@ -83,18 +83,18 @@ class Helped(click.Command):
                 formatter.write(entry(term, text, width, column))
         if self.examples:
             formatter.write("\nExamples:\n")
-        for what, line in self.examples:
-            formatter.write(f"  # {what}\n  {line}\n")
+        for purpose, line in self.examples:
+            formatter.write(f"  # {purpose}\n  {line}\n")
 
     def sections(self, ctx: click.Context) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Yield the heading of each group, with the terms in it and their texts."""
         parameters = self.get_params(ctx)
-        if arguments := [(one.term, text_of(one)) for one in parameters if isinstance(one, Argument)]:
+        if arguments := [(each.term, text_of(each)) for each in parameters if isinstance(each, Argument)]:
             yield "Arguments", arguments
-        shown = [one for one in parameters if isinstance(one, click.Option) and not one.hidden]
+        options = [each for each in parameters if isinstance(each, click.Option) and not each.hidden]
         for group in GROUPS:
-            if options := [one for one in shown if getattr(one, "group", OTHER) == group]:
-                yield group, [(term_of(one, ctx), text_of(one)) for one in options]
+            if members := [option for option in options if getattr(option, "group", OTHER) == group]:
+                yield group, [(term_of(option, ctx), text_of(option)) for option in members]
 
 
 def term_of(option: click.Option, ctx: click.Context) -> str:
@@ -114,7 +114,7 @@ def text_of(parameter: click.Option | Argument) -> str:
 
 
 def entry(term: str, text: str, width: int, column: int) -> str:
-    """Return a term and its text in two columns, or one below the other if there is no room.
+    """Return a term and its text in two columns, or one below the other if they do not fit.
 
     Args:
         term: the term.

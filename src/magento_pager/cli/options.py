@@ -110,8 +110,8 @@ class WidthOptions:
             raise ValueError(
                 "--window fixes the width of windows, and --rows-per-call and --seconds-per-call adapt it. Use either."
             )
-        usual = Goal()
-        return Goal(self.rows_per_call or usual.rows, self.seconds_per_call or usual.seconds)
+        default = Goal()
+        return Goal(self.rows_per_call or default.rows, self.seconds_per_call or default.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,15 +77,15 @@ class ListChoice(click.Choice):  # type: ignore[type-arg]  # it has no parameter
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the name."""
-        if value not in LISTS and (meant := list_meant(str(value))):
-            self.fail(f"{value!r} is not a list. Did you mean {meant!r}?", param, ctx)
+        if value not in LISTS and (close := closest_list(str(value))):
+            self.fail(f"{value!r} is not a list. Did you mean {close!r}?", param, ctx)
         return super().convert(value, param, ctx)
 
 
-def list_meant(text: str) -> str | None:
+def closest_list(text: str) -> str | None:
     """Return the list whose name a text resembles, or None.
 
-    >>> list_meant("order"), list_meant("credit-memos"), list_meant("quotes")
+    >>> closest_list("order"), closest_list("credit-memos"), closest_list("quotes")
     ('orders', 'creditmemos', None)
     """
     from difflib import get_close_matches

@@ -1,6 +1,6 @@
 """How far a dump is: a bar on a terminal, else a plain line every so often.
 
-The rows still expected are an estimate from the walk's own sample of the ids; it takes no calls of its own.
+The rows still expected are estimated from the sample of ids that the walk takes anyway: progress needs no calls.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Standing:
 
     Attributes:
         entity: the list.
-        rows: rows in the output, of all runs; calls and retries likewise.
+        rows: rows in the output, of all runs.
+        calls: calls made for them, in all runs.
+        retries: calls that this run repeated.
         window: the ids of the last page; empty before the first.
         rate: rows per second, in this run.
         ahead: estimate of the rows still expected; None if unknown.
@@ -144,8 +146,8 @@ def _drawn(standing: Standing, columns: int) -> str:
 
 def _joined(parts: list[str], columns: int) -> str:
     """Join as many of the first parts as fit, at least one."""
-    line, *others = filter(None, parts)
-    for part in others:
+    line, *more = filter(None, parts)
+    for part in more:
         if len(line) + 2 + len(part) > columns:
             break
         line += f"  {part}"

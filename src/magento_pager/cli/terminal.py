@@ -60,8 +60,8 @@ _status: Status | None = None
 def level() -> int:
     """Return the level of `logging` from which on messages are printed, as the options of the command say."""
     context = click.get_current_context(silent=True)
-    found: int = context.meta.get(_LEVEL, logging.WARNING) if context else logging.WARNING
-    return found
+    given: int = context.meta.get(_LEVEL, logging.WARNING) if context else logging.WARNING
+    return given
 
 
 def set_level(context: click.Context, parameter: click.Parameter, given: Any) -> None:
@@ -99,7 +99,7 @@ def output(text: object) -> None:
 
 
 def warn(text: object) -> None:
-    """Print a warning, unless the command is to be quiet."""
+    """Print a warning, unless the command was given `--quiet`."""
     if not quiet():
         say(f"warning: {text}")
 

@@ -139,7 +139,7 @@ class Report:
             rows = counted(len(saved.repaired), query.entity)
             yield f"Repaired {rows} by removing characters that XML does not allow: ids {ids}."
         for invalid in saved.misfits:
-            values = ", ".join(f"id {one.id}: {one.value!r}" for one in invalid.first)
+            values = ", ".join(f"id {value.id}: {value.value!r}" for value in invalid.first)
             values += ", ..." if invalid.count > len(invalid.first) else ""
             number = f"{invalid.count:,} invalid value{'s' * (invalid.count > 1)}"
             yield f"Wrote null for {number} of {invalid.column} ({values})."
@@ -166,7 +166,7 @@ class Report:
         calls = f"{counters.calls:,} call{'s' * (counters.calls != 1)}"
         yield f"Made {calls}, {counters.empty_calls:,} without rows{checks}."
         if counters.bytes:
-            yield f"Received {counters.bytes:,} bytes, unpacked."
+            yield f"Received {counters.bytes:,} bytes, after decompression."
         yield f"Checked: {VERIFIED.get(counters.verified, counters.verified)}."
         wire = saved.wire or {}
         protocol = f" over {PROTOCOLS[wire['wire']]}" if wire.get("wire") else ""
@@ -206,26 +206,26 @@ class Report:
             "updated_since": self._since,
             "bounds": [
                 {
-                    "column": one.column,
-                    "by": one.by,
-                    "condition": " and ".join(map(str, one.sent)),
-                    "here": " and ".join(map(str, one.here)) or None,
-                    "verified": one.verified,
-                    "row": one.row,
+                    "column": bounds.column,
+                    "by": bounds.by,
+                    "condition": " and ".join(map(str, bounds.sent)),
+                    "here": " and ".join(map(str, bounds.here)) or None,
+                    "verified": bounds.verified,
+                    "row": bounds.row,
                 }
-                for one in self.checkpoint.bounds
+                for bounds in self.checkpoint.bounds
             ],
-            "quarantined": [asdict(one) for one in self.checkpoint.quarantined],
+            "quarantined": [asdict(skipped) for skipped in self.checkpoint.quarantined],
             "repaired": list(self.checkpoint.repaired),
             "details": self.details and dict(self.details),
             **(self.checkpoint.wire or {"wire": None, "wire_reason": None, "undeclared_columns": []}),
             "misfits": [
                 {
-                    "column": one.column,
-                    "count": one.count,
-                    "first": [{"id": row.id, "value": row.value} for row in one.first],
+                    "column": invalid.column,
+                    "count": invalid.count,
+                    "first": [{"id": row.id, "value": row.value} for row in invalid.first],
                 }
-                for one in self.checkpoint.misfits
+                for invalid in self.checkpoint.misfits
             ],
             "digest": str(self.checkpoint.digest),
             "digests": self.checkpoint.digest.as_json(),
