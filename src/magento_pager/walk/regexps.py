@@ -1,19 +1,19 @@
-"""The shortest patterns we know for a range or a set of ids, in letters every engine reads alike.
+"""The shortest known patterns for a range or a set of ids, in a syntax that every engine reads alike.
 
 The alphabet is ``^ $ ( ) | [ ] - .``, digits, ``{n}`` and ``{m,n}``. Never ``?``: Magento's query builder replaces it,
-and the pattern then matches nothing, silently. An id is written without leading zeros, so ``.`` is a digit and
-``[^9]`` is any other digit; strict patterns do without both, for columns that may hold other text.
+and the pattern then silently matches nothing. An id has no leading zeros, so ``.`` is a digit and ``[^9]`` is any other
+digit; strict patterns use neither, for columns that may hold other text.
 
-A set of ids is a tree of digits in which equal branches are one. A branch that holds a single range is a landing
-between two flights of stairs: from 345 to 444 the steps are 34[5-9] and 3[5-9]. below, 4[0-3]. and 44[0-4] above.
-Each is some digits of a bound, one class, and free digits. Three things are decided, and whatever is shortest wins:
+A set of ids is a tree of digits in which equal branches are one. A branch with a single range consists of a middle and
+two sides, each of several steps: from 345 to 444 the steps are 34[5-9] and 3[5-9]. below, 4[0-3]. and 44[0-4] above.
+A step is some digits of a bound, one class, and free digits. Three choices are made, and the shortest result wins:
 
-1. how one flight is written: its steps side by side, or under their common digits, or before their common free
-   digits (`_Flight.written`);
-2. how the flights meet: layer by layer round the landing, taking out more and more free digits (`_joined`);
-3. whether a few alternatives that overlap do for more that lie side by side (`_overlaps`).
+1. how one side is written: its steps side by side, or under their common digits, or before their common free
+   digits (`_Side.written`);
+2. how the sides meet: layer by layer around the middle, factoring out more and more free digits (`_joined`);
+3. whether a few overlapping alternatives replace more disjoint ones (`_overlaps`).
 
-What of this is proved and what is measured stands in docs/explanation/regexps.md.
+docs/explanation/regexps.md states what is proved and what is measured.
 This module knows digits; it knows no field, no operator and no server.
 """
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 MOST_DIGITS = 99
-"""The length of the longest id that an open-ended pattern matches."""
+"""Length of the longest id that an open-ended pattern matches."""
 
 _DIGITS = "0123456789"
 _Spans: TypeAlias = "tuple[tuple[str, str], ...]"
-"""The disjoint ranges of one branch, in order, as digits of one length: what follows the digits already written."""
+"""The disjoint ranges of one branch, in order, as digits of one length that follow the digits already written."""
 
 
 def range_regexp(first: int, last: int | None, *, strict: bool = False) -> str:
-    """The pattern of the ids from `first` to `last`, both included; None stands for every id from `first` on.
+    """Return the pattern of the ids from `first` to `last`, both included; None stands for every id from `first` on.
 
     Args:
         first: the least id, at least 0.
         last: the greatest id; None matches ids of up to `MOST_DIGITS` digits.
-        strict: match nothing but these integers even in a column of text; a little longer.
+        strict: match only these integers even in a column of text; the pattern is a little longer.
 
     Raises:
         TypeError, ValueError: as for IdRange; also for a bound of more than `MOST_DIGITS` digits.
@@ -59,23 +59,23 @@ def range_regexp(first: int, last: int | None, *, strict: bool = False) -> str:
 
 
 def ids_regexp(ids: Iterable[int | IdRange], *, strict: bool = False) -> str:
-    """The pattern of the given ids and ranges of ids: a window and a canary, a window with holes, named ids.
+    """Return the pattern of ids and ranges of ids: a window and a canary, a window with gaps, single ids.
 
     Raises:
-        TypeError, ValueError: as for IdRange; also for no id at all, or one of more than `MOST_DIGITS` digits.
+        TypeError, ValueError: as for IdRange; also where there is no id, or an id of more than `MOST_DIGITS` digits.
 
     >>> ids_regexp([IdRange(12345, 12444), 99])
     '^(99|12(34[5-9]|3[5-9].|4[0-3].|44[0-4]))$'
     """
-    ranges = (one if isinstance(one, IdRange) else IdRange(one, one) for one in ids)
-    in_order = sorted((one.first, one.last) for one in ranges)
+    ranges = (item if isinstance(item, IdRange) else IdRange(item, item) for item in ids)
+    in_order = sorted((window.first, window.last) for window in ranges)
     if not in_order:
         raise ValueError("no id was given, and no pattern matches nothing on every engine")
     return _pattern(_runs(in_order), _STRICT if strict else _PORTABLE)
 
 
 def _runs(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ranges in order, with those together that touch.
+    """Yield ranges in order, after merging those that overlap or touch.
 
     >>> list(_runs([(1, 3), (2, 5), (6, 6), (8, 9)]))
     [(1, 6), (8, 9)]
@@ -92,7 +92,7 @@ def _runs(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _pattern(runs: Iterable[tuple[int, int]], letters: _Letters) -> str:
-    """The pattern of ranges that are in order and do not touch."""
+    """Return the pattern of ranges that are in order and do not touch."""
     alternatives: list[_Alternative] = []
     branches: dict[int, list[tuple[str, str]]] = {}
     for first, last in runs:
@@ -115,20 +115,20 @@ def _pattern(runs: Iterable[tuple[int, int]], letters: _Letters) -> str:
 
 
 class _Alternative(NamedTuple):
-    """What stands between two bars: a text, then that many free digits."""
+    """An alternative of a group: a text, then a number of free digits."""
 
     text: str
     free: int
 
 
 class _Letters:
-    """How classes and free digits are written, in a column of integers or of anything."""
+    """The notation of classes and free digits, for a column of integers or of any text."""
 
     def __init__(self, *, strict: bool) -> None:
         self.strict = strict
         digit = "[0-9]" if strict else "."
         self.free = [min(digit * n, f"{digit}{{{n}}}", key=len) for n in range(MOST_DIGITS + 1)]
-        """Any n digits, by n."""
+        """The pattern of any n digits, by n."""
         self.one_of = cache(self._one_of)
         """The shortest class of all digits in the first text, and possibly some of those in the second."""
 
@@ -139,16 +139,16 @@ class _Letters:
         if len(needed) == 1:
             return needed
         classes = [f"[{_listed(needed)}]", f"[{_listed(needed, spare)}]"]
-        if not self.strict:  # first, so that of equals the one that holds more wins, which may repeat its neighbour
+        if not self.strict:  # first: of equally short classes, the wider one may equal its neighbour
             classes[:0] = [f"[^{_listed(absent)}]", f"[^{_listed(absent, spare)}]"]
         return min(classes, key=len)
 
     def between(self, low: int, high: int, *, leading: bool = False) -> str:
-        """The class of the digits from `low` to `high`; no id of several digits leads with 0, so that one is free."""
+        """Return the class of the digits from `low` to `high`; with `leading`, 0 is free: no id begins with it."""
         return self.one_of(_DIGITS[low : high + 1], "0" if leading and not self.strict else "")
 
     def lengths(self, least: int, most: int) -> str:
-        """Every id of `least` to `most` digits but, if strict, 0; nothing where `most` is less."""
+        """Return the pattern of all ids of `least` to `most` digits, except 0 if strict; empty where `most` is less."""
         if least > most:
             return ""
         if self.strict:
@@ -160,7 +160,7 @@ class _Letters:
 
 
 def _listed(digits: str, spare: str = "") -> str:
-    """The inside of a class: gaps that can be filled with spare digits are, then runs are written as first-last."""
+    """Return the inside of a class: gaps are filled with spare digits where possible, then runs become first-last."""
     runs: list[str] = []
     for digit in digits:
         gap = _DIGITS[int(runs[-1][-1]) + 1 : int(digit)] if runs else "x"
@@ -175,7 +175,7 @@ _PORTABLE, _STRICT = _Letters(strict=False), _Letters(strict=True)
 
 
 def _loose(alternative: str) -> str:
-    """An alternative among others: a class of two digits is a byte longer than the digits side by side.
+    """Return an alternative as it stands among others: `8|9` is a byte shorter than `[89]`.
 
     >>> _loose("[89]"), _loose("[^9]"), _loose("1[89]")
     ('8|9', '[^9]', '1[89]')
@@ -186,7 +186,7 @@ def _loose(alternative: str) -> str:
 
 
 def _counted(pattern: str) -> str:
-    """The pattern with what is repeated side by side written once, where a count is shorter.
+    """Return the pattern with counts in place of repeated parts, where that is shorter.
 
     >>> _counted("10000005"), _counted("[^0][^0]5"), _counted("1005")
     ('10{6}5', '[^0]{2}5', '1005')
@@ -202,30 +202,30 @@ def _counted(pattern: str) -> str:
 
 
 def _factor(spans: _Spans, letters: _Letters, *, leading: bool = False) -> str:
-    """A branch as one factor: what all of it begins with, then a group of the rest."""
+    """Return a branch as one factor: its common first digits, then a group of the rest."""
     common = _common(spans)
     if common:
-        spans, leading = _behind(common, spans), False
+        spans, leading = _without(common, spans), False
     if len(spans) == 1:
         return common + _range_factor(*spans[0], letters, leading=leading)
     return common + _group(_branch(spans, letters, leading=leading), letters)
 
 
 def _common(spans: _Spans) -> str:
-    """The digits that all of a branch begins with."""
+    """Return the common first digits of a branch."""
     first, last = spans[0][0], spans[-1][1]
-    for place, (one, other) in enumerate(zip(first, last, strict=False)):
-        if one != other:
+    for place, (digit, other) in enumerate(zip(first, last, strict=False)):
+        if digit != other:
             return first[:place]
     return first
 
 
-def _behind(common: str, spans: _Spans) -> _Spans:
+def _without(common: str, spans: _Spans) -> _Spans:
     return tuple((low[len(common) :], high[len(common) :]) for low, high in spans)
 
 
 def _group(alternatives: Sequence[_Alternative], letters: _Letters) -> str:
-    """The alternatives as one factor; a free digit that all of them end in is written once."""
+    """Return the alternatives as one factor; a free digit at the end of all of them is written once."""
     texts = [text + letters.free[free] for text, free in alternatives]
     if len(texts) == 1:
         return texts[0]
@@ -236,7 +236,7 @@ def _group(alternatives: Sequence[_Alternative], letters: _Letters) -> str:
 
 
 def _branch(spans: _Spans, letters: _Letters, *, leading: bool = False) -> list[_Alternative]:
-    """The alternatives that make up a branch."""
+    """Return the alternatives of a branch."""
     low, high = spans[0][0], spans[-1][1]
     size = len(low)
     if len(spans) == 1 and not low.strip("0") and not high.strip("9"):
@@ -255,11 +255,11 @@ def _branch(spans: _Spans, letters: _Letters, *, leading: bool = False) -> list[
 
 
 def _by_beginning(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_Alternative]:
-    """A branch by its first digits, those together that go on alike."""
+    """Return the alternatives of a branch by its first digits, grouping digits with the same continuation."""
     rows = _rows_alike(spans)
     alternatives: list[_Alternative] = []
     for row, digits in rows.items():
-        # A row that holds more than this one may be matched here too: its other ids are matched elsewhere.
+        # The class may include digits of a row that contains this one: the other ids of that row match elsewhere.
         wider = (more for other, more in rows.items() if other != row and len(digits) > 1 and _within(row, other))
         spare = "".join(wider)
         if leading and not letters.strict:
@@ -269,7 +269,7 @@ def _by_beginning(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_A
 
 
 def _by_ending(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_Alternative]:
-    """A branch by its last digits, those together that begin alike; nothing where few do."""
+    """Return the alternatives by last digits, grouping equal beginnings; empty where few are equal."""
     size = len(spans[0][0]) - 1
     endings: dict[str, list[tuple[int, int]]] = {}
     for beginning, digits in _ends(spans).items():
@@ -286,7 +286,7 @@ def _by_ending(spans: _Spans, letters: _Letters, *, leading: bool) -> list[_Alte
 
 
 def _ends(spans: _Spans) -> dict[tuple[int, int], str]:
-    """The last digits that there are, by what comes before them, as a range.
+    """Return the last digits of the ids, by the range of the digits before them.
 
     >>> _ends((("123", "149"), ("155", "155")))
     {(12, 12): '3456789', (13, 13): '0123456789', (14, 14): '0123456789', (15, 15): '5'}
@@ -294,21 +294,21 @@ def _ends(spans: _Spans) -> dict[tuple[int, int], str]:
     ends: dict[tuple[int, int], str] = {}
     for low, high in spans:
         (first, since), (last, until) = divmod(int(low), 10), divmod(int(high), 10)
-        for one, digits in (
+        for beginning, digits in (
             ((first, first), _DIGITS[since : until + 1 if first == last else None]),
             ((first + 1, last - 1), _DIGITS if first + 1 < last else ""),
             ((last, last), _DIGITS[: until + 1] if first < last else ""),
         ):
             if digits:
-                ends[one] = ends.get(one, "") + digits
+                ends[beginning] = ends.get(beginning, "") + digits
     return ends
 
 
 def _under(head: str, row: _Spans, letters: _Letters) -> list[_Alternative]:
-    """The alternatives of a row, each under its head, or all under one."""
+    """Return the alternatives of a row, each with its own head or all with a common one."""
     common = _common(row)
     if common:
-        head, row = head + common, _behind(common, row)
+        head, row = head + common, _without(common, row)
     rest = _branch(row, letters)
     if (len(rest) - 1) * len(head) <= len("()"):
         return [_Alternative(head + text, free) for text, free in rest]
@@ -316,7 +316,7 @@ def _under(head: str, row: _Spans, letters: _Letters) -> list[_Alternative]:
 
 
 def _rows_alike(spans: _Spans) -> dict[_Spans, str]:
-    """What follows a first digit, and the first digits that it follows."""
+    """Return, for each continuation, the first digits that it follows."""
     rows: list[list[tuple[str, str]]] = [[] for _ in _DIGITS]
     rest = len(spans[0][0]) - 1
     least, most = "0" * rest, "9" * rest
@@ -331,46 +331,46 @@ def _rows_alike(spans: _Spans) -> dict[_Spans, str]:
     return alike
 
 
-def _within(few: _Spans, many: _Spans) -> bool:
-    """Whether one branch holds nothing that the other does not hold."""
-    return all(any(least <= low and high <= most for least, most in many) for low, high in few)
+def _within(inner: _Spans, outer: _Spans) -> bool:
+    """Return whether the second branch contains the first one."""
+    return all(any(least <= low and high <= most for least, most in outer) for low, high in inner)
 
 
 def _shared(alternatives: list[_Alternative], letters: _Letters) -> list[_Alternative]:
-    """The alternatives, with the free digits that several end in written once where that is shorter."""
+    """Return the alternatives, with free digits at the end of several written once where that is shorter."""
     saved, free = max(
-        ((sum(one.free >= n for one in alternatives) - 1) * len(letters.free[n]) - len("()"), n)
-        for n in {one.free for one in alternatives}
+        ((sum(alternative.free >= n for alternative in alternatives) - 1) * len(letters.free[n]) - len("()"), n)
+        for n in {alternative.free for alternative in alternatives}
     )
     if saved <= 0:
         return alternatives
     inside = [_Alternative(text, more - free) for text, more in alternatives if more >= free]
-    outside = [one for one in alternatives if one.free < free]
+    outside = [alternative for alternative in alternatives if alternative.free < free]
     return [_Alternative(_group(_shared(inside, letters), letters), free), *outside]
 
 
-# --- ranges: a landing between two flights of stairs -----------------------------------------------------------------
+# --- ranges: a middle between two sides ------------------------------------------------------------------------------
 
 _FEW = 3
-"""At most so many steps are one factor beside others, and at most so many layers lie round one before the outermost.
+"""The most steps that are one factor next to others, and the most layers around one before the outermost.
 
-Looking farther makes hardly any pattern shorter, and takes twice as long.
+Larger values hardly shorten any pattern, and take twice as long.
 """
 
 
 class _Step(NamedTuple):
-    """The first so many digits of a bound, then a class, then free digits."""
+    """The first `prefix` digits of a bound, then a class, then free digits."""
 
     prefix: int
     digits: str
     free: int
 
 
-class _Flight:
-    """The steps from a bound to the landing, the one that is nearest to the landing first.
+class _Side:
+    """The steps from a bound to the middle, the one nearest to the middle first.
 
-    The farther a step, the more digits of the bound and the fewer free digits it has. So what all steps of a run share
-    is the digits of its first and the free digits of its last.
+    The farther from the middle, the more digits of the bound and the fewer free digits a step has. So consecutive steps
+    share the digits of the first one and the free digits of the last one.
     """
 
     def __init__(self, bound: str, steps: Sequence[_Step], letters: _Letters, *, rising: bool) -> None:
@@ -381,9 +381,9 @@ class _Flight:
         self.groups: dict[tuple[int, int], str] = {}
 
     def written(self, prefix: int, start: int, end: int, free: int) -> str:
-        """The steps from `start` to before `end`: one factor, or the first few as one and beside it the others.
+        """Return the steps from `start` to before `end`: one factor, or the first few as one and the others next to it.
 
-        So many digits of the bound, and so many free digits, are written outside.
+        `prefix` digits of the bound and `free` free digits are written outside.
         """
         whole = self.factor(prefix, start, end, free)
         if start == end - 1 or self.steps[start].prefix > prefix + 1:  # two shared digits always pay for parentheses
@@ -392,7 +392,7 @@ class _Flight:
         return whole if len(whole) < len(divided) else divided
 
     def factor(self, prefix: int, start: int, end: int, free: int) -> str:
-        """One step; or a group, outside of which stand the digits and the free digits that all of it shares."""
+        """Return one step, or a group of steps after their common digits and before their common free digits."""
         digits, text, _ = self.steps[start]
         least = self.steps[end - 1].free
         if start < end - 1:
@@ -403,20 +403,20 @@ class _Flight:
         return self.bound[prefix:digits] + text + self.free[least - free]
 
     def divided(self, prefix: int, start: int, end: int, free: int) -> str:
-        """The first few steps as one factor, and beside it the others, in ascending order."""
+        """Return the first few steps as one factor, and the others next to it, in ascending order."""
         best = ""
-        for middle in range(start + 1, min(start + _FEW + 1, end)):
-            near, far = self.factor(prefix, start, middle, free), self.written(prefix, middle, end, free)
+        for split in range(start + 1, min(start + _FEW + 1, end)):
+            near, far = self.factor(prefix, start, split, free), self.written(prefix, split, end, free)
             if not best or len(near) + len(far) + 1 < len(best):
                 best = f"{far}|{near}" if self.rising else f"{near}|{far}"
         return best
 
     def count(self, free: int) -> int:
-        """How many steps end in at least `free` free digits: the first ones."""
+        """Return how many steps end in at least `free` free digits: the first ones."""
         return len([step for step in self.steps if step.free >= free])
 
     def tail(self, prefix: int, free: int) -> _Alternative | None:
-        """The steps that share at least `prefix` digits and `free` free digits, as one factor without these digits."""
+        """Return the steps that share at least `prefix` digits and `free` free digits, as one factor without these."""
         start, end = len([step for step in self.steps if step.prefix < prefix]), self.count(free)
         if start >= end:
             return None
@@ -424,12 +424,12 @@ class _Flight:
         return _Alternative(self.factor(prefix, start, end, common), common - free)
 
 
-def _flight(bound: str, letters: _Letters, *, rising: bool, start: int = 1, leading: bool = False) -> _Flight:
-    """The steps from a bound that begin with at least `start` of its digits; none where all that follows is free.
+def _side(bound: str, letters: _Letters, *, rising: bool, start: int = 1, leading: bool = False) -> _Side:
+    """Return the steps from a bound that begin with at least `start` of its digits; none where only free digits follow.
 
-    >>> _flight("3450", _PORTABLE, rising=True).steps
+    >>> _side("3450", _PORTABLE, rising=True).steps
     [_Step(prefix=1, digits='[5-9]', free=2), _Step(prefix=2, digits='[5-9]', free=1)]
-    >>> _flight("444", _PORTABLE, rising=False).steps
+    >>> _side("444", _PORTABLE, rising=False).steps
     [_Step(prefix=1, digits='[0-3]', free=1), _Step(prefix=2, digits='[0-4]', free=0)]
     """
     size = len(bound)
@@ -442,94 +442,94 @@ def _flight(bound: str, letters: _Letters, *, rising: bool, start: int = 1, lead
             low, high = (digit + beyond, 9) if rising else (int(first), digit - beyond)
             if low <= high:
                 steps.append(_Step(prefix, letters.between(low, high, leading=first), size - 1 - prefix))
-    return _Flight(bound, steps, letters, rising=rising)
+    return _Side(bound, steps, letters, rising=rising)
 
 
 @lru_cache(maxsize=4096)
 def _range_factor(low: str, high: str, letters: _Letters, *, leading: bool) -> str:
-    """A range as one factor; remembered, for windows of one width have few different tails."""
+    """Return a range as one factor; cached, because windows of one width have few different tails."""
     return _group(_branch(((low, high),), letters, leading=leading), letters)
 
 
 def _range(low: str, high: str, letters: _Letters, *, leading: bool) -> tuple[_Alternative, ...]:
-    """The alternatives of a range whose bounds have one length and different first digits."""
+    """Return the alternatives of a range whose bounds have one length and different first digits."""
     size = len(low)
-    up, down = _flight(low, letters, rising=True), _flight(high, letters, rising=False)
+    up, down = _side(low, letters, rising=True), _side(high, letters, rising=False)
     first, last = int(low[0]) + bool(up.steps), int(high[0]) - bool(down.steps)
     rows = letters.between(first, last, leading=leading) if first <= last else ""
     overlaps = partial(_overlaps, up, down, rows, letters, leading=leading)
 
-    def landing(free: int, inner: int) -> str:
+    def middle(free: int, inner: int) -> str:
         return rows + letters.free[size - 1 - free] if rows and inner >= size else ""
 
-    return _joined(up, down, landing, {size - 1} if rows else set(), overlaps)
+    return _joined(up, down, middle, {size - 1} if rows else set(), overlaps)
 
 
 def _across_lengths(low: str, high: str, letters: _Letters) -> tuple[_Alternative, ...]:
-    """The alternatives of a range whose bounds have different lengths: the landing is every length that is whole."""
-    up = _flight(low, letters, rising=True, start=0, leading=True)
-    down = _flight(high, letters, rising=False, start=0, leading=True)
+    """Return the alternatives of a range whose bounds differ in length; the middle is every complete length."""
+    up = _side(low, letters, rising=True, start=0, leading=True)
+    down = _side(high, letters, rising=False, start=0, leading=True)
     if low == str(10 ** (len(low) - 1)) and low != "1":
         up.steps = []  # every id of that length
     least, most = len(low) + bool(up.steps), len(high) - bool(down.steps)
-    if low == "0" and letters.strict:  # 0 stands by itself where every length is written [1-9][0-9]{n}
+    if low == "0" and letters.strict:  # 0 is separate, because every length is [1-9][0-9]{n}
         up.steps = [_Step(0, "0", 0)]
 
-    def landing(free: int, inner: int) -> str:
+    def middle(free: int, inner: int) -> str:
         return letters.lengths(max(least, free + 1) - free, min(most, inner) - free)
 
-    side_by_side = _joined(up, down, landing, {0, least - 1})
+    side_by_side = _joined(up, down, middle, {0, least - 1})
     size = len(_common(((low, high),)))
-    below = _flight(low[size:], letters, rising=True, start=0)
-    above = _flight(high[size:], letters, rising=False, start=0)
+    below = _side(low[size:], letters, rising=True, start=0)
+    above = _side(high[size:], letters, rising=False, start=0)
     if not (size and below.steps and above.steps):
         return side_by_side
     # Ids of both lengths begin alike: from 38 to 390 the pattern ends in 3(8|9|[^9].|90).
     inside = _joined(below, above, lambda _free, _inner: "", set())
-    short_up = _Flight(low, [step for step in up.steps if step.prefix < size], letters, rising=True)
-    short_down = _Flight(high, [step for step in down.steps if step.prefix < size], letters, rising=False)
+    short_up = _Side(low, [step for step in up.steps if step.prefix < size], letters, rising=True)
+    short_down = _Side(high, [step for step in down.steps if step.prefix < size], letters, rising=False)
     under = _Alternative(low[:size] + _group(inside, letters), 0)
-    together = (*_joined(short_up, short_down, landing, {0, least - 1}), under)
+    together = (*_joined(short_up, short_down, middle, {0, least - 1}), under)
     return min(side_by_side, together, key=lambda alternatives: len(_group(alternatives, letters)))
 
 
 def _joined(
-    up: _Flight,
-    down: _Flight,
-    landing: Callable[[int, int], str],
+    up: _Side,
+    down: _Side,
+    middle: Callable[[int, int], str],
     whole: set[int],
     overlaps: Callable[[int], Iterable[tuple[int, list[_Alternative]]]] = lambda _free: (),
 ) -> tuple[_Alternative, ...]:
-    """Two flights and the landing between them: the shortest of all ways, found layer by layer.
+    """Return the shortest combination of two sides and the middle, found layer by layer.
 
-    A layer is all that ends in at least so many free digits, which are written outside. It is everything side by side;
-    or a layer nearer to the landing, as one group or as alternatives that overlap, and beside it what is between both.
-    `landing` tells what of it is in one layer and not in another, `whole` at how many free digits there is anything of
-    it, and `overlaps` in which ways a layer can be written with alternatives that overlap, round which layer.
+    A layer is everything that ends in at least a number of free digits, which are written outside. It is written side
+    by side; or as a layer nearer to the middle, in one group or in overlapping alternatives, next to the rest.
+    `middle` returns the part of the middle that is in one layer and not in another, `whole` has the numbers of free
+    digits at which it has any, and `overlaps` returns the overlapping alternatives of a layer, and the layer inside.
     """
     order = sorted({step.free for step in (*up.steps, *down.steps)} | whole, reverse=True)
-    nothing = MOST_DIGITS + 1  # in the layer of so many free digits
+    nothing = MOST_DIGITS + 1  # free digits: an empty layer
     counts = {nothing: (0, 0)} | {free: (up.count(free), down.count(free)) for free in order}
     layers: dict[int, str] = {}
     overlapping: dict[int, list[tuple[int, list[_Alternative]]]] = {}
 
     def within(free: int, inner: int) -> str:
-        """How a layer stands in another, or in itself; nothing if it does not."""
+        """Return a layer as written inside another one, or in itself; empty if it does not fit."""
         dots = inner - free
         ways = []
-        for midst, overlap in overlapping.get(inner, ()):
+        for centre_layer, overlap in overlapping.get(inner, ()):
             texts = [text + up.free[more + dots] for text, more in overlap]
-            ways.append("|".join(filter(None, [*texts, within(free, midst)])))
+            ways.append("|".join(filter(None, [*texts, within(free, centre_layer)])))
         if dots and inner in layers:
             ways.append((f"({layers[inner]})" if "|" in layers[inner] else layers[inner]) + up.free[dots])
         return min(ways, key=len, default="")
 
     def around(free: int, inner: int, centre: str) -> str:
-        """A layer with another one in its midst."""
+        """Return a layer with another one in its centre."""
         (start_low, start_high), (end_low, end_high) = counts[inner], counts[free]
         below = _loose(up.written(0, start_low, end_low, free)) if start_low < end_low else ""
         above = _loose(down.written(0, start_high, end_high, free)) if start_high < end_high else ""
-        return "|".join([part for part in (below, landing(free, inner), centre, above) if part])
+        return "|".join([part for part in (below, middle(free, inner), centre, above) if part])
 
     for place, free in enumerate(order):
         ways = []
@@ -547,7 +547,7 @@ def _joined(
 
 
 def _alternatives(text: str) -> Iterator[str]:
-    """The alternatives that stand side by side in a text.
+    """Yield the alternatives at the top level of a text.
 
     >>> list(_alternatives("1(2|3)|4"))
     ['1(2|3)', '4']
@@ -562,33 +562,33 @@ def _alternatives(text: str) -> Iterator[str]:
 
 
 def _overlaps(
-    up: _Flight, down: _Flight, landing: str, letters: _Letters, free: int, *, leading: bool
+    up: _Side, down: _Side, middle: str, letters: _Letters, free: int, *, leading: bool
 ) -> Iterator[tuple[int, list[_Alternative]]]:
-    """Ways to write a layer in which alternatives overlap, so that fewer of them do; each is round an inner layer.
+    """Yield overlapping alternatives for a layer, fewer than disjoint ones, and the inner layer that they surround.
 
-    A pattern is inside a range exactly when its least and its greatest word are, so a class may be widened as long as
-    these stay. Where the tails behind both bounds are everything together, the first digits of the landing can be given
-    to both, and the landing is not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and [^0][^9].
-    Or an alternative is for both bounds, and what lies between stays as it is: from 1222 to 5292, what begins with 12
-    or 52 is 1[^01]{3}, [15]2[3-9][0-2] and 52[^9]., round the layer (1[3-9]|[2-4].|5[01])...
+    A pattern matches only ids in a range exactly if its least and its greatest match are in the range, so a class may
+    be widened as long as these two stay. Where the tails after both bounds together are everything, both can take the
+    first digits of the middle, which is then not needed: from 05 to 98, 0[5-9], [1-8]. and 9[^9] become [^9][5-9] and
+    [^0][^9]. Or one alternative serves both bounds, and what lies between stays as it is: from 1222 to 5292, the ids
+    that begin with 12 or 52 are 1[^01]{3}, [15]2[3-9][0-2] and 52[^9]., around the layer (1[3-9]|[2-4].|5[01])...
     """
     low, high = up.bound, down.bound
     first, last = int(low[0]), int(high[0])
     between = partial(letters.between, leading=leading)
-    two = _in_two(up, down, 1, free) if landing else None
+    two = _in_two(up, down, 1, free) if middle else None
     if two:
         yield len(low), _counted_each(_headed((between(first, last - 1), between(first + 1, last)), two))
     for alike, three in _in_three(up, down, free, letters):
         same = low[1:alike]
         spare = _DIGITS[first + 1 : last] + ("0" if leading and not letters.strict else "")
         both = letters.one_of(low[0] + high[0], spare) + same
-        # What both bounds go on with may be widened where one stands alone: a count may then hold it.
+        # The common digits may be widened where one bound is alone: a count may then include them.
         onward = low[0] + "".join([letters.between(int(digit), 9) for digit in same])
         back = high[0] + "".join([letters.between(0, int(digit)) for digit in same])
         heads = (low[:alike], both, high[:alike]), (onward, both, back)
         ways = zip(*(_counted_each(_headed(each, three)) for each in heads), strict=True)
-        yield len(low) - alike, [min(way, key=lambda one: len(one.text)) for way in ways]
-        if landing and alike == 1:
+        yield len(low) - alike, [min(way, key=lambda alternative: len(alternative.text)) for way in ways]
+        if middle and alike == 1:
             wide = between(first, last - 1), between(first, last), between(first + 1, last)
             yield len(low), _counted_each(_headed(wide, three))
 
@@ -601,19 +601,19 @@ def _counted_each(alternatives: Iterable[_Alternative]) -> list[_Alternative]:
     return [_Alternative(_counted(text), free) for text, free in alternatives]
 
 
-def _in_two(up: _Flight, down: _Flight, start: int, free: int) -> tuple[_Alternative, _Alternative] | None:
-    """What stands behind so many digits of the lower and of the upper bound, if together it is everything."""
+def _in_two(up: _Side, down: _Side, start: int, free: int) -> tuple[_Alternative, _Alternative] | None:
+    """Return the tails after `start` digits of the lower and the upper bound, if together they are everything."""
     if not _meet(up.bound[start:], down.bound[start:], free):
         return None
     from_low, to_high = up.tail(start, free), down.tail(start, free)
     return (from_low, to_high) if from_low and to_high else None
 
 
-def _in_three(up: _Flight, down: _Flight, free: int, letters: _Letters) -> Iterator[tuple[int, list[_Alternative]]]:
-    """Three alternatives that do for four, and behind how many digits of the lower bound, of both and of the upper.
+def _in_three(up: _Side, down: _Side, free: int, letters: _Letters) -> Iterator[tuple[int, list[_Alternative]]]:
+    """Yield three alternatives that replace four (for the lower, both and the upper bound), and the digits before them.
 
-    They stand where the bounds part and one of them has its last possible digit, if two do one digit farther in. Where
-    the bounds go on alike before that, they also stand behind these digits, each side with the step that it has there.
+    They exist where the bounds part and one of them has its last possible digit, if two alternatives suffice one digit
+    further on. Where the bounds have equal digits before, they also exist before these, each side with its own step.
     """
     low, high = up.bound, down.bound
     end = len(low) - 1 - free
@@ -648,16 +648,16 @@ def _in_three(up: _Flight, down: _Flight, free: int, letters: _Letters) -> Itera
 
 
 def _meet(low: str, high: str, free: int) -> bool:
-    """Whether what is at least the one and what is at most the other are everything, in whole blocks of free digits."""
+    """Return whether numbers from `low` on and numbers up to `high` together are all, in blocks of free digits."""
     block = 10**free
     return bool(-(-int(low) // block) <= (int(high) + 1) // block)
 
 
-# --- the tree, for people --------------------------------------------------------------------------------------------
+# --- the tree, as text -----------------------------------------------------------------------------------------------
 
 
 def explain(first: int, last: int, *, strict: bool = False) -> str:
-    """The tree of digits of a window, its branches side by side, and its pattern, as lines of text.
+    """Return the tree of digits of a window, its branches side by side, and its pattern, as lines of text.
 
     Raises:
         TypeError, ValueError: as for `range_regexp`.
@@ -690,7 +690,7 @@ def explain(first: int, last: int, *, strict: bool = False) -> str:
 
 
 class _Tree(NamedTuple):
-    """A branch to look at: what all of it begins with, then the branches it divides into."""
+    """A branch for display: its common first digits, then the branches it divides into."""
 
     label: str
     below: tuple[_Tree, ...]
@@ -698,7 +698,7 @@ class _Tree(NamedTuple):
     @classmethod
     def of(cls, spans: _Spans, letters: _Letters) -> _Tree:
         common = _common(spans)
-        spans = _behind(common, spans)
+        spans = _without(common, spans)
         low, high = spans[0][0], spans[-1][1]
         if not low.strip("0") and not high.strip("9"):
             return cls(common + letters.free[len(low)], ())
@@ -709,14 +709,14 @@ class _Tree(NamedTuple):
         return cls(common, tuple(branches)) if len(branches) > 1 else cls(common + branches[0].label, branches[0].below)
 
     def paths(self, before: str = "") -> Iterator[str]:
-        """Each way from the root to an end, as an alternative."""
+        """Yield each path from the root to a leaf, as an alternative."""
         if not self.below:
             yield before + self.label
         for branch in self.below:
             yield from branch.paths(before + self.label)
 
     def drawn(self) -> Iterator[str]:
-        """The tree as lines; branches without a common beginning stand at the edge."""
+        """Yield the tree as lines; branches without common first digits begin at the left edge."""
         if self.label:
             yield self.label
         for number, branch in enumerate(self.below, 1):
