@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -351,3 +351,24 @@ def test_the_page_on_reports_describes_every_key(tmp_path: Path) -> None:
     assert {path for path, _ in met} == set(known)
     for path, kind in met:
         assert known[path] == "any" or kind in re.findall(r"\w+", known[path]), (path, kind)
+
+
+def examples_of_constants() -> Iterator[tuple[str, str]]:
+    """Yield each constant of the package whose description has an example, which pytest does not find, with that."""
+    for path in sorted((ROOT / "src/magento_pager").rglob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for pair in pairwise(body):
+            match pair:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ) if ">>>" in text:
+                    yield name, text
+
+
+@pytest.mark.parametrize(("name", "text"), [pytest.param(*pair, id=pair[0]) for pair in examples_of_constants()])
+def test_the_examples_of_constants_run(name: str, text: str) -> None:
+    """An example in the description of a constant prints what it shows."""
+    names = {name: getattr(module, name) for module in (magento_pager, magento_pager.fake) for name in module.__all__}
+    test = doctest.DocTestParser().get_doctest(text, names, name, None, None)
+    assert doctest.DocTestRunner().run(test).failed == 0

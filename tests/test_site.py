@@ -17,9 +17,16 @@ from functools import cache
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import missing
+
+import magento_pager
+import magento_pager.fake
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -229,3 +236,15 @@ def test_no_section_of_the_navigation_is_long() -> None:
     assert all(page.endswith(".md") for page in pages), "an entry has the title of its page"
     lengths = [part.count(".md") for part in re.split(r"^  - .*:$", text[text.index("\nnav:") :], flags=re.MULTILINE)]
     assert max(lengths) <= 10
+
+
+@pytest.mark.parametrize(
+    ("module", "page"), [(magento_pager, "reference/api.html"), (magento_pager.fake, "reference/embedded-shop.html")]
+)
+def test_every_public_name_has_an_example(site: Path, module: ModuleType, page: str) -> None:
+    """The entry of each name shows how it is used."""
+    html = re.sub(r'<div class="doc-signature.*?</div>', "", (site / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    entries = re.split(r'<h[23] id="', html)
+    shown = {entry.partition('"')[0] for entry in entries if re.search(r'class="(language-\w+ )?highlight"', entry)}
+    without = {name for name in module.__all__ if f"{module.__name__}.{name}" not in shown}
+    assert without <= {"MariaDatabase"}, "an example of that would need a server"

@@ -48,6 +48,9 @@ class PagerError(Exception):
     Attributes:
         cursor: where to resume, a `Cursor` for `pages(resume=error.cursor)`; None if the walk had not begun.
         dumped: the `Report` of the rows that are safely written, if a dump was stopped; otherwise None.
+
+    >>> PagerError("the walk was stopped").cursor is None
+    True
     """
 
     cursor: Cursor | None = None
@@ -61,6 +64,9 @@ class RemoteError(PagerError):
         remedy: what a walk does about it: "retry", "split", "isolate" or "stop".
         pause: seconds to wait before that, at least 0: as long as the server asked for, or may still be busy.
         reply_file: the file with the request and the reply, if they were saved; the message names it.
+
+    >>> RemoteError("the server is busy", remedy="retry", pause=2.5).pause
+    2.5
     """
 
     remedy: Remedy = "stop"
@@ -88,6 +94,9 @@ class FaultError(RemoteError):
         code: the fault code as the server sent it: a number such as "5", or a code of PHP such as "SOAP-ENV:Server".
         text: the server's whole text.
         operation: the SOAP operation that was called.
+
+    >>> FaultError("access denied", code="2", text="Access denied.", operation="login").code
+    '2'
     """
 
     def __init__(
@@ -104,6 +113,9 @@ class TransportError(RemoteError):
 
     Attributes:
         status: the HTTP status, or None if none arrived.
+
+    >>> TransportError("HTTP 503", remedy="retry", status=503).status
+    503
     """
 
     def __init__(self, message: str, *, remedy: Remedy = "stop", status: int | None = None, pause: float = 0.0) -> None:
@@ -117,7 +129,11 @@ class TransportError(RemoteError):
 
 
 class MalformedReplyError(RemoteError):
-    """A reply is not what the WSDL promises: it is not XML, is cut short, or has an unknown field or a row twice."""
+    """A reply is not what the WSDL promises: it is not XML, is cut short, or has an unknown field or a row twice.
+
+    >>> MalformedReplyError("the reply is cut short", remedy="split").remedy
+    'split'
+    """
 
 
 class FilterIgnoredError(RemoteError):
@@ -127,6 +143,10 @@ class FilterIgnoredError(RemoteError):
         span: the requested ids.
         stray: ids from outside the span that were returned (the first one ends the call, so there is rarely another).
         missing_canary: the id of a row that exists and was requested, but not returned.
+
+    >>> from magento_pager import IdRange
+    >>> FilterIgnoredError("row 7 was not requested", span=IdRange(1, 5), stray=[7]).stray
+    (7,)
     """
 
     def __init__(
@@ -148,6 +168,10 @@ class NoStrategyError(RemoteError):
 
     Attributes:
         report: the `ProbeReport`, with the evidence for each strategy that was tried.
+
+    >>> from magento_pager import ProbeReport
+    >>> NoStrategyError("no strategy is honoured", report=ProbeReport("salesOrderList", None, 3, 12, ())).report.calls
+    12
     """
 
     def __init__(self, message: str, *, report: ProbeReport) -> None:
@@ -160,6 +184,9 @@ class CheckpointMismatchError(PagerError):
 
     Attributes:
         differences: one text for each option that differs between the checkpoint and this dump.
+
+    >>> CheckpointMismatchError("another query", differences=["last was 500 and is now 900"]).differences
+    ('last was 500 and is now 900',)
     """
 
     def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:

@@ -50,6 +50,9 @@ class XmlRpcFinding:
         strategy: the strategy that `auto` uses, or None.
         seconds_per_call: mean duration of the trials' calls, or None.
         undeclared_columns: columns of the rows that SOAP does not declare.
+
+    >>> str(XmlRpcFinding("empty", "there was no row to compare"))
+    'not by XML-RPC: there was no row to compare'
     """
 
     state: Literal["alike", "unlike", "empty"]
@@ -81,6 +84,9 @@ class ListFinding:
         advice: what to do, in a sentence; empty where nothing needs doing.
         probe: the evidence, or None.
         xmlrpc: the finding by XML-RPC; None where it was not tried, because the list is absent or denied.
+
+    >>> ListFinding("orders", "pageable", "key-range").strategy
+    'key-range'
     """
 
     entity: str
@@ -106,6 +112,9 @@ class Diagnosis:
         clock_difference: how many seconds the server's clock is ahead of this machine's (negative: behind), or None.
         lists: one finding for each list; empty where the examination ended before.
         advice: what to do about the shop as a whole, one sentence each.
+
+    >>> Diagnosis("https://shop.example/", advice=("Check the address.",)).healthy
+    False
     """
 
     url: str
@@ -161,6 +170,11 @@ def doctor(url: str, user: str, key: str, **options: Any) -> Diagnosis:
     Raises:
         ValueError: an option has an impossible value.
         TypeError: an unknown option.
+
+    >>> from magento_pager.fake import Shop
+    >>> with Shop(orders=3) as shop:
+    ...     doctor(shop.url, shop.user, shop.key).healthy
+    True
     """
     return examine(url, user, key, http_options(**options))
 

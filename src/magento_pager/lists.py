@@ -34,15 +34,24 @@ ListName: TypeAlias = Literal[
     "customers",
     "products",
 ]
-"""Names of the lists, in the library and on the command line."""
+"""Names of the lists, in the library and on the command line.
+
+>>> name: ListName = "orders"
+"""
 Kind: TypeAlias = Literal["integer", "decimal", "datetime", "text"]
 """Type of a column."""
 Wire: TypeAlias = Literal["soap", "xml-rpc"]
 """A protocol by which rows are read."""
 WireName: TypeAlias = Literal["soap", "xml-rpc", "auto"]
-"""Names of the protocols in the option `wire`."""
+"""Names of the protocols in the option `wire`.
+
+>>> wire: WireName = "xml-rpc"
+"""
 ColumnSet: TypeAlias = Literal["declared", "all"]
-"""Columns of rows: those that the shop's WSDL declares, or all that XML-RPC sends."""
+"""Columns of rows: those that the shop's WSDL declares, or all that XML-RPC sends.
+
+>>> columns: ColumnSet = "all"
+"""
 DAYS = frozenset(
     {"dob", "customer_dob"}
     | {f"{name}_{end}_date" for name in ("special", "news") for end in ("from", "to")}
@@ -429,7 +438,11 @@ _SPECS: tuple[ListSpec, ...] = (
     PRODUCTS,
 )
 LISTS: dict[str, ListSpec] = {spec.name: spec for spec in _SPECS}
-"""The lists by name."""
+"""The lists by name.
+
+>>> LISTS["orders"].operation
+'salesOrderList'
+"""
 
 
 def list_spec(name: str) -> ListSpec:

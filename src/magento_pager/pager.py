@@ -84,6 +84,11 @@ def connect(
         FaultError: the shop refuses this user and key.
         TransportError: the shop cannot be reached.
         MalformedReplyError: the address does not answer like a Magento.
+
+    >>> from magento_pager.fake import Shop
+    >>> with Shop(orders=3) as shop, connect(shop.url, shop.user, shop.key) as pager:
+    ...     [order["order_id"] for order in pager.orders()]
+    ['3', '4', '6']
     """
     options = http_options(
         timeout=timeout,
@@ -155,6 +160,11 @@ class Pager:
 
     Each method returns a `Paginator` for one list. Iterate it for rows, use `.pages()` for pages, or `.queries()` for
     the queries without sending them. All methods take the options of `list`; an unknown option is a TypeError.
+
+    >>> from magento_pager.fake import Shop
+    >>> with Shop(orders=3) as shop, connect(shop.url, shop.user, shop.key) as pager:
+    ...     len(list(pager.orders(where={"status": "complete"})))
+    1
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -54,6 +54,12 @@ class Output(Protocol):
         saved: the checkpoint to resume from, safe on disk; None to start from the beginning.
         finished: True where only `settle` remains to be called; `saved` is the checkpoint of the finished dump.
         position: how much of the output exists so far, in the output's own unit.
+
+    >>> class Printed(Output):
+    ...     def write(self, rows):
+    ...         print([row["order_id"] for row in rows])
+    >>> Printed().write([{"order_id": "3"}])
+    ['3']
     """
 
     path: Path | None = None

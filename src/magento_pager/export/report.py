@@ -40,6 +40,10 @@ class Progress:
         window: the ids of the page, inclusive.
         next_id: every id below is covered.
         ahead: estimate of the rows still expected; None if unknown.
+
+    >>> from magento_pager import IdRange
+    >>> Progress(rows=500, fresh=500, calls=3, retries=0, window=IdRange(0, 999), next_id=1000).rows
+    500
     """
 
     rows: int

@@ -188,6 +188,9 @@ class Verification:
         unread: number of rows that the shop cannot send.
         differences: the first 1,000; the argument `found` of `verify` receives all.
         lines: the summary: what was compared and what was not, and in the last line the result.
+
+    >>> Verification("orders", 3, 3, 4, "prefix", {}, {}, 0, 0, (), ("no differences",)).ok
+    True
     """
 
     entity: ListName

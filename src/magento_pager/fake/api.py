@@ -101,6 +101,9 @@ class Call:
         bytes: size of the reply's body, before compression.
         seconds: from the request to the end of the reply.
         fault: the fault code; empty if there was none.
+
+    >>> Call("salesOrderList", rows=3).rows
+    3
     """
 
     operation: str

@@ -126,6 +126,9 @@ class Profile:
         bare_wsdl: `?wsdl` without a value returns the WSDL (from 1.4.2); otherwise `?wsdl=1` is needed.
         long_session_ids: session ids have 64 characters instead of 32 (from 20.18).
         php5: the shop behaves as on PHP 5 with all of its own classes, which differs from the recordings.
+
+    >>> PROFILES["1.7.0.2"].flavours
+    ('rpc', 'wsi')
     """
 
     name: str
@@ -245,7 +248,11 @@ _1411 = replace(
 )
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_1411, _1620, _1702, _1810, _NEWEST)})
-"""The five profiles, oldest first."""
+"""The five profiles, oldest first.
+
+>>> list(PROFILES)
+['1.4.1.1', '1.6.2.0', '1.7.0.2', '1.8.1.0', '20.0.20']
+"""
 
 
 def on_php5(plain: Profile) -> Profile:

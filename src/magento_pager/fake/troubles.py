@@ -137,4 +137,8 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "large": lambda reply: re.sub(_IN_A_ROW, lambda tag: tag[1] + b"a" * _LARGE, reply, count=1),
     }
 )
-"""The troubles by name, as on the command line."""
+"""The troubles by name, as on the command line.
+
+>>> "bot-check" in TROUBLES
+True
+"""

@@ -104,6 +104,11 @@ class SoapSource(Service):
 
     Raises:
         ValueError: wildcards on a key that is not a number.
+
+    >>> from magento_pager import Numbers
+    >>> source = SoapSource(lambda **_: [{"No": "7"}], lambda conditions: {}, Numbers("No"))
+    >>> list(source.paginator("documents", first=7, last=7))
+    [{'No': '7'}]
     """
 
     operation: Callable[..., Any]

@@ -69,6 +69,10 @@ class SteppedSource(Service):
         rows: see `SoapSource`.
         remedies: see `SoapSource`.
         url: see `SoapSource`.
+
+    >>> source = SteppedSource(lambda **_: [{"No": "7"}], lambda place: {}, lambda result, rows, place: None, "No")
+    >>> list(source.paginator("documents"))
+    [{'No': '7'}]
     """
 
     operation: Callable[..., Any]

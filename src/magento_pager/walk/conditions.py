@@ -80,6 +80,10 @@ class Query:
         conditions: a row must satisfy all of them; the API has no OR.
         span: every returned row must lie in it, except the canary.
         canary: an id known to exist that must be among the rows; None where none is needed.
+
+    >>> from magento_pager import IdRange
+    >>> str(Query((Condition("entity_id", "gteq", "5"), Condition("status", "eq", "new")), IdRange(5, 9)))
+    "entity_id gteq '5' and status eq 'new'"
     """
 
     conditions: tuple[Condition, ...]

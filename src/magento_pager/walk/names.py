@@ -7,10 +7,17 @@ from typing import Literal, TypeAlias, get_args
 StrategyName: TypeAlias = Literal[
     "auto", "key-range", "range", "alias", "mapped", "in-list", "prefix", "regexp", "single-filter"
 ]
-"""Name of a strategy, for options and arguments."""
+"""Name of a strategy, for options and arguments.
+
+>>> strategy: StrategyName = "prefix"
+"""
 
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-"""Names of all strategies, for options and arguments."""
+"""Names of all strategies, for options and arguments.
+
+>>> STRATEGIES[:3]
+('auto', 'key-range', 'range')
+"""
 
 Check: TypeAlias = Literal["usual", "full"]
 """How a walk is checked; see `Paginator.check`."""

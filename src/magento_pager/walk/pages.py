@@ -53,6 +53,9 @@ class Cursor:
         last_id: the last id to cover, inclusive, fixed when the walk began.
         version: the version of this format.
         asked: a digest of `where`, `since` and `new_from`; None if unknown. A cursor with another digest is refused.
+
+    >>> Cursor("salesOrderList", next_id=500, last_id=999).next_id
+    500
     """
 
     operation: str
@@ -77,6 +80,9 @@ class PageStats:
         checks: calls among them that checked other calls.
         retries: failed attempts that were repeated, or replaced by narrower windows.
         parallel: the limit of concurrent calls.
+
+    >>> PageStats("key-range", "key-range", calls=2, empty_calls=1, seconds=0.4).calls
+    2
     """
 
     strategy: str
@@ -175,6 +181,9 @@ class Bounds:
             was none to test on.
         row: the identifier of the row they were tested on; one of several where rows do not carry the column.
         calls: calls to find rows and to test the bounds.
+
+    >>> Bounds("created_at", (), (), "empty", None).by
+    'server'
     """
 
     column: str
@@ -216,6 +225,11 @@ class Page:
         bounds: the bounds of each range among the conditions.
         ahead: estimated number of rows after this page, from a sample of the ids; None where there is no sample, it
             returned too few rows, or rows carry no ids.
+
+    >>> from magento_pager import IdRange
+    >>> stats = PageStats("key-range", "key-range", calls=1, empty_calls=1, seconds=0.1)
+    >>> Page(IdRange(0, 9), (), Cursor("salesOrderList", 10, 99), stats).cursor.next_id
+    10
     """
 
     window: IdRange

@@ -120,6 +120,11 @@ class Paginator:
         calls_under_way: shared by all paginators of one shop, so its limit of calls applies to all their walks.
         wires: provides source, strategy and candidates instead of these before the first call; None to use these.
         tables: converts pages to Arrow; None if the columns of the list are not known.
+
+    >>> from magento_pager import connect, fake
+    >>> with fake.Shop(orders=3) as shop, connect(shop.url, shop.user, shop.key) as pager:
+    ...     [page.window for page in pager.orders(last=99).pages()]
+    [IdRange(first=0, last=99)]
     """
 
     source: Source

@@ -58,6 +58,11 @@ class Plan:
         spent: calls made for this plan, including the probe.
         wire: the protocol that would be used; None where the source supports only one.
         wire_reason: why that protocol was chosen; None where there was no choice.
+
+    >>> from magento_pager import connect, fake
+    >>> with fake.Shop(orders=3) as shop, connect(shop.url, shop.user, shop.key) as pager:
+    ...     pager.orders().plan().last_id
+    6
     """
 
     operation: str

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ID = 4_294_967_295
-"""The largest possible id: the key is INT UNSIGNED in every version."""
+"""The largest possible id: the key is INT UNSIGNED in every version.
+
+>>> MAX_ID == 2**32 - 1
+True
+"""
 LARGEST_NUMBER = (1 << 63) - 1
 """The largest id or count that an option takes: Python's ranges cannot be longer."""
 

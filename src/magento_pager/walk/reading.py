@@ -82,6 +82,13 @@ class Source(Protocol):
 
     Optional attributes: `place(row)` returns the number that stands for a row whose key is not a number; `shares` is
     True where several rows may have the same number.
+
+    >>> from magento_pager import Paginator, Range
+    >>> class Numbers:
+    ...     def fetch(self, query):
+    ...         yield from ({"id": str(number)} for number in (3, 7) if number in query.span)
+    >>> list(Paginator(Numbers(), Range("id"), "id", last=99))
+    [{'id': '3'}, {'id': '7'}]
     """
 
     def fetch(self, query: Query) -> Generator[Row]:

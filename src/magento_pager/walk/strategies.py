@@ -40,6 +40,9 @@ class Strategy(Protocol):
     Any object with a name and this method is a strategy; it needs no registration. Two optional attributes are read:
     `widest` (the most ids in one window; 10,000 by default) and `needs_canary` (True where a reply without a known id
     proves nothing; False by default).
+
+    >>> [str(query) for query in Range().queries(IdRange(0, 9), None)]
+    ["entity_id from '0' and entity_id to '9'"]
     """
 
     @property

@@ -29,6 +29,9 @@ class Goal:
     Attributes:
         rows: approximate number of rows in one reply, from 1 to 2^63 - 1.
         seconds: approximate time of one call, more than 0.
+
+    >>> Goal(rows=500, seconds=0.5)
+    Goal(rows=500, seconds=0.5)
     """
 
     rows: int = 2_000
