@@ -53,35 +53,35 @@ def client(wsdl: Shop | bytes) -> Any:
 
 
 def filters(
-    one: Any,
+    zeep_client: Any,
     simple: Sequence[tuple[str, str]] = (),
     complex_: Sequence[tuple[str, str, str]] = (),
 ) -> Any:
     """Return filters in the form that zeep needs: typed objects in RPC, dicts in WS-I."""
-    namespace = one.wsdl.types.prefix_map["ns0"]
-    types = one.type_factory(namespace)
-    if one.service._binding.name.localname == "Binding":  # noqa: SLF001 -- zeep has no public way to ask
-        found = {
+    namespace = zeep_client.wsdl.types.prefix_map["ns0"]
+    types = zeep_client.type_factory(namespace)
+    if zeep_client.service._binding.name.localname == "Binding":  # noqa: SLF001 -- zeep has no public way to ask
+        arrays = {
             "filter": [{"key": key, "value": value} for key, value in simple],
             "complex_filter": [
                 {"key": key, "value": {"key": operator, "value": value}} for key, operator, value in complex_
             ],
         }
-        return {name: {"complexObjectArray": items} for name, items in found.items() if items}
+        return {name: {"complexObjectArray": items} for name, items in arrays.items() if items}
     pair = types.associativeEntity
-    given = {}
+    arguments = {}
     if simple:
-        given["filter"] = types.associativeArray([pair(key=key, value=value) for key, value in simple])
+        arguments["filter"] = types.associativeArray([pair(key=key, value=value) for key, value in simple])
     if complex_:
-        given["complex_filter"] = types.complexFilterArray(
+        arguments["complex_filter"] = types.complexFilterArray(
             [types.complexFilter(key=key, value=pair(key=operator, value=value)) for key, operator, value in complex_],
         )
-    return types.filters(**given)
+    return types.filters(**arguments)
 
 
-def message(one: Any, operation: str, *arguments: Any) -> bytes:
+def message(zeep_client: Any, operation: str, *arguments: Any) -> bytes:
     """Return the request that zeep would send."""
-    return bytes(etree.tostring(one.create_message(one.service, operation, *arguments)))
+    return bytes(etree.tostring(zeep_client.create_message(zeep_client.service, operation, *arguments)))
 
 
 def envelope(inner: str, namespace: str = "urn:OpenMage") -> bytes:

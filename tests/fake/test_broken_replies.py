@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from magento_pager.lists import ListName, Wire
 
 HARMLESS = {"blanks"}
-UNSEEN = {"column-missing", "value-changed"}
-"""Sound replies with other rows in them, which only a second protocol shows."""
+UNDETECTABLE = {"column-missing", "value-changed"}
+"""Correct replies with other rows, which only a comparison with the other protocol shows."""
 OF_THE_SHOP = {
-    # what no row can be the cause of; a walk stops, or waits
+    # troubles that no row can cause; a walk stops or waits
     "bot-check": "a bot check in front of the shop",
     "fault-schema": "the shop's WSDL is broken, usually by a module",
     "fault-extension": "PHP on the server lacks the extension soap",
@@ -84,21 +84,21 @@ OF_A_ROW = {
 def shops() -> Iterator[dict[str, Any]]:
     """Return a shop of each flavour, with a pager that was connected before the trouble began."""
     with ExitStack() as stack:
-        found = {}
+        by_flavour = {}
         for flavour in ("rpc", "wsi"):
             shop = stack.enter_context(Shop(orders=150, flavour=flavour))
-            found[flavour] = shop, stack.enter_context(magento_pager.connect(shop.url, shop.user, shop.key))
-        yield found
+            by_flavour[flavour] = shop, stack.enter_context(magento_pager.connect(shop.url, shop.user, shop.key))
+        yield by_flavour
 
 
 def test_every_trouble_is_tested() -> None:
     """None is missing here."""
-    assert TROUBLES.keys() == HARMLESS | UNSEEN | OF_THE_SHOP.keys() | OF_A_ROW.keys()
+    assert TROUBLES.keys() == HARMLESS | UNDETECTABLE | OF_THE_SHOP.keys() | OF_A_ROW.keys()
     assert not OF_THE_SHOP.keys() & OF_A_ROW.keys()
 
 
 PASSING = {
-    # what may pass, and does not for a row that is met
+    # temporary troubles, which are permanent if a row causes them
     "fault-database": "MySQL server has gone away",
     "fault-wsdl": "Couldn't load from",
     "page": "a page of HTML arrived",
@@ -106,7 +106,7 @@ PASSING = {
     **{f"http-{status}": f"HTTP {status}; " for status in (429, 502, 503, 504, 508, 520)},
 }
 BY_XML_RPC = {
-    # by which there is no SOAP server to put what PHP dies of into words
+    # without PHP's SOAP server, which sends the text of fatal errors
     **dict.fromkeys(
         ("fault-php", "fault-property", "fault-encoding", "fault-memory", "fault-time"), "HTTP 500; PHP failed"
     ),
@@ -138,13 +138,13 @@ WIRES = {
     "addresses of customers by SOAP": Place("wsi", "customers", "records", no_xmlrpc=True),
     "records of products by XML-RPC": Place("rpc", "products", "records"),
 }
-PLACES: dict[str, Callable[[list[int]], list[int]]] = {
+CHOICES: dict[str, Callable[[list[int]], list[int]]] = {
     "one row": lambda ids: ids[len(ids) // 2 :][:1],
     "2 % of the rows": lambda ids: [*ids[20:-1:50], ids[-1]],
     "the first five rows": lambda ids: ids[:5],
 }
-IN_ALL_PLACES = ("orders by RPC", "shipments by XML-RPC", "addresses of customers by SOAP")
-"""Where more rows than one are in trouble as well: a list by each wire, with ids and without, and records."""
+ALL_CHOICES = ("orders by RPC", "shipments by XML-RPC", "addresses of customers by SOAP")
+"""Lists that are also tested with several such rows: one by each protocol, with ids and without, and records."""
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def plain(shops: dict[str, Any]) -> Callable[[str], tuple[dict[int, Any], int]]:
         shop.clear_log()
         rows = list(listing())
         calls = len(shop.log)
-        if entity == "shipments":  # the shop makes up their numbers of the store and the id
+        if entity == "shipments":  # their increment ids consist of the store and the id
             rows.sort(key=lambda row: int(row["increment_id"][1:]))
         return dict(zip(sorted(shop.database.ids(entity)), rows, strict=True)), calls
 
@@ -171,23 +171,28 @@ def plain(shops: dict[str, Any]) -> Callable[[str], tuple[dict[int, Any], int]]:
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", [*OF_A_ROW, *PASSING, *HARMLESS])
 @pytest.mark.parametrize(
-    ("wire", "which"), [(wire, which) for which in PLACES for wire in (WIRES if which == "one row" else IN_ALL_PLACES)]
+    ("wire", "rows_with_trouble"),
+    [(wire, choice) for choice in CHOICES for wire in (WIRES if choice == "one row" else ALL_CHOICES)],
 )
 @pytest.mark.usefixtures("hurried")
 def test_rows_that_cause_trouble_are_skipped_and_named(
-    shops: dict[str, Any], plain: Callable[[str], tuple[dict[int, Any], int]], name: str, wire: str, which: str
+    shops: dict[str, Any],
+    plain: Callable[[str], tuple[dict[int, Any], int]],
+    name: str,
+    wire: str,
+    rows_with_trouble: str,
 ) -> None:
     """All other rows are delivered, the reason is named, and it takes neither many calls nor much time."""
-    flavour, entity, at, no_xmlrpc, by = WIRES[wire]
+    flavour, entity, at, no_xmlrpc, protocol = WIRES[wire]
     if name in {"wrong-count", "wrong-type"} and (
-        flavour == "wsi" or by == "xml-rpc" or (at == "records" and not no_xmlrpc)
+        flavour == "wsi" or protocol == "xml-rpc" or (at == "records" and not no_xmlrpc)
     ):
         pytest.skip("WS-I and XML-RPC announce nothing")
     if name == "large" and at == "records":
         pytest.skip("a record may be longer than a row")
     shop, pager = shops[flavour]
-    expected, usual = plain(wire)
-    troubled = PLACES[which]([one for one, row in expected.items() if row.get("addresses") != []])
+    expected, normal_calls = plain(wire)
+    troubled = CHOICES[rows_with_trouble]([number for number, row in expected.items() if row.get("addresses") != []])
     broken = [] if name in HARMLESS else troubled
     shop.change(trouble=name, trouble_rows=troubled, trouble_list=entity, trouble_at=at, no_xmlrpc=no_xmlrpc)
     shop.clear_log()
@@ -195,19 +200,21 @@ def test_rows_that_cause_trouble_are_skipped_and_named(
     skipped: dict[int, str] = {}
     began = time.monotonic()
     try:
-        for page in pager.list(entity, details=at != "lists", wire=by, columns="declared").pages():
+        for page in pager.list(entity, details=at != "lists", wire=protocol, columns="declared").pages():
             rows += page.rows
-            skipped |= {one.id: one.reason for one in page.quarantined}
+            skipped |= {row.id: row.reason for row in page.quarantined}
     finally:
         calls, seconds = len(shop.log), time.monotonic() - began
         shop.change(trouble="", trouble_rows=(), trouble_at="calls", no_xmlrpc=False)
     assert list(skipped) == broken
     order = itemgetter("increment_id") if entity == "shipments" else lambda _: 0
-    assert sorted(rows, key=order) == sorted((expected[one] for one in expected if one not in broken), key=order)
-    words = (OF_A_ROW | PASSING | (BY_XML_RPC if by == "xml-rpc" else {})).get(name, "")
-    ended = "Remote end closed" if name == "short-length" else words  # by what is left of the reply before
-    assert [reason for reason in skipped.values() if words not in reason and ended not in reason] == []
-    assert calls - usual <= 60 * len(troubled)
+    assert sorted(rows, key=order) == sorted(
+        (expected[number] for number in expected if number not in broken), key=order
+    )
+    text = (OF_A_ROW | PASSING | (BY_XML_RPC if protocol == "xml-rpc" else {})).get(name, "")
+    alternative = "Remote end closed" if name == "short-length" else text  # if the rest of the reply before is read
+    assert [reason for reason in skipped.values() if text not in reason and alternative not in reason] == []
+    assert calls - normal_calls <= 60 * len(troubled)
     assert seconds < 120
 
 
@@ -261,6 +268,6 @@ def test_an_unknown_trouble_is_refused() -> None:
     with pytest.raises(ValueError, match="no trouble 'x': choose one of fault, "):
         Shop(trouble="x")
     with pytest.raises(ValueError, match="trouble_at is calls, wsdl, everything"):
-        Shop(trouble_at="x")  # type: ignore[arg-type]  # that is the point
+        Shop(trouble_at="x")  # type: ignore[arg-type]  # an invalid value
     with pytest.raises(ValueError, match="no list 'x' in trouble"):
         Shop(trouble_list="x")

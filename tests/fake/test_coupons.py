@@ -134,9 +134,9 @@ class Soap:
 
     def result(self, operation: str, **arguments: str) -> etree._Element:
         """Call an operation that must not fail, and return the element of its result."""
-        found = self.call(operation, **arguments)
-        assert not isinstance(found, str), found
-        return found
+        element = self.call(operation, **arguments)
+        assert not isinstance(element, str), element
+        return element
 
     def login(self) -> str:
         """Return the id of a new session."""
@@ -152,20 +152,20 @@ class Soap:
             for field, op, value in conditions
             if op
         )
-        given = f"<filter>{simple}</filter><complex_filter>{complex_}</complex_filter>"
-        return self.call("salesCouponList", sessionId=self.login(), filters=given)
+        filter_xml = f"<filter>{simple}</filter><complex_filter>{complex_}</complex_filter>"
+        return self.call("salesCouponList", sessionId=self.login(), filters=filter_xml)
 
     def coupons(self, *conditions: tuple[str, str, str]) -> list[dict[str, str]]:
         """Return the rows of the added list."""
-        found = self.list_call(*conditions)
-        assert not isinstance(found, str), found
-        assert {row.tag for row in found} <= {self.item}
-        return [{field.tag: field.text or "" for field in row} for row in found]
+        rows = self.list_call(*conditions)
+        assert not isinstance(rows, str), rows
+        assert {row.tag for row in rows} <= {self.item}
+        return [{field.tag: field.text or "" for field in row} for row in rows]
 
     def ids(self, *conditions: tuple[str, str, str]) -> list[int] | str:
         """Return the ids of the rows, sorted, or the code of a fault."""
-        found = self.list_call(*conditions)
-        return found if isinstance(found, str) else sorted(int(row.findtext("coupon_id") or 0) for row in found)
+        rows = self.list_call(*conditions)
+        return rows if isinstance(rows, str) else sorted(int(row.findtext("coupon_id") or 0) for row in rows)
 
 
 def _pair(key: str, value: str) -> str:
@@ -205,8 +205,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shop(sources: Path, rows: Path) -> Iterator[Served]:
     """Return a shop with the rows of the file; the tests do not change it."""
-    with served(sources, "--rows", str(rows)) as one:
-        yield one
+    with served(sources, "--rows", str(rows)) as running:
+        yield running
 
 
 def test_a_list_takes_at_most_twenty_lines() -> None:
@@ -232,10 +232,10 @@ def test_every_version_filters_the_list(shop: Served, version: str, flavour: Fla
 def test_the_wsdl_declares_the_list(shop: Served, version: str, flavour: Flavour) -> None:
     """A client that knows only the WSDL reads the rows, with the declared types."""
     shop.command(profile=[version, flavour])
-    one = client(cast("Any", SimpleNamespace(url=shop.url)))
-    session = one.service.login(shop.user, shop.key)
-    found = one.service.salesCouponList(session, filters(one, complex_=[("coupon_id", "from", "12")]))
-    assert [(coupon["coupon_id"], coupon["code"], coupon["gift_message"]) for coupon in found] == [
+    zeep_client = client(cast("Any", SimpleNamespace(url=shop.url)))
+    session = zeep_client.service.login(shop.user, shop.key)
+    rows = zeep_client.service.salesCouponList(session, filters(zeep_client, complex_=[("coupon_id", "from", "12")]))
+    assert [(coupon["coupon_id"], coupon["code"], coupon["gift_message"]) for coupon in rows] == [
         (12, "d", None),
         (103, "ä", None),
     ]
@@ -269,13 +269,13 @@ def test_rows_of_the_list_are_made_up_and_can_change(sources: Path) -> None:
     """Their number depends on the number of orders, and they are inserted, updated and deleted like other rows."""
     with served(sources, "--orders", "400") as shop:
         soap = Soap(shop, "20.0.20", "rpc")
-        made = soap.coupons()
-        assert len(made) == 100
-        assert {coupon["rule_id"] for coupon in made} == {"1"}
-        assert all(coupon["code"] == f"SAVE{coupon['coupon_id']}" for coupon in made)
-        assert all("2023" < coupon["created_at"] <= coupon["updated_at"] for coupon in made)
+        coupons = soap.coupons()
+        assert len(coupons) == 100
+        assert {coupon["rule_id"] for coupon in coupons} == {"1"}
+        assert all(coupon["code"] == f"SAVE{coupon['coupon_id']}" for coupon in coupons)
+        assert all("2023" < coupon["created_at"] <= coupon["updated_at"] for coupon in coupons)
         new = shop.command(insert=["coupons", {"code": "MINE", "discount_amount": 5}])
-        assert new == max(int(coupon["coupon_id"]) for coupon in made) + 1
+        assert new == max(int(coupon["coupon_id"]) for coupon in coupons) + 1
         (coupon,) = soap.coupons(("code", "", "MINE"))
         assert (coupon["coupon_id"], coupon["discount_amount"], coupon["rule_id"]) == (str(new), "5.0000", "1")
         assert shop.command(update=["coupons", new, {"updated_at": "2040-01-01 00:00:00"}]) is True

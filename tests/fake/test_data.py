@@ -24,24 +24,24 @@ def orders(count: int) -> list[dict[str, Any]]:
     with Database() as database:
         database.populate(count)
         columns = LISTINGS["orders"].columns
-        found = database.select(profile("20.0.20"), "rpc", LISTINGS["orders"], [], [])
-        return [dict(zip(columns, row, strict=True)) for row in found]
+        rows = database.select(profile("20.0.20"), "rpc", LISTINGS["orders"], [], [])
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 @given(st.integers(0, 5000))
 def test_ids_are_increasing_with_gaps(count: int) -> None:
     """There are as many ids as requested, increasing, with holes and a jump."""
-    made = list(ids(count))
-    assert len(made) == count
-    assert all(first < second for first, second in pairwise(made))
-    assert not made or made[0] == 3
-    assert count < 20 or made[-1] >= 100_000
+    numbers = list(ids(count))
+    assert len(numbers) == count
+    assert all(first < second for first, second in pairwise(numbers))
+    assert not numbers or numbers[0] == 3
+    assert count < 20 or numbers[-1] >= 100_000
 
 
 def test_the_demo_shop_has_gaps() -> None:
     """It has single holes, gaps of a hundred ids, one of two thousand, and a jump."""
-    made = list(ids(2000))
-    gaps = sorted({second - first for first, second in pairwise(made)})
+    numbers = list(ids(2000))
+    gaps = sorted({second - first for first, second in pairwise(numbers)})
     assert gaps[:2] == [1, 2]
     assert any(100 <= gap < 110 for gap in gaps)
     assert any(2000 <= gap < 2010 for gap in gaps)
@@ -62,31 +62,31 @@ def test_a_shop_is_the_same_each_time() -> None:
 
 def test_orders_are_varied() -> None:
     """Orders have 50 to 75 fields, NULLs, empty texts, texts of several lines, and names in many alphabets."""
-    made = orders(1000)
-    present = [sum(value is not None for value in row.values()) for row in made]
+    rows = orders(1000)
+    present = [sum(value is not None for value in row.values()) for row in rows]
     assert 50 <= min(present) <= 62
     assert 66 <= max(present) <= 75
-    assert {row["customer_firstname"] for row in made} == {first for first, _ in PEOPLE}
-    assert {row["status"] for row in made} >= {"complete", "pending", "canceled", "holded", "closed"}
-    assert any("\n" in row["store_name"] for row in made)
-    assert any(row["customer_note"] == "" for row in made)
-    assert any(row["customer_id"] is None for row in made)
-    assert len({row["increment_id"] for row in made}) == len(made)
-    assert all(row["created_at"] <= row["updated_at"] for row in made)
-    assert [row["created_at"] for row in made] == sorted(row["created_at"] for row in made)
+    assert {row["customer_firstname"] for row in rows} == {first for first, _ in PEOPLE}
+    assert {row["status"] for row in rows} >= {"complete", "pending", "canceled", "holded", "closed"}
+    assert any("\n" in row["store_name"] for row in rows)
+    assert any(row["customer_note"] == "" for row in rows)
+    assert any(row["customer_id"] is None for row in rows)
+    assert len({row["increment_id"] for row in rows}) == len(rows)
+    assert all(row["created_at"] <= row["updated_at"] for row in rows)
+    assert [row["created_at"] for row in rows] == sorted(row["created_at"] for row in rows)
 
 
 def test_documents_belong_to_orders_that_exist() -> None:
     """Each made-up invoice, shipment and credit memo belongs to a made-up order."""
     with Database() as database:
         database.populate(400)
-        known = set(database.ids("orders"))
+        order_ids = set(database.ids("orders"))
         for name in ("invoices", "creditmemos"):
             columns = LISTINGS[name].columns
-            found = database.select(profile("20.0.20"), "rpc", LISTINGS[name], [], [])
-            belongs = [row[columns.index("order_id")] for row in found]
+            rows = database.select(profile("20.0.20"), "rpc", LISTINGS[name], [], [])
+            belongs = [row[columns.index("order_id")] for row in rows]
             assert len(set(belongs)) == len(belongs) == sizes(400)[name]
-            assert known.issuperset(belongs)
+            assert order_ids.issuperset(belongs)
 
 
 def test_rows_are_read_from_a_file(tmp_path: Path) -> None:

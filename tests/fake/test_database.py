@@ -41,9 +41,9 @@ def small() -> Iterator[Database]:
 
 def rows(database: Database, name: str, *complex_: tuple[str, str, str], store: str = "") -> list[dict[str, Any]]:
     """Return the rows of a list as dicts."""
-    asked = LISTINGS[name]
-    found = database.select(NEWEST, "rpc", asked, [], complex_, store=store)
-    return [dict(zip(asked.columns, row, strict=True)) for row in found]
+    requested = LISTINGS[name]
+    selected = database.select(NEWEST, "rpc", requested, [], complex_, store=store)
+    return [dict(zip(requested.columns, row, strict=True)) for row in selected]
 
 
 def ids(database: Database, name: str, *complex_: tuple[str, str, str]) -> list[int]:
@@ -56,19 +56,19 @@ def test_every_list_of_every_version_can_be_read(shop: Database, name: str) -> N
     """A row has a value for each column that the version fills, and only the ids that the version omits are missing."""
     for version in PROFILES.values():
         if name in version.lists:
-            asked = listing(name, version)
-            found = list(shop.select(version, "rpc", asked, [], []))
-            assert len(found) == shop.count(name)
-            key = asked.columns.index(asked.key_field)
-            assert all((row[key] is None) == (name in version.missing_ids) for row in found)
-            assert {len(row) for row in found} == {len(asked.columns)}
+            requested = listing(name, version)
+            selected = list(shop.select(version, "rpc", requested, [], []))
+            assert len(selected) == shop.count(name)
+            key = requested.columns.index(requested.key_field)
+            assert all((row[key] is None) == (name in version.missing_ids) for row in selected)
+            assert {len(row) for row in selected} == {len(requested.columns)}
 
 
 def test_rows_are_streamed(shop: Database) -> None:
     """A reader can stop early, start again and leave many replies open at the same time."""
-    open_ones = [shop.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
-    assert [len(list(islice(one, 3))) for one in open_ones] == [3] * 20
-    assert sum(1 for _ in open_ones[0]) == 997
+    replies = [shop.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
+    assert [len(list(islice(reply, 3))) for reply in replies] == [3] * 20
+    assert sum(1 for _ in replies[0]) == 997
 
 
 WINDOWS = {
@@ -106,16 +106,16 @@ def test_rows_are_in_the_order_of_the_index_that_mysql_would_use(shop: Database)
 
 def test_addresses_belong_to_orders(shop: Database) -> None:
     """Orders have the names of both addresses; one without a shipment has no shipping address, and no bare name."""
-    found = rows(shop, "orders")
-    virtual = [row for row in found if row["is_virtual"]]
+    selected = rows(shop, "orders")
+    virtual = [row for row in selected if row["is_virtual"]]
     assert 10 < len(virtual) < 100
     assert all(row["shipping_firstname"] is row["firstname"] is row["telephone"] is None for row in virtual)
-    assert all(row["billing_firstname"] == row["customer_firstname"] for row in found)
-    nameless = [row for row in found if row["billing_lastname"] is None]
+    assert all(row["billing_firstname"] == row["customer_firstname"] for row in selected)
+    nameless = [row for row in selected if row["billing_lastname"] is None]
     assert nameless
     assert all(row["billing_name"] is None for row in nameless)
     filtered = ids(shop, "orders", ("shipping_lastname", "eq", "müller"))
-    assert filtered == [row["order_id"] for row in found if row["shipping_lastname"] == "Müller"]
+    assert filtered == [row["order_id"] for row in selected if row["shipping_lastname"] == "Müller"]
 
 
 def test_ids_at_both_ends_of_the_key_are_valid() -> None:
@@ -133,18 +133,18 @@ def test_ids_at_both_ends_of_the_key_are_valid() -> None:
 
 
 @given(st.sets(st.integers(0, 4294967295), min_size=1, max_size=20), st.data())
-def test_a_window_returns_exactly_its_ids(some: set[int], draw: st.DataObject) -> None:
+def test_a_window_returns_exactly_its_ids(numbers: set[int], draw: st.DataObject) -> None:
     """Whatever the ids, a window returns those between its bounds, and `like` and `in` agree with plain Python."""
-    ends = st.sampled_from(sorted(some)) | st.integers(0, 4294967295)
+    ends = st.sampled_from(sorted(numbers)) | st.integers(0, 4294967295)
     first, last = draw.draw(ends), draw.draw(ends)
     with Database() as database:
-        database.populate(sorted(some))
+        database.populate(sorted(numbers))
         window = (("entity_id", "from", str(first)), ("entity_id", "to", str(last)))
-        assert ids(database, "orders", *window) == [one for one in sorted(some) if first <= one <= last]
+        assert ids(database, "orders", *window) == [number for number in sorted(numbers) if first <= number <= last]
         prefix = str(first)[:2]
-        found = ids(database, "orders", ("entity_id", "like", f"{prefix}%"))
-        assert found == [one for one in sorted(some) if str(one).startswith(prefix)]
-        assert ids(database, "orders", ("entity_id", "in", f"{first}, {last}")) == sorted(some & {first, last})
+        matching = ids(database, "orders", ("entity_id", "like", f"{prefix}%"))
+        assert matching == [number for number in sorted(numbers) if str(number).startswith(prefix)]
+        assert ids(database, "orders", ("entity_id", "in", f"{first}, {last}")) == sorted(numbers & {first, last})
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -211,14 +211,14 @@ def test_threads_read_and_write_at_the_same_time(small: Database) -> None:
         for _ in range(20):
             small.insert("orders", {})
 
-    threads = [threading.Thread(target=one) for one in (read, write, read, write)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    threads = [threading.Thread(target=work) for work in (read, write, read, write)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert small.count("orders") == 50
     assert len(counts) == 40
-    assert all(10 <= one <= 50 for one in counts)
+    assert all(10 <= count <= 50 for count in counts)
 
 
 def test_given_rows_are_stored(small: Database) -> None:
@@ -237,10 +237,10 @@ def test_an_order_with_two_addresses_of_a_kind_breaks_replies(small: Database, k
     """It breaks each reply it is in, and no other; deleting it helps."""
     shipped = next(row["order_id"] for row in rows(small, "orders") if not row["is_virtual"])
     small.duplicate_address(shipped, kind)
-    asked = LISTINGS["orders"]
+    requested = LISTINGS["orders"]
     for filters in ([], [("entity_id", "eq", str(shipped))]):
         with pytest.raises(ShopFault) as caught:
-            small.select(NEWEST, "rpc", asked, [], filters)
+            small.select(NEWEST, "rpc", requested, [], filters)
         text = f'Item (Mage_Sales_Model_Order) with the same id "{shipped}" already exist'
         assert (caught.value.code, caught.value.text) == ("1", text)
     assert len(ids(small, "orders", ("entity_id", "neq", str(shipped)))) == 9
@@ -266,8 +266,8 @@ def test_a_store_restricts_products(shop: Database) -> None:
     assert homeless
     for version, expected in (("1.8.1.0", len(whole) - len(homeless)), ("20.0.20", len(whole))):
         for store in ("1", "deutsch"):
-            found = shop.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)
-            assert sum(1 for _ in found) == expected
+            selected = shop.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)
+            assert sum(1 for _ in selected) == expected
     assert rows(shop, "products", store="0") == rows(shop, "products", store="admin") == whole
     with pytest.raises(ShopFault) as caught:
         rows(shop, "products", store="nowhere")
@@ -277,36 +277,36 @@ def test_a_store_restricts_products(shop: Database) -> None:
 @pytest.mark.parametrize("name", ["orders", "invoices", "shipments", "creditmemos"])
 def test_a_record_is_found_by_its_increment_id(shop: Database, name: str) -> None:
     """A sales record has the same values as its row in the list, and its id."""
-    asked = LISTINGS[name]
+    requested = LISTINGS[name]
     for number, row in enumerate(rows(shop, name)[:20]):
-        found = shop.record(name, row["increment_id"])
-        assert found is not None
-        assert found[asked.key_field] == list(islice(shop.ids(name), 20))[number]
-        same = [column for column in row if column in found and row[column] is not None]
+        record = shop.record(name, row["increment_id"])
+        assert record is not None
+        assert record[requested.key_field] == list(islice(shop.ids(name), 20))[number]
+        same = [column for column in row if column in record and row[column] is not None]
         assert len(same) > 2
-        assert {column: found[column] for column in same} == {column: row[column] for column in same}
-        assert found["items"]
+        assert {column: record[column] for column in same} == {column: row[column] for column in same}
+        assert record["items"]
     assert shop.record(name, "nope") is None
 
 
 def test_an_order_in_full_has_its_parts(shop: Database) -> None:
     """It has its addresses, the right number of items, its payment and its history."""
     for row in rows(shop, "orders")[:50]:
-        found = shop.record("orders", row["increment_id"])
-        assert found is not None
-        assert len(found["items"]) == row["total_item_count"]
-        assert found["billing_address"]["firstname"] == row["billing_firstname"]
-        assert (found["shipping_address"] == {}) == bool(row["is_virtual"])
-        assert found["payment"]["amount_ordered"] == row["grand_total"]
-        assert found["status_history"][0]["status"] == row["status"]
+        record = shop.record("orders", row["increment_id"])
+        assert record is not None
+        assert len(record["items"]) == row["total_item_count"]
+        assert record["billing_address"]["firstname"] == row["billing_firstname"]
+        assert (record["shipping_address"] == {}) == bool(row["is_virtual"])
+        assert record["payment"]["amount_ordered"] == row["grand_total"]
+        assert record["status_history"][0]["status"] == row["status"]
 
 
 def test_customers_and_products_are_found_by_their_keys(shop: Database) -> None:
     """Customers are found by id, products by SKU or id."""
     customer, product = rows(shop, "customers")[4], rows(shop, "products")[4]
-    found = shop.record("customers", str(customer["customer_id"]))
-    assert found is not None
-    assert found["email"] == customer["email"]
+    record = shop.record("customers", str(customer["customer_id"]))
+    assert record is not None
+    assert record["email"] == customer["email"]
     by_sku, by_id = shop.record("products", product["sku"]), shop.record("products", str(product["product_id"]))
     assert by_sku == by_id
     assert by_sku is not None

@@ -38,17 +38,17 @@ GROUPS = [
     for parser, version in PARSERS.items()
     for flavour in (*profile(version).flavours, "xmlrpc")
     for name in profile(version).lists
-    if (parser, flavour, name) != ("1620", "rpc", "creditmemos")  # their old code was not in place on the live server
+    if (parser, flavour, name) != ("1620", "rpc", "creditmemos")  # their old code was missing on the live server
 ]
 
 
 @cache
 def recorded() -> Mapping[tuple[str, str, str], list[Recorded]]:
     """Return the recorded lines by group."""
-    found: defaultdict[tuple[str, str, str], list[Recorded]] = defaultdict(list)
+    by_group: defaultdict[tuple[str, str, str], list[Recorded]] = defaultdict(list)
     for line in (line for name in RECORDED for line in read_lines(SAMPLES / name)):
-        found[line.group].append(line)
-    return found
+        by_group[line.group].append(line)
+    return by_group
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def known(shop: Database) -> dict[str, Mapping[str, int]]:
 @needs_recordings
 @pytest.mark.parametrize(
     ("parser", "flavour", "name"),
-    # Orders by XML-RPC have 151 columns, and a filter that is ignored brings them all.
-    [slow(one) if one[1:] == ("xmlrpc", "orders") else one for one in GROUPS],
+    # Orders by XML-RPC have 151 columns, and an ignored filter returns all orders.
+    [slow(group) if group[1:] == ("xmlrpc", "orders") else group for group in GROUPS],
 )
 def test_recorded_queries_have_the_recorded_answers(
     shop: Database,
@@ -83,7 +83,7 @@ def test_recorded_queries_have_the_recorded_answers(
     """
     lines = recorded()[parser, flavour, name]
     assert len(lines) > 40
-    wrong = [f"{line} but got {got}" for line in lines if (got := answer(shop, line, known)) != line.answer]
+    wrong = [f"{line} but got {returned}" for line in lines if (returned := answer(shop, line, known)) != line.answer]
     assert not wrong, "\n".join(wrong)
 
 
@@ -117,5 +117,5 @@ def test_a_wrong_element_of_a_multi_call_lowers_the_fraction(shop: Database) -> 
 def test_the_benchmark_prints_a_line_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
     """It prints one JSON line for each group and one for all, and succeeds if all answers are alike."""
     assert main([str(SAMPLES / "truth.ndjson")]) == 0
-    groups = [one for one in GROUPS if one[1] != "xmlrpc"]
+    groups = [group for group in GROUPS if group[1] != "xmlrpc"]
     assert len(capsys.readouterr().out.splitlines()) == len(groups) + 1

@@ -54,28 +54,28 @@ def cases() -> Iterator[Case]:
 def shop() -> Iterator[Database]:
     """Return a database with the rows of the rules."""
     with Database() as database:
-        for name, one in DOCUMENT["rows"].items():
-            rows = [[None if value == "NULL" else value for value in row] for row in one["rows"]]
-            database.fill({name: Rows(tuple(one["columns"]), rows)})
+        for name, content in DOCUMENT["rows"].items():
+            rows = [[None if value == "NULL" else value for value in row] for row in content["rows"]]
+            database.fill({name: Rows(tuple(content["columns"]), rows)})
         yield database
 
 
 def answer(database: Tables, version: Profile, flavour: Flavour, rule: dict[str, Any]) -> str:
     """Return the answer to the query of a rule, in the form of the rules."""
-    asked = listing(rule["list"], version)
-    simple = [tuple(one) for one in rule.get("simple", ())]
-    complex_ = [tuple(one) for one in rule.get("complex", ())]
-    at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
+    requested = listing(rule["list"], version)
+    simple = [tuple(entry) for entry in rule.get("simple", ())]
+    complex_ = [tuple(entry) for entry in rule.get("complex", ())]
+    index = requested.columns.index("increment_id" if requested.name in version.missing_ids else requested.key_field)
     try:
-        found = [row[at] for row in database.select(version, flavour, asked, simple, complex_)]
+        keys = [row[index] for row in database.select(version, flavour, requested, simple, complex_)]
     except ShopFault as fault:
         return f"fault {fault.code}"
     except PhpFatal as fatal:
         return f"fatal {fatal.status}"
-    if asked.name in version.missing_ids:
-        known = {row[1]: row[0] for row in DOCUMENT["rows"][asked.name]["rows"]}
-        found = [known[number] for number in found]
-    ids = sorted(int(str(one)) for one in found)
+    if requested.name in version.missing_ids:
+        by_increment_id = {row[1]: row[0] for row in DOCUMENT["rows"][requested.name]["rows"]}
+        keys = [by_increment_id[number] for number in keys]
+    ids = sorted(int(str(key)) for key in keys)
     return "all" if ids == IDS else " ".join(map(str, ids)) or "none"
 
 
@@ -90,13 +90,13 @@ def test_every_rule_covers_every_version() -> None:
     """No rule omits a version, unless the version lacks the list."""
     for rule in DOCUMENT["rules"]:
         named = " ".join(versions for versions, _ in rule["answers"]).split()
-        assert named == [one.name for one in PROFILES.values() if rule["list"] in one.lists], rule["rule"]
+        assert named == [version.name for version in PROFILES.values() if rule["list"] in version.lists], rule["rule"]
 
 
 def test_every_operator_has_a_rule() -> None:
     """There is a rule with each operator of any version."""
-    shown = {operator for rule in DOCUMENT["rules"] for _, operator, _ in rule.get("complex", ())}
-    assert {*OPERATORS, "moreq"} <= shown
+    tested = {operator for rule in DOCUMENT["rules"] for _, operator, _ in rule.get("complex", ())}
+    assert {*OPERATORS, "moreq"} <= tested
 
 
 @pytest.mark.parametrize("name", ["orders", "shipments", "customers"])
@@ -141,7 +141,7 @@ FIELDS = st.sampled_from(["status", "state", "store_id", "created_at", "incremen
 CONDITIONS = st.lists(
     st.tuples(FIELDS, st.sampled_from(["eq", "gteq", "lt", "like", "from", "between"]), st.text("a1%_", max_size=3)),
     max_size=5,
-    unique_by=lambda one: one[0],
+    unique_by=lambda condition: condition[0],
 )
 
 
@@ -149,8 +149,8 @@ CONDITIONS = st.lists(
 def test_conditions_on_different_names_are_read_alike(complex_: list[tuple[str, str, str]]) -> None:
     """If no name occurs twice, all versions pass on the same conditions."""
     orders = LISTINGS["orders"]
-    read = [parsed(one, "rpc", orders, [], complex_) for one in PROFILES.values()]
-    assert all(one == read[0] for one in read)
+    read = [parsed(version, "rpc", orders, [], complex_) for version in PROFILES.values()]
+    assert all(conditions_ == read[0] for conditions_ in read)
     assert len(read[0]) == len(complex_)
 
 
@@ -159,7 +159,9 @@ def test_flavours_are_read_alike(simple: list[tuple[str, str]], complex_: list[t
     """The filters of a version are the same in WS-I, if WS-I works."""
     for version in PROFILES.values():
         if "wsi" in version.flavours:
-            rpc, wsi = (conditions(version, one, LISTINGS["orders"], simple, complex_) for one in ("rpc", "wsi"))
+            rpc, wsi = (
+                conditions(version, flavour, LISTINGS["orders"], simple, complex_) for flavour in ("rpc", "wsi")
+            )
             assert rpc == wsi
 
 

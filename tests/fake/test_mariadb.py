@@ -53,9 +53,9 @@ def mariadb() -> Iterator[MariaDb]:
 def both(mariadb: MariaDb) -> Iterator[tuple[MariaDatabase, Database]]:
     """Return the same made-up shop on MariaDB and on SQLite; no test changes it."""
     with MariaDatabase(mariadb.url()) as real, Database() as emulated:
-        for one in (real, emulated):
-            one.populate(300)
-            _without_emoji(one)
+        for database in (real, emulated):
+            database.populate(300)
+            _without_emoji(database)
         yield real, emulated
 
 
@@ -78,9 +78,9 @@ def _without_emoji(database: MariaDatabase | Database) -> None:
 
 def rows(database: MariaDatabase | Database, name: str, *complex_: tuple[str, str, str]) -> list[dict[str, Any]]:
     """Return the rows of a list as dicts."""
-    asked = LISTINGS[name]
-    found = database.select(NEWEST, "rpc", asked, [], complex_)
-    return [dict(zip(asked.columns, row, strict=True)) for row in found]
+    requested = LISTINGS[name]
+    selected = database.select(NEWEST, "rpc", requested, [], complex_)
+    return [dict(zip(requested.columns, row, strict=True)) for row in selected]
 
 
 def ids(database: MariaDatabase, name: str, *complex_: tuple[str, str, str]) -> list[int]:
@@ -99,8 +99,12 @@ def test_recorded_queries_have_the_recorded_answers(mariadb: MariaDb, samples: P
         database.fill(read_rows(SAMPLES / "dataset.json"))
         known = increment_ids(emulated)
         lines = [line for name in RECORDED for line in read_lines(samples / "filters" / name)]
-        asked = lines[::every]
-        wrong = [f"{line} but got {got}" for line in asked if (got := answer(database, line, known)) != line.answer]
+        sampled = lines[::every]
+        wrong = [
+            f"{line} but returned {returned}"
+            for line in sampled
+            if (returned := answer(database, line, known)) != line.answer
+        ]
     assert len(lines) > 5000
     assert not wrong, "\n".join(wrong)
 
@@ -108,9 +112,9 @@ def test_recorded_queries_have_the_recorded_answers(mariadb: MariaDb, samples: P
 def test_each_version_follows_every_rule(mariadb: MariaDb) -> None:
     """The rules of filter_rules.toml hold on every version and flavour, PHP 5 included."""
     with MariaDatabase(mariadb.url()) as database:
-        for name, one in DOCUMENT["rows"].items():
-            given = [[None if value == "NULL" else value for value in row] for row in one["rows"]]
-            database.fill({name: Rows(tuple(one["columns"]), given)})
+        for name, content in DOCUMENT["rows"].items():
+            rows_ = [[None if value == "NULL" else value for value in row] for row in content["rows"]]
+            database.fill({name: Rows(tuple(content["columns"]), rows_)})
         wrong = [
             f"{case} in {flavour}: {returned}, not {case.answer}"
             for case in cases()
@@ -139,24 +143,28 @@ def test_random_nested_filters_are_read_as_by_sqlite(both: tuple[MariaDatabase, 
 def _assert_alike(both: tuple[MariaDatabase, Database], calls: list[Filters]) -> None:
     """Check that both databases answer every call alike, and that the calls differ enough."""
     answers = [
-        [_answer(one, call.profile, call.listing, call.simple, call.complex, call.nested) for call in calls]
-        for one in both
+        [_answer(database_answer, call.profile, call.listing, call.simple, call.complex, call.nested) for call in calls]
+        for database_answer in both
     ]
     wrong = [
         f"{call}: {on_real}, not {ours}" for call, on_real, ours in zip(calls, *answers, strict=True) if on_real != ours
     ]
     assert not wrong, "\n".join(wrong)
-    assert len({str(one) for one in answers[0]}) > 150, "the filters are too much alike"
-    assert sum(one[0].startswith("f") for one in answers[0] if one) > 100, "no faults among them"
+    assert len({str(database_answer) for database_answer in answers[0]}) > 150, "the filters are too much alike"
+    assert sum(database_answer[0].startswith("f") for database_answer in answers[0] if database_answer) > 100, (
+        "no faults among them"
+    )
 
 
 def _answer(  # noqa: PLR0917 -- a call
-    database: MariaDatabase | Database, version: Profile, asked: Any, simple: Any, complex_: Any, nested: Any
+    database: MariaDatabase | Database, version: Profile, requested: Any, simple: Any, complex_: Any, nested: Any
 ) -> list[str]:
     """Return the ids or increment ids of the rows; or the fault, its SQLSTATE and its number."""
-    at = asked.columns.index("increment_id" if asked.name in version.missing_ids else asked.key_field)
+    index = requested.columns.index("increment_id" if requested.name in version.missing_ids else requested.key_field)
     try:
-        return sorted(str(row[at]) for row in database.select(version, "rpc", asked, simple, complex_, nested=nested))
+        return sorted(
+            str(row[index]) for row in database.select(version, "rpc", requested, simple, complex_, nested=nested)
+        )
     except ShopFault as fault:
         return [f"fault {fault.code}", *_error(fault.text)]
     except PhpFatal as fatal:
@@ -175,8 +183,8 @@ def _error(text: str) -> list[str]:
 def test_rows_have_the_same_values(both: tuple[MariaDatabase, Database], version: Profile) -> None:
     """Every column of every list has the same values of the same types in both databases."""
     for name in version.lists:
-        asked = listing(name, version)
-        real, emulated = (list(one.select(version, "rpc", asked, [], [])) for one in both)
+        requested = listing(name, version)
+        real, emulated = (list(database.select(version, "rpc", requested, [], [])) for database in both)
         assert sorted(real, key=str) == sorted(emulated, key=str)
         assert real
 
@@ -197,8 +205,11 @@ def test_records_have_the_same_values(both: tuple[MariaDatabase, Database]) -> N
 def test_a_store_restricts_products(both: tuple[MariaDatabase, Database], version: str) -> None:
     """A store restricts products to its website on the versions that do so."""
     for store in ("", "0", "1", "deutsch"):
-        found = [sorted(one.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store)) for one in both]
-        assert found[0] == found[1] != []
+        rows_ = [
+            sorted(database.select(profile(version), "rpc", LISTINGS["products"], [], [], store=store))
+            for database in both
+        ]
+        assert rows_[0] == rows_[1] != []
     with pytest.raises(ShopFault, match="fault 100"):
         both[0].select(profile(version), "rpc", LISTINGS["products"], [], [], store="nowhere")
 
@@ -262,12 +273,12 @@ def test_columns_are_those_of_magento(mariadb: MariaDb, described: str) -> None:
 )
 def test_windows_use_the_key(mariadb: MariaDb, condition: tuple[str, str, str], type_: str) -> None:
     """For MariaDB a list of ids is a range of the primary key; a regexp reads the whole table."""
-    asked = ListCall(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
+    list_call = ListCall(NEWEST, "rpc", LISTINGS["orders"], [], [condition])
     with MariaDatabase(mariadb.url("explained")) as database:
         database.populate(100)
         assert ids(database, "orders", condition) == [3, 4, 6]
         with mariadb.connect(database="explained") as connection, connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN {statement(asked)}")
+            cursor.execute(f"EXPLAIN {statement(list_call)}")
             plans = {row[2]: row[3] for row in cursor.fetchall()}
     assert plans["main_table"] == type_
 
@@ -280,7 +291,7 @@ def test_rows_are_inserted_updated_and_deleted(small: MariaDatabase) -> None:
     assert small.insert("orders", {"status": "odd", "grand_total": 5, "billing_firstname": "Ada"}) == 14
     (row,) = rows(small, "orders", ("status", "eq", "odd"))
     assert (row["order_id"], row["grand_total"], row["billing_firstname"]) == (14, "5.0000", "Ada")
-    assert row["created_at"] == max(one["created_at"] for one in rows(small, "orders"))
+    assert row["created_at"] == max(order["created_at"] for order in rows(small, "orders"))
     assert small.insert("invoices", {"entity_id": 77, "order_id": 14}) == 77
     (invoice,) = rows(small, "invoices", ("entity_id", "eq", "77"))
     assert (invoice["order_id"], invoice["grand_total"]) == (14, "5.0000")
@@ -368,15 +379,15 @@ def test_a_reader_sees_the_table_as_it_was(mariadb: MariaDb) -> None:
     """Changes do not affect a reply that has begun; many replies can be open, and can be left open."""
     with MariaDatabase(mariadb.url()) as database:
         database.populate(1500)
-        open_ones = [database.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
-        assert [len(list(islice(one, 3))) for one in open_ones] == [3] * 20
+        replies = [database.select(NEWEST, "rpc", LISTINGS["orders"], [], []) for _ in range(20)]
+        assert [len(list(islice(reply, 3))) for reply in replies] == [3] * 20
         last = max(database.ids("orders"))
         assert database.delete("orders", last)
         database.insert("orders", {"entity_id": 300_000})
-        assert sum(1 for _ in open_ones[0]) == 1497
+        assert sum(1 for _ in replies[0]) == 1497
         assert max(database.ids("orders")) == 300_000
     with pytest.raises(PhpFatal, match="connection"):
-        list(open_ones[1])
+        list(replies[1])
 
 
 def test_threads_read_and_write_at_the_same_time(small: MariaDatabase) -> None:
@@ -390,14 +401,14 @@ def test_threads_read_and_write_at_the_same_time(small: MariaDatabase) -> None:
         for _ in range(10):
             small.insert("orders", {})
 
-    threads = [threading.Thread(target=one) for one in (read, write, read, write)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    threads = [threading.Thread(target=work) for work in (read, write, read, write)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert small.count("orders") == 30
     assert len(counts) == 20
-    assert all(10 <= one <= 30 for one in counts)
+    assert all(10 <= count <= 30 for count in counts)
 
 
 def test_a_created_database_is_dropped_with_the_shop(mariadb: MariaDb) -> None:
@@ -438,13 +449,13 @@ def test_a_user_needs_rights_on_the_database_only(mariadb: MariaDb) -> None:
     with Shop(orders=5, database=mariadb.url("allowed", user)) as shop:
         assert shop.database.count("orders") == 5
     assert mariadb.run("SHOW TABLES FROM allowed") == []
-    for url, said in (
+    for url, message in (
         (mariadb.url("forbidden", user), "Access denied for user 'shop'@'localhost' to database 'forbidden'"),
         (mariadb.url("read_only", user), "CREATE command denied"),
         (mariadb.url("allowed", "shop:wr%40ng"), "Access denied for user 'shop'@'localhost'"),
         ("mysql://shop:wr%40ng@127.0.0.1:1/allowed", "Can't connect to MySQL server on '127.0.0.1'"),
     ):
-        with pytest.raises(ConnectionError, match=said) as caught:
+        with pytest.raises(ConnectionError, match=message) as caught:
             Shop(database=url).start()
         assert "wr@ng" not in str(caught.value)
         assert "p@ss" not in str(caught.value)
@@ -515,10 +526,10 @@ def test_auto_delivers_exactly_the_table(
                 continue
             paginator = pager.list(name)
             if name in profile(version).missing_ids:
-                found = [increments[name][row["increment_id"]] for row in paginator]
+                delivered = [increments[name][row["increment_id"]] for row in paginator]
             else:
-                found = [int(row[paginator.id_field]) for row in paginator]
-            assert sorted(found) == list(seeded.ids(name)), name
+                delivered = [int(row[paginator.id_field]) for row in paginator]
+            assert sorted(delivered) == list(seeded.ids(name)), name
 
 
 @pytest.mark.slow
@@ -536,15 +547,15 @@ def test_a_strategy_by_name_is_exact_or_an_error(
             if entity not in profile(version).lists:
                 continue
             try:
-                found = list(pager.list(entity, strategy=strategy, last=last))
+                delivered = list(pager.list(entity, strategy=strategy, last=last))
             except PagerError:
                 continue
             exact.append(entity)
             expected = sum(number <= last for number in seeded.ids(entity))
-            assert len(found) == expected > 0
+            assert len(delivered) == expected > 0
     if strategy == "prefix" or (strategy == "regexp" and version != "1.4.1.1"):
         assert exact == list(profile(version).lists)
-    if strategy == "single-filter":  # rows of a whole tail are told apart by their ids
+    if strategy == "single-filter":  # rows after the last id are recognised by their ids
         assert set(profile(version).lists) - set(profile(version).missing_ids) <= set(exact)
 
 

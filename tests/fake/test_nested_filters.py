@@ -16,8 +16,8 @@ OLD, NEW = ALL[:1], ALL[1:]
 
 def where(version: str, name: str, nested: Any) -> str:
     """Return the conditions of a call, without backticks and the name of the table."""
-    made = conditions(profile(version), "rpc", LISTINGS[name], (), (), nested=nested)
-    return " AND ".join(made.where).replace("`", "").replace("main_table.", "")
+    sql_conditions = conditions(profile(version), "rpc", LISTINGS[name], (), (), nested=nested)
+    return " AND ".join(sql_conditions.where).replace("`", "").replace("main_table.", "")
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_thousands_of_ranges_and_ids_in_one_call(condition: Any) -> None:
     """They work although SQLite does not allow a tree of a thousand levels, as MySQL does."""
     with Database() as database:
         database.populate(100)
-        wanted = [key for key in database.ids("orders") if key % 3 == 0 and key < 9_003]
-        asked = LISTINGS["orders"]
-        found = database.select(profile("20.0.20"), "rpc", asked, (), (), nested={"entity_id": condition})
-        at = asked.columns.index("order_id")
-        assert sorted(row[at] for row in found) == wanted != []  # type: ignore[type-var]  # ids are numbers
+        expected = [key for key in database.ids("orders") if key % 3 == 0 and key < 9_003]
+        requested = LISTINGS["orders"]
+        selected = database.select(profile("20.0.20"), "rpc", requested, (), (), nested={"entity_id": condition})
+        index = requested.columns.index("order_id")
+        assert sorted(row[index] for row in selected) == expected != []  # type: ignore[type-var]  # ids are numbers

@@ -89,8 +89,8 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, dict):
-        return {name: _encoded(one) for name, one in value.items()}
-    return [_encoded(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _encoded(member) for name, member in value.items()}
+    return [_encoded(member) for member in value] if isinstance(value, list | tuple) else value
 
 
 def _installed() -> bool:
@@ -108,16 +108,16 @@ def php(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[tuple[str,
     if not _installed():
         missing("php with its soap extension (Debian: php-cli php-soap) is not installed")
     folder = tmp_path_factory.mktemp("wsdl")
-    found = {}
+    servers = {}
     for (name, profile), flavour in product(PLAYED.items(), FLAVOURS):
         path = folder / f"{name}.{flavour}.wsdl"
         # PHP knows the types of SOAP encoding by heart, but would fetch the schema from a public host all the same.
         text = wsdl(profile, flavour, "http://localhost/")
         path.write_bytes(text.replace(b' schemaLocation="http://schemas.xmlsoap.org/soap/encoding/"', b""))
-        found[name, flavour] = Php(path, flavour)
-    yield found
-    for one in found.values():
-        one.stop()
+        servers[name, flavour] = Php(path, flavour)
+    yield servers
+    for server in servers.values():
+        server.stop()
 
 
 SHAPES: Mapping[str, tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str, str]]]] = {
@@ -150,12 +150,12 @@ def test_php_and_the_shop_read_the_conditions_given_to_zeep(
 ) -> None:
     """For each list, flavour and form of filters both read the same conditions."""
     simple, complex_ = SHAPES[shape]
-    one, operation = clients[version, flavour], LISTINGS[name].operation
+    zeep_client, operation = clients[version, flavour], LISTINGS[name].operation
     stores = ["0"] if name == "products" else []
-    body = message(one, operation, "a session", filters(one, simple, complex_), *stores)
+    body = message(zeep_client, operation, "a session", filters(zeep_client, simple, complex_), *stores)
     heard = php[version, flavour].ask(body, [])
     assert heard.called == operation
-    assert _understood(heard.arguments, flavour) == (list(simple), list(complex_))
+    assert _read_conditions(heard.arguments, flavour) == (list(simple), list(complex_))
     ours = read_request(body, PLAYED[version], flavour)
     assert (ours.operation.name, ours.texts["sessionId"]) == (operation, "a session")
     assert (list(ours.filters.simple), list(ours.filters.complex)) == (list(simple), list(complex_))
@@ -170,16 +170,16 @@ def clients() -> Mapping[tuple[str, Flavour], Any]:
     }
 
 
-def _understood(arguments: Sequence[Any], flavour: Flavour) -> tuple[list[Any], list[Any]]:
+def _read_conditions(arguments: Sequence[Any], flavour: Flavour) -> tuple[list[Any], list[Any]]:
     """Return the simple and the complex conditions among the arguments of a PHP method."""
-    sent = (arguments[0].get("filters") if flavour == "wsi" else arguments[1]) or {}
-    found: dict[str, Any] = {part: sent.get(part) or {} for part in ("filter", "complex_filter")}
+    arrays_ = (arguments[0].get("filters") if flavour == "wsi" else arguments[1]) or {}
+    items_by_part: dict[str, Any] = {part: arrays_.get(part) or {} for part in ("filter", "complex_filter")}
     if flavour == "wsi":
-        found = {part: array.get("complexObjectArray", []) for part, array in found.items()}
-        found = {part: [items] if isinstance(items, dict) else items for part, items in found.items()}
+        items_by_part = {part: array.get("complexObjectArray", []) for part, array in items_by_part.items()}
+        items_by_part = {part: [items] if isinstance(items, dict) else items for part, items in items_by_part.items()}
     return (
-        [(one["key"], one.get("value")) for one in found["filter"]],
-        [(one["key"], one["value"]["key"], one["value"]["value"]) for one in found["complex_filter"]],
+        [(item["key"], item.get("value")) for item in items_by_part["filter"]],
+        [(item["key"], item["value"]["key"], item["value"]["value"]) for item in items_by_part["complex_filter"]],
     )
 
 
@@ -288,10 +288,10 @@ def test_requests_are_read_as_by_php(
         return
     ours = read_request(body, profile, flavour)
     assert heard.called == ours.operation.name
-    sent = heard.arguments[:1] if flavour == "rpc" else [one.get("sessionId") for one in heard.arguments]
-    assert ours.texts.get("sessionId") == (sent[0] if sent else None)
+    session = heard.arguments[:1] if flavour == "rpc" else [argument.get("sessionId") for argument in heard.arguments]
+    assert ours.texts.get("sessionId") == (session[0] if session else None)
     if ours.operation.name == "salesOrderList":
-        simple, complex_ = _understood([*heard.arguments, None], flavour)
+        simple, complex_ = _read_conditions([*heard.arguments, None], flavour)
         assert list(ours.filters.complex) == complex_
         assert list(ours.filters.simple) == [pair for pair in simple if pair[1] is not None]  # as Magento skips them
 
@@ -306,10 +306,10 @@ def lists(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     """Return the name of a list and records for it: texts, NULLs and integers in some of the columns."""
     name = draw(st.sampled_from(list(LISTINGS)))
     arrays = {field.name for field in LISTINGS[name].fields if field.type == "ArrayOfString"}
-    columns = st.sampled_from([one for one in LISTINGS[name].columns if one not in arrays])
+    columns = st.sampled_from([column for column in LISTINGS[name].columns if column not in arrays])
     scalars = st.none() | TEXTS | st.integers(0, 2**32 - 1)
     record = st.dictionaries(columns, scalars, max_size=10)
-    ids = st.fixed_dictionaries({one: st.lists(TEXTS, max_size=3) for one in sorted(arrays)})
+    ids = st.fixed_dictionaries({column: st.lists(TEXTS, max_size=3) for column in sorted(arrays)})
     records = st.builds(lambda scalar, array: scalar | array, record, ids)
     return name, draw(st.lists(records, max_size=3))
 
@@ -326,12 +326,12 @@ def test_lists_are_written_byte_by_byte_as_by_php(
 ) -> None:
     """PHP writes the same list, except the line breaks that Magento adds afterwards from 1.8 on."""
     name, records = sent
-    profile, asked = PLAYED[version], LISTINGS[name]
-    operation, encoder = operations(profile)[asked.operation], Encoder(profile, flavour)
-    rows = map(encoder.rows(asked), ([record.get(column) for column in asked.columns] for record in records))
+    profile, requested = PLAYED[version], LISTINGS[name]
+    operation, encoder = operations(profile)[requested.operation], Encoder(profile, flavour)
+    rows = map(encoder.rows(requested), ([record.get(column) for column in requested.columns] for record in records))
     size = len(records)
     ours = b"".join([encoder.opening(operation, size), *rows, encoder.closing(operation, size)])
-    required = {field.name: None for field in asked.fields if field.required}
+    required = {field.name: None for field in requested.fields if field.required}
     result: Any = [legible(required | record, profile) for record in records]
     heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), result)
     theirs = heard.reply.replace(b"><", b">\n<") if profile.breaks_between_tags else heard.reply
@@ -353,9 +353,9 @@ def _empty_call(operation: Operation, flavour: Flavour) -> str:
 @pytest.fixture(scope="module")
 def database() -> Iterator[Database]:
     """Return a made-up shop."""
-    with Database() as one:
-        one.populate(orders=100)
-        yield one
+    with Database() as populated:
+        populated.populate(orders=100)
+        yield populated
 
 
 INFOS = {
@@ -381,10 +381,10 @@ def test_single_records_are_written_byte_by_byte_as_by_php(
     """PHP writes the same record with all its parts, also where arrays in it are lost."""
     profile = PLAYED[version]
     operation = operations(profile)[name]
-    asked = listing(INFOS[name][0], profile)
-    for row in islice(database.select(profile, flavour, asked, [], []), 25):  # some without a shipping address
-        key = dict(zip(asked.columns, row, strict=True))[INFOS[name][1]]
-        record = database.record(asked.name, str(key))
+    requested = listing(INFOS[name][0], profile)
+    for row in islice(database.select(profile, flavour, requested, [], []), 25):  # some without a shipping address
+        key = dict(zip(requested.columns, row, strict=True))[INFOS[name][1]]
+        record = database.record(requested.name, str(key))
         assert record is not None
         for result in (record, shallow(record)):
             heard = php[version, flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), result)
@@ -401,11 +401,11 @@ def test_text_that_is_not_utf8_is_the_fault_of_php(
 ) -> None:
     """On versions without a check PHP's own text names the place."""
     profile = PLAYED["1.7.0.2"]
-    asked = LISTINGS["orders"]
-    operation = operations(profile)[asked.operation]
+    requested = LISTINGS["orders"]
+    operation = operations(profile)[requested.operation]
     record: dict[str, Any] = {"order_id": 1, "firstname": b"Bj\xf6rn"}
     heard = php["1.7.0.2", flavour].ask(envelope(_empty_call(operation, flavour), profile.namespace), [record])
     encoder = Encoder(profile, flavour)
     with pytest.raises(ShopFault) as caught:
-        encoder.rows(asked)([record.get(column) for column in asked.columns])
+        encoder.rows(requested)([record.get(column) for column in requested.columns])
     assert encoder.fault(caught.value) == heard.reply

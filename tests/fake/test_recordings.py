@@ -36,7 +36,7 @@ REPLIES = [
     "magentoInfo",
     "storeList",
     "salesOrderInfo",
-    *(one.operation for one in LISTINGS.values()),
+    *(entry.operation for entry in LISTINGS.values()),
     "customerCustomerList_empty",
     "salesOrderInvoiceList_entity_id",
     "salesOrderList_1row",
@@ -58,19 +58,19 @@ def _value(element: etree._Element, field: Field, profile: Profile, flavour: Fla
         return None
     if field.type in ARRAYS:
         item = replace(field, type=ARRAYS[field.type])
-        return [_value(one, item, profile, flavour) for one in element]
-    known = records(profile, flavour)
-    if field.type in known:
-        parts = {one.name: one for one in known[field.type]}
-        return {one.tag: _value(one, parts[str(one.tag)], profile, flavour) for one in element}
+        return [_value(child, item, profile, flavour) for child in element]
+    types = records(profile, flavour)
+    if field.type in types:
+        parts = {member.name: member for member in types[field.type]}
+        return {child.tag: _value(child, parts[str(child.tag)], profile, flavour) for child in element}
     return "" if element.text in {None, "\n"} else element.text
 
 
 def _read(body: bytes, name: str, profile: Profile, flavour: Flavour) -> Any:
     """Return the result in a recorded reply."""
     part = OPERATIONS[name.partition("_")[0]].reply_part(flavour)
-    (found,) = etree.fromstring(body).iter(part.name)
-    return _value(found, part, profile, flavour)
+    (result,) = etree.fromstring(body).iter(part.name)
+    return _value(result, part, profile, flavour)
 
 
 @pytest.mark.parametrize("name", REPLIES)
@@ -85,10 +85,10 @@ def test_the_values_of_a_recorded_reply_are_written_as_the_same_bytes(
     encoder, operation = Encoder(LIVE, flavour), OPERATIONS[name.partition("_")[0]]
     result = _read(recorded, name, LIVE, flavour)
     assert encoder.reply(operation, result) == recorded
-    asked = {one.operation: one for one in LISTINGS.values()}.get(operation.name)
-    if asked is not None:
-        write, size = encoder.rows(asked), len(result)
-        rows = b"".join(write([row.get(column) for column in asked.columns]) for row in result)
+    requested = {entry.operation: entry for entry in LISTINGS.values()}.get(operation.name)
+    if requested is not None:
+        write, size = encoder.rows(requested), len(result)
+        rows = b"".join(write([row.get(column) for column in requested.columns]) for row in result)
         assert encoder.opening(operation, size) + rows + encoder.closing(operation, size) == recorded
 
 
@@ -120,7 +120,7 @@ KNOBS: Mapping[str, Mapping[str, Any]] = {
 STRANGERS = ("fault_unknown_session", "fault_session_after_endSession", "fault_session_timed_out")
 """Requests whose session is not open."""
 REQUESTS = [
-    *(one.operation for one in LISTINGS.values()),
+    *(entry.operation for entry in LISTINGS.values()),
     "login",
     "endSession",
     "magentoInfo",
@@ -211,11 +211,11 @@ def test_a_recorded_request_gets_the_recorded_headers(
 def _shape(body: bytes) -> dict[tuple[str, ...], dict[str, str]]:
     """Return the elements of a reply by their path, with their attributes, without the lengths of arrays."""
     root = etree.fromstring(body)
-    found = {}
-    for one in root.iter():
-        path = (*(str(parent.tag) for parent in reversed(list(one.iterancestors()))), str(one.tag))
-        found[path] = {str(name): re.sub(r"\[\d+\]", "[]", str(value)) for name, value in one.attrib.items()}
-    return found
+    elements = {}
+    for element in root.iter():
+        path = (*(str(parent.tag) for parent in reversed(list(element.iterancestors()))), str(element.tag))
+        elements[path] = {str(name): re.sub(r"\[\d+\]", "[]", str(value)) for name, value in element.attrib.items()}
+    return elements
 
 
 def _post(shop: Shop, body: bytes, *, cookie: bool) -> tuple[int, list[tuple[str, str]], bytes]:

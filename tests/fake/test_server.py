@@ -43,13 +43,13 @@ class Reply:
     @property
     def fault(self) -> str:
         """The fault code; empty when there is none."""
-        found = re.search(rb"<faultcode>(.*?)</faultcode>", self.body)
-        return found[1].decode() if found else ""
+        code = re.search(rb"<faultcode>(.*?)</faultcode>", self.body)
+        return code[1].decode() if code else ""
 
     @property
     def ids(self) -> list[int]:
         """The order ids in it."""
-        return [int(one) for one in re.findall(rb"<order_id[^>]*>(\d+)<", self.body)]
+        return [int(number) for number in re.findall(rb"<order_id[^>]*>(\d+)<", self.body)]
 
 
 def request(shop: Shop, method: str = "POST", path: str = SOAP, body: bytes = b"", **headers: str) -> Reply:
@@ -83,7 +83,7 @@ def logged_in(shop: Shop) -> str:
 
 
 @pytest.fixture(scope="module")
-def common() -> Iterator[Shop]:
+def shared_shop() -> Iterator[Shop]:
     """Return a shop that the tests do not change."""
     with Shop(orders=300) as shop:
         yield shop
@@ -103,20 +103,20 @@ def common() -> Iterator[Shop]:
         "/index.php/api/v2_soap/index/wsdl/1/",
     ],
 )
-def test_the_wsdl_has_several_addresses(common: Shop, path: str) -> None:
+def test_the_wsdl_has_several_addresses(shared_shop: Shop, path: str) -> None:
     """Each of them returns the WSDL, which names one address for calls."""
-    reply = request(common, "GET", path)
+    reply = request(shared_shop, "GET", path)
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "text/xml; charset=UTF-8"
-    assert f'location="{common.url}"'.encode() in reply.body
+    assert f'location="{shared_shop.url}"'.encode() in reply.body
 
 
 @pytest.mark.parametrize(
     "path", ["/api/v2_soap", "/api/v2_soap/", "/api/v2_soap/index/", "/index.php/api/v2_soap/index"]
 )
-def test_calls_are_answered_at_each_address(common: Shop, path: str) -> None:
+def test_calls_are_answered_at_each_address(shared_shop: Shop, path: str) -> None:
     """A call is answered at the address in the WSDL, and at its variants."""
-    reply = request(common, path=path, body=call(logged_in(common), 3, 3))
+    reply = request(shared_shop, path=path, body=call(logged_in(shared_shop), 3, 3))
     assert reply.ids == [3]
 
 
@@ -131,17 +131,17 @@ def test_an_old_shop_needs_a_value_for_wsdl(query: str) -> None:
 @pytest.mark.parametrize(
     ("path", "status"), [("/", 200), ("/index.php", 200), ("/shop/api", 404), ("/api/v2_soap/x", 404)]
 )
-def test_other_addresses_are_pages(common: Shop, path: str, status: int) -> None:
+def test_other_addresses_are_pages(shared_shop: Shop, path: str, status: int) -> None:
     """A wrong address returns HTML, as on any shop."""
-    reply = request(common, "GET", path)
+    reply = request(shared_shop, "GET", path)
     assert reply.status == status
     assert reply.headers["Content-Type"] == "text/html; charset=UTF-8"
     assert "Set-Cookie" not in reply.headers
 
 
-def test_a_get_without_wsdl_is_the_fault_of_an_empty_request(common: Shop) -> None:
+def test_a_get_without_wsdl_is_the_fault_of_an_empty_request(shared_shop: Shop) -> None:
     """A browser at the endpoint gets this fault."""
-    reply = request(common, "GET")
+    reply = request(shared_shop, "GET")
     assert (reply.status, reply.fault) == (500, "Sender")
 
 
@@ -170,10 +170,10 @@ def test_a_shop_may_have_a_fixed_clock() -> None:
 # Connections
 
 
-def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
+def test_a_connection_is_kept_for_the_next_request(shared_shop: Shop) -> None:
     """Two calls use one socket."""
-    connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
-    session = logged_in(common)
+    connection = http.client.HTTPConnection(urlsplit(shared_shop.url).netloc)
+    session = logged_in(shared_shop)
     sockets = []
     for _ in range(2):
         connection.request("POST", SOAP, call(session, 3, 3))
@@ -183,11 +183,11 @@ def test_a_connection_is_kept_for_the_next_request(common: Shop) -> None:
     assert sockets[0] is sockets[1]
 
 
-def test_http_1_0_gets_a_reply_without_chunks(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_1_0_gets_a_reply_without_chunks(shared_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP 1.0 has no chunks: the end of the connection is the end of the reply."""
     monkeypatch.setattr(api, "BUFFERED", 1000)
-    body = call(logged_in(common))
-    host, _, port = urlsplit(common.url).netloc.partition(":")
+    body = call(logged_in(shared_shop))
+    host, _, port = urlsplit(shared_shop.url).netloc.partition(":")
     with socket.create_connection((host, int(port))) as raw:
         raw.sendall(b"POST %b HTTP/1.0\r\nContent-Length: %d\r\n\r\n%b" % (SOAP.encode(), len(body), body))
         reply = b"".join(iter(lambda: raw.recv(65536), b""))
@@ -196,9 +196,9 @@ def test_http_1_0_gets_a_reply_without_chunks(common: Shop, monkeypatch: pytest.
     assert rest.endswith(b"</SOAP-ENV:Envelope>\n")
 
 
-def test_a_body_of_unknown_length_is_refused(common: Shop) -> None:
+def test_a_body_of_unknown_length_is_refused(shared_shop: Shop) -> None:
     """Without a length nothing is read, and the connection ends."""
-    host, _, port = urlsplit(common.url).netloc.partition(":")
+    host, _, port = urlsplit(shared_shop.url).netloc.partition(":")
     with socket.create_connection((host, int(port))) as raw:
         raw.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 411 " in raw.recv(100)
@@ -211,39 +211,39 @@ def test_a_body_of_unknown_length_is_refused(common: Shop) -> None:
 def test_zeep_logs_in_reads_lists_and_logs_out(flavour: Flavour) -> None:
     """A whole conversation by zeep, in both flavours, with all six lists."""
     with Shop(flavour=flavour, orders=60) as shop:
-        one = client(shop)
-        session = one.service.login(shop.user, shop.key)
-        listed = {}
+        zeep_client = client(shop)
+        session = zeep_client.service.login(shop.user, shop.key)
+        replies = {}
         for operation in ("salesOrderList", "salesOrderInvoiceList", "salesOrderShipmentList", "customerCustomerList"):
-            listed[operation] = one.service[operation](session, filters(one))
-        listed["products"] = one.service.catalogProductList(session, filters(one), "0")
-        assert [row.order_id for row in listed["salesOrderList"]] == [str(key) for key in shop.database.ids("orders")]
-        assert all(listed.values())
-        assert one.service.magentoInfo(session).magento_version == "1.9.4.5"
-        assert len(one.service.storeList(session)) == 3
-        order = one.service.salesOrderInfo(session, listed["salesOrderList"][0].increment_id)
-        assert order.order_id == listed["salesOrderList"][0].order_id
-        assert one.service.endSession(session) is True
+            replies[operation] = zeep_client.service[operation](session, filters(zeep_client))
+        replies["products"] = zeep_client.service.catalogProductList(session, filters(zeep_client), "0")
+        assert [row.order_id for row in replies["salesOrderList"]] == [str(key) for key in shop.database.ids("orders")]
+        assert all(replies.values())
+        assert zeep_client.service.magentoInfo(session).magento_version == "1.9.4.5"
+        assert len(zeep_client.service.storeList(session)) == 3
+        order = zeep_client.service.salesOrderInfo(session, replies["salesOrderList"][0].increment_id)
+        assert order.order_id == replies["salesOrderList"][0].order_id
+        assert zeep_client.service.endSession(session) is True
         with pytest.raises(zeep.exceptions.Fault, match="Session expired") as caught:
-            one.service.magentoInfo(session)
+            zeep_client.service.magentoInfo(session)
         assert caught.value.code == "5"
 
 
-def test_sessions_are_independent(common: Shop) -> None:
+def test_sessions_are_independent(shared_shop: Shop) -> None:
     """A second login does not end the first; each can be ended alone, and all can be ended at once."""
-    first, second = logged_in(common), logged_in(common)
-    request(common, body=envelope(f"<n:endSession><sessionId>{first}</sessionId></n:endSession>"))
-    assert request(common, body=call(first, 3, 3)).fault == "5"
-    assert request(common, body=call(second, 3, 3)).fault == ""
-    common.sessions.end_all()
-    assert request(common, body=call(second, 3, 3)).fault == "5"
+    first, second = logged_in(shared_shop), logged_in(shared_shop)
+    request(shared_shop, body=envelope(f"<n:endSession><sessionId>{first}</sessionId></n:endSession>"))
+    assert request(shared_shop, body=call(first, 3, 3)).fault == "5"
+    assert request(shared_shop, body=call(second, 3, 3)).fault == ""
+    shared_shop.sessions.end_all()
+    assert request(shared_shop, body=call(second, 3, 3)).fault == "5"
 
 
-def test_a_started_session_has_no_rights(common: Shop) -> None:
+def test_a_started_session_has_no_rights(shared_shop: Shop) -> None:
     """`startSession` returns the id of a session without a user."""
-    reply = request(common, body=envelope("<n:startSession/>"))
+    reply = request(shared_shop, body=envelope("<n:startSession/>"))
     (session,) = re.findall(rb">([0-9a-f]{32})<", reply.body)
-    assert request(common, body=call(session.decode(), 3, 3)).fault == "5"
+    assert request(shared_shop, body=call(session.decode(), 3, 3)).fault == "5"
 
 
 def test_a_login_deletes_the_expired_sessions_of_its_user() -> None:
@@ -259,55 +259,55 @@ def test_a_login_deletes_the_expired_sessions_of_its_user() -> None:
     assert len(sessions) == 3
 
 
-def test_a_session_expires_when_it_is_not_used(common: Shop) -> None:
+def test_a_session_expires_when_it_is_not_used(shared_shop: Shop) -> None:
     """With a timeout of zero it has expired at the next call."""
-    session = logged_in(common)
-    common.change(session_timeout=0)
+    session = logged_in(shared_shop)
+    shared_shop.change(session_timeout=0)
     time.sleep(0.001)
-    assert request(common, body=call(session, 3, 3)).fault == "5"
-    common.change(session_timeout=3600)
+    assert request(shared_shop, body=call(session, 3, 3)).fault == "5"
+    shared_shop.change(session_timeout=3600)
 
 
 @pytest.mark.parametrize(
     ("user", "key", "fault"), [("demo", "no", "2"), ("no", "demo-key", "2"), ("", "x", "6"), ("x", "", "6")]
 )
 def test_faults_of_a_login(
-    common: Shop,
+    shared_shop: Shop,
     user: str,
     key: str,
     fault: str,
 ) -> None:
     """A wrong login is denied, and an empty one lacks a parameter."""
     inner = f"<n:login><username>{user}</username><apiKey>{key}</apiKey></n:login>"
-    reply = request(common, body=envelope(inner))
+    reply = request(shared_shop, body=envelope(inner))
     assert (reply.status, reply.fault) == (200, fault)
 
 
-def test_a_denied_list_is_denied_with_its_records(common: Shop) -> None:
+def test_a_denied_list_is_denied_with_its_records(shared_shop: Shop) -> None:
     """Without the right to orders neither the list nor a record is returned; the other lists are."""
-    common.change(denied=["orders"])
-    session = logged_in(common)
+    shared_shop.change(denied=["orders"])
+    session = logged_in(shared_shop)
     info = envelope(
         f"<n:salesOrderInfo><sessionId>{session}</sessionId><orderIncrementId>1</orderIncrementId></n:salesOrderInfo>"
     )
     others = envelope(f"<n:salesOrderInvoiceList><sessionId>{session}</sessionId></n:salesOrderInvoiceList>")
-    assert [request(common, body=body).fault for body in (call(session), info, others)] == ["2", "2", ""]
-    common.change(denied=())
+    assert [request(shared_shop, body=body).fault for body in (call(session), info, others)] == ["2", "2", ""]
+    shared_shop.change(denied=())
 
 
 # Records
 
 
-def test_addresses_of_customers_are_listed_and_found(common: Shop) -> None:
+def test_addresses_of_customers_are_listed_and_found(shared_shop: Shop) -> None:
     """The addresses of a customer are in a list, and each is found by its own id."""
-    one = client(common)
-    session = logged_in(common)
-    customers = list(common.database.ids("customers"))[:8]
-    found = [address for key in customers for address in one.service.customerAddressList(session, key)]
-    assert found
-    for address in found:
-        again = one.service.customerAddressInfo(session, address.customer_address_id)
-        assert (again.customer_address_id, again.street) == (address.customer_address_id, address.street)
+    zeep_client = client(shared_shop)
+    session = logged_in(shared_shop)
+    customers = list(shared_shop.database.ids("customers"))[:8]
+    in_lists = [address for key in customers for address in zeep_client.service.customerAddressList(session, key)]
+    assert in_lists
+    for address in in_lists:
+        single = zeep_client.service.customerAddressInfo(session, address.customer_address_id)
+        assert (single.customer_address_id, single.street) == (address.customer_address_id, address.street)
     for operation, fault in (
         ("customerAddressList", "101"),
         ("customerAddressInfo", "102"),
@@ -315,7 +315,7 @@ def test_addresses_of_customers_are_listed_and_found(common: Shop) -> None:
     ):
         extra: list[Any] = [[]] if operation == "customerCustomerInfo" else []
         with pytest.raises(zeep.exceptions.Fault) as caught:
-            one.service[operation](session, 4_000_000_000, *extra)
+            zeep_client.service[operation](session, 4_000_000_000, *extra)
         assert caught.value.code == fault
 
 
@@ -355,12 +355,12 @@ class RecordedPause:
 def test_a_call_takes_its_latency_up_to_the_time_limit(knobs: Any, expected: float, fault: str) -> None:
     """Seconds per call and per row, including the shop's own work, up to the execution time."""
     with Shop(orders=10, **knobs) as shop:
-        watch = RecordedPause()
-        one = Api(shop.database, shop.sessions, shop.user, shop.key, watch)
-        answer = one.answer(call(logged_in(shop), 3, 4), Context(shop.settings, time.monotonic() - 1))
+        pause = RecordedPause()
+        shop_api = Api(shop.database, shop.sessions, shop.user, shop.key, pause)
+        answer = shop_api.answer(call(logged_in(shop), 3, 4), Context(shop.settings, time.monotonic() - 1))
     assert answer.call is not None
     assert (answer.call.fault, answer.call.rows) == (fault, 0 if fault else 2)
-    assert watch.seconds == [pytest.approx(max(0.0, expected - 1), abs=0.5)]
+    assert pause.seconds == [pytest.approx(max(0.0, expected - 1), abs=0.5)]
 
 
 @pytest.mark.parametrize(("limit", "fault"), [(9, "SOAP-ENV:Server"), (10, "")])
@@ -371,15 +371,15 @@ def test_too_many_rows_exhaust_the_memory(limit: int, fault: str) -> None:
     assert (reply.status, reply.fault) == ((500, fault) if fault else (200, ""))
 
 
-def test_rows_of_a_streamed_reply_count_too(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_streamed_reply_count_too(shared_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit also applies to a reply that is too long for the buffer."""
     monkeypatch.setattr(api, "BUFFERED", 5_000)
-    body, rows = call(logged_in(common)), common.database.count("orders")
-    common.change(memory_limit_rows=rows - 1)
-    assert request(common, body=body).fault == "SOAP-ENV:Server"
-    common.change(memory_limit_rows=rows)
-    assert len(request(common, body=body).ids) == rows
-    common.change(memory_limit_rows=0)
+    body, rows = call(logged_in(shared_shop)), shared_shop.database.count("orders")
+    shared_shop.change(memory_limit_rows=rows - 1)
+    assert request(shared_shop, body=body).fault == "SOAP-ENV:Server"
+    shared_shop.change(memory_limit_rows=rows)
+    assert len(request(shared_shop, body=body).ids) == rows
+    shared_shop.change(memory_limit_rows=0)
 
 
 def test_memory_that_runs_out_late_leaves_headers_without_a_body() -> None:
@@ -395,47 +395,50 @@ def test_memory_that_runs_out_late_leaves_headers_without_a_body() -> None:
 
 @pytest.mark.parametrize("rows", [10, 0])
 def test_a_long_reply_is_streamed_unchanged(
-    common: Shop,
+    shared_shop: Shop,
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
     """Beyond the buffer the length is unknown, but all bytes and the number of rows are the same."""
-    body = call(logged_in(common), 0, 2**32 if rows else 0)
-    held = request(common, body=body)
+    body = call(logged_in(shared_shop), 0, 2**32 if rows else 0)
+    buffered = request(shared_shop, body=body)
     monkeypatch.setattr(api, "BUFFERED", 5_000)
     monkeypatch.setattr(api, "_PIECE", 10_000)
-    pieces = request(common, body=body)
-    assert pieces.body == held.body
+    pieces = request(shared_shop, body=body)
+    assert pieces.body == buffered.body
     assert pieces.headers.get("Transfer-Encoding") == ("chunked" if rows else None)
-    assert f"[{len(held.ids)}]".encode() in held.body
+    assert f"[{len(buffered.ids)}]".encode() in buffered.body
 
 
-def test_a_client_that_disconnects_ends_its_reply(common: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_disconnects_ends_its_reply(shared_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shop stops writing, and answers the next client."""
     monkeypatch.setattr(api, "BUFFERED", 1000)
-    connection = http.client.HTTPConnection(urlsplit(common.url).netloc)
-    connection.request("POST", SOAP, call(logged_in(common)))
+    connection = http.client.HTTPConnection(urlsplit(shared_shop.url).netloc)
+    connection.request("POST", SOAP, call(logged_in(shared_shop)))
     assert connection.getresponse().read(100)
     connection.close()
-    assert request(common, body=call(logged_in(common), 3, 3)).ids == [3]
+    assert request(shared_shop, body=call(logged_in(shared_shop), 3, 3)).ids == [3]
 
 
-def test_a_reply_is_compressed_if_both_sides_want_it(common: Shop) -> None:
+def test_a_reply_is_compressed_if_both_sides_want_it(shared_shop: Shop) -> None:
     """Not by default; with the setting every reply of PHP is compressed for a client that accepts it."""
-    body = call(logged_in(common), 3, 9)
-    plain = request(common, body=body, Accept_Encoding="gzip")
+    body = call(logged_in(shared_shop), 3, 9)
+    plain = request(shared_shop, body=body, Accept_Encoding="gzip")
     assert "Content-Encoding" not in plain.headers
-    common.change(gzip=True)
-    compressed = request(common, body=body, Accept_Encoding="gzip")
-    other = request(common, body=body)
-    common.change(gzip=False)
+    shared_shop.change(gzip=True)
+    compressed = request(shared_shop, body=body, Accept_Encoding="gzip")
+    other = request(shared_shop, body=body)
+    shared_shop.change(gzip=False)
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == plain.body == other.body
 
 
-def test_a_compressed_request_is_refused(common: Shop) -> None:
+def test_a_compressed_request_is_refused(shared_shop: Shop) -> None:
     """PHP does not decompress requests."""
-    assert request(common, body=gzip.compress(call(logged_in(common))), Content_Encoding="gzip").fault == "Sender"
+    assert (
+        request(shared_shop, body=gzip.compress(call(logged_in(shared_shop))), Content_Encoding="gzip").fault
+        == "Sender"
+    )
 
 
 def test_a_request_over_the_limit_is_refused_before_it_is_read() -> None:
@@ -458,18 +461,18 @@ def test_a_request_over_the_limit_is_refused_before_it_is_read() -> None:
         ("schema", 500, "WSDL"),
     ],
 )
-def test_an_outage_fails_every_call_until_it_is_over(common: Shop, outage: Any, status: int, fault: str) -> None:
+def test_an_outage_fails_every_call_until_it_is_over(shared_shop: Shop, outage: Any, status: int, fault: str) -> None:
     """It returns pages instead of SOAP, or a fault before the API is reached."""
-    session = logged_in(common)
-    common.change(outage=outage)
-    reply = request(common, body=call(session, 3, 3))
-    wsdl = request(common, "GET", f"{SOAP}?wsdl=1")
-    common.change(outage="")
+    session = logged_in(shared_shop)
+    shared_shop.change(outage=outage)
+    reply = request(shared_shop, body=call(session, 3, 3))
+    wsdl = request(shared_shop, "GET", f"{SOAP}?wsdl=1")
+    shared_shop.change(outage="")
     assert (reply.status, reply.fault) == (status, fault)
     assert wsdl.status == (200 if fault else status)
     if outage == "redirect":
         assert reply.headers["Location"].startswith("https://")
-    assert request(common, body=call(session, 3, 3)).ids == [3]
+    assert request(shared_shop, body=call(session, 3, 3)).ids == [3]
 
 
 def test_wsi_does_not_need_the_schema_of_soap_encoding() -> None:
@@ -497,13 +500,13 @@ def test_as_many_calls_as_workers_block_each_other_until_one_ends() -> None:
         assert request(shop, body=call(session, 3, 3)).fault == ""
 
 
-def test_the_pool_can_be_resized_while_the_shop_runs(common: Shop) -> None:
+def test_the_pool_can_be_resized_while_the_shop_runs(shared_shop: Shop) -> None:
     """Each new request uses the new pool."""
-    session = logged_in(common)
-    common.change(workers=1, socket_timeout=0.02)
-    assert request(common, body=call(session, 3, 3)).fault == "WSDL"
-    common.change(workers=0, socket_timeout=60)
-    assert request(common, body=call(session, 3, 3)).fault == ""
+    session = logged_in(shared_shop)
+    shared_shop.change(workers=1, socket_timeout=0.02)
+    assert request(shared_shop, body=call(session, 3, 3)).fault == "WSDL"
+    shared_shop.change(workers=0, socket_timeout=60)
+    assert request(shared_shop, body=call(session, 3, 3)).fault == ""
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -511,7 +514,7 @@ def test_many_concurrent_calls_all_end(cached: bool) -> None:  # noqa: FBT001 --
     """With the cache all succeed on two workers; without it each succeeds, or fails because it lacks the WSDL."""
     with Shop(orders=20, workers=2, wsdl_cache=cached, socket_timeout=0.05) as shop, ThreadPoolExecutor(6) as pool:
         body = call(logged_in(shop))
-        faults = [one.fault for one in pool.map(lambda _: request(shop, body=body), range(12))]
+        faults = [reply.fault for reply in pool.map(lambda _: request(shop, body=body), range(12))]
     assert set(faults) <= ({""} if cached else {"", "WSDL"})
 
 
@@ -519,36 +522,36 @@ def test_workers_are_first_come_first_served() -> None:
     """No request overtakes a waiting one, and a request that times out leaves its place in the queue."""
     pool = Workers(1)
     order: list[str] = []
-    asked = threading.Event()
+    started = threading.Event()
 
     def wait(name: str) -> None:
-        asked.set()
-        with pool.place() as held:
-            order.append(f"{name} {held}")
+        started.set()
+        with pool.place() as granted:
+            order.append(f"{name} {granted}")
 
     threads = [threading.Thread(target=wait, args=(name,)) for name in ("first", "second")]
     with pool.place():
-        for waiting, thread in enumerate(threads, start=1):
+        for count, thread in enumerate(threads, start=1):
             thread.start()
-            assert asked.wait(10)
-            asked.clear()
-            while pool.waiting < waiting:
+            assert started.wait(10)
+            started.clear()
+            while pool.waiting < count:
                 time.sleep(0.001)
-        with pool.place(timeout=0) as hurried:
-            assert not hurried
+        with pool.place(timeout=0) as granted:
+            assert not granted
     for thread in threads:
         thread.join()
     assert order == ["first True", "second True"]
 
 
-def test_calls_with_the_same_cookie_wait_for_each_other(common: Shop) -> None:
+def test_calls_with_the_same_cookie_wait_for_each_other(shared_shop: Shop) -> None:
     """PHP locks its session while a request with that cookie runs; without a cookie no request waits."""
-    body = call(logged_in(common), 3, 3)
+    body = call(logged_in(shared_shop), 3, 3)
     with ThreadPoolExecutor(1) as pool:
-        with common.cookies.held("abc"):
-            waiting = pool.submit(request, common, body=body, Cookie="a=b; PHPSESSID=abc")
-            assert request(common, body=body).ids == [3]
-            assert request(common, body=body, Cookie="PHPSESSID=other").ids == [3]
+        with shared_shop.cookies.held("abc"):
+            waiting = pool.submit(request, shared_shop, body=body, Cookie="a=b; PHPSESSID=abc")
+            assert request(shared_shop, body=body).ids == [3]
+            assert request(shared_shop, body=body, Cookie="PHPSESSID=other").ids == [3]
             assert not waiting.done()
         assert waiting.result(timeout=30).ids == [3]
 
@@ -677,12 +680,12 @@ def test_stopping_ends_running_calls_and_idle_connections() -> None:
     with Shop(orders=5, latency=3600, workers=1, wsdl_cache=True) as shop, ThreadPoolExecutor(2) as pool:
         idle = http.client.HTTPConnection(urlsplit(shop.url).netloc)
         idle.connect()
-        under_way = [pool.submit(request, shop, body=call(logged_in(shop))) for _ in range(2)]
+        running_calls = [pool.submit(request, shop, body=call(logged_in(shop))) for _ in range(2)]
         while shop.workers.waiting < 1:
             time.sleep(0.001)
         shop.stop()
-        for one in under_way:
-            assert isinstance(one.exception(timeout=30), OSError | http.client.HTTPException)
+        for running_call in running_calls:
+            assert isinstance(running_call.exception(timeout=30), OSError | http.client.HTTPException)
         idle.close()
 
 
@@ -722,8 +725,8 @@ def test_wsi_on_1_6_2_can_be_enabled_and_breaks_every_filter() -> None:
     with Shop(profile="1.6.2.0", flavour="wsi", broken_wsi=True, orders=30) as shop:
         body = call(logged_in(shop), 10, 20, "wsi").replace(b"urn:OpenMage", b"urn:Magento")
         reply = request(shop, body=body)
-        wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 20]
-        assert reply.fault or reply.ids != wanted
+        expected = [key for key in shop.database.ids("orders") if 10 <= key <= 20]
+        assert reply.fault or reply.ids != expected
 
 
 def test_php5_changes_the_behaviour_of_a_version() -> None:
@@ -732,14 +735,14 @@ def test_php5_changes_the_behaviour_of_a_version() -> None:
         "<filters><complex_filter><item><key>main_table.entity_id</key><value><key>gteq</key><value>1</value></value>"
         "</item></complex_filter></filters>"
     )
-    found: Sequence[Reply] = ()
+    replies: Sequence[Reply] = ()
     for php5 in (False, True):
         with Shop(profile="1.7.0.2", php5=php5, orders=5) as shop:
             name = "customerCustomerList"
             body = envelope(f"<n:{name}><sessionId>{logged_in(shop)}</sessionId>{inner}</n:{name}>")
-            found = (*found, request(shop, body=body))
-    assert [(one.status, one.fault) for one in found] == [(200, "101"), (500, "")]
-    assert found[1].body == b""
+            replies = (*replies, request(shop, body=body))
+    assert [(reply.status, reply.fault) for reply in replies] == [(200, "101"), (500, "")]
+    assert replies[1].body == b""
 
 
 def test_every_profile_answers_a_window_of_orders() -> None:
@@ -748,8 +751,8 @@ def test_every_profile_answers_a_window_of_orders() -> None:
         for flavour in profile.flavours:
             with Shop(profile=version, flavour=flavour, orders=60) as shop:
                 body = call(logged_in(shop), 10, 40, flavour).replace(b"urn:OpenMage", profile.namespace.encode())
-                wanted = [key for key in shop.database.ids("orders") if 10 <= key <= 40]
-                assert request(shop, body=body).ids == wanted
+                expected = [key for key in shop.database.ids("orders") if 10 <= key <= 40]
+                assert request(shop, body=body).ids == expected
 
 
 def test_the_time_of_a_call_is_that_of_its_worker() -> None:

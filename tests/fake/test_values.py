@@ -42,7 +42,7 @@ def test_times_are_read_in_any_form(moment: datetime, punctuation: str, between:
     day, time = written.split()
     spelled = day.replace("-", punctuation) + between + time.replace(":", punctuation)
     digits = re.sub(r"\D", "", written)
-    assert {values.time_of(one) for one in (written, spelled, digits, spelled[2:], f" {spelled} abc")} == {written}
+    assert {values.time_of(form) for form in (written, spelled, digits, spelled[2:], f" {spelled} abc")} == {written}
 
 
 @given(st.text())
@@ -54,7 +54,7 @@ def test_any_text_is_read_as_a_time(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "time"),
     [
         ("2024-03-05 02", "2024-03-05 02:00:00"),
         ("2024-03-05 02:00:", "2024-03-05 02:00:00"),
@@ -81,9 +81,9 @@ def test_any_text_is_read_as_a_time(text: str) -> None:
         ),
     ],
 )
-def test_times_are_read_as_by_a_live_database(text: str, moment: str) -> None:
+def test_times_are_read_as_by_a_live_database(text: str, time: str) -> None:
     """Partial and impossible dates are read as by MariaDB 10.11."""
-    assert values.time_of(text) == moment
+    assert values.time_of(text) == time
 
 
 @given(st.dates().map(str), st.integers(1, 3))
@@ -128,7 +128,7 @@ def test_like_agrees_with_a_plain_matcher(text: str, pattern: str) -> None:
 @given(st.lists(st.text("ab1 ", max_size=3), max_size=5), st.text("abAB1 ", max_size=3))
 def test_find_in_set_returns_the_position(members: list[str], needle: str) -> None:
     """It ignores case, and returns 0 for a text that is not in the list."""
-    lowered = [one.lower() for one in members]
+    lowered = [member.lower() for member in members]
     expected = lowered.index(needle.lower()) + 1 if needle.lower() in lowered and ",".join(members) else 0
     assert values.find_in_set(needle, ",".join(members)) == expected
 
@@ -136,9 +136,9 @@ def test_find_in_set_returns_the_position(members: list[str], needle: str) -> No
 @given(st.lists(st.integers(0, 10**10), min_size=1, max_size=20), st.integers(0, 10**10))
 def test_a_regexp_of_alternatives_matches_exactly_its_ids(ids: list[int], other: int) -> None:
     """A list of ids as a regular expression matches these ids and no others."""
-    found = values.regexp(f"^({'|'.join(map(str, ids))})$")
-    assert all(found.search(str(one)) for one in ids)
-    assert bool(found.search(str(other))) == (other in ids)
+    pattern = values.regexp(f"^({'|'.join(map(str, ids))})$")
+    assert all(pattern.search(str(number)) for number in ids)
+    assert bool(pattern.search(str(other))) == (other in ids)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from magento_pager.fake.declarations import Flavour
 
-SPOKEN = [(name, flavour) for name, one in PROFILES.items() for flavour in one.flavours]
+SPOKEN = [(name, flavour) for name, profile_ in PROFILES.items() for flavour in profile_.flavours]
 TEXTS = st.text(max_size=6) | st.sampled_from(
     ["", "\n", "&<>\r", "\x01", "\0", "\ufffe", "\udcf6", "日本", "0", "true"]
 )
@@ -31,9 +31,9 @@ def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
     """Return a version, a flavour, one of its lists, and records for it with any values that a database may have."""
     version, flavour = draw(st.sampled_from(SPOKEN))
     name = draw(st.sampled_from(profile(version).lists))
-    asked = listing(name, profile(version))
-    arrays = {field.name: st.lists(TEXTS, max_size=2) for field in asked.fields if field.type == "ArrayOfString"}
-    columns = st.sampled_from([one for one in asked.columns if one not in arrays])
+    requested = listing(name, profile(version))
+    arrays = {field.name: st.lists(TEXTS, max_size=2) for field in requested.fields if field.type == "ArrayOfString"}
+    columns = st.sampled_from([column for column in requested.columns if column not in arrays])
     record = st.builds(
         lambda scalars, ids: scalars | ids,
         st.dictionaries(columns, VALUES, max_size=6),
@@ -48,12 +48,12 @@ def written(draw: st.DrawFn) -> tuple[str, Flavour, str, list[dict[str, Any]]]:
 def test_rows_written_one_by_one_equal_the_whole_reply(sent: tuple[str, Flavour, str, list[dict[str, Any]]]) -> None:
     """Opening, rows and closing together are the whole reply, and fail where it fails."""
     version, flavour, name, records = sent
-    asked, encoder = listing(name, profile(version)), Encoder(profile(version), flavour)
-    operation = operations(profile(version))[asked.operation]
-    size, write = len(records), encoder.rows(asked)
+    requested, encoder = listing(name, profile(version)), Encoder(profile(version), flavour)
+    operation = operations(profile(version))[requested.operation]
+    size, write = len(records), encoder.rows(requested)
 
     def one_by_one() -> bytes:
-        rows = [write([one.get(column) for column in asked.columns]) for one in records]
+        rows = [write([record.get(column) for column in requested.columns]) for record in records]
         return b"".join([encoder.opening(operation, size), *rows, encoder.closing(operation, size)])
 
     assert _outcome(one_by_one) == _outcome(lambda: encoder.reply(operation, records))
@@ -72,16 +72,16 @@ def test_the_newest_version_always_writes_xml(first: str, last: str) -> None:
     """Whatever a name contains, a reply from 1.9.3 on can be parsed, and has the name or omits it."""
     newest = profile("20.0.20")
     for flavour in newest.flavours:
-        encoder, asked = Encoder(newest, flavour), listing("orders", newest)
-        operation = operations(newest)[asked.operation]
+        encoder, requested = Encoder(newest, flavour), listing("orders", newest)
+        operation = operations(newest)[requested.operation]
         body = encoder.reply(operation, [{"firstname": first, "lastname": last}])
         (result,) = etree.fromstring(body).iter("result")
-        found = {one.tag: one.text for row in result for one in row}
+        texts = {field.tag: field.text for row in result for field in row}
         for name, text in (("firstname", first), ("lastname", last)):
             if any("\ud800" <= character <= "\udfff" for character in text):
-                assert name not in found
+                assert name not in texts
             elif not any(ord(character) < 32 or character in "\ufffe\uffff" for character in text):
-                assert found[name] == (text or "\n")
+                assert texts[name] == (text or "\n")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_an_empty_text_is_a_line_break_from_1_8_on(version: str, text: str | Non
     old = profile(version)
     encoder = Encoder(old, "rpc")
     body = encoder.reply(operations(old)["salesOrderList"], [{"firstname": ""}])
-    (found,) = etree.fromstring(body).iter("firstname")
-    assert found.text == text
+    (element,) = etree.fromstring(body).iter("firstname")
+    assert element.text == text
 
 
 def test_a_null_is_omitted_unless_the_field_is_required() -> None:
@@ -125,4 +125,4 @@ def test_a_confirmation_key_becomes_true() -> None:
     encoder = Encoder(newest, "wsi")
     rows: list[dict[str, Any]] = [{"confirmation": "d41d8cd9"}, {"confirmation": None}, {"confirmation": "0"}]
     body = encoder.reply(operations(newest)["customerCustomerList"], rows)
-    assert [one.text for one in etree.fromstring(body).iter("confirmation")] == ["true", "false"]
+    assert [element.text for element in etree.fromstring(body).iter("confirmation")] == ["true", "false"]

@@ -29,12 +29,12 @@ SPOKEN = [(name, flavour) for name, profile in PROFILES.items() for flavour in p
 def test_zeep_loads_the_wsdl(version: str, flavour: Flavour) -> None:
     """Every version and flavour loads without a network, with the operations, address and namespace of the version."""
     profile = PROFILES[version]
-    one = client(wsdl(profile, flavour, ADDRESS))
-    (service,) = one.wsdl.services.values()
+    zeep_client = client(wsdl(profile, flavour, ADDRESS))
+    (service,) = zeep_client.wsdl.services.values()
     (port,) = service.ports.values()
     assert set(port.binding._operations) == set(operations(profile))  # noqa: SLF001 -- zeep has no public way to ask
     assert port.binding_options["address"] == ADDRESS
-    assert one.wsdl.types.prefix_map["ns0"] == profile.namespace
+    assert zeep_client.wsdl.types.prefix_map["ns0"] == profile.namespace
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,17 @@ def test_old_orders_have_the_row_type_of_a_single_order() -> None:
 def test_1_7_0_0_has_other_filter_types(flavour: Flavour) -> None:
     """Only this version has any type in RPC and a list of texts in WS-I; both are read."""
     profile = replace(PROFILES["1.7.0.2"], name="1.7.0.0", version=ANY_VALUE_VERSION)
-    one = client(wsdl(profile, flavour, ADDRESS))
+    zeep_client = client(wsdl(profile, flavour, ADDRESS))
     if flavour == "rpc":
-        types = one.type_factory(profile.namespace)
+        types = zeep_client.type_factory(profile.namespace)
         value = types.associativeAnyTypeEntity(key="gteq", value="5")
-        given: Any = types.filters(complex_filter=types.complexFilterArray([types.complexFilter("order_id", value)]))
+        zeep_filters: Any = types.filters(
+            complex_filter=types.complexFilterArray([types.complexFilter("order_id", value)])
+        )
     else:
         value = {"key": "gteq", "value": {"complexObjectArray": ["5"]}}
-        given = {"complex_filter": {"complexObjectArray": [{"key": "order_id", "value": value}]}}
-    read = read_request(message(one, "salesOrderList", "s", given), profile, flavour)
+        zeep_filters = {"complex_filter": {"complexObjectArray": [{"key": "order_id", "value": value}]}}
+    read = read_request(message(zeep_client, "salesOrderList", "s", zeep_filters), profile, flavour)
     assert read.filters.complex == (("order_id", "gteq", "5"),)
 
 
@@ -86,17 +88,20 @@ def test_the_wsdl_declares_what_the_recorded_one_declares(samples: Path, flavour
 
 def _signatures(root: etree._Element, names: set[str]) -> dict[str, Any]:
     """Return the operations of a WSDL: their arguments and results, with all types written out."""
-    types = {one.get("name"): one for one in root.iter(f"{XSD}complexType") if one.get("name")}
+    types = {element.get("name"): element for element in root.iter(f"{XSD}complexType") if element.get("name")}
     schema = next(root.iter(f"{XSD}schema"))
-    elements = {one.get("name"): one for one in schema.iterchildren(f"{XSD}element")}
-    messages = {one.get("name"): one for one in root.iter(f"{WSDL}message")}
+    elements = {element.get("name"): element for element in schema.iterchildren(f"{XSD}element")}
+    messages = {element.get("name"): element for element in root.iter(f"{WSDL}message")}
 
     def local(name: str | None) -> str:
         return (name or "").partition(":")[2]
 
     def fields(parent: etree._Element) -> list[Any]:
-        found = (one for one in parent.iter(f"{XSD}element") if one is not parent)
-        return [(one.get("name"), one.get("minOccurs") != "0", described(one.get("type"))) for one in found]
+        signatures = (element for element in parent.iter(f"{XSD}element") if element is not parent)
+        return [
+            (element.get("name"), element.get("minOccurs") != "0", described(element.get("type")))
+            for element in signatures
+        ]
 
     def described(kind: str | None) -> Any:
         declared = types.get(local(kind))
@@ -115,26 +120,26 @@ def _signatures(root: etree._Element, names: set[str]) -> dict[str, Any]:
             for part in message
         ]
 
-    found = {}
-    for one in next(root.iter(f"{WSDL}portType")).iterchildren(f"{WSDL}operation"):
-        if one.get("name") not in names:
+    signatures = {}
+    for element in next(root.iter(f"{WSDL}portType")).iterchildren(f"{WSDL}operation"):
+        if element.get("name") not in names:
             continue
-        asked, answered = (one.find(f"{WSDL}{way}") for way in ("input", "output"))
-        assert asked is not None
-        assert answered is not None
-        found[one.get("name") or ""] = (
-            parts(messages[local(asked.get("message"))]),
-            parts(messages[local(answered.get("message"))]),
+        request, reply = (element.find(f"{WSDL}{way}") for way in ("input", "output"))
+        assert request is not None
+        assert reply is not None
+        signatures[element.get("name") or ""] = (
+            parts(messages[local(request.get("message"))]),
+            parts(messages[local(reply.get("message"))]),
         )
-    return found
+    return signatures
 
 
 def test_zeep_sends_the_given_filters() -> None:
     """The helper of these tests sends every condition, in both flavours: zeep drops none silently."""
     profile = PROFILES["20.0.20"]
     for flavour in profile.flavours:
-        one = client(wsdl(profile, flavour, ADDRESS))
-        given = filters(one, [("status", "new")], [("entity_id", "from", "1"), ("entity_id", "to", "9")])
-        read = read_request(message(one, "salesOrderList", "s", given), profile, flavour).filters
+        zeep_client = client(wsdl(profile, flavour, ADDRESS))
+        zeep_filters = filters(zeep_client, [("status", "new")], [("entity_id", "from", "1"), ("entity_id", "to", "9")])
+        read = read_request(message(zeep_client, "salesOrderList", "s", zeep_filters), profile, flavour).filters
         assert read.simple == (("status", "new"),)
         assert read.complex == (("entity_id", "from", "1"), ("entity_id", "to", "9"))

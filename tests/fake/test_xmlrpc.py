@@ -51,8 +51,8 @@ class Remote:
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     """Return a shop that the tests do not change."""
-    with Shop(orders=120) as one:
-        yield one
+    with Shop(orders=120) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,11 @@ def remote(shop: Shop) -> Remote:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_nested_bounds_are_exact_on_every_version_and_every_list(profile: Profile) -> None:
     """A closed range, or a list of ids, in a struct is read correctly by every parser."""
-    with Shop(profile=profile, orders=800) as one:
-        remote = Remote(one)
+    with Shop(profile=profile, orders=800) as shop:
+        remote = Remote(shop)
         for name in profile.lists:
             path = f"{LISTINGS[name].resource}.list"
-            numbers = [key for key in one.database.ids(name) if 10 <= key <= 30]
+            numbers = [key for key in shop.database.ids(name) if 10 <= key <= 30]
             assert len(remote.call(path, {"entity_id": {"from": 10, "to": 30}})) == len(numbers) > 0
             assert len(remote.call(path, {"entity_id": {"in": numbers[:3]}})) == 3
 
@@ -93,9 +93,9 @@ def test_each_element_of_a_multi_call_has_a_result_or_a_fault(remote: Remote) ->
     calls[2:2] = [["sales_order.info", ["none"]], ["no.such"], ["order.fly", []], ["store.list"]]
     results = remote.raw("multiCall", remote.session, calls)
     assert results[2] == {"isFault": True, "faultCode": "100", "faultMessage": "Requested order not exists."}
-    assert [one["faultCode"] for one in results[3:5]] == ["3", "3"]
+    assert [result["faultCode"] for result in results[3:5]] == ["3", "3"]
     assert [store["code"] for store in results[5]] == ["default", "deutsch", "nihongo"]
-    assert [one["order_id"] for one in results[:2] + results[6:]] == [order["order_id"] for order in orders]
+    assert [result["order_id"] for result in results[:2] + results[6:]] == [order["order_id"] for order in orders]
     assert results[0]["items"][0]["order_id"] == results[0]["order_id"]
 
 
@@ -103,17 +103,17 @@ def test_each_element_of_a_multi_call_has_a_result_or_a_fault(remote: Remote) ->
 def test_documents_in_full_have_items_and_comments(remote: Remote, path: str) -> None:
     """Invoices, shipments and credit memos are found by their increment ids."""
     first = remote.call(f"{path}.list")[0]
-    found = remote.call(f"{path}.info", first["increment_id"])
-    assert found["increment_id"] == first["increment_id"]
-    assert found["items"]
-    assert "comments" in found
+    record = remote.call(f"{path}.info", first["increment_id"])
+    assert record["increment_id"] == first["increment_id"]
+    assert record["items"]
+    assert "comments" in record
 
 
 def test_customers_and_products_are_found_by_their_keys(remote: Remote) -> None:
     """Customers by id, their addresses by the customer's or their own id; products by id or SKU."""
     assert remote.call("customer.info", "3")["customer_id"] == 3
     book = remote.call("customer_address.list", 3)
-    assert [remote.call("customer_address.info", one["customer_address_id"]) for one in book] == book
+    assert [remote.call("customer_address.info", address["customer_address_id"]) for address in book] == book
     product = remote.call("product.list", {"entity_id": 3})[0]
     assert remote.call("product.info", product["sku"])["product_id"] == 3
     assert remote.call("core_magento.info") == {"magento_version": "1.9.4.5", "magento_edition": "Community"}
@@ -136,7 +136,7 @@ def test_faults_have_the_codes_of_soap_and_http_200(remote: Remote, shop: Shop) 
 
 def test_an_invalid_request_is_a_fault() -> None:
     """Anything that cannot be parsed, or is a reply, is a fault with HTTP 200."""
-    with Shop(orders=1) as one:
+    with Shop(orders=1) as shop:
         for body, code in (
             (b"", 630),
             (b"<a>", 632),
@@ -144,7 +144,7 @@ def test_an_invalid_request_is_a_fault() -> None:
             (xmlrpc.client.dumps((1,), methodresponse=True).encode(), 632),
             (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a><methodName>&b;</methodName></a>", 631),
         ):
-            answer = one.xmlrpc(body, Context(one.settings, 0.0))
+            answer = shop.xmlrpc(body, Context(shop.settings, 0.0))
             assert answer.status == 200
             with pytest.raises(xmlrpc.client.Fault) as caught:
                 xmlrpc.client.loads(b"".join(answer.pieces))
@@ -164,35 +164,35 @@ def test_calls_are_in_the_log(shop: Shop, remote: Remote) -> None:
     """Each has the number of its rows or records."""
     shop.clear_log()
     remote.raw("multiCall", remote.session, [["order.list", [{"entity_id": {"to": 6}}]], ["customer.info", ["3"]]])
-    (one,) = shop.log
-    assert (one.operation, one.rows, one.fault) == ("multiCall", 4, "")
-    assert one.bytes > 1000
+    (logged,) = shop.log
+    assert (logged.operation, logged.rows, logged.fault) == ("multiCall", 4, "")
+    assert logged.bytes > 1000
 
 
 def test_control_characters_are_escaped_from_1_9_3_on() -> None:
     """Older versions send them raw, which is not XML."""
-    with Shop(orders=5, control_characters=[3]) as one:
-        remote = Remote(one)
+    with Shop(orders=5, control_characters=[3]) as shop:
+        remote = Remote(shop)
         assert remote.call("order.list", {"entity_id": 3})[0]["customer_firstname"] == "A&#1;B"
-        one.set_profile("1.8.1.0")
+        shop.set_profile("1.8.1.0")
         with pytest.raises(Exception, match="not well-formed"):
             remote.call("order.list", {"entity_id": 3})
 
 
 def test_numbers_are_text_up_to_php_8_0_and_numbers_later() -> None:
     """PHP's driver has changed; the newest version runs on the newest PHP."""
-    with Shop(orders=5) as one:
-        remote = Remote(one)
+    with Shop(orders=5) as shop:
+        remote = Remote(shop)
         assert remote.call("order.list")[0]["order_id"] == 3
-        one.set_profile("1.8.1.0")
+        shop.set_profile("1.8.1.0")
         assert remote.call("order.list")[0]["order_id"] == "3"
 
 
 def test_a_product_is_found_by_sku_or_id() -> None:
     """A SKU that looks like the id of another product is read as the SKU, unless `id` is given."""
-    with Shop(orders=100) as one:
-        remote = Remote(one)
-        one.database.update("products", 4, {"sku": "3"})
+    with Shop(orders=100) as shop:
+        remote = Remote(shop)
+        shop.database.update("products", 4, {"sku": "3"})
         assert remote.call("product.info", "3")["product_id"] == 4
         assert remote.call("product.info", "3", "0", None, "ID")["product_id"] == 3
         assert remote.call("product.info", "3", "0", None, "sku")["product_id"] == 4
@@ -200,8 +200,8 @@ def test_a_product_is_found_by_sku_or_id() -> None:
 
 def test_a_missing_address_is_an_empty_list() -> None:
     """In PHP an empty record is the same as an empty list."""
-    with Shop(orders=60) as one:
-        remote = Remote(one)
+    with Shop(orders=60) as shop:
+        remote = Remote(shop)
         virtual = [row for row in remote.call("order.list") if str(row["is_virtual"]) == "1"]
         assert virtual
         assert all(remote.call("order.info", row["increment_id"])["shipping_address"] == [] for row in virtual)
@@ -209,31 +209,35 @@ def test_a_missing_address_is_an_empty_list() -> None:
 
 def test_a_carriage_return_is_escaped() -> None:
     """An XML parser would read a raw one as a line break."""
-    with Shop(orders=5) as one:
-        one.database.update("orders", 3, {"customer_note": "one\r\ntwo"})
-        assert Remote(one).call("order.list", {"entity_id": 3})[0]["customer_note"] == "one\r\ntwo"
+    with Shop(orders=5) as shop:
+        shop.database.update("orders", 3, {"customer_note": "one\r\ntwo"})
+        assert Remote(shop).call("order.list", {"entity_id": 3})[0]["customer_note"] == "one\r\ntwo"
 
 
 def test_only_a_single_call_has_the_text_of_an_internal_error() -> None:
     """The list has the order; in a `multiCall` only the log of the server has the error."""
-    with Shop(orders=5, broken_records=[4]) as one:
-        remote = Remote(one)
+    with Shop(orders=5, broken_records=[4]) as shop:
+        remote = Remote(shop)
         assert len(remote.call("order.list")) == 5
         keys = [row["increment_id"] for row in remote.call("order.list", {"entity_id": {"in": [3, 4]}})]
-        good, bad = remote.raw("multiCall", remote.session, [["order.info", [key]] for key in keys])
-        assert good["order_id"] == 3
-        assert bad == {"isFault": True, "faultCode": "1", "faultMessage": "Internal Error. Please see log for details."}
+        order, fault = remote.raw("multiCall", remote.session, [["order.info", [key]] for key in keys])
+        assert order["order_id"] == 3
+        assert fault == {
+            "isFault": True,
+            "faultCode": "1",
+            "faultMessage": "Internal Error. Please see log for details.",
+        }
         with pytest.raises(xmlrpc.client.Fault, match="getMethod"):
             remote.call("order.info", keys[1])
 
 
 def test_a_shop_may_have_no_xmlrpc() -> None:
     """Its address is not found, while SOAP answers."""
-    with Shop(orders=1, no_xmlrpc=True) as one:
+    with Shop(orders=1, no_xmlrpc=True) as shop:
         with pytest.raises(xmlrpc.client.ProtocolError, match="404"):
-            Remote(one)
-        one.change(no_xmlrpc=False)
-        assert Remote(one).session
+            Remote(shop)
+        shop.change(no_xmlrpc=False)
+        assert Remote(shop).session
 
 
 def test_arguments_of_other_types_are_a_fault(remote: Remote) -> None:
@@ -276,15 +280,15 @@ def test_paths_have_two_words(remote: Remote) -> None:
 
 def test_forms_of_an_element_of_a_multi_call(remote: Remote) -> None:
     """A path, or a path and its arguments: a list, a struct by name, or a single one that is not an array."""
-    one = {"entity_id": 3}
+    filters = {"entity_id": 3}
     calls: list[Any] = [
-        ["order.list", [one]],
-        ["order.list", {"filters": one}],
-        {"0": "order.list", "1": [one]},
-        ["order.list", {"0": one}],
+        ["order.list", [filters]],
+        ["order.list", {"filters": filters}],
+        {"0": "order.list", "1": [filters]},
+        ["order.list", {"0": filters}],
         ["order.list"],
         ["order.list", "abc"],
-        ["order.list", [one, "more", "and more"]],
+        ["order.list", [filters, "more", "and more"]],
         "order.list",  # its first letter is the path
         5,
         [],
@@ -301,7 +305,7 @@ def test_forms_of_an_element_of_a_multi_call(remote: Remote) -> None:
     [
         ([["order.list", {"entity_id": 3}]], 500),  # an unknown argument by name
         ([["customer.list", [["x"]]]], 500),
-        ([["customer.list"]], 500),  # the one list whose filters are no optional argument
+        ([["customer.list"]], 500),  # the only list whose filters are a required argument
         ([["order.info", []]], 500),
         ([[["order.list"], []]], 500),
         ([["customer.list", [{"entity_id": {}}]]], 503),
@@ -322,7 +326,7 @@ def test_a_database_error_has_another_text_in_a_multi_call(remote: Remote) -> No
     assert "1054 Unknown column 'nope' in 'WHERE', query was: SELECT" in caught.value.faultString
     calls = [[f"{path}.list", [{"nope": 1}]] for path in ("order", "order_creditmemo", "customer", "product")]
     results = remote.raw("multiCall", remote.session, calls)
-    assert [one["faultCode"] for one in results] == ["1", "101", "101", "0"]
+    assert [result["faultCode"] for result in results] == ["1", "101", "101", "0"]
     assert results[0]["faultMessage"] == "Internal Error. Please see log for details."
     assert "1054" in results[1]["faultMessage"]
     assert results[2]["faultMessage"] == "Invalid attribute name: nope"
@@ -346,19 +350,19 @@ def test_columns_of_each_list(remote: Remote) -> None:
     )
     assert len(order) >= 151
     (invoice,) = remote.call("order_invoice.list", {"invoice_id": 3})
-    shown = "order_id increment_id created_at state grand_total order_currency_code invoice_id"
-    assert list(invoice) == shown.split()
+    columns = "order_id increment_id created_at state grand_total order_currency_code invoice_id"
+    assert list(invoice) == columns.split()
     (shipment,) = remote.call("order_shipment.list", {"shipment_id": 3})
     assert list(shipment) == ["increment_id", "created_at", "total_qty", "shipment_id"]
     assert shipment["shipment_id"] is None
     customers = remote.call("customer.list", {})
-    assert all(None not in one.values() and one["disable_auto_group_change"] == 0 for one in customers)
+    assert all(None not in row.values() and row["disable_auto_group_change"] == 0 for row in customers)
     assert not {"entity_id", "entity_type_id", "attribute_set_id"} & set().union(*customers)
-    assert len({len(one) for one in customers}) > 1
+    assert len({len(row) for row in customers}) > 1
     products = remote.call("product.list")
     assert list(products[0]) == ["product_id", "sku", "name", "set", "type", "category_ids", "website_ids"]
-    assert {type(one["category_ids"]) for one in products} == {list}
-    assert [] in [one["category_ids"] for one in products]
+    assert {type(row["category_ids"]) for row in products} == {list}
+    assert [] in [row["category_ids"] for row in products]
 
 
 BLOCKED = {"http-403": "403", "http-404": "404", "page": None, "fatal": None, "report": "503"}
@@ -428,10 +432,10 @@ def soap_rows(shop: Shop, name: str) -> list[dict[str, str | None]]:
     reply = requests.post(shop.url, data=body, timeout=10)
     assert reply.status_code == 200
     try:
-        found = etree.fromstring(reply.content)
+        document = etree.fromstring(reply.content)
     except etree.XMLSyntaxError:
         raise AssertionError(reply.text) from None
-    return [{field.tag: field.text for field in row} for row in found.iter("item") if len(row)]
+    return [{field.tag: field.text for field in row} for row in document.iter("item") if len(row)]
 
 
 def test_calls_need_no_second_worker() -> None:
@@ -468,22 +472,22 @@ def test_two_concurrent_soap_calls_block_two_workers() -> None:
 
 def test_columns_of_modules_are_in_xmlrpc_only(tmp_path: Path) -> None:
     """They are not in the WSDL; they can be set, changed and filtered."""
-    given = {
+    content = {
         "orders": {"columns": ["entity_id", "erp_number"], "rows": [[3, "X-1"], [4, None]]},
         "customers": {"columns": ["entity_id", "loyalty_code"], "rows": [[3, "ü&<>"], [4, None]]},
     }
     path = tmp_path / "rows.json"
-    path.write_text(json.dumps(given), encoding="utf-8")
+    path.write_text(json.dumps(content), encoding="utf-8")
     with Shop(rows=path) as shop:
         remote = Remote(shop)
-        assert [one["erp_number"] for one in remote.call("order.list")] == ["X-1", None]
-        assert [one.get("loyalty_code") for one in remote.call("customer.list", {})] == ["ü&<>", None]
+        assert [row["erp_number"] for row in remote.call("order.list")] == ["X-1", None]
+        assert [row.get("loyalty_code") for row in remote.call("customer.list", {})] == ["ü&<>", None]
         assert not {"erp_number", "loyalty_code"} & set().union(
             *soap_rows(shop, "orders"), *soap_rows(shop, "customers")
         )
         shop.database.update("orders", 4, {"erp_number": "Y"})
-        assert [one["order_id"] for one in remote.call("order.list", {"erp_number": "Y"})] == [4]
-        assert [one["customer_id"] for one in remote.call("customer.list", {"loyalty_code": {"notnull": 1}})] == [3]
+        assert [row["order_id"] for row in remote.call("order.list", {"erp_number": "Y"})] == [4]
+        assert [row["customer_id"] for row in remote.call("customer.list", {"loyalty_code": {"notnull": 1}})] == [3]
 
 
 def test_a_made_up_shop_has_columns_that_soap_lacks(remote: Remote, shop: Shop) -> None:

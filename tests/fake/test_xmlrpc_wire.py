@@ -32,14 +32,14 @@ MEMBERS = [
 ]
 
 
-# What follows in this table was seen of PHP 8.2's SimpleXML.
+# The rest of this table was seen with PHP 8.2's SimpleXML.
 @pytest.mark.parametrize(
     ("inside", "kind", "value"),
     [
         ("7", "string", "7"),
         (" ", "string", " "),
         ("", "string", ""),
-        ("a&amp;b &lt;", "string", "a&amp;b &lt;"),  # text without a type is what stands in the XML
+        ("a&amp;b &lt;", "string", "a&amp;b &lt;"),  # text without a type is kept as it is in the XML
         ("a&amp;\nb", "string", "a&\nb"),  # unless it has a line break
         ("<![CDATA[x<y]]>", "string", "<![CDATA[x<y]]>"),
         ("Größe &#233;", "string", "Größe é"),
@@ -92,8 +92,8 @@ MEMBERS = [
 )
 def test_values_are_read_as_by_php(inside: str, kind: str, value: Any) -> None:
     """Each form of a value has the type and the value that it has in PHP."""
-    found = read(request(f"<value>{inside}</value>"))
-    assert (found.types, found.arguments) == ((kind,), [value])
+    parsed = read(request(f"<value>{inside}</value>"))
+    assert (parsed.types, parsed.arguments) == ((kind,), [value])
 
 
 @pytest.mark.parametrize(
