@@ -1,4 +1,4 @@
-"""Ranges of dates and numbers: exactly their rows on every list of every version, or an error, and a report of how."""
+"""Ranges of dates and numbers: exactly their rows on every list of every version, or an error; and the evidence."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ JANUARY, FEBRUARY = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinf
 
 
 def held(shop: Shop, entity: str, column: str = "created_at") -> list[tuple[str, int]]:
-    """What each row of a list has in a column, and its id, in order."""
+    """Return the value of a column and the id of each row of a list, in order."""
     at = list(LISTINGS[entity].table.columns).index(column)
     rows = zip(cast("Database", shop.database).rows(LISTINGS[entity].table), shop.database.ids(entity), strict=True)
     return sorted((str(row[at]), number) for row, number in rows if row[at] is not None)
 
 
 def brought(shop: Shop, entity: ListName, pages: Sequence[Page]) -> list[int]:
-    """The ids of the rows of a walk, in order."""
+    """Return the ids of the rows of a walk, in order."""
     key = LISTS[entity].key
     numbers = dict(held(shop, entity, "increment_id")) if LISTS[entity].identity else {}
     rows = [row for page in pages for row in page.rows]
@@ -55,19 +55,19 @@ def brought(shop: Shop, entity: ListName, pages: Sequence[Page]) -> list[int]:
 
 
 def of(pages: Sequence[Page]) -> Bounds:
-    """What all pages of a walk say of its one range."""
-    (said,) = {page.bounds for page in pages}
-    (bounds,) = said
+    """Return the bounds that all pages of a walk report for its one range."""
+    (bounds_of_pages,) = {page.bounds for page in pages}
+    (bounds,) = bounds_of_pages
     return bounds
 
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
-def test_exactly_the_rows_of_a_span_come_from_every_list_of_every_version(
+def test_a_range_selects_exactly_its_rows_on_every_list_of_every_version(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
-    """To the second at both ends, all rows, and none; by the server, and the evidence says how."""
+    """To the second at both ends, for all rows and for none; the server applies it, and the evidence shows how."""
     shop = shop_of(profile, flavour)
     rows = held(shop, entity)
     low, high = rows[len(rows) // 3][0], rows[len(rows) * 2 // 3][0]
@@ -109,10 +109,10 @@ def test_exactly_the_rows_of_a_span_come_from_every_list_of_every_version(
         ("products", "updated_at"),
     ],
 )
-def test_other_columns_that_are_ordered(
+def test_ranges_of_other_ordered_columns(
     shop_of: Callable[[str, str], Shop], profile: str, entity: ListName, column: str
 ) -> None:
-    """Numbers are compared as such, times as such, and NULL lies nowhere."""
+    """Numbers and times are compared by value, and NULL is in no range."""
     shop = shop_of(profile, "rpc")
     rows = held(shop, entity, column)
     kind: Any = str if column in LISTS[entity].dates else Decimal
@@ -127,8 +127,8 @@ def test_other_columns_that_are_ordered(
 
 
 @pytest.mark.parametrize("profile", ["1.7.0.2", "20.0.20"])
-def test_a_column_that_few_rows_have(profile: str) -> None:
-    """Where the first rows have nothing there, one that has is looked for; where none has, no row lies in the range."""
+def test_a_range_of_a_column_that_few_rows_have(profile: str) -> None:
+    """If the first rows have no value, a row with one is searched for; if there is none, the range is empty."""
     with Shop(profile=profile, orders=1000) as shop, connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.orders(where={"total_refunded": between(1, 9)})
         pages = list(plan.pages())
@@ -144,42 +144,42 @@ def test_a_column_that_few_rows_have(profile: str) -> None:
             list(replace(plan, source=lying).pages())
 
 
-# --- servers that drop a bound in every spelling ----------------------------------------------------------------------
+# --- servers that drop a bound in every form --------------------------------------------------------------------------
 
 
 @dataclass
 class Dropping:
-    """A source that does something else with the conditions on a column.
+    """A source that changes the conditions on a column.
 
     Attributes:
-        source: the honest one.
-        lie: what is asked instead of all of them.
-        column: the one that is lied about, however it is spelled.
+        source: the source that reads the rows.
+        change: returns the conditions to send instead.
+        column: the column whose conditions are changed, in every form of its name.
     """
 
     source: Source
-    lie: Callable[[list[Condition]], list[Condition]]
+    change: Callable[[list[Condition]], list[Condition]]
     column: str = "created_at"
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows of one call."""
-        lied = [one for one in query.conditions if column_of(one.field) == self.column]
-        others = [one for one in query.conditions if one not in lied]
-        yield from self.source.fetch(replace(query, conditions=(*others, *self.lie(lied))))
+        """Yield the rows of one call."""
+        affected = [condition for condition in query.conditions if column_of(condition.field) == self.column]
+        others = [condition for condition in query.conditions if condition not in affected]
+        yield from self.source.fetch(replace(query, conditions=(*others, *self.change(affected))))
 
 
 def first_alone(conditions: list[Condition]) -> list[Condition]:
-    """Of two conditions on one column, the first."""
+    """Keep the first of two conditions on one column."""
     return conditions[:1]
 
 
 def last_alone(conditions: list[Condition]) -> list[Condition]:
-    """Of two conditions on one column, the last."""
+    """Keep the last of two conditions on one column."""
     return conditions[-1:]
 
 
 def month(shop: Shop, entity: str = "orders") -> tuple[list[tuple[str, str, str]], set[int]]:
-    """The middle third of a list by date, as conditions; and its ids."""
+    """Return conditions for the middle third of a list by date, and its ids."""
     rows = held(shop, entity)
     low, high = rows[len(rows) // 3][0], rows[len(rows) * 2 // 3][0]
     where = [("created_at", "from", low), ("created_at", "to", high)]
@@ -188,16 +188,16 @@ def month(shop: Shop, entity: str = "orders") -> tuple[list[tuple[str, str, str]
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("entity", ["orders", "customers", "shipments"])
-@pytest.mark.parametrize("lie", [first_alone, last_alone])
-def test_a_bound_that_a_server_drops_is_applied_here(
-    shop_of: Callable[[str, str], Shop], lie: Callable[[list[Condition]], list[Condition]], entity: ListName
+@pytest.mark.parametrize("misreading", [first_alone, last_alone])
+def test_a_bound_that_a_server_drops_is_applied_by_the_client(
+    shop_of: Callable[[str, str], Shop], misreading: Callable[[list[Condition]], list[Condition]], entity: ListName
 ) -> None:
-    """The lower bound is sent, the upper one drops rows behind all checks of the walk; the ids are all covered."""
+    """The lower bound is sent, the upper one removes rows after all checks of the walk; all ids are covered."""
     shop = shop_of("20.0.20", "rpc")
     where, expected = month(shop, entity)
     with connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.list(entity, where=where)
-        plan = replace(plan, source=Dropping(plan.source, lie))
+        plan = replace(plan, source=Dropping(plan.source, misreading))
         pages = list(plan.pages())
         parts = [page for part in plan.partitions(3) for page in plan.pages(part)]
         planned = plan.plan()
@@ -216,42 +216,44 @@ def test_a_bound_that_a_server_drops_is_applied_here(
 def test_rows_without_the_column_are_never_delivered_unfiltered(
     shop_of: Callable[[str, str], Shop], entity: ListName, column: str
 ) -> None:
-    """Where the server drops a bound and nobody can apply it here, no row comes, and the error says what to do."""
+    """If the server drops a bound and rows lack the column, no row is delivered, and the error says what to do."""
     shop = shop_of("20.0.20", "rpc")
     with connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.list(entity, where=[(column, word, time) for _, word, time in month(shop, entity)[0]])
         words = rf"{plan.operation}.*its rows carry no {column}; give one bound alone"
-        for lie in (first_alone, last_alone):
+        for misreading in (first_alone, last_alone):
             with pytest.raises(FilterIgnoredError, match=words):
-                next(replace(plan, source=Dropping(plan.source, lie, column)).pages())
+                next(replace(plan, source=Dropping(plan.source, misreading, column)).pages())
 
 
-LIES: dict[str, Callable[[Condition], Condition | None]] = {
+MISREADINGS: dict[str, Callable[[Condition], Condition | None]] = {
     "dropped": lambda _: None,
-    "read as =": lambda one: replace(one, operator="eq"),
-    "exclusive": lambda one: replace(one, operator={"from": "gt", "to": "lt"}.get(one.operator, one.operator)),
-    "the day alone": lambda one: replace(one, value=one.value[:10]),
-    "upside down": lambda one: replace(one, operator={"from": "to", "to": "from"}.get(one.operator, one.operator)),
-    "nothing": lambda one: replace(one, operator="null"),
+    "read as =": lambda bound: replace(bound, operator="eq"),
+    "exclusive": lambda bound: replace(bound, operator={"from": "gt", "to": "lt"}.get(bound.operator, bound.operator)),
+    "the day alone": lambda bound: replace(bound, value=bound.value[:10]),
+    "upside down": lambda bound: replace(
+        bound, operator={"from": "to", "to": "from"}.get(bound.operator, bound.operator)
+    ),
+    "nothing": lambda bound: replace(bound, operator="null"),
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_server_that_misreads_bounds_is_found_out(shop_of: Callable[[str, str], Shop], lie: str) -> None:
-    """Whatever it makes of them: no row comes, and the error says what to do."""
+@pytest.mark.parametrize("misreading", MISREADINGS)
+def test_a_server_that_misreads_bounds_is_detected(shop_of: Callable[[str, str], Shop], misreading: str) -> None:
+    """However it reads them, no row is delivered, and the error says what to do."""
     shop = shop_of("20.0.20", "rpc")
 
-    def told(conditions: list[Condition]) -> list[Condition]:
-        return [found for one in conditions if (found := LIES[lie](one))]
+    def misread(conditions: list[Condition]) -> list[Condition]:
+        return [changed for bound in conditions if (changed := MISREADINGS[misreading](bound))]
 
     with connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.orders(where=month(shop)[0])
         with pytest.raises(FilterIgnoredError, match="misreads one bound; give one bound alone"):
-            next(replace(plan, source=Dropping(plan.source, told)).pages())
+            next(replace(plan, source=Dropping(plan.source, misread)).pages())
 
 
-def test_a_list_without_rows_tries_nothing_and_applies_both_bounds(shop: Shop) -> None:
-    """A row that comes meanwhile must lie between them."""
+def test_an_empty_list_needs_no_test_and_the_client_applies_both_bounds(shop: Shop) -> None:
+    """A row that is added meanwhile must be between them."""
     for number in list(shop.database.ids("orders")):
         shop.database.delete("orders", number)
     with connect(shop.url, shop.user, shop.key) as pager:
@@ -265,17 +267,17 @@ def test_a_list_without_rows_tries_nothing_and_applies_both_bounds(shop: Shop) -
 
 
 @pytest.mark.usefixtures("wire")
-@pytest.mark.parametrize("lie", [None, last_alone])
-def test_a_walk_resumes_with_the_same_bounds_alone(
-    shop_of: Callable[[str, str], Shop], lie: Callable[[list[Condition]], list[Condition]] | None
+@pytest.mark.parametrize("misreading", [None, last_alone])
+def test_a_walk_resumes_only_with_the_same_bounds(
+    shop_of: Callable[[str, str], Shop], misreading: Callable[[list[Condition]], list[Condition]] | None
 ) -> None:
-    """The cursor of the middle goes on exactly; with another bound it is refused."""
+    """A cursor from the middle resumes exactly; with another bound it is refused."""
     shop = shop_of("1.7.0.2", "rpc")
     where, expected = month(shop)
     with connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.orders(where=where, window=200)
-        if lie:
-            plan = replace(plan, source=Dropping(plan.source, lie))
+        if misreading:
+            plan = replace(plan, source=Dropping(plan.source, misreading))
         pages = plan.pages()
         before = [next(pages) for _ in range(4)]
         cursor = before[-1].cursor
@@ -286,7 +288,7 @@ def test_a_walk_resumes_with_the_same_bounds_alone(
             [where[0], ("created_at", "lt", where[1][2])],
             where[:1],
         ):
-            with pytest.raises(ValueError, match="of a walk with another `where`"):
+            with pytest.raises(ValueError, match="belongs to a walk with another `where`"):
                 next(pager.orders(where=other).pages(cursor))
     ids = brought(shop, "orders", [*before, *after])
     assert len(ids) == len(set(ids))
@@ -294,10 +296,10 @@ def test_a_walk_resumes_with_the_same_bounds_alone(
 
 
 @pytest.mark.parametrize("profile", ["1.7.0.2", "20.0.20"])
-def test_a_dump_says_who_applied_the_bounds_and_can_be_verified(
+def test_a_dump_reports_who_applied_the_bounds_and_can_be_verified(
     profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """On the command line, by --where twice; `verify` takes the range from the report, for samples too."""
+    """On the command line, with --where twice; `verify` reads the range from the report, for samples as well."""
     with Shop(profile=profile, orders=400) as shop:
         for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
             monkeypatch.setenv(f"MAGENTO_{name}", value)
@@ -325,8 +327,8 @@ def test_a_dump_says_who_applied_the_bounds_and_can_be_verified(
         assert "lt '" in capfd.readouterr().out
 
 
-def test_a_dump_in_python_resumes_and_reports_what_is_applied_here(shop: Shop, tmp_path: Path) -> None:
-    """A bound that is applied here survives in the checkpoint, and keeps records in full of other rows unasked."""
+def test_a_dump_in_python_resumes_and_reports_a_bound_applied_by_the_client(shop: Shop, tmp_path: Path) -> None:
+    """The checkpoint stores such a bound, and full records of rows outside it are not requested."""
     where, expected = month(shop)
 
     class StopError(Exception):
@@ -351,8 +353,8 @@ def test_a_dump_in_python_resumes_and_reports_what_is_applied_here(shop: Shop, t
         assert verify(pager, tmp_path / "a.ndjson", "orders", where=where).ok
 
 
-def test_increments_of_a_span(shop: Shop, tmp_path: Path) -> None:
-    """`state` goes with a range of another column; with one of updated_at it is refused, in words that say why."""
+def test_increments_of_a_range(shop: Shop, tmp_path: Path) -> None:
+    """`state` can be combined with a range of another column; with one of updated_at the error explains why not."""
     where, expected = month(shop)
     with connect(shop.url, shop.user, shop.key) as pager:
         out, state = tmp_path / "orders-{time}.ndjson", tmp_path / "state"
@@ -378,11 +380,11 @@ def test_increments_of_a_span(shop: Shop, tmp_path: Path) -> None:
                 pager.orders(where=[("updated_at", "from", "2024-01-01"), *upper], updated_since=since)
 
 
-# --- what may be said -------------------------------------------------------------------------------------------------
+# --- accepted forms --------------------------------------------------------------------------------------------------
 
 
-def test_all_forms_of_a_range_are_the_same() -> None:
-    """A mapping or triples, `between` of aware datetimes in any zone, or of texts."""
+def test_all_forms_of_a_range_are_equal() -> None:
+    """A mapping or triples, and `between` of aware datetimes in any zone, or of text."""
     there = timezone(timedelta(hours=-5))
     forms: list[Any] = [
         [("created_at", "from", "2024-01-01"), ("created_at", "to", "2024-02-01")],
@@ -399,8 +401,8 @@ def test_all_forms_of_a_range_are_the_same() -> None:
     }
 
 
-def test_a_mapping_says_equal_or_an_operator() -> None:
-    """A text must be equal; the asked conditions of a dump are those of the triples."""
+def test_a_mapping_holds_values_or_operators() -> None:
+    """A text means equal; the conditions of a dump are the same as with triples."""
     mapping: dict[str, Any] = {
         "status": "complete",
         "grand_total": ("gteq", "100"),
@@ -434,14 +436,14 @@ def test_a_mapping_says_equal_or_an_operator() -> None:
         (JANUARY, None, TypeError, "an aware datetime"),
     ],
 )
-def test_what_is_no_range_is_refused(start: Any, end: Any, error: type[Exception], words: str) -> None:
-    """With one line that says what to give."""
+def test_an_invalid_range_is_refused(start: Any, end: Any, error: type[Exception], words: str) -> None:
+    """The error is one line that says what to give."""
     with pytest.raises(error, match=words):
         between(start, end)
 
 
-def test_half_of_a_second_is_exact() -> None:
-    """Rows hold whole seconds: what lies between two fractions is the seconds between them."""
+def test_fractions_of_a_second_are_exact() -> None:
+    """Rows have whole seconds: a range between two fractions selects the whole seconds between them."""
     half = timedelta(seconds=0.5)
     assert between(JANUARY + half, FEBRUARY + half) == between(JANUARY + 2 * half, FEBRUARY)
     assert between(JANUARY, FEBRUARY + half, half_open=True).end == "2024-02-01 00:00:01"
@@ -467,14 +469,14 @@ REFUSED: list[tuple[list[tuple[str, str, str]], str]] = [
 
 
 @pytest.mark.parametrize(("where", "words"), REFUSED)
-def test_other_second_conditions_stay_refused(where: list[tuple[str, str, str]], words: str) -> None:
-    """Before anything is sent, with a message that says how a range is given."""
+def test_two_conditions_on_a_column_must_be_a_range(where: list[tuple[str, str, str]], words: str) -> None:
+    """They are refused before any call, with a message that explains how to give a range."""
     with pytest.raises(ValueError, match=words):
         Pager(NOBODY).orders(where=where)
 
 
 @pytest.mark.parametrize("value", [5, None, ("gteq",), ("gteq", 5), {"gteq": "5"}, JANUARY])
-def test_a_mapping_with_something_else_is_refused(value: Any) -> None:
-    """A TypeError that shows the forms."""
+def test_a_mapping_with_another_type_of_value_is_refused(value: Any) -> None:
+    """The TypeError shows the accepted forms."""
     with pytest.raises(TypeError, match=r"a condition is"):
         Pager(NOBODY).orders(where={"grand_total": value})

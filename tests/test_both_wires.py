@@ -1,4 +1,4 @@
-"""What a walk does by XML-RPC as it does by SOAP: the same bytes, in each format, and the same answers to trouble."""
+"""Walks by XML-RPC behave like walks by SOAP: the same bytes in each format, and the same reaction to failures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 BY_XML_RPC: dict[str, Any] = {"wire": "xml-rpc", "columns": "declared"}
 OWN = [name for name in STRATEGIES[1:] if name not in {"alias", "mapped"}]
-"""The strategies that XML-RPC has."""
+"""The strategies that XML-RPC supports."""
 
 
 def dumped(pager: Pager, entity: ListName, path: Path, **options: Any) -> bytes:
-    """The bytes of a dump."""
+    """Return the bytes of a dump."""
     dump(pager.list(entity, **options), path, overwrite=True)
     return path.read_bytes()
 
@@ -42,7 +42,7 @@ def dumped(pager: Pager, entity: ListName, path: Path, **options: Any) -> bytes:
 def test_each_strategy_is_exact_on_every_list_of_every_version(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
 ) -> None:
-    """Whatever SOAP makes of filters; but the oldest has no `regexp`, and rows without ids show no unwanted ones."""
+    """It ignores the filters of SOAP; the oldest has no `regexp`, and rows without ids cannot reveal extra rows."""
     shop, last = shop_of(profile, flavour), 1500
     expected = [number for number in shop.database.ids(entity) if number <= last]
     with connect(shop.url, shop.user, shop.key) as pager:
@@ -59,19 +59,19 @@ def test_each_strategy_is_exact_on_every_list_of_every_version(
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("profile", ["1.4.1.1", "1.6.2.0", "1.7.0.2", "1.8.1.0", "20.0.20"])
-@pytest.mark.parametrize(("operator", "wanted"), [("in", {"1", "2"}), ("nin", {"0", "3"})])
-def test_several_values_are_a_list_on_every_version(
-    shop_of: Callable[[str, str], Shop], profile: str, operator: str, wanted: set[str]
+@pytest.mark.parametrize(("operator", "stores"), [("in", {"1", "2"}), ("nin", {"0", "3"})])
+def test_a_list_of_values_is_honoured_on_every_version(
+    shop_of: Callable[[str, str], Shop], profile: str, operator: str, stores: set[str]
 ) -> None:
-    """By SOAP servers before 1.7.0.1 compare with one text."""
+    """By SOAP, servers before 1.7.0.1 compare with a single text."""
     shop = shop_of(profile, "rpc")
     with connect(shop.url, shop.user, shop.key) as pager:
-        rows = [row for row in pager.orders(last=600) if row["store_id"] in wanted]
+        rows = [row for row in pager.orders(last=600) if row["store_id"] in stores]
         assert list(pager.orders(last=600, where=[("store_id", operator, "1,2")], **BY_XML_RPC)) == rows != []
 
 
 class Lying(Shop):
-    """A shop before which something answers a few calls of lists with what is no answer to them.
+    """A shop behind a proxy that gives wrong answers to a few calls of lists.
 
     Attributes:
         lie: `empty`, `earlier`: what came for another call, `half`: without the last rows; nothing where it is empty.
@@ -87,43 +87,43 @@ class Lying(Shop):
     def xmlrpc(self, body: bytes, context: Context) -> Answer:
         """Answer by XML-RPC."""
         answer = super().xmlrpc(body, context)
-        given = told = b"".join(answer.pieces)
+        given = body = b"".join(answer.pieces)
         if self.lie and next(self._calls) % 9 == 0:
             rows = re.findall(rb"<value><struct>.*?</struct></value>", given, re.DOTALL)
             dropped = {"empty": len(rows), "half": len(rows) // 2}.get(self.lie, 0)
             for row in rows[len(rows) - dropped :]:
-                told = told.replace(row, b"", 1)
-            told = self._kept if self.lie == "earlier" and self._kept else told
+                body = body.replace(row, b"", 1)
+            body = self._kept if self.lie == "earlier" and self._kept else body
         elif answer.call and answer.call.rows:
             self._kept = given
-        return whole(answer.status, answer.content_type, told, answer.call)
+        return whole(answer.status, answer.content_type, body, answer.call)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("lie", ["empty", "earlier", "half"])
 @pytest.mark.parametrize("entity", LISTS)
-def test_a_lie_in_nine_calls_costs_no_row(entity: ListName, lie: str) -> None:
-    """By the same checks as by SOAP."""
+def test_a_wrong_answer_in_nine_calls_loses_no_row(entity: ListName, lie: str) -> None:
+    """The checks are the same as by SOAP."""
     with Lying(orders=900) as shop, connect(shop.url, shop.user, shop.key) as pager:
         expected = list(pager.list(entity, window=30))
         shop.lie = lie
-        found = list(pager.list(entity, window=30, **BY_XML_RPC))
-    if entity == "shipments":  # in order of the pages, of which there are others
-        found, expected = (sorted(rows, key=itemgetter("increment_id")) for rows in (found, expected))
-    assert found == expected
+        received = list(pager.list(entity, window=30, **BY_XML_RPC))
+    if entity == "shipments":  # sorted by page, and the pages differ
+        received, expected = (sorted(rows, key=itemgetter("increment_id")) for rows in (received, expected))
+    assert received == expected
 
 
 @pytest.mark.parametrize("entity", slow_after(1, ["shipments", "customers", "orders"]))
-def test_a_dump_that_is_stopped_after_each_page_is_the_same(tmp_path: Path, entity: ListName) -> None:
-    """And where each page is read by the wire that did not read the one before."""
+def test_a_dump_resumed_after_each_page_is_the_same(tmp_path: Path, entity: ListName) -> None:
+    """This holds even if the protocol changes after each page."""
     with Shop(orders=300) as shop, connect(shop.url, shop.user, shop.key) as pager:
         expected = dumped(pager, entity, tmp_path / "whole", window=40)
         for name, wires in {"one": [BY_XML_RPC], "both": [BY_XML_RPC, {"wire": "soap"}]}.items():
             path = tmp_path / name
             for number in count():
-                asked = pager.list(entity, window=40, **wires[number % len(wires)])
+                paginator = pager.list(entity, window=40, **wires[number % len(wires)])
                 try:
-                    dump(asked, path, resume=True, progress=stopper(1, InterruptedError))
+                    dump(paginator, path, resume=True, progress=stopper(1, InterruptedError))
                 except InterruptedError:
                     continue
                 break
@@ -133,10 +133,10 @@ def test_a_dump_that_is_stopped_after_each_page_is_the_same(tmp_path: Path, enti
 
 @pytest.mark.parametrize("entity", slow_after(1, ["customers", "shipments", "orders", "products"]))
 @pytest.mark.parametrize("form", slow_after(2, ["parquet", "sqlite", "csv"]))
-def test_a_dump_in_each_format_is_verified_by_the_other_wire(
+def test_a_dump_in_each_format_can_be_verified_by_the_other_protocol(
     tmp_path: Path, entity: ListName, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a difference, and its rows are those of a dump by SOAP."""
+    """There is no difference, and the rows are those of a dump by SOAP."""
     if form == "parquet":
         needs_pyarrow()
     with Shop(orders=200) as shop:
@@ -145,8 +145,8 @@ def test_a_dump_in_each_format_is_verified_by_the_other_wire(
         for wire, options in wires.items():
             path = tmp_path / f"{wire}.{form}"
             assert run(["dump", entity, *where, *options, "--out", str(path), "--format", form]) == 0
-            other = "soap" if wire == "xml-rpc" else "xml-rpc"
-            assert run(["verify", str(path), entity, *where, *wires[other]]) == 0
+            other_wire = "soap" if wire == "xml-rpc" else "xml-rpc"
+            assert run(["verify", str(path), entity, *where, *wires[other_wire]]) == 0
             assert "no differences" in "".join(capsys.readouterr())
         by_soap, by_xmlrpc = (list(stored(tmp_path / f"{wire}.{form}", entity)) for wire in wires)
     assert by_xmlrpc == by_soap
@@ -156,10 +156,10 @@ def test_a_dump_in_each_format_is_verified_by_the_other_wire(
 @pytest.mark.parametrize(("profile", "flavour"), [("1.4.1.1", "rpc"), ("1.7.0.2", "wsi"), ("20.0.20", "rpc")])
 @pytest.mark.parametrize("entity", ["orders", "customers", "products", "shipments"])
 @pytest.mark.parametrize("details", [False, True])
-def test_typed_rows_are_the_same(
+def test_typed_rows_are_the_same_by_both_protocols(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, *, details: bool
 ) -> None:
-    """With and without details."""
+    """They are equal with and without details."""
     shop = shop_of(profile, flavour)
     with connect(shop.url, shop.user, shop.key) as pager:
         by_soap, by_xmlrpc = (
@@ -171,7 +171,7 @@ def test_typed_rows_are_the_same(
 
 @pytest.mark.slow
 def test_parallel_calls_do_not_block_a_shop_of_two_workers() -> None:
-    """By SOAP each call needs a second worker that sends the WSDL; by XML-RPC none does."""
+    """By SOAP each call needs a second worker for the WSDL; by XML-RPC none is needed."""
     with (
         Shop(orders=400, workers=2, socket_timeout=0.5, latency=0.02) as shop,
         connect(shop.url, shop.user, shop.key) as pager,
@@ -182,11 +182,11 @@ def test_parallel_calls_do_not_block_a_shop_of_two_workers() -> None:
         assert {(call.operation, call.fault) for call in shop.log} == {("call", "")}
         shop.clear_log()
         assert list(pager.orders(window=25, parallel=4)) == expected
-        assert any(call.fault == "WSDL" for call in shop.log), "the shop would not have been blocked by SOAP either"
+        assert any(call.fault == "WSDL" for call in shop.log), "SOAP was not blocked either, so the test proves nothing"
 
 
-def test_a_session_that_expires_between_any_two_calls(shop: Shop) -> None:
-    """One more login for each."""
+def test_a_session_that_expires_between_any_two_calls_is_renewed(shop: Shop) -> None:
+    """Each expired session takes one more login."""
     with connect(shop.url, shop.user, shop.key) as pager:
         expected = list(pager.orders(window=20))
         shop.clear_log()
@@ -199,35 +199,35 @@ def test_a_session_that_expires_between_any_two_calls(shop: Shop) -> None:
 
 
 def test_a_known_row_that_is_deleted_is_replaced_by_another(shop: Shop) -> None:
-    """By `in-list`, whose every call names one that must come."""
+    """`in-list` needs a known row in every call."""
     with connect(shop.url, shop.user, shop.key) as pager:
         expected = sorted(shop.database.ids("orders"))
-        found: list[int] = []
+        received: list[int] = []
         for page in pager.orders(strategy="in-list", window=20, lookahead=False, **BY_XML_RPC).pages():
-            found += (int(row["order_id"]) for row in page.rows)
-            for number in found if 0 < len(found) < 100 else ():
+            received += (int(row["order_id"]) for row in page.rows)
+            for number in received if 0 < len(received) < 100 else ():
                 shop.database.delete("orders", number)
-    assert found == expected
+    assert received == expected
 
 
 def test_replies_are_saved_without_secrets(shop: Shop, tmp_path: Path) -> None:
-    """The request with its filters and the answer; neither the key nor the session, nor a hash of a password."""
+    """Files contain the request with its filters and the reply, but no key, session id or password hash."""
     ids = sorted(shop.database.ids("customers"))
     with connect(shop.url, shop.user, shop.key, save_replies=tmp_path) as pager:
         shop.change(trouble="undeclared", trouble_rows=[ids[3]], trouble_list="customers")
-        skipped = [one for page in pager.customers(patience=0.0, **BY_XML_RPC).pages() for one in page.quarantined]
-        session = pager.connection._session_id  # noqa: SLF001  what must not be found
-    assert [one.id for one in skipped] == [ids[3]]
+        skipped = [row for page in pager.customers(patience=0.0, **BY_XML_RPC).pages() for row in page.quarantined]
+        session = pager.connection._session_id  # noqa: SLF001  must not be in the files
+    assert [row.id for row in skipped] == [ids[3]]
     assert "(request and reply: " in skipped[0].reason
-    contents = [one.read_bytes() for one in tmp_path.iterdir()]
-    assert any(b"<colour>red</colour>" in one and f"<string>{ids[3]}</string>".encode() in one for one in contents)
+    contents = [file.read_bytes() for file in tmp_path.iterdir()]
+    assert any(b"<colour>red</colour>" in file and f"<string>{ids[3]}</string>".encode() in file for file in contents)
     for secret in (shop.key, str(session)):
-        assert not any(secret.encode() in one for one in contents)
+        assert not any(secret.encode() in file for file in contents)
 
 
 @pytest.mark.parametrize("entity", slow_after(1, ["customers", "orders", "products"]))
-def test_increments_are_the_same(tmp_path: Path, entity: ListName) -> None:
-    """Of rows that changed and of new ones, from one state by turns."""
+def test_increments_are_the_same_by_both_protocols(tmp_path: Path, entity: ListName) -> None:
+    """Changed and new rows are equal, with alternating protocols and one state file."""
     with Shop(orders=200) as shop, connect(shop.url, shop.user, shop.key) as pager:
         states: dict[str, list[dict[str, Any]]] = {"soap": [{}], "xml-rpc": [BY_XML_RPC], "both": [{}, BY_XML_RPC]}
         ids = sorted(shop.database.ids(entity))

@@ -1,4 +1,4 @@
-"""The matrix: every list of every version and flavour, by auto and by each strategy's name.
+"""The matrix: every list of every version and flavour, with auto and with each named strategy.
 
 Claimed for the five versions the embedded shop plays; those between and before them are expected to work.
 """
@@ -30,12 +30,12 @@ CELLS = [
 
 
 def first_that_holds(profile: str, entity: str) -> str:
-    """The first strategy of the design's table that holds for a list of a version."""
+    """Return the first strategy of the design table that a version honours for a list."""
     return "in-list" if profile == "1.7.0.2" and entity in EAV else "key-range"
 
 
 def delivered(paginator: magento_pager.Paginator) -> tuple[list[str], set[str]]:
-    """What the rows of a walk are known by, in order, and the strategies that carried them."""
+    """Return the identifiers of the rows of a walk, in order, and the strategies that read them."""
     rows: list[str] = []
     strategies: set[str] = set()
     for page in paginator.pages():
@@ -44,17 +44,17 @@ def delivered(paginator: magento_pager.Paginator) -> tuple[list[str], set[str]]:
     return rows, strategies
 
 
-def test_the_matrix_is_whole() -> None:
-    """Five versions in RPC, three in WS-I, six lists, less credit memos on 1.4.1.1."""
+def test_the_matrix_is_complete() -> None:
+    """It has five versions in RPC, three in WS-I, and six lists, except credit memos on 1.4.1.1."""
     assert len(CELLS) == 47
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
-def test_auto_delivers_exactly_the_table(
+def test_auto_delivers_exactly_the_rows_of_the_table(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
 ) -> None:
-    """Zero rows missing, zero twice, and the strategy is the first that holds there; the first page shows whether."""
+    """No row is missing or repeated, and the strategy is the first that is honoured, as the first page shows."""
     shop = shop_of(profile, flavour)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         rows, strategies = delivered(pager.list(entity))
@@ -68,10 +68,10 @@ def test_auto_delivers_exactly_the_table(
 @pytest.mark.sampled
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
-def test_a_strategy_by_name_is_exact_or_names_the_one_to_use(
+def test_a_named_strategy_is_exact_or_the_error_names_another(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
 ) -> None:
-    """Never a silent wrong answer, never a complete walk over missing rows."""
+    """A walk with wrong or missing rows never ends silently."""
     shop = shop_of(profile, flavour)
     last = 1500
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:

@@ -1,4 +1,4 @@
-"""Ids in odd spellings, on the wire and on the command line: no row is delivered under a number that was guessed."""
+"""Ids in unusual spellings, in replies and on the command line: no row is delivered under a guessed id."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ ODD = [
     "9" * 5000,
     "Array",
 ]
-"""Spellings that `{}` is put into, or other texts; `int` takes half of them."""
+"""Spellings with `{}` for the number, and other texts; `int` accepts half of them."""
 
 
 def spelled(spelling: str, number: int) -> str:
-    """An id in an odd spelling."""
+    """Draw an id in an unusual spelling."""
     return spelling.format(number)
 
 
 def fullwidth(number: int) -> str:
-    """An id in digits of another script."""
+    """Return an id in digits of another script."""
     return str(number).translate({ord("0") + digit: chr(0xFF10 + digit) for digit in range(10)})
 
 
 @pytest.mark.parametrize("number", [36, 97, 4294967295])
 @pytest.mark.parametrize("spelling", ODD)
-def test_no_odd_spelling_is_an_id(spelling: str, number: int) -> None:
-    """Only what the database writes is one, up to the greatest that a column can hold."""
+def test_an_unusual_spelling_is_not_an_id(spelling: str, number: int) -> None:
+    """Only the spelling of the database is, up to the largest id of the column type."""
     text = spelled(spelling, number)
     with pytest.raises(ValueError, match="is not an id"):
         read_id(text)
@@ -70,20 +70,20 @@ def test_no_odd_spelling_is_an_id(spelling: str, number: int) -> None:
     "value",
     [None, "\u0663\u0666", "\uff13\uff16", "\u00b2", 36.0, True, -1, MAX_ID + 1, str(MAX_ID + 1), b"36", [36], "-0"],
 )
-def test_nothing_else_is_an_id(value: object) -> None:
-    """Neither digits of other scripts nor values of other types."""
+def test_other_types_and_scripts_are_not_ids(value: object) -> None:
+    """Digits of other scripts and values of other types are refused."""
     with pytest.raises(ValueError, match="is not an id"):
         read_id(value)
 
 
 @given(st.integers(0, MAX_ID))
-def test_what_the_database_writes_is_an_id(number: int) -> None:
-    """Plain digits, or a number from a source that has numbers."""
+def test_plain_digits_are_an_id(number: int) -> None:
+    """So is an int, from a source that returns numbers."""
     assert read_id(str(number)) == read_id(number) == number
 
 
 class Misspelling(Shop):
-    """A shop that spells the id of one row oddly.
+    """A shop that spells the id of one row unusually.
 
     Attributes:
         names: the field with the id, the id, and how it is spelled.
@@ -115,10 +115,10 @@ SPELLINGS = ["0{}", "+{}", " {}", "{}.0", "1_{}", "0x{}", "{}e0", "", "none"]
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("name", [name for name in get_args(ListName) if name != "shipments"])  # which carry no ids
 @pytest.mark.parametrize("spelling", [*SPELLINGS, None])
-def test_a_row_whose_id_is_odd_is_skipped_by_name(
+def test_a_row_with_an_unusual_id_is_skipped_by_name(
     name: ListName, flavour: Flavour, spelling: str | None, wire: str
 ) -> None:
-    """All its neighbours are delivered, and no row under another id than its own."""
+    """All its neighbours are delivered, each under its own id."""
     with Misspelling(flavour=flavour, orders=120) as shop:
         ids = sorted(shop.database.ids(name))
         odd = ids[len(ids) // 2]
@@ -126,23 +126,28 @@ def test_a_row_whose_id_is_odd_is_skipped_by_name(
             walk = pager.list(name, window=10, patience=0.0)
             walk.probe()
             shop.names = LISTS[name].key, odd, fullwidth(odd) if spelling is None else spelled(spelling, odd)
-            found = WalkResult()
+            result = WalkResult()
             for page in walk.pages():
-                found.add(page)
-    if (name, flavour, spelling, wire) == ("invoices", "wsi", "", "soap"):  # as if it had none: known by its number
-        assert (sorted(found.ids), found.quarantined) == (ids, {})
+                result.add(page)
+    if (name, flavour, spelling, wire) == (
+        "invoices",
+        "wsi",
+        "",
+        "soap",
+    ):  # as if it had no id: its number identifies it
+        assert (sorted(result.ids), result.quarantined) == (ids, {})
         return
-    assert found.ids == [number for number in ids if number != odd]
-    assert list(found.quarantined) == [odd]
-    assert re.search("which is not an id|(is no|as a) number", found.quarantined[odd])
+    assert result.ids == [number for number in ids if number != odd]
+    assert list(result.quarantined) == [odd]
+    assert re.search("which is not an id|(is not a|is no|as a) number", result.quarantined[odd])
 
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("place", [0, 20, -1])
-def test_an_odd_id_is_delivered_nowhere(place: int, spelling: str) -> None:
-    """Not even where rows are looked at before the walk begins, and where it is no number at all: it may fail."""
+def test_an_unusual_id_is_never_delivered(place: int, spelling: str) -> None:
+    """This includes rows read before the walk begins, and ids that are not numbers: the walk may fail."""
     with Misspelling(orders=60) as shop:
         ids = sorted(shop.database.ids("orders"))
         shop.names = "order_id", ids[place], spelled(spelling, ids[place])
@@ -151,15 +156,15 @@ def test_an_odd_id_is_delivered_nowhere(place: int, spelling: str) -> None:
             try:
                 delivered += pager.orders(patience=0.0)
             except MalformedReplyError as error:
-                assert "which is not an id" in str(error)  # noqa: PT017  both outcomes are right
+                assert "which is not an id" in str(error)  # noqa: PT017  both outcomes are valid
         for row in delivered:
             assert row["order_id"].isdecimal()
             assert int(row["order_id"]) != ids[place]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_odd_id_in_a_record_is_delivered_nowhere(spelling: str) -> None:
-    """The rows of shipments have no ids, their records do: those are read no less strictly."""
+def test_an_unusual_id_in_a_record_is_never_delivered(spelling: str) -> None:
+    """Rows of shipments have no ids, but their records do: these are checked as strictly."""
     with Misspelling(orders=60, no_xmlrpc=True) as shop:
         odd = sorted(shop.database.ids("shipments"))[5]
         shop.names = "shipment_id", odd, spelled(spelling, odd)
@@ -174,8 +179,10 @@ def test_an_odd_id_in_a_record_is_delivered_nowhere(spelling: str) -> None:
 
 @pytest.mark.parametrize("value", ["3_6", "+36", " 36", "036", "\uff13\uff16", "1_0"])
 @pytest.mark.parametrize("command", [["dump", "--demo", "--first"], ["dump", "--demo", "--last"], ["regexp", "5"]])
-def test_bounds_are_written_in_plain_digits(command: list[str], value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no plain number is refused, with what it was taken for."""
+def test_bounds_on_the_command_line_need_plain_digits(
+    command: list[str], value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other spellings are refused, and the message suggests a number."""
     assert run([*command, value]) == 2
     message = capsys.readouterr().err
     assert f"{value!r} is not written in plain digits. Did you mean {int(value)}?" in message

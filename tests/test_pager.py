@@ -1,4 +1,4 @@
-"""The library as a user meets it, against the embedded shop over HTTP, in both flavours."""
+"""The public library, against the embedded shop over HTTP, in both flavours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEW = [("20.0.20", "rpc"), ("20.0.20", "wsi"), ("1.7.0.2", "rpc"), ("1.7.0.2", "
 
 
 def ids_of(shop: Shop, entity: str) -> list[int]:
-    """The ids the shop has."""
+    """Return the ids in the shop."""
     return sorted(shop.database.ids(entity))
 
 
@@ -40,7 +40,7 @@ def ids_of(shop: Shop, entity: str) -> list[int]:
 @pytest.mark.parametrize("entity", ENTITIES)
 @pytest.mark.parametrize(("profile", "flavour"), NEW)
 def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
-    """Without any option each list comes whole, each row once, in order of id."""
+    """Without options every list is delivered completely, each row once, in order of id."""
     shop = shop_of(profile, flavour)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         paginator = getattr(pager, entity)()
@@ -57,10 +57,10 @@ def test_every_row_of_every_list(shop_of: Callable[[str, str], Shop], profile: s
 @pytest.mark.parametrize("strategy", STRATEGIES[1:])
 @pytest.mark.parametrize("entity", ["orders", "customers"])
 @pytest.mark.parametrize(("profile", "flavour"), NEW)
-def test_a_strategy_by_name_is_exact_or_says_so(
+def test_a_named_strategy_is_exact_or_refused(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName, strategy: StrategyName
 ) -> None:
-    """A strategy that the server does not honour ends with a clear error; it never delivers a wrong table."""
+    """A strategy that the server does not honour ends with a clear error, never with wrong rows."""
     shop = shop_of(profile, flavour)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         paginator = pager.list(entity, strategy=strategy, last=4000)
@@ -89,8 +89,8 @@ HOLDS = {
 }
 
 
-def test_the_base_address_the_endpoint_and_the_wsdl_all_do(shop_of: Callable[[str, str], Shop]) -> None:
-    """A user may give whichever address is at hand."""
+def test_base_address_endpoint_and_wsdl_are_all_accepted(shop_of: Callable[[str, str], Shop]) -> None:
+    """Users can give any of the three addresses."""
     shop = shop_of("20.0.20", "rpc")
     for url in (shop.base_url, shop.base_url.rstrip("/"), shop.url, shop.url.rstrip("/"), shop.url + "?wsdl=1"):
         with magento_pager.connect(url, shop.user, shop.key) as pager:
@@ -98,7 +98,7 @@ def test_the_base_address_the_endpoint_and_the_wsdl_all_do(shop_of: Callable[[st
 
 
 def test_rows_are_plain_dicts_of_text(shop_of: Callable[[str, str], Shop]) -> None:
-    """A row is what json, pandas and pyarrow take as it is."""
+    """json, pandas and pyarrow accept a row unchanged."""
     shop = shop_of("20.0.20", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         row = next(iter(pager.orders(window=100)))
@@ -108,8 +108,8 @@ def test_rows_are_plain_dicts_of_text(shop_of: Callable[[str, str], Shop]) -> No
     assert isinstance(product["website_ids"], list)
 
 
-def test_a_condition_narrows_the_walk(shop_of: Callable[[str, str], Shop]) -> None:
-    """`where` is applied by the server, in every window."""
+def test_where_selects_rows_on_the_server(shop_of: Callable[[str, str], Shop]) -> None:
+    """The server applies `where` in every window."""
     shop = shop_of("1.7.0.2", "wsi")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         every = [row["order_id"] for row in pager.orders() if row["status"] == "complete"]
@@ -118,8 +118,8 @@ def test_a_condition_narrows_the_walk(shop_of: Callable[[str, str], Shop]) -> No
     assert narrowed == every
 
 
-def test_a_field_that_old_servers_misread_is_put_in_a_way_they_cannot(shop_of: Callable[[str, str], Shop]) -> None:
-    """Up to 1.7.0.0 an invoice's plain order_id means its own id; the qualified name means what it says."""
+def test_a_field_that_old_servers_misread_is_sent_in_an_unambiguous_form(shop_of: Callable[[str, str], Shop]) -> None:
+    """Up to 1.7.0.0 the plain order_id of an invoice means its own id; the qualified name is unambiguous."""
     for profile in ("1.6.2.0", "20.0.20"):
         shop = shop_of(profile, "rpc")
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -130,7 +130,7 @@ def test_a_field_that_old_servers_misread_is_put_in_a_way_they_cannot(shop_of: C
 
 @pytest.mark.parametrize("field", ["entity_id", "order_id", "ENTITY_ID", "main_table.entity_id"])
 def test_conditions_on_the_key_are_refused(shop_of: Callable[[str, str], Shop], field: str) -> None:
-    """The key belongs to the walk; first and last do what such a condition would."""
+    """The walk itself filters by key; `first` and `last` replace such a condition."""
     shop = shop_of("20.0.20", "rpc")
     with (
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -139,8 +139,8 @@ def test_conditions_on_the_key_are_refused(shop_of: Callable[[str, str], Shop], 
         pager.orders(where=[(field, "gt", "5")])
 
 
-def test_unknown_names_are_refused_with_the_known_ones(shop_of: Callable[[str, str], Shop]) -> None:
-    """A wrong name gets the list of right ones."""
+def test_unknown_names_are_refused_with_a_list_of_known_names(shop_of: Callable[[str, str], Shop]) -> None:
+    """The error for a wrong name lists the valid ones."""
     shop = shop_of("20.0.20", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         with pytest.raises(ValueError, match="the strategies are auto, key-range, range"):
@@ -149,8 +149,8 @@ def test_unknown_names_are_refused_with_the_known_ones(shop_of: Callable[[str, s
             pager.list("quotes")  # type: ignore[arg-type]  # the point
 
 
-def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> None:
-    """Before 1.6.1 there is no list of credit memos, and the error says so."""
+def test_a_list_that_the_shop_lacks_is_refused(shop_of: Callable[[str, str], Shop]) -> None:
+    """Before 1.6.1 there is no list of credit memos, and the error explains that."""
     shop = shop_of("1.4.1.1", "rpc")
     with (
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -159,8 +159,8 @@ def test_a_list_the_shop_does_not_have(shop_of: Callable[[str, str], Shop]) -> N
         list(pager.creditmemos())
 
 
-def test_a_wrong_key_is_told_apart_from_nothing() -> None:
-    """The server says the same for a wrong key and a missing right, so the error names both."""
+def test_a_wrong_key_is_reported_with_a_missing_right() -> None:
+    """The server sends the same fault for a wrong key and a missing right, so the error names both."""
     with Shop(orders=5, denied=["customers"]) as shop:
         with pytest.raises(RemoteError, match="the user or key is wrong, or a right is missing"):
             magento_pager.connect(shop.url, shop.user, "wrong")
@@ -171,7 +171,7 @@ def test_a_wrong_key_is_told_apart_from_nothing() -> None:
 
 
 def test_leaving_the_block_ends_the_session() -> None:
-    """A context manager logs in once and logs out at its end."""
+    """The context manager logs in once and logs out at the end."""
     with Shop(orders=5) as shop:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
             list(pager.orders())
@@ -181,8 +181,8 @@ def test_leaving_the_block_ends_the_session() -> None:
     assert names[-1] == "endSession"
 
 
-def test_a_strategy_that_does_not_hold_is_refused_before_use(shop_of: Callable[[str, str], Shop]) -> None:
-    """On 1.7.0.2 a range loses its lower bound: the error shows it and names the strategy to use."""
+def test_a_strategy_that_is_not_honoured_is_refused_before_use(shop_of: Callable[[str, str], Shop]) -> None:
+    """On 1.7.0.2 a range loses its lower bound: the error reports it and names the strategy to use."""
     shop = shop_of("1.7.0.2", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         with pytest.raises(NoStrategyError, match=r"unexpected rows .* use the strategy key-range") as caught:
@@ -192,8 +192,8 @@ def test_a_strategy_that_does_not_hold_is_refused_before_use(shop_of: Callable[[
             next(iter(pager.customers(strategy="alias")))
 
 
-def test_a_shop_that_changes_under_a_named_strategy() -> None:
-    """A strategy chosen by name stops at the first stray row, of which none reaches the user."""
+def test_a_named_strategy_ends_when_the_shop_stops_honouring_it() -> None:
+    """The walk ends at the first unexpected row, and no such row is delivered."""
     with Shop(profile="1.8.1.0") as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         rows = iter(pager.orders(strategy="range", window=50))
         delivered = [next(rows) for _ in range(100)]
@@ -205,8 +205,8 @@ def test_a_shop_that_changes_under_a_named_strategy() -> None:
         assert [int(row["order_id"]) for row in [*delivered, *rest]] == ids_of(shop, "orders")
 
 
-def test_a_shop_that_changes_under_auto() -> None:
-    """Auto probes once more and goes on with this window, with a strategy that holds now."""
+def test_auto_changes_the_strategy_when_the_shop_changes() -> None:
+    """Auto probes again and continues at this window, with a strategy that is honoured now."""
     with Shop(profile="1.8.1.0") as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         strategies: set[str] = set()
         delivered: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ def test_a_shop_that_changes_under_auto() -> None:
         assert [int(row["customer_id"]) for row in delivered] == ids_of(shop, "customers")
 
 
-def test_a_strategy_object_of_the_users_own(shop_of: Callable[[str, str], Shop]) -> None:
+def test_a_custom_strategy_object_is_accepted(shop_of: Callable[[str, str], Shop]) -> None:
     """An object with a name and `queries` needs no registration."""
 
     class Halves:
@@ -235,15 +235,18 @@ def test_a_strategy_object_of_the_users_own(shop_of: Callable[[str, str], Shop])
     assert [int(row["order_id"]) for row in rows] == ids_of(shop, "orders")
 
 
-def test_auto_has_no_queries_to_look_at(shop_of: Callable[[str, str], Shop]) -> None:
-    """Which strategy holds is decided by asking."""
+def test_auto_has_no_queries_offline(shop_of: Callable[[str, str], Shop]) -> None:
+    """The strategy is chosen by testing the server."""
     shop = shop_of("20.0.20", "rpc")
-    with magento_pager.connect(shop.url, shop.user, shop.key) as pager, pytest.raises(ValueError, match="name one"):
+    with (
+        magento_pager.connect(shop.url, shop.user, shop.key) as pager,
+        pytest.raises(ValueError, match="name a strategy"),
+    ):
         pager.orders().queries()
 
 
-def test_queries_call_nothing(shop_of: Callable[[str, str], Shop]) -> None:
-    """What a strategy would ask can be read without a call."""
+def test_queries_makes_no_call(shop_of: Callable[[str, str], Shop]) -> None:
+    """The queries of a strategy can be printed without a call."""
     shop = shop_of("20.0.20", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         before = len(shop.log)
@@ -254,7 +257,7 @@ def test_queries_call_nothing(shop_of: Callable[[str, str], Shop]) -> None:
 
 @pytest.mark.slow
 def test_windows_follow_the_speed_of_the_server() -> None:
-    """A server that slows down a hundredfold is asked for less, and for as much as before when it is quick again."""
+    """A server that slows down a hundredfold gets narrower windows, and the old width when it is fast again."""
     rows: dict[float, list[int]] = {0.0001: [], 0.01: [], 0.0: []}
     with Shop(orders=6000) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         pages = pager.orders(goal=Goal(rows=200, seconds=0.1), strategy="range", first=100, last=5000).pages()
@@ -281,8 +284,8 @@ DATES = [
 
 
 @pytest.mark.parametrize(("entity", "field"), DATES)
-def test_a_date_column_wants_a_whole_date(entity: ListName, field: str) -> None:
-    """Of each list, before any shop is asked; what is sent is the beginning of the day."""
+def test_a_date_column_needs_a_complete_date(entity: ListName, field: str) -> None:
+    """In every list, checked before any call; the value sent is the start of the day."""
     nobody: Any = None
     with pytest.raises(ValueError, match=r"whole date, such as 2024-01-05"):
         Pager(nobody).list(entity, where=[(field, "gteq", "2024-01")])
@@ -294,10 +297,10 @@ def test_a_date_column_wants_a_whole_date(entity: ListName, field: str) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour"), [*NEW, ("1.4.1.1", "rpc")])
 @pytest.mark.parametrize("operator", ["gt", "gteq", "lt", "lteq", "from", "to", "eq", "neq"])
-def test_a_date_alone_is_its_midnight_on_every_version(
+def test_a_date_means_its_midnight_on_every_version(
     shop_of: Callable[[str, str], Shop], profile: str, flavour: str, operator: str
 ) -> None:
-    """The rows are those that Python finds by comparing texts."""
+    """The rows are those that Python selects by comparing text."""
     shop = shop_of(profile, flavour)
     compare = {"gteq": "ge", "from": "ge", "lteq": "le", "to": "le", "neq": "ne"}.get(operator, operator)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -314,7 +317,7 @@ def test_a_date_alone_is_its_midnight_on_every_version(
 def test_a_column_of_text_that_looks_like_numbers_is_compared_as_text(
     shop_of: Callable[[str, str], Shop], operator: str, value: str
 ) -> None:
-    """Magento keeps increment_id as text, so that "100000001" is below "2"; an honest server raises no alarm."""
+    """Magento stores increment_id as text, so "100000001" is below "2"; a correct server causes no error."""
     shop = shop_of("20.0.20", "rpc")
     satisfied = {"lteq": operators.le, "lt": operators.lt, "gteq": operators.ge, "gt": operators.gt}[operator]
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -332,12 +335,12 @@ def test_a_column_of_text_that_looks_like_numbers_is_compared_as_text(
         ("fatal", "Fatal error: Call to a member function getName()"),
         ("http-500", "HTTP 500"),
         ("empty", "the reply is empty"),
-        ("control-character", "a row holds a character that XML forbids"),
+        ("control-character", "a row contains a character that XML forbids"),
     ],
 )
 @pytest.mark.parametrize("entity", ["orders", "shipments", "products"])
-def test_a_probe_says_what_every_reply_breaks_with(entity: ListName, trouble: str, words: str) -> None:
-    """No row comes to try a strategy on; an empty list is none of this."""
+def test_a_probe_reports_the_error_that_breaks_every_reply(entity: ListName, trouble: str, words: str) -> None:
+    """No row can be read to test a strategy on; an empty list is a different case."""
     with Shop(orders=40, trouble=trouble, trouble_list=entity) as shop:
         shop.change(trouble_rows=list(shop.database.ids(entity)))
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:

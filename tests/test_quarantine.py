@@ -1,6 +1,6 @@
-"""Rows that break every reply they are in: each is left out and named in the server's words, and no other is.
+"""Rows that break every reply: each is skipped and named with the server's text, and no other row is.
 
-The embedded shop poisons orders itself. Other lists are poisoned on their way, by the proxy.
+The embedded shop breaks orders itself. For other lists, a proxy breaks the replies.
 """
 
 from __future__ import annotations
@@ -53,37 +53,35 @@ WORDS = {
     "invalid_utf8": r"Encoding: string .* is not a valid utf-8 string.*: a row contains text that is not UTF-8",
     "control_characters": r"malformed: PCDATA invalid Char value 1",
 }
-"""What is said of a row, by the knob that poisons it."""
-MOST_CALLS = (
-    1200  # a calm walk takes about 40, of poisoned rows only about 800; one that goes round in circles takes any number
-)
+"""Reasons for skipping a row, by the option of the shop that breaks it."""
+MOST_CALLS = 1200  # a normal walk takes about 40, one with broken rows about 800, an endless one any number
 
 
 class Place(NamedTuple):
-    """A shop whose orders can be poisoned, a pager for it, and the ids of its orders."""
+    """A shop whose orders can be broken, a pager for it, and the ids of its orders."""
 
     shop: Shop
     pager: Pager
     ids: list[int]
 
     def poison(self, **knobs: Unpack[Knobs]) -> None:
-        """Poison these orders, and no others."""
+        """Break these orders, and no others."""
         self.shop.change(duplicate_address=[], invalid_utf8=[], control_characters=[])
         self.shop.change(**knobs)
         self.shop.clear_log()
 
     def walk(self, **options: Any) -> WalkResult:
-        """Walk the orders, to the end."""
-        found = WalkResult()
+        """Walk over all orders."""
+        result = WalkResult()
         for page in self.pager.orders(**{"window": 10, "patience": 0.0, **options}).pages():
-            found.add(page)
+            result.add(page)
             assert len(self.shop.log) < MOST_CALLS
-        return found
+        return result
 
 
 @pytest.fixture(scope="module")
 def place_of() -> Iterator[Callable[[str], Place]]:
-    """A shop for each version, started and connected to once."""
+    """Return a function that starts a shop for a version, and connects to it, once."""
     with ExitStack() as stack:
 
         @cache
@@ -95,115 +93,115 @@ def place_of() -> Iterator[Callable[[str], Place]]:
         yield get
 
 
-def only_these_are_left_out(found: WalkResult, bad: list[int], ids: list[int]) -> None:
-    """Every other row was delivered once, in order."""
-    assert sorted(found.quarantined) == sorted(bad)
-    assert found.ids == [number for number in ids if number not in bad]
+def assert_only_these_skipped(result: WalkResult, bad: list[int], ids: list[int]) -> None:
+    """Assert that every other row was delivered once, in order."""
+    assert sorted(result.quarantined) == sorted(bad)
+    assert result.ids == [number for number in ids if number not in bad]
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("pick", PICKS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_whatever_the_strategy_only_poisoned_rows_are_left_out(
+def test_only_broken_rows_are_skipped_by_each_strategy(
     place_of: Callable[[str], Place], strategy: str, pick: str
 ) -> None:
-    """They are named with the server's words, wherever in the table they are, and their neighbours all come."""
+    """They are named with the server's text, anywhere in the table, and all their neighbours are delivered."""
     place = place_of("20.0.20")
     bad = PICKS[pick](place.ids)
     place.poison(duplicate_address=bad)
-    found = place.walk(strategy=strategy)
-    only_these_are_left_out(found, bad, place.ids)
-    for number, reason in found.quarantined.items():
+    result = place.walk(strategy=strategy)
+    assert_only_these_skipped(result, bad, place.ids)
+    for number, reason in result.quarantined.items():
         assert re.search(WORDS["duplicate_address"].format(id=number), reason)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("knob", WORDS)
 @pytest.mark.parametrize(("profile", "window"), [("1.4.1.1", None), ("1.6.2.0", 7), ("1.7.0.2", 7), ("1.8.1.0", None)])
-def test_every_poison_of_every_version(
+def test_every_kind_of_broken_row_on_every_version(
     place_of: Callable[[str], Place], profile: str, knob: str, window: int | None, wire: str
 ) -> None:
-    """Servers before 1.9.3 break at texts that are not UTF-8, and send control characters that break the XML."""
+    """Servers before 1.9.3 fail on text that is not UTF-8, and send control characters that break the XML."""
     place = place_of(profile)
     bad = [place.ids[0], *place.ids[30:33], place.ids[-1]]
     knobs: Knobs = {knob: bad}  # type: ignore[misc]  # one of `WORDS`
     place.poison(**knobs)
-    found = place.walk(window=window)
-    only_these_are_left_out(found, bad, place.ids)
+    result = place.walk(window=window)
+    assert_only_these_skipped(result, bad, place.ids)
     words = "HTTP 500; PHP failed" if (wire, knob) == ("xml-rpc", "invalid_utf8") else WORDS[knob]
-    for number, reason in found.quarantined.items():
+    for number, reason in result.quarantined.items():
         assert re.search(words.format(id=number), reason)
 
 
 @pytest.mark.parametrize("wire", ["soap", "xml-rpc"], indirect=True)
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("pick", slow_after(1, reversed(PICKS)))
-def test_control_characters_are_taken_out_if_allowed(place_of: Callable[[str], Place], pick: str) -> None:
-    """All rows come, in order; those that were repaired, and no others, are named."""
+def test_control_characters_are_removed_if_allowed(place_of: Callable[[str], Place], pick: str) -> None:
+    """All rows are delivered in order; only the repaired ones are named."""
     place = place_of("1.7.0.2")
     bad = PICKS[pick](place.ids)
     place.poison(control_characters=bad)
-    found = place.walk(repair=True)
-    assert found.ids == place.ids
-    assert found.repaired == sorted(bad)
-    assert found.quarantined == {}
+    result = place.walk(repair=True)
+    assert result.ids == place.ids
+    assert result.repaired == sorted(bad)
+    assert result.quarantined == {}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("wire")
 def test_a_whole_table_of_control_characters_is_repaired(place_of: Callable[[str], Place]) -> None:
-    """Rows that can be repaired are no sign of a sick server, however many there are."""
+    """Any number of repaired rows is not a sign of a failing server."""
     place = place_of("1.8.1.0")
     place.poison(control_characters=place.ids)
-    found = place.walk(repair=True)
-    assert found.ids == found.repaired == place.ids
+    result = place.walk(repair=True)
+    assert result.ids == result.repaired == place.ids
 
 
 @pytest.mark.usefixtures("wire")
-def test_repair_mends_nothing_else(place_of: Callable[[str], Place]) -> None:
-    """What is broken in another way is left out as ever."""
+def test_repair_fixes_only_control_characters(place_of: Callable[[str], Place]) -> None:
+    """Rows that are broken in another way are skipped."""
     place, ids = place_of("1.7.0.2"), place_of("1.7.0.2").ids
     place.poison(control_characters=ids[20:22], invalid_utf8=ids[22:24], duplicate_address=ids[40:41])
-    found = place.walk(repair=True)
-    only_these_are_left_out(found, [*ids[22:24], ids[40]], ids)
-    assert found.repaired == ids[20:22]
+    result = place.walk(repair=True)
+    assert_only_these_skipped(result, [*ids[22:24], ids[40]], ids)
+    assert result.repaired == ids[20:22]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("wire")
-def test_nineteen_in_a_row_are_rows_and_twenty_are_a_sick_server(place_of: Callable[[str], Place]) -> None:
-    """The walk goes on past nineteen, and stops at the twentieth, with a cursor and all that came before."""
+def test_nineteen_rows_in_a_row_are_skipped_and_twenty_end_the_walk(place_of: Callable[[str], Place]) -> None:
+    """The walk continues after nineteen, and ends at the twentieth, with a cursor and all rows before it."""
     place, ids = place_of("20.0.20"), place_of("20.0.20").ids
     place.poison(duplicate_address=ids[40:59])
-    only_these_are_left_out(place.walk(), ids[40:59], ids)
+    assert_only_these_skipped(place.walk(), ids[40:59], ids)
     place.poison(duplicate_address=ids[40:60])
     plan = place.pager.orders(window=10)
-    found = walk_result(plan.pages())
-    assert isinstance(found.error, RemoteError)
-    assert "20 rows in a row" in str(found.error)
-    assert found.ids == ids[:40]
-    assert sorted(found.quarantined) == ids[40:59]
-    assert found.error.cursor == found.cursor
-    place.poison(duplicate_address=ids[40:59])  # the shop's owner mended one
-    for page in plan.pages(resume=found.error.cursor):
-        found.add(page)
-    only_these_are_left_out(found, ids[40:59], ids)
+    result = walk_result(plan.pages())
+    assert isinstance(result.error, RemoteError)
+    assert "20 rows in a row" in str(result.error)
+    assert result.ids == ids[:40]
+    assert sorted(result.quarantined) == ids[40:59]
+    assert result.error.cursor == result.cursor
+    place.poison(duplicate_address=ids[40:59])  # one row was fixed in the shop
+    for page in plan.pages(resume=result.error.cursor):
+        result.add(page)
+    assert_only_these_skipped(result, ids[40:59], ids)
 
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("orders", [1, 2, 3, 15])
 @pytest.mark.parametrize("strategy", ["auto", "prefix", "single-filter"])
-def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> None:
-    """No row answers for the server's health, so it ends with an error, and nothing is said to be complete."""
+def test_a_table_of_broken_rows_only_is_an_error(orders: int, strategy: StrategyName) -> None:
+    """No row proves that the server works, so the walk ends with an error and is not complete."""
     with Shop(orders=orders) as shop:
         shop.change(duplicate_address=list(shop.database.ids("orders")))
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walk_result(pager.orders(strategy=strategy, window=10).pages())
+            result = walk_result(pager.orders(strategy=strategy, window=10).pages())
         assert len(shop.log) < MOST_CALLS
-        assert found.error is not None
-        assert "with the same id" in str(found.error)
-        assert (found.ids, found.quarantined) == ([], {})
+        assert result.error is not None
+        assert "with the same id" in str(result.error)
+        assert (result.ids, result.quarantined) == ([], {})
 
 
 @pytest.mark.usefixtures("wire")
@@ -221,11 +219,11 @@ def test_a_table_of_poisoned_rows_only(orders: int, strategy: StrategyName) -> N
 def test_lists_without_ids_and_lists_of_other_tables(
     profile: str, entity: ListName, window: int | None, wire: str
 ) -> None:
-    """A poisoned row is named by its id also where rows carry none."""
+    """A broken row is named by its id, even if rows carry no ids."""
     with Shop(profile=profile, orders=200) as shop, ChaosProxy(shop) as proxy:
         ids = sorted(shop.database.ids(entity))
         bad = [ids[0], *ids[20:22], ids[-1]]
-        # Only lists hold these: a number of nine digits, and a mail address.
+        # Only lists contain these: a number of nine digits, and a mail address.
         words = "Item with the same id already exist"
         by_xmlrpc = xmlrpc.client.dumps(xmlrpc.client.Fault(1, words), methodresponse=True).encode()
         body = fault("1", words) if wire == "soap" else by_xmlrpc
@@ -239,16 +237,16 @@ def test_lists_without_ids_and_lists_of_other_tables(
         ]
         proxy.poison = {mark.encode(): body for mark in marks}
         with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
-            found = walk_result(pager.list(entity, window=window).pages())
-        assert found.error is None
-        found.ids.sort()
-        only_these_are_left_out(found, bad, ids)
-        assert all("fault 1, 'Item with the same id already exist': " in one for one in found.quarantined.values())
+            result = walk_result(pager.list(entity, window=window).pages())
+        assert result.error is None
+        result.ids.sort()
+        assert_only_these_skipped(result, bad, ids)
+        assert all("fault 1, 'Item with the same id already exist': " in one for one in result.quarantined.values())
         assert proxy.counts["poison"] < 100
 
 
 class Narrow(NamedTuple):
-    """A list, and a server that takes only some rows of it in one reply."""
+    """A list on a server whose replies can contain only some of its rows."""
 
     profile: str
     entity: ListName
@@ -275,36 +273,36 @@ NARROW = [
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("given", slow_after(2, NARROW), ids=lambda one: f"{one.entity} {one.strategy} {one.rows}")
 def test_a_server_with_little_memory(given: Narrow) -> None:
-    """Windows narrow to what it bears: all rows come, and the calls stay within a few times the fewest there can be."""
+    """Windows get narrower: all rows are delivered, and the calls stay within a few times the minimum."""
     profile, entity, strategy, orders, rows, failure, window = given
     with Shop(profile=profile, orders=orders, memory_limit_rows=rows, memory_failure=failure) as shop:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walk_result(pager.list(entity, strategy=strategy, window=window).pages())
+            result = walk_result(pager.list(entity, strategy=strategy, window=window).pages())
         ids = sorted(shop.database.ids(entity))
-        assert found.error is None
-        assert found.quarantined == {}
-        assert sorted(found.ids) == ids
+        assert result.error is None
+        assert result.quarantined == {}
+        assert sorted(result.ids) == ids
         failed = sum(call.fault != "" for call in shop.log)
         answered = len(shop.log) - failed
         fewest = -(-len(ids) // rows)
-        assert answered <= 100 + 8 * fewest  # 100: the probe, and crossing all ids there can be
+        assert answered <= 100 + 8 * fewest  # 100: the probe, and covering all possible ids
         assert failed <= 20 + fewest
 
 
 @pytest.mark.usefixtures("wire")
 def test_a_server_with_little_time() -> None:
-    """What takes longer than PHP may run is asked for in parts."""
+    """A window that takes longer than the time limit of PHP is split."""
     with Shop(orders=600, latency_per_row=0.001, max_execution_time=0.1) as shop:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-            found = walk_result(pager.orders().pages())
-        assert found.error is None
-        assert found.ids == sorted(shop.database.ids("orders"))
+            result = walk_result(pager.orders().pages())
+        assert result.error is None
+        assert result.ids == sorted(shop.database.ids("orders"))
         assert any(call.fault for call in shop.log)
 
 
 @pytest.mark.parametrize("knob", ["duplicate_address", "invalid_utf8"])
-def test_the_reason_says_what_the_fault_means(knob: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """The line that names a row holds the fault's code and words, and what to do about them."""
+def test_the_reason_explains_the_fault(knob: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The line that names a row has the code and text of the fault, and what to do about it."""
     with Shop(profile="1.7.0.2", orders=20) as shop:
         bad = sorted(shop.database.ids("orders"))[3]
         shop.change(duplicate_address=[bad] if knob == "duplicate_address" else [])
@@ -316,8 +314,8 @@ def test_the_reason_says_what_the_fault_means(knob: str, capfd: pytest.CaptureFi
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("trouble", ["notice", "json", "fault-0", "firewall"])
-def test_where_no_row_comes_at_all_the_failure_is_told(trouble: str) -> None:
-    """And not that twenty rows broke, one after the other: no row came beside which one could be called broken."""
+def test_the_failure_is_reported_if_no_row_can_be_read(trouble: str) -> None:
+    """It is not reported as twenty broken rows: no other row proves that the server works."""
     with Shop(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         shop.change(trouble=trouble)
         with pytest.raises(RemoteError, match=r"^(salesOrderList|sales_order\.list): (the reply|fault|HTTP)") as caught:

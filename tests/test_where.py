@@ -1,4 +1,4 @@
-"""A condition of the user's that the server fails at: one message at once, and no row is blamed for it."""
+"""Conditions on which the server fails: one message at once, and no row is skipped for it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Guarded(Shop):
     calls = 0
 
     def soap(self, body: bytes, context: Context) -> Answer:
-        """Answer, or refuse."""
+        """Answer the call, or refuse it."""
         return self._guarded(body, super().soap(body, context))
 
     def xmlrpc(self, body: bytes, context: Context) -> Answer:
-        """Answer, or refuse."""
+        """Answer the call, or refuse it."""
         return self._guarded(body, super().xmlrpc(body, context))
 
     def _guarded(self, body: bytes, answer: Answer) -> Answer:
@@ -66,14 +66,14 @@ class Guarded(Shop):
 
 @contextmanager
 def pager_of(shop: Shop) -> Iterator[Pager]:
-    """A pager that is logged in, so that calls are those of a walk; the shop runs as long."""
+    """Yield a logged-in pager of a running shop, so that only calls of walks are counted."""
     with shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         next(iter(pager.orders()))
         yield pager
 
 
 def refusal(shop: Shop, pager: Pager, entity: ListName, **options: Any) -> str:
-    """The message that a walk ends with, after a few calls."""
+    """Return the message of the error that ends a walk after a few calls."""
     before = len(shop.log)
     with pytest.raises(RemoteError) as caught:
         list(pager.list(entity, **options))
@@ -85,7 +85,7 @@ def refusal(shop: Shop, pager: Pager, entity: ListName, **options: Any) -> str:
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("profile", "php5"), VERSIONS)
 def test_a_misspelled_field_is_named_at_once(profile: str, php5: bool) -> None:  # noqa: FBT001  a parameter
-    """On every list, also where the server gives no reason or PHP dies of it."""
+    """On every list, even if the server gives no reason or PHP crashes."""
     shop = Shop(profile=profile, php5=php5, orders=200)
     with pager_of(shop) as pager:
         for entity, (field, meant) in MISSPELLED.items():
@@ -100,7 +100,7 @@ def test_a_misspelled_field_is_named_at_once(profile: str, php5: bool) -> None: 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("entity", list(MISSPELLED))
 def test_a_value_that_the_server_refuses_is_named_at_once(entity: ListName) -> None:
-    """Whether it answers with a fault or, as for customers and products, with an error report of status 503."""
+    """The server answers with a fault or, for customers and products, with an error report of status 503."""
     shop = Shop(orders=200)
     with pager_of(shop) as pager:
         message = refusal(shop, pager, entity, where=[("updated_at", "regexp", "[")])
@@ -112,7 +112,7 @@ def test_a_value_that_the_server_refuses_is_named_at_once(entity: ListName) -> N
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("answer", [(403, b"Forbidden"), (406, b"mod_security"), (200, b"Fatal error: no"), (500, b"")])
 def test_a_condition_that_a_firewall_refuses_is_named(answer: tuple[int, bytes]) -> None:
-    """Its words are quoted; of several conditions the one is named that fails by itself."""
+    """The text of the firewall is quoted; of several conditions, the one that fails alone is named."""
     shop = Guarded(orders=200)
     where = [("status", "neq", "x"), ("increment_id", "neq", "' union select"), ("state", "neq", "x")]
     with pager_of(shop) as pager:
@@ -124,8 +124,8 @@ def test_a_condition_that_a_firewall_refuses_is_named(answer: tuple[int, bytes])
 
 
 @pytest.mark.usefixtures("hurried")
-def test_it_is_named_with_a_time_and_for_a_plan_as_well() -> None:
-    """The trial of the condition on time, a plan, and partitions meet it first."""
+def test_a_misspelled_field_is_named_with_a_time_and_for_a_plan() -> None:
+    """The test of the time condition, a plan, or partitions may fail on it first."""
     shop = Shop(orders=200)
     with pager_of(shop) as pager:
         products = pager.products(where=[("skuu", "eq", "x")])
@@ -140,20 +140,20 @@ def test_it_is_named_with_a_time_and_for_a_plan_as_well() -> None:
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("trouble", ["fault", "fatal", "http-500", "http-504", "control-character"])
-def test_a_row_that_breaks_its_replies_is_no_fault_of_the_condition(trouble: str) -> None:
-    """The first row of all breaks the first reply; it is skipped by name, and all others come."""
+def test_a_broken_row_is_not_blamed_on_the_condition(trouble: str) -> None:
+    """The first row breaks the first reply; it is skipped by name, and all others are delivered."""
     with Shop(orders=200) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected = [row["order_id"] for row in pager.orders()]
         shop.change(trouble=trouble, trouble_rows=[int(expected[0])])
         pages = list(pager.orders(where=[("status", "neq", "x")]).pages())
     assert [row["order_id"] for page in pages for row in page.rows] == expected[1:]
-    assert [one.id for page in pages for one in page.quarantined] == [int(expected[0])]
+    assert [row.id for page in pages for row in page.quarantined] == [int(expected[0])]
 
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("down", [range(1, 2), range(1, 7), [1, 3], [1, 3, 5, 7, 9], range(1, 40, 2)])
-def test_a_shop_that_is_down_for_some_calls_is_waited_for(down: list[int]) -> None:
-    """A condition is at fault only if it fails several times, and the same without it does not, before and after."""
+def test_a_temporary_outage_is_not_blamed_on_the_condition(down: list[int]) -> None:
+    """A condition is the cause only if it fails several times, and calls without it work before and after."""
     shop = Guarded(orders=200)
     with pager_of(shop) as pager:
         expected = [row["order_id"] for row in pager.orders()]
@@ -161,8 +161,8 @@ def test_a_shop_that_is_down_for_some_calls_is_waited_for(down: list[int]) -> No
         assert [row["order_id"] for row in pager.orders(where=[("status", "neq", "x")])] == expected
 
 
-def test_a_condition_costs_nothing_where_nothing_fails() -> None:
-    """The calls are those of a walk without it."""
+def test_the_check_takes_no_call_if_none_fails() -> None:
+    """The number of calls equals that of a walk without conditions."""
     shop = Shop(orders=200)
     with pager_of(shop) as pager:
         counts = Counter[bool]()
@@ -174,10 +174,10 @@ def test_a_condition_costs_nothing_where_nothing_fails() -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_the_command_line_says_it_in_one_line(
+def test_the_command_line_prints_one_line(
     shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exit status is 1, and nothing is left behind that looks finished."""
+    """The exit status is 1, and no output is left that looks finished."""
     for name, value in (("URL", shop.url), ("API_USER", shop.user), ("API_KEY", shop.key)):
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     out = tmp_path / "a.ndjson"
@@ -188,8 +188,8 @@ def test_the_command_line_says_it_in_one_line(
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("call", [1, 3, 9, 10])
-def test_without_the_condition_no_wide_window_is_asked_for(call: int) -> None:
-    """A condition that few rows meet makes windows wide; a call of those that fails is not repeated for all rows."""
+def test_no_wide_window_is_requested_without_the_condition(call: int) -> None:
+    """A condition that few rows meet makes windows wide; a failed one is not repeated for all rows."""
     shop = Guarded(orders=20_000)
     with pager_of(shop) as pager:
         shop.clear_log()

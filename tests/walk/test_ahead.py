@@ -1,4 +1,4 @@
-"""Windows that are asked for before their turn: never more calls under way than allowed, and the same rows."""
+"""Reading ahead: the limit of concurrent calls is kept, and the rows are the same."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
     from magento_pager.walk.pages import Row
 
-PATIENCE = 20.0  # seconds until a test gives up waiting; nothing takes so long unless it is broken
+PATIENCE = 20.0  # seconds until a test stops waiting; only a broken walk takes this long
 
 
 @dataclass
 class Busy(MemorySource):
-    """A list in memory that counts the calls under way, and can hold them back before their first row.
+    """A list in memory that counts concurrent calls, and can delay them before their first row.
 
     Attributes:
         most: calls under way at once, at most so far.
@@ -57,7 +57,7 @@ class Busy(MemorySource):
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows, once they are let go."""
+        """Yield the rows, once the call is released."""
         with self.changed:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
@@ -71,25 +71,25 @@ class Busy(MemorySource):
         yield from super().fetch(query)
 
     def wait_until(self, true: Callable[[], bool]) -> None:
-        """Wait until something is so; fail if it never is."""
+        """Wait until a condition is true; fail if it never is."""
         with self.changed:
             assert self.changed.wait_for(true, PATIENCE)
 
 
 def walk(source: MemorySource, strategy: Strategy | None = None, **options: object) -> Paginator:
-    """A walk over a list in memory that asks ahead."""
+    """Return a walk over a list in memory that reads ahead."""
     options = {"lookahead": True, "window": 100, "last": 99_999} | options
     return Paginator(source, strategy or Range(), "id", None, "list", **options)  # type: ignore[arg-type]
 
 
 def threads() -> set[threading.Thread]:
-    """Those that read windows."""
+    """Return the threads that read windows."""
     return {one for one in threading.enumerate() if one.name.startswith("ids ")}
 
 
 @contextmanager
 def no_thread_left() -> Iterator[None]:
-    """Fail if a thread of the block is still there some time after it."""
+    """Fail if a thread of the block is still alive some time after it."""
     yield
     for one in threads():
         one.join(PATIENCE)
@@ -111,10 +111,10 @@ STRATEGIES: list[Strategy] = [Range(), Alias(), InList(), Prefix(), Regexp(), Si
 @pytest.mark.parametrize("parallel", [1, 3, "auto"])
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda one: one.name)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_same_pages_in_the_same_order(
+def test_concurrent_calls_keep_the_order_of_pages(
     layout: str, strategy: Strategy, parallel: int | str, window: int | None
 ) -> None:
-    """Every row once, in order, each window behind the one before, however many calls are under way."""
+    """Every row is delivered once, in order, and windows are in order, for any number of concurrent calls."""
     source = Busy(LAYOUTS[layout])
     with no_thread_left():
         pages = list(walk(source, strategy, parallel=parallel, window=window).pages())
@@ -136,36 +136,36 @@ def test_the_same_pages_in_the_same_order(
 def test_any_ids_any_window_any_number_of_calls(
     ids: set[int], far: set[int], window: int, parallel: int, *, with_ids: bool
 ) -> None:
-    """The rows are those there are, whatever the layout, in order of id; by page and identity where they have none."""
+    """All rows are delivered in order of id, on any layout; by page and identity where they carry no id."""
     source = Busy(ids | far, with_ids=with_ids)
     paginator = walk(source, Alias(), window=window, parallel=parallel)
     assert list(replace(paginator, identity_field="increment_id")) == source.rows()
     assert source.most <= parallel
 
 
-def test_the_next_window_is_asked_for_while_a_page_is_used() -> None:
-    """The call behind a page is made before the page is given back; with no more than one under way."""
+def test_lookahead_requests_the_next_window_while_a_page_is_used() -> None:
+    """The next call is made before the page is delivered, and there is never more than one at a time."""
     source = Busy(range(1, 1000))
     with no_thread_left():
         for page in walk(source, last=999).pages():
             if 100 <= page.window.first < 900:
                 behind = page.window.last + 1
-                source.wait_until(lambda first=behind: any(asked.span.first == first for asked, _ in source.queries))  # type: ignore[misc]
+                source.wait_until(lambda first=behind: any(query.span.first == first for query, _ in source.queries))  # type: ignore[misc]
     assert source.most == 1
 
 
-def test_without_lookahead_nothing_is_asked_before_its_turn() -> None:
-    """What is not switched on starts no thread."""
+def test_without_lookahead_no_window_is_requested_early() -> None:
+    """Without lookahead, no thread is started."""
     source = Busy(range(1, 1000))
     for page in walk(source, lookahead=False).pages():
-        windows = [asked.span for asked, _ in source.queries if asked.conditions[0].operator != "like"]  # no samples
+        windows = [query.span for query, _ in source.queries if query.conditions[0].operator != "like"]  # no samples
         assert max(window.last for window in windows) <= page.window.last
         assert not threads()
 
 
 @pytest.mark.parametrize("parallel", [2, 4])
-def test_as_many_calls_are_under_way_as_allowed(parallel: int) -> None:
-    """A server that answers only when it has so many calls at once is answered by a walk that makes them."""
+def test_the_allowed_number_of_concurrent_calls_is_used(parallel: int) -> None:
+    """A server that waits for N concurrent calls before it answers gets them."""
     source = Busy(range(1, 3000))
     gate = threading.Barrier(parallel)
 
@@ -178,37 +178,37 @@ def test_as_many_calls_are_under_way_as_allowed(parallel: int) -> None:
     assert source.most == parallel
 
 
-def test_pages_come_in_order_though_replies_do_not() -> None:
-    """A reply that is late holds back those behind it, and is overtaken by none."""
+def test_pages_are_in_order_when_replies_are_not() -> None:
+    """A late reply delays the pages after it, and none of them overtakes it."""
     source = Busy(range(1, 1500))
 
     def hold(query: Query) -> None:
         if query.span.first == 400:
-            source.wait_until(lambda: any(asked.span.first >= 600 for asked, _ in source.queries))
+            source.wait_until(lambda: any(query.span.first >= 600 for query, _ in source.queries))
 
     source.hold = hold
     assert list(walk(source, parallel=3)) == source.rows()
-    order = [asked.span.first for asked, _ in source.queries]
-    assert order.index(400) > order.index(600), "the late one was not overtaken: the test shows nothing"
+    order = [query.span.first for query, _ in source.queries]
+    assert order.index(400) > order.index(600), "the late call was not overtaken, so the test proves nothing"
 
 
-def test_emptiness_costs_no_call_more() -> None:
-    """Nothing is asked ahead behind an empty reply, so windows grow over it as they do one by one."""
+def test_gaps_cost_no_additional_calls() -> None:
+    """Nothing is read ahead after an empty reply, so windows grow over gaps as with single calls."""
     ids = [*range(1, 450), *range(30_000, 30_450)]
-    asked, one_by_one = Busy(ids), Busy(ids)
-    list(walk(asked))
+    ahead, one_by_one = Busy(ids), Busy(ids)
+    list(walk(ahead))
     list(walk(one_by_one, lookahead=False))
-    assert len(asked.queries) == len(one_by_one.queries)
+    assert len(ahead.queries) == len(one_by_one.queries)
 
 
-def test_a_failure_throws_away_what_was_asked_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error comes in its turn, its cursor is where the failed window begins, and a resumed walk loses nothing."""
+def test_a_failure_discards_the_windows_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is raised after the pages before it, its cursor is the failed window, and resuming loses no row."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     source, down = Busy(range(1, 2000)), [True]
 
     def hold(query: Query) -> None:
         if query.span.first == 700 and down:
-            source.wait_until(lambda: any(asked.span.first > 700 for asked, _ in source.queries))
+            source.wait_until(lambda: any(query.span.first > 700 for query, _ in source.queries))
             raise TransportError("refused", remedy="stop")
 
     source.hold = hold
@@ -219,12 +219,12 @@ def test_a_failure_throws_away_what_was_asked_behind_it(monkeypatch: pytest.Monk
     assert caught.value.cursor.next_id == 700
     assert delivered[-1].window.last == 699
     down.clear()
-    again = [row for page in paginator.pages(caught.value.cursor) for row in page.rows]
-    assert [row for page in delivered for row in page.rows] + again == source.rows()
+    rest = [row for page in paginator.pages(caught.value.cursor) for row in page.rows]
+    assert [row for page in delivered for row in page.rows] + rest == source.rows()
 
 
-def test_a_passing_failure_is_tried_again_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What may pass is asked for again, with all that was asked behind it, and the page says how often."""
+def test_a_temporary_failure_is_retried_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window is requested again, with those read ahead after it, and the page counts the retries."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     source, failures = Busy(range(1, 2000)), [1, 2]
 
@@ -239,8 +239,8 @@ def test_a_passing_failure_is_tried_again_and_counted(monkeypatch: pytest.Monkey
     assert {page.window.first: page.stats.retries for page in pages if page.stats.retries} == {700: 2}
 
 
-def test_a_window_that_is_too_large_is_asked_for_in_parts() -> None:
-    """Narrowing works on what was asked ahead as on everything."""
+def test_a_window_that_is_too_large_is_split() -> None:
+    """Windows that were read ahead are narrowed like all others."""
     source = Busy(range(1, 2000))
 
     def hold(query: Query) -> None:
@@ -254,21 +254,21 @@ def test_a_window_that_is_too_large_is_asked_for_in_parts() -> None:
     assert sum(page.stats.retries for page in pages) >= 1
 
 
-def test_a_walk_that_is_left_asks_nothing_more() -> None:
-    """Leaving the loop ends the threads, and a call that was only waiting for its turn is not made."""
+def test_leaving_the_loop_ends_all_calls() -> None:
+    """Leaving the loop ends the threads, and a call that waits for a slot is not made."""
     source = Busy(range(1, 5000))
     with no_thread_left():
         for page in walk(source, parallel=3).pages():
             if page.window.first == 500:
                 break
-    asked = len(source.queries)
+    ahead = len(source.queries)
     time.sleep(0.05)
-    assert len(source.queries) == asked
-    assert max(asked.span.first for asked, _ in source.queries) <= 500 + 100 * (3 + 2)
+    assert len(source.queries) == ahead
+    assert max(query.span.first for query, _ in source.queries) <= 500 + 100 * (3 + 2)
 
 
-def test_starved_workers_are_asked_one_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
-    """Calls that fail together for want of a second worker: one at a time from then on, all rows, and a warning."""
+def test_blocked_workers_get_one_call_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    """After concurrent calls fail for lack of a second worker: one call at a time, all rows, and a warning."""
     source = Busy(range(1, 3000))
 
     def hold(_: Query) -> None:
@@ -285,8 +285,8 @@ def test_starved_workers_are_asked_one_at_a_time(caplog: pytest.LogCaptureFixtur
     assert [record.message for record in caplog.records if "one at a time" in record.message]
 
 
-def test_a_deadlocking_pool_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Two workers that need each other for the WSDL, as on a shop as delivered: every order all the same."""
+def test_a_deadlocked_pool_of_workers_loses_no_row(caplog: pytest.LogCaptureFixture) -> None:
+    """Two workers block each other for the WSDL, as in a default shop: every order is still delivered."""
     with (
         Shop(orders=1500, workers=2, wsdl_cache=False, socket_timeout=0.5) as shop,
         connect(shop.url, shop.user, shop.key) as pager,
@@ -296,8 +296,8 @@ def test_a_deadlocking_pool_loses_nothing(caplog: pytest.LogCaptureFixture) -> N
     assert "one at a time" in caplog.text
 
 
-def test_nobody_stands_at_the_turnstile_for_ever() -> None:
-    """A place is free once a row came or the call ended; at most so many hold one."""
+def test_a_slot_is_freed_at_the_first_row_or_the_end_of_a_call() -> None:
+    """A slot is free once a row arrived or the call ended; the limit is never exceeded."""
     limiter = CallLimiter(2)
     with limiter.call(), limiter.call() as second:
         second.arrived()
@@ -307,8 +307,8 @@ def test_nobody_stands_at_the_turnstile_for_ever() -> None:
         pass
 
 
-def test_a_place_rests_after_its_call() -> None:
-    """With nice, the next call begins so many times later as the one before took."""
+def test_nice_pauses_after_each_call() -> None:
+    """With `nice`, the pause before the next call is that multiple of the time of the last one."""
     limiter = CallLimiter(1, nice=3.0)
     with limiter.call() as turn:
         time.sleep(0.02)
@@ -319,22 +319,22 @@ def test_a_place_rests_after_its_call() -> None:
 
 
 @pytest.mark.parametrize("parallel", [0, -1, "many", 1.5])
-def test_impossible_numbers_of_calls_are_refused(parallel: object) -> None:
-    """Before anything is asked."""
+def test_invalid_numbers_of_calls_are_refused(parallel: object) -> None:
+    """The error is raised before any call."""
     with pytest.raises(ValueError, match="at least 1 call"):
         walk(Busy([]), parallel=parallel)
 
 
 @pytest.mark.parametrize("nice", [-1.0, float("inf"), float("nan")])
-def test_impossible_rests_are_refused(nice: float) -> None:
-    """Before anything is asked."""
+def test_invalid_values_of_nice_are_refused(nice: float) -> None:
+    """The error is raised before any call."""
     with pytest.raises(ValueError, match="nice is from 0 to"):
         walk(Busy([]), nice=nice)
 
 
 def tuned(workers: int, calls: int, seed: int, tuner: Tuner | None = None) -> tuple[float, Tuner]:
-    """How many calls a time a tuned walk gets from a server with so many workers, which are not quite alike."""
-    chooser, tuner, spent = random.Random(seed), tuner or Tuner(), 0.0  # noqa: S311 - no secret
+    """Return the throughput of a tuned walk on a server with `workers` workers of slightly different speed."""
+    chooser, tuner, spent = random.Random(seed), tuner or Tuner(), 0.0  # noqa: S311  not a secret
     for _ in range(calls):
         limit = tuner.limit
         seconds = max(1.0, limit / workers) * chooser.uniform(0.85, 1.15)
@@ -344,8 +344,8 @@ def tuned(workers: int, calls: int, seed: int, tuner: Tuner | None = None) -> tu
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5, 6, 8])
-def test_the_tuner_finds_what_a_server_can_bear(workers: int) -> None:
-    """Within 1.15 times of the best fixed number once it had 200 calls to try, and seldom more calls than workers."""
+def test_the_tuner_finds_the_best_number_of_calls(workers: int) -> None:
+    """After 200 calls it is within a factor of 1.15 of the best number, and rarely exceeds the number of workers."""
     for seed in range(20):
         _, tuner = tuned(workers, 200, seed)
         rate, tuner = tuned(workers, 400, seed, tuner)
@@ -354,7 +354,7 @@ def test_the_tuner_finds_what_a_server_can_bear(workers: int) -> None:
 
 
 def test_the_tuner_follows_a_server_that_changes() -> None:
-    """Workers that go are not asked, and those that come are."""
+    """The number of calls falls when workers are removed, and rises when workers are added."""
     _, tuner = tuned(8, 200, 1)
     assert tuner.limit >= 6
     _, tuner = tuned(2, 2000, 2, tuner)
@@ -363,8 +363,8 @@ def test_the_tuner_follows_a_server_that_changes() -> None:
     assert tuner.limit >= 4
 
 
-def test_rows_from_several_threads_end_their_session(shop: Shop) -> None:
-    """After the block nothing is sent, whatever was being asked ahead."""
+def test_leaving_the_block_ends_the_session_of_all_threads(shop: Shop) -> None:
+    """After the block nothing is sent, even if windows were being read ahead."""
     with no_thread_left(), connect(shop.url, shop.user, shop.key) as pager:
         for page in pager.orders(window=20, parallel=4).pages():
             if page.rows:
@@ -375,8 +375,8 @@ def test_rows_from_several_threads_end_their_session(shop: Shop) -> None:
     assert shop.log[-1].operation == "endSession"
 
 
-def test_errors_of_threads_are_errors_of_the_walk() -> None:
-    """What a source raises comes out of the loop as it is, even if it is no error of ours."""
+def test_errors_in_threads_are_raised_by_the_walk() -> None:
+    """The loop raises the error of a source unchanged, even if it is not a `PagerError`."""
     source = Busy(range(1, 1000))
 
     def hold(query: Query) -> None:
@@ -390,7 +390,7 @@ def test_errors_of_threads_are_errors_of_the_walk() -> None:
 
 @pytest.mark.parametrize(("parallel", "most"), [((1, 1), 1), ((1, 3), 3)])
 def test_walks_over_lists_of_one_shop_share_the_limit(parallel: tuple[int, int], most: int) -> None:
-    """Two walks at once make no more calls at a time than one of them may, and both come to their end."""
+    """Two concurrent walks together keep the limit of one of them, and both finish."""
     source = Busy(range(1, 3000))
     source.hold = lambda _: time.sleep(0.001)
     calls_under_way = CallsUnderWay()

@@ -1,4 +1,4 @@
-"""The plan: an estimate within its own bar, from few and small calls, and the cost of the walk it speaks of."""
+"""The plan: an estimate within its interval, from a few small calls, and the cost of the walk."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from magento_pager.fake import Shop
     from magento_pager.walk.pages import Row
 
-MOST_CALLS = 12  # of a plan where rows carry ids, without those that test a strategy chosen by name
+MOST_CALLS = 12  # of a plan where rows carry ids, without the test of a named strategy
 CANDIDATES: tuple[Strategy, ...] = (KeyRange(), Range(), Alias(), InList(), Prefix(), Regexp(), SingleFilter())
-DRAWN = Random(5)  # noqa: S311  no secret
+DRAWN = Random(5)  # noqa: S311  not a secret
 
 LAYOUTS = {
     "none": [],
@@ -67,7 +67,7 @@ LAYOUTS = {
 
 
 def paginator(source: MemorySource, strategy: Strategy | None = None, **options: object) -> Paginator:
-    """A walk over a list in memory."""
+    """Return a walk over a list in memory."""
     identity = None if source.with_ids else "increment_id"
     return Paginator(source, strategy, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
 
@@ -76,20 +76,20 @@ def paginator(source: MemorySource, strategy: Strategy | None = None, **options:
     ("layout", "with_ids"),
     [(layout, with_ids) for layout in LAYOUTS for with_ids in (True, False) if with_ids or layout != "a million"],
 )
-def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> None:
-    """The number of rows lies in the bar, and where rows carry ids the bar is narrow; few calls, and small ones."""
+def test_the_number_of_rows_is_within_the_interval(layout: str, *, with_ids: bool) -> None:
+    """With ids in the rows the interval is narrow; the calls are few and small."""
     ids = list(LAYOUTS[layout])
     source = MemorySource(ids, with_ids=with_ids)
-    found = paginator(source).plan()
-    assert found.rows.least <= len(ids) <= found.rows.most, found
-    assert found.rows.least <= found.rows.about <= found.rows.most
+    plan = paginator(source).plan()
+    assert plan.rows.least <= len(ids) <= plan.rows.most, plan
+    assert plan.rows.least <= plan.rows.about <= plan.rows.most
     if with_ids:
-        assert found.last_id == max(ids, default=None)
-        assert (found.first_id is None) is (not ids)
-        assert found.first_id is None or 0 <= found.first_id - min(ids) <= 1_000
-        assert found.rows.most - found.rows.least <= 0.4 * len(ids)
-    assert found.proved
-    assert found.spent == len(source.queries) <= (MOST_CALLS if with_ids else 3 * MOST_CALLS)
+        assert plan.last_id == max(ids, default=None)
+        assert (plan.first_id is None) is (not ids)
+        assert plan.first_id is None or 0 <= plan.first_id - min(ids) <= 1_000
+        assert plan.rows.most - plan.rows.least <= 0.4 * len(ids)
+    assert plan.proved
+    assert plan.spent == len(source.queries) <= (MOST_CALLS if with_ids else 3 * MOST_CALLS)
     assert source.largest <= 3 * ROWS_TO_COUNT
 
 
@@ -97,34 +97,34 @@ def test_the_estimate_is_within_its_own_bar(layout: str, *, with_ids: bool) -> N
 @pytest.mark.parametrize("with_ids", [True, False])
 @pytest.mark.parametrize("layouts", [random_ids, lambda seed: random_layout(seed)[0]], ids=["here", "of the trials"])
 @pytest.mark.parametrize("count", slow_after(1, [40, 100]))
-def test_the_bar_of_two_standard_errors_misses_rarely(
+def test_the_interval_of_two_standard_errors_is_rarely_wrong(
     layouts: Callable[[int], list[int]], count: int, *, with_ids: bool
 ) -> None:
-    """On many layouts, with jumps and even distances, the truth is outside in at most one case of twenty."""
+    """On many layouts, with jumps and even distances, it is wrong in at most one case in twenty."""
     missed = []
     for seed in range(count):
         ids = layouts(seed)
-        found = paginator(MemorySource(ids, with_ids=with_ids)).plan().rows
-        if not found.least <= len(ids) <= found.most:
-            missed.append((seed, found, len(ids)))
+        estimate = paginator(MemorySource(ids, with_ids=with_ids)).plan().rows
+        if not estimate.least <= len(ids) <= estimate.most:
+            missed.append((seed, estimate, len(ids)))
     assert len(missed) <= count // 20, missed
 
 
 def test_few_ids_are_counted_one_by_one() -> None:
-    """Where every id was looked at there is no bar."""
+    """If every id was read, the number is exact."""
     for ids in ([], [5], range(1, 900), [3_000_000_000]):
-        found = paginator(MemorySource(ids)).plan().rows
-        assert found.least == found.about == found.most == len(list(ids))
+        estimate = paginator(MemorySource(ids)).plan().rows
+        assert estimate.least == estimate.about == estimate.most == len(list(ids))
 
 
-def test_kinds_of_patterns_that_disagree_are_all_in_the_bar() -> None:
-    """Rows at an even distance of 1,000 are met by single ids never or always: the bar reaches to both."""
+def test_the_interval_covers_kinds_of_patterns_that_disagree() -> None:
+    """Rows at an even distance of 1,000 are found by single ids never or always: it covers both."""
     for seed in "abcdefgh":
         ids = range(10_000_137, 18_000_137, 1_000)
         of = patterns(seed, -1)
-        found = estimated([sample((number for number in ids if matching(number, of)), of)], [IdRange(1_000, MAX_ID)])
-        assert found.least <= 8_000 <= found.most
-        assert found.most - found.least > 2_000
+        estimate = estimated([sample((number for number in ids if matching(number, of)), of)], [IdRange(1_000, MAX_ID)])
+        assert estimate.least <= 8_000 <= estimate.most
+        assert estimate.most - estimate.least > 2_000
 
 
 @settings(max_examples=25, deadline=None)
@@ -135,61 +135,61 @@ def test_kinds_of_patterns_that_disagree_are_all_in_the_bar() -> None:
         max_size=3,
     )
 )
-def test_any_stretches_cost_few_calls_and_end_where_they_end(stretches: list[tuple[int, int, int]]) -> None:
-    """Whatever stretches exist, the calls are few, and where the end is said to be proved it is the end."""
+def test_plans_take_few_calls_and_prove_the_right_end(stretches: list[tuple[int, int, int]]) -> None:
+    """On any layout the calls are few, and a proved end is the end of the rows."""
     ids = sorted({number for first, count, step in stretches for number in range(first, first + count * step, step)})
     source = MemorySource(ids)
-    found = paginator(source).plan()
-    assert found.spent == len(source.queries) <= MOST_CALLS
-    assert found.first_id is not None
-    assert found.first_id >= ids[0]
-    assert found.last_id is not None
-    assert found.last_id == ids[-1] if found.proved else found.last_id <= ids[-1]
-    assert found.rows.least <= found.rows.about <= found.rows.most
-    assert found.rows.most >= len(ids) / 4, "short stretches hide, but not most of what there is"
+    plan = paginator(source).plan()
+    assert plan.spent == len(source.queries) <= MOST_CALLS
+    assert plan.first_id is not None
+    assert plan.first_id >= ids[0]
+    assert plan.last_id is not None
+    assert plan.last_id == ids[-1] if plan.proved else plan.last_id <= ids[-1]
+    assert plan.rows.least <= plan.rows.about <= plan.rows.most
+    assert plan.rows.most >= len(ids) / 4, "short ranges can be missed, but not most of the rows"
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("strategy", [KeyRange(), Range(), InList(), Prefix(), Regexp()], ids=lambda one: one.name)
 @pytest.mark.parametrize("layout", ["7 mod 10", "a far jump", "dense", "begins high"])
 @pytest.mark.parametrize("window", [None, 1_000])
-def test_the_calls_are_those_of_the_walk(strategy: Strategy, layout: str, window: int | None) -> None:
-    """A walk takes between half and twice as many calls as its plan says; by decimal blocks a third and three times."""
+def test_the_planned_calls_are_close_to_those_of_the_walk(strategy: Strategy, layout: str, window: int | None) -> None:
+    """A walk takes from half to twice the planned calls; with decimal blocks from a third to three times."""
     source = MemorySource(LAYOUTS[layout])
     walk = paginator(source, strategy, window=window, goal=Goal(rows=2_000, seconds=100))
-    found = walk.plan()
+    plan = walk.plan()
     source.queries.clear()
     rows = sum(len(page.rows) for page in walk.pages())
     assert rows == len(list(LAYOUTS[layout]))
     factor = 3 if isinstance(strategy, Prefix) else 2
-    assert found.calls / factor <= len(source.queries) <= factor * found.calls
-    assert found.strategy == strategy.name
-    assert window is None or found.window == window
+    assert plan.calls / factor <= len(source.queries) <= factor * plan.calls
+    assert plan.strategy == strategy.name
+    assert window is None or plan.window == window
 
 
-def test_first_last_and_where_count() -> None:
-    """Only the ids that are asked for are counted, and the rest of the table is not asked for."""
+def test_a_plan_counts_only_the_selected_rows() -> None:
+    """`first`, `last` and `where` apply, and no other ids are requested."""
     source = MemorySource(range(1, 300_000))
-    found = paginator(source, Range(), first=20_500, last=31_000).plan()
-    assert found.rows.least <= 10_501 <= found.rows.most
-    assert found.rows.most < 12_500
-    assert found.first_id is not None
-    assert found.first_id >= 20_500
+    plan = paginator(source, Range(), first=20_500, last=31_000).plan()
+    assert plan.rows.least <= 10_501 <= plan.rows.most
+    assert plan.rows.most < 12_500
+    assert plan.first_id is not None
+    assert plan.first_id >= 20_500
     assert source.largest <= 3 * ROWS_TO_COUNT
-    assert str(found.queries[0]).startswith("entity_id from")
+    assert str(plan.queries[0]).startswith("entity_id from")
 
 
-def test_an_old_server_is_planned_with_what_holds_there() -> None:
-    """A server that keeps the last condition alone drops one bound of a range: the plan uses what it honours."""
+def test_a_plan_uses_a_strategy_that_the_server_honours() -> None:
+    """A server that keeps only the last condition drops one bound of a range: the plan uses another strategy."""
     source = MemorySource(range(1, 5_000), last_per_column)
-    found = paginator(source).plan()
-    assert found.strategy == "in-list"
-    assert found.rows.least <= 4_999 <= found.rows.most
+    plan = paginator(source).plan()
+    assert plan.strategy == "in-list"
+    assert plan.rows.least <= 4_999 <= plan.rows.most
     assert source.largest <= 4_999
 
 
-def test_one_bound_alone_is_told_what_it_costs() -> None:
-    """Every reply of single-filter is the whole rest of the table, and so are the bytes."""
+def test_the_plan_of_single_filter_includes_its_large_replies() -> None:
+    """Every reply of single-filter contains the whole rest of the table, and the bytes include that."""
     table = MemorySource(range(1, 50_000))
     bounded, unbounded = (paginator(Counting(table), one).plan() for one in (Range(), SingleFilter()))
     assert bounded.bytes is not None
@@ -199,24 +199,24 @@ def test_one_bound_alone_is_told_what_it_costs() -> None:
 
 
 class Counting(MemorySource):
-    """A list in memory that counts the bytes of a row as one hundred."""
+    """A list in memory that counts 100 bytes per row."""
 
     def __init__(self, table: MemorySource) -> None:
         super().__init__(table.ids, queries=table.queries)
         self.bytes_received = 0
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows."""
+        """Yield the rows."""
         for row in super().fetch(query):
             self.bytes_received += 100
             yield row
 
 
 def test_bytes_are_those_of_the_rows() -> None:
-    """What a row weighs is measured by the plan's own window."""
-    found = paginator(Counting(MemorySource(range(1, 20_001))), Range()).plan()
-    assert found.bytes is not None
-    assert 0.9 * 2_000_000 <= found.bytes <= 1.1 * 2_000_000
+    """The size of a row is measured in the window that the plan reads."""
+    plan = paginator(Counting(MemorySource(range(1, 20_001))), Range()).plan()
+    assert plan.bytes is not None
+    assert 0.9 * 2_000_000 <= plan.bytes <= 1.1 * 2_000_000
 
 
 @pytest.mark.usefixtures("wire")
@@ -224,25 +224,27 @@ def test_bytes_are_those_of_the_rows() -> None:
     ("profile", "flavour", "entity"),
     [("20.0.20", "rpc", "orders"), ("20.0.20", "wsi", "customers"), ("1.7.0.2", "rpc", "shipments")],
 )
-def test_a_shop(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName) -> None:
-    """A plan over the wire has calls, bytes and time, and leaves nothing half-read."""
+def test_a_plan_of_a_shop_over_http(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: ListName
+) -> None:
+    """It has calls, bytes and time, and leaves no reply half-read."""
     shop = shop_of(profile, flavour)
     with connect(shop.url, shop.user, shop.key) as pager:
         before = len(shop.log)
-        found = pager.list(entity).plan()
-        assert len(shop.log) - before == found.spent <= MOST_CALLS
+        plan = pager.list(entity).plan()
+        assert len(shop.log) - before == plan.spent <= MOST_CALLS
         received = pager.connection.bytes_received
         rows = len(list(pager.list(entity)))
         received = pager.connection.bytes_received - received
-    assert found.rows.least <= rows <= found.rows.most
-    assert found.bytes is not None
-    assert received / 4 <= found.bytes <= 4 * received  # rows without ids are compared: some come twice
-    assert 0 <= found.seconds < 60  # in tenths: a quick machine has none
-    assert len(found.queries) == 3
+    assert plan.rows.least <= rows <= plan.rows.most
+    assert plan.bytes is not None
+    assert received / 4 <= plan.bytes <= 4 * received  # rows without ids are compared: some are requested twice
+    assert 0 <= plan.seconds < 60  # in tenths: it is 0 on a fast machine
+    assert len(plan.queries) == 3
 
 
 def test_a_failing_call_ends_the_plan(shop: Shop) -> None:
-    """What ails the shop is said, and no estimate is made up."""
+    """The error of the shop is raised, and there is no estimate."""
     with connect(shop.url, shop.user, shop.key) as pager:
         shop.change(outage="firewall")
         with pytest.raises(RemoteError):
@@ -255,7 +257,7 @@ class Breaking(MemorySource):
     broken = -1
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows, or a malformed reply."""
+        """Yield the rows, or fail with a malformed reply."""
         for row in super().fetch(query):
             if row["id"] == str(self.broken):
                 raise MalformedReplyError("malformed", remedy="isolate")
@@ -263,22 +265,24 @@ class Breaking(MemorySource):
 
 
 def test_a_row_that_breaks_its_reply_is_avoided() -> None:
-    """A sample with such a row is taken elsewhere, and the plan stands."""
+    """A sample with such a row is replaced by another, and the plan is made."""
     source = Breaking(range(1, 9_000))
     paginator(source).plan()
-    thickest = max(
+    densest = max(
         (query for query, _ in source.queries if query.conditions[0].operator == "regexp"),
         key=lambda query: len(honest(query.conditions, list(source.ids))),
     )
-    source.broken = honest(thickest.conditions, list(source.ids))[-1]
+    source.broken = honest(densest.conditions, list(source.ids))[-1]
     source.queries.clear()
-    found = paginator(source).plan()
-    assert thickest in [query for query, _ in source.queries], "it was met"
-    assert found.rows.least <= 8_999 <= found.rows.most
+    plan = paginator(source).plan()
+    assert densest in [query for query, _ in source.queries], "the plan sampled the broken row"
+    assert plan.rows.least <= 8_999 <= plan.rows.most
 
 
-def test_the_command(shop: Shop, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It prints the plan, as text or as JSON."""
+def test_the_command_prints_the_plan(
+    shop: Shop, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prints text, or JSON."""
     for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     assert run(["plan", "orders", "--window", "50"]) == 0
@@ -287,10 +291,10 @@ def test_the_command(shop: Shop, capfd: pytest.CaptureFixture[str], monkeypatch:
     assert "window    50 ids" in out
     assert out.count("query     ") == 3
     assert run(["plan", "orders", "--json", "--where", "status:eq:complete"]) == 0
-    found = json.loads(capfd.readouterr().out)
-    assert set(found) == set(Plan.__dataclass_fields__)
-    assert found["rows"]["most"] < 200
-    assert "status eq 'complete'" in found["queries"][0]
+    report = json.loads(capfd.readouterr().out)
+    assert set(report) == set(Plan.__dataclass_fields__)
+    assert report["rows"]["most"] < 200
+    assert "status eq 'complete'" in report["queries"][0]
 
 
 def test_offline_no_shop_is_called(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

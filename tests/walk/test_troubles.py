@@ -1,4 +1,4 @@
-"""What a walk does about failures: smaller windows, rows that are left out, patience; on a list in memory."""
+"""Failures during a walk: smaller windows, skipped rows and retries; on a list in memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def duplicate(number: int) -> RemoteError:
 
 @dataclass
 class Sick(MemorySource):
-    """A list on a server with troubles.
+    """A list on a server that fails.
 
     Attributes:
         poisoned: ids whose rows break their replies.
@@ -65,14 +65,14 @@ class Sick(MemorySource):
     failed: int = field(default=0, init=False)
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows, unless the server fails."""
+        """Yield the rows, unless the server fails."""
         rows = list(super().fetch(query))
-        found = [int(row["increment_id"]) - 100_000_000 for row in rows]
+        result = [int(row["increment_id"]) - 100_000_000 for row in rows]
         self.failed += 1
         if self.down:
             self.down -= 1
             raise TransportError("HTTP 500", remedy="split", status=500)
-        if broken := sorted(self.poisoned & set(found)):
+        if broken := sorted(self.poisoned & set(result)):
             raise self.breaking(broken[0])
         if len(rows) > self.memory:
             raise FaultError("memory", code="SOAP-ENV:Server", text="memory", operation="list", remedy="split")
@@ -81,30 +81,30 @@ class Sick(MemorySource):
 
 
 def walk(source: Sick, strategy: Strategy | None = None, **options: object) -> Paginator:
-    """A walk without a probe."""
+    """Return a walk without a probe."""
     identity = None if source.with_ids else "increment_id"
     return Paginator(source, strategy or Range(), "id", identity, "list", patience=0.0, **options)  # type: ignore[arg-type]
 
 
 def delivered(pages: list[Page]) -> list[int]:
-    """The ids of all rows, in order."""
+    """Return the ids of all rows, in order."""
     return [int(row["increment_id"]) - 100_000_000 for page in pages for row in page.rows]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
 @pytest.mark.parametrize("with_ids", [True, False])
 @pytest.mark.parametrize("window", [None, 100])
-def test_only_the_poisoned_rows_are_left_out(strategy: Strategy, *, with_ids: bool, window: int | None) -> None:
-    """Each is named with the server's words, and its neighbours are delivered: the first, the last, two in a row."""
+def test_only_broken_rows_are_skipped(strategy: Strategy, *, with_ids: bool, window: int | None) -> None:
+    """Each is named with the server's text, and its neighbours are delivered: the first, the last, two in a row."""
     ids = [*range(5, 3000), *range(70_000, 70_010)]
     poisoned = {5, 6, 777, 1000, 1999, 2999, 70_009}
     source = Sick(ids, with_ids=with_ids, poisoned=frozenset(poisoned))
     pages = list(walk(source, strategy, window=window).pages())
     assert delivered(pages) == [number for number in ids if number not in poisoned]
-    left_out = [one for page in pages for one in page.quarantined]
-    assert [one.id for one in left_out] == sorted(poisoned)
-    assert all(f'same id "{one.id}"' in one.reason for one in left_out)
-    assert all(one.id in page.window for page in pages for one in page.quarantined)
+    left_out = [row for page in pages for row in page.quarantined]
+    assert [row.id for row in left_out] == sorted(poisoned)
+    assert all(f'same id "{row.id}"' in row.reason for row in left_out)
+    assert all(row.id in page.window for page in pages for row in page.quarantined)
     assert pages[-1].cursor.next_id > MAX_ID
 
 
@@ -119,23 +119,23 @@ def test_only_the_poisoned_rows_are_left_out(strategy: Strategy, *, with_ids: bo
 def test_every_row_is_delivered_or_named(
     ids: set[int], poisoned: set[int], memory: int, window: int | None, strategy: Strategy
 ) -> None:
-    """Whatever breaks, rows are delivered once or left out by name; or the walk ends with an error and a cursor."""
+    """After any failure, rows are delivered once or skipped by name, or the walk ends with an error and a cursor."""
     source = Sick(ids, poisoned=frozenset(poisoned), memory=max(memory, 2))
     pages: list[Page] = []
     try:
         pages.extend(page for page in walk(source, strategy, window=window).pages())
     except PagerError as error:
-        assert not ids - poisoned, "no row could show that the server is well"
-        assert error.cursor is not None  # noqa: PT017  either may be right
+        assert not ids - poisoned, "only if no other row proves that the server works"
+        assert error.cursor is not None  # noqa: PT017  both outcomes are valid
         return
     assert delivered(pages) == sorted(ids - poisoned)
-    assert [one.id for page in pages for one in page.quarantined] == sorted(ids & poisoned)
+    assert [row.id for page in pages for row in page.quarantined] == sorted(ids & poisoned)
 
 
 @pytest.mark.parametrize("memory", [1000, 130])
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
 def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, memory: int) -> None:
-    """The rows come in replies the server can bear, and few calls are wasted on larger ones."""
+    """The replies fit the server, and few calls are wasted on larger ones."""
     source = Sick(range(1, 6000), memory=memory)
     pages = list(walk(source, strategy).pages())
     assert delivered(pages) == list(source.ids)
@@ -145,8 +145,8 @@ def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, me
     assert source.failed <= carrying / 4 + 30
 
 
-def test_a_strain_is_forgotten() -> None:
-    """Windows grow back once the server bears more again, in steps of two up to what was too much, then slowly."""
+def test_windows_grow_again_after_a_failure() -> None:
+    """They double up to the width that failed, and grow slowly from there."""
     wide = IdRange(0, 10**6 - 1)
     pace = Pace.start(Goal(rows=1600)).after_failure(wide).after_failure(wide).after_failure(wide)
     assert pace.rows == 200
@@ -159,8 +159,8 @@ def test_a_strain_is_forgotten() -> None:
     assert fixed.after(IdRange(0, 1), 2, 0.1).fixed_width == 50, "a small part of a window shows nothing"
 
 
-def test_a_server_that_is_down_for_a_while_costs_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fails whatever is asked, down to one id, and then is well again."""
+def test_a_temporary_outage_loses_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server fails on every request, down to one id, and then works again."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
     source = Sick(range(1, 500))
     pages: list[Page] = []
@@ -172,8 +172,8 @@ def test_a_server_that_is_down_for_a_while_costs_no_row(monkeypatch: pytest.Monk
     assert not any(page.quarantined for page in pages)
 
 
-def test_a_server_that_stays_down_is_not_blamed_on_rows() -> None:
-    """A row that came before fails as well: the walk ends, with the cursor of the first row that is missing."""
+def test_a_permanent_outage_skips_no_row() -> None:
+    """A row that could be read before fails as well: the walk ends, with the cursor of the first missing row."""
     source = Sick(range(1, 500))
     pages: list[Page] = []
 
@@ -190,22 +190,22 @@ def test_a_server_that_stays_down_is_not_blamed_on_rows() -> None:
 
 
 @pytest.mark.parametrize("count", [MOST_SKIPPED_IN_A_ROW - 1, MOST_SKIPPED_IN_A_ROW])
-def test_rows_that_fail_in_a_row_are_the_servers_fault(count: int) -> None:
-    """Nineteen in a row are left out; at the twentieth the walk ends."""
+def test_twenty_failing_rows_in_a_row_end_the_walk(count: int) -> None:
+    """Nineteen in a row are skipped; at the twentieth the walk ends."""
     poisoned = frozenset(range(100, 100 + count))
     source = Sick(range(1, 500), poisoned=poisoned)
     pages: list[Page] = []
     if count < MOST_SKIPPED_IN_A_ROW:
         pages.extend(walk(source, window=50).pages())
-        assert {one.id for page in pages for one in page.quarantined} == poisoned
+        assert {row.id for page in pages for row in page.quarantined} == poisoned
         return
     with pytest.raises(RemoteError, match="in a row could not be read") as caught:
         pages.extend(walk(source, window=50).pages())
     assert caught.value.cursor == Cursor("list", 119, MAX_ID)
 
 
-def test_a_canary_that_breaks_is_replaced() -> None:
-    """A known row that becomes unreadable in the middle of a walk costs some calls and no row but itself."""
+def test_a_known_row_that_breaks_is_replaced() -> None:
+    """A known row that becomes unreadable in the middle of a walk costs some calls; only this row is skipped."""
     source = Sick(range(1, 2000))
     pages: list[Page] = []
     for page in walk(source, InList(), window=50).pages():
@@ -216,7 +216,7 @@ def test_a_canary_that_breaks_is_replaced() -> None:
 
 
 def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
-    """With a second reading it is delivered and named; a fault is not repaired."""
+    """Read without the characters that XML forbids, it is delivered and named; a fault is not repaired."""
 
     def malformed(number: int) -> RemoteError:
         return MalformedReplyError(f"broken at {number}", remedy="isolate")
@@ -226,18 +226,18 @@ def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
         pages = list(walk(source, repairing=MemorySource(range(1, 50))).pages())
         assert [number for page in pages for number in page.repaired] == repaired
         assert delivered(pages) == [number for number in source.ids if number != 7 or repaired]
-        assert [one.id for page in pages for one in page.quarantined] == [7][len(repaired) :]
+        assert [row.id for page in pages for row in page.quarantined] == [7][len(repaired) :]
 
 
-def test_a_single_filter_goes_round_a_poisoned_tail() -> None:
-    """Each of its replies holds the rest of the list, so that one row breaks all before it; none is lost."""
+def test_single_filter_skips_only_the_broken_row() -> None:
+    """Each of its replies contains the rest of the list, so one row breaks all replies before it; none is lost."""
     source = Sick(range(1, 60), poisoned=frozenset({40}))
     pages = list(walk(source, SingleFilter(), window=20).pages())
     assert delivered(pages) == [number for number in source.ids if number != 40]
 
 
-def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 504 that lasts on a wide window may be the window's fault."""
+def test_a_gateway_timeout_makes_windows_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A permanent 504 for a wide window may be caused by its width."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
 
     class Tired(MemorySource):
@@ -253,6 +253,6 @@ def test_a_tired_gateway_is_asked_for_less(monkeypatch: pytest.MonkeyPatch) -> N
 
 @given(first=st.integers(0, 10**6), width=st.integers(2, 10**6), decimal=st.booleans())
 def test_a_part_is_narrower(first: int, width: int, *, decimal: bool) -> None:
-    """Halving ends at one id."""
+    """Splitting ends at one id."""
     window = IdRange(first, first + width - 1)
     assert 1 <= part_width(window, decimal=decimal) < width

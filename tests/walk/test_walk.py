@@ -63,7 +63,7 @@ FLOWS = (
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_does_no_io(name: str) -> None:
-    """Nothing of the walk but its driver knows threads, clocks or retries."""
+    """No module of the walk except the driver uses threads, clocks or retries."""
     path = Path(str(magento_pager.__file__)).parent / "walk" / f"{name}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -81,7 +81,7 @@ class Script:
         self.more: Callable[[int], Row] = lambda number: {"id": str(number)}
 
     def __call__(self, request: WindowRequest | RecordsRequest) -> Reply:
-        """Answer."""
+        """Return the reply."""
         assert isinstance(request, WindowRequest)
         self.requests.append(request)
         pairs: list[tuple[Token, Row]] = []
@@ -95,7 +95,7 @@ class Script:
 
 
 def play(flow: Flow[None], answering: Callable[[WindowRequest | RecordsRequest], Reply], first: int = 0) -> list[Piece]:
-    """Drive a flow, and return its pieces: each begins behind the one before."""
+    """Drive a flow, and return its pieces; each must begin after the one before."""
     pieces: list[Piece] = []
     answer: Reply | RemoteError | None = None
     while True:
@@ -115,7 +115,7 @@ def play(flow: Flow[None], answering: Callable[[WindowRequest | RecordsRequest],
 
 
 def walk_through(walk: Walk, server: Script, span: IdRange, known: KnownRow | None = None) -> list[Piece]:
-    """The pieces of a walk; they cover the span, in order, each id once."""
+    """Return the pieces of a walk; they must cover the span, in order, each id once."""
     flow = walk.flow(span, Choice(walk.strategy, known) if known and walk.strategy else None)
     pieces = play(flow, server, span.first)
     assert pieces[-1].window.last == span.last
@@ -123,15 +123,15 @@ def walk_through(walk: Walk, server: Script, span: IdRange, known: KnownRow | No
 
 
 def ids_of(pieces: Iterable[Piece]) -> list[Token]:
-    """What the rows of some pieces are known by."""
+    """Return the identifiers of the rows of some pieces."""
     return [token for piece in pieces for token, _ in piece.rows]
 
 
 @pytest.mark.parametrize("strategy", [KeyRange(), Prefix()], ids=lambda strategy: strategy.name)
 @pytest.mark.parametrize("seed", range(20))
 def test_a_walk_covers_every_id_once(strategy: KeyRange | Prefix, seed: int) -> None:
-    """On random tables every row comes once, in order, and the pieces cover every id there can be."""
-    chance = random.Random(seed)  # noqa: S311  no secret
+    """On random tables every row is delivered once, in order, and the pieces cover all possible ids."""
+    chance = random.Random(seed)  # noqa: S311  not a secret
     start = chance.randrange(10 ** chance.randrange(1, 10))
     ids = sorted({start + chance.randrange(1, 50_000) for _ in range(chance.randrange(5_000))} - {MAX_ID + 1})
     ids = [number for number in ids if number <= MAX_ID]
@@ -141,7 +141,7 @@ def test_a_walk_covers_every_id_once(strategy: KeyRange | Prefix, seed: int) -> 
 
 def poisoned(*numbers: int, error: RemoteError) -> Callable[[set[int]], RemoteError | None]:
     """Every reply with one of these rows fails."""
-    return lambda found: error if found & set(numbers) else None
+    return lambda patterns: error if patterns & set(numbers) else None
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,17 @@ def poisoned(*numbers: int, error: RemoteError) -> Callable[[set[int]], RemoteEr
 )
 @pytest.mark.parametrize("numbers", [(5,), (3, 4, 5, 6, 7), (999, 1000), (2999,)])
 def test_a_row_that_breaks_its_replies_is_skipped_by_name(numbers: tuple[int, ...], error: RemoteError) -> None:
-    """The others are delivered, in some calls more: a known row proves that the server is well."""
+    """The others are delivered, with some additional calls: a known row proves that the server works."""
     server, plain = Script(range(1, 3_000), poisoned(*numbers, error=error)), Script(range(1, 3_000))
     pieces = walk_through(Walk(KeyRange()), server, IdRange(0, 9_999))
     walk_through(Walk(KeyRange()), plain, IdRange(0, 9_999))
     assert ids_of(pieces) == [number for number in range(1, 3_000) if number not in numbers]
-    assert [one.id for piece in pieces for one in piece.quarantined] == list(numbers)
+    assert [row.id for piece in pieces for row in piece.quarantined] == list(numbers)
     assert len(server.requests) <= len(plain.requests) + 60 * len(numbers)
 
 
-def test_a_server_that_is_unwell_is_not_taken_for_broken_rows() -> None:
-    """Where no row comes any more, the walk ends instead of skipping everything."""
+def test_a_failing_server_is_not_mistaken_for_broken_rows() -> None:
+    """When no row can be read any more, the walk ends instead of skipping every row."""
     state = {"well": True}
 
     def failing(_: set[int]) -> RemoteError | None:
@@ -176,7 +176,7 @@ def test_a_server_that_is_unwell_is_not_taken_for_broken_rows() -> None:
     flow = walk.flow(IdRange(0, 9_999))
     answer: Reply | RemoteError = NOTHING
     item = next(flow)
-    with pytest.raises(RemoteError, match="the server is failing"):  # noqa: PT012  the walk is one statement to its reader
+    with pytest.raises(RemoteError, match="the server is failing"):  # noqa: PT012  the loop is needed
         while True:
             if isinstance(item, Piece):
                 state["well"] = item.window.last < 1_000
@@ -189,35 +189,35 @@ def test_a_server_that_is_unwell_is_not_taken_for_broken_rows() -> None:
             item = flow.throw(answer) if isinstance(answer, RemoteError) else flow.send(answer)
 
 
-def test_what_no_window_fixes_ends_the_walk() -> None:
-    """A refused login is passed on as it is."""
+def test_a_failure_that_no_window_fixes_ends_the_walk() -> None:
+    """The error of a refused login is raised unchanged."""
     denied = FaultError("denied", code="2", text="Access denied.", operation="list")
     with pytest.raises(FaultError, match="denied"):
         walk_through(Walk(KeyRange()), Script([5], lambda _: denied), IdRange(0, MAX_ID))
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_sample_meets_every_dense_stretch(seed: int) -> None:
-    """Of 2,000 neighbours anywhere one is met by the singles, and a dense table answers with one id in 350 or so."""
+def test_a_sample_finds_every_dense_range(seed: int) -> None:
+    """The single patterns find one of any 2,000 neighbouring ids, and about one id in 350 of a dense table."""
     of = patterns(f"list/{seed}")
-    chance = random.Random(seed)  # noqa: S311  no secret
+    chance = random.Random(seed)  # noqa: S311  not a secret
     start = chance.randrange(10_000, 10**9)
-    met = [matching(number, of) for number in range(start, start + 2_000)]
-    assert any(pattern.kind == "single" for found in met for pattern in found)
+    matches = [matching(number, of) for number in range(start, start + 2_000)]
+    assert any(pattern.kind == "single" for patterns in matches for pattern in patterns)
     assert {int(one.digits[-1]) for one in of if one.kind == "single"} == set(range(10))
     fraction = sum(10.0 ** -sum(digit != "." for digit in one.digits) for one in of)
     assert 300 < 1 / fraction < 400
 
 
 @pytest.mark.parametrize("rows", [0, 1, 10, 100, 1_000, 100_000])
-def test_a_sample_is_as_thin_as_it_must_be(rows: int) -> None:
-    """No reply to a sample holds more than 9,000 rows, as far as the thinner one before it tells."""
+def test_a_sample_returns_few_rows(rows: int) -> None:
+    """No reply to a sample has more than 9,000 rows, judging by the smaller sample before it."""
     extra = extra_digits(rows)
     assert rows * 10 ** (2 - extra) <= MOST_ROWS or extra == 2
 
 
 def calls_for(ids: Iterable[int], *, regexps: bool = True) -> int:
-    """How many calls a whole walk takes."""
+    """Return the number of calls of a whole walk."""
     source = MemorySource(ids, honest if regexps else no_lists)
     rows = list(Paginator(source, None, "id", None, "list", candidates=(KeyRange(), Prefix())))
     assert rows == source.rows()
@@ -226,13 +226,13 @@ def calls_for(ids: Iterable[int], *, regexps: bool = True) -> int:
 
 @pytest.mark.parametrize("count", [2_000, 20_000, pytest.param(200_000, marks=pytest.mark.slow)])
 def test_a_dump_takes_few_calls(count: int) -> None:
-    """A dense table of N rows costs N / 1,700 + 8 calls, its end included; five more where there is no regexp."""
+    """A dense table of N rows takes N / 1,700 + 8 calls, including its end; five more without regexp."""
     assert calls_for(range(3, count + 3)) <= count / 1_700 + 8
     assert calls_for(range(3, count + 3), regexps=False) <= count / 1_700 + 13
 
 
 @pytest.mark.parametrize("clusters", [1, 2, 3, 5, 8])
-def test_a_cluster_costs_two_calls_more(clusters: int) -> None:
+def test_a_cluster_takes_two_more_calls(clusters: int) -> None:
     """Clusters of ids far from each other are found by one sample."""
     ids = [
         number for place in range(clusters) for number in range(1 + place * 400_000_000, 1_001 + place * 400_000_000)
@@ -241,22 +241,22 @@ def test_a_cluster_costs_two_calls_more(clusters: int) -> None:
 
 
 @pytest.mark.parametrize("residue", [0, 7, 500])
-def test_bad_luck_is_bounded(residue: int) -> None:
-    """Every thousandth id: a sample may meet few of them or none."""
+def test_the_calls_for_sparse_rows_are_bounded(residue: int) -> None:
+    """With every thousandth id, a sample may find few rows or none."""
     assert calls_for(range(residue + 1000, 20_000_000, 1_000)) <= 100
 
 
 class Records:
-    """Gives records by key, in one call, without I/O; some break every reply that they are in."""
+    """Returns records by key, in one call, without I/O; some of them break every reply that contains them."""
 
     def __init__(self, broken: Iterable[str] = (), most: int = 250) -> None:
         self.broken = set(broken)
         self.most = most
-        self.asked: list[Sequence[str]] = []
+        self.batches: list[Sequence[str]] = []
 
     def __call__(self, request: RecordsRequest) -> Reply:
-        """Answer."""
-        self.asked.append(request.keys)
+        """Return the reply."""
+        self.batches.append(request.keys)
         if len(request.keys) > self.most:
             raise TransportError("too large", remedy="split")
         if bad := self.broken.intersection(request.keys):
@@ -267,26 +267,26 @@ class Records:
 
 @pytest.mark.parametrize("most", [250, 7, 1])
 @pytest.mark.parametrize("broken", [[], ["100000005"], ["100000001", "100000040", "100000041", "100000600"]])
-def test_records_in_full_on_replies_from_a_list(broken: list[str], most: int) -> None:
-    """Records come in batches, which are halved where they fail; what fails alone is skipped by name."""
+def test_full_records_on_replies_from_a_list(broken: list[str], most: int) -> None:
+    """Records are read in batches, which are halved when they fail; a record that fails alone is skipped by name."""
     numbers = range(1, 601)
     rows, records = Script(numbers), Records(broken, most)
     rows.more = lambda number: {"order_id": str(number), "increment_id": str(100_000_000 + number)}
-    connection: Any = None  # the ways are answered by the script
+    connection: Any = None  # the test answers the requests
     flow = Details(connection, ORDERS).through(Walk(KeyRange()).flow(IdRange(0, MAX_ID)))
     pieces = play(flow, lambda request: records(request) if isinstance(request, RecordsRequest) else rows(request))
     kept = [number for number in numbers if str(100_000_000 + number) not in broken]
     assert ids_of(pieces) == kept
     assert [row["items"] for piece in pieces for _, row in piece.rows] == [str(100_000_000 + one) for one in kept]
-    skipped = [(one.id, one.reason) for piece in pieces for one in piece.quarantined]
+    skipped = [(row.id, row.reason) for piece in pieces for row in piece.quarantined]
     assert skipped == [(int(key) - 100_000_000, f"no such column in {key}") for key in broken]
     assert max(len(piece.rows) for piece in pieces) <= 250
     if most == 250:
-        assert len(records.asked) <= 12 + 25 * len(broken)
+        assert len(records.batches) <= 12 + 25 * len(broken)
 
 
-def test_the_driver_gives_what_a_flow_ends_with() -> None:
-    """Replies are sent, failures thrown, pieces dropped, and every call is counted."""
+def test_the_driver_returns_the_result_of_a_flow() -> None:
+    """It sends replies, throws failures, drops pieces, and counts every call."""
 
     def flow() -> Flow[int]:
         reply = yield WindowRequest(Prefix("id"), IdRange(0, 9))
