@@ -52,7 +52,7 @@ class Service:
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def wsdl(self, url: str) -> str:
-        """What the service says that it is."""
+        """Return the WSDL of the service."""
         filters = _elements(self.filters)
         columns = _elements(self.columns)
         name = self.operation
@@ -78,7 +78,7 @@ class Service:
         </definitions>"""
 
     def reply(self, request: bytes) -> tuple[int, bytes]:
-        """The HTTP status and the envelope that answer a request."""
+        """Return the HTTP status and the envelope for a request."""
         body = etree.fromstring(request, etree.XMLParser(resolve_entities=False, no_network=True))
         asked = body.find(f"{{{SOAP}}}Body/{{{NAMESPACE}}}{self.operation}")
         assert asked is not None, "another operation"
@@ -110,7 +110,7 @@ def _envelope(body: str) -> bytes:
 
 @contextmanager
 def running(service: Service) -> Iterator[str]:
-    """Run a service; gives the address of its WSDL."""
+    """Run a service; yield the address of its WSDL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -148,7 +148,7 @@ COLUMNS = {"DocNo": "int", "Kind": "string", "Booked": "dateTime", "Weight": "de
 
 
 def row(number: int) -> dict[str, object]:
-    """A document."""
+    """Return a document."""
     return {
         "DocNo": number,
         "Kind": ("receipt", "transfer", "issue & return")[number % 3],
@@ -159,7 +159,7 @@ def row(number: int) -> dict[str, object]:
 
 
 def honest(filters: dict[str, str]) -> list[dict[str, object]]:
-    """The documents of a range; a fault where they are too many."""
+    """Return the documents of a range; raise a fault if they are too many."""
     first, last = int(filters.get("FirstNo", 0)), int(filters.get("LastNo", 1 << 31))
     found = [row(number) for number in reversed(NUMBERS) if first <= number <= last]
     if len(found) > MOST:
@@ -168,7 +168,7 @@ def honest(filters: dict[str, str]) -> list[dict[str, object]]:
 
 
 def warehouse(answer: Answer = honest) -> Service:
-    """A warehouse."""
+    """Return a warehouse."""
     return Service("ListDocuments", {"FirstNo": "int", "LastNo": "int"}, COLUMNS, answer)
 
 
@@ -176,20 +176,20 @@ INVOICES = [f"INV-{number:06}" for number in (*range(3, 2_900), *range(40_000, 4
 
 
 def honest_invoices(filters: dict[str, str]) -> list[dict[str, object]]:
-    """Compared as text, as by the database behind it."""
+    """Compare as text, like the database."""
     first, last = filters.get("From", ""), filters.get("Until", "~")
     return [{"InvoiceNo": one, "Net": "10.00"} for one in INVOICES if first <= one <= last]
 
 
 def erp(answer: Answer = honest_invoices) -> Service:
-    """An ERP's invoices, by prefixed number."""
+    """Return the invoices of an ERP, by prefixed number."""
     return Service(
         "FindInvoices", {"From": "string", "Until": "string"}, {"InvoiceNo": "string", "Net": "decimal"}, answer
     )
 
 
-def moments(rows: int, alike: int) -> list[tuple[str, str]]:
-    """Moments in order and what changed then: so many, and some more at the same second."""
+def timestamps(rows: int, alike: int) -> list[tuple[str, str]]:
+    """Return timestamps in order with what changed then, and some more in one second."""
     chance = random.Random(7)  # noqa: S311  no secret
     found, at = [], datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     for number in range(rows):
@@ -201,13 +201,13 @@ def moments(rows: int, alike: int) -> list[tuple[str, str]]:
 
 
 def modified(there: list[tuple[str, str]], filters: dict[str, str]) -> list[dict[str, object]]:
-    """What was modified between two moments."""
+    """Return the contacts modified between two timestamps."""
     first, last = filters.get("Since", ""), filters.get("Until", "~")
     return [{"ContactId": name, "ModifiedAt": at} for at, name in there if first <= at <= last]
 
 
 def crm(answer: Answer) -> Service:
-    """A CRM's contacts, by when they were modified."""
+    """Return the contacts of a CRM, by the time of their last change."""
     columns = {"ContactId": "string", "ModifiedAt": "dateTime"}
     return Service("ContactsModified", {"Since": "dateTime", "Until": "dateTime"}, columns, answer)
 
@@ -223,8 +223,8 @@ ARTICLES = sorted(
 )
 
 
-def found_articles(filters: dict[str, str]) -> list[dict[str, object]]:
-    """By all of a number or by its beginning; a fault where they are too many."""
+def matching_articles(filters: dict[str, str]) -> list[dict[str, object]]:
+    """Search by a whole number or by its beginning; raise a fault if there are too many."""
     exact, begins = filters.get("ArticleNo"), filters.get("Begins", "")
     found = [one for one in ARTICLES if (one == exact if exact else one.startswith(begins))]
     if len(found) > MOST // 3:
@@ -232,7 +232,7 @@ def found_articles(filters: dict[str, str]) -> list[dict[str, object]]:
     return [{"ArticleNo": one, "Stock": 5} for one in found]
 
 
-def floor(answer: Answer = found_articles) -> Service:
-    """A shop floor system's articles, by text."""
+def floor(answer: Answer = matching_articles) -> Service:
+    """Return the articles of a shop floor system, by text."""
     columns = {"ArticleNo": "string", "Stock": "int"}
     return Service("FindArticles", {"Begins": "string", "ArticleNo": "string"}, columns, answer)

@@ -23,7 +23,7 @@ TIMEOUT = 1.0  # seconds: what a fault that is waited out costs here
 
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits between attempts, in seconds, which are not waited."""
+    """Return the waits between attempts in seconds, without waiting."""
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     return waits
@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def nothing_is_missing(found: WalkResult, shop: Shop, entity: str) -> None:
-    """The walk brought each row that the shop holds once, in order where rows have an id, and left out none."""
+    """The walk returned each row of the shop once, in order if rows have an id, and skipped none."""
     assert found.error is None
     assert found.quarantined == {}
     assert (sorted(found.ids) if entity in WITHOUT_IDS else found.ids) == sorted(shop.database.ids(entity))
@@ -58,7 +58,7 @@ def nothing_is_missing(found: WalkResult, shop: Shop, entity: str) -> None:
 def chaos(
     place: Place, seed: int, fraction: float = 0.05, kinds: Collection[Fault] = KINDS
 ) -> tuple[WalkResult, ChaosProxy]:
-    """A walk during which a share of all calls fail."""
+    """Walk while a fraction of all calls fail."""
     with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
         with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
             proxy.choose = randomly(seed, fraction, kinds)
@@ -72,7 +72,7 @@ def chaos(
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("orders", slow_after(1, [1650, 6600]))
 def test_many_windows_while_one_call_in_twenty_fails(orders: int) -> None:
-    """Whatever happens on the way, zero rows are missing and zero come twice; the wide version has 2,000 windows."""
+    """No row is missing and none is returned twice; the wide version has 2,000 windows."""
     found, proxy = chaos(Place("20.0.20", "orders", orders, 4), seed=5)
     assert found.windows >= orders * 0.29
     assert proxy.faults >= len(proxy.operations) * 0.03
@@ -93,14 +93,14 @@ PLACES = [
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.profile} {place.entity}")
 def test_other_lists_while_one_call_in_twelve_fails(place: Place, seed: int) -> None:
-    """Lists without ids, lists that need a canary, old versions: nothing is missing, nothing comes twice."""
+    """Lists without ids, lists that need a known row, old versions: no row is missing or returned twice."""
     _, proxy = chaos(place, seed, fraction=0.08)
     assert proxy.faults
 
 
 @pytest.mark.parametrize("kinds", slow_after(1, [["500", "empty", "short"], ["reset", "503", "page"]]), ids=str)
 def test_a_server_that_fails_one_call_in_five(kinds: list[Fault]) -> None:
-    """What fails at random is no row's fault: none is left out, though windows of one id fail more than once."""
+    """Random failures are no row's fault: none is skipped, though windows of one id fail more than once."""
     _, proxy = chaos(Place("20.0.20", "orders", 200, 5), seed=3, fraction=0.2, kinds=kinds)
     assert proxy.faults >= 10
 
@@ -122,14 +122,14 @@ EACH = [
 
 @pytest.fixture(scope="module", params=EACH, ids=lambda place: f"{place.profile} {place.entity}")
 def small(request: pytest.FixtureRequest) -> Iterator[tuple[Place, Shop, ChaosProxy]]:
-    """A small list, and a proxy before it."""
+    """Return a small list, and a proxy in front of it."""
     place: Place = request.param
     with Shop(profile=place.profile, orders=place.orders) as shop, ChaosProxy(shop) as proxy:
         yield place, shop, proxy
 
 
 def one_fault_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int, step: int, skip: int = 1) -> None:
-    """Walk once for each call that a walk makes, or some, and fail that one; the kind of failure changes each time."""
+    """Walk once for each call of a walk, or some, and fail that call; the kind of failure changes each time."""
     place, shop, proxy = small
     calm_walk = place.walk(proxy)
     nothing_is_missing(calm_walk, shop, place.entity)
@@ -147,7 +147,7 @@ def one_fault_at_each_call(small: tuple[Place, Shop, ChaosProxy], first: int, st
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("skip", slow_after(1, [14, 2]))  # steps of 2 through the kinds: no common factor with their 15
 def test_one_failure_at_each_few_calls(small: tuple[Place, Shop, ChaosProxy], skip: int) -> None:
-    """Wherever a walk is hit, in the probe, in soundings, in comparisons, it goes on as if nothing had been."""
+    """Whichever call fails, of the probe, the samples or the comparisons, the walk continues as without it."""
     one_fault_at_each_call(small, first=7, step=2, skip=skip)
 
 
@@ -162,8 +162,8 @@ def test_every_failure_at_each_call(small: tuple[Place, Shop, ChaosProxy], first
 @pytest.mark.sampled
 @pytest.mark.parametrize("sick", [2, 5, 9, 30])
 @pytest.mark.parametrize("kind", ["500", "short", "reset", "page", "503"])
-def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy], kind: Fault, sick: int) -> None:
-    """So many calls fail in the middle of a walk: no row is blamed for it."""
+def test_a_server_that_fails_for_a_while(small: tuple[Place, Shop, ChaosProxy], kind: Fault, sick: int) -> None:
+    """Several calls fail in the middle of a walk: no row is skipped for it."""
     place, shop, proxy = small
     with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
         found = WalkResult()
@@ -178,8 +178,8 @@ def test_a_server_that_is_sick_for_a_while(small: tuple[Place, Shop, ChaosProxy]
 @pytest.mark.usefixtures("wire")
 @pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["500", "empty", "reset"])
-def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
-    """The walk ends with a cursor and blames no row; from there it goes on when the server is well."""
+def test_a_server_that_keeps_failing(small: tuple[Place, Shop, ChaosProxy], kind: Fault) -> None:
+    """The walk ends with a cursor and skips no row; it is resumed when the server works."""
     place, shop, proxy = small
     with magento_pager.connect(proxy.url, shop.user, shop.key, timeout=TIMEOUT, wait=60) as pager:
         plan = pager.list(place.entity, window=10, patience=0.2, lookahead=False)  # else a page more is there already
@@ -199,8 +199,8 @@ def test_a_server_that_stays_sick(small: tuple[Place, Shop, ChaosProxy], kind: F
 
 
 @pytest.mark.usefixtures("wire")
-def test_a_server_that_asks_to_be_left_alone_is(small: tuple[Place, Shop, ChaosProxy], naps: list[float]) -> None:
-    """What `Retry-After` says is waited before the next attempt, and a timeout is waited as long again."""
+def test_retry_after_and_timeouts_are_waited_for(small: tuple[Place, Shop, ChaosProxy], naps: list[float]) -> None:
+    """The pause of `Retry-After` before the next attempt, and after a timeout as long again."""
     place, shop, proxy = small
     proxy.choose = in_turn(["503 later"])
     nothing_is_missing(place.walk(proxy), shop, place.entity)

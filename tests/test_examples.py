@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import missing, slow
-from services import ARTICLES, INVOICES, NUMBERS, crm, erp, floor, modified, moments, running, warehouse
+from services import ARTICLES, INVOICES, NUMBERS, crm, erp, floor, modified, running, timestamps, warehouse
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -53,7 +53,7 @@ PRINTED = {
 }
 """The beginning of each line that an example prints."""
 SERVICES = {
-    "crm_contacts.py": (crm(partial(modified, moments(300, 10))), ["contacts.ndjson", "2023-11-14T00:00:00"]),
+    "crm_contacts.py": (crm(partial(modified, timestamps(300, 10))), ["contacts.ndjson", "2023-11-14T00:00:00"]),
     "erp_invoices.py": (erp(), ["invoices.csv"]),
     "not_magento.py": (warehouse(), ["documents.ndjson"]),
     "warehouse_articles.py": (floor(), ["articles.csv"]),

@@ -24,7 +24,7 @@ _ORDERS = re.compile(rb'<(?:order_id xsi:type="xsd:string"|name>order_id</name><
 PAGE = b"<html><head><title>Gateway Time-out</title></head></html>"
 
 
-class Behind(Shop):
+class ShopBehindGateway(Shop):
     """A shop behind a gateway that gives up on replies with one order, on large ones, or for some calls.
 
     Attributes:
@@ -65,22 +65,22 @@ class Behind(Shop):
 
 
 @pytest.fixture
-def shop() -> Iterator[Behind]:
-    """A shop of 2,000 orders."""
-    with Behind(orders=2_000) as running:
+def shop() -> Iterator[ShopBehindGateway]:
+    """Return a shop of 2,000 orders."""
+    with ShopBehindGateway(orders=2_000) as running:
         yield running
 
 
 @pytest.fixture
-def pager(shop: Behind, wire: str, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  fixtures
-    """A pager for it by either wire, which does not sleep."""
+def pager(shop: ShopBehindGateway, wire: str, hurried: None) -> Iterator[Pager]:  # noqa: ARG001  fixtures
+    """Return a pager for it by either protocol, which does not sleep."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as connected:
         yield connected
 
 
 @pytest.mark.parametrize("status", slow_after(2, [503, 504, 502, 524]))
-def test_one_order_that_never_arrives(shop: Behind, pager: Pager, status: int) -> None:
-    """It is skipped by name in at most 60 calls more than without it; every other order comes."""
+def test_one_order_that_never_arrives(shop: ShopBehindGateway, pager: Pager, status: int) -> None:
+    """It is skipped by name in at most 60 more calls; every other order is returned."""
     expected = [order["order_id"] for order in pager.orders()]
     plain = len(shop.log)
     shop.poison, shop.status = int(expected[1_000]), status
@@ -91,8 +91,8 @@ def test_one_order_that_never_arrives(shop: Behind, pager: Pager, status: int) -
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_windows_that_are_too_much_are_narrowed_at_once(shop: Behind, pager: Pager, status: int) -> None:
-    """Also the first one, before any row is known; narrowing is remembered."""
+def test_windows_that_are_too_large_are_narrowed_at_once(shop: ShopBehindGateway, pager: Pager, status: int) -> None:
+    """Also the first one, before any row is known; the narrower width is kept."""
     expected = [order["order_id"] for order in pager.orders()]
     before = len(shop.log)
     shop.most, shop.status = 200, status
@@ -102,8 +102,10 @@ def test_windows_that_are_too_much_are_narrowed_at_once(shop: Behind, pager: Pag
 
 @pytest.mark.parametrize("status", slow_after(1, [502, 503]))
 @pytest.mark.parametrize("calls", [1, 3, 6])
-def test_a_shop_that_is_down_for_a_while_is_waited_for(shop: Behind, pager: Pager, calls: int, status: int) -> None:
-    """No row is blamed."""
+def test_a_shop_that_is_down_for_a_while_is_waited_for(
+    shop: ShopBehindGateway, pager: Pager, calls: int, status: int
+) -> None:
+    """No row is skipped."""
     expected = [order["order_id"] for order in pager.orders()]
     found: list[str] = []
     shop.status = status
@@ -116,8 +118,8 @@ def test_a_shop_that_is_down_for_a_while_is_waited_for(shop: Behind, pager: Page
 
 @pytest.mark.parametrize("status", [502, 503])
 @pytest.mark.parametrize("details", [False, True])
-def test_the_first_order_never_arrives(shop: Behind, pager: Pager, status: int, *, details: bool) -> None:
-    """No row came before it that could be asked for: another one is looked for, and comes."""
+def test_the_first_order_never_arrives(shop: ShopBehindGateway, pager: Pager, status: int, *, details: bool) -> None:
+    """No row was read before it that could be requested again: another one is searched for, and returned."""
     expected = [order["order_id"] for order in pager.orders(last=100, details=details)]
     before = len(shop.log)
     shop.poison, shop.status = int(expected[0]), status
@@ -129,8 +131,8 @@ def test_the_first_order_never_arrives(shop: Behind, pager: Pager, status: int, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 504])
-def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Pager, status: int) -> None:
-    """Nothing else comes either, so no row is blamed; to look for one takes fewer calls than the patience does."""
+def test_a_shop_that_stays_down_gets_few_more_calls(shop: ShopBehindGateway, pager: Pager, status: int) -> None:
+    """No other row can be read, so none is skipped; the search takes fewer calls than the patience."""
     shop.down, shop.status = 10_000, status
     with pytest.raises(TransportError, match=f"HTTP {status}"):
         list(pager.orders().pages())
@@ -139,8 +141,8 @@ def test_a_shop_that_stays_down_is_not_asked_much_more(shop: Behind, pager: Page
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", slow_after(2, [503, 504, 502, 524]))
-def test_an_order_that_breaks_a_sample_is_skipped_as_others_are(shop: Behind, pager: Pager, status: int) -> None:
-    """The sample is tried with other digits, and nobody waits for it."""
+def test_an_order_that_breaks_a_sample_is_skipped(shop: ShopBehindGateway, pager: Pager, status: int) -> None:
+    """The sample is repeated with other digits, without waiting."""
     expected = [order["order_id"] for order in pager.orders()]
     plain, began = len(shop.log), time.monotonic()
     shop.poison, shop.status = max(shop.sampled), status
@@ -154,8 +156,8 @@ def test_an_order_that_breaks_a_sample_is_skipped_as_others_are(shop: Behind, pa
 
 
 @pytest.mark.parametrize("status", [503, 504])
-def test_a_walk_goes_on_without_samples(shop: Behind, pager: Pager, status: int) -> None:
-    """Where the gateway gives up on each; a plan, which is made of them, says so."""
+def test_a_walk_works_without_samples(shop: ShopBehindGateway, pager: Pager, status: int) -> None:
+    """If the gateway gives up on each of them; a plan, which needs them, says so."""
     expected = list(pager.orders())
     plain, began = len(shop.log), time.monotonic()
     shop.scans, shop.status = False, status

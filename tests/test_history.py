@@ -60,7 +60,7 @@ class History:
         self.ever = set(self.lasting)
 
     def fetch(self, query: Query) -> Generator[Row]:
-        """The rows of one call, before which something may have happened."""
+        """Yield the rows of one call, before which the list may change."""
         while self.chance.random() < self.share:
             self.change()
         self.latest = query.span.first
@@ -69,7 +69,7 @@ class History:
         yield from self.source.fetch(query)
 
     def change(self) -> None:
-        """Insert, delete or commit late, anywhere or close to where the walk is."""
+        """Insert, delete or commit late, anywhere or close to the walk's position."""
         present = sorted(self.shop.database.ids(self.entity))
         near = [number for number in present if abs(number - self.latest) < 100] or present
         match self.chance.choice(["insert", "delete", "delete near", "late", "late near"]):
@@ -85,27 +85,27 @@ class History:
                 self.insert("late near", self.chance.choice(near) + self.chance.randrange(-5, 6))
 
     def insert(self, kind: str, number: int) -> None:
-        """A row that never was before: no id is given twice."""
+        """Insert a row with a new id."""
         if number > 0 and number not in self.ever:
             self.shop.database.insert(self.entity, {"entity_id": number})
             self.ever.add(number)
             self.done[kind] += 1
 
     def delete(self, kind: str, number: int) -> None:
-        """A row that is there."""
+        """Delete a row."""
         if self.shop.database.delete(self.entity, number):
             self.lasting.discard(number)
             self.done[kind] += 1
 
 
-def watched(shop: Shop, plan: Paginator, entity: str, seed: int, share: float) -> tuple[Paginator, History]:
-    """The same walk over a list that changes."""
+def walk_while_changing(shop: Shop, plan: Paginator, entity: str, seed: int, share: float) -> tuple[Paginator, History]:
+    """Walk over a list that changes."""
     history = History(shop, entity, plan.source, random.Random(seed), share)  # noqa: S311  no secret
     return replace(plan, source=history), history
 
 
 def the_contract_holds(history: History, ids: list[int]) -> None:
-    """What was there all along came exactly once, what was there for a while at most once, nothing else at all."""
+    """Rows that always existed were returned exactly once, temporary ones at most once, and no others."""
     assert max(Counter(ids).values(), default=1) == 1
     assert set(ids) <= history.ever
     assert history.lasting <= set(ids)
@@ -130,20 +130,20 @@ WALKS: list[tuple[str, ListName, StrategyName, int | None]] = [
 
 
 def walk(profile: str, entity: ListName, strategy: StrategyName, window: int | None, seed: int) -> History:
-    """Walk a list that changes, and hold the contract against its history."""
+    """Walk a list that changes, and check the contract against its history."""
     with Shop(profile=profile, orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         calm = pager.list(entity, strategy=strategy, window=window, goal=SMALL)
-        plan, history = watched(shop, calm, entity, seed, 0.4)
+        plan, history = walk_while_changing(shop, calm, entity, seed, 0.4)
         ids = [id_of(row) for page in plan.pages() for row in page.rows]
         the_contract_holds(history, ids)
         return history
 
 
 @pytest.mark.parametrize(("profile", "entity", "strategy", "window"), slow_after(2, WALKS))
-def test_rows_that_come_and_go_during_a_walk(
+def test_rows_inserted_and_deleted_during_a_walk(
     profile: str, entity: ListName, strategy: StrategyName, window: int | None, wire: str
 ) -> None:
-    """Whatever is inserted, deleted or committed late, before the walk's position or behind it, the contract holds."""
+    """Inserted, deleted or committed late, before or after the walk's position: the contract holds."""
     if wire == "xml-rpc" and strategy in {"alias", "mapped"}:
         pytest.skip(f"{strategy} is a strategy of SOAP alone")
     done: Counter[str] = Counter()
@@ -164,9 +164,9 @@ def test_more_histories(profile: str, entity: ListName, strategy: StrategyName, 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("window", slow_after(1, [None, 10]))
 def test_the_contract_holds_across_resumes(window: int | None) -> None:
-    """A walk that is given up and resumed after every third page, while rows come and go, is one walk."""
+    """A walk that is interrupted and resumed after every third page, while rows change, is one walk."""
     with Shop(orders=400) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        plan, history = watched(shop, pager.orders(window=window, goal=SMALL), "orders", 7, 0.2)
+        plan, history = walk_while_changing(shop, pager.orders(window=window, goal=SMALL), "orders", 7, 0.2)
         ids: list[int] = []
         cursor, begun = None, 0
         while cursor is None or cursor.next_id <= cursor.last_id:
@@ -181,10 +181,10 @@ def test_the_contract_holds_across_resumes(window: int | None) -> None:
 
 @pytest.mark.usefixtures("wire")
 @pytest.mark.parametrize("strategy", ["in-list", "regexp"])
-def test_a_canary_that_is_deleted(strategy: StrategyName) -> None:
-    """The row that must come back is gone: the walk finds out that the server is honest, and takes another."""
+def test_a_known_row_that_is_deleted(strategy: StrategyName) -> None:
+    """The walk finds out that the server is honest, and chooses another known row."""
     with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
-        plan, history = watched(shop, pager.orders(strategy=strategy, window=20), "orders", 1, 0.0)
+        plan, history = walk_while_changing(shop, pager.orders(strategy=strategy, window=20), "orders", 1, 0.0)
         ids: list[int] = []
         for number, page in enumerate(plan.pages()):
             ids += map(id_of, page.rows)
@@ -197,8 +197,8 @@ def test_a_canary_that_is_deleted(strategy: StrategyName) -> None:
 
 
 @pytest.mark.parametrize("window", [None, 10])
-def test_a_row_committed_late_is_there_for_the_next_walk(window: int | None) -> None:
-    """Below the cursor it is not seen by this walk, and it is by the next one; above what was asked for it is seen."""
+def test_a_row_committed_late_is_found_by_the_next_walk(window: int | None) -> None:
+    """Below the cursor this walk cannot find it; above the requested ids it does."""
     with Shop(orders=300) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.orders(window=window, last=290, goal=SMALL, lookahead=False)  # else a window more was asked for
         gaps = sorted(set(range(1, 290)) - set(shop.database.ids("orders")))

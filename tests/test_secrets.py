@@ -47,21 +47,21 @@ SECRETS = (KEY, BASIC, PROXY, HEADER, URL, *IN_HEADERS)
 LIST = b"customerCustomerList"
 
 
-class Remembering(Sessions):
-    """The sessions of a shop, with every id that was ever handed out."""
+class RememberingSessions(Sessions):
+    """The sessions of a shop, with every id that was ever issued."""
 
     def __init__(self) -> None:
         super().__init__()
         self.drawn: list[str] = []
 
     def draw(self, length: int = 32) -> str:
-        """Hand out an id."""
+        """Issue an id."""
         self.drawn.append(super().draw(length))
         return self.drawn[-1]
 
 
 class Relay:
-    """Stands before a shop, as its web server or as a proxy, and can be told to blab."""
+    """A web server or proxy in front of a shop, which can repeat its requests in answers."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -96,18 +96,18 @@ class Relay:
 
 
 def page_of(request: Request) -> bytes:
-    """An error page that shows the request, as a server does that is set up for its developers."""
+    """Return an error page that shows the request, as a server for developers does."""
     shown = request.head + b"<br>" + request.body.replace(b"<", b"&lt;")
     return reply(b"<html><body>" + shown + b"</body></html>", "Content-Type: text/html", status="500 Error")
 
 
 def plain_page_of(request: Request) -> bytes:
-    """The same, said to be a success."""
+    """Return the same page with status 200."""
     return page_of(request).replace(b"500 Error", b"200 OK", 1)
 
 
 def fault_of(request: Request) -> bytes:
-    """A fault whose words are the request."""
+    """Return a fault whose text is the request."""
     words = (request.head + request.body).replace(b"&", b"&amp;").replace(b"<", b"&lt;")
     envelope = b"http://schemas.xmlsoap.org/soap/envelope/"
     return reply(
@@ -122,15 +122,15 @@ def fault_of(request: Request) -> bytes:
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """A shop that remembers its sessions."""
+    """Return a shop that remembers its sessions."""
     shop = Shop(orders=60, key=KEY)
-    shop.sessions = Remembering()
+    shop.sessions = RememberingSessions()
     with shop:
         yield shop
 
 
 class Stage:
-    """A shop with a relay before it, a folder, and what commands came to."""
+    """A shop with a relay in front of it, a folder, and the results of commands."""
 
     def __init__(self, shop: Shop, folder: Path, address: str, relay: Relay) -> None:
         self.shop = shop
@@ -151,13 +151,13 @@ class Stage:
         return self.statuses[name]
 
     @property
-    def sessions(self) -> Remembering:
+    def sessions(self) -> RememberingSessions:
         """The sessions of the shop."""
-        assert isinstance(self.shop.sessions, Remembering)
+        assert isinstance(self.shop.sessions, RememberingSessions)
         return self.shop.sessions
 
     def secrets(self) -> list[str]:
-        """Everything that must not show: what was planted, and the shop's own sessions and hashes."""
+        """Return everything that must not be shown: the planted secrets, and the shop's own sessions and hashes."""
         assert self.sessions.drawn, "nobody ever logged in"
         with magento_pager.connect(self.shop.url, self.shop.user, self.shop.key) as pager:
             rows = list(pager.customers(last=200, password_hash=True))
@@ -176,7 +176,7 @@ def stage(shop: Shop, tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture(autouse=True)
 def everything_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Every logger there is logs all it can."""
+    """Make every logger log everything."""
     caplog.set_level(logging.DEBUG)
     loggers = [one for one in logging.root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
     levels = [one.level for one in loggers]
@@ -193,8 +193,8 @@ BLABS: list[tuple[Callable[[Request], bytes], bytes]] = [
 ]
 
 
-def all_is_well(stage: Stage) -> None:
-    """Commands that succeed, with each way to give a key and a password."""
+def commands_that_succeed(stage: Stage) -> None:
+    """Run commands that succeed, with each way to pass a key and a password."""
     key_file = stage.folder / "key"
     key_file.write_text(KEY)
     proxy = f"http://me:{PROXY}@{urlsplit(stage.address).netloc}"
@@ -207,8 +207,8 @@ def all_is_well(stage: Stage) -> None:
     key_file.unlink()
 
 
-def the_command_is_wrong(stage: Stage) -> None:
-    """Secrets in places where none belong, and what is malformed."""
+def wrong_commands(stage: Stage) -> None:
+    """Run commands with secrets in wrong places, and with malformed values."""
     nowhere = f"me:{URL}@127.0.0.1:9/"
     assert stage.dump("exists", out="rows") == 2
     assert stage.dump("basic", "--basic-auth", BASIC) == 2
@@ -221,8 +221,8 @@ def the_command_is_wrong(stage: Stage) -> None:
     assert stage.dump("key", "--key", f"{KEY}x") == 1
 
 
-def the_shop_is_unwell(stage: Stage) -> None:
-    """Every outage, and a way to it that leads nowhere."""
+def commands_on_a_failing_shop(stage: Stage) -> None:
+    """Run commands on a shop with every outage, and with an unreachable address."""
     assert stage.dump("no proxy", *stage.basic, "--proxy", f"http://me:{PROXY}@127.0.0.1:9/") == 1
     assert stage.dump("no shop", *stage.basic, "--url", "http://127.0.0.1:9/") == 1
     assert stage.dump("no api", *stage.basic, "--url", f"{stage.address}somewhere/else/?wsdl=1") == 1
@@ -236,8 +236,8 @@ def the_shop_is_unwell(stage: Stage) -> None:
     stage.shop.change(denied=())
 
 
-def the_server_blabs(stage: Stage) -> None:
-    """It answers a call, or the login, with a page or a fault that repeats all it was told."""
+def a_server_that_repeats_requests(stage: Stage) -> None:
+    """Let it answer a call, or the login, with a page or a fault that repeats the request."""
     for stage.relay.blab, stage.relay.about in BLABS:
         name = f"{stage.relay.blab.__name__} {stage.relay.about.decode()}"
         assert stage.dump(name, *stage.basic, out=name) == 1
@@ -246,15 +246,15 @@ def the_server_blabs(stage: Stage) -> None:
 
 
 def fault_among_results_of(request: Request) -> bytes:
-    """A reply of XML-RPC whose only result is a fault, and its words the request."""
+    """Return a reply of XML-RPC whose only result is a fault with the request as its text."""
     words = (request.head + request.body).decode("latin-1")
     result = [{"isFault": True, "faultCode": "1", "faultMessage": words}]
     body = xmlrpc.client.dumps((result,), methodresponse=True, encoding="UTF-8").replace("\r", "&#13;")
     return reply(body.encode(), "Content-Type: text/xml")
 
 
-def xmlrpc_blabs(stage: Stage) -> None:
-    """It answers a call by XML-RPC so: the first, whereupon SOAP takes over, or a later one, which ends the dump."""
+def xmlrpc_repeats_requests(stage: Stage) -> None:
+    """Let XML-RPC do so: at the first call, after which SOAP is used, or at a later one, which ends the dump."""
     for stage.relay.blab in (page_of, plain_page_of, fault_of, fault_among_results_of):
         for stage.relay.spared in (0, 1):
             name = f"xmlrpc {stage.relay.blab.__name__} {stage.relay.spared}"
@@ -265,14 +265,14 @@ def xmlrpc_blabs(stage: Stage) -> None:
 
 
 def xmlrpc_fault_of(request: Request) -> bytes:
-    """A fault of XML-RPC whose words are the request."""
+    """Return a fault of XML-RPC whose text is the request."""
     words = (request.head + request.body).decode("latin-1")
     body = xmlrpc.client.dumps(xmlrpc.client.Fault(1, words), methodresponse=True).replace("\r", "&#13;")
     return reply(body.encode(), "Content-Type: text/xml")
 
 
-def lists_by_xmlrpc_blab(stage: Stage) -> None:
-    """They answer so: a dump by XML-RPC ends, and one by either goes on by SOAP and says why."""
+def lists_by_xmlrpc_repeat_requests(stage: Stage) -> None:
+    """Let them do so: a dump by XML-RPC ends, and one by `auto` continues by SOAP and says why."""
     for stage.relay.blab in (page_of, plain_page_of, fault_of, xmlrpc_fault_of):
         stage.relay.about = b"customer.list"
         name = f"lists by xmlrpc {stage.relay.blab.__name__}"
@@ -283,8 +283,8 @@ def lists_by_xmlrpc_blab(stage: Stage) -> None:
     stage.relay.blab = None
 
 
-def it_ends_half_way(stage: Stage) -> None:
-    """A dump that leaves a part and a checkpoint, and is not gone on with."""
+def an_interrupted_dump(stage: Stage) -> None:
+    """Leave an incomplete output and a checkpoint."""
 
     def later(request: Request) -> bytes:
         stage.sessions.end_all()
@@ -306,16 +306,16 @@ def test_no_command_writes_a_secret(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Success, each kind of failure, a server that repeats what it was told: no file, line or log holds a secret."""
+    """Success, each kind of failure, a server that repeats requests: no file, line or log contains a secret."""
     monkeypatch.setenv("MAGENTO_API_KEY", KEY)
     for act in (
-        all_is_well,
-        the_command_is_wrong,
-        the_shop_is_unwell,
-        the_server_blabs,
-        xmlrpc_blabs,
-        lists_by_xmlrpc_blab,
-        it_ends_half_way,
+        commands_that_succeed,
+        wrong_commands,
+        commands_on_a_failing_shop,
+        a_server_that_repeats_requests,
+        xmlrpc_repeats_requests,
+        lists_by_xmlrpc_repeat_requests,
+        an_interrupted_dump,
     ):
         act(stage)
     sent = b"".join(stage.relay.heads).decode()
@@ -340,14 +340,14 @@ def test_no_command_writes_a_secret(
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that led to it, as far as a traceback tells."""
+    """Return an error and all its causes, as far as a traceback shows them."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def test_no_object_and_no_error_of_the_library_shows_a_secret(stage: Stage) -> None:
-    """What a program prints, logs or hands to its error tracker: representations, messages, tracebacks, chains."""
+    """Representations, messages, tracebacks and chains, as programs and error trackers show them."""
     shown: list[str] = []
 
     def show(*things: Any) -> None:
@@ -461,17 +461,17 @@ PLACES: dict[str, Callable[[str], bytes]] = {
 
 
 def one_line(words: str) -> str:
-    """Words that fit into a header."""
+    """Return a text that fits into a header."""
     return " ".join(words.split())
 
 
 def unescaped(code: re.Match[str]) -> str:
-    """The character that a backslash and a number stand for."""
+    """Return the character for a backslash and a number."""
     return chr(int(code[1], 16))
 
 
 def parts_shown(text: str) -> list[str]:
-    """Parts of secrets that a text shows, in whatever form; ten characters in a row are one."""
+    """Return the parts of secrets that a text shows, in any form; ten characters in a row are one."""
     seen = [text]
     for undo in (
         unquote,
@@ -486,7 +486,7 @@ def parts_shown(text: str) -> list[str]:
 
 
 class Echo:
-    """A shop that at one stage answers with secrets, of those it was told until then.
+    """A shop that at one stage answers with the secrets that it received so far.
 
     Attributes:
         stage: "wsdl", "login", "list" or "multiCall".
@@ -514,7 +514,7 @@ class Echo:
 
 
 def quoted(ask: Callable[[], object]) -> str:
-    """All that a program shows of what came of a question: of its value, or of its error."""
+    """Return everything that a program shows of a value, or of an error."""
     try:
         return repr(ask())
     except (PagerError, ValueError) as error:
@@ -526,7 +526,7 @@ ODD_OPTIONS = HttpOptions(timeout=60, basic_auth=("me", ODD_PASSWORD), headers={
 
 
 def taken_from(folder: Path) -> str:
-    """All that was saved in a folder since the last time, in either encoding."""
+    """Return everything that was saved in a folder since the last time, in either encoding."""
     texts = []
     for path in folder.iterdir():
         body = path.read_bytes()
@@ -538,10 +538,10 @@ def taken_from(folder: Path) -> str:
 @pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["list", "multiCall"])
 @pytest.mark.parametrize("place", PLACES)
-def test_no_echo_of_a_call_is_passed_on(
+def test_no_secret_in_an_answer_to_a_call_is_shown(
     stage: str, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Every secret, in every form, in every place: no error, log line, output or saved reply shows a part of it."""
+    """Every secret, form and place: no error, log line, output or saved reply shows a part of it."""
     echo = Echo(stage, place)
     options = replace(ODD_OPTIONS, save_replies=ReplyFolder(tmp_path))
     with serving(echo) as url, contextlib.closing(Connection(url, "me", ODD_KEY, options)) as connection:
@@ -558,7 +558,7 @@ def test_no_echo_of_a_call_is_passed_on(
 @pytest.mark.sampled
 @pytest.mark.parametrize("stage", ["wsdl", "login"])
 @pytest.mark.parametrize("place", slow_after(3, PLACES))
-def test_no_echo_at_the_beginning_is_passed_on(
+def test_no_secret_in_a_wsdl_or_an_answer_to_a_login_is_shown(
     stage: str, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The same for the WSDL and the login."""

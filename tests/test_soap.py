@@ -27,13 +27,13 @@ from services import (
     crm,
     erp,
     floor,
-    found_articles,
     honest,
     honest_invoices,
+    matching_articles,
     modified,
-    moments,
     row,
     running,
+    timestamps,
     warehouse,
 )
 
@@ -77,24 +77,24 @@ ENVELOPE = (
 
 @pytest.fixture
 def service() -> Service:
-    """A warehouse that is honest."""
+    """Return a warehouse that filters correctly."""
     return warehouse()
 
 
 @pytest.fixture
 def wsdl(service: Service) -> Iterator[str]:
-    """Where it is."""
+    """Return its address."""
     with running(service) as url:
         yield url
 
 
 def numbers(rows: Any) -> list[int]:
-    """What rows are known by."""
+    """Return the identifiers of rows."""
     return [int(one["DocNo"]) for one in rows]
 
 
 def test_every_row_once(service: Service, wsdl: str) -> None:
-    """In order, as text, with gaps crossed and replies that are too large asked for in parts."""
+    """In order, as text; gaps are skipped, and replies that are too large are split."""
     rows = list(documents(wsdl))
     assert numbers(rows) == list(NUMBERS)
     assert rows[1] == {
@@ -108,8 +108,8 @@ def test_every_row_once(service: Service, wsdl: str) -> None:
     assert all(asked for asked in service.asked), "a call without a bound would bring the whole table"
 
 
-def test_a_dump_as_of_a_shop(wsdl: str, tmp_path: Path) -> None:
-    """Dump, resume, verify, CSV and Parquet take it as they take a list of a shop."""
+def test_a_service_is_dumped_like_a_shop(wsdl: str, tmp_path: Path) -> None:
+    """Dump, resume, verify, CSV and Parquet work the same way."""
     out = tmp_path / "documents.ndjson"
     paginator = documents(wsdl)
     assert dump(paginator, out).rows == len(NUMBERS)
@@ -133,8 +133,8 @@ def test_a_dump_as_of_a_shop(wsdl: str, tmp_path: Path) -> None:
     assert types == {"DocNo": "int64", **dict.fromkeys(("Kind", "Booked", "Void", "other_columns"), "string")}
 
 
-def test_a_dump_that_was_stopped_goes_on(service: Service, wsdl: str, tmp_path: Path) -> None:
-    """What is safe is not asked for again."""
+def test_a_stopped_dump_is_resumed(service: Service, wsdl: str, tmp_path: Path) -> None:
+    """Rows that are safely written are not requested again."""
     out = tmp_path / "documents.ndjson"
     paginator = documents(wsdl)
     honest_answer = service.answer
@@ -155,20 +155,20 @@ def test_a_dump_that_was_stopped_goes_on(service: Service, wsdl: str, tmp_path: 
 
 
 def without_upper(filters: dict[str, str]) -> list[dict[str, object]]:
-    """The last filter is dropped where there are two, from some number on."""
+    """Drop the last filter of two, from some number on."""
     if int(filters.get("FirstNo", 0)) > 1_500:
         filters = {"FirstNo": filters["FirstNo"], "LastNo": str(int(filters["FirstNo"]) + 2_500)}
     return honest(filters)
 
 
 def whole_hundreds(filters: dict[str, str]) -> list[dict[str, object]]:
-    """Numbers are compared as text, as many a service does."""
+    """Compare numbers as text, as many services do."""
     first, last = filters.get("FirstNo", "0"), filters.get("LastNo", "9" * 10)
     return [row(number) for number in NUMBERS if first <= str(number) <= last]
 
 
 def the_last_page(pages: list[Any]) -> Any:
-    """Each answer is the one before it."""
+    """Return the previous answer each time."""
 
     def answer(filters: dict[str, str]) -> Any:
         pages.append(honest(filters))
@@ -178,14 +178,14 @@ def the_last_page(pages: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("lie", [without_upper, whole_hundreds, the_last_page([])], ids=lambda lie: lie.__name__)
-def test_a_lying_filter_is_noticed(lie: Any) -> None:
-    """No walk ends as if it had every row."""
+def test_a_misleading_filter_is_noticed(lie: Any) -> None:
+    """No walk ends as if it were complete."""
     with running(warehouse(lie)) as wsdl, pytest.raises(FilterIgnoredError, match="documents: "):
         list(documents(wsdl))
 
 
-def test_a_filter_that_leaves_rows_out_is_noticed(service: Service, wsdl: str) -> None:
-    """A reply that is cut short once, and says nothing of it, is asked for again."""
+def test_a_filter_that_omits_rows_is_noticed(service: Service, wsdl: str) -> None:
+    """A reply that is silently cut short once is requested again."""
     cut = iter([False, True])
     honest_answer = service.answer
 
@@ -197,7 +197,7 @@ def test_a_filter_that_leaves_rows_out_is_noticed(service: Service, wsdl: str) -
     assert numbers(documents(wsdl)) == list(NUMBERS)
 
 
-def test_a_busy_service_is_asked_again(service: Service, wsdl: str) -> None:
+def test_a_busy_service_is_retried(service: Service, wsdl: str) -> None:
     """Statuses that pass cost time, and no row."""
     service.instead = [(503, PAGE), (429, b"Slow down")]
     assert numbers(documents(wsdl)) == list(NUMBERS)
@@ -205,7 +205,7 @@ def test_a_busy_service_is_asked_again(service: Service, wsdl: str) -> None:
 
 @pytest.mark.parametrize(("status", "remedy"), [(503, "retry"), (404, "stop"), (401, "stop"), (500, "split")])
 def test_a_status_has_its_remedy(service: Service, wsdl: str, status: int, remedy: str) -> None:
-    """An error page never passes for an empty list."""
+    """An error page is never taken for an empty list."""
     service.instead = [(status, PAGE)]
     with pytest.raises(TransportError, match=f"ListDocuments: HTTP {status}") as caught:
         list(documents(wsdl).source.fetch(EVERYTHING))
@@ -225,10 +225,10 @@ def test_a_status_has_its_remedy(service: Service, wsdl: str, status: int, remed
         (ENVELOPE.replace(b"Envelope", b"Envelop"), TransportError, "split"),
     ],
 )
-def test_a_reply_that_is_no_list_never_passes_for_an_empty_one(
+def test_a_reply_that_is_not_a_list_is_never_taken_for_an_empty_one(
     service: Service, wsdl: str, body: bytes, kind: type[RemoteError], remedy: str
 ) -> None:
-    """A page, a torn reply, and one of another shape than promised are errors."""
+    """A page, a cut reply, and one of another shape are errors."""
     service.instead = [(200, ENVELOPE), (200, body)]
     source = documents(wsdl).source
     assert list(source.fetch(EVERYTHING)) == [{"DocNo": "1", "Kind": "issue"}]
@@ -237,8 +237,8 @@ def test_a_reply_that_is_no_list_never_passes_for_an_empty_one(
     assert caught.value.remedy == remedy
 
 
-def test_a_body_shorter_than_announced_is_no_list(service: Service, wsdl: str) -> None:
-    """However sound what arrived is."""
+def test_a_body_shorter_than_announced_is_an_error(service: Service, wsdl: str) -> None:
+    """Even if the received part is well-formed."""
     source = documents(wsdl).source
     service.instead, service.missing = [(200, ENVELOPE + b"-")], 1
     with pytest.raises(TransportError, match="ListDocuments: the answer was cut short") as caught:
@@ -247,7 +247,7 @@ def test_a_body_shorter_than_announced_is_no_list(service: Service, wsdl: str) -
 
 
 def source_of(result: Any, **options: Any) -> SoapSource:
-    """A source whose operation returns a value, or raises it."""
+    """Return a source whose operation returns a value, or raises it."""
 
     def list_things(**_: Any) -> Any:
         if isinstance(result, Exception):
@@ -272,7 +272,7 @@ def source_of(result: Any, **options: Any) -> SoapSource:
     ],
 )
 def test_a_failure_has_its_remedy(failure: Exception, kind: type[RemoteError], remedy: str, words: str) -> None:
-    """What zeep and requests raise, as the walk understands it."""
+    """Of the exceptions that zeep and requests raise."""
     source = source_of(failure, remedies={"too many": "split"})
     with pytest.raises(kind, match=f"list_things: .*({words})") as caught:
         list(source.fetch(EVERYTHING))
@@ -291,13 +291,13 @@ def test_a_failure_has_its_remedy(failure: Exception, kind: type[RemoteError], r
     ],
 )  # fmt: skip
 def test_rows_are_found(result: Any, found: Any) -> None:
-    """A list, or the only one in a record; lists and records in a row keep their form."""
+    """In a list, or in the only list of a record; lists and records in a row keep their form."""
     assert list(source_of(result).fetch(EVERYTHING)) == found
 
 
 @pytest.mark.parametrize("result", [{"A": [], "B": []}, {"Total": 5}, 5, [5], ["x"]])
 def test_rows_that_are_not_found(result: Any) -> None:
-    """Nothing is guessed, and what is no record is no row."""
+    """Nothing is guessed, and only a record is a row."""
     with pytest.raises(MalformedReplyError, match="rows"):
         list(source_of(result).fetch(EVERYTHING))
     assert list(source_of({"A": [], "B": [{"No": 1}]}, rows=lambda found: found["B"]).fetch(EVERYTHING)) == [
@@ -309,8 +309,8 @@ def test_rows_that_are_not_found(result: Any) -> None:
     ("pattern", "bounds"),
     [("12__", ("1200", "1299")), ("_", ("0", "9")), ("___", ("100", "999")), ("7", ("7", "7"))],
 )
-def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, str]) -> None:
-    """What `like` says of a block of ids, two bounds say as well."""
+def test_blocks_are_requested_by_their_bounds(pattern: str, bounds: tuple[str, str]) -> None:
+    """Two bounds mean the same as `like` for a block of ids."""
     asked: list[tuple[Condition, ...]] = []
 
     def noted(conditions: tuple[Condition, ...]) -> dict[str, Any]:
@@ -330,8 +330,8 @@ def test_blocks_are_asked_for_by_their_bounds(pattern: str, bounds: tuple[str, s
 
 
 @pytest.mark.parametrize("key", [PaddedNumbers("No", 4, "N"), Numbers("No", last=9_999)])
-def test_nothing_is_asked_beyond_the_last_key(key: Any) -> None:
-    """The walk may look for rows anywhere; a service would compare such a key in its own way."""
+def test_no_key_above_the_last_is_requested(key: Any) -> None:
+    """The walk may search anywhere, and a service could compare such a key in its own way."""
     asked: list[tuple[Condition, ...]] = []
 
     def noted(conditions: tuple[Condition, ...]) -> dict[str, Any]:
@@ -347,10 +347,10 @@ def test_nothing_is_asked_beyond_the_last_key(key: Any) -> None:
 
 
 class Offline(zeep.Transport):
-    """Has the schema of encoded arrays at hand, which zeep would fetch."""
+    """A transport with the schema of encoded arrays, which zeep would otherwise fetch."""
 
     def load(self, url: str) -> Any:
-        """The schema, or what is there."""
+        """Return the schema, or the document."""
         if url == "http://schemas.xmlsoap.org/soap/encoding/":
             return resources.files("magento_pager.shop").joinpath("encoding.xsd").read_bytes()
         return super().load(url)  # type: ignore[no-untyped-call]
@@ -358,7 +358,7 @@ class Offline(zeep.Transport):
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_other_styles_of_soap(flavour: Any) -> None:
-    """A list of a shop, read as that of any service: RPC with encoded arrays, and WS-I."""
+    """A list of a shop, read like that of any service: RPC with encoded arrays, and WS-I."""
     with Shop(orders=300, flavour=flavour) as shop:
         client = zeep.Client(f"{shop.url}?wsdl=1", transport=Offline())  # type: ignore[no-untyped-call]
         login = {"username": shop.user, "apiKey": shop.key}
@@ -376,8 +376,8 @@ def test_other_styles_of_soap(flavour: Any) -> None:
             ]
 
 
-def test_a_mistake_in_the_arguments_is_the_callers(wsdl: str) -> None:
-    """It is no failure of the service, and is not tried again."""
+def test_invalid_arguments_are_the_callers_mistake(wsdl: str) -> None:
+    """The exception is not an error of the service, and the call is not retried."""
     client = zeep.Client(wsdl)
     nothing: dict[str, Any] = {}
     for wrong, kind in ((lambda _: {"First": 1}, TypeError), (lambda _: nothing["x"], KeyError)):
@@ -386,8 +386,8 @@ def test_a_mistake_in_the_arguments_is_the_callers(wsdl: str) -> None:
             list(source.paginator("documents"))
 
 
-def test_wildcards_cross_gaps_in_fewer_calls(service: Service, wsdl: str) -> None:
-    """A service with `like` is sampled, so that no reply behind a gap is larger than wanted."""
+def test_wildcards_skip_gaps_in_fewer_calls(service: Service, wsdl: str) -> None:
+    """A service with `like` is sampled, so that no reply after a gap is larger than intended."""
     service.filters = {**service.filters, "Pattern": "string"}
 
     def liking(filters: dict[str, str]) -> Any:
@@ -410,7 +410,7 @@ def test_wildcards_cross_gaps_in_fewer_calls(service: Service, wsdl: str) -> Non
 
 
 def test_a_cursor_resumes(wsdl: str) -> None:
-    """As of a shop."""
+    """As for a shop."""
     paginator = documents(wsdl)
     first = next(iter(paginator.pages()))
     rest = [one for page in paginator.pages(resume=first.cursor) for one in page.rows]
@@ -424,7 +424,7 @@ def test_a_cursor_resumes(wsdl: str) -> None:
 
 
 def test_a_source_without_a_key(tmp_path: Path) -> None:
-    """A paginator of one's own, over numbers; the columns of the WSDL are found all the same."""
+    """Its paginator is built by the user, over numbers; the columns of the WSDL are still found."""
     with running(warehouse()) as wsdl:
         operation = zeep.Client(wsdl).service.ListDocuments
         source = SoapSource(operation, arguments, rows=lambda result: result, remedies={"too many rows": "split"})
@@ -460,17 +460,17 @@ def test_prefixed_numbers(tmp_path: Path) -> None:
 
 
 def longer(filters: dict[str, str]) -> list[dict[str, object]]:
-    """A number outgrew its width."""
+    """Return a number that outgrew its width."""
     return [*honest_invoices(filters), {"InvoiceNo": "INV-1000000"}]
 
 
 def one_bound(filters: dict[str, str]) -> list[dict[str, object]]:
-    """The upper bound is dropped where both are given."""
+    """Drop the upper bound of two."""
     return honest_invoices({"From": filters["From"]} if "From" in filters else filters)
 
 
 def prefix_alone(filters: dict[str, str]) -> list[dict[str, object]]:
-    """Bounds are cut to seven characters."""
+    """Cut bounds to seven characters."""
     return honest_invoices({name: value[:7] + ("~" if name == "Until" else "") for name, value in filters.items()})
 
 
@@ -478,15 +478,15 @@ def prefix_alone(filters: dict[str, str]) -> list[dict[str, object]]:
     ("lie", "kind"),
     [(longer, MalformedReplyError), (one_bound, FilterIgnoredError), (prefix_alone, FilterIgnoredError)],
 )
-def test_lies_about_prefixed_numbers(lie: Any, kind: type[RemoteError]) -> None:
-    """No walk ends as if it had every row."""
+def test_misleading_filters_on_prefixed_numbers(lie: Any, kind: type[RemoteError]) -> None:
+    """No walk ends as if it were complete."""
     with running(erp(lie)) as wsdl, pytest.raises(kind):
         list(invoices(wsdl))
 
 
-def test_times_with_equal_ones(tmp_path: Path) -> None:
-    """Windows of time; a thousand rows of one second come once each, together; nothing is asked for without a bound."""
-    there = moments(5_000, 1_000)
+def test_rows_with_equal_times(tmp_path: Path) -> None:
+    """A thousand rows of one second are returned once each, together; no call has no bound."""
+    there = timestamps(5_000, 1_000)
     service = crm(lambda filters: modified(there, filters))
     with running(service) as wsdl:
         paginator = contacts(wsdl, "2023-11-14T00:00:00")
@@ -501,8 +501,8 @@ def test_times_with_equal_ones(tmp_path: Path) -> None:
 
 
 def test_more_rows_of_one_second_than_a_window_has_seconds() -> None:
-    """They cannot be parted, and come together."""
-    there = moments(40, 30)
+    """They cannot be split, and are returned together."""
+    there = timestamps(40, 30)
     with running(crm(partial(modified, there))) as wsdl:
         first, last = (Times("", "").number(f"2023-11-15T06:13:{second}") for second in (15, 25))
         found = list(replace(contacts(wsdl, "2023-11-14T00:00:00"), first=first, last=last, window=1))
@@ -514,7 +514,7 @@ def test_more_rows_of_one_second_than_a_window_has_seconds() -> None:
 
 @pytest.mark.slow
 def test_texts_by_their_beginning(tmp_path: Path) -> None:
-    """Each once, whatever they begin with; a beginning with too many is asked for by the next character."""
+    """Each once, whatever it begins with; a beginning with too many rows is split by the next character."""
     service = floor()
     with running(service) as wsdl:
         paginator = articles(wsdl)
@@ -528,24 +528,24 @@ def test_texts_by_their_beginning(tmp_path: Path) -> None:
 
 
 def within(filters: dict[str, str]) -> list[dict[str, object]]:
-    """What should begin a text may be anywhere in it."""
+    """Search the text anywhere instead of at the beginning."""
     wanted = filters.get("Begins") or filters["ArticleNo"]
     return [{"ArticleNo": one} for one in ARTICLES if wanted in one]
 
 
 def exact_is_ignored(filters: dict[str, str]) -> list[dict[str, object]]:
-    """A whole text is taken for a beginning."""
-    return found_articles({"Begins": filters.get("Begins") or filters["ArticleNo"]})
+    """Take a whole text for a beginning."""
+    return matching_articles({"Begins": filters.get("Begins") or filters["ArticleNo"]})
 
 
 @pytest.mark.parametrize("lie", [within, exact_is_ignored])
-def test_lies_about_beginnings(lie: Any) -> None:
-    """No walk ends as if it had every row."""
+def test_misleading_filters_on_beginnings(lie: Any) -> None:
+    """No walk ends as if it were complete."""
     with running(floor(lie)) as wsdl, pytest.raises(RemoteError, match="rticles: "):
         list(articles(wsdl))
 
 
-def test_beginnings_cover_what_they_should() -> None:
+def test_beginnings_cover_a_range_exactly() -> None:
     """All texts of a range of numbers, each once, and no others."""
     key = Texts("A", "abcdefghijkl")
     chance = random.Random(11)  # noqa: S311  no secret
@@ -561,8 +561,8 @@ def test_beginnings_cover_what_they_should() -> None:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_by_time() -> None:
-    """Exact, however many are of one second."""
-    there = moments(99_000, 1_000)
+    """Exact, however many have the same second."""
+    there = timestamps(99_000, 1_000)
     with running(crm(lambda filters: modified(there, filters))) as wsdl:
         assert sorted(one["ContactId"] for one in contacts(wsdl, "2023-11-14T00:00:00")) == sorted(
             name for _, name in there
@@ -571,8 +571,8 @@ def test_a_hundred_thousand_rows_by_time() -> None:
 
 @pytest.mark.parametrize("kept", ["Since", "Until"])
 def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
-    """It ends the walk, as does a clock that is another than that of the bounds."""
-    there = moments(3_000, 10)
+    """It ends the walk, as does a clock that differs from that of the bounds."""
+    there = timestamps(3_000, 10)
 
     def dropping(filters: dict[str, str]) -> Any:
         return modified(there, {kept: filters[kept]} if len(filters) > 1 else filters)
@@ -586,12 +586,12 @@ def test_a_bound_on_time_that_is_dropped(kept: str) -> None:
     [
         (warehouse(), documents),
         (erp(), invoices),
-        (crm(partial(modified, moments(900, 50))), partial(contacts, since="2023-11-14T00:00:00")),
+        (crm(partial(modified, timestamps(900, 50))), partial(contacts, since="2023-11-14T00:00:00")),
     ],
     ids=["numbers", "padded", "times"],
 )
-def test_what_a_service_honours(service: Service, paginator: Any) -> None:
-    """Six ways of asking, each with what came; and nothing that brings a whole table."""
+def test_bounds_that_a_service_honours(service: Service, paginator: Any) -> None:
+    """Six kinds of queries, each with its outcome; none returns the whole table."""
     with running(service) as wsdl:
         found: Any = paginator(wsdl)
         evidence = found.source.examine(first=found.source.key.text(found.first))
@@ -618,8 +618,8 @@ def test_what_a_service_honours(service: Service, paginator: Any) -> None:
         (lambda _: [], "no rows"),
     ],
 )
-def test_what_a_service_does_not_honour(lie: Any, fails: str) -> None:
-    """The first way that fails is the last one tried, and says why."""
+def test_bounds_that_a_service_does_not_honour(lie: Any, fails: str) -> None:
+    """The first one that fails is the last one tried, with the reason."""
     with running(warehouse(lie)) as wsdl:
         source: Any = documents(wsdl).source
         evidence = source.examine()
@@ -636,7 +636,7 @@ WIDE = [10**15 + number for number in (*range(2, 3_000), *range(500_000, 503_000
 
 @pytest.mark.parametrize("bounds", [(10**15, 10**15 + 10**9), (10**15, 10**15 + 10**10)], ids=["alone", "shared"])
 def test_ids_of_any_width(bounds: tuple[int, int], tmp_path: Path) -> None:
-    """Wider than the walk counts; apart further, too, where several share a number."""
+    """Wider than the numbers of the walk; also so far apart that several ids share a number."""
 
     def answer(filters: dict[str, str]) -> list[dict[str, object]]:
         first, last = int(filters.get("First", 0)), int(filters.get("Last", 1 << 63))
@@ -676,7 +676,7 @@ def test_ids_of_any_width(bounds: tuple[int, int], tmp_path: Path) -> None:
     ],
 )
 def test_a_key_of_another_kind(key: Any, text: str) -> None:
-    """Nothing is guessed."""
+    """It raises an error; nothing is guessed."""
     with pytest.raises(ValueError, match=re.escape(text)):
         key.number(text)
     with pytest.raises(ValueError, match="''"):
@@ -695,8 +695,8 @@ def test_a_key_of_another_kind(key: Any, text: str) -> None:
         Times("A", "B", fractions=True),
     ],
 )
-def test_numbers_stand_for_keys_in_their_order(key: Any) -> None:
-    """Each key for one number, and the greater number for the greater key."""
+def test_numbers_have_the_order_of_keys(key: Any) -> None:
+    """Each key has one number, and the higher key the higher number."""
     chance = random.Random(3)  # noqa: S311  no secret
     drawn = sorted(chance.randrange(key.highest + 1) for _ in range(500))
     texts = [key.text(one) for one in drawn]
@@ -706,7 +706,7 @@ def test_numbers_stand_for_keys_in_their_order(key: Any) -> None:
         assert texts == sorted(texts)
 
 
-def test_options_that_do_not_fit() -> None:
+def test_invalid_options_are_refused() -> None:
     """Wildcards need digits, and numbers a width."""
     with pytest.raises(ValueError, match="wildcards need a key of Numbers"):
         SoapSource(list, arguments, Times("A", "B"), wildcards=True)
@@ -728,7 +728,7 @@ THINGS = [{"Id": f"K{number}", "Size": number} for number in range(2_345)]
 
 
 def stepped(way: str, there: list[dict[str, Any]], asked: list[Any]) -> SteppedSource:
-    """A list that is read by an offset, by the last row, or by a token; at most 500 rows a step, whatever is asked."""
+    """Return a list that is read by an offset, by the last row, or by a token; a step has at most 500 rows."""
 
     def by_offset(offset: int, count: int) -> Any:
         asked.append(offset)
@@ -762,14 +762,14 @@ def stepped(way: str, there: list[dict[str, Any]], asked: list[Any]) -> SteppedS
 
 
 def ids_of(rows: Iterable[Any]) -> list[str]:
-    """What things are known by."""
+    """Return the identifiers of rows."""
     return [one["Id"] for one in rows]
 
 
 @pytest.mark.parametrize("way", ["offset", "last row", "token"])
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 2_345])
 def test_step_by_step(way: str, count: int, tmp_path: Path) -> None:
-    """Each row once, in the service's order, each step asked for once; resumed, dumped and verified as any list."""
+    """Each row once, in the service's order, each step requested once; resumed, dumped and verified like any list."""
     asked: list[Any] = []
     source = stepped(way, THINGS[:count], asked)
     paginator = source.paginator("things")
@@ -788,7 +788,7 @@ def test_step_by_step(way: str, count: int, tmp_path: Path) -> None:
 
 
 def test_steps_of_a_service() -> None:
-    """Over HTTP, with a token in the reply beside the rows; columns come from the WSDL, failures have their remedy."""
+    """Over HTTP, with a token next to the rows; columns are from the WSDL, failures have their remedy."""
     columns = {"Id": "string", "Size": "int", "More": "string"}
 
     def answer(filters: dict[str, str]) -> list[dict[str, object]]:
@@ -813,7 +813,7 @@ def test_steps_of_a_service() -> None:
 
 
 def test_a_walk_of_steps_begins_anew() -> None:
-    """A row that came since the last walk comes with the next one."""
+    """A row that is new since the last walk is in the next one."""
     there = THINGS[:700]
     paginator = stepped("offset", there, []).paginator("things")
     assert len(list(paginator)) == 700
@@ -822,7 +822,7 @@ def test_a_walk_of_steps_begins_anew() -> None:
 
 
 def test_rows_that_move_between_steps() -> None:
-    """What is inserted before shifts the rest: rows that came are left out."""
+    """Rows inserted before the position shift the others: rows that were already returned are skipped."""
     there = THINGS[:1_400]
     rows = iter(stepped("offset", there, []).paginator("things"))
     first = next(rows)
@@ -838,8 +838,8 @@ def test_rows_that_move_between_steps() -> None:
         ([{"Id": f"{one}"} for one in range(100_001)], "more than 100000 rows"),
     ],
 )
-def test_steps_that_make_no_sense(rows: Any, words: str) -> None:
-    """A service that ignores where a step begins would send its rows for ever."""
+def test_invalid_steps_are_refused(rows: Any, words: str) -> None:
+    """A service that ignores the position would send its rows for ever."""
 
     def on(_: Any, __: Any, begins: Any) -> int:
         return (begins or 0) + 1
@@ -850,6 +850,6 @@ def test_steps_that_make_no_sense(rows: Any, words: str) -> None:
 
 
 def test_steps_take_no_conditions() -> None:
-    """They would have to be applied by whoever makes the arguments."""
+    """The user's function for the arguments would have to apply them."""
     with pytest.raises(RemoteError, match="only has bounds cannot evaluate"):
         list(stepped("offset", THINGS, []).fetch(Query((Condition("Size", "eq", "5"),), IdRange(0, 9))))

@@ -61,7 +61,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("profile", "flavour"), SPOKEN)
-def test_a_shop_says_what_it_is(shop_of: Callable[[str, str], Shop], profile: str, flavour: str) -> None:
+def test_flavour_namespace_and_address_are_read_from_the_wsdl(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str
+) -> None:
     """Flavour, namespace and address are read from the WSDL."""
     shop = shop_of(profile, flavour)
     with connection_to(shop) as connection:
@@ -73,8 +75,8 @@ def test_a_shop_says_what_it_is(shop_of: Callable[[str, str], Shop], profile: st
         assert connection.has("salesOrderCreditmemoList") == (profile != "1.4.1.1")
 
 
-def test_every_way_to_say_where_the_shop_is(shop: Shop) -> None:
-    """Its base address, its endpoint and the address of its WSDL all lead to it."""
+def test_a_shop_is_found_by_each_of_its_addresses(shop: Shop) -> None:
+    """Its base address, its endpoint and the address of its WSDL all work."""
     for url in (
         shop.base_url,
         shop.base_url.rstrip("/"),
@@ -136,8 +138,8 @@ def test_every_way_to_say_where_the_shop_is(shop: Shop) -> None:
         ),
     ],
 )
-def test_where_a_wsdl_may_be(url: str, candidates: list[str]) -> None:
-    """An address is a WSDL's, an endpoint's, or a shop's."""
+def test_possible_addresses_of_a_wsdl(url: str, candidates: list[str]) -> None:
+    """They follow from the address of a WSDL, of an endpoint, or of a shop."""
     assert wsdl_candidates(url) == candidates
 
 
@@ -153,8 +155,8 @@ def test_where_a_wsdl_may_be(url: str, candidates: list[str]) -> None:
         ("http://192.0.2.7:8080/", "--insecure-http"),
     ],
 )
-def test_an_address_that_is_none(url: str, message: str) -> None:
-    """A wrong address is a mistake of the caller's: one line that says what to write."""
+def test_an_invalid_address_is_a_value_error(url: str, message: str) -> None:
+    """The message is one line that says what to write."""
     with pytest.raises(ValueError, match=message) as caught:
         Connection(url, "me", KEY)
     assert "\n" not in str(caught.value)
@@ -165,7 +167,7 @@ def test_an_address_that_is_none(url: str, message: str) -> None:
     "first", [(404, "No such page"), (403, "No"), (500, ""), (200, "<html>Welcome</html>"), (200, "")]
 )
 def test_a_shop_without_url_rewriting(web: responses.RequestsMock, first: tuple[int, str]) -> None:
-    """Where /api/ leads nowhere, /index.php/api/ is tried."""
+    """If /api/ is not found, /index.php/api/ is tried."""
     web.get(URL, status=first[0], body=first[1])
     web.get(
         "http://127.0.0.1/index.php/api/v2_soap/", body=wsdl("rpc", address="http://127.0.0.1/index.php/api/v2_soap/")
@@ -182,8 +184,8 @@ def test_a_shop_without_url_rewriting(web: responses.RequestsMock, first: tuple[
         " https://xn--bcher-kva.example/api/v2_soap/?wsdl=1\n",
     ],
 )
-def test_a_shop_has_one_name(web: responses.RequestsMock, url: str) -> None:
-    """However its host is spelled, checkpoints and messages call it the same."""
+def test_a_shop_has_one_canonical_address(web: responses.RequestsMock, url: str) -> None:
+    """Checkpoints and messages have the same address however its host is spelled."""
     web.get(
         re.compile("https://(xn--bcher-kva|b\u00fccher).example", re.IGNORECASE), body=wsdl("rpc", address=f" {url} ")
     )
@@ -194,8 +196,8 @@ def test_a_shop_has_one_name(web: responses.RequestsMock, url: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])
-def test_a_server_that_wants_to_be_left_alone(web: responses.RequestsMock, status: int) -> None:
-    """Where another address would fare no better, none is tried."""
+def test_no_other_address_is_tried_after_retry_after(web: responses.RequestsMock, status: int) -> None:
+    """No other address is tried if it would fail the same way."""
     web.get(URL, status=status)
     with pytest.raises(TransportError) as caught:
         Connection("http://127.0.0.1/", "me", KEY)
@@ -221,8 +223,8 @@ def test_a_server_that_wants_to_be_left_alone(web: responses.RequestsMock, statu
         (wsdl("rpc").replace(b"<types>", b"<types>\x01"), "the WSDL of .* cannot be used"),
     ],
 )
-def test_what_answers_is_no_wsdl(web: responses.RequestsMock, body: bytes, message: str) -> None:
-    """A page, or a WSDL that is broken, is named as such, in one line, with the address without its query."""
+def test_an_answer_that_is_not_a_wsdl_is_reported(web: responses.RequestsMock, body: bytes, message: str) -> None:
+    """A page or a broken WSDL is reported on one line, with the address without its query."""
     web.get(URL, body=body)
     with pytest.raises(MalformedReplyError, match=message) as caught:
         Connection(f"{URL}?wsdl=1&token=s3same", "me", KEY)
@@ -231,7 +233,7 @@ def test_what_answers_is_no_wsdl(web: responses.RequestsMock, body: bytes, messa
 
 
 def test_a_wsdl_that_a_module_broke(web: responses.RequestsMock) -> None:
-    """An operation without its messages is passed over; only who calls it hears of it."""
+    """An operation without its messages is skipped; only a call of it fails."""
     web.get(URL, body=wsdl("rpc").replace(b'message="t:magentoInfo"', b'message="t:nothing"'))
     web.post(URL, body=login_reply("rpc"))
     connection = Connection(f"{URL}?wsdl=1", "me", KEY)
@@ -256,7 +258,7 @@ def test_the_wsdl_of_soap_v1(web: responses.RequestsMock) -> None:
     ],
 )
 def test_no_document_of_another_host_is_fetched(web: responses.RequestsMock, place: bytes, more: str) -> None:
-    """A WSDL that refers to another host is refused, unless that host is allowed; the encoding schema is our own."""
+    """A WSDL that refers to another host is refused unless that host is allowed. The encoding schema is local."""
     web.get(URL, body=wsdl("rpc").replace(place, more.encode() + place, 1))
     with pytest.raises(MalformedReplyError, match=r"refers to http://elsewhere\.example/more\.xsd, on another host"):
         Connection(f"{URL}?wsdl=1", "me", KEY)
@@ -267,8 +269,8 @@ def test_no_document_of_another_host_is_fetched(web: responses.RequestsMock, pla
     assert Connection(f"{URL}?wsdl=1", "me", KEY, options).has("salesOrderList")
 
 
-def test_a_document_of_its_own_host_can_lead_no_further(web: responses.RequestsMock) -> None:
-    """What a document refers to that the WSDL refers to is held to the same."""
+def test_nested_references_to_another_host_are_refused(web: responses.RequestsMock) -> None:
+    """A document that the WSDL refers to is checked like the WSDL."""
     more = '<x:import namespace="urn:more" schemaLocation="/more.xsd"/>'
     web.get(URL, body=wsdl("rpc").replace(b"<x:import", more.encode() + b"<x:import", 1))
     further = '<x:import namespace="urn:further" schemaLocation="http://elsewhere.example/further.xsd"/>'
@@ -278,15 +280,15 @@ def test_a_document_of_its_own_host_can_lead_no_further(web: responses.RequestsM
         Connection(f"{URL}?wsdl=1", "me", KEY)
 
 
-def test_a_wsdl_that_is_elsewhere_is_not_fetched(web: responses.RequestsMock) -> None:
-    """A redirect of the WSDL to another host is refused, and the message names the host."""
+def test_a_redirect_of_the_wsdl_to_another_host_is_refused(web: responses.RequestsMock) -> None:
+    """The message names the host."""
     web.get(URL, status=302, headers={"Location": "https://elsewhere.example/?wsdl=1"})
     with pytest.raises(TransportError, match=r"redirects to https://elsewhere\.example/"):
         Connection(f"{URL}?wsdl=1", "me", KEY)
     assert len(web.calls) == 1
 
 
-def test_no_document_is_fetched_but_over_http(web: responses.RequestsMock) -> None:
+def test_documents_are_only_fetched_over_http(web: responses.RequestsMock) -> None:
     """A WSDL cannot make the client read files."""
     more = '<x:import namespace="urn:more" schemaLocation="file:///etc/hostname"/>'
     web.get(URL, body=wsdl("rpc").replace(b"<x:import", more.encode() + b"<x:import", 1))
@@ -304,28 +306,28 @@ def test_calls_to_another_host_are_refused(web: responses.RequestsMock) -> None:
 
 
 def test_an_allowed_host_is_not_called_over_plain_http(web: responses.RequestsMock) -> None:
-    """Where calls go is checked when the WSDL is read, before anything is sent there."""
+    """The address of calls is checked when the WSDL is read, before anything is sent there."""
     web.get(URL, body=wsdl("wsi", address="http://elsewhere.example/api/v2_soap/"))
     with pytest.raises(ValueError, match=r"http://elsewhere\.example/api/v2_soap/ is plain http"):
         Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(allow_hosts=frozenset({"elsewhere.example"})))
 
 
 def test_a_wsdl_cannot_lead_out_of_tls(web: responses.RequestsMock) -> None:
-    """Behind a proxy a shop may think that it is plain http; a key that was meant for https goes over https."""
+    """Behind a proxy a shop may name a plain http address; a key meant for https is still sent over https."""
     web.get("https://shop.example/api/v2_soap/", body=wsdl("rpc", address="http://shop.example/api/v2_soap/"))
     assert Connection("https://shop.example/", "me", KEY).address == "https://shop.example/api/v2_soap/"
 
 
 def test_a_list_without_a_condition_is_refused(web: responses.RequestsMock) -> None:
-    """No condition would mean the whole table in one reply."""
+    """Without a condition, the reply would be the whole table."""
     web.get(URL, body=wsdl("rpc"))
     with pytest.raises(ValueError, match="its whole table"):
         list(Connection(f"{URL}?wsdl=1", "me", KEY).rows(ORDERS, []))
     assert len(web.calls) == 1
 
 
-def test_an_unknown_call(shop: Shop) -> None:
-    """An operation that the WSDL lacks is not sent."""
+def test_an_operation_that_the_wsdl_lacks_is_not_sent(shop: Shop) -> None:
+    """It raises an error instead."""
     with connection_to(shop) as connection:
         with pytest.raises(RemoteError, match="salesOrderFrobnicate: this shop's WSDL does not declare it"):
             connection.call("salesOrderFrobnicate")
@@ -340,8 +342,10 @@ def test_an_unknown_call(shop: Shop) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("entity", LISTS)
 @pytest.mark.parametrize(("profile", "flavour"), SPOKEN)
-def test_rows_are_those_of_zeep(shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str) -> None:
-    """For every version, flavour and list of the embedded shop, zeep by itself gets the same rows."""
+def test_rows_are_equal_to_those_of_zeep(
+    shop_of: Callable[[str, str], Shop], profile: str, flavour: str, entity: str
+) -> None:
+    """For every version, flavour and list of the embedded shop."""
     shop, operation = shop_of(profile, flavour), LISTS[entity]
     with connection_to(shop) as connection:
         if not connection.has(operation.operation):
@@ -377,8 +381,8 @@ def zeep_alone(shop: Shop, operation: str) -> tuple[list[Any], bytes]:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_products_of_all_stores_are_asked_for(flavour: Flavour) -> None:
-    """Any other store but 0 may leave out the products of other websites; the flavours call the part differently."""
+def test_products_of_all_stores_are_requested(flavour: Flavour) -> None:
+    """Any store except 0 may omit the products of other websites; the flavours name the argument differently."""
     asked: list[bytes] = []
 
     def answer(connection: socket.socket, request: Request) -> None:
@@ -402,8 +406,8 @@ def test_products_of_all_stores_are_asked_for(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_conditions_are_anded(shop_of: Callable[[str, str], Shop], flavour: str) -> None:
-    """Several conditions go out in one call, and the shop applies them all."""
+def test_all_conditions_apply(shop_of: Callable[[str, str], Shop], flavour: str) -> None:
+    """Several conditions are sent in one call, and the shop applies them all."""
     shop = shop_of("20.0.20", flavour)
     window = [Condition("entity_id", "from", "100"), Condition("main_table.entity_id", "to", "199")]
     with connection_to(shop) as connection:
@@ -413,7 +417,7 @@ def test_conditions_are_anded(shop_of: Callable[[str, str], Shop], flavour: str)
 
 
 def test_a_list_is_a_source(shop_of: Callable[[str, str], Shop]) -> None:
-    """A list of a connection can be walked: it takes queries."""
+    """A list of a connection can be walked, because it accepts queries."""
     with connection_to(shop_of("20.0.20", "rpc")) as connection:
         source = ListSource(connection, CUSTOMERS)
         query = Query((Condition("entity_id", "eq", "7"),), IdRange(7, 7), None)
@@ -422,8 +426,8 @@ def test_a_list_is_a_source(shop_of: Callable[[str, str], Shop]) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_lists_of_products_that_are_lost(flavour: Flavour) -> None:
-    """Magento 1.9.3.0 sends no ids of categories and websites: in WS-I that looks as if there were none."""
+def test_lost_lists_of_products_are_noticed(flavour: Flavour) -> None:
+    """Magento 1.9.3.0 sends no ids of categories and websites; in WS-I these lists look empty."""
     with Shop(profile="1.8.1.0", flavour=flavour, orders=60, nested_arrays_lost=True) as shop:
         with (
             connect(shop.url, shop.user, shop.key) as pager,
@@ -438,7 +442,7 @@ def test_lists_of_products_that_are_lost(flavour: Flavour) -> None:
 
 
 def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    """Their records say the same; and where the shop gives none, a product without lists is no reason to stop."""
+    """Their records agree; and if the shop returns no record, products without lists do not stop the walk."""
     shop.set_profile("1.8.1.0", flavour="wsi")
     for number in shop.database.ids("products"):
         shop.database.update("products", number, {"category_ids": "", "website_ids": ""})
@@ -460,7 +464,7 @@ def test_products_may_be_in_no_category_and_on_no_website(shop: Shop, caplog: py
 
 
 def test_leaving_a_list_early(shop: Shop) -> None:
-    """Who closes the generator of rows hangs up; the next call works."""
+    """Closing the generator of rows closes the connection; the next call works."""
     with connection_to(shop) as connection:
         rows = connection.rows(ORDERS, ALL_IDS)
         next(rows)
@@ -468,8 +472,8 @@ def test_leaving_a_list_early(shop: Shop) -> None:
         assert len(list(connection.rows(ORDERS, ALL_IDS))) == 200
 
 
-def test_a_list_over_the_cap(shop: Shop) -> None:
-    """A reply longer than allowed ends with what to do."""
+def test_a_reply_over_the_limit_is_refused(shop: Shop) -> None:
+    """The message says what to do."""
     with (
         connection_to(shop, max_reply_bytes=100_000) as connection,
         pytest.raises(TransportError, match=r"salesOrderList: the answer is longer than 100000 bytes\. .*--window"),
@@ -481,7 +485,7 @@ def test_a_list_over_the_cap(shop: Shop) -> None:
 
 
 def test_one_login_for_many_calls(shop: Shop) -> None:
-    """The session begins at the first call and ends with the connection; nothing is sent afterwards."""
+    """The session begins at the first call and ends with the connection; later calls are refused."""
     with connection_to(shop) as connection:
         assert operations(shop) == []
         for _ in range(3):
@@ -501,14 +505,14 @@ def test_one_login_for_many_calls(shop: Shop) -> None:
 
 
 def test_closing_without_a_session_sends_nothing(shop: Shop) -> None:
-    """There is nothing to end."""
+    """There is no session to end."""
     with connection_to(shop):
         pass
     assert operations(shop) == []
 
 
 def test_closing_when_the_shop_is_gone() -> None:
-    """A session that cannot be ended will expire: closing is no error."""
+    """A session that cannot be ended will expire, so closing raises no error."""
     with Shop(orders=10) as shop:
         connection = Connection(shop.url, shop.user, shop.key)
         connection.login()
@@ -516,7 +520,7 @@ def test_closing_when_the_shop_is_gone() -> None:
 
 
 def test_an_expired_session_is_renewed(shop: Shop) -> None:
-    """Fault 5 leads to one more login, and the same rows."""
+    """Fault 5 causes one more login, and the rows are the same."""
     with connection_to(shop) as connection:
         before = list(connection.rows(CUSTOMERS, UP_TO_400))
         shop.sessions.end_all()
@@ -548,8 +552,8 @@ def test_the_request_is_rebuilt_with_the_new_session(web: responses.RequestsMock
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_session_that_never_lasts(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """A second fault 5 in a row is an error, in a list as in a short call: there is no third login."""
+def test_a_second_fault_5_in_a_row_is_an_error(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """In a list as in a short call: there is no third login."""
     connection = scripted_connection(
         web, flavour, login_reply(flavour), fault("5", "x"), login_reply(flavour), fault("5", "x")
     )
@@ -575,7 +579,7 @@ def test_many_threads_one_login(shop: Shop) -> None:
 
 
 def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
-    """What the work gives in so many threads that begin together."""
+    """Return the results of the work in several threads that begin together."""
     barrier = threading.Barrier(count)
     outcomes: list[Any] = []
 
@@ -595,7 +599,7 @@ def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
 @pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("session", ["", " "])
 def test_a_login_without_a_session_id(web: responses.RequestsMock, flavour: Flavour, session: str) -> None:
-    """An empty answer to the login is no session."""
+    """An empty answer to the login is an error."""
     connection = scripted_connection(web, flavour, login_reply(flavour, session))
     with pytest.raises(MalformedReplyError, match="login: the shop's answer has no session id"):
         connection.login()
@@ -608,8 +612,8 @@ OTHERS: list[tuple[str, Flavour]] = [("1.7.0.2", "rpc"), ("1.8.1.0", "wsi"), ("2
 
 
 @pytest.mark.parametrize("entity", ["orders", "customers"])
-def test_a_shop_that_becomes_another_version(shop: Shop, entity: str) -> None:
-    """Namespace and flavour may change between two calls: the WSDL is read anew, once, and the call is made again."""
+def test_a_call_is_repeated_after_an_upgrade(shop: Shop, entity: str) -> None:
+    """Namespace and flavour may change between two calls: the WSDL is read again, once."""
     operation = LISTS[entity]
     with connection_to(shop) as connection:
         ids = {row[operation.key] for row in connection.rows(operation, ALL_IDS)}
@@ -626,8 +630,8 @@ def test_a_shop_that_becomes_another_version(shop: Shop, entity: str) -> None:
 
 
 @pytest.mark.parametrize(("profile", "flavour"), OTHERS[:3])
-def test_a_shop_that_becomes_another_version_before_the_login(shop: Shop, profile: str, flavour: Flavour) -> None:
-    """The same where the first call of all is the one that finds it out, or a short call."""
+def test_a_login_or_a_short_call_is_repeated_after_an_upgrade(shop: Shop, profile: str, flavour: Flavour) -> None:
+    """The WSDL is read again."""
     with connection_to(shop) as connection:
         shop.set_profile(profile, flavour=flavour)
         connection.login()
@@ -642,7 +646,7 @@ def test_a_shop_that_becomes_another_version_before_the_login(shop: Shop, profil
 @pytest.mark.parametrize("lookahead", [False, True])
 @pytest.mark.parametrize("entity", ["orders", "customers", "shipments"])
 def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: bool) -> None:
-    """`auto` goes on with what the shop now honours, in its new namespace and flavour: each row comes once.
+    """`auto` continues with a strategy that the shop honours now, and each row is returned once.
 
     With lookahead a call is under way when the shop changes; to change twice during one call is more than shops do.
     """
@@ -665,7 +669,7 @@ def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: boo
 
 
 def changing(web: responses.RequestsMock, now: bytes, *replies: bytes) -> Connection:
-    """A connection, logged in, to a server that has another WSDL meanwhile, and gives these replies in turn."""
+    """Return a connection, logged in, to a server whose WSDL has changed, and that sends these replies in turn."""
     connection = scripted_connection(web, "rpc", login_reply("rpc"))
     connection.login()
     web.replace("GET", URL, body=now)
@@ -682,8 +686,8 @@ COLOURED = wsdl("rpc").replace(
 RED = [ROWS[0], ROWS[1] | {"colour": "red"}, *ROWS[2:]]
 
 
-def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
-    """A field that only the shop's present WSDL declares: amid rows the error says that asking again will help."""
+def test_a_new_field_after_rows_is_an_error_to_retry(web: responses.RequestsMock) -> None:
+    """Only the shop's present WSDL declares it: the error's remedy is "retry"."""
     connection = changing(web, COLOURED, rendered("rpc", RED))
     rows = connection.rows(ORDERS, UP_TO_400)
     assert next(rows) == ROWS[0]
@@ -694,16 +698,16 @@ def test_a_field_that_is_new(web: responses.RequestsMock) -> None:
     assert len(sent_bodies(web)) == 3
 
 
-def test_a_field_that_is_new_in_the_first_row(web: responses.RequestsMock) -> None:
-    """Before any row was given, nobody need hear of it."""
+def test_a_new_field_in_the_first_row_repeats_the_call(web: responses.RequestsMock) -> None:
+    """No error is raised before a row was returned."""
     connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
     assert list(connection.rows(ORDERS, UP_TO_400)) == RED[1:]
     assert len(sent_bodies(web)) == 3
 
 
 @pytest.mark.parametrize("rows", [RED, RED[1:]])
-def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[dict[str, str]]) -> None:
-    """Where the WSDL is what it was, asking again would bring the same: a row may be the cause."""
+def test_an_undeclared_field_is_isolated(web: responses.RequestsMock, rows: list[dict[str, str]]) -> None:
+    """If the WSDL is unchanged, a row may be the cause."""
     connection = changing(web, wsdl("rpc"), rendered("rpc", rows))
     with pytest.raises(MalformedReplyError, match="contains <colour>") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -711,8 +715,8 @@ def test_a_field_that_no_wsdl_declares(web: responses.RequestsMock, rows: list[d
     assert len(sent_bodies(web)) == 2
 
 
-def test_a_shop_that_is_another_each_time(web: responses.RequestsMock) -> None:
-    """One new WSDL is read for a call, not one after the other."""
+def test_the_wsdl_is_read_again_once_per_call(web: responses.RequestsMock) -> None:
+    """Even if it changes each time."""
     connection = changing(web, COLOURED, fault("SOAP-ENV:Server", "Procedure 'salesOrderList' not present"))
     with pytest.raises(FaultError, match="lacks what its WSDL declares") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -725,8 +729,8 @@ def test_a_shop_that_is_another_each_time(web: responses.RequestsMock) -> None:
     assert len(sent_bodies(web)) == 2
 
 
-def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
-    """In the middle of an upgrade the shop is in maintenance: that may pass, and then the list is read."""
+def test_a_new_wsdl_that_cannot_be_fetched_yet_is_retried(web: responses.RequestsMock) -> None:
+    """During an upgrade the shop is in maintenance; afterwards the list is read."""
     connection = changing(web, COLOURED, rendered("rpc", RED[1:]))
     web.replace("GET", URL, status=503)
     with pytest.raises(TransportError, match=r"the WSDL at .*: HTTP 503") as caught:
@@ -737,7 +741,7 @@ def test_a_new_wsdl_that_cannot_be_had_yet(web: responses.RequestsMock) -> None:
 
 
 def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
-    """It is named, as where the first WSDL lacks it."""
+    """The message names the list, as for the first WSDL."""
     with connection_to(shop) as connection:
         connection.login()
         shop.set_profile("1.4.1.1")
@@ -745,8 +749,8 @@ def test_a_new_wsdl_that_lacks_the_list(shop: Shop) -> None:
             list(connection.rows(CREDITMEMOS, UP_TO_400))
 
 
-def test_a_new_wsdl_cannot_lead_elsewhere(web: responses.RequestsMock) -> None:
-    """What is refused at the beginning is refused later, and nothing is sent there."""
+def test_a_new_wsdl_is_checked_like_the_first(web: responses.RequestsMock) -> None:
+    """Its calls to another host are refused, and nothing is sent there."""
     connection = changing(web, wsdl("rpc", address="https://elsewhere.example/"), rendered("rpc", RED[1:]))
     with pytest.raises(RemoteError, match=r"sends calls to elsewhere\.example") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -756,7 +760,7 @@ def test_a_new_wsdl_cannot_lead_elsewhere(web: responses.RequestsMock) -> None:
 
 
 def test_many_threads_one_new_wsdl(shop: Shop) -> None:
-    """Threads that find out at the same time read the WSDL once."""
+    """Threads that notice the change at the same time read the WSDL once."""
     with connection_to(shop) as connection:
         connection.login()
         shop.set_profile("1.7.0.2", flavour="wsi")
@@ -768,7 +772,7 @@ def test_many_threads_one_new_wsdl(shop: Shop) -> None:
 
 
 def test_a_shop_in_maintenance_is_waited_for(web: responses.RequestsMock, caplog: pytest.LogCaptureFixture) -> None:
-    """WSDL and login are tried again for as long as the options say, and every wait is announced."""
+    """WSDL and login are retried for as long as the options say, and each wait is logged."""
     web.get(URL, status=503)
     web.get(URL, body=wsdl("rpc"))
     web.post(URL, body=fault("WSDL", "SOAP-ERROR: Parsing WSDL"))
@@ -790,15 +794,15 @@ def test_a_shop_in_maintenance_is_waited_for(web: responses.RequestsMock, caplog
 
 @pytest.mark.parametrize(("patience", "header"), [(0, "0"), (5, "20")])
 def test_patience_ends(web: responses.RequestsMock, patience: float, header: str) -> None:
-    """Without patience there is one attempt; nor is a server waited for that says it needs longer."""
+    """Without patience there is one attempt; and a server that asks for a longer pause is not retried."""
     web.get(URL, status=503, headers={"Retry-After": header})
     with pytest.raises(TransportError, match="HTTP 503"):
         Connection(f"{URL}?wsdl=1", "me", KEY, HttpOptions(patience=patience))
     assert len(web.calls) == 1
 
 
-def test_patience_is_for_what_may_pass(web: responses.RequestsMock) -> None:
-    """A wrong key and a wrong address are told at once."""
+def test_permanent_failures_are_not_retried(web: responses.RequestsMock) -> None:
+    """A wrong key and a wrong address are reported at once."""
     web.get(URL, body=wsdl("rpc"))
     web.post(URL, body=fault("2", "Access denied."))
     with pytest.raises(FaultError, match="Access denied"):
@@ -814,7 +818,7 @@ def test_patience_is_for_what_may_pass(web: responses.RequestsMock) -> None:
 
 @pytest.mark.parametrize(("user", "key"), [("demo", "wrong"), ("nobody", "demo-key")])
 def test_a_wrong_key(shop: Shop, user: str, key: str) -> None:
-    """The server says the same for a bad login and for a missing right, so both are named."""
+    """The server sends the same for a bad login and for a missing right, so the message names both."""
     with pytest.raises(
         FaultError, match=r"user or key is wrong, or a right is missing; .*\. Check --user and"
     ) as caught:
@@ -825,7 +829,7 @@ def test_a_wrong_key(shop: Shop, user: str, key: str) -> None:
 
 
 def test_a_missing_right(shop: Shop) -> None:
-    """Where a list is denied, the message names the right that its role needs."""
+    """If a list is denied, the message names the right that the role needs."""
     shop.change(denied={"orders"})
     with connection_to(shop) as connection:
         assert list(connection.rows(CUSTOMERS, UP_TO_400))
@@ -833,8 +837,8 @@ def test_a_missing_right(shop: Shop) -> None:
             list(connection.rows(ORDERS, UP_TO_400))
 
 
-def test_credit_memos_before_they_were(shop_of: Callable[[str, str], Shop]) -> None:
-    """A list that came later is named with the version that brought it."""
+def test_a_list_that_the_version_lacks_is_reported(shop_of: Callable[[str, str], Shop]) -> None:
+    """The message names the version that introduced the list."""
     with (
         connection_to(shop_of("1.4.1.1", "rpc")) as connection,
         pytest.raises(RemoteError, match=r"has no creditmemos; Magento has that list since 1\.6\.1\.0$"),

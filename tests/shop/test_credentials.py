@@ -36,7 +36,7 @@ DEFINITIONS = b'<definitions xmlns="http://schemas.xmlsoap.org/wsdl/"/>'
 
 
 class Site:
-    """A server on a port of its own, which answers as a shop does; all that it received is kept.
+    """A server on its own port, which answers as a shop does and records the requests.
 
     Attributes:
         port: where it listens.
@@ -75,15 +75,15 @@ class Site:
         """Its host and port."""
         return f"127.0.0.1:{self.port}"
 
-    def told(self) -> list[bytes]:
-        """The secrets among all that it received."""
+    def received_secrets(self) -> list[bytes]:
+        """Return the secrets among everything that it received."""
         everything = b"".join(one.head + one.body for one in self.received)
         return [secret for secret in SECRETS if secret in everything or secret in everything.lower()]
 
 
 @pytest.fixture
 def sites() -> Iterator[tuple[Site, Site]]:
-    """A shop, and somebody else on another port of the same machine."""
+    """Return a shop, and another server on another port of the same machine."""
     both = Site(), Site()
     with ExitStack() as stack:
         for site in both:
@@ -93,14 +93,14 @@ def sites() -> Iterator[tuple[Site, Site]]:
 
 
 def rows_of(site: Site, **options: Any) -> list[dict[str, Any]]:
-    """The rows of a list, from the WSDL on."""
+    """Return the rows of a list, starting with the WSDL."""
     given = HttpOptions(timeout=20, **SENT, **options)  # type: ignore[arg-type]  # of two kinds
     with closing(Connection(f"http://{site.at}/api/v2_soap/?wsdl=1", "me", KEY, given)) as connection:
         return list(connection.rows(ORDERS, UP_TO_400))
 
 
 def sent_elsewhere(shop: Site, way: str, to: str) -> None:
-    """Let a shop's documents lead to an address, in one of the ways there are."""
+    """Make a shop's documents direct the client to an address, in one of several ways."""
     if way == "soap:address":
         shop.address = f"{to}/api/v2_soap/"
     elif way.isdigit():
@@ -117,8 +117,8 @@ DOCUMENTS = ["import of a schema", "include", "import of a WSDL"]
 WAYS = ["soap:address", "301", "302", "303", "307", "308", *DOCUMENTS]
 
 
-def test_the_shop_itself_is_told(sites: tuple[Site, Site]) -> None:
-    """The guard of the tests below: what is secret goes to the shop, with every document and every call."""
+def test_the_shop_itself_receives_the_secrets(sites: tuple[Site, Site]) -> None:
+    """With every document and every call; otherwise the tests below would prove nothing."""
     shop, _ = sites
     sent_elsewhere(shop, "import of a schema", f"http://{shop.at}")
     assert rows_of(shop) == ROWS
@@ -146,7 +146,7 @@ def test_the_shop_itself_is_told(sites: tuple[Site, Site]) -> None:
     ],
 )
 def test_another_port_is_sent_nothing(sites: tuple[Site, Site], way: str, spelling: str) -> None:
-    """Not even a request: a port of the same host may be anybody's, and so may another scheme's."""
+    """Not even a request: another port or scheme of the same host may belong to anyone."""
     shop, other = sites
     to = spelling.format(shop=shop.port, other=other.port)
     if way == "soap:address" and to.startswith("//"):
@@ -182,7 +182,7 @@ def test_another_port_is_sent_nothing(sites: tuple[Site, Site], way: str, spelli
     ],
 )
 def test_no_odd_spelling_leads_to_another_port(sites: tuple[Site, Site], way: str, spelling: str) -> None:
-    """What two parsers could read in two ways is asked of the shop or of nobody."""
+    """Addresses that two parsers could read differently are sent to the shop or to nobody."""
     shop, other = sites
     sent_elsewhere(shop, way, spelling.format(shop=shop.port, other=other.port))
     try:
@@ -194,7 +194,7 @@ def test_no_odd_spelling_leads_to_another_port(sites: tuple[Site, Site], way: st
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirected_call_goes_nowhere(sites: tuple[Site, Site], status: int) -> None:
-    """A call holds the key, and is not sent on: neither to another port, nor to the shop itself."""
+    """A call contains the key and is not redirected, neither to another port nor to the shop itself."""
     shop, other = sites
     for location in (f"http://{other.at}/api/v2_soap/", "/elsewhere/"):
         shop.received.clear()
@@ -209,21 +209,23 @@ def test_a_redirected_call_goes_nowhere(sites: tuple[Site, Site], status: int) -
 
 @pytest.mark.parametrize("allowed", ["127.0.0.1:{other}", "127.0.0.1"])
 @pytest.mark.parametrize("way", [*DOCUMENTS, "302"])
-def test_an_allowed_host_gives_documents_and_is_told_nothing(sites: tuple[Site, Site], way: str, allowed: str) -> None:
-    """A schema may come from there, without a password or a header."""
+def test_documents_of_an_allowed_host_are_fetched_without_secrets(
+    sites: tuple[Site, Site], way: str, allowed: str
+) -> None:
+    """A schema may be there; no password or header is sent."""
     shop, other = sites
     sent_elsewhere(shop, way, f"http://{other.at}" if way != "302" else f"http://{other.at}/api/v2_soap/?")
     if way == "302":
         other.address = shop.address
     assert rows_of(shop, allow_hosts=frozenset({allowed.format(other=other.port)})) == ROWS
     assert len(other.received) == 1
-    assert other.told() == []
-    assert len(shop.told()) == len(SECRETS)
+    assert other.received_secrets() == []
+    assert len(shop.received_secrets()) == len(SECRETS)
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.1:{other}", "127.0.0.1", "LOCALHOST.:{other}", "localhost"])
 def test_an_allowed_host_gets_calls(sites: tuple[Site, Site], allowed: str) -> None:
-    """Where the WSDL sends calls there, all goes there that a call needs."""
+    """If the WSDL directs calls there, they are sent with everything they need."""
     shop, other = sites
     host = "localhost" if "local" in allowed.lower() else "127.0.0.1"
     sent_elsewhere(shop, "soap:address", f"http://{host}:{other.port}")
@@ -235,7 +237,7 @@ def test_an_allowed_host_gets_calls(sites: tuple[Site, Site], allowed: str) -> N
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
-def test_an_allowed_port_is_no_other_port(sites: tuple[Site, Site], way: str) -> None:
+def test_only_the_allowed_port_is_allowed(sites: tuple[Site, Site], way: str) -> None:
     """HOST:PORT allows that port only."""
     shop, other = sites
     sent_elsewhere(shop, way, f"http://{other.at}")
@@ -245,8 +247,8 @@ def test_an_allowed_port_is_no_other_port(sites: tuple[Site, Site], way: str) ->
 
 
 @pytest.mark.parametrize("text", ["https://api.shop.example", "a/b", "", "a b", ":80", "a:", "a:b", "me@a", "a:99999"])
-def test_an_allowed_host_is_a_host(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What could never match, and so would only seem to allow something, is refused at once."""
+def test_an_invalid_allowed_host_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that could never match is refused at once."""
     with pytest.raises(ValueError, match=r"HOST or HOST:PORT"):
         HttpOptions(allow_hosts=frozenset({text}))
     assert run(["dump", "--url", URL, "--user", "me", "--key", KEY, "--allow-host", text]) == 2
@@ -254,7 +256,7 @@ def test_an_allowed_host_is_a_host(text: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_to_do_about_calls_to_another_port(sites: tuple[Site, Site]) -> None:
-    """The message names the port, as it is to be allowed."""
+    """The message names the port in the form of `--allow-host`."""
     shop, other = sites
     sent_elsewhere(shop, "soap:address", f"http://{other.at}")
     with pytest.raises(ValueError, match=f"sends calls to {other.at}. .*--allow-host {other.at}"):
@@ -275,7 +277,7 @@ def test_what_to_do_about_calls_to_another_port(sites: tuple[Site, Site]) -> Non
     ],
 )
 def test_plain_http_may_lead_to_https(web: responses.RequestsMock, address: str) -> None:
-    """On the default ports of one host; however it is spelled."""
+    """On the default ports of one host, however it is spelled."""
     web.get("http://shop.example/api/v2_soap/", status=301, headers={"Location": address.strip()})
     for host in ("https://shop.example", "https://shop.example:443", "https://shop.example.", "http://shop.example:80"):
         web.get(f"{host}/api/v2_soap/", body=wsdl("rpc", address=address))
@@ -310,7 +312,7 @@ def test_plain_http_may_lead_to_https(web: responses.RequestsMock, address: str)
 def test_nothing_else_is_the_same_shop(
     web: responses.RequestsMock, shop: str, address: str, *, redirected: bool
 ) -> None:
-    """Another port, another host, or back from https."""
+    """Neither another port, nor another host, nor http instead of https."""
     options = HttpOptions(insecure_http=True, **SENT)  # type: ignore[arg-type]  # of two kinds
     if redirected:
         web.get(f"{shop}/api/v2_soap/", status=302, headers={"Location": f"{address}/api/v2_soap/"})
@@ -335,7 +337,7 @@ def test_nothing_else_is_the_same_shop(
     ],
 )
 def test_one_shop_spelled_in_two_ways(web: responses.RequestsMock, shop: str, address: str) -> None:
-    """A default port, upper case, a final dot, an umlaut, a long IPv6 address make no other shop."""
+    """A default port, upper case, a final dot, an umlaut or a long IPv6 address do not change the shop."""
     web.get(f"{shop}/api/v2_soap/", body=wsdl("rpc", address=f"{address}/api/v2_soap/"))
     connection = Connection(f"{shop}/api/v2_soap/?wsdl=1", "me", KEY)
     assert "pw" not in connection.address + repr(connection)
@@ -345,7 +347,7 @@ def test_one_shop_spelled_in_two_ways(web: responses.RequestsMock, shop: str, ad
 
 
 def listening(heads: list[Request], answer: Callable[[], bytes]) -> Callable[[socket.socket, Request], None]:
-    """A server that writes down and always says the same."""
+    """Return a server that records its requests and always answers the same."""
 
     def converse(connection: socket.socket, request: Request) -> None:
         heads.append(request)
@@ -359,7 +361,7 @@ def listening(heads: list[Request], answer: Callable[[], bytes]) -> Callable[[so
 def test_no_netrc_is_read(
     sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, whose: str
 ) -> None:
-    """Whatever the user keeps there for other programs is not sent, to nobody, and displaces no header."""
+    """Passwords of other programs are sent to nobody, and replace no header."""
     (tmp_path / place).write_text(f"{whose} login netrc-user password planted-netrc\n")
     (tmp_path / place).chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -382,7 +384,7 @@ def test_no_netrc_is_read(
 def test_a_proxy_of_the_environment_is_used(
     shop: Shop, sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its password goes to it and to nobody else; NO_PROXY is heeded."""
+    """Its password is only sent to the proxy; NO_PROXY is honoured."""
     (tmp_path / ".netrc").write_text("default login netrc-user password planted-netrc\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     proxy, _ = sites

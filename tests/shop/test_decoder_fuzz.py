@@ -40,7 +40,7 @@ RECORDINGS = [
 
 
 class Reply(NamedTuple):
-    """A sound reply to begin with."""
+    """A valid reply to begin with."""
 
     oracle: Oracle
     operation: str
@@ -48,8 +48,8 @@ class Reply(NamedTuple):
 
 
 @cache
-def sound_replies() -> list[Reply]:
-    """Those of our own, and the recorded ones where they are at hand."""
+def valid_replies() -> list[Reply]:
+    """Return our own replies, and the recorded ones if they are available."""
     replies: list[Reply] = []
     for flavour in FLAVOURS:
         ours = Oracle(wsdl(flavour))
@@ -140,7 +140,7 @@ PIECES = [_TAG, _ELEMENT, _TEXT, _NAME, _VALUE, _NUMBER]
 
 
 class Damage(NamedTuple):
-    """One change, as plain numbers that are taken modulo what there is."""
+    """One change, as plain numbers that are taken modulo the length."""
 
     deed: str
     kind: int
@@ -149,7 +149,7 @@ class Damage(NamedTuple):
     token: bytes
 
     def done(self, body: bytes) -> bytes:
-        """The body after the change."""
+        """Return the body after the change."""
         first, second = self._part(body, self.here), self._part(body, self.there)
         start, end = first
         if self.deed == "delete":
@@ -180,7 +180,7 @@ numbers = st.integers(0, 10_000)
 
 
 def damages(tokens: list[bytes]) -> st.SearchStrategy[list[Damage]]:
-    """A few changes, with these tokens."""
+    """Return a strategy for a few changes with these tokens."""
     kinds = st.integers(0, len(PIECES) - 1)
     one = st.builds(Damage, st.sampled_from(DEEDS), kinds, numbers, numbers, st.sampled_from(tokens))
     return st.lists(one, min_size=1, max_size=3)
@@ -195,8 +195,8 @@ def damages(tokens: list[bytes]) -> st.SearchStrategy[list[Damage]]:
 )
 @given(which=numbers, damage=damages(TOKENS), size=st.sampled_from([3, 100, 1 << 16]))
 def test_damage_never_changes_rows(which: int, damage: list[Damage], size: int) -> None:
-    """For a damaged reply we raise, or give what zeep gives; also with forms known from the sound reply."""
-    replies = sound_replies()
+    """A damaged reply is refused, or read as zeep reads it; also with forms known from the valid reply."""
+    replies = valid_replies()
     reply = replies[which % len(replies)]
     body = reply.body
     for one in damage:
@@ -213,7 +213,7 @@ def test_damage_never_changes_rows(which: int, damage: list[Damage], size: int) 
 
 
 def _outcome(body: bytes, size: int, shape: Any, forms: Forms) -> list[dict[str, Any]] | type[Exception]:
-    """The rows, or the error that is raised instead."""
+    """Return the rows, or the error that is raised instead."""
     try:
         return list(decode((body[start : start + size] for start in range(0, len(body), size)), shape, forms))
     except (MalformedReplyError, ReplyFaultError) as error:
@@ -222,14 +222,14 @@ def _outcome(body: bytes, size: int, shape: Any, forms: Forms) -> list[dict[str,
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> None:
-    """Zeep logs each text that is no number."""
+    """Silence zeep, which logs each text that is not a number."""
     logging.getLogger("zeep").setLevel(logging.CRITICAL)
 
 
-def test_some_damage_is_none() -> None:
-    """The damage done here does not always make a reply unreadable: some of it is compared with zeep."""
+def test_some_damaged_replies_are_readable() -> None:
+    """Otherwise nothing would be compared with zeep."""
     read = 0
-    for reply in sound_replies():
+    for reply in valid_replies():
         shape = reply.oracle.shape(reply.operation)
         for place in range(0, 200, 7):
             for token in (b"7", b"&amp;", b"\n"):

@@ -87,12 +87,12 @@ def rendered(flavour: Flavour, rows: Iterable[dict[str, str]], *, broken: bool =
 
 
 def cut(body: bytes, size: int) -> Iterator[bytes]:
-    """A body in pieces of a size."""
+    """Return a body in pieces of a size."""
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
 def decoded(flavour: Flavour, body: bytes, size: int = 1 << 16) -> list[dict[str, Any]]:
-    """All rows of a body that arrives in pieces of a size."""
+    """Return all rows of a body that arrives in pieces of a size."""
     return list(decode(cut(body, size), SHAPES[flavour]))
 
 
@@ -125,10 +125,8 @@ some_rows = st.lists(
 
 @settings(deadline=None)  # zeep takes its time
 @given(rows=some_rows, flavour=st.sampled_from(["rpc", "wsi"]), broken=st.booleans(), size=st.integers(1, 300))
-def test_texts_come_out_as_they_went_in(
-    rows: list[dict[str, str]], flavour: Flavour, *, broken: bool, size: int
-) -> None:
-    """Whatever a shop's texts hold, and however the reply is cut, rows are what was rendered and what zeep gives."""
+def test_texts_are_read_unchanged(rows: list[dict[str, str]], flavour: Flavour, *, broken: bool, size: int) -> None:
+    """Whatever the texts are, and however the reply is cut, rows equal the rendered ones and those of zeep."""
     body = rendered(flavour, ({name: escape(text) for name, text in row.items()} for row in rows), broken=broken)
     # From 1.8 on a server writes an empty text as a line break, which cannot be told from a real one.
     expected = [{name: "" if broken and text == "\n" else text for name, text in row.items()} for row in rows]
@@ -156,8 +154,8 @@ def test_texts_come_out_as_they_went_in(
     ],
 )
 @pytest.mark.parametrize("place", [0, 3])
-def test_what_a_parser_changes_is_changed(flavour: Flavour, raw: str, text: str, place: int) -> None:
-    """References are resolved and line ends made one, in a row of a new form as in one whose form is known."""
+def test_references_and_line_ends_are_normalised(flavour: Flavour, raw: str, text: str, place: int) -> None:
+    """In a row of a new form as in a row of a known form."""
     rows = [dict(row) for row in ROWS]
     rows[place]["customer_note"] = raw
     body = rendered(flavour, rows)
@@ -167,8 +165,8 @@ def test_what_a_parser_changes_is_changed(flavour: Flavour, raw: str, text: str,
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_rows_come_as_their_bytes_come(flavour: Flavour) -> None:
-    """A row is given as soon as its last byte is in, long before the reply ends."""
+def test_a_row_is_yielded_with_its_last_byte(flavour: Flavour) -> None:
+    """Long before the reply ends."""
     body = rendered(flavour, ROWS)
     end = b"</item>" if flavour == "rpc" else b"</complexObjectArray>"
     third = sum(len(part) + len(end) for part in body.split(end)[:3])
@@ -185,8 +183,8 @@ def test_rows_come_as_their_bytes_come(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_no_rows_are_no_rows(flavour: Flavour) -> None:
-    """An empty list is empty, written short or long."""
+def test_an_empty_list_has_no_rows(flavour: Flavour) -> None:
+    """In its short and its long form."""
     body = rendered(flavour, [], broken=False)
     assert decoded(flavour, body) == []
     assert decoded(flavour, body.replace(b"></result>", b"/>")) == []
@@ -195,7 +193,7 @@ def test_no_rows_are_no_rows(flavour: Flavour) -> None:
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_byte_order_mark_is_harmless(flavour: Flavour) -> None:
-    """A PHP file saved with one puts it before every reply."""
+    """A PHP file saved with one sends it before every reply."""
     assert decoded(flavour, b"\xef\xbb\xbf" + rendered(flavour, ROWS)) == ROWS
 
 
@@ -208,7 +206,7 @@ def test_null_is_an_absent_key() -> None:
 
 @pytest.mark.parametrize("size", [1, 1 << 16])
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_an_empty_text_is_no_null(flavour: Flavour, size: int) -> None:
+def test_an_empty_text_is_not_null(flavour: Flavour, size: int) -> None:
     """Up to 1.7 an empty text is an empty element, in rows that are parsed and in rows that are recognised."""
     rows = [row | {"customer_note": "" if place % 2 else "said"} for place, row in enumerate(ROWS)]
     rows += [{"order_id": "6", "customer_note": ""}, {"order_id": "7", "status": "", "customer_note": ""}]
@@ -219,7 +217,7 @@ def test_an_empty_text_is_no_null(flavour: Flavour, size: int) -> None:
 
 
 def test_an_empty_text_is_null_where_wsi_requires_the_field() -> None:
-    """There a server up to 1.7 sends the same for both; one from 1.8 on sends a line break."""
+    """A server up to 1.7 sends the same for both; one from 1.8 on sends a line break."""
     fields = dict.fromkeys(("product_id", "name", "note"), STRING)
     row = Struct("{urn:Magento}catalogProductEntity", fields, ordered=True, required=frozenset({"product_id", "name"}))
     shape = replace(PRODUCTS["wsi"], row=row)
@@ -236,7 +234,7 @@ def test_an_empty_text_is_null_where_wsi_requires_the_field() -> None:
 
 
 def test_forms_do_not_outlive_an_upgrade() -> None:
-    """The same empty element is an empty text up to 1.7, and in WS-I it is NULL from 1.8 on."""
+    """The same empty element is an empty text up to 1.7, and NULL in WS-I from 1.8 on."""
     forms = Forms()
     row = "<complexObjectArray><order_id>7</order_id><status></status></complexObjectArray>"
     old = rendered("wsi", [], broken=False).replace(b"<result>", b"<result>" + row.encode() * 4)
@@ -245,8 +243,8 @@ def test_forms_do_not_outlive_an_upgrade() -> None:
         assert list(decode([body], SHAPES["wsi"], forms)) == [{"order_id": "7"} | expected] * 4
 
 
-def test_a_form_is_no_form_where_a_field_is_nil() -> None:
-    """A field that is nil must stay empty, also in a row that is but for that like one read before."""
+def test_a_row_with_a_nil_field_has_no_form() -> None:
+    """A nil field must stay empty, also in a row that otherwise equals an earlier one."""
     nil = '<status xsi:nil="true">%s</status>'
     row = f'<item><order_id xsi:type="xsd:string">7</order_id>{nil}</item>'
     body = rendered("rpc", [], broken=False).replace(b"Entity[0]", b"Entity[4]")
@@ -256,8 +254,8 @@ def test_a_form_is_no_form_where_a_field_is_nil() -> None:
         list(decode([head + rows + b"</result>" + tail], SHAPES["rpc"]))
 
 
-def test_forms_are_as_many_as_there_are() -> None:
-    """More forms of row than are remembered, each twice, are read all the same."""
+def test_more_forms_than_are_remembered_are_read() -> None:
+    """Each of them twice."""
     names = [f"field_{number}" for number in range(12)]
     shape = ReplyShape(
         "salesOrderList",
@@ -277,14 +275,14 @@ def test_forms_are_as_many_as_there_are() -> None:
 
 
 def test_forms_outlive_a_reply() -> None:
-    """Forms remembered from one reply change nothing in the next."""
+    """Forms remembered from one reply change no row of the next."""
     forms = Forms()
     for rows in (ROWS, ROWS[::-1], [], ROWS[:1]):
         assert list(decode([rendered("rpc", rows)], SHAPES["rpc"], forms)) == rows
 
 
 def test_forms_do_not_outlive_their_prefixes() -> None:
-    """The same bytes mean something else where their prefixes do: a known form is then checked anew."""
+    """Under other prefixes the same bytes have another meaning: a known form is checked again."""
     forms = Forms()
     body = rendered("rpc", ROWS)
     assert list(decode([body], SHAPES["rpc"], forms)) == ROWS
@@ -301,8 +299,8 @@ def test_forms_do_not_outlive_their_prefixes() -> None:
         next(rows)
 
 
-def test_a_form_is_no_form_without_end_tags() -> None:
-    """Where a field has no end tag, a ">" in a text may stand for it: such a row says nothing about later ones."""
+def test_a_row_without_end_tags_has_no_form() -> None:
+    """A ">" in a text could replace the end tag, so such a row proves nothing about later ones."""
     head, _, tail = rendered("rpc", [], broken=False).replace(b"Entity[0]", b"Entity[4]").partition(b"</result>")
     rows = [b"<item><order_id/>x>y</item>"] * 3 + [b"<item><order_id/>5x>y</item>"]
     body = head + b"".join(rows) + b"</result>" + tail
@@ -314,7 +312,7 @@ def test_a_form_is_no_form_without_end_tags() -> None:
 @pytest.mark.parametrize("size", [1, 1 << 16])
 @pytest.mark.parametrize("before", [b"<junk>", b"<item><status/></item>\n<junk>\n<item>nothing</item>"])
 def test_look_alikes_are_not_recognised(before: bytes, size: int) -> None:
-    """What looks like a row of a known form is none inside of something else, not even before that is refused."""
+    """Text that looks like a row of a known form is not a row inside another element."""
     end = b"</item>"
     parts = rendered("rpc", ROWS).split(end)
     parts[3] = b"\n" + before + parts[3]
@@ -366,7 +364,7 @@ PRODUCTS = {  # with lists inside, as catalogProductList has them
 
 
 def product_reply(*rows: str) -> bytes:
-    """A reply to catalogProductList that holds these rows as they are."""
+    """Return a reply to catalogProductList with these rows."""
     return f"""<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"
           xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/"
           xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body>
@@ -375,8 +373,8 @@ def product_reply(*rows: str) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 1 << 16])
-def test_lists_in_rows_are_no_rows(size: int) -> None:
-    """The items of a list inside a row have the tag of a row, and are values of its field."""
+def test_lists_in_rows_are_not_rows(size: int) -> None:
+    """The items of a list inside a row have the tag of a row, but are values of its field."""
     two = "<category_ids><item>3</item><item>5</item></category_ids>"
     body = product_reply(f"<item><product_id>1</product_id>{two}</item><item><product_id>2</product_id></item>")
     rows = list(decode(cut(body, size), PRODUCTS["rpc"]))
@@ -397,7 +395,7 @@ def test_lists_in_rows_are_no_rows(size: int) -> None:
     ],
 )
 def test_an_empty_list_is_not_null(ids: str, expected: dict[str, Any] | None, size: int) -> None:
-    """A list in RPC that is empty says that it is a list; items that are NULL are left out, as by zeep."""
+    """An empty list in RPC states that it is a list; items that are NULL are dropped, as by zeep."""
     body = product_reply(f"<item><product_id>1</product_id>{ids}</item>")
     rows = list(decode(cut(body, size), PRODUCTS["rpc"]))
     assert rows == [{"product_id": "1"} | ({"category_ids": ["3"]} if expected is None else expected)]
@@ -407,7 +405,7 @@ def test_an_empty_list_is_not_null(ids: str, expected: dict[str, Any] | None, si
 
 
 def damaged(flavour: Flavour, old: str, new: str, place: int) -> bytes:
-    """A reply in whose row at a place the first `old` is `new`."""
+    """Return a reply in which the first `old` in one row is replaced by `new`."""
     end = b"</item>" if flavour == "rpc" else b"</complexObjectArray>"
     parts = rendered(flavour, ROWS).split(end)
     head, row = parts[place].rpartition(b"<order_id")[::2]
@@ -464,7 +462,7 @@ ANY_ROW = {
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("damage", ANY_ROW)
 def test_a_damaged_row_is_refused(damage: str, flavour: Flavour, place: int, size: int) -> None:
-    """The damage is found in the first row, in one of a new form, and in one whose form is known."""
+    """In the first row, in one of a new form, and in one of a known form."""
     old, new, message = ANY_ROW[damage]
     body = damaged(flavour, old, new, place)
     rows: list[dict[str, Any]] = []
@@ -485,15 +483,15 @@ def test_a_damaged_row_is_refused(damage: str, flavour: Flavour, place: int, siz
         ('xsi:type="ns1:salesOrderListEntity"', 'xsi:nil="true"', "is nil but not empty"),
     ],
 )
-def test_another_type_than_promised_is_refused(old: str, new: str, message: str, place: int) -> None:
-    """In RPC every element says its type, which must be the declared one."""
+def test_another_type_than_declared_is_refused(old: str, new: str, message: str, place: int) -> None:
+    """In RPC every element states its type, which must be the declared one."""
     with pytest.raises(MalformedReplyError, match=message):
         decoded("rpc", damaged("rpc", old, new, place))
 
 
 @pytest.mark.parametrize("place", [0, 3])
 def test_the_order_of_fields_matters_in_wsi(place: int) -> None:
-    """A sequence is a sequence; in RPC the fields may come in any order."""
+    """WS-I declares a sequence; in RPC the fields may be in any order."""
     first, second = "<status>complete</status>", "<customer_note>as\never</customer_note>"
     body = damaged("wsi", f"{first}\n{second}", f"{second}\n{first}", place)
     with pytest.raises(MalformedReplyError, match="not in the order"):
@@ -503,8 +501,8 @@ def test_the_order_of_fields_matters_in_wsi(place: int) -> None:
 
 @pytest.mark.parametrize("text", ["abc", "1.5", "", "0x10", "1 2", "\u0661"])
 @pytest.mark.parametrize("place", [0, 1, 3])
-def test_a_number_that_is_none_is_refused(text: str, place: int) -> None:
-    """Where the WSDL promises a whole number, anything else is damage; nothing at all is NULL."""
+def test_a_text_instead_of_a_number_is_refused(text: str, place: int) -> None:
+    """An empty element is NULL."""
     shape = replace(
         PRODUCTS["rpc"],
         row=replace(PRODUCTS["rpc"].row, fields={"product_id": Leaf(f"{XSD}int", integer=True), "sku": STRING}),
@@ -544,8 +542,8 @@ def test_a_number_that_is_none_is_refused(text: str, place: int) -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 1 << 16])
-def test_a_row_that_is_none_is_refused(row: str, message: str | None, size: int) -> None:
-    """Empty rows, rows without a field they must have, and lists of something else."""
+def test_an_invalid_row_is_refused(row: str, message: str | None, size: int) -> None:
+    """Empty rows, rows without a required field, and lists of something else."""
     good = "<complexObjectArray><product_id>1</product_id></complexObjectArray>"
     body = product_reply(good, row)
     if message is None:  # a text where a list should be is passed over, by us as by zeep
@@ -565,8 +563,8 @@ def test_a_row_that_is_none_is_refused(row: str, message: str | None, size: int)
         ("", "<category_ids> does not state how many rows it has"),
     ],
 )
-def test_a_list_in_a_row_that_miscounts_is_refused(kind: str, message: str) -> None:
-    """A list inside a row announces its length, too."""
+def test_a_list_in_a_row_with_a_wrong_length_is_refused(kind: str, message: str) -> None:
+    """A list inside a row states its length too."""
     ids = f'<category_ids SOAP-ENC:arrayType="{kind}"><item>3</item></category_ids>'
     with pytest.raises(MalformedReplyError, match=message):
         list(decode([product_reply(f"<item><product_id>1</product_id>{ids}</item>")], PRODUCTS["rpc"]))
@@ -576,7 +574,7 @@ def test_a_list_in_a_row_that_miscounts_is_refused(kind: str, message: str) -> N
 @pytest.mark.parametrize("size", [3, 1 << 16])
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_a_row_without_fields_is_refused(count: int, size: int, *, broken: bool) -> None:
-    """Nothing is no row, neither where it is parsed nor, from the third on, where its form is known."""
+    """Neither the parser nor, from the third row on, a known form accepts it."""
     body = rendered("rpc", [*ROWS[:2], *[{}] * count], broken=broken)
     with pytest.raises(MalformedReplyError, match="a row is empty"):
         list(decode(cut(body, size), SHAPES["rpc"]))
@@ -587,8 +585,8 @@ TYPED = 'xsi:type="n:ArrayOfString"'
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])
-def test_a_list_in_a_row_that_was_lost_is_refused(place: int) -> None:
-    """Magento 1.9.3.0 sends the text "Array" for a list in a row, and PHP a list without a length: it is not empty."""
+def test_a_lost_list_in_a_row_is_refused(place: int) -> None:
+    """Magento 1.9.3.0 turns it into the text "Array", and PHP that into a list without a length: not an empty list."""
     empty = f'<category_ids SOAP-ENC:arrayType="xsd:string[0]" {TYPED}/>'
     lists = [f"<category_ids {TYPED}/>" if number == place else empty for number in range(4)]
     rows = [f"<item><product_id>{number}</product_id>{one}</item>" for number, one in enumerate(lists)]
@@ -610,7 +608,7 @@ EMPTY_ITEM = '<item xsi:type="n:Item"/>'
 
 
 def record_reply(content: str) -> bytes:
-    """A reply to salesOrderInfo."""
+    """Return a reply to salesOrderInfo."""
     return f"""<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:n="urn:Magento"
           xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/" xmlns:xsd="http://www.w3.org/2001/XMLSchema"
           xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body>
@@ -618,7 +616,7 @@ def record_reply(content: str) -> bytes:
 
 
 def order_shape(flavour: Flavour) -> RecordShape:
-    """An order with items and a payment."""
+    """Return the shape of an order with items and a payment."""
     item, payment = (
         Struct(f"{{urn:Magento}}{name}", {"name": STRING}, ordered=flavour == "wsi") for name in ("Item", "Payment")
     )
@@ -647,8 +645,8 @@ def order_shape(flavour: Flavour) -> RecordShape:
         ("wsi", "<items><complexObjectArray><name>a</name></complexObjectArray><complexObjectArray/></items>"),
     ],
 )
-def test_a_list_in_a_record_that_was_lost_is_refused(flavour: Flavour, items: str) -> None:
-    """In records Magento 1.9.3.0 sends as many texts "Array" as there were items, and PHP an empty item for each."""
+def test_a_lost_list_in_a_record_is_refused(flavour: Flavour, items: str) -> None:
+    """Magento 1.9.3.0 turns each item into the text "Array", and PHP that into an empty item."""
     with pytest.raises(MalformedReplyError, match=LOST) as caught:
         decode_record(record_reply(items), order_shape(flavour))
     assert caught.value.remedy == "stop"
@@ -665,7 +663,7 @@ def test_a_list_in_a_record_that_was_lost_is_refused(flavour: Flavour, items: st
     ],
 )
 def test_a_record_may_lack_its_parts(flavour: Flavour, content: str, expected: dict[str, Any]) -> None:
-    """A list that is really empty says so, and an order may have no payment."""
+    """A list that is really empty states it, and an order may have no payment."""
     assert decode_record(record_reply(content), order_shape(flavour)) == expected
 
 
@@ -694,8 +692,8 @@ def test_a_record_may_lack_its_parts(flavour: Flavour, content: str, expected: d
         'xsi:nil="true"',
     ],
 )
-def test_a_list_must_say_how_many_rows_it_holds(announced: str, count: int) -> None:
-    """In RPC; otherwise rows could be missing, or all of them, and nobody would know."""
+def test_a_list_must_state_its_length(announced: str, count: int) -> None:
+    """In RPC; otherwise missing rows would not be noticed."""
     body = rendered("rpc", ROWS[:count]).decode()
     head, _, tail = body.partition(f'SOAP-ENC:arrayType="ns1:salesOrderListEntity[{count}]"')
     assert tail
@@ -742,7 +740,7 @@ DOCUMENT = {
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 @pytest.mark.parametrize("damage", DOCUMENT)
 def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
-    """What surrounds the rows is as promised, or the reply is refused, however it is cut."""
+    """The elements around the rows must be as declared, however the reply is cut."""
     old, new, message = DOCUMENT[damage]
     body = rendered("rpc", ROWS).replace(
         old.encode(), new.encode(), 2 if old.startswith("SOAP") or old == "result" else 1
@@ -777,8 +775,8 @@ def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
         (b"<?xml version='1.0'?><a>" + b"<b>" * 10_000, "malformed"),
     ],
 )
-def test_what_is_no_reply_is_refused(body: bytes, message: str, size: int) -> None:
-    """Pages, nothing, other encodings: the message shows how it begins."""
+def test_a_body_that_is_not_a_reply_is_refused(body: bytes, message: str, size: int) -> None:
+    """Pages, nothing, other encodings: the message quotes the beginning."""
     for short in (False, True):
         with pytest.raises(MalformedReplyError, match=message) as caught:
             decode_small(body, "login") if short else decoded("rpc", body, size)
@@ -787,7 +785,7 @@ def test_what_is_no_reply_is_refused(body: bytes, message: str, size: int) -> No
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_reply_that_is_cut_short_is_refused(flavour: Flavour) -> None:
-    """Wherever a reply ends too soon, the rows before are followed by an error."""
+    """Wherever a reply ends too soon, its rows are followed by an error."""
     body = rendered(flavour, ROWS[:3]).rstrip()
     for length in range(len(body)):
         rows: list[dict[str, Any]] = []
@@ -797,8 +795,8 @@ def test_a_reply_that_is_cut_short_is_refused(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("place", range(40))
-def test_a_document_type_on_a_seam_is_seen(place: int) -> None:
-    """Wherever a piece ends, a DOCTYPE is found."""
+def test_a_document_type_across_two_pieces_is_found(place: int) -> None:
+    """Wherever a piece ends."""
     body = rendered("rpc", ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1)
     start = body.index(b"<!DOCTYPE") - 20 + place
     with pytest.raises(MalformedReplyError, match="document type"):
@@ -816,8 +814,8 @@ FAULT_12 = """<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:B
 @pytest.mark.parametrize(
     ("code", "text"), [("5", "Session expired."), ("SOAP-ENV:Server", "a\nb"), ("1", ""), ("", "x")]
 )
-def test_a_fault_is_a_fault(form: str, code: str, text: str, size: int) -> None:
-    """A fault of either SOAP version instead of the reply, in a list as in a short reply, keeps its code and words."""
+def test_a_fault_keeps_its_code_and_text(form: str, code: str, text: str, size: int) -> None:
+    """A fault of either SOAP version, in a list as in a short reply."""
     body = form.format(code, text).encode()
     with pytest.raises(ReplyFaultError) as caught:
         decoded("rpc", body, size)
@@ -831,7 +829,7 @@ def test_a_fault_is_a_fault(form: str, code: str, text: str, size: int) -> None:
 
 
 def endless(start: bytes, part: bytes) -> tuple[Iterator[bytes], list[int]]:
-    """A reply without an end, in pieces of about 64 KiB, and how many of them were taken."""
+    """Return a reply without an end, in pieces of about 64 KiB, and how many of them were read."""
     piece = part * (1 + 65536 // len(part))
     taken: list[int] = []
 
@@ -843,8 +841,8 @@ def endless(start: bytes, part: bytes) -> tuple[Iterator[bytes], list[int]]:
 
 
 @pytest.mark.parametrize("size", [1 << 16, 1 << 24])
-def test_a_large_row_arrives(size: int) -> None:
-    """One with a text of 8 MB, as it may hold a mail with attachments; and its neighbours."""
+def test_a_large_row_is_read(size: int) -> None:
+    """With a text of 8 MB, such as a mail with attachments, and its neighbours."""
     large = b"a" * 8_000_000
     body = rendered("rpc", ROWS).replace(b"complete", large, 1)
     rows = decoded("rpc", body, size)
@@ -853,8 +851,8 @@ def test_a_large_row_arrives(size: int) -> None:
 
 
 @pytest.mark.parametrize("row", [b"a" * (LONGEST_ROW + (1 << 17)), b"<a/>" * (MOST_MARKUP + (1 << 17))])
-def test_a_row_that_is_too_large_is_looked_for(row: bytes) -> None:
-    """So that it can be skipped by name; it is not held."""
+def test_a_row_that_is_too_large_is_isolated(row: bytes) -> None:
+    """So that it can be skipped by name; it is not kept in memory."""
     with pytest.raises(MalformedReplyError, match="no row ends") as caught:
         decoded("rpc", rendered("rpc", ROWS).replace(b"complete", row, 1), 1 << 16)
     assert caught.value.remedy == "isolate"
@@ -881,16 +879,16 @@ HEAD = rendered("rpc", ROWS).partition(b"</result>")[0]
         (b"<!--", b"a"),
     ],
 )
-def test_an_endless_reply_is_given_up(start: bytes, part: bytes) -> None:
-    """Where no row ends any more, the reply is refused before much of it was taken, and so before it takes memory."""
+def test_an_endless_reply_is_refused_early(start: bytes, part: bytes) -> None:
+    """Without the end of a row, the reply is refused before it takes much memory."""
     pieces, taken = endless(start, part)
     with pytest.raises(MalformedReplyError):
         list(decode(pieces, SHAPES["rpc"]))
     assert sum(taken) < LONGEST_ROW + 3 * (1 << 17)
 
 
-def test_rows_are_let_go() -> None:
-    """A reply of very many rows keeps no more of them than one: memory does not grow with the reply."""
+def test_rows_are_freed() -> None:
+    """A reply of very many rows keeps only one of them: memory does not grow with the reply."""
     end = b"</item>"
     first, *rows, _ = rendered("rpc", ROWS).split(end)
     plain, odd = rows[1] + end, rows[1].replace(b"complete", b"a > b") + end  # one is recognised, the other parsed
@@ -908,6 +906,6 @@ def test_rows_are_let_go() -> None:
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Return the bytes of this process in memory."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  no ordinary file
         return int(file.read().split()[1]) * 4096

@@ -53,8 +53,8 @@ MULTI_CALL = b"<methodName>multiCall</methodName>"
 """What is in a call for records by XML-RPC, and in none for a list."""
 
 
-class Odd(Shop):
-    """A shop whose records in full, and whose XML-RPC, can be made odd.
+class OddShop(Shop):
+    """A shop whose records and XML-RPC can be changed by a test.
 
     Attributes:
         lost: keys of records of which it says that there is none.
@@ -105,33 +105,33 @@ class Odd(Shop):
 
 
 @pytest.fixture
-def odd() -> Iterator[Odd]:
-    """A shop that can be made odd."""
-    with Odd(orders=120) as running:
+def odd() -> Iterator[OddShop]:
+    """Return a shop that can be changed."""
+    with OddShop(orders=120) as running:
         yield running
 
 
 @pytest.fixture
-def pager(odd: Odd) -> Iterator[Pager]:
+def pager(odd: OddShop) -> Iterator[Pager]:
     """A pager for it."""
     with magento_pager.connect(odd.url, odd.user, odd.key) as connected:
         yield connected
 
 
 def in_full(pager: Pager, name: ListName = "orders", **options: Any) -> Paginator:
-    """A list with details, without patience."""
+    """Return a list with details, without patience."""
     return pager.list(name, **{"details": True, "patience": 0.0, **options})
 
 
 def way_of(paginator: Paginator) -> str | None:
-    """By which way the records came."""
+    """Return the protocol of the records."""
     details = Details.of(paginator.stages)
     assert details is not None
     return details.way
 
 
 def why_of(paginator: Paginator) -> str:
-    """Why it was not the other one."""
+    """Return the reason for it."""
     details = Details.of(paginator.stages)
     assert details is not None
     return details.why
@@ -139,7 +139,7 @@ def why_of(paginator: Paginator) -> str:
 
 @dataclass(frozen=True)
 class Between:
-    """Something that happens between a page and its details."""
+    """An event between a page and its details."""
 
     act: Callable[[Piece], None]
 
@@ -155,12 +155,12 @@ class Between:
 
 
 def before_details(paginator: Paginator, act: Callable[[Piece], None]) -> Paginator:
-    """The same, with something that happens between a page and its details."""
+    """Return a paginator with an event between a page and its details."""
     return replace(paginator, stages=(Between(act), *paginator.stages))
 
 
-def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]]:
-    """The rows of a walk, and why others are not among them."""
+def walk_with_skipped_rows(paginator: Paginator) -> tuple[list[Row], dict[int, str]]:
+    """Return the rows of a walk, and the reasons for the skipped ones."""
     rows: list[Row] = []
     left_out: dict[int, str] = {}
     for page in paginator.pages():
@@ -171,10 +171,10 @@ def everything_left_out(paginator: Paginator) -> tuple[list[Row], dict[int, str]
 
 @pytest.mark.sampled
 @pytest.mark.parametrize(("version", "flavour", "name"), CELLS)
-def test_both_ways_give_the_same_rows(
+def test_both_protocols_give_the_same_rows(
     shop_of: Callable[[str, str], Shop], version: str, flavour: str, name: ListName
 ) -> None:
-    """On every version, in both flavours, for all lists: field by field, and more than the list has."""
+    """On every version, in both flavours, for all lists, field by field, and more fields than the list."""
     shop = shop_of(version, flavour)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         plain = list(pager.list(name, last=SOME))
@@ -198,7 +198,7 @@ def test_both_ways_give_the_same_rows(
 
 @pytest.mark.parametrize(("version", "flavour"), SPOKEN)
 def test_an_empty_text_is_kept(tmp_path: Path, version: str, flavour: Flavour) -> None:
-    """In rows, in records in full by both ways, and in files, on every version: it is no NULL."""
+    """In rows, in records by both protocols, and in files, on every version: it is not NULL."""
     with Shop(profile=version, flavour=flavour, orders=20) as shop:
         empty, null, *_ = sorted(shop.database.ids("orders"))
         for number, text in ((empty, ""), (null, None)):
@@ -216,7 +216,7 @@ def test_an_empty_text_is_kept(tmp_path: Path, version: str, flavour: Flavour) -
 
 
 def test_an_order_in_full(shop_of: Callable[[str, str], Shop]) -> None:
-    """Items, addresses, payment and history, as texts; an order without anything to ship has no such address."""
+    """Items, addresses, payment and history, as text; an order without anything to ship has no shipping address."""
     shop = shop_of("20.0.20", "rpc")
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         orders = {order["order_id"]: order for order in in_full(pager, last=400)}
@@ -238,7 +238,7 @@ def test_an_order_in_full(shop_of: Callable[[str, str], Shop]) -> None:
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_recorded_order(samples: Path, web: responses.RequestsMock, flavour: str) -> None:
-    """What a live server answered for one order comes out the same in both flavours."""
+    """A live server's answer for one order is read to the same record in both flavours."""
     found = {}
     for one in ("rpc", "wsi"):
         address = f"http://127.0.0.1:8970/{one}/api/v2_soap/?wsdl=1"  # where it was recorded
@@ -258,34 +258,34 @@ def test_a_recorded_order(samples: Path, web: responses.RequestsMock, flavour: s
     assert [one["comment"] for one in order["status_history"]] == ["created"]
 
 
-def without_xmlrpc(shop: Odd) -> None:
-    """Nothing is there."""
+def without_xmlrpc(shop: OddShop) -> None:
+    """Answer that nothing is there."""
     shop.change(no_xmlrpc=True)
 
 
-def without_the_method(shop: Odd) -> None:
-    """An XML-RPC server of something else."""
+def without_the_method(shop: OddShop) -> None:
+    """Answer as an XML-RPC server of something else."""
     fault = xmlrpc.client.dumps(xmlrpc.client.Fault(620, "Method does not exist")).encode()
     shop.mangle = lambda _: fault
 
 
-def without_the_path(shop: Odd) -> None:
-    """An API without orders."""
+def without_the_path(shop: OddShop) -> None:
+    """Answer as an API without orders."""
     shop.exchange = lambda _: {"isFault": True, "faultCode": "3", "faultMessage": "Invalid api path."}
 
 
-def with_a_page(shop: Odd) -> None:
-    """A page of HTML, said to be a success."""
+def with_a_page(shop: OddShop) -> None:
+    """Answer with a page of HTML and status 200."""
     shop.mangle = lambda _: b"<!DOCTYPE html><title>Shop</title><p>Not here"
 
 
-def with_other_records(shop: Odd) -> None:
-    """A module changed what XML-RPC gives."""
+def with_other_records(shop: OddShop) -> None:
+    """Answer as if a module changed the records of XML-RPC."""
     shop.exchange = lambda record: {**record, "grand_total": "0.0000"}
 
 
-def with_less(shop: Odd) -> None:
-    """A module took something out."""
+def with_less(shop: OddShop) -> None:
+    """Answer as if a module removed a field."""
     shop.exchange = lambda record: {name: value for name, value in record.items() if name != "items"}
 
 
@@ -301,8 +301,10 @@ def with_less(shop: Odd) -> None:
         (with_less, "different records"),
     ],
 )
-def test_soap_where_xmlrpc_cannot_be_trusted(odd: Odd, pager: Pager, turn: Callable[[Odd], None], why: str) -> None:
-    """Whatever is wrong with XML-RPC, the rows are those of SOAP, and the reason is told."""
+def test_soap_where_xmlrpc_cannot_be_trusted(
+    odd: OddShop, pager: Pager, turn: Callable[[OddShop], None], why: str
+) -> None:
+    """Whatever is wrong with XML-RPC, the rows are those of SOAP, and the reason is reported."""
     expected = list(in_full(pager, last=60))
     turn(odd)
     orders = in_full(pager, last=60)
@@ -311,8 +313,8 @@ def test_soap_where_xmlrpc_cannot_be_trusted(odd: Odd, pager: Pager, turn: Calla
     assert why in why_of(orders)
 
 
-def test_the_ways_are_compared_once_a_walk(odd: Odd, pager: Pager) -> None:
-    """Page after page goes the same way, and only the first record is asked for by both."""
+def test_the_protocols_are_compared_once_per_walk(odd: OddShop, pager: Pager) -> None:
+    """All pages use the same one, and only the first record is requested by both."""
     orders = in_full(pager, window=10, last=100)
     assert way_of(orders) is None
     odd.clear_log()
@@ -322,7 +324,7 @@ def test_the_ways_are_compared_once_a_walk(odd: Odd, pager: Pager) -> None:
     assert sum(odd.heard) == len(rows) + 1
 
 
-def test_nothing_is_asked_where_there_is_nothing(odd: Odd, pager: Pager) -> None:
+def test_empty_pages_cost_no_calls(odd: OddShop, pager: Pager) -> None:
     """Empty pages cost no call more."""
     odd.clear_log()
     orders = in_full(pager, first=50_000, last=60_000)
@@ -334,42 +336,42 @@ def test_nothing_is_asked_where_there_is_nothing(odd: Odd, pager: Pager) -> None
 @pytest.mark.sampled
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("pick", [slice(60, 61), slice(0, 1), slice(-1, None), slice(5, None, 17), slice(50, 53)])
-def test_a_broken_record_is_left_out_and_named(odd: Odd, pager: Pager, pick: slice, *, without: bool) -> None:
-    """By both ways, in the words that only SOAP has; all others come."""
+def test_a_broken_record_is_skipped_by_name(odd: OddShop, pager: Pager, pick: slice, *, without: bool) -> None:
+    """By both protocols, with the text that only SOAP has; all others are delivered."""
     ids = sorted(odd.database.ids("orders"))
     odd.change(no_xmlrpc=without, broken_records=ids[pick])
-    rows, left_out = everything_left_out(in_full(pager))
+    rows, left_out = walk_with_skipped_rows(in_full(pager))
     assert [int(row["order_id"]) for row in rows] == [number for number in ids if number not in ids[pick]]
     assert list(left_out) == ids[pick]
     assert all("fault 1, 'Call to a member function getMethod() on bool': " in one for one in left_out.values())
 
 
 @pytest.mark.usefixtures("wire")
-def test_a_broken_record_is_asked_for_again_before_it_is_left_out(odd: Odd, pager: Pager) -> None:
-    """What XML-RPC failed at, SOAP gives."""
+def test_a_broken_record_is_requested_by_soap_before_it_is_skipped(odd: OddShop, pager: Pager) -> None:
+    """SOAP returns what failed by XML-RPC."""
     keys = [row["increment_id"] for row in pager.orders(last=100)]
     sick = {keys[20], keys[40]}
     fault = {"isFault": True, "faultCode": "1", "faultMessage": "Internal Error."}
     odd.exchange = lambda record: fault if record["increment_id"] in sick else record
-    rows, left_out = everything_left_out(in_full(pager, last=100))
+    rows, left_out = walk_with_skipped_rows(in_full(pager, last=100))
     assert [row["increment_id"] for row in rows] == keys
     assert left_out == {}
 
 
 @pytest.mark.usefixtures("wire")
-def test_a_broken_shipment_is_named_by_its_id(odd: Odd, pager: Pager) -> None:
-    """Although the rows of that list carry none."""
+def test_a_broken_shipment_is_named_by_its_id(odd: OddShop, pager: Pager) -> None:
+    """Although the rows of that list carry no id."""
     keys = [row["increment_id"] for row in pager.shipments()]
     number = int(keys[20][1:])  # behind the digit of the store
     odd.broken = {keys[20]}
-    rows, left_out = everything_left_out(in_full(pager, "shipments"))
+    rows, left_out = walk_with_skipped_rows(in_full(pager, "shipments"))
     assert [row["increment_id"] for row in rows] == [key for key in keys if key != keys[20]]
     assert list(left_out) == [number]
     assert f"'SQLSTATE[42S22]: no such column in {keys[20]}'" in left_out[number]
 
 
-def test_the_only_order_of_a_shop_is_broken(odd: Odd, pager: Pager) -> None:
-    """Nobody can tell whether the server is sick or the row: it is not left out."""
+def test_the_only_order_of_a_shop_is_broken(odd: OddShop, pager: Pager) -> None:
+    """Nothing shows whether the server or the row is failing, so it is not skipped."""
     for number in sorted(odd.database.ids("orders"))[1:]:
         odd.database.delete("orders", number)
     odd.change(broken_records=list(odd.database.ids("orders")))
@@ -377,18 +379,18 @@ def test_the_only_order_of_a_shop_is_broken(odd: Odd, pager: Pager) -> None:
         list(in_full(pager))
 
 
-def test_the_only_order_of_a_page_is_broken(odd: Odd, pager: Pager) -> None:
-    """Others, which were not met on this walk, show that the server is well."""
+def test_the_only_order_of_a_page_is_broken(odd: OddShop, pager: Pager) -> None:
+    """Other orders, which this walk has not read, show that the server works."""
     last = max(odd.database.ids("orders"))
     odd.change(broken_records=[last])
-    rows, left_out = everything_left_out(in_full(pager, first=last))
+    rows, left_out = walk_with_skipped_rows(in_full(pager, first=last))
     assert (rows, list(left_out)) == ([], [last])
     assert "fault 1, 'Call to a member function getMethod() on bool': " in left_out[last]
 
 
 @pytest.mark.parametrize("without", [False, True])
-def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *, without: bool) -> None:
-    """Where one record after the other fails the walk ends, and goes on from there when the server is well."""
+def test_a_failing_server_ends_the_walk(odd: OddShop, pager: Pager, *, without: bool) -> None:
+    """If one record after another fails, the walk ends; resumed on a working server, it continues from there."""
     ids = sorted(odd.database.ids("orders"))
     odd.change(no_xmlrpc=without)
     expected = list(in_full(pager))
@@ -412,8 +414,8 @@ def test_a_server_that_is_sick_is_not_a_matter_of_rows(odd: Odd, pager: Pager, *
 @pytest.mark.sampled
 @pytest.mark.parametrize("without", [False, True])
 @pytest.mark.parametrize("name", ["orders", "shipments", "customers", "products"])
-def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName, *, without: bool) -> None:
-    """A row whose record is gone when it is asked for is left out, and nobody is to blame."""
+def test_rows_that_are_deleted_meanwhile(odd: OddShop, pager: Pager, name: ListName, *, without: bool) -> None:
+    """A row whose record is deleted before it is requested is dropped, without an error."""
     odd.change(no_xmlrpc=without)
     ids = sorted(odd.database.ids(name))
     expected = list(in_full(pager, name))
@@ -423,36 +425,36 @@ def test_rows_that_are_deleted_meanwhile(odd: Odd, pager: Pager, name: ListName,
         for number in gone:
             odd.database.delete(name, number)
 
-    rows, left_out = everything_left_out(before_details(in_full(pager, name, window=1000), delete))
+    rows, left_out = walk_with_skipped_rows(before_details(in_full(pager, name, window=1000), delete))
     assert rows == [row for row in expected if int(row[f"{name[:-1]}_id"]) not in gone]
     assert left_out == {}
 
 
 @pytest.mark.usefixtures("wire")
-def test_a_row_that_the_list_has_is_not_believed_to_be_deleted(odd: Odd, pager: Pager) -> None:
-    """Where the shop says that there is no such order, and lists it all the same, it is named."""
+def test_a_row_that_the_list_still_has_is_not_dropped(odd: OddShop, pager: Pager) -> None:
+    """If the shop says that the order does not exist but lists it, it is skipped by name."""
     keys = {row["order_id"]: row["increment_id"] for row in pager.orders(last=100)}
     odd.lost = {keys["8"], keys["30"]}
-    rows, left_out = everything_left_out(in_full(pager, last=100))
+    rows, left_out = walk_with_skipped_rows(in_full(pager, last=100))
     assert len(rows) == len(keys) - 2
     assert list(left_out) == [8, 30]
     assert all("fault 100, 'Requested order not exists.'" in one for one in left_out.values())
 
 
 @pytest.mark.usefixtures("wire")
-def test_a_record_of_another_order_is_refused(odd: Odd, pager: Pager) -> None:
-    """The key of what came is what was asked for, or the record is none."""
+def test_a_record_of_another_order_is_refused(odd: OddShop, pager: Pager) -> None:
+    """The key of a record must be the requested one."""
     keys = [row["increment_id"] for row in pager.orders(last=100)]
     other = {keys[5]: keys[6], keys[6]: keys[5]}
     odd.exchange = lambda record: {**record, "increment_id": other.get(record["increment_id"], record["increment_id"])}
-    rows, left_out = everything_left_out(in_full(pager, last=100))
+    rows, left_out = walk_with_skipped_rows(in_full(pager, last=100))
     assert [row["increment_id"] for row in rows] == keys
     assert [row["items"][0]["order_id"] for row in rows] == [row["order_id"] for row in rows]
     assert left_out == {}
 
 
-def test_a_product_is_not_mixed_up_with_one_of_such_a_sku(odd: Odd, pager: Pager) -> None:
-    """A product is asked for by its id, even where that is the SKU of another."""
+def test_a_product_is_not_confused_with_one_whose_sku_is_its_id(odd: OddShop, pager: Pager) -> None:
+    """It is requested by its id."""
     odd.database.update("products", 4, {"sku": "3"})
     for without in (False, True):
         odd.change(no_xmlrpc=without)
@@ -462,8 +464,8 @@ def test_a_product_is_not_mixed_up_with_one_of_such_a_sku(odd: Odd, pager: Pager
 
 
 @pytest.mark.parametrize("without", [False, True])
-def test_a_session_that_expires_amid_details(odd: Odd, pager: Pager, *, without: bool) -> None:
-    """Both ways log in again, once, and lose nothing."""
+def test_a_session_that_expires_during_details(odd: OddShop, pager: Pager, *, without: bool) -> None:
+    """Both protocols log in again, once, and no row is lost."""
     odd.change(no_xmlrpc=without)
     expected = list(in_full(pager, last=60))
     odd.clear_log()
@@ -473,8 +475,8 @@ def test_a_session_that_expires_amid_details(odd: Odd, pager: Pager, *, without:
 
 
 @pytest.mark.parametrize("without", [False, True])
-def test_an_upgrade_amid_details(odd: Odd, pager: Pager, *, without: bool) -> None:
-    """A shop that speaks another namespace and another flavour all at once costs no row."""
+def test_an_upgrade_during_details(odd: OddShop, pager: Pager, *, without: bool) -> None:
+    """A change of namespace and flavour loses no row."""
     odd.change(no_xmlrpc=without)
     expected = list(in_full(pager, last=60))
     odd.set_profile("1.8.1.0")
@@ -488,8 +490,8 @@ def test_an_upgrade_amid_details(odd: Odd, pager: Pager, *, without: bool) -> No
 
 
 @pytest.mark.parametrize("without", [False, True])
-def test_a_right_that_is_missing_ends_the_walk(odd: Odd, pager: Pager, *, without: bool) -> None:
-    """No row is left out for it: the error names the right, and where to go on."""
+def test_a_right_that_is_missing_ends_the_walk(odd: OddShop, pager: Pager, *, without: bool) -> None:
+    """No row is skipped for it: the error names the right, and has a cursor."""
     odd.change(no_xmlrpc=without)
 
     def deny(page: Piece) -> None:
@@ -504,8 +506,8 @@ def test_a_right_that_is_missing_ends_the_walk(odd: Odd, pager: Pager, *, withou
 
 
 @pytest.mark.slow
-def test_replies_that_are_cut_short_are_asked_for_in_parts(odd: Odd, pager: Pager) -> None:
-    """A reply that is too long for the server comes in smaller ones, down to single records by SOAP."""
+def test_replies_that_are_cut_short_are_split(odd: OddShop, pager: Pager) -> None:
+    """Down to single records by SOAP."""
     expected = list(in_full(pager))
     odd.heard.clear()
     odd.mangle = lambda body: body[: len(body) // 2] if len(body) > 200_000 else body
@@ -519,10 +521,8 @@ def test_replies_that_are_cut_short_are_asked_for_in_parts(odd: Odd, pager: Page
 
 
 @pytest.mark.slow
-def test_replies_are_never_longer_than_what_memory_takes(
-    odd: Odd, pager: Pager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reply beyond the bound is not read to its end, and is asked for in parts."""
+def test_replies_over_the_memory_limit_are_split(odd: OddShop, pager: Pager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply over the limit is not read to its end."""
     expected = list(in_full(pager))
     monkeypatch.setattr("magento_pager.shop.connection.LONGEST_RECORDS", 300_000)
     odd.heard.clear()
@@ -533,8 +533,8 @@ def test_replies_are_never_longer_than_what_memory_takes(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", slow_after(1, [0.05, 0.5]))
 def test_batches_aim_at_a_time(seconds: float) -> None:
-    """As many records in a call as fit into the time that a call should take, and never more than the bound."""
-    with Odd(orders=150, latency_per_row=0.01) as odd, magento_pager.connect(odd.url, odd.user, odd.key) as pager:
+    """A call has as many records as fit into its time, and never more than the limit."""
+    with OddShop(orders=150, latency_per_row=0.01) as odd, magento_pager.connect(odd.url, odd.user, odd.key) as pager:
         assert len(list(in_full(pager, last=400, goal=Goal(seconds=seconds)))) > 120
         later = odd.heard[2:]  # the first is compared with SOAP's, the second finds out how fast the server is
         assert seconds / 0.01 / 10 <= max(later) <= seconds / 0.01
@@ -550,16 +550,16 @@ def test_batches_are_bounded(shop_of: Callable[[str, str], Shop]) -> None:
     assert MOST_AT_ONCE / 2 < max(call.rows for call in shop.log if call.operation == "multiCall") <= MOST_AT_ONCE
 
 
-def test_what_details_cost_is_counted(odd: Odd, pager: Pager) -> None:
-    """The calls of a page are those of its window and those of its details; so are the bytes."""
+def test_calls_and_bytes_of_details_are_counted(odd: OddShop, pager: Pager) -> None:
+    """A page counts those of its window and those of its details."""
     odd.clear_log()
     pages = list(in_full(pager, window=50).pages())
     assert sum(page.stats.calls for page in pages) == sum(call.operation != "login" for call in odd.log)
     assert pager.connection.bytes_received == sum(call.bytes for call in odd.log)
 
 
-def test_characters_that_xml_forbids(odd: Odd) -> None:
-    """Before 1.9.3 they break the record as they break the list: left out, or repaired where that is allowed."""
+def test_characters_that_xml_forbids(odd: OddShop) -> None:
+    """Before 1.9.3 they break the record like the list: it is skipped, or repaired with `repair`."""
     ids = sorted(odd.database.ids("orders"))[:30]
     odd.set_profile("1.8.1.0")
     bad = {ids[4], ids[11]}
@@ -573,7 +573,7 @@ def test_characters_that_xml_forbids(odd: Odd) -> None:
         assert rows[4]["billing_address"]["firstname"] == "AB"
         odd.change(control_characters=())
         orders = before_details(in_full(pager, last=ids[-1]), lambda _: odd.change(control_characters=bad))
-        rows, left_out = everything_left_out(orders)
+        rows, left_out = walk_with_skipped_rows(orders)
         assert set(left_out) == bad
         assert rows == [row for row in expected if int(row["order_id"]) not in bad]
 
@@ -624,14 +624,14 @@ FORGED |= {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_what_is_no_xmlrpc_is_refused(forged: bytes) -> None:
-    """Nothing that the format does not have is taken for a value."""
+def test_invalid_xmlrpc_is_refused(forged: bytes) -> None:
+    """Anything that the format does not allow."""
     with pytest.raises(MalformedReplyError):
         value_of(forged, "multiCall")
 
 
 def test_a_fault_of_xmlrpc() -> None:
-    """It has the server's code and words."""
+    """It has the server's code and text."""
     with pytest.raises(ReplyFaultError) as caught:
         value_of(xmlrpc.client.dumps(xmlrpc.client.Fault(5, "Session expired."), encoding="UTF-8").encode(), "x")
     assert (caught.value.code, caught.value.text) == ("5", "Session expired.")
@@ -646,7 +646,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 def texts(value: Any) -> Any:
-    """A value with its numbers as texts."""
+    """Return a value with its numbers as text."""
     if isinstance(value, dict):
         return {name: texts(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -656,7 +656,7 @@ def texts(value: Any) -> Any:
 
 @given(VALUES)
 def test_values_are_those_of_pythons_own_writer(value: Any) -> None:
-    """What another implementation writes is read as it was, but for numbers, which stay texts."""
+    """Values written by another implementation are read unchanged, except numbers, which stay text."""
     written = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True, encoding="UTF-8")
     assert value_of(written.encode(), "any") == texts(value)
 
@@ -668,7 +668,7 @@ ARGUMENTS: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.lists(ARGUMENTS, max_size=4))
 def test_requests_are_read_by_pythons_own_reader(arguments: list[Any]) -> None:
-    """Another implementation understands what we write."""
+    """Another implementation reads our requests."""
     read, method = xmlrpc.client.loads(request("multiCall", *arguments))
     assert (list(read), method) == (arguments, "multiCall")
 
@@ -677,7 +677,7 @@ SOUND = xmlrpc.client.dumps(([{"a": "1", "b": [None, True]}],), methodresponse=T
 
 
 @given(st.data())
-def test_no_bytes_do_worse_than_be_refused(data: st.DataObject) -> None:
+def test_any_bytes_are_a_value_a_fault_or_refused(data: st.DataObject) -> None:
     """A reply that was tampered with is a value, a fault or a refusal, never anything else."""
     start = data.draw(st.integers(0, len(SOUND)))
     end = data.draw(st.integers(start, len(SOUND)))
@@ -690,8 +690,8 @@ def test_no_bytes_do_worse_than_be_refused(data: st.DataObject) -> None:
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("name", ["an entity", "depth", "two parameters", "half"])
-def test_forged_replies_cost_no_row(odd: Odd, pager: Pager, name: str) -> None:
-    """An attacker in the way of XML-RPC is met at the first record: SOAP takes over."""
+def test_forged_replies_lose_no_row(odd: OddShop, pager: Pager, name: str) -> None:
+    """The first record shows an attacker on XML-RPC: SOAP is used instead."""
     expected = list(in_full(pager, last=30))
     odd.mangle = lambda _: FORGED[name]
     orders = in_full(pager, last=30)
@@ -699,8 +699,8 @@ def test_forged_replies_cost_no_row(odd: Odd, pager: Pager, name: str) -> None:
     assert way_of(orders) == "soap"
 
 
-def test_forged_replies_later_end_the_walk(odd: Odd, pager: Pager) -> None:
-    """One that comes amid the walk is an error with the place to go on from."""
+def test_forged_replies_later_end_the_walk(odd: OddShop, pager: Pager) -> None:
+    """During the walk they cause an error with a cursor."""
     orders = in_full(pager, window=20)
 
     def forge(page: Piece) -> None:
@@ -713,8 +713,8 @@ def test_forged_replies_later_end_the_walk(odd: Odd, pager: Pager) -> None:
     assert caught.value.cursor.next_id == 40
 
 
-def test_a_page_whose_details_fail_is_still_to_come(odd: Odd, pager: Pager) -> None:
-    """Whatever call fails, no page is delivered in part, and all of it comes on resume."""
+def test_a_page_whose_details_fail_is_delivered_on_resume(odd: OddShop, pager: Pager) -> None:
+    """Whichever call fails, no page is delivered in part."""
     expected = list(in_full(pager))
     for fails_at in (2, 4, 7):
 
@@ -754,8 +754,8 @@ SHAPES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(VALUES, SHAPES, st.booleans())
-def test_what_fits_is_not_changed_again(value: Any, shape: Any, tells_empty: bool) -> None:  # noqa: FBT001  hypothesis
-    """A value that has the form is left alone, and it has no NULL anywhere."""
+def test_a_converted_value_is_not_changed_again(value: Any, shape: Any, tells_empty: bool) -> None:  # noqa: FBT001  hypothesis
+    """It contains no NULL anywhere."""
     try:
         once = as_declared(value, shape, tells_empty=tells_empty)
     except MalformedReplyError:
@@ -771,7 +771,7 @@ _ITEMS = Struct("items", {"complexObjectArray": _ITEM}, ordered=True, repeated=f
 
 @pytest.mark.parametrize("value", ["Array", ["Array", "Array"], {"1": "Array"}, [{"sku": "a"}, "Array"]])
 @pytest.mark.parametrize("promised", [Array("items", _ITEM), _ITEMS])
-def test_a_list_that_was_lost_is_not_empty(promised: Array | Struct, value: Any) -> None:
+def test_a_lost_list_is_not_empty(promised: Array | Struct, value: Any) -> None:
     """By XML-RPC Magento 1.9.3.0 sends the text "Array" for a list, or for each of its items."""
     with pytest.raises(MalformedReplyError, match=r"text 'Array' .* bug of Magento 1\.9\.3\.0") as caught:
         as_declared({"items": value}, Struct("order", {"items": promised}, ordered=False))
@@ -780,16 +780,16 @@ def test_a_list_that_was_lost_is_not_empty(promised: Array | Struct, value: Any)
 
 @pytest.mark.parametrize("value", ["", "7,9", False, "array"])
 @pytest.mark.parametrize("promised", [Array("items", _ITEM), Array("ids", _TEXT), _ITEMS])
-def test_a_value_is_no_list(promised: Array | Struct, value: Any) -> None:
-    """Anything else in the place of a list costs the record; only NULL is a list without members."""
+def test_a_value_instead_of_a_list_breaks_the_record(promised: Array | Struct, value: Any) -> None:
+    """Only NULL is a list without members."""
     with pytest.raises(MalformedReplyError, match="instead of a list") as caught:
         as_declared(value, promised)
     assert caught.value.remedy == "isolate"
     assert as_declared(None, promised) == []
 
 
-def test_the_text_array_is_a_text_like_any_other() -> None:
-    """Where a text is promised: it is what PHP makes of an array there, and a product may be called so."""
+def test_the_text_array_is_allowed_in_text_fields() -> None:
+    """PHP writes it for an array, and a product may have that name."""
     assert as_declared({"sku": "Array"}, _ITEM) == {"sku": "Array"}
 
 
@@ -803,16 +803,16 @@ def test_the_text_array_is_a_text_like_any_other() -> None:
         ("-" + "9" * 99, "-9223372036854775808"),
     ],
 )
-def test_a_number_is_cut_as_by_php(text: str, number: str) -> None:
-    """XML-RPC gives the text where SOAP gives PHP's int, which has 64 bits."""
+def test_numbers_are_truncated_like_in_php(text: str, number: str) -> None:
+    """XML-RPC has the text where SOAP has PHP's int of 64 bits."""
     assert as_declared(text, Leaf(f"{_XSD}int", integer=True)) == number
 
 
 @pytest.mark.parametrize("way", ["soap", "xml-rpc"])
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("name", ["orders", "invoices", "shipments", "creditmemos"])
-def test_a_shop_that_loses_lists_is_named(flavour: str, name: ListName, way: str) -> None:
-    """Magento 1.9.3.0 sends no items: the walk ends, and says what is wrong with the shop, also amid records."""
+def test_a_shop_that_loses_lists_is_reported(flavour: str, name: ListName, way: str) -> None:
+    """Magento 1.9.3.0 sends no items: the walk ends with an error about the shop, also during details."""
     with (
         Shop(profile="1.8.1.0", flavour=flavour, orders=600, no_xmlrpc=way == "soap") as shop,  # type: ignore[arg-type]  # a literal
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -833,21 +833,21 @@ def test_a_shop_that_loses_lists_is_named(flavour: str, name: ListName, way: str
 @pytest.mark.parametrize(
     "path", ["/api/v2_soap", "/api/v2_soap/", "/api/v2_soap/index/", "/index.php/de/api/soap_wsi/"]
 )
-def test_where_xmlrpc_is(path: str) -> None:
-    """Beside SOAP, with and without index.php and store codes."""
+def test_the_address_of_xmlrpc(path: str) -> None:
+    """Next to SOAP, with and without index.php and store codes."""
     before = path.partition("/api/")[0]
     assert address_beside(f"https://shop.example:8443{path}") == f"https://shop.example:8443{before}/api/xmlrpc/"
 
 
 def test_each_list_has_details(pager: Pager) -> None:
-    """And the WSDL declares them, on the newest version."""
+    """And the WSDL declares them on the newest version."""
     for spec in LISTS.values():
         assert spec.record
         assert pager.connection.has(spec.record.soap)
 
 
-def test_the_command_says_how_records_came(odd: Odd, tmp_path: Path) -> None:
-    """Rows in full in the file; the way in the report; exit status 3 where a record is broken."""
+def test_the_report_has_the_protocol_of_the_records(odd: OddShop, tmp_path: Path) -> None:
+    """Rows in full are in the file; the exit status is 3 if a record is broken."""
     out, report = tmp_path / "orders.ndjson", tmp_path / "report.json"
     where = ["--url", odd.url, "--user", odd.user, "--key", odd.key]
     command = ["dump", *where, "--details", "--out", str(out), "--report", str(report)]
@@ -870,8 +870,8 @@ def test_the_command_says_how_records_came(odd: Odd, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_dump_with_details_is_not_gone_on_with_without(odd: Odd, tmp_path: Path) -> None:
-    """Half of its rows would be of another kind."""
+def test_a_dump_with_details_is_not_resumed_without(odd: OddShop, tmp_path: Path) -> None:
+    """Its rows would have different fields."""
     out = tmp_path / "orders.ndjson"
     command = ["dump", "--url", odd.url, "--user", odd.user, "--key", odd.key, "--out", str(out), "--window", "40"]
     odd.change(broken_records=[number for number in odd.database.ids("orders") if number >= 40])
@@ -883,8 +883,8 @@ def test_a_dump_with_details_is_not_gone_on_with_without(odd: Odd, tmp_path: Pat
 
 
 @pytest.mark.parametrize("moment", slow_after(1, [0.6, 0.25]))
-def test_a_dump_with_details_that_is_killed_is_gone_on_with(odd: Odd, tmp_path: Path, moment: float) -> None:
-    """Killed amid its steps and gone on with, it comes to the same bytes."""
+def test_a_killed_dump_with_details_is_resumed(odd: OddShop, tmp_path: Path, moment: float) -> None:
+    """Killed between its steps and resumed, it has the same bytes."""
     where = ("--url", odd.url, "--user", odd.user, "--key", odd.key, "--details", "--window", "20")
     with subprocess.Popen(  # noqa: S603  our own script
         [sys.executable, str(MORTAL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -909,7 +909,7 @@ def test_a_dump_with_details_that_is_killed_is_gone_on_with(odd: Odd, tmp_path: 
 
 
 def test_walks_with_details_share_nothing() -> None:
-    """A paginator can be iterated twice, and in two threads at once: each walk settles the way and paces by itself."""
+    """A paginator can be iterated twice, and in two threads at once, each with its own protocol and pace."""
     with Shop(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         paginator = pager.orders(details=True, window=20)
         first, second = list(paginator.pages()), list(paginator.pages())
@@ -924,7 +924,7 @@ def test_walks_with_details_share_nothing() -> None:
 
 
 class Counted(Shop):
-    """A shop that counts the requests that it works on at once, at most so far; each takes some time."""
+    """A shop that counts its concurrent requests; each takes some time."""
 
     most = now = 0
 
@@ -948,7 +948,7 @@ class Counted(Shop):
 
 @pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])
 def test_one_call_at_a_time_with_lookahead_too(without: bool) -> None:  # noqa: FBT001  a parameter of pytest
-    """Records in full are asked for while no list is, though windows are asked for before their turn."""
+    """Records are not requested at the same time as a list, even with lookahead."""
     with Counted(orders=60, no_xmlrpc=without) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         rows = list(pager.orders(details=True, lookahead=True, window=10, strategy="range"))
         assert len(rows) == 60
@@ -956,7 +956,7 @@ def test_one_call_at_a_time_with_lookahead_too(without: bool) -> None:  # noqa: 
 
 
 def test_pages_with_details_have_at_most_250_rows() -> None:
-    """However wide the window: each has a cursor of its own, and a walk that goes on from it brings the others."""
+    """However wide the window: each has its own cursor, from which a walk can be resumed."""
     with Shop(orders=900) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         orders = pager.orders(details=True, window=1000)
         pages = list(orders.pages())
@@ -971,7 +971,7 @@ def test_pages_with_details_have_at_most_250_rows() -> None:
 @pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])
 @pytest.mark.parametrize("status", slow_after(1, [504, 502]))
 def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurried: None) -> None:  # noqa: ARG001, FBT001  parameters of pytest
-    """It is skipped by name; the others come, in at most 60 calls more."""
+    """It is skipped by name; the others are delivered, in at most 60 more calls."""
 
     class Behind(Counted):
         poison = b"none"
@@ -985,7 +985,7 @@ def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurrie
         expected = list(orders)
         calls, bad = len(shop.log), expected[150]
         shop.poison = bad["increment_id"].encode()
-        rows, skipped = everything_left_out(orders)
+        rows, skipped = walk_with_skipped_rows(orders)
         assert rows == [*expected[:150], *expected[151:]]
         assert list(skipped) == [int(bad["order_id"])]
         assert len(shop.log) - calls <= calls + 60
@@ -993,7 +993,7 @@ def test_a_record_at_which_a_gateway_gives_up(status: int, without: bool, hurrie
 
 @pytest.mark.parametrize("no_xmlrpc", slow_after(1, [True, False]))
 def test_the_time_of_a_page_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch, no_xmlrpc: bool) -> None:  # noqa: FBT001
-    """Slow records make small pages, each with its own cursor, so that a stop loses little."""
+    """Slow records make small pages, each with its own cursor, so that an interruption loses little."""
     monkeypatch.setattr("magento_pager.shop.details.SECONDS_OF_PAGE", 0.3)
     shop.change(no_xmlrpc=no_xmlrpc, latency=0.01, latency_per_row=0.02)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:

@@ -44,7 +44,7 @@ FLAVOURS = ["rpc", "wsi"]
 
 
 class Muddled(Shop):
-    """A shop, or what stands before it, that mixes up what it answers.
+    """A shop, or a proxy in front of it, that mixes up its replies.
 
     Attributes:
         replies: how many replies are still to be mixed up.
@@ -99,12 +99,12 @@ class Muddled(Shop):
         return self._kept("xml-rpc", mixed, due=due)
 
     def _due(self) -> bool:
-        """Whether this reply is one to mix up."""
+        """Return whether this reply must be mixed up."""
         self.replies -= 1
         return self.replies >= 0
 
     def _kept(self, way: str, answer: Answer, *, due: bool) -> Answer:
-        """The answer, or an older one."""
+        """Return the answer, or an older one."""
         sent = self.sent[way]
         sent.append(b"".join(answer.pieces))
         body = sent[max(0, len(sent) - 1 - self.age)] if due else sent[-1]
@@ -113,7 +113,7 @@ class Muddled(Shop):
 
 @pytest.fixture(scope="module")
 def shops() -> Iterator[dict[str, tuple[Muddled, Pager]]]:
-    """A shop for each flavour."""
+    """Return a shop for each flavour."""
     with ExitStack() as stack:
         running = {flavour: stack.enter_context(Muddled(orders=120, flavour=flavour)) for flavour in FLAVOURS}
         yield {
@@ -138,7 +138,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        """The field that its records are asked for by."""
+        """The field by which records are requested."""
         record = LISTS[self.name].record
         assert record is not None
         return record.key
@@ -167,7 +167,7 @@ class Case:
         return rows, left_out
 
     def expect(self, by: str) -> Sequence[Row]:
-        """The rows as they are when nothing is mixed up."""
+        """Return the rows as they are when nothing is mixed up."""
         known = self.shop.honest
         if (self.name, by) not in known:
             known[self.name, by], left_out = self.walked(by)
@@ -194,19 +194,19 @@ class Case:
 
 
 def shifted(keys: Sequence[str], by: int) -> Callable[[str], str]:
-    """Each record in the place of another, all in the same distance."""
+    """Return each record in the place of another, all at the same distance."""
     places = {key: place for place, key in enumerate(keys)}
     return lambda key: keys[(places[key] + by) % len(keys)]
 
 
 def swapped(keys: Sequence[str]) -> Callable[[str], str]:
-    """Each record in the place of its neighbour."""
+    """Return each record in the place of its neighbour."""
     places = {key: place for place, key in enumerate(keys)}
     return lambda key: keys[min(places[key] ^ 1, len(keys) - 1)]
 
 
 def at_random(keys: Sequence[str]) -> Callable[[str], str]:
-    """Any record in the place of any other."""
+    """Return random records in the places of others."""
     draw = random.Random(7)  # noqa: S311  no secret
     return lambda _: draw.choice(keys)
 
@@ -222,12 +222,12 @@ OTHERS: dict[str, Callable[[Sequence[str]], Callable[[str], str]]] = {
 
 
 def shuffled(results: Results) -> Results:
-    """Results in any order."""
+    """Return the results in random order."""
     return random.Random(11).sample(results, len(results))  # noqa: S311  no secret
 
 
 def two_of_them(first: int, distance: int) -> Callable[[Results], Results]:
-    """Two results in each other's place."""
+    """Return the results with two of them exchanged."""
 
     def swap(results: Results) -> Results:
         one, other = first % len(results), (first + distance) % len(results)
@@ -238,7 +238,7 @@ def two_of_them(first: int, distance: int) -> Callable[[Results], Results]:
 
 
 def pairs_of_lists(results: Results) -> Results:
-    """What is a list swapped with the next one that is a list, all through."""
+    """Return the results with each list exchanged with the next list."""
     places = [place for place, one in enumerate(results) if isinstance(one, list)] or list(range(len(results)))
     for one, other in zip(places[1::2], places[2::2], strict=False):
         results[one], results[other] = results[other], results[one]
@@ -246,13 +246,13 @@ def pairs_of_lists(results: Results) -> Results:
 
 
 def faulty(results: Results) -> Results:
-    """A fault in the place of a result."""
+    """Return the results with a fault in the place of one."""
     results[len(results) // 2] = {"isFault": True, "faultCode": "1", "faultMessage": "Internal Error."}
     return results
 
 
 def gone(results: Results) -> Results:
-    """The fault of a record that is not there in the place of a result."""
+    """Return the results with the fault of a deleted record in the place of one."""
     results[-1] = {"isFault": True, "faultCode": "101", "faultMessage": "Not there."}
     return results
 
@@ -298,7 +298,7 @@ ODD: dict[str, Any] = {
 
 @pytest.fixture(params=LISTS)
 def muddled(request: pytest.FixtureRequest, shops: dict[str, tuple[Muddled, Pager]]) -> Iterator[Case]:
-    """A list of a shop, one flavour for half of the tests; the shop is honest again afterwards."""
+    """Return a list of a shop, one flavour for half of the tests; the shop is honest again afterwards."""
     shop, pager = shops[FLAVOURS[sum(request.node.callspec.indices.values()) % 2]]
     yield Case(shop, pager, request.param)
     shop.other, shop.mixed, shop.age = (lambda key: key), (lambda results: results), 0
@@ -307,7 +307,7 @@ def muddled(request: pytest.FixtureRequest, shops: dict[str, tuple[Muddled, Page
 @pytest.mark.sampled
 @pytest.mark.parametrize("how", MIXED)
 def test_results_of_one_call_are_mixed_up(muddled: Case, how: str) -> None:
-    """Once, and then the rows are right; in every reply, and then they are right or said not to be."""
+    """In one reply the rows are still right; in every reply they are right, or reported as skipped."""
     muddled.expect("xml-rpc")
     muddled.shop.mixed = MIXED[how]
     for replies in (1, ALWAYS):
@@ -317,7 +317,7 @@ def test_results_of_one_call_are_mixed_up(muddled: Case, how: str) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("how", OTHERS)
 @pytest.mark.parametrize("by", ["xml-rpc", "soap"])
-def test_replies_are_those_of_others(muddled: Case, how: str, by: str) -> None:
+def test_replies_of_other_requests(muddled: Case, how: str, by: str) -> None:
     """One of them, some, or every one."""
     keys = [row[muddled.key] for row in muddled.expect(by)]
     muddled.shop.other = OTHERS[how](keys)
@@ -328,8 +328,8 @@ def test_replies_are_those_of_others(muddled: Case, how: str, by: str) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("age", [1, 1_000])
 @pytest.mark.parametrize("by", ["xml-rpc", "soap"])
-def test_replies_are_older_ones(muddled: Case, age: int, by: str) -> None:
-    """A cache that does not look at what was asked."""
+def test_older_replies(muddled: Case, age: int, by: str) -> None:
+    """Of a cache that ignores the request."""
     muddled.expect(by)
     muddled.shop.age = age
     for replies in (1, 3, ALWAYS):
@@ -339,7 +339,7 @@ def test_replies_are_older_ones(muddled: Case, age: int, by: str) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 def test_results_of_another_kind(muddled: Case, odd: Any) -> None:
-    """Whatever stands where a record belongs, nothing worse than an error comes of it."""
+    """Whatever is in the place of a record, the result is an error at worst."""
     muddled.expect("xml-rpc")
     for places, replies in ((slice(0, 1), 1), (slice(1, 2), 1), (slice(2, None, 2), ALWAYS)):
 
@@ -353,23 +353,23 @@ def test_results_of_another_kind(muddled: Case, odd: Any) -> None:
 
 @pytest.fixture
 def single() -> Iterator[tuple[Muddled, Pager]]:
-    """A shop that a test may change, and a pager for it."""
+    """Return a shop that a test may change, and a pager for it."""
     with Muddled(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         yield shop, pager
 
 
-def everything(pager: Pager, name: ListName, **options: Any) -> tuple[list[Row], dict[int, str]]:
-    """The rows of a list in full, and why others are not among them."""
+def walk_with_skipped_rows(pager: Pager, name: ListName, **options: Any) -> tuple[list[Row], dict[int, str]]:
+    """Return the rows of a list in full, and the reasons for the skipped ones."""
     pages = list(pager.list(name, details=True, patience=0.0, **options).pages())
     left_out = {one.id: one.reason for page in pages for one in page.quarantined}
     return [row for page in pages for row in page.rows], left_out
 
 
-def test_what_it_costs_by_multicall(single: tuple[Muddled, Pager]) -> None:
-    """Not a call more than without: a customer's own record, and the list once more, stand in the same one."""
+def test_multicall_costs_no_further_call(single: tuple[Muddled, Pager]) -> None:
+    """A customer's own record, and the repeated list, are in the same call."""
     shop, pager = single
     shop.clear_log()
-    rows, _ = everything(pager, "customers", window=1_000)
+    rows, _ = walk_with_skipped_rows(pager, "customers", window=1_000)
     customers = len(rows)
     assert customers == 180
     operations = [call.operation for call in shop.log if call.operation != "customerCustomerList"]
@@ -380,8 +380,8 @@ def test_what_it_costs_by_multicall(single: tuple[Muddled, Pager]) -> None:
 
 
 @pytest.mark.parametrize(("version", "most"), [("20.0.20", 1.35), ("1.6.2.0", 2.1)])
-def test_what_it_costs_by_soap(version: str, most: float) -> None:
-    """A second call for those without a default address, and a few lists of customers; from 1.7.0.1 on."""
+def test_calls_to_confirm_addresses_by_soap(version: str, most: float) -> None:
+    """One call without a default address, and a few lists of customers from 1.7.0.1 on."""
     with (
         Muddled(orders=600, profile=version, no_xmlrpc=True) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -389,7 +389,7 @@ def test_what_it_costs_by_soap(version: str, most: float) -> None:
         plain = list(pager.customers(window=1_000))
         lists = sum(call.operation == "customerCustomerList" for call in shop.log)
         shop.clear_log()
-        rows, left_out = everything(pager, "customers", window=1_000)
+        rows, left_out = walk_with_skipped_rows(pager, "customers", window=1_000)
         calls = len(shop.log) - lists
     assert (len(rows), left_out) == (len(plain), {})
     assert calls <= most * len(rows)
@@ -399,10 +399,10 @@ def test_what_it_costs_by_soap(version: str, most: float) -> None:
 def test_a_shop_that_does_not_filter_by_default_addresses(
     single: tuple[Muddled, Pager], instead: tuple[bytes, bytes]
 ) -> None:
-    """By SOAP each list of addresses then has to come twice; a reply of too many customers is not read to its end."""
+    """By SOAP each list of addresses is requested twice; a reply of too many customers is not read to its end."""
     shop, pager = single
     shop.change(no_xmlrpc=True)
-    expected = everything(pager, "customers", window=1_000)
+    expected = walk_with_skipped_rows(pager, "customers", window=1_000)
     answer = shop.soap
 
     def misread(body: bytes, context: Context) -> Answer:
@@ -411,32 +411,32 @@ def test_a_shop_that_does_not_filter_by_default_addresses(
 
     shop.soap = misread  # type: ignore[method-assign]  # as a module would
     shop.asked.clear()
-    assert everything(pager, "customers", window=1_000, strategy="range") == expected
+    assert walk_with_skipped_rows(pager, "customers", window=1_000, strategy="range") == expected
     assert 2 * len(expected[0]) <= len(shop.asked) <= 2 * len(expected[0]) + 1
 
 
 def test_a_page_of_one_customer(single: tuple[Muddled, Pager]) -> None:
-    """By SOAP: with addresses, and without."""
+    """By SOAP, with and without addresses."""
     shop, pager = single
     shop.change(no_xmlrpc=True)
-    assert [len(row["addresses"]) for row in everything(pager, "customers", first=7, last=7)[0]] == [2]
-    assert [len(row["addresses"]) for row in everything(pager, "customers", first=8, last=8)[0]] == [0]
+    assert [len(row["addresses"]) for row in walk_with_skipped_rows(pager, "customers", first=7, last=7)[0]] == [2]
+    assert [len(row["addresses"]) for row in walk_with_skipped_rows(pager, "customers", first=8, last=8)[0]] == [0]
 
 
-def lying_about(shop: Muddled, liar: str, other: str) -> None:
-    """Let a customer have the addresses of another each time, whatever is asked, and be sure of it."""
+def with_addresses_of(shop: Muddled, liar: str, other: str) -> None:
+    """Make the shop always return another customer's addresses for a customer."""
     shop.other, shop.replies = (lambda key: other if key == liar else key), ALWAYS
     shop.database.update("customers", int(liar), {"default_billing": 2 * int(other), "default_shipping": None})
 
 
 @pytest.mark.parametrize("window", [5, 1_000])
-def test_an_address_never_comes_with_two_customers(single: tuple[Muddled, Pager], window: int) -> None:
-    """On one page neither customer has it; on later pages the second has not; they are named."""
+def test_an_address_never_belongs_to_two_customers(single: tuple[Muddled, Pager], window: int) -> None:
+    """On one page both are skipped; on later pages the second one is."""
     shop, pager = single
-    expected, _ = everything(pager, "customers", window=window)
+    expected, _ = walk_with_skipped_rows(pager, "customers", window=window)
     shop.change(no_xmlrpc=True)
-    lying_about(shop, "3", "21")
-    rows, left_out = everything(pager, "customers", window=window)
+    with_addresses_of(shop, "3", "21")
+    rows, left_out = walk_with_skipped_rows(pager, "customers", window=window)
     assert left_out.keys() == ({21} if window == 5 else {3, 21})
     assert all("another customer has" in reason for reason in left_out.values())
     kept = {row["customer_id"]: row for row in rows}
@@ -445,8 +445,8 @@ def test_an_address_never_comes_with_two_customers(single: tuple[Muddled, Pager]
     ]
 
 
-def test_a_walk_may_be_walked_again(single: tuple[Muddled, Pager]) -> None:
-    """The same customers have the same addresses again."""
+def test_a_walk_can_be_repeated(single: tuple[Muddled, Pager]) -> None:
+    """The customers keep their addresses."""
     shop, pager = single
     shop.change(no_xmlrpc=True)
     customers = pager.customers(details=True, last=30)
@@ -454,10 +454,10 @@ def test_a_walk_may_be_walked_again(single: tuple[Muddled, Pager]) -> None:
 
 
 def test_skipped_customers_end_a_dump_with_status_3(single: tuple[Muddled, Pager], tmp_path: Path) -> None:
-    """They are in the report, as any row that is left out."""
+    """The report has them, like any skipped row."""
     shop, _ = single
     shop.change(no_xmlrpc=True)
-    lying_about(shop, "3", "21")
+    with_addresses_of(shop, "3", "21")
     report = tmp_path / "report.json"
     arguments = ["--url", shop.url, "--user", shop.user, "--key", shop.key, "--out", str(tmp_path / "customers.ndjson")]
     assert run(["dump", "customers", *arguments, "--details", "--last", "40", "--report", str(report)]) == 3
@@ -466,20 +466,20 @@ def test_skipped_customers_end_a_dump_with_status_3(single: tuple[Muddled, Pager
 
 @pytest.mark.parametrize("without", [False, True])
 def test_two_orders_of_one_number(single: tuple[Muddled, Pager], *, without: bool) -> None:
-    """The shop gives the record of the first for both: the second is left out and named."""
+    """The shop returns the record of the first for both: the second is skipped by name."""
     shop, pager = single
     shop.change(no_xmlrpc=without)
     numbers = {row["order_id"]: row["increment_id"] for row in pager.orders(last=40)}
     shop.database.update("orders", 20, {"increment_id": numbers["9"]})
-    rows, left_out = everything(pager, "orders", last=40)
+    rows, left_out = walk_with_skipped_rows(pager, "orders", last=40)
     assert [row["order_id"] for row in rows] == [number for number in numbers if number != "20"]
     assert all(item["order_id"] == row["order_id"] for row in rows for item in row["items"])
     assert left_out.keys() == {20}
     assert "order_id 9 instead of 20" in left_out[20]
 
 
-def test_addresses_that_xml_cannot_hold_are_repaired(single: tuple[Muddled, Pager]) -> None:
-    """Where that is allowed; each is asked for twice, as ever."""
+def test_addresses_with_forbidden_characters_are_repaired(single: tuple[Muddled, Pager]) -> None:
+    """With `repair`; each list is requested twice, as always."""
     shop, pager = single
     shop.change(no_xmlrpc=True)
     expected = list(pager.customers(details=True, last=40))
@@ -497,13 +497,13 @@ def test_addresses_that_xml_cannot_hold_are_repaired(single: tuple[Muddled, Page
 
 
 def configurables(rows: Sequence[Row]) -> list[str]:
-    """The ids of configurable products."""
+    """Return the ids of configurable products."""
     return [row["product_id"] for row in rows if row["type"] == "configurable"]
 
 
 @pytest.mark.parametrize("version", ["1.4.1.1", "1.7.0.2", "20.0.20"])
 def test_configurable_products_keep_their_attributes(version: str) -> None:
-    """Each record is what one SOAP call gives, although the shop loses attributes in a call of two such products."""
+    """Each record equals that of a SOAP call, although the shop loses attributes in a call of two such products."""
     with (
         Muddled(orders=600, profile=version) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -514,10 +514,10 @@ def test_configurable_products_keep_their_attributes(version: str) -> None:
             shop.database.update("products", int(number), {"attribute_set_id": 9})
         for number, kind in zip(ids[3::4], ("simple-configurable", "grouped", "bundle", "booking"), strict=False):
             shop.database.update("products", int(number), {"type_id": kind})
-        fast, left_out = everything(pager, "products", window=1_000)
+        fast, left_out = walk_with_skipped_rows(pager, "products", window=1_000)
         calls = shop.called[:]
         shop.change(no_xmlrpc=True)
-        assert (fast, left_out) == everything(pager, "products", window=1_000)
+        assert (fast, left_out) == walk_with_skipped_rows(pager, "products", window=1_000)
     kinds = {row["product_id"]: row["type"] for row in fast}
     shared = {"simple", "virtual", "grouped", "bundle"}
     together = [[kinds[key] for _, (key, *_) in call] for call in calls]
@@ -528,7 +528,7 @@ def test_configurable_products_keep_their_attributes(version: str) -> None:
 
 
 def test_the_embedded_shop_loses_attributes_of_configurable_products(single: tuple[Muddled, Pager]) -> None:
-    """As Magento does: of all such products in one call it gives the attributes that the first one has."""
+    """As Magento does: all such products in one call have the attributes of the first one."""
     shop, pager = single
     ids = configurables(list(pager.products()))
     shop.database.update("products", int(ids[0]), {"attribute_set_id": 9})
@@ -546,7 +546,7 @@ def test_the_embedded_shop_loses_attributes_of_configurable_products(single: tup
 
 @pytest.mark.slow
 def test_owners_of_addresses_take_little_memory() -> None:
-    """Four bytes an address, where their ids lie close together."""
+    """Four bytes per address if their ids are close together."""
     owners = _Owners()
     tracemalloc.start()
     for address in range(1, 200_001):

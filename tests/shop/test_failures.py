@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_page_instead_of_a_reply(web: responses.RequestsMock, flavour: Flavour, status: int, remedy: Remedy) -> None:
-    """A page with a failure's status is a TransportError, with its title; a login that fails so cannot be split."""
+    """A page with a failure's status is a TransportError with its title; such a failed login is not split."""
     page = b"<html><head><title>Go\naway</title></head><body>no</body></html>"
     connection = scripted_connection(web, flavour, login_reply(flavour), (status, page))
     with pytest.raises(TransportError, match=f"salesOrderList: HTTP {status}; .* It said: Go away$") as caught:
@@ -122,7 +122,7 @@ WARNING = b"<br />\n<b>Warning</b>:  Invalid argument in <b>/a.php</b> on line <
     ],
 )
 def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, remedy: Remedy, message: str) -> None:
-    """Success by its status is none by its body; what may help depends on what came instead."""
+    """A reply with status 200 can still be a failure; the remedy depends on its body."""
     connection = scripted_connection(web, "rpc", login_reply("rpc"), body)
     with pytest.raises(MalformedReplyError, match=f"salesOrderList: .*{message}") as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -130,8 +130,8 @@ def test_another_body_with_status_200(web: responses.RequestsMock, body: bytes, 
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_wherever_a_reply_is_cut_it_is_too_long(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """A body that merely ends too soon is never taken for a broken row, and one with its end is never cut."""
+def test_a_reply_cut_anywhere_is_split(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """It is never taken for a broken row, and a complete reply is never taken for a cut one."""
     whole = rendered(flavour, ROWS[:2]).rstrip()
     connection = scripted_connection(web, flavour, login_reply(flavour))
     connection.login()
@@ -142,8 +142,8 @@ def test_wherever_a_reply_is_cut_it_is_too_long(web: responses.RequestsMock, fla
         assert caught.value.remedy == "split", whole[:length]
 
 
-def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> None:
-    """PHP's own faults come with status 500, and count as faults."""
+def test_a_fault_with_status_500_is_a_fault(web: responses.RequestsMock) -> None:
+    """PHP's own faults have status 500."""
     connection = scripted_connection(
         web, "rpc", login_reply("rpc"), (500, fault("SOAP-ENV:Server", "Allowed memory size"))
     )
@@ -204,7 +204,7 @@ def test_a_fault_with_status_500_is_the_fault(web: responses.RequestsMock) -> No
 def test_each_fault_has_its_advice(
     web: responses.RequestsMock, code: str, text: str, remedy: Remedy, advice: str
 ) -> None:
-    """A fault's message holds its code, the server's words, and what to do; its remedy says what a walk can do."""
+    """The message has the fault's code, the server's text, and what to do; the remedy is for the walk."""
     connection = scripted_connection(web, "rpc", login_reply("rpc"), fault(code, text))
     with pytest.raises(FaultError) as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -226,10 +226,8 @@ def test_each_fault_has_its_advice(
         (b"<html><title>Back soon</title></html>", "retry"),
     ],
 )
-def test_what_asks_for_no_rows_is_not_asked_for_fewer(
-    web: responses.RequestsMock, answer: bytes, remedy: Remedy
-) -> None:
-    """A login or another short call can be tried again or not: there is nothing to split, and no row to isolate."""
+def test_a_call_without_rows_is_retried_or_stops(web: responses.RequestsMock, answer: bytes, remedy: Remedy) -> None:
+    """A login or another short call has nothing to split, and no row to isolate."""
     connection = scripted_connection(web, "rpc", answer)
     with pytest.raises(RemoteError, match="login: ") as caught:
         connection.login()
@@ -244,7 +242,7 @@ def test_what_asks_for_no_rows_is_not_asked_for_fewer(
     assert caught.value.remedy == remedy
 
 
-def test_a_server_that_says_when(web: responses.RequestsMock) -> None:
+def test_retry_after_becomes_the_pause(web: responses.RequestsMock) -> None:
     """`Retry-After` becomes the error's pause."""
     connection = scripted_connection(web, "rpc", login_reply("rpc"))
     connection.login()
@@ -255,7 +253,7 @@ def test_a_server_that_says_when(web: responses.RequestsMock) -> None:
 
 
 def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
-    """Some faults hold a whole SQL statement: the message shows its beginning, `text` holds all."""
+    """Some faults contain a whole SQL statement: the message has its beginning, `text` all of it."""
     connection = scripted_connection(web, "rpc", login_reply("rpc"), fault("1", "SQLSTATE\n" + "SELECT a, " * 500))
     with pytest.raises(FaultError) as caught:
         list(connection.rows(ORDERS, UP_TO_400))
@@ -265,7 +263,7 @@ def test_a_long_fault_is_shown_in_short(web: responses.RequestsMock) -> None:
 
 
 def behind_a_wsdl(answer: Callable[[socket.socket, Request], None]) -> Callable[[socket.socket, Request], None]:
-    """A server that gives a WSDL and a session, and answers all else as told."""
+    """Serve a WSDL and a session, and answer everything else with `answer`."""
 
     def converse(connection: socket.socket, request: Request) -> None:
         if request.head.startswith(b"GET"):
@@ -280,18 +278,18 @@ def behind_a_wsdl(answer: Callable[[socket.socket, Request], None]) -> Callable[
 
 
 def stalling(connection: socket.socket, _: Request) -> None:
-    """No answer."""
+    """Send no answer."""
     connection.recv(1)
 
 
-def stalling_amid_rows(connection: socket.socket, _: Request) -> None:
-    """Rows, and then nothing."""
+def stalling_after_rows(connection: socket.socket, _: Request) -> None:
+    """Send rows, and then nothing."""
     connection.sendall(reply(rendered("rpc", ROWS))[:-400])
     connection.recv(1)
 
 
 def dripping(connection: socket.socket, _: Request) -> None:
-    """A row now and then, without an end."""
+    """Send a row now and then, without an end."""
     body = rendered("rpc", ROWS * 1000)
     connection.sendall(reply(body)[: -len(body)])
     for start in range(0, len(body), 50):
@@ -300,17 +298,17 @@ def dripping(connection: socket.socket, _: Request) -> None:
 
 
 def hanging_up(connection: socket.socket, _: Request) -> None:
-    """Half an answer."""
+    """Send half an answer."""
     connection.sendall(reply(rendered("rpc", ROWS))[:-400])
 
 
-def packing_half(connection: socket.socket, _: Request) -> None:
-    """A packed body that is cut, with a length that fits."""
+def cut_gzip(connection: socket.socket, _: Request) -> None:
+    """Send a gzipped body that is cut, with a length that matches."""
     connection.sendall(reply(gzip.compress(rendered("rpc", ROWS))[:-100], "Content-Encoding: gzip"))
 
 
 def breaking_off_a_page(connection: socket.socket, _: Request) -> None:
-    """Half a page of a proxy's."""
+    """Send half a page of a proxy."""
     connection.sendall(reply(b"<html><title>Bad gateway</title>", status="502 Bad Gateway")[:-10])
 
 
@@ -318,17 +316,17 @@ def breaking_off_a_page(connection: socket.socket, _: Request) -> None:
     ("answer", "kind", "message"),
     [
         (stalling, TransportError, "no answer in time"),
-        (stalling_amid_rows, TransportError, "no answer in time"),
+        (stalling_after_rows, TransportError, "no answer in time"),
         (dripping, TransportError, "the answer was not complete after 1 s|no answer in time"),
         (hanging_up, TransportError, "the answer was cut short"),
-        (packing_half, MalformedReplyError, "was cut short"),
+        (cut_gzip, MalformedReplyError, "was cut short"),
         (breaking_off_a_page, TransportError, "HTTP 502; "),
     ],
 )
-def test_a_way_that_fails(
+def test_a_failing_connection(
     answer: Callable[[socket.socket, Request], None], kind: type[RemoteError], message: str
 ) -> None:
-    """Stalling, dripping and hanging up end in an error that names the call; rows that came before were right."""
+    """Stalling, dripping and hanging up raise an error that names the call; rows before it were right."""
     rows: list[dict[str, Any]] = []
     with (
         serving(behind_a_wsdl(answer)) as url,
@@ -339,8 +337,8 @@ def test_a_way_that_fails(
     assert rows == (ROWS * 1000)[: len(rows)]
 
 
-def test_a_shop_that_does_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ending the session is tried for a short time only, however patient the caller is with lists."""
+def test_ending_the_session_has_a_short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the timeout of other calls is."""
     monkeypatch.setattr("magento_pager.shop.connection.END_SESSION_TIMEOUT", 0.2)
     left = threading.Event()
 
@@ -393,7 +391,7 @@ OUTAGES: list[tuple[Outage, type[RemoteError], str]] = [
 
 @pytest.mark.parametrize(("outage", "kind", "message"), OUTAGES)
 def test_the_outages_of_a_shop(shop: Shop, outage: Outage, kind: type[RemoteError], message: str) -> None:
-    """Whatever befalls the shop between two calls, the message says what it was and what to do."""
+    """The message says what happened and what to do."""
     with connection_to(shop) as connection:
         list(connection.rows(CUSTOMERS, UP_TO_400))
         shop.change(outage=outage)
@@ -404,7 +402,7 @@ def test_the_outages_of_a_shop(shop: Shop, outage: Outage, kind: type[RemoteErro
 
 
 def test_a_server_out_of_memory(shop: Shop) -> None:
-    """A list too long for PHP is a fault, or an answer without its body."""
+    """A list too large for PHP is a fault, or an answer without its body."""
     shop.change(memory_limit_rows=50)
     with connection_to(shop) as connection:
         with pytest.raises(FaultError, match="Allowed memory size"):
@@ -417,8 +415,8 @@ def test_a_server_out_of_memory(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_the_poison_of_old_servers(flavour: Flavour) -> None:
-    """A row that breaks its page does so with the documented error, and its neighbours are untouched."""
+def test_rows_that_break_replies_of_old_servers(flavour: Flavour) -> None:
+    """The error is the documented one, and the neighbours can be read."""
     with Shop(profile="1.7.0.2", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
         first, second, *_ = sorted(shop.database.ids("orders"))
         one = [Condition("entity_id", "eq", str(first))]
@@ -481,12 +479,12 @@ def test_no_secret_shows(
 
 
 def everything_about(error: Exception) -> list[str]:
-    """All that an error can show."""
+    """Return everything that an error can show."""
     return [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
 
 
-def test_no_secret_is_logged_when_all_is_well(caplog: pytest.LogCaptureFixture) -> None:
-    """The same over real HTTP, with rows that hold password hashes."""
+def test_no_secret_is_logged_without_failures(caplog: pytest.LogCaptureFixture) -> None:
+    """Over real HTTP, with rows that contain password hashes."""
     caplog.set_level(logging.DEBUG)
     with ExitStack() as stack:
         shop = stack.enter_context(Shop(orders=50, key=KEY))
@@ -500,13 +498,13 @@ def test_no_secret_is_logged_when_all_is_well(caplog: pytest.LogCaptureFixture) 
 
 
 def _open_sessions(shop: Shop) -> list[str]:
-    """The ids that the shop handed out."""
+    """Return the ids of the shop's sessions."""
     return list(shop.sessions._active)  # noqa: SLF001  the shop tells nobody else
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_what_is_sent_holds_the_secrets(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """The guard of the tests above: key and session id are sent, so that they could have shown."""
+def test_requests_contain_the_secrets(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """Otherwise the tests above would prove nothing."""
     connection = scripted_connection(web, flavour, login_reply(flavour), rendered(flavour, ROWS))
     list(connection.rows(ORDERS, UP_TO_400))
     login, call = sent_bodies(web)

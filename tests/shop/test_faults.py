@@ -24,11 +24,11 @@ from test_failures import (
     WARNING,
     behind_a_wsdl,
     breaking_off_a_page,
+    cut_gzip,
     dripping,
     hanging_up,
-    packing_half,
     stalling,
-    stalling_amid_rows,
+    stalling_after_rows,
 )
 
 from magento_pager.errors import FaultError, MalformedReplyError, RemoteError, TransportError
@@ -50,7 +50,7 @@ PAGE = Path(__file__).parents[2] / "docs/reference/errors.md"
 
 
 class Outcome(NamedTuple):
-    """What a recording becomes.
+    """The expected error for a recording.
 
     Attributes:
         known_by: a fault's code, a page's status; None for a reply that cannot be read.
@@ -118,12 +118,12 @@ NONE_AT_ALL = {
 
 
 def outcome_of(name: str) -> Outcome | None:
-    """What a recording becomes; None where it is no failure."""
+    """Return the expected error for a recording; None if it is not a failure."""
     return None if name in NONE_AT_ALL else RECORDED.get(name) or RECORDED.get(name.partition("/")[2])
 
 
 def failures() -> list[str]:
-    """The recordings of failures, as rpc/NAME and wsi/NAME; one that is missing where there are none."""
+    """Return the recordings of failures, as rpc/NAME and wsi/NAME; a missing one if there are none."""
     names = [
         f"{folder.name}/{path.name.removesuffix('.response.xml')}"
         for folder in (SAMPLES / "rpc", SAMPLES / "wsi")
@@ -132,8 +132,8 @@ def failures() -> list[str]:
     return [name for name in names if outcome_of(name)] or ["rpc/none"]
 
 
-def test_no_recorded_failure_is_left_out(samples: Path) -> None:
-    """Every recording whose name says that it is a failure is sent again here, and every outcome here is recorded."""
+def test_every_recorded_failure_is_tested(samples: Path) -> None:
+    """Every recording named as a failure is sent here, and every outcome here is recorded."""
     found = {
         f"{flavour}/{path.name.split('.')[0]}"
         for flavour in ("rpc", "wsi")
@@ -148,8 +148,8 @@ def test_no_recorded_failure_is_left_out(samples: Path) -> None:
     assert RECORDED.keys() <= sent
 
 
-def wire(name: str) -> bytes:
-    """A recorded answer as it goes over the wire; the status of those whose head was not kept is that of PHP."""
+def http_reply(name: str) -> bytes:
+    """Return a recorded answer as HTTP; without a recorded head, the status is that of PHP."""
     head, body = SAMPLES / f"{name}.response.http", (SAMPLES / f"{name}.response.xml").read_bytes()
     kept = head.read_text(encoding="utf-8").splitlines() if head.exists() else []
     status = kept[0].partition(" ")[2] if kept else "500 Internal Server Error" if b":Fault>" in body else "200 OK"
@@ -159,7 +159,7 @@ def wire(name: str) -> bytes:
 
 
 class Playback:
-    """A server with a recorded WSDL that answers each list as told."""
+    """A server with a recorded WSDL that answers each list with a given reply."""
 
     def __init__(self, flavour: str) -> None:
         self.answer = b""
@@ -180,7 +180,7 @@ class Playback:
 
 @pytest.fixture(scope="module")
 def playbacks(samples: Path) -> Iterator[Callable[[str], tuple[Playback, Connection]]]:
-    """A server and a connection for each flavour, for a recorded WSDL takes its time to read."""
+    """Return a server and a connection for each flavour, because reading a recorded WSDL takes time."""
     del samples
     with (
         serving((rpc := Playback("rpc")).converse) as one,
@@ -193,11 +193,11 @@ def playbacks(samples: Path) -> Iterator[Callable[[str], tuple[Playback, Connect
 
 @pytest.mark.parametrize("name", failures())
 def test_a_recorded_failure(playbacks: Callable[[str], tuple[Playback, Connection]], name: str) -> None:
-    """Sent again, it is the error of its class, with its code or status, its remedy, advice, and a line of its own."""
+    """It raises the error of its class, with its code or status, its remedy and advice, on one line."""
     outcome = outcome_of(name)
     assert outcome
     server, connection = playbacks(name.partition("/")[0])
-    server.answer = wire(name)
+    server.answer = http_reply(name)
     with pytest.raises(RemoteError) as caught:
         list(connection.rows(ORDERS, UP_TO_400))
     error = caught.value
@@ -222,8 +222,8 @@ def test_a_recorded_failure(playbacks: Callable[[str], tuple[Playback, Connectio
 # What the page says
 
 
-def bare(text: str) -> str:
-    """A text without the marks that depend on how it is quoted."""
+def unquoted(text: str) -> str:
+    """Return a text without the characters that depend on its quoting."""
     return re.sub(r"[\"'\\]", "", text)
 
 
@@ -239,19 +239,19 @@ def rows_of_the_page() -> tuple[tuple[tuple[re.Pattern[str], ...], Remedy], ...]
         remedies = re.findall(r"\*\*(retry|split|isolate|stop)\*\*", cells[2] if len(cells) == 4 else "")
         messages = re.findall(r"`([^`]+)`", cells[0])
         if remedies and messages and "another text" not in cells[0]:
-            patterns = tuple(re.compile(".*".join(map(re.escape, bare(one).split("...")))) for one in messages)
+            patterns = tuple(re.compile(".*".join(map(re.escape, unquoted(one).split("...")))) for one in messages)
             rows.append((patterns, remedies[-1]))
     return tuple(rows)
 
 
 def documented(error: RemoteError) -> str | None:
-    """The remedy that the page promises for an error; None where no row is about it."""
-    said = bare(str(error))
+    """Return the remedy that the page has for an error; None without a row."""
+    said = unquoted(str(error))
     return next((remedy for patterns, remedy in rows_of_the_page() if any(one.search(said) for one in patterns)), None)
 
 
 class Example(NamedTuple):
-    """What a server said.
+    """A text of a server.
 
     Attributes:
         words: a fault's text, or the body of an answer that is none.
@@ -266,7 +266,7 @@ class Example(NamedTuple):
     purpose: Purpose = "rows"
 
     def error(self) -> RemoteError:
-        """Return what becomes of it."""
+        """Return the resulting error."""
         if self.code is not None:
             return fault_error(self.code, self.words, "salesOrderList", "Sales" if self.purpose == "rows" else None)
         if self.status == 200:
@@ -275,7 +275,7 @@ class Example(NamedTuple):
 
 
 def page(title: str, text: str = "") -> str:
-    """A page of HTML."""
+    """Return a page of HTML."""
     return f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{text}</body></html>"
 
 
@@ -436,14 +436,14 @@ EXAMPLES: dict[str, list[Example]] = {
 
 
 def test_every_failure_has_an_example() -> None:
-    """None stands in the table for nothing, and none hides behind another."""
+    """No entry of the table is unused or hidden by another."""
     assert EXAMPLES.keys() == {failure.name for failure in FAILURES}
     assert len(EXAMPLES) == len(FAILURES)
 
 
 @pytest.mark.parametrize(("name", "example"), [(name, one) for name, some in EXAMPLES.items() for one in some])
-def test_a_failure_is_told_by_its_words(name: str, example: Example) -> None:
-    """It is found in the table, its message holds its advice, and it has a row on the page with the same remedy."""
+def test_a_failure_is_identified_by_its_text(name: str, example: Example) -> None:
+    """It is in the table, its message has its advice, and the page has a row with the same remedy."""
     failure = failure_of(example.words, code=example.code, status=example.status, purpose=example.purpose)
     error = example.error()
     assert (failure.name, error.remedy) == (name, failure.remedy)
@@ -461,8 +461,8 @@ def test_a_failure_is_told_by_its_words(name: str, example: Example) -> None:
         ("brotli?", bytes.fromhex("0b0a803c3f786d6c2076657273696f6e3d27312e30273f3e03")),
     ],
 )
-def test_a_body_that_is_packed_in_silence(how: str, body: bytes) -> None:
-    """It is told by its bytes, and none of them is shown."""
+def test_a_compressed_body_without_a_header_is_identified(how: str, body: bytes) -> None:
+    """By its bytes, none of which are shown."""
     error = body_error(body, "salesOrderList")
     assert f"compressed ({how}) without" in str(error)
     assert str(error).isprintable()
@@ -484,8 +484,8 @@ def test_a_body_that_is_packed_in_silence(how: str, body: bytes) -> None:
         "\n",
     ],
 )
-def test_no_body_takes_long_to_tell(part: str) -> None:
-    """Whatever it repeats: patterns that begin anew at each place would take minutes."""
+def test_no_body_takes_long_to_classify(part: str) -> None:
+    """Repetitive bodies included: backtracking patterns would take minutes."""
     body = (part * 20_000).encode()
     began = time.process_time()
     for status in (200, 500):
@@ -496,8 +496,8 @@ def test_no_body_takes_long_to_tell(part: str) -> None:
 
 
 @pytest.mark.parametrize("purpose", ["call", "WSDL"])
-def test_what_asks_for_no_rows_has_no_window(purpose: Purpose) -> None:
-    """No advice for a login or a WSDL is about the number of rows."""
+def test_advice_for_calls_without_rows_names_no_window(purpose: Purpose) -> None:
+    """A login or a WSDL cannot request fewer rows."""
     for example in (one for some in EXAMPLES.values() for one in some):
         error = adapted_to_no_rows(example._replace(purpose=purpose).error())
         assert "--window" not in str(error)
@@ -505,22 +505,22 @@ def test_what_asks_for_no_rows_has_no_window(purpose: Purpose) -> None:
 
 
 def sending(body: bytes, *headers: str, status: str = "200 OK") -> Answer:
-    """An answer as a whole."""
+    """Send a whole answer."""
     return lambda connection, _: connection.sendall(reply(body, *headers, status=status))
 
 
 def hanging_up_at_once(_: socket.socket, __: Request) -> None:
-    """No answer."""
+    """Send no answer."""
 
 
 WHOLE = rendered("rpc", ROWS)
-ENDLESS = {stalling, stalling_amid_rows, dripping}
+ENDLESS = {stalling, stalling_after_rows, dripping}
 MADE_UP: list[tuple[Answer, Remedy]] = [
     (hanging_up_at_once, "retry"),
     (hanging_up, "split"),
-    (packing_half, "split"),
+    (cut_gzip, "split"),
     (stalling, "split"),
-    (stalling_amid_rows, "split"),
+    (stalling_after_rows, "split"),
     (dripping, "split"),
     (breaking_off_a_page, "retry"),
     (sending(b""), "split"),
@@ -546,7 +546,7 @@ MADE_UP: list[tuple[Answer, Remedy]] = [
 
 @pytest.mark.parametrize(("answer", "remedy"), MADE_UP)
 def test_a_made_up_failure(answer: Answer, remedy: Remedy) -> None:
-    """What was never recorded has its remedy, too, and a row on the page that says so."""
+    """Failures that were never recorded have their remedy and a row on the page too."""
     options = HttpOptions(timeout=2 if answer in ENDLESS else 60, max_reply_bytes=200_000)
     with (
         serving(behind_a_wsdl(answer)) as url,

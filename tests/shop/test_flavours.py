@@ -26,7 +26,7 @@ SEVERAL = ["1.7.0.2", "1.8.1.0", "20.0.20"]
 
 @pytest.fixture(scope="module", params=SEVERAL)
 def flavours(request: pytest.FixtureRequest) -> Any:
-    """A shop in both flavours, with NULLs, empty texts and empty lists in it."""
+    """Return a shop in both flavours, with NULLs, empty texts and empty lists in it."""
     with (
         Shop(profile=request.param, flavour="rpc", orders=60) as rpc,
         Shop(profile=request.param, flavour="wsi", orders=60) as wsi,
@@ -38,7 +38,7 @@ def flavours(request: pytest.FixtureRequest) -> Any:
         yield rpc, wsi
 
 
-def test_there_is_no_version_with_both_that_is_left_out() -> None:
+def test_every_version_with_both_flavours_is_compared() -> None:
     """Every version that speaks both is compared."""
     assert set(BOTH) <= set(SEVERAL)
 
@@ -60,7 +60,7 @@ def test_both_flavours_give_the_same_rows(flavours: tuple[Shop, Shop], name: Any
 
 @pytest.mark.parametrize("name", [name for name, spec in LISTS.items() if spec.record])
 def test_both_flavours_give_the_same_record(flavours: tuple[Shop, Shop], name: Any) -> None:
-    """By SOAP alone, as it came, but for what is absent: a list of WS-I is one, and no record of one field."""
+    """By SOAP, as received, except that an absent list of WS-I is a list, not a record of one field."""
     spec = LISTS[name]
     assert spec.record
     found: list[Any] = []
@@ -72,7 +72,7 @@ def test_both_flavours_give_the_same_record(flavours: tuple[Shop, Shop], name: A
 
 
 def forms(value: Any) -> Any:
-    """A value without its texts, and without what is absent or empty."""
+    """Return a value without its texts, and without absent or empty ones."""
     if isinstance(value, dict):
         return {name: form for name, one in value.items() if (form := forms(one))}
     return [forms(one) for one in value] if isinstance(value, list) else "text" if value else ""
@@ -115,7 +115,7 @@ SENT = {
 
 
 def rows_of(flavour: Flavour, declared: str, sent: str, more: str = "") -> list[Row]:
-    """The rows of a reply with this in one, from a shop whose WSDL declares a column so."""
+    """Return the rows of a reply with this element in one, from a shop whose WSDL declares the column."""
     document = wsdl(flavour, more=more).decode()
     note = '<x:element name="customer_note" type="x:string" minOccurs="0"/>'
     assert note in document
@@ -136,7 +136,7 @@ def rows_of(flavour: Flavour, declared: str, sent: str, more: str = "") -> list[
 @pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("declared", DECLARED)
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_a_column_of_any_type_is_read_as_it_comes(flavour: Flavour, declared: str, sent: str) -> None:
+def test_a_column_of_any_type_is_read_by_its_content(flavour: Flavour, declared: str, sent: str) -> None:
     """Text, list, map or record, whatever an extension declares."""
     expected = {"order_id": "5"} | ({} if SENT[sent] is None else {"more": SENT[sent]})
     assert rows_of(flavour, DECLARED[declared], sent) == [expected]
@@ -145,7 +145,7 @@ def test_a_column_of_any_type_is_read_as_it_comes(flavour: Flavour, declared: st
 @pytest.mark.parametrize("kind", ["anyType", "ur-type", "any"])
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_list_of_any_type(flavour: Flavour, kind: str) -> None:
-    """Its members are read as they come."""
+    """Its members are read by their content."""
     declared = '<x:element name="more" type="t:Several" minOccurs="0"/>'
     items = ['<I xsi:type="xsd:string">a</I>', '<I xsi:type="xsd:int">2</I>', "<I><sku>s</sku></I>"]
     sent = "".join(items).replace("<I", "<item").replace("/I>", "/item>")
@@ -158,6 +158,6 @@ def test_a_list_of_any_type(flavour: Flavour, kind: str) -> None:
 
 @pytest.mark.parametrize("sent", ['<more href="#1"/>', "<more><a/><a/><b/></more>"])
 def test_a_column_that_cannot_be_read_is_named(sent: str) -> None:
-    """What refers elsewhere, or says two things, is an error with the name of the column."""
+    """A reference or a contradiction is an error with the name of the column."""
     with pytest.raises(magento_pager.MalformedReplyError, match="<more>"):
         rows_of("rpc", DECLARED["anyType"], sent)

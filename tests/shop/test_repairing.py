@@ -38,13 +38,13 @@ references = st.builds(
 
 
 def repaired(body: bytes, size: int) -> bytes:
-    """What is left of a body that arrives in pieces of a size."""
+    """Return the rest of a body that arrives in pieces of a size."""
     return b"".join(without_forbidden(cut(body, size)))
 
 
 @st.composite
 def insertions(draw: st.DrawFn, flavour: Flavour) -> tuple[bytes, bytes, int]:
-    """A reply, the same with forbidden characters between its own, and how many those are."""
+    """Return a reply, the same with forbidden characters in it, and how many those are."""
     rows = [{name: escape(text) for name, text in row.items()} for row in draw(some_rows)]
     clean = rendered(flavour, rows, broken=draw(st.booleans()))
     characters = [one.encode() for one in clean.decode()]
@@ -55,7 +55,7 @@ def insertions(draw: st.DrawFn, flavour: Flavour) -> tuple[bytes, bytes, int]:
 
 
 @given(st.data(), st.sampled_from(["rpc", "wsi"]), st.integers(1, 60))
-def test_what_was_put_in_is_taken_out(data: st.DataObject, flavour: Flavour, size: int) -> None:
+def test_inserted_characters_are_removed(data: st.DataObject, flavour: Flavour, size: int) -> None:
     """With forbidden characters anywhere, raw or as references, a repaired reply has the rows of the clean one."""
     clean, spoiled, count = data.draw(insertions(flavour))
     counted: list[int] = []
@@ -72,13 +72,13 @@ def test_what_was_put_in_is_taken_out(data: st.DataObject, flavour: Flavour, siz
     st.integers(1, 9),
 )
 def test_the_size_of_pieces_does_not_matter(body: bytes, size: int) -> None:
-    """Whatever the bytes, what is left does not depend on where they were cut."""
+    """The result does not depend on where the bytes are cut."""
     assert repaired(body, size) == repaired(body, len(body) + 1)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.integers(1, 9))
-def test_nothing_else_is_touched(text: str, size: int) -> None:
-    """A text without forbidden characters comes out as it is; of others, all that XML allows."""
+def test_no_other_character_is_changed(text: str, size: int) -> None:
+    """A text without forbidden characters stays the same; of another one, every allowed character stays."""
     allowed = "".join(one for one in text if ord(one) not in NUMBERS and one not in "&;")
     assert repaired(allowed.encode(), size).decode() == allowed
     assert repaired(text.replace("&", "+").encode(), size).decode() == "".join(
@@ -107,8 +107,8 @@ def test_nothing_else_is_touched(text: str, size: int) -> None:
         b"&#12345678",
     ],
 )
-def test_what_is_allowed_is_kept(kept: bytes, size: int) -> None:
-    """Allowed characters, other references, other damage, and beginnings without an end."""
+def test_allowed_characters_are_kept(kept: bytes, size: int) -> None:
+    """Also other references, other damage, and beginnings without an end."""
     assert repaired(kept, size) == kept
 
 
@@ -116,7 +116,7 @@ def test_what_is_allowed_is_kept(kept: bytes, size: int) -> None:
     "number", [*range(0x20), 0x7F, 0x85, 0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFFFD, 0xFFFE, 0xFFFF, 0x10000]
 )
 def test_the_parser_agrees(number: int) -> None:
-    """A reference is taken out if, and only if, the parser refuses it; so is the character itself."""
+    """A character or reference is removed if, and only if, the parser refuses it."""
     for spelt in (b"&#%d;" % number, b"&#x%X;" % number, chr(number).encode("utf-8", "surrogatepass")):
         if number in range(0xD800, 0xE000) and not spelt.startswith(b"&"):
             continue  # no character, and not UTF-8
@@ -129,15 +129,15 @@ def test_the_parser_agrees(number: int) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"&#x000000001;", b"&harmless;", b"<b/>", b"Bj\xf6rn", b"a & b", b"<!-- \x01 -->"])
-def test_what_is_wrong_otherwise_stays_wrong(damage: bytes) -> None:
-    """Taking characters out does not make a reply any more trustworthy."""
+def test_other_damage_is_still_refused(damage: bytes) -> None:
+    """The removal of characters repairs nothing else."""
     body = rendered("rpc", ROWS).replace(b"complete", damage, 1).replace(b"100002", b"10\x010002")
     with pytest.raises(MalformedReplyError):
         list(decode(without_forbidden([body]), SHAPES["rpc"]))
 
 
-def test_taking_out_makes_no_markup_pass() -> None:
-    """What only becomes a document type by taking characters out is still seen."""
+def test_markup_made_by_the_removal_is_refused() -> None:
+    """A document type that only appears by the removal is found."""
     body = rendered("rpc", ROWS).replace(b"?>", b"?><\x01!DOCTYPE a>", 1)
     with pytest.raises(MalformedReplyError, match="document type"):
         list(decode(without_forbidden([body]), SHAPES["rpc"]))
@@ -145,7 +145,7 @@ def test_taking_out_makes_no_markup_pass() -> None:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_source_that_repairs(flavour: Flavour) -> None:
-    """Where an old shop sends a control character as it is, a source that repairs gives the row without it."""
+    """If an old shop sends a control character raw, the row is returned without it."""
     with Shop(profile="1.8.1.0", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
         first, second, *_ = sorted(shop.database.ids("orders"))
         (before,) = fetched(connection, first, repair=False)
@@ -167,7 +167,7 @@ def test_a_source_that_repairs(flavour: Flavour) -> None:
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_text_that_is_not_utf_8_is_not_repaired(flavour: Flavour) -> None:
-    """What the server itself cannot encode stays a fault."""
+    """The server cannot encode it: it stays a fault."""
     with Shop(profile="1.8.1.0", flavour=flavour, orders=50) as shop, connection_to(shop) as connection:
         first, *_ = sorted(shop.database.ids("orders"))
         shop.change(invalid_utf8={first})
@@ -176,6 +176,6 @@ def test_text_that_is_not_utf_8_is_not_repaired(flavour: Flavour) -> None:
 
 
 def fetched(connection: Connection, number: int, *, repair: bool) -> Iterator[dict[str, Any]]:
-    """The row of one id."""
+    """Return the row of one id."""
     query = Query((Condition("entity_id", "eq", str(number)),), IdRange(number, number), None)
     return ListSource(connection, ORDERS, repair=repair).fetch(query)

@@ -56,7 +56,7 @@ NEVER_OURS = {  # requests that no client of a WSDL sends, or that use the simpl
 
 
 def recorded(suffix: str) -> list[str]:
-    """The recordings with this suffix, as rpc/NAME and wsi/NAME; one that is missing where there are none."""
+    """Return the recordings with this suffix, as rpc/NAME and wsi/NAME; a missing one if there are none."""
     names = [
         f"{flavour}/{path.name.removesuffix(suffix)}"
         for flavour in ("rpc", "wsi")
@@ -66,7 +66,7 @@ def recorded(suffix: str) -> list[str]:
 
 
 def list_of(name: str) -> ListSpec | None:
-    """The list whose rows a recorded reply holds."""
+    """Return the list whose rows a recorded reply has."""
     return ROWS.get(name) or (None if outcome_of(name) else BY_NAME.get(re.split(r"[/_]", name)[1]))
 
 
@@ -77,7 +77,7 @@ REQUESTS = [name for name in recorded(".request.xml") if name.partition("/")[2] 
 
 @cache
 def wsdl_for(name: str) -> bytes:
-    """The WSDL of the server a recording comes from."""
+    """Return the WSDL of the server of a recording."""
     flavour = name.partition("/")[0]
     which = "wsdl_urn_Magento.xml" if name.endswith("rows_urn_Magento") else "wsdl.xml"
     return (SAMPLES / flavour / which).read_bytes()
@@ -85,17 +85,17 @@ def wsdl_for(name: str) -> bytes:
 
 @cache
 def oracle_of(wsdl: bytes) -> Oracle:
-    """The oracle of a WSDL, read once."""
+    """Return the oracle of a WSDL, read once."""
     return Oracle(wsdl)
 
 
 def reply(name: str) -> bytes:
-    """A recorded body."""
+    """Return a recorded body."""
     return (SAMPLES / f"{name}.response.xml").read_bytes()
 
 
 def status(name: str) -> int:
-    """A recorded status; where only the body was kept, that of a PHP error where the body is a fault."""
+    """Return a recorded status; if only the body was recorded, that of a PHP error for a fault."""
     head = SAMPLES / f"{name}.response.http"
     if head.exists():
         return int(head.read_text(encoding="utf-8").split()[1])
@@ -103,7 +103,7 @@ def status(name: str) -> int:
 
 
 def login_reply(flavour: str) -> bytes:
-    """A session, as the server of that flavour gives one."""
+    """Return the reply to a login of the server of that flavour."""
     answer, part = ("loginResponse", "loginReturn") if flavour == "rpc" else ("loginResponseParam", "result")
     return f"""<e:Envelope xmlns:e="{SOAP[1:-1]}"><e:Body><n:{answer} xmlns:n="urn:OpenMage"><{part}>{SESSION}</{part}>
       </n:{answer}></e:Body></e:Envelope>""".encode()
@@ -117,7 +117,7 @@ def web() -> Iterator[responses.RequestsMock]:
 
 
 def connected(web: responses.RequestsMock, name: str) -> Connection:
-    """A connection to a server with the WSDL of a recording, logged in; what it answers next is for the test to say."""
+    """Return a connection, logged in, to a server with the WSDL of a recording; the test sets its next answers."""
     wsdl = wsdl_for(name)
     url = str(etree.fromstring(wsdl).xpath("string(//@location[contains(., 'v2_soap')])"))
     web.get(url, body=wsdl)
@@ -128,7 +128,7 @@ def connected(web: responses.RequestsMock, name: str) -> Connection:
 
 
 def answer(web: responses.RequestsMock, connection: Connection, body: bytes, code: int = 200) -> None:
-    """Let the server answer every call so, but those that log in."""
+    """Let the server answer every call except logins with this."""
     flavour = "rpc" if connection.flavour == "rpc" else "wsi"
 
     def respond(request: Any) -> tuple[int, dict[str, str], bytes]:
@@ -138,8 +138,8 @@ def answer(web: responses.RequestsMock, connection: Connection, body: bytes, cod
     web.add_callback(responses.POST, connection.address, respond)
 
 
-def test_every_recorded_reply_has_its_place(samples: Path) -> None:
-    """No recording is overlooked: each is a list's rows, a known failure, or the reply of a short call."""
+def test_every_recorded_reply_is_tested(samples: Path) -> None:
+    """Each is a list's rows, a known failure, or the reply of a short call."""
     del samples
     short = {f"{flavour}/{name}" for flavour in ("rpc", "wsi") for name in SHORT}
     assert set(REPLIES) == {*RECORDED, *failures(), *short}
@@ -147,8 +147,8 @@ def test_every_recorded_reply_has_its_place(samples: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_list_decodes_to_what_zeep_gives(samples: Path, name: str) -> None:
-    """Rows are those of zeep, in order, whatever the sizes of the pieces they arrive in."""
+def test_a_list_is_read_as_zeep_reads_it(samples: Path, name: str) -> None:
+    """In order, whatever the sizes of the pieces."""
     del samples
     operation, body, oracle = list_of(name), reply(name), oracle_of(wsdl_for(name))
     assert operation
@@ -162,8 +162,8 @@ def test_a_list_decodes_to_what_zeep_gives(samples: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_the_ragged_pieces_of_a_long_reply(samples: Path, flavour: str) -> None:
-    """A thousand rows decode to the same in pieces of ever changing size."""
+def test_a_long_reply_in_pieces_of_changing_size(samples: Path, flavour: str) -> None:
+    """A thousand rows are the same."""
     del samples
     body, oracle = reply(f"{flavour}/salesOrderList_1000rows"), oracle_of(wsdl_for(f"{flavour}/"))
 
@@ -182,8 +182,8 @@ def test_the_ragged_pieces_of_a_long_reply(samples: Path, flavour: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_list_arrives_whole_through_a_connection(samples: Path, web: responses.RequestsMock, name: str) -> None:
-    """The same over HTTP, asked for by our own request."""
+def test_a_list_is_complete_over_http(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """Requested by our own request."""
     del samples
     operation, body = list_of(name), reply(name)
     assert operation
@@ -205,7 +205,7 @@ SHORT = {
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_the_version_of_a_shop(samples: Path, web: responses.RequestsMock, flavour: str) -> None:
-    """The recorded answer to magentoInfo reads as texts by name."""
+    """The recorded answer to magentoInfo is read as texts by name."""
     del samples
     name = f"{flavour}/magentoInfo"
     connection = connected(web, name)
@@ -214,11 +214,11 @@ def test_the_version_of_a_shop(samples: Path, web: responses.RequestsMock, flavo
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_our_requests_say_what_was_recorded(samples: Path, web: responses.RequestsMock, name: str) -> None:
-    """For the same query our request is the recorded one but for its dress: prefixes, types, tags of array items."""
+def test_our_requests_mean_the_same_as_the_recorded_ones(samples: Path, web: responses.RequestsMock, name: str) -> None:
+    """They differ only in prefixes, types and tags of array items."""
     del samples
     theirs = etree.fromstring((SAMPLES / f"{name}.request.xml").read_bytes())
-    operation, namespace, parts, conditions = sense(theirs)
+    operation, namespace, parts, conditions = meaning(theirs)
     connection = connected(web, name)
     answer(web, connection, b"no reply")
     with suppress(RemoteError):
@@ -230,7 +230,7 @@ def test_our_requests_say_what_was_recorded(samples: Path, web: responses.Reques
             connection.call(operation, **{part: text for part, text in parts.items() if part != "sessionId"})
     ours = etree.fromstring(posted(web, "apiKey" if operation == "login" else operation))
     assert parts.keys() >= {"sessionId"} or operation == "login"
-    said = sense(ours)
+    said = meaning(ours)
     if "sessionId" in parts:
         assert said[2].pop("sessionId") == SESSION
         del parts["sessionId"]
@@ -240,14 +240,14 @@ def test_our_requests_say_what_was_recorded(samples: Path, web: responses.Reques
 
 
 def posted(web: responses.RequestsMock, word: str) -> bytes:
-    """The last request that holds the word."""
+    """Return the last request that contains the word."""
     bodies = [call.request.body for call in web.calls if call.request.method == "POST"]
     found = [body for body in bodies if isinstance(body, bytes) and word.encode() in body]
     return found[-1]
 
 
-def sense(request: Element) -> tuple[str, str, dict[str, str], list[tuple[str, str, str]]]:
-    """What a request means, however it is written: operation, namespace, other parts, conditions."""
+def meaning(request: Element) -> tuple[str, str, dict[str, str], list[tuple[str, str, str]]]:
+    """Return the meaning of a request: operation, namespace, other parts, conditions."""
     body = request.find(f"{SOAP}Body")
     assert body is not None
     (call,) = body

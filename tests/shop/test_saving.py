@@ -45,29 +45,29 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 @pytest.fixture(scope="module")
 def shops() -> Iterator[dict[str, Shop]]:
-    """A shop of each flavour."""
+    """Return a shop of each flavour."""
     with Shop(orders=60) as rpc, Shop(orders=60, flavour="wsi") as wsi:
         yield {"rpc": rpc, "wsi": wsi}
 
 
 def connected(shop: Shop, folder: Path, **options: Any) -> magento_pager.Pager:
-    """A pager that saves replies."""
+    """Return a pager that saves replies."""
     return magento_pager.connect(shop.url, shop.user, shop.key, save_replies=folder, **options)
 
 
 def files(folder: Path) -> list[Path]:
-    """The files in a folder, in order."""
+    """Return the files in a folder, in order."""
     return sorted(folder.iterdir())
 
 
 def walked(pager: magento_pager.Pager, entity: str, **options: Any) -> tuple[int, dict[int, str]]:
-    """How many rows came, and why the others did not."""
+    """Return how many rows were read, and why others were not."""
     pages = list(pager.list(entity, patience=5.0, **options).pages())  # type: ignore[arg-type]  # a name
     return sum(len(page.rows) for page in pages), {one.id: one.reason for page in pages for one in page.quarantined}
 
 
 def named(words: str) -> Path:
-    """The file that a message names."""
+    """Return the file that a message names."""
     found = re.search(r" \(request and reply: ([^)]+)\)", words)
     assert found, words
     return Path(found[1])
@@ -96,7 +96,7 @@ def named(words: str) -> Path:
 def test_a_skipped_row_names_its_reply(
     shops: dict[str, Shop], tmp_path: Path, trouble: str, kept: bytes, flavour: str
 ) -> None:
-    """What was sent and what came, as it came, in a file that nobody else can read."""
+    """Request and reply, as sent and received, in a file that other users cannot read."""
     if (flavour, trouble) == ("wsi", "wrong-count"):
         pytest.skip("WS-I announces nothing")
     shop = shops[flavour]
@@ -116,8 +116,8 @@ def test_a_skipped_row_names_its_reply(
     assert not any(shop.key.encode() in one.read_bytes() for one in files(file.parent))
 
 
-def test_nothing_is_saved_where_nothing_fails(shops: dict[str, Shop], tmp_path: Path) -> None:
-    """The folder stays empty; a session that expired is no failure. Without the option nothing is kept in memory."""
+def test_nothing_is_saved_without_failures(shops: dict[str, Shop], tmp_path: Path) -> None:
+    """An expired session is not a failure. Without the option, nothing is kept in memory."""
     shop = shops["rpc"]
     with connected(shop, tmp_path) as pager:
         assert walked(pager, "orders", details=True) == (60, {})
@@ -132,7 +132,7 @@ def test_nothing_is_saved_where_nothing_fails(shops: dict[str, Shop], tmp_path: 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("no_xmlrpc", [False, True])
 def test_a_record_names_its_reply(shops: dict[str, Shop], tmp_path: Path, flavour: str, *, no_xmlrpc: bool) -> None:
-    """One that is skipped with details; and where XML-RPC does not answer, what came instead."""
+    """One that is skipped with details; and if XML-RPC does not answer, the reply to it."""
     shop = shops[flavour]
     with connected(shop, tmp_path) as pager:
         shop.change(no_xmlrpc=no_xmlrpc, broken_records=[12])
@@ -146,7 +146,7 @@ def test_a_record_names_its_reply(shops: dict[str, Shop], tmp_path: Path, flavou
 
 
 def answering(*answers: bytes) -> Any:
-    """A server whose WSDL and login are sound, and that answers calls with these in turn, and the last ever after."""
+    """Return a server with a valid WSDL and login that sends these answers in turn, and then the last one."""
     left = list(answers)
 
     def answer(connection: Any, request: Any) -> None:
@@ -162,7 +162,7 @@ def answering(*answers: bytes) -> Any:
 
 
 def saved_of(folder: Path, *answers: bytes, error: type[RemoteError] = RemoteError, **options: Any) -> list[bytes]:
-    """What is saved of a list that a server answers so."""
+    """Return the saved file for a list that a server answers with this."""
     with answering(*answers) as url:
         connection = Connection(url, "me", "s3same-key", http_options(save_replies=folder, **options))
         with pytest.raises(error) as caught:
@@ -186,16 +186,16 @@ FAULT = fault("1", "s3same-key &amp; feedfacefeedfacefeedfacefeedface &#33;")
         (FAULT, ["Content-Encoding: identity"]),
     ],
 )
-def test_a_packed_reply_is_saved_unpacked(tmp_path: Path, packed: bytes, headers: list[str]) -> None:
-    """Secrets in it are found as in any other, and all else is as it was."""
+def test_a_gzipped_reply_is_saved_decompressed(tmp_path: Path, packed: bytes, headers: list[str]) -> None:
+    """Secrets in it are hidden as in any other, and all else stays the same."""
     (content,) = saved_of(tmp_path, reply(packed, *headers))
     assert b"*** &amp; *** &#33;" in content
     assert b"s3same-key" not in content
     assert (b"cannot be decompressed" in content) == (packed == FAULT and headers == ["Content-Encoding: gzip"])
 
 
-def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
-    """Beside what could be; unless what could be held a secret, or the reply to a login might."""
+def test_a_body_that_cannot_be_decompressed_is_saved_as_received(tmp_path: Path) -> None:
+    """After the readable part; not if that had a secret, or for a login."""
     body = bytes(range(256)) * 40
     packed = gzip.compress(b"<a>" + bytes(range(65, 91)) * 4 + body)
     broken = packed[:200] + b"!!!" + packed[203:]
@@ -211,8 +211,8 @@ def test_what_cannot_be_unpacked_is_saved_as_it_came(tmp_path: Path) -> None:
     assert b"<a>***ABC" in content
 
 
-def test_a_reply_that_is_cut_is_saved_as_far_as_it_came(tmp_path: Path) -> None:
-    """With status and headers, of which cookies and those of the user show no value; nor do cookies in the body."""
+def test_a_cut_reply_is_saved_as_far_as_received(tmp_path: Path) -> None:
+    """With status and headers; the values of cookies and of the user's headers are hidden, also in the body."""
     came = reply(
         b"<e:Envelope>PHPSESSID=0a1b2c3d4e5f at shop.example",
         "Set-Cookie: a=1; expires=Thu, 19-Nov-2037 08:52:00 GMT; domain=shop.example",
@@ -231,7 +231,7 @@ def test_a_reply_that_is_cut_is_saved_as_far_as_it_came(tmp_path: Path) -> None:
 
 
 def test_a_hash_of_a_password_is_not_saved(tmp_path: Path) -> None:
-    """By SOAP and by XML-RPC; customers' other data is."""
+    """By SOAP and by XML-RPC; customers' other data is saved."""
     body = b"<a><email>a@b.example</email><password_hash xsi:type='xsd:string'>$2y$10$abc/def.ghi</password_hash>\n"
     body += b"<member><name>password_hash</name><value><string>v1:xy</string></value></member></a>"
     (content,) = saved_of(tmp_path, reply(body))
@@ -250,7 +250,7 @@ LOGIN_REPLIES = {
 
 @pytest.mark.parametrize("name", LOGIN_REPLIES)
 def test_a_login_that_fails_is_saved_without_key_and_session(tmp_path: Path, name: str) -> None:
-    """Whatever form they have, and wherever they stand."""
+    """In any form and in any place."""
 
     def answer(connection: Any, request: Any) -> None:
         host, port = connection.getsockname()
@@ -268,7 +268,7 @@ def test_a_login_that_fails_is_saved_without_key_and_session(tmp_path: Path, nam
 
 @pytest.mark.parametrize("trouble", ["fatal", "http-500", "half", "gzip", "bot-check"])
 def test_a_wsdl_that_fails_is_saved(tmp_path: Path, trouble: str) -> None:
-    """As what was asked for last."""
+    """The document that was fetched last."""
     with Shop(orders=5, trouble=trouble, trouble_at="wsdl") as shop:
         with pytest.raises(RemoteError) as caught:
             connected(shop, tmp_path)
@@ -294,10 +294,10 @@ TWICE = envelope(
         (None, MalformedReplyError),
     ],
 )
-def test_rows_that_are_refused_after_they_were_read_are_saved(
+def test_replies_whose_rows_are_refused_are_saved(
     shops: dict[str, Shop], tmp_path: Path, query: Query | None, error: type[RemoteError]
 ) -> None:
-    """A row from outside of what was asked for, a row that has to come and does not, and one that comes twice."""
+    """With an unexpected row, without a row that must be there, and with a row twice."""
     with answering(reply(TWICE)) as url:
         shop = shops["rpc"]
         where, user, key = (shop.url, shop.user, shop.key) if query else (url, "me", "s3same-key")
@@ -309,8 +309,8 @@ def test_rows_that_are_refused_after_they_were_read_are_saved(
     assert re.search(rb"salesOrderListResponse.*<order_id[^>]*>7<", named(str(caught.value)).read_bytes(), re.DOTALL)
 
 
-def test_what_did_not_come_from_a_reply_is_not_saved(tmp_path: Path) -> None:
-    """A list that the shop does not have, and a server that is not there: no other call's reply is named."""
+def test_failures_without_a_reply_save_nothing(tmp_path: Path) -> None:
+    """A list that the shop lacks, and an unreachable server: no other call's reply is named."""
     shop = Shop(orders=20, profile="1.4.1.1")
     with shop, connected(shop, tmp_path) as pager:
         assert walked(pager, "orders")[0] == 20
@@ -323,7 +323,7 @@ def test_what_did_not_come_from_a_reply_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_the_same_failure_is_saved_once(tmp_path: Path) -> None:
-    """However often the call is tried again, with however many sessions; another call is another file."""
+    """However often the call is repeated, with however many sessions; another call is another file."""
     with Shop(orders=20, trouble="http-503") as shop:
         for wait in (60.0, 0.0):
             with pytest.raises(TransportError):
@@ -346,16 +346,16 @@ def test_the_same_failure_is_saved_once(tmp_path: Path) -> None:
     assert 1 <= len(kinds[2:]) < calls / 2
 
 
-def test_a_retry_says_where_the_reply_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The warning of one who waits for a shop."""
+def test_the_warning_of_a_retry_names_the_reply(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While `connect` waits for a shop."""
     with Shop(orders=20, trouble="http-503") as shop, pytest.raises(TransportError):
         connected(shop, tmp_path, wait=5.0)
     assert f"(request and reply: {files(tmp_path)[0]}); trying again in" in caplog.text
 
 
 @pytest.mark.slow
-def test_a_folder_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes of a reply, of all files, and their number: past these nothing is saved, and one warning says so."""
+def test_a_folder_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the bytes of a reply, of all files, and their number: beyond them nothing is saved, with one warning."""
     monkeypatch.setattr(saving, "LONGEST", 1000)
     (content,) = saved_of(tmp_path, reply(b"<a>" + b"x" * 5000))
     assert b"---- reply (the first 1000 bytes) ----" in content
@@ -375,8 +375,8 @@ def test_a_folder_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 assert "request and reply" not in skipped[59]
 
 
-def test_a_folder_that_goes_away_ends_nothing(shops: dict[str, Shop], tmp_path: Path) -> None:
-    """Nor does a disk that is full: one warning, and the dump goes on."""
+def test_a_folder_that_disappears_stops_no_dump(shops: dict[str, Shop], tmp_path: Path) -> None:
+    """Nor does a full disk: there is one warning, and the dump continues."""
     shop, folder = shops["rpc"], tmp_path / "replies"
     with connected(shop, folder) as pager:
         folder.rmdir()
@@ -387,8 +387,8 @@ def test_a_folder_that_goes_away_ends_nothing(shops: dict[str, Shop], tmp_path: 
     assert (count, sorted(skipped), len(warned)) == (58, [7, 30], 1)
 
 
-def test_nothing_half_written_stays(tmp_path: Path) -> None:
-    """A disk that is full in the middle of a file leaves none."""
+def test_no_incomplete_file_is_left(tmp_path: Path) -> None:
+    """When the disk is full in the middle of a file."""
     folder = saving.ReplyFolder(tmp_path)
 
     def parts() -> Iterator[bytes]:
@@ -400,8 +400,8 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_a_folder_that_takes_no_files_is_refused(shops: dict[str, Shop], tmp_path: Path) -> None:
-    """Before anything is asked, with exit status 2."""
+def test_a_folder_that_cannot_be_written_to_is_refused(shops: dict[str, Shop], tmp_path: Path) -> None:
+    """Before the first call, with exit status 2."""
     shop = shops["rpc"]
     shop.clear_log()
     (tmp_path / "file").touch()
@@ -414,11 +414,11 @@ def test_a_folder_that_takes_no_files_is_refused(shops: dict[str, Shop], tmp_pat
 
 
 def addressed(shop: Shop) -> list[str]:
-    """The shop, for a command line."""
+    """Return the shop's options for a command line."""
     return ["--url", shop.url, "--user", shop.user, "--key", shop.key]
 
 
-def test_the_command_line_says_where_replies_are(
+def test_the_command_line_names_saved_replies(
     shops: dict[str, Shop], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """In the line of a skipped row, in the report, in the line of an error and in that of doctor."""
@@ -438,7 +438,7 @@ def test_the_command_line_says_where_replies_are(
 
 
 def test_names_are_unique_and_sorted_by_time(shops: dict[str, Shop], tmp_path: Path) -> None:
-    """From many threads at once, and with nothing of the server's in them."""
+    """From many threads at once, and without any text of the server."""
     with connected(shops["rpc"], tmp_path) as pager:
         exchange = saving.Exchange("../a b/\n" + "c" * 99, *sent_and_received())
         errors = [RemoteError(f"row {chr(65 + number)}") for number in range(26)]
@@ -460,7 +460,7 @@ def test_names_are_unique_and_sorted_by_time(shops: dict[str, Shop], tmp_path: P
 
 
 def sent_and_received() -> tuple[requests.PreparedRequest, requests.Response]:
-    """A request and a reply."""
+    """Return a request and a reply."""
     with responses.RequestsMock() as web:
         web.get("http://shop.example/", body=b"x")
         response = requests.get("http://shop.example/", stream=True, timeout=1)

@@ -43,7 +43,7 @@ STAGES = list(GOOD)
 
 
 class Attack(NamedTuple):
-    """What a hostile server sends.
+    """The bytes that a hostile server sends.
 
     Attributes:
         body: an endless one in pieces, or a whole.
@@ -59,12 +59,12 @@ class Attack(NamedTuple):
 
 
 def endless(start: bytes, part: bytes) -> Iterator[bytes]:
-    """A body that never ends."""
+    """Return a body that never ends."""
     return chain([start], repeat(part * (1 + PIECE // len(part))))
 
 
 def entities(good: bytes, document_type: str) -> bytes:
-    """A sound answer with a document type, and a reference to its entity in a text."""
+    """Return a valid answer with a document type, and a reference to its entity in a text."""
     text = good.replace(b"complete", b"&e;").replace(b"feedface", b"&e;").replace(b'name="Shop"', b'name="&e;"')
     assert text != good
     head, mark, rest = text.partition(b"?>")
@@ -109,7 +109,7 @@ def hostile(stage: str, attack: Attack, anew: Callable[[], Attack] | None = None
 
 
 def attacked(url: str) -> RemoteError:
-    """The error that reading a list from a hostile server ends with."""
+    """Return the error that reading a list from a hostile server raises."""
     with pytest.raises(RemoteError) as caught:
         read(url)
     assert "\n" not in str(caught.value)
@@ -117,13 +117,13 @@ def attacked(url: str) -> RemoteError:
 
 
 def read(url: str) -> list[dict[str, Any]]:
-    """The last rows of a list, from the WSDL on."""
+    """Return the last rows of a list, starting with the WSDL."""
     with closing(Connection(url, "me", KEY, HttpOptions(timeout=20, max_reply_bytes=CAP))) as connection:
         return list(deque(connection.rows(ORDERS, UP_TO_400), maxlen=len(ROWS)))
 
 
 def grown(url: str) -> tuple[RemoteError, int]:
-    """The same, and by how many bytes the process was larger meanwhile than before."""
+    """Return the error, and the growth of the process in bytes."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is from now on
     except OSError:
@@ -134,7 +134,7 @@ def grown(url: str) -> tuple[RemoteError, int]:
 
 
 def memory(name: str) -> int:
-    """Bytes of this process, as Linux counts them."""
+    """Return the bytes of this process, as Linux counts them."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
@@ -143,7 +143,7 @@ def memory(name: str) -> int:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", WITH_ENTITIES)
 def test_no_entity_is_read(stage: str, kind: str) -> None:
-    """A document type is refused before anything in it is expanded, read from a file or fetched from anywhere."""
+    """A document type is refused before anything in it is expanded, read from a file or fetched."""
     asked: list[bytes] = []
 
     def elsewhere(connection: socket.socket, request: Request) -> None:
@@ -161,20 +161,20 @@ def test_no_entity_is_read(stage: str, kind: str) -> None:
     assert growth < MOST
 
 
-def nothing() -> Iterator[bytes]:
-    """200 MB of it."""
+def zeros() -> Iterator[bytes]:
+    """Yield 200 MB of zeros."""
     return repeat(bytes(1_000_000), 200)
 
 
-def packed(window: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes packed as they are asked for; by zlib's numbers, 31 is gzip and 15 is deflate."""
+def compressed(window: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Compress bytes as they are requested; in zlib's numbers, 31 is gzip and 15 is deflate."""
     packer = zlib.compressobj(wbits=window)
     yield from map(packer.compress, pieces)
     yield packer.flush()
 
 
 def attacks(stage: str) -> dict[str, Attack]:
-    """What is sent instead of the answer of a stage."""
+    """Return the attacks on the answer of a stage."""
     good = GOOD[stage]
     start = HEAD if stage == "list" else good[: good.rindex(b"<")]
     return {
@@ -196,9 +196,9 @@ def attacks(stage: str) -> dict[str, Attack]:
         "blanks behind the end": Attack(endless(good, b"\n")),
         "elements behind the end": Attack(endless(good, ALIKE)),
         "a page": Attack(endless(b"<html><body>", b"<p>Welcome</p>")),
-        "gzip bomb": Attack(packed(31, nothing()), ("Content-Encoding: gzip",)),
-        "deflate bomb": Attack(packed(15, nothing()), ("Content-Encoding: deflate",)),
-        "gzip bomb in a gzip": Attack(packed(31, packed(31, nothing())), ("Content-Encoding: gzip, gzip",)),
+        "gzip bomb": Attack(compressed(31, zeros()), ("Content-Encoding: gzip",)),
+        "deflate bomb": Attack(compressed(15, zeros()), ("Content-Encoding: deflate",)),
+        "gzip bomb in a gzip": Attack(compressed(31, compressed(31, zeros())), ("Content-Encoding: gzip, gzip",)),
         "endless gzip": Attack(repeat(gzip.compress(bytes(1_000_000))), ("Content-Encoding: gzip",)),
         "endless header": Attack(endless(b"X: ", b"a"), headless=True),
         "endless headers": Attack(endless(b"", b"X: a\r\n"), headless=True),
@@ -211,7 +211,7 @@ def attacks(stage: str) -> dict[str, Attack]:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("kind", attacks("list"))
 def test_an_attack_ends_and_takes_no_memory(stage: str, kind: str) -> None:
-    """What has no end is given up, and so is what unpacks to more than is wanted, before it takes much memory."""
+    """Endless bodies and compression bombs are refused before they take much memory."""
     attack = attacks(stage)[kind]
     with hostile(stage, attack, lambda: attacks(stage)[kind]) as url:
         error, growth = grown(url)
@@ -221,7 +221,7 @@ def test_an_attack_ends_and_takes_no_memory(stage: str, kind: str) -> None:
 
 @pytest.mark.parametrize("asked", [b"GET", b"POST"])
 def test_the_body_of_a_redirect_is_not_read(asked: bytes) -> None:
-    """A redirect says all in its head, and what follows may have no end."""
+    """The head is enough, and the body may have no end."""
 
     def answer(connection: socket.socket, request: Request) -> None:
         if not request.head.startswith(asked):
@@ -246,8 +246,8 @@ def test_the_body_of_a_redirect_is_not_read(asked: bytes) -> None:
         '<types><x:schema><x:include schemaLocation="?more={}"/></x:schema></types>',
     ],
 )
-def test_documents_that_lead_to_ever_more(more: str) -> None:
-    """They are given up before Python's stack is."""
+def test_endless_references_between_documents_are_refused(more: str) -> None:
+    """Before Python's stack overflows."""
     numbers = count()
 
     def answer(connection: socket.socket, request: Request) -> None:
@@ -262,7 +262,7 @@ def test_documents_that_lead_to_ever_more(more: str) -> None:
         read(f"{url}?wsdl")
 
 
-def test_what_is_sound_passes() -> None:
-    """The guard of the tests above: the same server without an attack is read."""
+def test_a_valid_answer_is_read() -> None:
+    """Otherwise the tests above would prove nothing."""
     with hostile("list", Attack([GOOD["list"]])) as url:
         assert read(url) == ROWS

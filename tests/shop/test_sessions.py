@@ -35,13 +35,13 @@ CALLS: dict[str, Callable[[Connection], object]] = {
 
 
 def all_of(pager: Pager, entity: ListName, window: int) -> list[int]:
-    """The ids of a list, walked with this pager."""
+    """Return the ids of a list, walked with this pager."""
     return sorted(id_of(row) for row in pager.list(entity, window=window))
 
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_every_kind_of_call_is_sent_again_in_a_new_session(shop: Shop, operation: str) -> None:
-    """Once: where the new session does not last either, the fault is told."""
+    """Once: if the new session expires too, the fault is raised."""
     call = CALLS[operation]
     with connection_to(shop) as connection:
         assert call(connection)
@@ -57,8 +57,8 @@ def test_every_kind_of_call_is_sent_again_in_a_new_session(shop: Shop, operation
 
 
 @pytest.mark.parametrize("operation", [operation for operation in CALLS if operation != "multiCall"])
-def test_a_call_outlives_its_session_and_its_wsdl(shop: Shop, operation: str) -> None:
-    """One call may meet both: an upgrade that ended all sessions."""
+def test_a_call_survives_a_new_session_and_a_new_wsdl(shop: Shop, operation: str) -> None:
+    """After an upgrade that ended all sessions."""
     call = CALLS[operation]
     with connection_to(shop) as connection:
         connection.login()
@@ -72,7 +72,7 @@ def test_a_call_outlives_its_session_and_its_wsdl(shop: Shop, operation: str) ->
 
 @pytest.mark.parametrize("strategy", ["range", "prefix"])
 def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: StrategyName, wire: str) -> None:
-    """One more login, the request is sent again in the new session, and the window is delivered once."""
+    """There is one more login, the request is repeated, and the window is delivered once."""
     with ChaosProxy(shop) as proxy, magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
         # A window over 130 ids takes several calls of `prefix`; each second of all calls finds no session.
         proxy.choose = in_turn([None, "expire"] * 10, "salesOrderList" if wire == "soap" else "sales_order.list")
@@ -86,7 +86,7 @@ def test_a_session_that_ends_in_the_middle_of_a_window(shop: Shop, strategy: Str
 
 @pytest.mark.usefixtures("wire")
 def test_a_session_ended_by_someone_else(shop: Shop) -> None:
-    """As when an administrator ends all sessions between two pages."""
+    """For instance by an administrator who ends all sessions between two pages."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         ids: list[int] = []
         for number, page in enumerate(pager.orders(window=20).pages()):
@@ -102,7 +102,7 @@ def test_a_session_ended_by_someone_else(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("wire")
 def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
-    """Login after login would be no way on: the error says what to look at, and its cursor where to go on."""
+    """The error says what to check, and has a cursor."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         plan = pager.orders(window=20)
         pages = plan.pages()
@@ -122,7 +122,7 @@ def test_a_session_that_never_lasts_ends_the_walk(shop: Shop) -> None:
 
 
 def test_many_threads_share_one_login(shop: Shop) -> None:
-    """Walks over different lists, in threads of their own, need one session."""
+    """Walks over different lists, each in its own thread, need one session."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager, ThreadPoolExecutor(len(LISTS)) as threads:
         found = dict(zip(LISTS, threads.map(lambda entity: all_of(pager, entity, 30), LISTS), strict=True))
         assert len(shop.sessions) == 1
@@ -134,7 +134,7 @@ def test_many_threads_share_one_login(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("wire")
 def test_many_threads_lose_one_session(shop: Shop) -> None:
-    """Each time it is lost one of them logs in, and the others use what it got."""
+    """Each time one of them logs in, and the others use its session."""
     lost = 0
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager, ThreadPoolExecutor(len(LISTS)) as threads:
         walks = [threads.submit(all_of, pager, entity, 5) for entity in LISTS]
@@ -152,7 +152,7 @@ def test_many_threads_lose_one_session(shop: Shop) -> None:
 
 
 def test_the_session_ends_when_the_block_fails(shop: Shop) -> None:
-    """An exception in the user's own code ends it too, amid a walk."""
+    """Also after an exception in the user's code during a walk."""
 
     def use() -> None:
         with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
@@ -167,7 +167,7 @@ def test_the_session_ends_when_the_block_fails(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("wire")
 def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
-    """A walk that is still open says that the connection is closed, and so does a new one: not even a login is sent."""
+    """An open walk and a new one raise the error that the connection is closed; not even a login is sent."""
     with ChaosProxy(shop) as proxy:
         with magento_pager.connect(proxy.url, shop.user, shop.key) as pager:
             plan = pager.orders(window=10)
@@ -187,7 +187,7 @@ def test_nothing_is_sent_after_the_end(shop: Shop) -> None:
 
 @pytest.mark.usefixtures("wire")
 def test_threads_that_walk_while_the_session_is_ended(shop: Shop) -> None:
-    """They are told that the connection is closed; none of them begins another session, and nothing is sent after."""
+    """They get the error that the connection is closed; none begins another session, and nothing is sent afterwards."""
     with ChaosProxy(shop) as proxy, ThreadPoolExecutor(3) as threads:
         pager = magento_pager.connect(proxy.url, shop.user, shop.key)
         walks = [threads.submit(all_of, pager, entity, 1) for entity in ("orders", "invoices", "products")]

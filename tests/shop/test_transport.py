@@ -33,7 +33,7 @@ NO_HEADERS: dict[str, str] = {}
 
 
 def fetched(url: str, options: HttpOptions) -> bytes:
-    """What the server answers to a call."""
+    """Return the server's answer to a call."""
     session = HttpSession(options, url)
     try:
         with session.post(url, b"<ask/>", NO_HEADERS, "someCall") as answer:
@@ -43,7 +43,7 @@ def fetched(url: str, options: HttpOptions) -> bytes:
 
 
 def failure(answer: Callable[[socket.socket, Request], None], options: HttpOptions) -> TransportError:
-    """The error that an answer leads to; its message is one line and names the call."""
+    """Return the error for an answer; its message is one line and names the call."""
     with serving(answer) as url, pytest.raises(TransportError) as caught:
         fetched(url, options)
     assert str(caught.value).startswith("someCall: ")
@@ -51,15 +51,15 @@ def failure(answer: Callable[[socket.socket, Request], None], options: HttpOptio
     return caught.value
 
 
-def test_a_whole_answer_is_a_whole_answer() -> None:
+def test_any_body_is_returned_unchanged() -> None:
     """Any body comes back as it was sent."""
     body = bytes(range(256)) * 1000
     with serving(lambda connection, _: connection.sendall(reply(body))) as url:
         assert fetched(url, PATIENT) == body
 
 
-def test_an_answer_in_chunks_is_put_together() -> None:
-    """Transfer in chunks, of any size, makes no difference."""
+def test_an_answer_in_chunks_is_joined() -> None:
+    """The size of the chunks makes no difference."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -71,15 +71,15 @@ def test_an_answer_in_chunks_is_put_together() -> None:
         assert fetched(url, PATIENT) == b"a" * 70_004
 
 
-def test_a_packed_answer_is_unpacked() -> None:
-    """A server may pack with gzip."""
+def test_a_gzipped_answer_is_decompressed() -> None:
+    """A server may use gzip."""
     body = b"a long story " * 10_000
     with serving(lambda connection, _: connection.sendall(reply(gzip.compress(body), "Content-Encoding: gzip"))) as url:
         assert fetched(url, PATIENT) == body
 
 
 def test_a_server_that_stalls() -> None:
-    """No answer at all ends after the timeout."""
+    """No answer at all ends with the timeout."""
     error = failure(lambda connection, _: _wait_for_the_end(connection), QUICK)
     assert (error.status, error.remedy) == (None, "split")
     assert error.pause >= QUICK.timeout, "the server may be busy with it as long again"
@@ -87,7 +87,7 @@ def test_a_server_that_stalls() -> None:
 
 
 def test_a_server_that_stalls_in_the_body() -> None:
-    """An answer that breaks off without an end does so after the timeout, too."""
+    """An answer that stops without an end does too."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
@@ -100,7 +100,7 @@ def test_a_server_that_stalls_in_the_body() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_server_that_drips(*, packed: bool) -> None:
-    """A byte now and then keeps no call alive beyond its timeout."""
+    """A byte now and then does not extend a call beyond its timeout."""
     sent: list[int] = []
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -118,7 +118,7 @@ def test_a_server_that_drips(*, packed: bool) -> None:
 
 
 def test_a_server_that_drips_and_stalls() -> None:
-    """The last wait is for what is left of the timeout, not for all of it once more."""
+    """The last wait is for the rest of the timeout, not for all of it again."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
@@ -130,7 +130,7 @@ def test_a_server_that_drips_and_stalls() -> None:
 
 
 def test_a_body_shorter_than_announced() -> None:
-    """PHP that dies late has announced a length already."""
+    """PHP that fails late has already sent a length."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\nsome")
@@ -141,7 +141,7 @@ def test_a_body_shorter_than_announced() -> None:
 
 
 def test_no_body_where_one_was_announced() -> None:
-    """The recorded end of a server out of memory: status 200, a length, and nothing."""
+    """The recorded answer of a server out of memory: status 200, a length, and no body."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 71000000\r\n\r\n")
@@ -176,14 +176,14 @@ def test_a_reset_in_the_body() -> None:
 
 
 def test_a_server_that_hangs_up() -> None:
-    """No answer but the end of the connection."""
+    """The connection ends without an answer."""
     error = failure(lambda *_: None, PATIENT)
     assert error.retryable
     assert "the connection failed: " in str(error)
 
 
-def test_nobody_there() -> None:
-    """A port that nobody listens on."""
+def test_a_refused_connection() -> None:
+    """No server listens on the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransportError, match=r"someCall: the connection failed: Connection refused\. Check") as caught:
@@ -192,13 +192,13 @@ def test_nobody_there() -> None:
 
 
 def test_no_such_host() -> None:
-    """A name that no DNS knows."""
+    """The DNS does not know the name."""
     with pytest.raises(TransportError, match="someCall: the connection failed: "):
         fetched("https://no-such-host.invalid/", PATIENT)
 
 
-def test_a_server_that_hangs_up_amid_the_handshake() -> None:
-    """A connection that ends before TLS has begun is no matter of trust, and it may pass."""
+def test_a_connection_that_ends_during_the_handshake() -> None:
+    """This is not about trust, and may pass."""
 
     def hang_up() -> None:
         connection, _ = listener.accept()
@@ -214,22 +214,22 @@ def test_a_server_that_hangs_up_amid_the_handshake() -> None:
     assert caught.value.retryable
 
 
-def test_a_page_that_is_no_http() -> None:
+def test_an_answer_that_is_not_http() -> None:
     """Something else listens on the port."""
     error = failure(lambda connection, _: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"), PATIENT)
     assert "the connection failed: SSH-2.0-OpenSSH_9.2" in str(error)
 
 
-def test_garbage_that_calls_itself_packed() -> None:
-    """A body that cannot be unpacked is no answer."""
+def test_an_invalid_gzip_body() -> None:
+    """A body that cannot be decompressed is an error."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", "Content-Encoding: gzip")), PATIENT)
     assert error.remedy == "isolate"
     assert "the answer cannot be decompressed" in str(error)
 
 
 @pytest.mark.parametrize("packing", ["compress", "gzip, lzma", "Lzma"])
-def test_packed_in_another_way_than_was_asked_for(packing: str) -> None:
-    """It is named, and what came is not read."""
+def test_another_encoding_than_gzip_is_refused(packing: str) -> None:
+    """It is named, and the body is not read."""
     error = failure(lambda connection, _: connection.sendall(reply(b"plain", f"Content-Encoding: {packing}")), PATIENT)
     assert error.remedy == "isolate"
     assert "the answer cannot be decompressed: it is encoded as " in str(error)
@@ -237,7 +237,7 @@ def test_packed_in_another_way_than_was_asked_for(packing: str) -> None:
 
 
 def test_a_longer_answer_than_allowed() -> None:
-    """The cap is on what was read, and nothing is read beyond it but the piece at hand."""
+    """The limit counts bytes that were read, and only the current piece is read beyond it."""
     sent: list[int] = []
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -250,8 +250,8 @@ def test_a_longer_answer_than_allowed() -> None:
     assert "the answer is longer than 1000000 bytes. Use a smaller --window" in str(error)
 
 
-def test_a_bomb() -> None:
-    """A packed body is capped by what it unpacks to, and unpacked piece by piece."""
+def test_a_compression_bomb() -> None:
+    """The limit counts decompressed bytes, and the body is decompressed piece by piece."""
     bomb = gzip.compress(bytes(200_000_000))
     options = HttpOptions(timeout=ENOUGH, max_reply_bytes=5_000_000)
     pieces: list[int] = []
@@ -266,8 +266,8 @@ def test_a_bomb() -> None:
     assert sum(pieces) <= options.max_reply_bytes
 
 
-def test_a_page_of_any_length_is_not_read() -> None:
-    """Where no list is expected, much less is allowed."""
+def test_a_long_page_is_not_read() -> None:
+    """Bodies that are not lists have a much lower limit."""
     with (
         serving(lambda connection, _: connection.sendall(reply(bytes(SHORT + 1)))) as url,
         closing(HttpSession(PATIENT, url)) as session,
@@ -278,8 +278,8 @@ def test_a_page_of_any_length_is_not_read() -> None:
     assert caught.value.remedy == "stop", "nothing of it can be left out"
 
 
-def test_leaving_early_hangs_up() -> None:
-    """Who does not want the rest of an answer closes the connection: the server need not send it."""
+def test_leaving_early_closes_the_connection() -> None:
+    """So the server need not send the rest."""
     over = threading.Event()
 
     def answer(connection: socket.socket, _: Request) -> None:
@@ -324,7 +324,7 @@ def test_connections_are_kept_and_cookies_are_not() -> None:
 
 
 def test_the_web_servers_own_password() -> None:
-    """Basic auth goes with every call, a WSDL's fetch included."""
+    """Basic auth is sent with every call, and when the WSDL is fetched."""
     heads: list[bytes] = []
 
     def answer(connection: socket.socket, request: Request) -> None:
@@ -342,7 +342,7 @@ def test_the_web_servers_own_password() -> None:
 
 
 def test_nothing_is_sent_after_closing() -> None:
-    """A closed session refuses, and opens no connection."""
+    """A closed session refuses calls, and opens no connection."""
     session = HttpSession(PATIENT, "http://127.0.0.1:9/")
     session.close()
     with pytest.raises(ValueError, match="is closed"), session.post("http://127.0.0.1:9/", b"", NO_HEADERS, "someCall"):
@@ -362,7 +362,7 @@ def test_nothing_is_sent_after_closing() -> None:
     ],
 )
 def test_a_redirect_of_a_call_is_refused(status: int, location: str, shown: str) -> None:
-    """Followed, it would become a GET, or send the key elsewhere; the message says which address to use."""
+    """It would become a GET, or send the key elsewhere; the message says which address to use."""
     calls: list[bytes] = []
 
     def answer(connection: socket.socket, request: Request) -> None:
@@ -396,7 +396,7 @@ def test_a_redirect_of_a_document_is_followed() -> None:
 
 
 def test_a_redirect_to_another_host_is_refused() -> None:
-    """It would take the headers, and what they hold, to another host; unless that is allowed."""
+    """It would take the headers and their secrets to another host, unless that is allowed."""
     with serving(lambda connection, _: connection.sendall(reply(b"found"))) as other:
         elsewhere = other.replace("127.0.0.1", "localhost")
 
@@ -415,8 +415,8 @@ def test_a_redirect_to_another_host_is_refused() -> None:
                 assert reading.body() == b"found"
 
 
-def test_a_circle_of_redirects_ends() -> None:
-    """A document that always redirects is given up."""
+def test_endless_redirects_are_refused() -> None:
+    """Of a document."""
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(reply(b"", "Location: /round", status="302 Found"))
@@ -434,7 +434,7 @@ def test_a_circle_of_redirects_ends() -> None:
 
 
 def test_plain_http_to_another_machine_is_refused() -> None:
-    """The key is not sent where anyone can read it, unless that is asked for."""
+    """The key is not sent unencrypted, except with `insecure_http`."""
     with (
         closing(HttpSession(PATIENT, "http://shop.example/")) as session,
         pytest.raises(ValueError, match=r"http://shop.example/a is plain http: .*--insecure-http"),
@@ -450,7 +450,7 @@ def test_plain_http_to_another_machine_is_refused() -> None:
 
 
 def test_a_document_is_not_fetched_over_plain_http_after_a_redirect() -> None:
-    """A redirect out of TLS is no way around it."""
+    """A redirect from https to http is refused."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -466,7 +466,7 @@ def test_a_document_is_not_fetched_over_plain_http_after_a_redirect() -> None:
 
 
 def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An unknown authority is refused with advice; the user's own is trusted, whatever the environment says."""
+    """An unknown authority is refused with advice; `ca_bundle` is trusted, whatever the environment has."""
     authority, stranger = trustme.CA(), trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -487,7 +487,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_old_tls_is_opt_in() -> None:
-    """A host that knows nothing newer than TLS 1.1 is reached when asked for."""
+    """A host that only supports TLS 1.1 is reached with `legacy_tls`."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.set_ciphers("ALL:@SECLEVEL=0")
@@ -504,7 +504,7 @@ def test_old_tls_is_opt_in() -> None:
         assert fetched(url, HttpOptions(ca_bundle=path, legacy_tls=True)) == b"fine"
 
 
-def test_a_proxy_by_option_is_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The option comes before the environment."""
     heads: list[bytes] = []
 
@@ -521,7 +521,7 @@ def test_a_proxy_by_option_is_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_options_are_checked() -> None:
-    """What cannot work is refused before anything is sent, without showing what may be secret."""
+    """Invalid values are refused before anything is sent, without showing secrets."""
     for timeout in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="more than 0 seconds"):
             HttpOptions(timeout=timeout)
@@ -544,7 +544,7 @@ def test_options_keep_secrets() -> None:
     assert "s3same" not in repr(options)
 
 
-def test_nothing_logs_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """No logger at any level shows headers or bodies."""
     caplog.set_level(logging.DEBUG)
     options = HttpOptions(timeout=ENOUGH, headers={"X-Secret": "s3same"}, basic_auth=("me", "s3same"))
@@ -588,8 +588,8 @@ NOW = "Sun, 22 Nov 2026 08:56:53 GMT"
         (None, NOW, 0),
     ],
 )
-def test_how_long_a_server_asks_to_be_left_alone(value: str | None, date: str | None, seconds: float) -> None:
-    """Seconds or a time by the server's own clock, never more than some minutes, and nonsense is nothing."""
+def test_retry_after_is_limited(value: str | None, date: str | None, seconds: float) -> None:
+    """It is seconds, or a time by the server's clock; other texts are ignored."""
     assert retry_after(value, date) == seconds
 
 
@@ -617,8 +617,8 @@ ODD_TIMES = [
     st.sampled_from(ODD_TIMES) | st.text(max_size=40) | st.from_regex(r"\w{3}, \d+ \w{3} \d{1,5} \d+:\d+:\d+ \S+"),
     st.sampled_from(ODD_TIMES),
 )
-def test_a_header_that_is_no_time_is_none(value: str, date: str) -> None:
-    """Whatever it holds: a time in UTC, or nothing."""
+def test_an_invalid_time_in_a_header_is_none(value: str, date: str) -> None:
+    """The result is a time in UTC, or None."""
     time_said = http_time(value)
     assert time_said is None or time_said.tzinfo is UTC
     assert 0.0 <= retry_after(value, date) <= LONGEST_PAUSE
@@ -626,7 +626,7 @@ def test_a_header_that_is_no_time_is_none(value: str, date: str) -> None:
 
 @pytest.mark.parametrize("zone", ["", " GMT", " -0000", " +0000", " UT"])
 def test_a_time_without_a_zone_is_in_utc(zone: str) -> None:
-    """As HTTP has it."""
+    """As HTTP defines it."""
     assert http_time(f"Wed, 01 May 2024 10:00:00{zone}") == datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
@@ -644,8 +644,8 @@ def test_a_time_without_a_zone_is_in_utc(zone: str) -> None:
         ("mail me@shop.example", "mail me@shop.example"),
     ],
 )
-def test_words_from_outside_are_redacted(text: str, shown: str) -> None:
-    """Passwords in addresses, session ids and hashes do not get through."""
+def test_texts_of_the_server_are_redacted(text: str, shown: str) -> None:
+    """Passwords in addresses, session ids and hashes are removed."""
     assert redacted(text) == shown
 
 

@@ -41,19 +41,19 @@ TOKEN = "0123456789abcdef-a-token"
 
 @pytest.fixture
 def pager(shop: Shop) -> Iterator[Pager]:
-    """Its lists."""
+    """Return a pager for the shop."""
     with magento_pager.connect(shop.url, shop.user, shop.key) as found:
         yield found
 
 
 def written(pager: Pager, entity: ListName, path: Path, **options: Any) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of a dump, and its report."""
+    """Return the bytes of a dump, and its report."""
     report = dump(pager.list(entity, **options), path, overwrite=True)
     return path.read_bytes(), report.as_json()
 
 
 def called(shop: Shop) -> list[str]:
-    """What was called since the last time."""
+    """Return the calls since the last time."""
     found = [call.operation for call in shop.log]
     shop.clear_log()
     return found
@@ -61,10 +61,10 @@ def called(shop: Shop) -> list[str]:
 
 @pytest.mark.sampled
 @pytest.mark.parametrize(("profile", "flavour", "entity"), CELLS)
-def test_both_wires_bring_the_same_bytes(
+def test_both_protocols_give_the_same_bytes(
     shop_of: Callable[[str, str], Shop], tmp_path: Path, profile: str, flavour: str, entity: ListName
 ) -> None:
-    """By a key range on every version, and with all columns nothing changes but that there are more."""
+    """By a key range on every version; `all_columns` only adds columns."""
     shop = shop_of(profile, flavour)
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         by_soap, _ = written(pager, entity, tmp_path / "soap")
@@ -88,7 +88,7 @@ def test_both_wires_bring_the_same_bytes(
 
 @pytest.mark.parametrize("entity", LISTS)
 def test_a_shop_whose_filters_are_broken_by_ws_i_is_read_by_xml_rpc(tmp_path: Path, entity: ListName) -> None:
-    """SOAP fails there, or stops; `auto` compares with records by SOAP, and takes XML-RPC."""
+    """SOAP fails there; `auto` compares XML-RPC with records by SOAP, and chooses it."""
     with Shop(profile="1.6.2.0", orders=80) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected, _ = written(pager, entity, tmp_path / "rpc")
     with (
@@ -106,8 +106,8 @@ def test_a_shop_whose_filters_are_broken_by_ws_i_is_read_by_xml_rpc(tmp_path: Pa
     assert "rows were equal to their records by SOAP" in report["wire_reason"]
 
 
-def test_auto_asks_for_orders_by_soap_and_for_others_by_xml_rpc(shop: Shop, pager: Pager) -> None:
-    """Two calls more, once for each list: the same range of ids by both."""
+def test_auto_reads_orders_by_soap_and_other_lists_by_xml_rpc(shop: Shop, pager: Pager) -> None:
+    """It takes two more calls, once for each list: the same range of ids by both."""
     called(shop)
     assert len(list(pager.orders(wire="auto"))) == 200
     assert set(called(shop)) == {"salesOrderList"}
@@ -120,8 +120,8 @@ def test_auto_asks_for_orders_by_soap_and_for_others_by_xml_rpc(shop: Shop, page
     assert set(called(shop)) == {"call"}
 
 
-def test_where_xml_rpc_is_blocked_all_goes_on_by_soap(tmp_path: Path) -> None:
-    """And the report says why; asked for by name, it is an error."""
+def test_soap_is_used_where_xml_rpc_is_blocked(tmp_path: Path) -> None:
+    """The report says why; if XML-RPC was requested by name, it is an error."""
     with (
         Shop(orders=100, no_xmlrpc=True) as shop,
         magento_pager.connect(shop.url, shop.user, shop.key) as pager,
@@ -135,8 +135,8 @@ def test_where_xml_rpc_is_blocked_all_goes_on_by_soap(tmp_path: Path) -> None:
             list(pager.invoices(wire="xml-rpc", patience=0.0))
 
 
-def test_a_wire_that_fails_on_the_way_is_replaced_by_the_other(tmp_path: Path) -> None:
-    """From the page on that failed; nothing is lost, and nothing comes twice."""
+def test_a_protocol_that_fails_during_a_walk_is_replaced_by_the_other(tmp_path: Path) -> None:
+    """From the failed page on; no row is lost or returned twice."""
     with Shop(orders=900) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected, _ = written(pager, "invoices", tmp_path / "soap")
         asked = pager.invoices(wire="auto", window=200, patience=0.0, lookahead=False)
@@ -152,7 +152,7 @@ def test_a_wire_that_fails_on_the_way_is_replaced_by_the_other(tmp_path: Path) -
 
 
 class Fenced(Shop):
-    """A shop before which something answers calls.
+    """A shop with a firewall that answers some calls.
 
     Attributes:
         fences: the answers by what is found in a call: HTTP status and body.
@@ -195,7 +195,7 @@ BLOCKED = {
 @pytest.mark.parametrize("when", ["before", "amid"])
 @pytest.mark.usefixtures("hurried")
 def test_a_host_may_block_xml_rpc_at_any_time(tmp_path: Path, status: int, entity: ListName, when: str) -> None:
-    """The dump is the same to the byte, and the report says why it went on by SOAP."""
+    """The dump has the same bytes, and the report says why it continued by SOAP."""
     fences = ((b"<methodCall", status, BLOCKED[status]),)
     with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected, _ = written(pager, entity, tmp_path / "soap", window=100)
@@ -217,8 +217,8 @@ def test_a_host_may_block_xml_rpc_at_any_time(tmp_path: Path, status: int, entit
 
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.usefixtures("hurried")
-def test_lists_by_soap_may_fail_on_the_way(tmp_path: Path, status: int) -> None:
-    """Where records come by SOAP that are like the rows by XML-RPC, these take their place."""
+def test_lists_by_soap_may_fail_during_a_walk(tmp_path: Path, status: int) -> None:
+    """If records by SOAP are equal to the rows by XML-RPC, XML-RPC replaces SOAP."""
     fences = ((b"salesOrderList", status, BLOCKED[status]),)
     with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected, _ = written(pager, "orders", tmp_path / "soap")
@@ -234,7 +234,7 @@ def test_lists_by_soap_may_fail_on_the_way(tmp_path: Path, status: int) -> None:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[Shop]:
-    """A shop with an empty text and NULL, and with a token that sets a new password."""
+    """Return a shop with an empty text and NULL, and with a password reset token."""
     path = tmp_path / "rows.json"
     customers = {"columns": ["entity_id", "email", "rp_token"], "rows": [[1, "a@b.example", TOKEN], [2, "", None]]}
     orders = {"columns": ["entity_id", "coupon_rule_name", "coupon_code"], "rows": [[1, "", ""], [2, None, None]]}
@@ -245,8 +245,8 @@ def odd(tmp_path: Path) -> Iterator[Shop]:
 
 @pytest.mark.parametrize("entity", ["customers", "orders"])
 @pytest.mark.usefixtures("hurried")
-def test_each_walk_of_a_paginator_goes_on_by_the_other_wire(entity: ListName) -> None:
-    """Also where another one did so before: such as those of partitions, in threads."""
+def test_each_walk_of_a_paginator_can_change_the_protocol(entity: ListName) -> None:
+    """Also after another walk did, such as those of partitions in threads."""
     with Fenced(orders=600) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected = list(pager.list(entity))
         paginator = pager.list(entity, wire="auto", window=50, lookahead=False)
@@ -258,8 +258,8 @@ def test_each_walk_of_a_paginator_goes_on_by_the_other_wire(entity: ListName) ->
     assert [row for found in rows for row in found] == expected
 
 
-def test_where_no_list_comes_by_either_wire_it_is_tried_once() -> None:
-    """The records that take the place of rows are not asked for a second time; what SOAP said is told."""
+def test_the_comparison_is_made_once_if_both_protocols_fail() -> None:
+    """The records are not requested a second time; the error is that of SOAP."""
     with Fenced(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         shop.fences = ((b"customerCustomerList", 403, BLOCKED[403]), (b"<methodCall", 404, BLOCKED[404]))
         shop.clear_log()
@@ -270,7 +270,7 @@ def test_where_no_list_comes_by_either_wire_it_is_tried_once() -> None:
 
 
 class Altered(Shop):
-    """A shop that sends something else by XML-RPC than by SOAP.
+    """A shop that sends other values by XML-RPC than by SOAP.
 
     Attributes:
         pattern: what is altered in replies.
@@ -287,7 +287,7 @@ class Altered(Shop):
 
 
 def test_rows_that_differ_are_read_by_soap() -> None:
-    """An extension may change what one of the APIs sends: SOAP is what was asked for before."""
+    """An extension may change one of the APIs: SOAP is the default."""
     with Altered(orders=200) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         expected = list(pager.customers())
         shop.pattern, shop.becomes = b"cust7@", b"other@"
@@ -300,8 +300,8 @@ def test_rows_that_differ_are_read_by_soap() -> None:
 
 
 @pytest.mark.parametrize("empty", [{}, {"coupon_code": ""}], ids=str)
-def test_a_list_where_a_text_is_promised_is_what_php_makes_of_it(empty: dict[str, str]) -> None:
-    """By SOAP it is the text "Array", and no traceback, whatever else is in the row."""
+def test_a_list_instead_of_a_text_becomes_the_text_array(empty: dict[str, str]) -> None:
+    """As PHP writes it by SOAP, whatever else is in the row."""
     with Altered(orders=3) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         shop.pattern = rb"(<name>status</name><value>)<string>[^<]*</string>"
         shop.becomes = rb"\1<array><data><value><string>new</string></value></data></array>"
@@ -311,8 +311,8 @@ def test_a_list_where_a_text_is_promised_is_what_php_makes_of_it(empty: dict[str
     assert [row["status"] for row in rows] == ["Array"] * 3
 
 
-def test_a_value_of_another_form_is_named() -> None:
-    """The call and the column, for whoever wrote the extension."""
+def test_a_value_of_another_form_is_reported() -> None:
+    """With the call and the column, for the author of the extension."""
     with Altered(orders=60) as shop, magento_pager.connect(shop.url, shop.user, shop.key) as pager:
         ids = sorted(shop.database.ids("products"))
         shop.pattern = (
@@ -326,8 +326,8 @@ def test_a_value_of_another_form_is_named() -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_null_is_no_empty_text(odd: Shop, flavour: Flavour) -> None:
-    """NULL is an absent key, and an empty text is there, declared or not, on servers whose SOAP sends the same."""
+def test_null_is_not_an_empty_text(odd: Shop, flavour: Flavour) -> None:
+    """NULL is an absent key, and an empty text is present, declared or not, on servers whose SOAP confuses them."""
     for profile in ("1.7.0.2", "20.0.20"):
         odd.set_profile(profile, flavour=flavour)
         with magento_pager.connect(odd.url, odd.user, odd.key) as pager:
@@ -336,8 +336,8 @@ def test_null_is_no_empty_text(odd: Shop, flavour: Flavour) -> None:
             assert not {"coupon_code", "coupon_rule_name"} & second.keys()
 
 
-def test_a_token_that_sets_a_new_password_is_dropped(odd: Shop, tmp_path: Path) -> None:
-    """As `password_hash` is, unless that is asked for."""
+def test_the_password_reset_token_is_dropped(odd: Shop, tmp_path: Path) -> None:
+    """Like `password_hash`, unless it is requested."""
     with magento_pager.connect(odd.url, odd.user, odd.key) as pager:
         assert not any("rp_token" in row for row in pager.customers(wire="xml-rpc"))
         found, report = written(pager, "customers", tmp_path / "out", columns="all")
@@ -368,8 +368,8 @@ def test_all_columns_are_in_each_format(
     assert "not compared, because the file does not have them: password_hash\n" in capsys.readouterr().err
 
 
-def test_a_dump_is_resumed_by_the_other_wire_only_with_the_same_columns(pager: Pager, tmp_path: Path) -> None:
-    """The wire is how, and the columns are what is asked for."""
+def test_a_dump_is_resumed_by_the_other_protocol_only_with_the_same_columns(pager: Pager, tmp_path: Path) -> None:
+    """The protocol may change, the columns may not."""
     expected, _ = written(pager, "orders", tmp_path / "whole")
     path = tmp_path / "part"
 
@@ -385,7 +385,7 @@ def test_a_dump_is_resumed_by_the_other_wire_only_with_the_same_columns(pager: P
 
 
 def test_options_that_do_not_go_together(pager: Pager) -> None:
-    """One line that says what there is."""
+    """The message is one line with the possible values."""
     with pytest.raises(ValueError, match="use xml-rpc for all columns"):
         pager.orders(wire="soap", columns="all")
     with pytest.raises(ValueError, match="there is no wire 'rest'; the wires are soap, xml-rpc, auto"):
@@ -410,8 +410,8 @@ def test_options_that_do_not_go_together(pager: Pager) -> None:
         [("entity_id", "FROM", "1")],
     ],
 )
-def test_no_call_can_bring_the_whole_table(shop: Shop, pager: Pager, conditions: list[tuple[str, str, str]]) -> None:
-    """What a server would misread silently is refused before it is sent."""
+def test_no_call_can_return_the_whole_table(shop: Shop, pager: Pager, conditions: list[tuple[str, str, str]]) -> None:
+    """Conditions that a server would silently misread are refused before they are sent."""
     asked = [Condition(*one) for one in conditions]
     called(shop)
     with pytest.raises(ValueError, match=r"^sales_order\.list: "):
@@ -432,7 +432,7 @@ def test_two_conditions_on_a_field_are_a_range_or_refused() -> None:
             nested_filters([*bounds, other], "a.list", IdRange(0, 9))
 
 
-def test_lists_of_values_go_as_arrays_and_ids_as_text(pager: Pager) -> None:
+def test_lists_of_values_are_sent_as_arrays_and_ids_as_text(pager: Pager) -> None:
     """A text with commas would be its first id, and an integer of XML-RPC ends at 2147483647."""
     filters = nested_filters(
         [Condition("entity_id", "in", "3,4000000000"), Condition("store_id", "null", "")], "a.list", IdRange(0, 9)
@@ -442,8 +442,8 @@ def test_lists_of_values_go_as_arrays_and_ids_as_text(pager: Pager) -> None:
     assert list(asked) == []
 
 
-def test_doctor_and_plan_speak_of_both_wires(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    """The doctor tries both; a plan is of the one that a dump would take."""
+def test_doctor_and_plan_report_both_protocols(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The doctor tries both; a plan is for the one that a dump would choose."""
     where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
     assert run(["doctor", *where]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -477,8 +477,8 @@ def test_parallel_auto_never_blocks_a_shop_by_soap(
     assert sum(len(page.rows) for page in pages) == 200
 
 
-def test_a_fault_by_xml_rpc_names_the_column_that_is_meant(pager: Pager) -> None:
-    """As one by SOAP does, though it is called by another name."""
+def test_a_fault_by_xml_rpc_names_the_column(pager: Pager) -> None:
+    """As one by SOAP does, although the operation has another name."""
     with pytest.raises(
         (FaultError, RemoteError), match=r"orders have no (column |standard field )?'stat'.*did you mean '?stat"
     ):

@@ -46,15 +46,15 @@ def web() -> Iterator[responses.RequestsMock]:
 
 
 def envelope(body: str, namespace: str) -> bytes:
-    """A reply."""
+    """Return a reply."""
     return f"""<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:n="{namespace}">
         <e:Body>{body}</e:Body></e:Envelope>""".encode()
 
 
-def asked(
+def sent_request(
     web: responses.RequestsMock, text: bytes, *, namespace: str = "urn:Magento", conditions: list[Condition] = WINDOW
 ) -> Element:
-    """The request for orders that a connection to a server with this WSDL sends."""
+    """Return the request for orders that a connection to a server with this WSDL sends."""
     web.get(URL, body=text)
     connection = Connection(f"{URL}?wsdl=1", "user", "key")
     if connection.flavour == "rpc":
@@ -79,17 +79,17 @@ def asked(
 def test_every_type_of_operand_carries_the_query(
     web: responses.RequestsMock, flavour: Flavour, operand: Operand
 ) -> None:
-    """Each condition arrives in its place: its field, its operator and its value, in order."""
-    request = asked(web, wsdl(flavour, operand=operand))
+    """The field, operator and value of each condition are in their place, in order."""
+    request = sent_request(web, wsdl(flavour, operand=operand))
     items = request.findall(".//filters/complex_filter/*")
     place = "value/value/complexObjectArray" if operand == "strings" else "value/value"
     assert [(one.findtext("key"), one.findtext("value/key"), one.findtext(place)) for one in items] == SAID
     assert request.findtext(".//sessionId") == "77"
 
 
-def test_an_operand_of_any_type_says_which_type_it_is(web: responses.RequestsMock) -> None:
-    """PHP can make nothing of an anyType without xsi:type: it must say xsd:string, under a prefix that is bound."""
-    request = asked(web, wsdl("rpc", operand="any"))
+def test_an_operand_of_any_type_has_a_type(web: responses.RequestsMock) -> None:
+    """PHP cannot read an anyType without xsi:type: it must be xsd:string, under a bound prefix."""
+    request = sent_request(web, wsdl("rpc", operand="any"))
     for operand in request.iterfind(".//value/value"):
         prefix, _, local = str(operand.get(XSI_TYPE)).partition(":")
         assert (operand.nsmap[prefix], local) == (SCHEMA, "string")
@@ -99,7 +99,7 @@ def test_an_operand_of_any_type_says_which_type_it_is(web: responses.RequestsMoc
 @pytest.mark.parametrize("namespace", ["urn:Magento", "urn:OpenMage"])
 def test_the_namespace_is_that_of_the_wsdl(web: responses.RequestsMock, flavour: Flavour, namespace: str) -> None:
     """WS-I refuses any other namespace, so it is read from the WSDL and never assumed."""
-    request = asked(web, wsdl(flavour, namespace=namespace), namespace=namespace)
+    request = sent_request(web, wsdl(flavour, namespace=namespace), namespace=namespace)
     call = request.find("{*}Body/*")
     assert call is not None
     name = "salesOrderList" if flavour == "rpc" else "salesOrderListRequestParam"
@@ -108,23 +108,23 @@ def test_the_namespace_is_that_of_the_wsdl(web: responses.RequestsMock, flavour:
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("value", ["", " 5 ", "a&b<c>", "Zoë\n山田", "^1([0-4].|5[0-3])$", "]]>"])
-def test_a_value_arrives_as_it_is(web: responses.RequestsMock, flavour: Flavour, value: str) -> None:
-    """No character of a value is lost on the way into the request."""
-    request = asked(web, wsdl(flavour), conditions=[Condition("increment_id", "eq", value)])
+def test_a_value_is_sent_unchanged(web: responses.RequestsMock, flavour: Flavour, value: str) -> None:
+    """No character of a value is lost in the request."""
+    request = sent_request(web, wsdl(flavour), conditions=[Condition("increment_id", "eq", value)])
     assert (request.findtext(".//value/value") or "") == value
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_a_value_that_no_xml_can_hold_is_refused(web: responses.RequestsMock, flavour: Flavour) -> None:
+def test_a_value_with_a_forbidden_character_is_refused(web: responses.RequestsMock, flavour: Flavour) -> None:
     """A control character cannot be sent, and nothing is sent in its place."""
     with pytest.raises(RemoteError, match="this shop's WSDL does not allow the request"):
-        asked(web, wsdl(flavour), conditions=[Condition("increment_id", "eq", "\x01")])
+        sent_request(web, wsdl(flavour), conditions=[Condition("increment_id", "eq", "\x01")])
     assert not any(b"complex" in (call.request.body or b"") for call in web.calls)
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_a_list_the_wsdl_lacks_is_named(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """Credit memos came with 1.6.1.0: before, the message says so and nothing is sent."""
+def test_a_list_that_the_wsdl_lacks_is_reported(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """Credit memos exist since 1.6.1.0: before, the message says so and nothing is sent."""
     web.get(URL, body=wsdl(flavour))
     connection = Connection(f"{URL}?wsdl=1", "user", "key")
     with pytest.raises(RemoteError, match=r"has no creditmemos; Magento has that list since 1\.6\.1\.0"):
@@ -134,14 +134,14 @@ def test_a_list_the_wsdl_lacks_is_named(web: responses.RequestsMock, flavour: Fl
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_request_that_cannot_be_built_shows_no_key(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """Values that do not fit their type are quoted by zeep."""
+    """Zeep quotes values that do not fit their type."""
     web.get(URL, body=wsdl(flavour).replace(b'name="apiKey" type="x:string"', b'name="apiKey" type="x:duration"'))
     with pytest.raises(RemoteError, match=r"login: this shop's WSDL does not allow the request: .* '\*\*\*'$"):
         Connection(f"{URL}?wsdl=1", "me", "s3same-key").login()
 
 
 def test_filters_of_an_unknown_form_are_refused(web: responses.RequestsMock) -> None:
-    """A WSDL whose filters cannot carry conditions is an error that says so, not a call without a filter."""
+    """A WSDL whose filters cannot carry conditions raises an error; no call without a filter is sent."""
     web.get(URL, body=wsdl("wsi").replace(b'name="complex_filter"', b'name="other_filter"'))
     web.post(URL, body=envelope("<n:loginResponseParam><result>77</result></n:loginResponseParam>", "urn:Magento"))
     connection = Connection(f"{URL}?wsdl=1", "user", "key")
@@ -151,7 +151,7 @@ def test_filters_of_an_unknown_form_are_refused(web: responses.RequestsMock) -> 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_query_that_zeep_alters_is_not_sent(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """Where the WSDL's types make another query of ours, the call is refused before it is sent."""
+    """If the WSDL's types change our query, the call is refused before it is sent."""
     web.get(URL, body=wsdl(flavour).replace(b'name="key" type="x:string"', b'name="key" type="x:boolean"'))
     answer = (
         "<n:loginResponse><loginReturn>77</loginReturn></n:loginResponse>"
@@ -167,7 +167,7 @@ def test_a_query_that_zeep_alters_is_not_sent(web: responses.RequestsMock, flavo
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 def test_a_required_field_must_be_there(flavour: Flavour) -> None:
-    """In WS-I a row without a field that the WSDL requires is refused, as zeep refuses it; in RPC zeep lets it pass."""
+    """In WS-I a row without a field that the WSDL requires is refused, as by zeep; in RPC zeep accepts it."""
     optional, required = b'name="order_id" type="x:string" minOccurs="0"', b'name="order_id" type="x:string"'
     oracle = Oracle(wsdl(flavour).replace(optional, required))
     body = test_decoding.rendered(flavour, [{"increment_id": "5"}])
@@ -182,12 +182,12 @@ def test_a_required_field_must_be_there(flavour: Flavour) -> None:
 
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
-def test_a_wsdl_may_hold_what_we_do_not_need(web: responses.RequestsMock, flavour: Flavour) -> None:
-    """A comment before the root, a byte order mark and unused types are no obstacle."""
+def test_unneeded_parts_of_a_wsdl_are_ignored(web: responses.RequestsMock, flavour: Flavour) -> None:
+    """Such as a comment before the root, a byte order mark and unused types."""
     more = """<x:complexType name="loop"><x:sequence><x:element name="loop" type="t:loop" minOccurs="0"/></x:sequence>
       </x:complexType>"""
     text = wsdl(flavour, more=more).replace(b"<definitions", b"<!-- a shop -->\n<definitions", 1)
-    request = asked(web, b"\xef\xbb\xbf" + text)
+    request = sent_request(web, b"\xef\xbb\xbf" + text)
     assert len(request.findall(".//filters/complex_filter/*")) == len(WINDOW)
 
 
@@ -202,19 +202,19 @@ def test_an_undeclared_type_is_named(web: responses.RequestsMock) -> None:
 
 
 def client(text: bytes) -> Any:
-    """A client that is nothing but zeep."""
+    """Return a plain client of zeep."""
     documents = {URL: text, "http://schemas.xmlsoap.org/soap/encoding/": ENCODING_SCHEMA}
     return zeep.Client(URL, transport=SimpleNamespace(load=documents.__getitem__))
 
 
 def rendered(shop: Any, filters: Any) -> Element:
-    """The request that zeep makes of such filters."""
+    """Return zeep's request with these filters."""
     request: Element = shop.create_message(shop.service, "salesOrderList", sessionId="77", filters=filters)
     return request
 
 
 def typed(factory: Any) -> list[Any]:
-    """The conditions as zeep's own objects."""
+    """Return the conditions as zeep's own objects."""
     return [
         factory.complexFilter(key=one.field, value=factory.associativeEntity(key=one.operator, value=one.value))
         for one in WINDOW
@@ -236,8 +236,8 @@ def typed(factory: Any) -> list[Any]:
         ("rpc", 0, lambda _: {}),
     ],
 )
-def test_what_zeep_drops_in_silence_is_not_sent(flavour: Flavour, left: int, shape: Callable[[Any], Any]) -> None:
-    """Given filters in another shape than it expects, zeep leaves conditions out: the server would send every order."""
+def test_a_query_with_dropped_conditions_is_not_sent(flavour: Flavour, left: int, shape: Callable[[Any], Any]) -> None:
+    """Zeep drops filters in another shape than it expects: the server would send every order."""
     shop = client(wsdl(flavour))
     request = rendered(shop, shape(shop.type_factory("urn:Magento")))
     assert len(request.findall(".//complex_filter/*")) == left, "zeep has mended its ways: is the guard still needed?"
@@ -246,7 +246,7 @@ def test_what_zeep_drops_in_silence_is_not_sent(flavour: Flavour, left: int, sha
 
 
 def test_a_whole_query_passes() -> None:
-    """The shape zeep expects carries everything, and our guard lets it pass."""
+    """The shape that zeep expects carries everything, and our guard accepts it."""
     request = rendered(client(wsdl("wsi")), {"complex_filter": {"complexObjectArray": DICTS}})
     check_rendered(request, WINDOW, "salesOrderList")
 
@@ -270,7 +270,7 @@ def test_a_whole_query_passes() -> None:
     ids=lambda damage: damage[1].decode(),
 )
 def test_a_damaged_query_is_refused(damage: tuple[bytes, bytes]) -> None:
-    """Whatever is missing, altered, added or in another place keeps a request from being sent."""
+    """A request with anything missing, altered, added or in another place is not sent."""
     whole = etree.tostring(rendered(client(wsdl("wsi")), {"complex_filter": {"complexObjectArray": DICTS}}))
     assert whole.count(damage[0]) == 1
     with pytest.raises(RemoteError, match="would not carry the whole query"):
@@ -295,10 +295,8 @@ OTHER_PORTS = {
 
 @pytest.mark.parametrize("flavour", ["rpc", "wsi"])
 @pytest.mark.parametrize("where", OTHER_PORTS)
-def test_calls_are_written_for_the_port_that_they_go_to(
-    web: responses.RequestsMock, flavour: Flavour, where: str
-) -> None:
-    """A service or a port that speaks no SOAP may come first: neither the address nor the requests are made of it."""
+def test_calls_use_the_first_soap_port(web: responses.RequestsMock, flavour: Flavour, where: str) -> None:
+    """A service or port for another protocol may be first: its address is not used."""
     text = wsdl(flavour).decode()
     other = """<binding name="Other" type="t:PortType" xmlns:http="http://schemas.xmlsoap.org/wsdl/http/">
         <http:binding verb="POST"/>

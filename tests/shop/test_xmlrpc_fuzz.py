@@ -67,16 +67,16 @@ TOKENS = [
 
 
 @cache
-def sound_replies() -> list[bytes]:
-    """Those of our own, and the recorded ones where they are at hand."""
-    ours = [rendered(ROWS), rendered(ODD_ROWS), rendered(ODD_ROWS[:1]).replace(b"><", b">\n<")]
+def valid_replies() -> list[bytes]:
+    """Return our own replies, and the recorded ones if they are available."""
+    read_by_us = [rendered(ROWS), rendered(ODD_ROWS), rendered(ODD_ROWS[:1]).replace(b"><", b">\n<")]
     folder = SAMPLES / "xmlrpc"
     names = [*recordings(), "fault_login.response.xml", "multicall_mixed.response.xml"] if folder.is_dir() else []
-    return ours + [(folder / name).read_bytes() for name in names]
+    return read_by_us + [(folder / name).read_bytes() for name in names]
 
 
-def theirs(body: bytes) -> tuple[list[Any], bool]:
-    """The rows that have ended before the first error of expat, or before the end, and whether it was the end."""
+def read_by_expat(body: bytes) -> tuple[list[Any], bool]:
+    """Return the rows that ended before the first error of expat, or before the end, and whether it was the end."""
     parser: ET.XMLPullParser[ET.Element] = ET.XMLPullParser(["start", "end"])
     path: list[str] = []
     found: list[Any] = []
@@ -92,20 +92,20 @@ def theirs(body: bytes) -> tuple[list[Any], bool]:
                 path.append(element.tag)
             else:
                 if path == PATH:
-                    found.append(their_value(element))
+                    found.append(value_by_expat(element))
                 path.pop()
     return found, whole
 
 
-def their_value(typed: ET.Element) -> Any:
-    """What a type of XML-RPC stands for; what it cannot stand for is like nothing else."""
+def value_by_expat(typed: ET.Element) -> Any:
+    """Return the value of a type of XML-RPC; an invalid one is equal to nothing else."""
     try:
         if typed.tag == "struct":
             names = [member[0].text or "" for member in typed]
-            values = [their_inner(member[1]) for member in typed]
+            values = [inner_by_expat(member[1]) for member in typed]
             return dict(zip(names, values, strict=True)) if len(set(names)) == len(names) else object()
         if typed.tag == "array":
-            return [their_inner(value) for value in typed[0]]
+            return [inner_by_expat(value) for value in typed[0]]
     except IndexError:
         return object()
     text = typed.text or ""
@@ -113,13 +113,13 @@ def their_value(typed: ET.Element) -> Any:
     return {"nil": None, "string": text, "boolean": number == "1"}.get(typed.tag, number)
 
 
-def their_inner(value: ET.Element) -> Any:
-    """What a <value> stands for."""
-    return their_value(value[0]) if len(value) else value.text or ""
+def inner_by_expat(value: ET.Element) -> Any:
+    """Return the content of a <value>."""
+    return value_by_expat(value[0]) if len(value) else value.text or ""
 
 
-def ours(pieces: Iterator[bytes]) -> tuple[list[dict[str, Any]], str]:
-    """Our rows, and the error that follows them, if any."""
+def read_by_us(pieces: Iterator[bytes]) -> tuple[list[dict[str, Any]], str]:
+    """Return our rows, and the error after them, if any."""
     found: list[dict[str, Any]] = []
     try:
         found.extend(xmlrpc.rows(pieces, "call"))
@@ -129,7 +129,7 @@ def ours(pieces: Iterator[bytes]) -> tuple[list[dict[str, Any]], str]:
 
 
 def chopped(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    """A body in pieces of these sizes, over and over."""
+    """Return a body in pieces of these sizes, repeated."""
     start = place = 0
     while start < len(body):
         size = sizes[place % len(sizes)]
@@ -138,10 +138,10 @@ def chopped(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
 
 
 def check(body: bytes, sizes: Sequence[int]) -> bool:
-    """Compare the readings of a body; True where it was read to its end."""
-    found, error = ours(iter([body]))
-    assert ours(chopped(body, sizes)) == (found, error), "pieces matter"
-    expected, whole = theirs(body)
+    """Compare the readings of a body; return True if it was read to its end."""
+    found, error = read_by_us(iter([body]))
+    assert read_by_us(chopped(body, sizes)) == (found, error), "pieces matter"
+    expected, whole = read_by_expat(body)
     assert found == expected[: len(found)]
     assert error or (whole and len(found) == len(expected))
     return not error
@@ -160,19 +160,19 @@ def check(body: bytes, sizes: Sequence[int]) -> bool:
     sizes=st.lists(st.integers(1, 200), min_size=1, max_size=5) | st.just([1 << 12]),
 )
 def test_damage_never_changes_rows(which: int, damage: list[Damage], sizes: list[int]) -> None:
-    """For a damaged reply we raise, or give what expat gives; however its bytes arrive."""
-    replies = sound_replies()
+    """A damaged reply is refused, or read as expat reads it, however its bytes arrive."""
+    replies = valid_replies()
     body = replies[which % len(replies)]
     for one in damage:
         body = one.done(body)
     check(body, sizes)
 
 
-def test_some_damage_is_none() -> None:
-    """The damage done here does not always make a reply unreadable: some of it is compared with expat."""
+def test_some_damaged_replies_are_readable() -> None:
+    """Otherwise nothing would be compared with expat."""
     bodies = [
         Damage("insert", 2, place, 0, token).done(body)
-        for body in sound_replies()
+        for body in valid_replies()
         for place in range(0, 200, 21)
         for token in (b"7", b"&amp;", b"&#10;", b"\r\n")
     ]

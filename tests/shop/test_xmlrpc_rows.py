@@ -33,7 +33,7 @@ MALFORMED = "the reply is malformed"
 
 
 def written(value: Any) -> str:
-    """A value as PHP writes it, text ready for XML."""
+    """Return a value as PHP writes it; its text is ready for XML."""
     if isinstance(value, dict):
         return f"<value>{struct(value)}</value>"
     if isinstance(value, list):
@@ -47,23 +47,23 @@ def written(value: Any) -> str:
 
 
 def struct(row: dict[str, Any]) -> str:
-    """A record as PHP writes it."""
+    """Return a record as PHP writes it."""
     members = (f"<member><name>{name}</name>{written(value)}</member>" for name, value in row.items())
     return f"<struct>{''.join(members)}</struct>"
 
 
 def rendered(records: Iterable[dict[str, Any]]) -> bytes:
-    """A reply of a list."""
+    """Return a reply of a list."""
     return f"{HEAD}{''.join(map(written, records))}{TAIL}".encode()
 
 
 def read(body: bytes, size: int = 1 << 16) -> list[dict[str, Any]]:
-    """All rows of a body that arrives in pieces of a size."""
+    """Return all rows of a body that arrives in pieces of a size."""
     return list(rows(cut(body, size), "call"))
 
 
 def as_text(value: Any) -> Any:
-    """A value of `xmlrpc.client` in our form: numbers as text."""
+    """Return a value of `xmlrpc.client` in our form, with numbers as text."""
     if isinstance(value, dict):
         return {name: as_text(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -72,7 +72,7 @@ def as_text(value: Any) -> Any:
 
 
 def recordings() -> list[str]:
-    """The recorded replies of lists, all but the one that is no XML."""
+    """Return the recorded replies of lists, except the one that is not XML."""
     names = [path.name for path in sorted((SAMPLES / "xmlrpc").glob("*list*.response.xml"))]
     return [*names, "unicode_control.response.xml"] if names else ["none"]
 
@@ -91,7 +91,7 @@ def test_recorded_lists(name: str, size: int, samples: Path) -> None:
 
 
 def test_a_recorded_control_character(samples: Path) -> None:
-    """A server before 1.9.3 sends it as it is: refused so that its row is found, and read once it is taken out."""
+    """A server before 1.9.3 sends it raw: it is refused, and the row is read once it is removed."""
     body = (samples / "xmlrpc" / "unicode_control_pre193.response.xml").read_bytes()
     with pytest.raises(MalformedReplyError, match="a character that XML forbids") as caught:
         read(body)
@@ -109,7 +109,7 @@ some_rows = st.lists(
 
 
 def escaped(value: Any) -> Any:
-    """A value whose texts are ready for XML, as PHP escapes them."""
+    """Return a value whose texts are ready for XML, as PHP escapes them."""
     if isinstance(value, dict):
         return {escaped(name): escaped(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -118,8 +118,8 @@ def escaped(value: Any) -> Any:
 
 
 @given(records=some_rows, size=st.integers(1, 300))
-def test_values_come_out_as_they_went_in(records: list[dict[str, Any]], size: int) -> None:
-    """Whatever a shop's texts hold, and however the reply is cut."""
+def test_values_are_read_unchanged(records: list[dict[str, Any]], size: int) -> None:
+    """Whatever the texts are, and however the reply is cut."""
     body = rendered(map(escaped, records))
     expected = as_text(records)
     assert read(body, size) == expected
@@ -163,7 +163,7 @@ ODD: dict[str, tuple[str, list[Any]]] = {
 @pytest.mark.parametrize("place", [0, 1, 4])
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_values(odd: str, place: int, size: int) -> None:
-    """Values of every type, in a row that is parsed and in one that might be recognised."""
+    """Values of every type, in a row that is parsed and in one that may be recognised."""
     sent, expected = ODD[odd]
     for value, text in zip(sent.split("|"), expected, strict=True):
         parts = list(map(written, ROWS))
@@ -189,8 +189,8 @@ def test_odd_values(odd: str, place: int, size: int) -> None:
         (TAIL, TAIL + "\n\ufeff\t\ufeff\n"),
     ],
 )
-def test_other_spellings_mean_the_same(old: str, new: str, size: int) -> None:
-    """Blanks between tags, around the reply, and in them."""
+def test_blanks_make_no_difference(old: str, new: str, size: int) -> None:
+    """Between tags, around the reply, and in them."""
     body = rendered(ROWS).decode()
     assert old in body
     odd = body.replace(old, new)
@@ -202,13 +202,13 @@ def test_other_spellings_mean_the_same(old: str, new: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 1 << 16])
 @pytest.mark.parametrize("data", ["<data/>", "<data></data>", "<data>\n</data>"])
-def test_no_rows_are_no_rows(data: str, size: int) -> None:
-    """An empty list is empty, however it is written."""
+def test_an_empty_list_has_no_rows(data: str, size: int) -> None:
+    """However it is written."""
     assert read(rendered([]).replace(b"<data></data>", data.encode()), size) == []
 
 
-def test_rows_come_as_their_bytes_come() -> None:
-    """A row is given as soon as its <struct> has ended, long before the reply ends."""
+def test_a_row_is_yielded_when_its_struct_ends() -> None:
+    """Long before the reply ends."""
     body = rendered(ROWS)
     third = sum(len(part) + len(b"</struct>") for part in body.split(b"</struct>")[:3])
     taken = 0
@@ -302,7 +302,7 @@ ANY_ROW = {
 
 
 def damaged(old: str, new: str, place: int) -> bytes:
-    """A reply in whose row at a place the first `old` is `new`."""
+    """Return a reply in which the first `old` in one row is replaced by `new`."""
     parts = list(map(written, ROWS))
     old = old.replace(struct(ROWS[0])[8:-9], struct(ROWS[place])[8:-9])
     assert old in parts[place]
@@ -314,7 +314,7 @@ def damaged(old: str, new: str, place: int) -> bytes:
 @pytest.mark.parametrize("place", [0, 1, 4])
 @pytest.mark.parametrize("damage", ANY_ROW)
 def test_a_damaged_row_is_refused(damage: str, place: int, size: int) -> None:
-    """The damage is found in a row that is parsed and in one that is recognised, and may be one row's."""
+    """In a row that is parsed and in one that is recognised; a single row may be the cause."""
     old, new, message = ANY_ROW[damage]
     given: list[dict[str, Any]] = []
     with pytest.raises(MalformedReplyError, match=message) as caught:
@@ -325,7 +325,7 @@ def test_a_damaged_row_is_refused(damage: str, place: int, size: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_utf_8_are_refused() -> None:
+def test_invalid_utf_8_is_refused() -> None:
     """In any row."""
     for place in (0, 1, 4):
         with pytest.raises(MalformedReplyError, match=MALFORMED):
@@ -365,7 +365,7 @@ DOCUMENT = {
 @pytest.mark.parametrize("size", [1, 7, 1 << 16])
 @pytest.mark.parametrize("damage", DOCUMENT)
 def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
-    """What surrounds the rows is as promised, or the reply is refused, however it is cut."""
+    """The elements around the rows must be valid, however the reply is cut."""
     old, new, message = DOCUMENT[damage]
     body = rendered(ROWS).decode()
     head, middle, tail = body.rpartition(old) if old.startswith("</") else body.partition(old)
@@ -393,8 +393,8 @@ def test_a_damaged_document_is_refused(damage: str, size: int) -> None:
         ("<array><value/></array>", "<value> instead of <data>"),
     ],
 )
-def test_an_answer_that_is_no_list_is_refused(value: str, message: str, size: int) -> None:
-    """Another value is no empty list."""
+def test_an_answer_that_is_not_a_list_is_refused(value: str, message: str, size: int) -> None:
+    """Another value is not an empty list."""
     body = f"<methodResponse><params><param><value>{value}</value></param></params></methodResponse>".encode()
     with pytest.raises(MalformedReplyError, match=message) as caught:
         read(body, size)
@@ -417,7 +417,7 @@ def test_an_answer_that_is_no_list_is_refused(value: str, message: str, size: in
         (b"<e:Envelope xmlns:e='urn:x'/>", "instead of <methodResponse>", "isolate"),
     ],
 )
-def test_what_is_no_reply_is_refused(body: bytes, message: str, remedy: str, size: int) -> None:
+def test_a_body_that_is_not_a_reply_is_refused(body: bytes, message: str, remedy: str, size: int) -> None:
     """Pages, nothing, other encodings, other documents: as for SOAP."""
     with pytest.raises(MalformedReplyError, match=message) as caught:
         read(body, size)
@@ -426,7 +426,7 @@ def test_what_is_no_reply_is_refused(body: bytes, message: str, remedy: str, siz
 
 
 def test_a_reply_that_is_cut_short_is_refused() -> None:
-    """Wherever a reply ends too soon, the rows before are followed by an error, and fewer rows may help."""
+    """Wherever a reply ends too soon, its rows are followed by an error, and fewer rows may help."""
     body = rendered(ROWS[:3]).rstrip()
     for length in range(len(body)):
         given: list[dict[str, Any]] = []
@@ -437,8 +437,8 @@ def test_a_reply_that_is_cut_short_is_refused() -> None:
 
 
 @pytest.mark.parametrize("place", range(40))
-def test_a_document_type_on_a_seam_is_seen(place: int) -> None:
-    """Wherever a piece ends, a DOCTYPE is found."""
+def test_a_document_type_across_two_pieces_is_found(place: int) -> None:
+    """Wherever a piece ends."""
     body = rendered(ROWS).replace(b"?>", b"?><!DOCTYPE a>", 1)
     start = body.index(b"<!DOCTYPE") - 20 + place
     with pytest.raises(MalformedReplyError, match="document type"):
@@ -447,7 +447,7 @@ def test_a_document_type_on_a_seam_is_seen(place: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 1 << 16])
 @pytest.mark.parametrize(("code", "text"), [("5", "Session expired."), ("1", ""), ("-9", "a\n<b>")])
-def test_a_fault_is_a_fault(code: str, text: str, size: int) -> None:
+def test_a_fault_keeps_its_code_and_text(code: str, text: str, size: int) -> None:
     """It keeps its code and words."""
     body = xmlrpc.client.dumps(xmlrpc.client.Fault(int(code), text), methodresponse=True).encode()
     with pytest.raises(ReplyFaultError) as caught:
@@ -456,14 +456,14 @@ def test_a_fault_is_a_fault(code: str, text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "<value>x</value>", f"<value>{struct({'faultCode': '5'})}</value>"])
-def test_a_fault_without_words_is_no_fault(content: str) -> None:
+def test_a_fault_without_a_text_is_refused(content: str) -> None:
     """It may be anything."""
     with pytest.raises(MalformedReplyError, match=r"without a code or a text|0 elements instead of one in <fault>"):
         read(f"<methodResponse><fault>{content}</fault></methodResponse>".encode())
 
 
 def test_look_alikes_are_not_recognised() -> None:
-    """What looks like another row is none inside of a row."""
+    """Text that looks like another row is not a row inside a row."""
     records = [ROWS[0], ROWS[1], {"x": [{"order_id": "66"}] * 3}, ROWS[2]]
     body = rendered(records)
     assert read(body) == records
@@ -476,8 +476,8 @@ def test_look_alikes_are_not_recognised() -> None:
 
 
 @pytest.mark.parametrize("size", [1 << 16, 1 << 24])
-def test_a_large_row_arrives(size: int) -> None:
-    """One with a text of 8 MB, and its neighbours."""
+def test_a_large_row_is_read(size: int) -> None:
+    """With a text of 8 MB, and its neighbours."""
     large = "a" * 8_000_000
     given = read(damaged("complete", large, 2), size)
     assert [row["status"] for row in given] == ["complete", "complete", large, "complete", "complete"]
@@ -490,8 +490,8 @@ def test_a_large_row_arrives(size: int) -> None:
         f"<array><data>{'<value/>' * (MOST_MARKUP + (1 << 17))}</data></array>",
     ],
 )
-def test_a_row_that_is_too_large_is_looked_for(value: str) -> None:
-    """So that it can be skipped by name; it is not held."""
+def test_a_row_that_is_too_large_is_isolated(value: str) -> None:
+    """So that it can be skipped by name; it is not kept in memory."""
     with pytest.raises(MalformedReplyError, match="no row ends") as caught:
         read(damaged("<string>complete</string>", value, 1))
     assert caught.value.remedy == "isolate"
@@ -515,16 +515,16 @@ BEGUN = rendered(ROWS).partition(b"</data></array></value></param>")[0]
         (b"", b" "),
     ],
 )
-def test_an_endless_reply_is_given_up(start: bytes, part: bytes) -> None:
-    """Where no row ends any more, the reply is refused before much of it was taken, and so before it takes memory."""
+def test_an_endless_reply_is_refused_early(start: bytes, part: bytes) -> None:
+    """Without the end of a row, the reply is refused before it takes much memory."""
     pieces, taken = endless(start, part)
     with pytest.raises(MalformedReplyError):
         list(rows(pieces, "call"))
     assert sum(taken) < LONGEST_ROW + 3 * (1 << 17)
 
 
-def test_rows_are_let_go() -> None:
-    """A reply of very many rows keeps no more of them than one: memory does not grow with the reply."""
+def test_rows_are_freed() -> None:
+    """A reply of very many rows keeps only one of them: memory does not grow with the reply."""
     plain, odd = written(ROWS[1]).encode(), written(ROWS[2]).replace("complete", "a > b").encode()
     total = 20_000  # of each: one is recognised, the other parsed
     pieces = chain([HEAD.encode()], repeat((plain + odd) * 100, total // 100), [TAIL.encode()])

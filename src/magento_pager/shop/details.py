@@ -116,7 +116,7 @@ class Details:
             repair: read records in which control characters break the XML, without those characters.
         """
         if spec.record is None:
-            raise ValueError(f"{spec.name} have no records in full. Leave out details")
+            raise ValueError(f"{spec.name} have no records in full. Remove the option details")
         self.way: str | None = None
         self.why = ""
         self._begin = partial(_Progress, self, connection, spec, spec.record, goal, repair=repair)
@@ -240,10 +240,11 @@ class _Progress:
         """Request the record of each row."""
         shareable = self._part.share
         keys = [row.get(self._part.key) or "" for row in rows]
-        alone = dict.fromkeys(
+        unshareable = dict.fromkeys(
             key for key, row in zip(keys, rows, strict=True) if shareable and row.get("type") not in shareable
         )
-        singles, others = [key for key in alone if key], [key for key in dict.fromkeys(keys) if key not in {"", *alone}]
+        singles = [key for key in unshareable if key]
+        others = [key for key in dict.fromkeys(keys) if key not in {"", *unshareable}]
         answers: dict[str, Answer] = {}
         way = self._way or self._soap
         while singles or others:
@@ -369,8 +370,7 @@ class _Progress:
     ) -> Flow[dict[str, Answer]]:
         """Request some records, in parts if they are too large or if one breaks the reply.
 
-        If waiting may help, retry a record that could be read before, or another one that can be read at once. Without
-        any, or with `patient`, retry the requested record itself.
+        If waiting may help, retry a record that could be read before, or else another one; with `patient`, this one.
         """
         answers: dict[str, Answer] = {}
         stack = [keys]
@@ -415,8 +415,8 @@ class _Progress:
             if isinstance(reply, RemoteError) and action(reply, narrowed=True) == "stop":
                 raise reply
             return token if isinstance(reply, RemoteError) or reply.rows else None  # it exists if it breaks the reply
-        alone = Condition(str(self._spec.identity), "eq", token)
-        known = yield from filtered(find_row(window, KEY), (alone,), any_row=True)
+        condition = Condition(str(self._spec.identity), "eq", token)
+        known = yield from filtered(find_row(window, KEY), (condition,), any_row=True)
         return known.id if known else None
 
     def _alone(self, row: Row, error: RemoteError, window: IdRange) -> Flow[Outcome[Record]]:

@@ -225,9 +225,9 @@ def _request(exchange: Exchange, redactor: Redactor) -> bytes:
     """Return the request as it was sent, without secrets."""
     request = exchange.request
     body = request.body or b""
-    sent = redactor.redacted_body(body.encode() if isinstance(body, str) else body, login=exchange.is_login)
+    shown = redactor.redacted_body(body.encode() if isinstance(body, str) else body, login=exchange.is_login)
     line = redactor.redacted(f"{request.method} {request.url}")
-    return b"%b\n%b\n%b" % (line.encode(), _headers(exchange, request.headers.items(), redactor), sent)
+    return b"%b\n%b\n%b" % (line.encode(), _headers(exchange, request.headers.items(), redactor), shown)
 
 
 def _reply(exchange: Exchange, redactor: Redactor) -> list[bytes]:

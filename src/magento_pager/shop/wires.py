@@ -254,8 +254,8 @@ class Wires:
                 both = record.keys() & row.keys() - self._spec.nested
                 if name not in both:
                     return False, f"the record of {name} {row[name]} by SOAP does not contain its {name}"
-                expected, found = ({row[name]: {field: values[field] for field in both}} for values in (record, row))
-                if reason := difference(expected, found):
+                by_soap, by_xmlrpc = ({row[name]: {field: values[field] for field in both}} for values in (record, row))
+                if reason := difference(by_soap, by_xmlrpc):
                     return False, reason
         except RemoteError as error:
             return False, f"XML-RPC cannot replace it: {error}"

@@ -93,8 +93,8 @@ class Wsdl:
         """Refuse a list that it does not declare."""
         if not self.has(spec.operation):
             since = f"; Magento has that list since {spec.since}" if spec.since else ""
-            other = "" if self.has("salesOrderList") else ". Use the address of SOAP V2, .../api/v2_soap/?wsdl=1"
-            raise RemoteError(f"{spec.operation}: this shop's WSDL has no {spec.name}{since}{other}")
+            hint = "" if self.has("salesOrderList") else ". Use the address of SOAP V2, .../api/v2_soap/?wsdl=1"
+            raise RemoteError(f"{spec.operation}: this shop's WSDL has no {spec.name}{since}{hint}")
 
     def list_request(self, operation: str, session: str, conditions: Sequence[Condition]) -> Element:
         """Return the request of a list, with the conditions in the WSDL's own types.
@@ -262,8 +262,8 @@ def wsdl_candidates(url: str) -> list[str]:
         if api and api[1] in _SOAP_V2:
             return [parts.geturl() if _ASKS_FOR_WSDL.search(parts.query) else f"{parts.geturl()}&wsdl=1"]
         return [f"{site}{parts.path}?type={kind}&wsdl=1" for kind in _SOAP_V2]
-    if other := re.fullmatch(r"(.*?)/api(/(soap|xmlrpc|jsonrpc))?(/(?!v2_soap|soap_v2|soap_wsi).*)?", parts.path):
-        parts = parts._replace(path=other[1], query="")
+    if api_path := re.fullmatch(r"(.*?)/api(/(soap|xmlrpc|jsonrpc))?(/(?!v2_soap|soap_v2|soap_wsi).*)?", parts.path):
+        parts = parts._replace(path=api_path[1], query="")
     if re.search(r"(^|[/?&])wsdl\b", f"{parts.path}?{parts.query}"):
         return [parts.geturl()]
     if re.search(r"/api/(v2_soap|soap_v2|soap_wsi)(/index)?/?$", parts.path):
