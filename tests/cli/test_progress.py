@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -90,6 +91,19 @@ def test_no_color_and_a_dumb_terminal_are_respected(
     monkeypatch.setenv("TERM", "dumb")
     assert "\x1b" not in terminal(["dump", "--window", "500", "--out", "again.ndjson"], 80)
     assert large.log
+
+
+def test_rows_on_standard_output_are_not_mixed_with_the_bar() -> None:
+    """The program that reads them may print to the same terminal, so only the summary is written there."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "magento_pager", "dump"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as dumping:  # noqa: S603  our own command
+        rows, _ = dumping.communicate(timeout=60)
+    os.close(theirs)
+    text = b"".join(iter(lambda: _read(ours), b"")).decode()
+    os.close(ours)
+    assert rows.count(b"\n") == 200
+    assert re.fullmatch(r"Exported 200 orders to standard output in .* accounted for\.\r\n", text)
 
 
 def test_messages_stand_above_the_bar(terminal: Callable[..., str]) -> None:

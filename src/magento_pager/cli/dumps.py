@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -156,7 +159,7 @@ def dump(
     try:
         with (
             stoppable() as signals,
-            messages(line=not _rows_on_terminal(output)),
+            messages(line=_leaves_terminal(output)),
             _task(entity, shop, selection, times, output) as task,
         ):
             report = task.finished_report()
@@ -185,9 +188,13 @@ def dump(
         click.get_current_context().exit(3)
 
 
-def _rows_on_terminal(output: OutputOptions) -> bool:
-    """Whether rows go to a terminal, where a line that changes would be between them."""
-    return output.path in {None, "-"} and sys.stdout is not None and sys.stdout.isatty()
+def _leaves_terminal(output: OutputOptions) -> bool:
+    """Whether no row can reach the terminal, where it would stand in the line that changes."""
+    if output.path not in {None, "-"}:
+        return True
+    with suppress(AttributeError, OSError, ValueError):  # standard output is closed, or not a file
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    return False
 
 
 def _task(entity: ListName, shop: ShopOptions, selection: Selection, times: TimeOptions, out: OutputOptions) -> Task:

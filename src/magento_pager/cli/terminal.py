@@ -141,7 +141,7 @@ def terminal_columns() -> int:
         columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError):
         columns = WIDEST
-    return max(NARROWEST, min(columns, WIDEST) - 1)  # some terminals wrap after the last column
+    return max(NARROWEST, min(columns, WIDEST) - len("^C") - 1)  # a terminal echoes Ctrl-C, and may wrap after the end
 
 
 def on_terminal() -> bool:
