@@ -32,6 +32,7 @@ QUOTED = 200  # characters of the server's text in a message
 SMALLER = "Use a smaller --window"
 
 OPTIONS = {
+    "insecure-http": "insecure_http=True",
     "moved-from": "moved_from",
     "out": "path",
     "overwrite": "overwrite=True",

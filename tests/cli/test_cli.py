@@ -277,6 +277,14 @@ def test_a_page_instead_of_a_shop(shop: Shop, capfd: pytest.CaptureFixture[str])
     assert "Check the shop's address" in one_line(capfd.readouterr().err)
 
 
+def test_a_message_names_the_option_of_the_command_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """A refusal names the option to set, without its form in Python."""
+    assert run(["dump", "--url", "http://shop.example/", "--user", "u", "--key", "k"]) == 2
+    message = one_line(capfd.readouterr().err)
+    assert message.endswith("Use https, or allow http with --insecure-http")
+    assert "insecure_http" not in message
+
+
 def test_regexp_prints_the_pattern(capfd: pytest.CaptureFixture[str]) -> None:
     """The pattern is that of `range_regexp`."""
     assert run(["regexp", "12345", "12444"]) == 0

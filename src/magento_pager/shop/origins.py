@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from magento_pager.errors import option
 from magento_pager.shop.redacting import redacted
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -138,7 +139,7 @@ https, or allow http with insecure_http=True (--insecure-http)
     if target.scheme == "http" and not insecure_http and target.host not in LOOPBACK:
         raise ValueError(
             f"{redacted_url(url)} is plain http: anyone on the way could read the API key. Use https, or allow http "
-            "with insecure_http=True (--insecure-http)"
+            f"with {option('insecure-http')}"
         )
 
 
