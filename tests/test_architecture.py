@@ -51,7 +51,7 @@ WALK_ORDER = [
 
 
 def imports(path: Path, *, typed: bool = False) -> set[str]:
-    """The modules that a file imports when it runs; with `typed`, those that only type checkers see as well."""
+    """Return the modules that a file imports when it runs; with `typed`, also those that only type checkers see."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     checked = {
         id(node)
@@ -74,22 +74,22 @@ def imports(path: Path, *, typed: bool = False) -> set[str]:
 
 
 def name_of(path: Path) -> str:
-    """A file's place in the package, such as walk.ranges."""
+    """Return a file's place in the package, such as walk.ranges."""
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
 def ours(path: Path, *, typed: bool = False) -> set[str]:
-    """The places in the package that a file imports, such as walk.ranges."""
+    """Return the places in the package that a file imports, such as walk.ranges."""
     return {one.removeprefix("magento_pager.") for one in imports(path, typed=typed) & NAMES}
 
 
 def room(place: str) -> str:
-    """The first part of a place."""
+    """Return the first part of a place."""
     return place.partition(".")[0]
 
 
 def circles(graph: Mapping[str, set[str]]) -> set[str]:
-    """The modules that are in a circle, or lead into one and are led to by one.
+    """Return the modules that are part of a circle of imports, or between two.
 
     >>> sorted(circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}))
     ['b', 'c']

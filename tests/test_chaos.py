@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 def nothing_is_missing(found: WalkResult, shop: Shop, entity: str) -> None:
-    """The walk returned each row of the shop once, in order if rows have an id, and skipped none."""
+    """Check that the walk returned each row of the shop once, in order if rows have an id, and skipped none."""
     assert found.error is None
     assert found.quarantined == {}
     assert (sorted(found.ids) if entity in WITHOUT_IDS else found.ids) == sorted(shop.database.ids(entity))

@@ -119,7 +119,7 @@ def name_of(page: Path) -> str:
 
 @pytest.fixture(scope="session")
 def shop() -> Iterator[Shop]:
-    """The shop of all pages, as `serve` starts it."""
+    """Return the shop of all pages, as `serve` starts it."""
     with Shop(profile="20.0.20", flavour="rpc") as running:
         yield running
 

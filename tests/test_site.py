@@ -76,7 +76,7 @@ def parsed(html: str) -> Page:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages, built once for all processes of a run."""
+    """Return the built pages, built once for all processes of a run."""
     if importlib.util.find_spec("mkdocs") is None:
         missing("the extra docs is not installed")
     base = tmp_path_factory.getbasetemp()

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A small shop."""
+    """Return a small shop."""
     with Shop(orders=300) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names the shop."""
+    """Set the environment to the shop."""
     monkeypatch.setenv("MAGENTO_URL", shop.base_url)
     monkeypatch.setenv("MAGENTO_API_USER", shop.user)
     monkeypatch.setenv("MAGENTO_API_KEY", shop.key)

@@ -14,7 +14,7 @@ COMMANDS = {"": cli, **all_commands()}
 
 
 def help_of(name: str, columns: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
-    """What a terminal of that width shows."""
+    """Return what a terminal of that width shows."""
     monkeypatch.setenv("COLUMNS", str(columns))
     assert run([*filter(None, [name]), "--help"]) == 0
     return capfd.readouterr().out

@@ -32,7 +32,7 @@ LINE = re.compile(
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """A shop with enough orders for a sample to estimate their number."""
+    """Return a shop with enough orders for a sample to estimate their number."""
     with Shop(orders=15_000) as shop:
         monkeypatch.setenv("MAGENTO_URL", shop.url)
         yield shop
@@ -40,7 +40,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def at_once(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names the shop, and plain lines are printed without delay."""
+    """Set the environment to the shop, and print plain lines without delay."""
     for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     monkeypatch.chdir(tmp_path)

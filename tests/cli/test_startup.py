@@ -24,7 +24,7 @@ WALKING = {"pager", "shop.details", "shop.sources", "walk.paginator", "walk.plan
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
-    """A small shop."""
+    """Return a small shop."""
     with Shop(orders=30) as running:
         yield running
 

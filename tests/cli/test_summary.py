@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Shop]:
-    """A shop of 1,200 orders."""
+    """Return a shop of 1,200 orders."""
     with Shop(orders=1200) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def environment(small: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names the shop; the folder is empty."""
+    """Set the environment to the shop, in an empty folder."""
     for name, value in {"URL": small.url, "API_USER": small.user, "API_KEY": small.key}.items():
         monkeypatch.setenv(f"MAGENTO_{name}", value)
     monkeypatch.chdir(tmp_path)
@@ -40,7 +40,7 @@ def environment(small: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def report(small: Shop, tmp_path: Path) -> Report:
-    """The report of a complete dump of all orders."""
+    """Return the report of a complete dump of all orders."""
     with connect(small.url, small.user, small.key) as pager:
         return dump(pager.orders(), tmp_path / "orders.ndjson")
 

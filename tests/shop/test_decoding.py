@@ -47,7 +47,7 @@ ROWS: list[dict[str, str]] = [
 
 
 def rendered(flavour: Flavour, rows: Iterable[dict[str, str]], *, broken: bool = True) -> bytes:
-    """A reply to salesOrderList as PHP would write it.
+    """Return a reply to salesOrderList as PHP would write it.
 
     Args:
         flavour: rpc or wsi.

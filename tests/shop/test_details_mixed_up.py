@@ -144,7 +144,7 @@ class Case:
         return record.key
 
     def walked(self, by: str, replies: int = 0) -> tuple[list[Row], dict[int, str]]:
-        """The rows of the list in full, and why others are not among them.
+        """Return the rows of the list in full, and why others are not among them.
 
         Args:
             by: the way that the records come.
@@ -175,7 +175,7 @@ class Case:
         return known[self.name, by]
 
     def check(self, by: str, replies: int) -> None:
-        """The rows are right, and those that are missing are named; or the walk ends with an error.
+        """Check that the rows are right and missing ones are named, or that the walk ends with an error.
 
         One limit is known: where SOAP says each time that a customer has no addresses, nothing tells otherwise.
         """

@@ -87,7 +87,7 @@ WITH_ENTITIES = {
 
 @contextmanager
 def hostile(stage: str, attack: Attack, anew: Callable[[], Attack] | None = None) -> Iterator[str]:
-    """A server that is sound until a stage, and then attacks.
+    """Serve correct replies up to a stage, then an attack.
 
     A client that tries again reads the rest of the body; or all of it, where `anew` makes another attack each time.
     """

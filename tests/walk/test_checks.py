@@ -53,7 +53,7 @@ class Lying(MemorySource):
 
 
 def walk(source: MemorySource, strategy: Strategy | None = None, **options: Any) -> Paginator:
-    """A walk over a list in memory."""
+    """Return a walk over a list in memory."""
     candidates = () if strategy else (KeyRange(), Alias(), InList(), Prefix())
     identity = None if source.with_ids else "increment_id"
     return Paginator(source, strategy, "id", identity, "list", candidates=candidates, **options)

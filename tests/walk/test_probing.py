@@ -58,7 +58,7 @@ TARGET = 2000
 
 
 def auto(source: MemorySource, **options: object) -> Paginator:
-    """A walk that chooses its strategy, and whose windows do not depend on how busy this machine is."""
+    """Return a walk that chooses its strategy, with windows that do not depend on the machine's load."""
     identity = None if source.with_ids else "increment_id"
     options = {"goal": Goal(seconds=1e6), **options}
     return Paginator(source, None, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ Summary = tuple[int, int]
 
 
 def installed(module: str) -> Any:
-    """An engine that is a Python module."""
+    """Return an engine that is a Python module."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -75,7 +75,7 @@ def patterns() -> tuple[tuple[str, Summary], ...]:
 
 
 def disagreements(summaries: list[Summary]) -> list[tuple[str, Summary, Summary]]:
-    """The patterns that an engine read differently."""
+    """Return the patterns that an engine read differently."""
     return [
         (pattern, wanted, found)
         for (pattern, wanted), found in zip(patterns(), summaries, strict=True)
@@ -84,7 +84,7 @@ def disagreements(summaries: list[Summary]) -> list[tuple[str, Summary, Summary]
 
 
 def summed(matched: list[int]) -> Summary:
-    """What is compared of the ids that a pattern matched."""
+    """Return what is compared of the ids that a pattern matched."""
     return len(matched), sum(matched)
 
 
@@ -143,7 +143,7 @@ def test_henry_spencer(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def mariadb() -> Iterator[list[str]]:
-    """A MariaDB of our own in a temporary folder, reached on its socket only: the command of its client."""
+    """Start a MariaDB in a temporary folder, reached only on its socket; yield the command of its client."""
     names = ("mariadbd", "mariadb-install-db", "mariadb")
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     server, install, client = (shutil.which(name, path=path) or missing(f"{name} is not installed") for name in names)
@@ -170,7 +170,7 @@ def mariadb() -> Iterator[list[str]]:
 
 
 def run(command: list[str], text: str = "") -> str:
-    """What a program prints, given a text to read."""
+    """Return what a program prints for a text on its standard input."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603 - engines only
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -40,7 +40,7 @@ Word = tuple[int, ...]
 
 @lru_cache(None)
 def written(digits: Digits) -> str:
-    """The shortest class of exactly these digits."""
+    """Return the shortest class of exactly these digits."""
     if len(digits) == 10:
         return "."
     if len(digits) == 1:
@@ -50,7 +50,7 @@ def written(digits: Digits) -> str:
 
 
 def listed(digits: Digits) -> str:
-    """The inside of a class."""
+    """Return the inside of a class."""
     text = ""
     for _, run in groupby(enumerate(digits), lambda pair: pair[1] - pair[0]):
         first, *more = (digit for _, digit in run)
@@ -87,7 +87,7 @@ def edges(low: int, high: int, *, first: bool = False) -> list[int]:
 
 
 def classes(cuts: Sequence[int]) -> list[Factor]:
-    """The classes worth a look: those without gaps, and pairs of digits, for these are a byte shorter."""
+    """Return the classes worth a look: those without gaps, and pairs of digits, which are a byte shorter."""
     found = {tuple(range(low, high)) for low, high in combinations(cuts, 2)}
     found |= set(combinations([low for low, high in pairwise(cuts) if high - low == 1], 2))
     return [Factor(digits, written(digits)) for digits in sorted(found)]
@@ -127,7 +127,7 @@ class Problem:
         self.held: dict[tuple[Digits, int, int], int] = {}
 
     def holds(self, digits: Digits, size: int, place: int) -> int:
-        """The words of that length whose digit there, with all that are like it, is in the class."""
+        """Return the words of that length whose digit there, with all that are like it, is in the class."""
         key = digits, size, place
         if key not in self.held:
             atoms = {low for low, high in pairwise(self.cuts[size, place]) if set(range(low, high)) <= set(digits)}
@@ -168,7 +168,7 @@ class OneLength(Problem):
     def groups(
         self, before: tuple[Factor, ...], after: tuple[Factor, ...], start: int, end: int
     ) -> Iterator[Surroundings]:
-        """What may stand around a group, if nothing else there costs as little and leaves as much to the group."""
+        """Return what may be around a group, if nothing else costs as little and leaves as much to the group."""
         found = []
         for left, right in combinations(range(start, end + 1), 2):
             if right - left < 2 or (left, right) == (start, end):
@@ -191,7 +191,7 @@ class OneLength(Problem):
                 yield group
 
     def room(self, before: tuple[Factor, ...], after: tuple[Factor, ...], left: int, right: int) -> tuple[int, int]:
-        """The least and the greatest word that may stand between the two, as numbers."""
+        """Return the least and the greatest word that may stand between the two, as numbers."""
         (low, high), size = self.bounds[self.longest], right - left
         (before_least, before_most), (after_least, after_most) = ends(before), ends(after)
         least, most = 0, 10**size - 1
@@ -203,7 +203,7 @@ class OneLength(Problem):
 
     @lru_cache(None)  # noqa: B019 - a problem does not live long
     def spanned(self, left: int, right: int, least: int, most: int) -> int:
-        """The words whose part is between two numbers."""
+        """Return the words whose part is between two numbers."""
         return sum(1 << place for place, word in enumerate(self.words) if least <= number(word[left:right]) <= most)
 
     def begins(self, factors: Sequence[Factor]) -> bool:
@@ -250,7 +250,7 @@ class Surroundings(NamedTuple):
 
 
 def number(word: Word) -> int:
-    """The digits of a word as a number.
+    """Return the digits of a word as a number.
 
     >>> number((0, 4, 2))
     42
@@ -259,7 +259,7 @@ def number(word: Word) -> int:
 
 
 def ends(factors: Sequence[Factor]) -> tuple[Word, Word]:
-    """The least and the greatest word of a sequence."""
+    """Return the least and the greatest word of a sequence."""
     return tuple(one.digits[0] for one in factors), tuple(one.digits[-1] for one in factors)
 
 
@@ -280,7 +280,7 @@ class Lengths(Problem):
 
     @lru_cache(None)  # noqa: B019 - a problem does not live long
     def between(self, least: int, most: int, *, behind: bool = False) -> list[Factor]:
-        """The classes worth a look where so many digits may stand before, or behind."""
+        """Return the classes worth a look where this many digits may be before or after."""
         found = [
             cuts
             for (size, place), cuts in self.cuts.items()
@@ -310,7 +310,7 @@ class Lengths(Problem):
         return choices
 
     def parts(self, room: int, outside: tuple[Factor, ...], *, behind: bool = False) -> Iterator[tuple[Factor, ...]]:
-        """What may stand before a group, or behind it, within what is outside of that."""
+        """Return what may stand before a group, or behind it, within what is outside of that."""
         yield ()
         for shape in shapes(room):
             places = self.places(outside, shape[::-1] if behind else shape)
@@ -345,7 +345,7 @@ class Lengths(Problem):
             yield from self.filled(before, after, (*done, one._replace(least=least, most=most)), shape)
 
     def matched(self, factors: Sequence[Factor]) -> int | None:
-        """The words that a sequence matches; None if it is outside. A factor without digits is not yet known."""
+        """Return the words that a sequence matches; None if outside. A factor without digits is not known yet."""
         found = 0
         for counts in product(*(range(one.least, one.most + 1) for one in factors)):
             places = [one for one, count in zip(factors, counts, strict=True) for _ in range(count)]
@@ -387,7 +387,7 @@ def shapes(room: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 
 
 def undominated(choices: Iterable[Choice]) -> list[Choice]:
-    """The alternatives for which no other matches as much and costs no more."""
+    """Return the alternatives for which no other matches as much and costs no more."""
     kept: list[Choice] = []
     for one in sorted(choices, key=lambda one: (-one.matches.bit_count(), one.price)):
         if not any(one.matches & ~other.matches == 0 and other.price <= one.price for other in kept):
@@ -396,7 +396,7 @@ def undominated(choices: Iterable[Choice]) -> list[Choice]:
 
 
 def reduced(choices: Sequence[Choice], need: int, above: Sequence[Choice] = ()) -> list[Choice]:
-    """The choices without those for which another, here or outside the group, always does."""
+    """Return the choices except those that another one, here or outside the group, always replaces."""
 
     def does(many: Iterable[Choice], one: Choice) -> bool:
         return any(one.matches & need & ~other.matches == 0 and other.price <= one.price for other in many)
@@ -479,7 +479,7 @@ SLACK = 1e-3
 
 
 def shorter_than(limit: int, problem: Problem) -> int | None:
-    """The length of the shortest pattern if that is below the limit, not counting its anchors; else None: proved.
+    """Return the length of the shortest pattern without anchors if below the limit; else None, which is proved.
 
     Where choices may be taken in part, the cheapest way is found quickly, and no pattern is cheaper. This is done again
     and again: with a row for every word that is not matched in full yet, and without the choices that are not in any
@@ -516,7 +516,7 @@ def shorter_than(limit: int, problem: Problem) -> int | None:
 
 
 def program(columns: Sequence[tuple[Choice, int]], covers: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
-    """The prices, the rows and how much each of them must come to at least.
+    """Return the prices, the rows, and the least sum of each row.
 
     A last column is for the parentheses that several alternatives at the top need.
     """
@@ -542,7 +542,7 @@ def program(columns: Sequence[tuple[Choice, int]], covers: Sequence[Sequence[int
 def without(
     beyond: Sequence[bool], columns: Sequence[tuple[Choice, int]], covers: Iterable[Sequence[int]]
 ) -> tuple[list[tuple[Choice, int]], list[list[int]]]:
-    """The columns that may be in a pattern below the limit, and the rows by their new numbers."""
+    """Return the columns that may be in a pattern below the limit, and the rows by their new numbers."""
     numbers = {-1: -1}
     kept: list[tuple[Choice, int]] = []
     for number, (one, group) in enumerate(columns):

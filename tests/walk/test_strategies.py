@@ -26,7 +26,7 @@ named = pytest.mark.parametrize("strategy", ALL, ids=lambda strategy: strategy.n
 
 @st.composite
 def windows(draw: st.DrawFn) -> IdRange:
-    """A window of up to 300 ids anywhere."""
+    """Return a window of up to 300 ids anywhere."""
     first = draw(st.one_of(st.integers(0, 3000), st.integers(0, MAX_ID)))
     return IdRange(first, draw(st.integers(first, min(MAX_ID, first + 299))))
 

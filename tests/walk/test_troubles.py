@@ -41,7 +41,7 @@ STRATEGIES: tuple[Strategy, ...] = (Range(), Alias(), InList(), Prefix(), Regexp
 
 
 def duplicate(number: int) -> RemoteError:
-    """A row that breaks every reply it is in."""
+    """Return a row that breaks every reply it is in."""
     text = f'Item with the same id "{number}" already exist'
     return FaultError(text, code="1", text=text, operation="list", remedy="isolate")
 

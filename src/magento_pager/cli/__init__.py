@@ -82,7 +82,7 @@ class Commands(Helped, click.Group):
 
 
 def _hint(name: str) -> str:
-    """What to run instead of a command that does not exist."""
+    """Return what to run instead of a command that does not exist."""
     from difflib import get_close_matches
 
     from magento_pager.cli.parameters import closest_list

@@ -245,7 +245,7 @@ def _raise_failure(error: BaseException, task: Task | None) -> None:
 
 
 def _next_step(report: Report, task: Task) -> str:
-    """What is safe, and the command that resumes from there; empty if there is nothing to resume."""
+    """Return what is safe, and the command that resumes from there; empty if there is nothing to resume."""
     from magento_pager.export.report import shown
 
     single = report.rows == 1

@@ -135,7 +135,7 @@ def progress(entity: str) -> Generator[Callable[[Progress], None]]:
 
 
 def _drawn(standing: Standing, columns: int) -> str:
-    """A bar with colour, unless NO_COLOR is set, in characters that the terminal can show."""
+    """Return a bar with colour, unless NO_COLOR is set, in characters that the terminal can show."""
     try:
         "━─".encode(sys.stderr.encoding or "ascii")
         before, full, after = standing.bar(columns, filled="━", empty="─")

@@ -124,7 +124,7 @@ class Report:
         return f"Not complete: {self.counted} {are} safe in {shown(self.part)}, {self._covered()}; {resume}."
 
     def _covered(self) -> str:
-        """The ids that are covered, as text."""
+        """Return the ids that are covered, as text."""
         query = self.checkpoint.fingerprint
         last = query.last if self.complete else self.checkpoint.cursor.next_id - 1
         if last < query.first:
@@ -134,7 +134,7 @@ class Report:
         return f"{ids} accounted for{skipped}"
 
     def _notes(self) -> Iterator[str]:
-        """What the reader may have to act on, one sentence for each."""
+        """Return what the reader may have to act on, one sentence for each."""
         saved, query = self.checkpoint, self.checkpoint.fingerprint
         for row in self.left_out:
             yield f"Skipped id {row.id} of {query.entity}: {' '.join(row.reason.split())}"
@@ -191,7 +191,7 @@ class Report:
                 yield _bounds_line(bounds)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
         counters = self.checkpoint.counters
         return {
             "entity": self.checkpoint.fingerprint.entity,
