@@ -251,6 +251,21 @@ def test_diagrams_are_up_to_date(name: str) -> None:
     assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', drawn)) == {"currentColor", "none"}
 
 
+def links() -> Iterator[tuple[str, str, str]]:
+    """Yield each link to a whole page: the page it is on, its text, and the title of the page it leads to."""
+    for page in sorted(DOCS.rglob("*.md")):
+        for text, target in re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#: ]+\.md)\)", page.read_text(encoding="utf-8")):
+            title = re.search(r"^# (.*)", (page.parent / target).read_text(encoding="utf-8"), re.MULTILINE)
+            yield name_of(page), " ".join(text.split()), title[1] if title else ""
+
+
+def test_a_link_that_reads_like_a_title_has_the_title_of_its_page() -> None:
+    """A reader who follows a link sees at once that this is the page that was named."""
+    titled = [link for link in links() if link[1][0].isupper()]
+    assert len(titled) > 20
+    assert [link for link in titled if link[1] not in link[2]] == []
+
+
 def every_parameter() -> Iterator[tuple[str, str]]:
     """Yield each command with each of its options."""
     for name, command in all_commands().items():
