@@ -1,6 +1,6 @@
-"""Made-up SOAP services that have nothing to do with Magento, on loopback: a list each, filtered by what it is sent.
+"""Made-up SOAP services other than Magento, on loopback: each has a list with filters.
 
-A service is a WSDL of ours, in document/literal style, and a function from the filters of a request to rows.
+A service has its own WSDL, in document/literal style, and a function that returns rows for the filters of a request.
 """
 
 from __future__ import annotations

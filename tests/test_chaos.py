@@ -1,4 +1,4 @@
-"""Calls that fail in every way there is: a walk brings every row once, leaves out none, or says where it stopped."""
+"""Calls that fail in every way: a walk returns every row once and skips none, or ends with a cursor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway that gives up: on one row, on wide windows, or because the shop is down."""
+"""A gateway that gives up on one row, on wide windows, or because the shop is down."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows that come and go during a walk: what was there all the time comes once, nothing comes twice.
+"""Rows that are inserted and deleted during a walk: permanent rows are returned once, and none is returned twice.
 
 A writer changes the shop between calls, as its customers do: it inserts rows at the end, deletes some, and commits
-some late, with an id below others that are there already. It notes what ever existed, and what was there all along.
+some late, with an id below others that are there already. It records all rows and the permanent ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class History:
     Attributes:
         shop: whose list it is.
         entity: the list.
-        source: the list as it is at each moment.
+        source: the list at the time of each call.
         chance: of what happens.
         share: of calls before which something does.
         lasting: rows that were there all the time.

@@ -1,4 +1,4 @@
-"""What nobody may read is planted, everything is tried, and all that was written is searched for it."""
+"""Secrets are planted, every command and failure is tried, and everything that was written is searched for them."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ def test_no_command_writes_a_secret(
         assert text, where
         for secret in secrets:
             assert secret not in text, (where, secret)
-    assert "password_hash" not in rows["rows"], "rows hold what the server sent, but for this"
+    assert "password_hash" not in rows["rows"], "rows contain what the server sent, except this"
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""Lists of other SOAP services, over HTTP: exact, checked, resumed, and with errors that fit."""
+"""Lists of other SOAP services, over HTTP: exact, checked, resumed, and with the right errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shop behind its WSDL: finding it, its lists, the session, failures, and what must never show."""
+"""The connection to a shop: finding it, its lists, the session, failures, and secrets."""
 
 from __future__ import annotations
 

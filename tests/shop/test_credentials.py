@@ -1,4 +1,4 @@
-"""Who is sent what is secret: servers on several ports of loopback write down all that they receive."""
+"""Which servers receive secrets: servers on several ports of loopback record everything that they receive."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Damaged replies: the decoder gives exactly the rows that zeep gives for the same bytes, or it raises; never others.
+"""Damaged replies: the decoder returns exactly the rows of zeep for the same bytes, or raises an error.
 
-By default a few thousand damaged replies are tried. To try more, say how many: `MAGENTO_PAGER_FUZZ=200000 pytest
+By default a few thousand damaged replies are tried. To try more, set their number: `MAGENTO_PAGER_FUZZ=200000 pytest
 tests/shop/test_decoder_fuzz.py`; each run then tries new ones.
 """
 

@@ -1,4 +1,4 @@
-"""The decoder: what it accepts it reads as zeep does, and everything else it refuses, in bounded memory."""
+"""The decoder: it reads valid replies as zeep does, and refuses all others, in bounded memory."""
 
 from __future__ import annotations
 
@@ -709,14 +709,14 @@ DOCUMENT = {
     "another namespace": ('"urn:Magento"', '"urn:Other"', "urn:Other"),
     "another result": ("result", "storeView", "does not contain one <result>"),
     "second result": ("</result>", "</result><result/>", "does not contain one <result>"),
-    "stray element before the rows": ('Array">', 'Array"><junk/>', "markup among the rows"),
-    "stray element behind the rows": ("</result>", "<junk/></result>", "there is a <junk> among the rows"),
-    "stray element between rows": ("</item>", "</item><junk/>", "markup among the rows"),
+    "unexpected element before the rows": ('Array">', 'Array"><junk/>', "markup among the rows"),
+    "unexpected element after the rows": ("</result>", "<junk/></result>", "there is a <junk> among the rows"),
+    "unexpected element between rows": ("</item>", "</item><junk/>", "markup among the rows"),
     "row in a wrapper": ("</result>", "<junk><item/></junk></result>", "there is a <junk> among the rows"),
-    "look-alike beside the result": ("</result>", "</result><item/>", "does not contain one <result>"),
+    "row next to the result": ("</result>", "</result><item/>", "does not contain one <result>"),
     "look-alike in the header": ("<SOAP-ENV:Body>", "<SOAP-ENV:Header><item/></SOAP-ENV:Header><SOAP-ENV:Body>", None),
     "second body": ("</SOAP-ENV:Body>", "</SOAP-ENV:Body><SOAP-ENV:Body/>", "not have one body"),
-    "fault behind the rows": ("</SOAP-ENV:Body>", "<SOAP-ENV:Fault/></SOAP-ENV:Body>", "not have one body"),
+    "fault after the rows": ("</SOAP-ENV:Body>", "<SOAP-ENV:Fault/></SOAP-ENV:Body>", "not have one body"),
     "no body": ("SOAP-ENV:Body", "SOAP-ENV:Torso", "not have one body"),
     "no envelope": ("SOAP-ENV:Envelope", "SOAP-ENV:Letter", "not a SOAP envelope but"),
     "trailing junk": ("</SOAP-ENV:Envelope>", "</SOAP-ENV:Envelope>junk", "something follows the reply"),

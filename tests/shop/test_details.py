@@ -1,4 +1,4 @@
-"""Records in full: both ways give the same rows, and what breaks one record costs no other."""
+"""Records in full: both protocols give the same rows, and a broken record affects no other."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Between:
     act: Callable[[Piece], None]
 
     def through(self, walk: Flow[None]) -> Flow[None]:
-        """Go on with the walk."""
+        """Continue the walk."""
 
         def relay(item: Item) -> Flow[Reply]:
             if isinstance(item, Piece):

@@ -1,4 +1,4 @@
-"""Replies that are mixed up: no row ever gets what belongs to another record, by either way, in any list."""
+"""Replies that are mixed up: no row ever gets the fields of another record, by either protocol, in any list."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Muddled(Shop):
         self.sent: dict[str, list[bytes]] = {"soap": [], "xml-rpc": []}
 
     def soap(self, body: bytes, context: Context) -> Answer:
-        """Answer by SOAP, perhaps with another record."""
+        """Answer by SOAP, possibly with another record."""
         found = NAMED.search(body)
         if found is None:
             return super().soap(body, context)
@@ -80,7 +80,7 @@ class Muddled(Shop):
         return self._kept("soap", super().soap(body, context), due=due)
 
     def xmlrpc(self, body: bytes, context: Context) -> Answer:
-        """Answer by XML-RPC, perhaps with other records, or in another order."""
+        """Answer by XML-RPC, possibly with other records or in another order."""
         arguments: Any = xmlrpc.client.loads(body)[0]
         if len(arguments) != 2:  # a call for a list
             return super().xmlrpc(body, context)

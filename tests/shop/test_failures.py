@@ -1,4 +1,4 @@
-"""What befalls a connection, and what must never show: pages, faults, stalls, outages, poison, secrets."""
+"""Failures of a connection: pages, faults, stalls, outages, broken rows; and secrets, which are never shown."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every recorded failure, sent again over HTTP: what it becomes, and that the page on faults says the same.
+"""Every recorded failure, sent again over HTTP: its error, and that the page on errors agrees.
 
-Beside the recordings stand failures that nobody could record, or that come from what stands between.
+Failures that could not be recorded, or that are caused by something in front of the shop, are made up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RPC and WS-I give the same rows, key by key: switching the flavour of a shop changes none."""
+"""RPC and WS-I give the same rows, key by key: switching the flavour of a shop changes no row."""
 
 from __future__ import annotations
 

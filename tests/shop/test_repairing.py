@@ -1,4 +1,4 @@
-"""Characters that XML forbids: exactly those are taken out of a reply, and the rest is read as strictly as ever."""
+"""Characters that XML forbids: exactly those are removed from a reply, and the rest is read as strictly as always."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed calls as files: what is kept, what nobody may read, and the bounds of the folder."""
+"""Failed calls as files: their content, hidden secrets, and the limits of the folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A hostile server, over real HTTP: whatever it sends is refused with an error, and memory stays bounded.
+"""A hostile server, over real HTTP: its replies are refused with an error, and memory stays bounded.
 
-Each case stands for the WSDL, the login and a list in turn. What is told about single parts (redirects, certificates,
-plain http, other hosts, secrets) is tested where those parts are.
+Each case is tried on the WSDL, the login and a list. Redirects, certificates, plain http, other hosts and secrets are
+tested in other modules.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MOST = 30_000_000
-"""Bytes that an attack may take; what is sent has no end, or unpacks to many times as much."""
+"""Bytes that an attack may take; the body has no end, or decompresses to many times as much."""
 AS_A_TREE = 100_000_000
 """The same where the limit is on what was sent (`LONGEST_ROW`), and a tree of very small elements is built of it."""
 CAP = 20_000_000

@@ -1,4 +1,4 @@
-"""The session: begun once, renewed when it is lost, ended whatever happens, and nothing is sent after it."""
+"""The session: begun once, renewed when it is lost, always ended, and nothing is sent after its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP as it goes wrong: servers on loopback that stall, drip, hang up, lie and redirect."""
+"""Failures of HTTP: servers on loopback that stall, drip, hang up, mislead and redirect."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_reset_in_the_body() -> None:
 
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
-        time.sleep(0.05)  # so that what was sent is not thrown away with the connection
+        time.sleep(0.05)  # so that the sent bytes are not discarded with the connection
         reset(connection)
 
     error = failure(answer, PATIENT)
@@ -227,10 +227,10 @@ def test_an_invalid_gzip_body() -> None:
     assert "the answer cannot be decompressed" in str(error)
 
 
-@pytest.mark.parametrize("packing", ["compress", "gzip, lzma", "Lzma"])
-def test_another_encoding_than_gzip_is_refused(packing: str) -> None:
+@pytest.mark.parametrize("encoding", ["compress", "gzip, lzma", "Lzma"])
+def test_another_encoding_than_gzip_is_refused(encoding: str) -> None:
     """It is named, and the body is not read."""
-    error = failure(lambda connection, _: connection.sendall(reply(b"plain", f"Content-Encoding: {packing}")), PATIENT)
+    error = failure(lambda connection, _: connection.sendall(reply(b"plain", f"Content-Encoding: {encoding}")), PATIENT)
     assert error.remedy == "isolate"
     assert "the answer cannot be decompressed: it is encoded as " in str(error)
     assert ", not as gzip. " in str(error)
@@ -275,7 +275,7 @@ def test_a_long_page_is_not_read() -> None:
         pytest.raises(TransportError, match=f"longer than {SHORT} bytes") as caught,
     ):
         answer.body()
-    assert caught.value.remedy == "stop", "nothing of it can be left out"
+    assert caught.value.remedy == "stop", "no part of it can be missing"
 
 
 def test_leaving_early_closes_the_connection() -> None:

@@ -1,4 +1,4 @@
-"""The two wires: the same rows by SOAP and by XML-RPC, which one `auto` takes, and what is said of it."""
+"""The two protocols: the same rows by SOAP and by XML-RPC, the choice of `auto`, and its reason in the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs from WSDL to WSDL: the flavour, the namespace, and how 1.7.0.0 types the operand of a filter."""
+"""Differences between WSDLs: the flavour, the namespace, and how 1.7.0.0 types the operand of a filter."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ def test_a_query_with_dropped_conditions_is_not_sent(flavour: Flavour, left: int
     """Zeep drops filters in another shape than it expects: the server would send every order."""
     shop = client(wsdl(flavour))
     request = rendered(shop, shape(shop.type_factory("urn:Magento")))
-    assert len(request.findall(".//complex_filter/*")) == left, "zeep has mended its ways: is the guard still needed?"
+    assert len(request.findall(".//complex_filter/*")) == left, "zeep keeps it now"
     with pytest.raises(RemoteError, match="would not carry the whole query"):
         check_rendered(request, WINDOW, "salesOrderList")
 

@@ -1,6 +1,6 @@
-"""Damaged replies by XML-RPC: we give the rows that expat gives for the same bytes, or an error; never another row.
+"""Damaged replies by XML-RPC: the rows are those of expat for the same bytes, or an error is raised.
 
-By default a thousand damaged replies are tried. To try more, say how many: `MAGENTO_PAGER_FUZZ=200000 pytest
+By default a thousand damaged replies are tried. To try more, set their number: `MAGENTO_PAGER_FUZZ=200000 pytest
 tests/shop/test_xmlrpc_fuzz.py`; each run then tries new ones.
 """
 

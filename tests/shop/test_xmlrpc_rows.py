@@ -1,4 +1,4 @@
-"""Rows by XML-RPC: what is accepted is what an independent reader gives, the rest is refused, in bounded memory."""
+"""Rows by XML-RPC: equal to those of an independent reader, or refused, in bounded memory."""
 
 from __future__ import annotations
 
