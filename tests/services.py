@@ -89,9 +89,9 @@ class Service:
         try:
             rows = "".join(f"<Row>{_values(row)}</Row>" for row in self.answer(filters))
         except Refusal as refusal:
-            said = escape(str(refusal))
+            text = escape(str(refusal))
             return 500, _envelope(
-                f"<e:Fault><faultcode>e:Server</faultcode><faultstring>{said}</faultstring></e:Fault>"
+                f"<e:Fault><faultcode>e:Server</faultcode><faultstring>{text}</faultstring></e:Fault>"
             )
         return 200, _envelope(f'<{self.operation}Response xmlns="{NAMESPACE}">{rows}</{self.operation}Response>')
 

@@ -36,7 +36,7 @@ class History:
         entity: the list.
         source: the list at the time of each call.
         chance: of what happens.
-        share: of calls before which something does.
+        fraction: of calls before which something happens.
         lasting: rows that were there all the time.
         ever: rows that were there at any time.
         done: what was done.
@@ -48,7 +48,7 @@ class History:
     entity: str
     source: Source
     chance: random.Random
-    share: float
+    fraction: float
     lasting: set[int] = field(init=False)
     ever: set[int] = field(init=False)
     done: Counter[str] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class History:
 
     def fetch(self, query: Query) -> Generator[Row]:
         """Yield the rows of one call, before which the list may change."""
-        while self.chance.random() < self.share:
+        while self.chance.random() < self.fraction:
             self.change()
         self.latest = query.span.first
         if query.canary is not None:
@@ -98,9 +98,11 @@ class History:
             self.done[kind] += 1
 
 
-def walk_while_changing(shop: Shop, plan: Paginator, entity: str, seed: int, share: float) -> tuple[Paginator, History]:
+def walk_while_changing(
+    shop: Shop, plan: Paginator, entity: str, seed: int, fraction: float
+) -> tuple[Paginator, History]:
     """Walk over a list that changes."""
-    history = History(shop, entity, plan.source, random.Random(seed), share)  # noqa: S311  no secret
+    history = History(shop, entity, plan.source, random.Random(seed), fraction)  # noqa: S311  no secret
     return replace(plan, source=history), history
 
 

@@ -73,9 +73,9 @@ class Relay:
     def __call__(self, connection: socket.socket, request: Request) -> None:
         """Pass a request on, or answer it with what it says."""
         self.heads.append(request.head)
-        told = self.blab is not None and self.about in request.body
-        self.spared -= told
-        if self.blab is not None and told and self.spared < 0:
+        matches = self.blab is not None and self.about in request.body
+        self.spared -= matches
+        if self.blab is not None and matches and self.spared < 0:
             connection.sendall(self.blab(request))
             return
         line, *lines = request.head.decode("latin-1").split("\r\n")
@@ -278,8 +278,8 @@ def lists_by_xmlrpc_repeat_requests(stage: Stage) -> None:
         name = f"lists by xmlrpc {stage.relay.blab.__name__}"
         assert stage.dump(name, *stage.basic, "--wire", "xml-rpc", out=name) == 1
         assert stage.dump(f"{name} auto", *stage.basic, "--wire", "auto", out=f"{name} auto") == 0
-        said = json.loads((stage.folder / f"{name} auto.json").read_text())
-        assert said["wire_reason"].startswith("XML-RPC fails: ")
+        report = json.loads((stage.folder / f"{name} auto.json").read_text())
+        assert report["wire_reason"].startswith("XML-RPC fails: ")
     stage.relay.blab = None
 
 
@@ -472,14 +472,14 @@ def unescaped(code: re.Match[str]) -> str:
 
 def parts_shown(text: str) -> list[str]:
     """Return the parts of secrets that a text shows, in any form; ten characters in a row are one."""
-    seen = [text]
+    texts = [text]
     for undo in (
         unquote,
         html.unescape,
         lambda one: re.sub(r"\\\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), one),
     ):
-        seen += [undo(one) for one in seen]
-    dense = "\n".join("".join(one.split()).replace("+", "") for one in seen)
+        texts += [undo(one) for one in texts]
+    dense = "\n".join("".join(one.split()).replace("+", "") for one in texts)
     wholes = ["".join(secret.split()).replace("+", "") for secret in (*ODD, ODD_PROXY)]
     parts = {whole[start : start + 10] for whole in wholes for start in range(len(whole) - 9)}
     return [part for part in parts if part in dense]
@@ -505,8 +505,8 @@ class Echo:
         other = next((one for one in ("login", "multiCall") if one.encode() in request.body), "list")
         asked = "wsdl" if request.head.startswith(b"GET") else other
         if asked == self.stage:
-            told = ODD if asked in {"list", "multiCall"} else ODD - {ODD_SESSION}
-            connection.sendall(PLACES[self.place](" ".join(map(self.form, sorted(told)))))
+            secrets_sent = ODD if asked in {"list", "multiCall"} else ODD - {ODD_SESSION}
+            connection.sendall(PLACES[self.place](" ".join(map(self.form, sorted(secrets_sent)))))
         elif asked == "wsdl":
             connection.sendall(reply(wsdl("rpc", address=f"http://{host}:{port}/api/v2_soap/")))
         else:

@@ -529,8 +529,8 @@ def test_texts_by_their_beginning(tmp_path: Path) -> None:
 
 def within(filters: dict[str, str]) -> list[dict[str, object]]:
     """Search the text anywhere instead of at the beginning."""
-    wanted = filters.get("Begins") or filters["ArticleNo"]
-    return [{"ArticleNo": one} for one in ARTICLES if wanted in one]
+    beginning = filters.get("Begins") or filters["ArticleNo"]
+    return [{"ArticleNo": one} for one in ARTICLES if beginning in one]
 
 
 def exact_is_ignored(filters: dict[str, str]) -> list[dict[str, object]]:
@@ -554,9 +554,9 @@ def test_beginnings_cover_a_range_exactly() -> None:
         first, last = sorted(key.number(one) for one in chance.sample(texts, 2))
         asked = list(key.beginnings(first - chance.randrange(3), last + chance.randrange(3)))
         for text in texts:
-            met = sum(text.startswith(said) if how == "starts with" else text == said for how, said in asked)
-            assert met == (first - 2 <= key.number(text) <= last + 2 and met) <= 1
-            assert met or not first <= key.number(text) <= last, (text, asked)
+            hits = sum(text.startswith(operand) if how == "starts with" else text == operand for how, operand in asked)
+            assert hits == (first - 2 <= key.number(text) <= last + 2 and hits) <= 1
+            assert hits or not first <= key.number(text) <= last, (text, asked)
 
 
 @pytest.mark.slow

@@ -491,8 +491,8 @@ def test_one_login_for_many_calls(shop: Shop) -> None:
         for _ in range(3):
             list(connection.rows(CUSTOMERS, UP_TO_400))
         assert connection.call("magentoInfo")["magento_version"]
-    told = ["login", *["customerCustomerList"] * 3, "magentoInfo", "endSession"]
-    assert operations(shop) == told
+    expected = ["login", *["customerCustomerList"] * 3, "magentoInfo", "endSession"]
+    assert operations(shop) == expected
     assert len(shop.sessions) == 0
     with pytest.raises(ValueError, match="closed"):
         list(connection.rows(CUSTOMERS, UP_TO_400))
@@ -501,7 +501,7 @@ def test_one_login_for_many_calls(shop: Shop) -> None:
     with pytest.raises(ValueError, match="closed"):
         connection.login()
     connection.close()
-    assert operations(shop) == told
+    assert operations(shop) == expected
 
 
 def test_closing_without_a_session_sends_nothing(shop: Shop) -> None:
@@ -545,8 +545,8 @@ def test_the_request_is_rebuilt_with_the_new_session(web: responses.RequestsMock
         rendered(flavour, ROWS),
     )
     assert list(connection.rows(ORDERS, UP_TO_400)) == ROWS
-    login, first, again, second = sent_bodies(web)
-    assert login == again
+    login, first, second_login, second = sent_bodies(web)
+    assert login == second_login
     assert SESSION.encode() in first
     assert second == first.replace(SESSION.encode(), NEXT_SESSION.encode())
 
@@ -655,9 +655,9 @@ def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: boo
     if lookahead:
         changes = [("1.7.0.2", "wsi")]
     with Pager(Connection(shop.url, shop.user, shop.key)) as pager:
-        met: list[dict[str, Any]] = []
+        rows_read: list[dict[str, Any]] = []
         for page in pager.list(entity, goal=Goal(rows=10), lookahead=lookahead).pages():
-            met += page.rows
+            rows_read += page.rows
             if page.rows and changes:
                 profile, flavour = changes.pop(0)
                 shop.set_profile(profile, flavour=flavour)  # type: ignore[arg-type]  # a literal
@@ -665,7 +665,7 @@ def test_a_walk_through_upgrades(shop: Shop, entity: ListName, *, lookahead: boo
     key = operation.identity or operation.key
     with connection_to(shop) as connection:
         expected = sorted(row[key] for row in connection.rows(operation, ALL_IDS))
-    assert sorted(row[key] for row in met) == expected
+    assert sorted(row[key] for row in rows_read) == expected
 
 
 def changing(web: responses.RequestsMock, now: bytes, *replies: bytes) -> Connection:

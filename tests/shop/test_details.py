@@ -856,14 +856,14 @@ def test_the_report_has_the_protocol_of_the_records(odd: OddShop, tmp_path: Path
     rows = [json.loads(line) for line in out.read_bytes().splitlines()]
     assert len(rows) == 119
     assert all(row["items"] for row in rows)
-    said = json.loads(report.read_bytes())
-    assert said["details"] == {"way": "xml-rpc", "why": None}
-    assert [one["id"] for one in said["quarantined"]] == [8]
+    report_keys = json.loads(report.read_bytes())
+    assert report_keys["details"] == {"way": "xml-rpc", "why": None}
+    assert [one["id"] for one in report_keys["quarantined"]] == [8]
     odd.change(broken_records=(), no_xmlrpc=True)
     assert run([*command, "--overwrite"]) == 0
-    said = json.loads(report.read_bytes())
-    assert said["details"]["way"] == "soap"
-    assert "404" in said["details"]["why"]
+    report_keys = json.loads(report.read_bytes())
+    assert report_keys["details"]["way"] == "soap"
+    assert "404" in report_keys["details"]["why"]
     assert run([*command[:-2], "--overwrite", "--report", str(report), "--last", "4"]) == 0
     assert run(["dump", *where, "--out", str(out), "--overwrite", "--report", str(report)]) == 0
     assert json.loads(report.read_bytes())["details"] is None
@@ -902,8 +902,8 @@ def test_a_killed_dump_with_details_is_resumed(odd: OddShop, tmp_path: Path, mom
         calm = ask(tmp_path / "calm")
         assert calm["status"] == 0, calm
         assert ask(tmp_path / "killed", die_at=int(calm["steps"] * moment))["status"] == -signal.SIGKILL
-        again = ask(tmp_path / "killed", "--resume")
-        assert again["status"] == 0, again
+        resumed = ask(tmp_path / "killed", "--resume")
+        assert resumed["status"] == 0, resumed
         process.stdin.close()
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "calm").read_bytes()
 
@@ -964,8 +964,8 @@ def test_pages_with_details_have_at_most_250_rows() -> None:
         assert [page.window.first for page in pages] == [0, *(page.window.last + 1 for page in pages[:-1])]
         expected = [row for page in pages for row in page.rows]
         assert [row["order_id"] for row in expected] == [row["order_id"] for row in pager.orders()]
-        again = [row for page in orders.pages(pages[1].cursor) for row in page.rows]
-        assert again == expected[len(pages[0].rows) + len(pages[1].rows) :]
+        resumed = [row for page in orders.pages(pages[1].cursor) for row in page.rows]
+        assert resumed == expected[len(pages[0].rows) + len(pages[1].rows) :]
 
 
 @pytest.mark.parametrize("without", [False, True], ids=["xml-rpc", "soap"])

@@ -246,8 +246,10 @@ def rows_of_the_page() -> tuple[tuple[tuple[re.Pattern[str], ...], Remedy], ...]
 
 def documented(error: RemoteError) -> str | None:
     """Return the remedy that the page has for an error; None without a row."""
-    said = unquoted(str(error))
-    return next((remedy for patterns, remedy in rows_of_the_page() if any(one.search(said) for one in patterns)), None)
+    text = unquoted(str(error))
+    return next(
+        (remedy for patterns, remedy in rows_of_the_page() if any(form.search(text) for form in patterns)), None
+    )
 
 
 class Example(NamedTuple):

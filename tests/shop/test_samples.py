@@ -230,13 +230,13 @@ def test_our_requests_mean_the_same_as_the_recorded_ones(samples: Path, web: res
             connection.call(operation, **{part: text for part, text in parts.items() if part != "sessionId"})
     ours = etree.fromstring(posted(web, "apiKey" if operation == "login" else operation))
     assert parts.keys() >= {"sessionId"} or operation == "login"
-    said = meaning(ours)
+    meant = meaning(ours)
     if "sessionId" in parts:
-        assert said[2].pop("sessionId") == SESSION
+        assert meant[2].pop("sessionId") == SESSION
         del parts["sessionId"]
     if operation == "catalogProductList":  # which the recording leaves to the server's default
-        assert said[2].pop("storeView" if name.startswith("rpc") else "store") == "0"
-    assert said == (operation, namespace, parts, conditions)
+        assert meant[2].pop("storeView" if name.startswith("rpc") else "store") == "0"
+    assert meant == (operation, namespace, parts, conditions)
 
 
 def posted(web: responses.RequestsMock, word: str) -> bytes:

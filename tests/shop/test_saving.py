@@ -111,7 +111,7 @@ def test_a_skipped_row_names_its_reply(
     assert b"POST http://127.0.0.1:" in request
     assert b"<value>7</value>" in re.sub(rb"(<value) [^>]*", rb"\1", request)
     assert kept in answer
-    assert b"unpacked" not in answer
+    assert b"decompressed" not in answer
     assert all(one.stat().st_mode & 0o777 == 0o600 for one in files(file.parent))
     assert not any(shop.key.encode() in one.read_bytes() for one in files(file.parent))
 
@@ -176,7 +176,7 @@ FAULT = fault("1", "s3same-key &amp; feedfacefeedfacefeedfacefeedface &#33;")
 
 
 @pytest.mark.parametrize(
-    ("packed", "headers"),
+    ("compressed", "headers"),
     [
         (gzip.compress(FAULT), ["Content-Encoding: gzip"]),
         (zlib.compress(FAULT), ["Content-Encoding: deflate"]),
@@ -186,26 +186,26 @@ FAULT = fault("1", "s3same-key &amp; feedfacefeedfacefeedfacefeedface &#33;")
         (FAULT, ["Content-Encoding: identity"]),
     ],
 )
-def test_a_gzipped_reply_is_saved_decompressed(tmp_path: Path, packed: bytes, headers: list[str]) -> None:
+def test_a_gzipped_reply_is_saved_decompressed(tmp_path: Path, compressed: bytes, headers: list[str]) -> None:
     """Secrets in it are hidden as in any other, and all else stays the same."""
-    (content,) = saved_of(tmp_path, reply(packed, *headers))
+    (content,) = saved_of(tmp_path, reply(compressed, *headers))
     assert b"*** &amp; *** &#33;" in content
     assert b"s3same-key" not in content
-    assert (b"cannot be decompressed" in content) == (packed == FAULT and headers == ["Content-Encoding: gzip"])
+    assert (b"cannot be decompressed" in content) == (compressed == FAULT and headers == ["Content-Encoding: gzip"])
 
 
 def test_a_body_that_cannot_be_decompressed_is_saved_as_received(tmp_path: Path) -> None:
     """After the readable part; not if that had a secret, or for a login."""
     body = bytes(range(256)) * 40
-    packed = gzip.compress(b"<a>" + bytes(range(65, 91)) * 4 + body)
-    broken = packed[:200] + b"!!!" + packed[203:]
+    compressed = gzip.compress(b"<a>" + bytes(range(65, 91)) * 4 + body)
+    broken = compressed[:200] + b"!!!" + compressed[203:]
     (content,) = saved_of(tmp_path / "gzip", reply(broken, "Content-Encoding: gzip"), error=TransportError)
     assert broken in content
     assert b"<a>ABC" in content.partition(b"---- reply")[2].partition(b"as received")[0]
     (content,) = saved_of(tmp_path / "br", reply(body, "Content-Encoding: br7"), error=TransportError)
     assert body in content
-    packed = gzip.compress(b"<a>s3same-key" + bytes(range(65, 91)) * 4 + body)
-    broken = packed[:200] + b"!!!" + packed[203:]
+    compressed = gzip.compress(b"<a>s3same-key" + bytes(range(65, 91)) * 4 + body)
+    broken = compressed[:200] + b"!!!" + compressed[203:]
     (content,) = saved_of(tmp_path / "echo", reply(broken, "Content-Encoding: gzip"), error=TransportError)
     assert broken[100:200] not in content
     assert b"<a>***ABC" in content
@@ -213,14 +213,14 @@ def test_a_body_that_cannot_be_decompressed_is_saved_as_received(tmp_path: Path)
 
 def test_a_cut_reply_is_saved_as_far_as_received(tmp_path: Path) -> None:
     """With status and headers; the values of cookies and of the user's headers are hidden, also in the body."""
-    came = reply(
+    answer = reply(
         b"<e:Envelope>PHPSESSID=0a1b2c3d4e5f at shop.example",
         "Set-Cookie: a=1; expires=Thu, 19-Nov-2037 08:52:00 GMT; domain=shop.example",
         "Set-Cookie: PHPSESSID=0a1b2c3d4e5f; path=/",
     )
     (content,) = saved_of(
         tmp_path,
-        came.replace(b"Content-Length: 4", b"Content-Length: 9"),
+        answer.replace(b"Content-Length: 4", b"Content-Length: 9"),
         headers={"X-Pass": "abc"},
         basic_auth=("me", "pw"),
     )

@@ -139,10 +139,10 @@ def test_many_threads_lose_one_session(shop: Shop) -> None:
     with magento_pager.connect(shop.url, shop.user, shop.key) as pager, ThreadPoolExecutor(len(LISTS)) as threads:
         walks = [threads.submit(all_of, pager, entity, 5) for entity in LISTS]
         while not all(walk.done() for walk in walks):
-            seen = len(shop.log)
-            while len(shop.log) < seen + 60 and not all(walk.done() for walk in walks):
+            calls_before = len(shop.log)
+            while len(shop.log) < calls_before + 60 and not all(walk.done() for walk in walks):
                 threading.Event().wait(0.002)
-            if len(shop.log) >= seen + 60:
+            if len(shop.log) >= calls_before + 60:
                 shop.sessions.end_all()
                 lost += 1
         assert [walk.result() for walk in walks] == [sorted(shop.database.ids(entity)) for entity in LISTS]

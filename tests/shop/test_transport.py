@@ -98,15 +98,15 @@ def test_a_server_that_stalls_in_the_body() -> None:
     assert (error.remedy, error.pause >= QUICK.timeout) == ("split", True)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_server_that_drips(*, packed: bool) -> None:
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_server_that_drips(*, gzipped: bool) -> None:
     """A byte now and then does not extend a call beyond its timeout."""
     sent: list[int] = []
 
     def answer(connection: socket.socket, _: Request) -> None:
         body = b"a" * 2000
-        body = gzip.compress(body, 0) if packed else body
-        connection.sendall(reply(body, *(["Content-Encoding: gzip"] if packed else []))[: -len(body)])
+        body = gzip.compress(body, 0) if gzipped else body
+        connection.sendall(reply(body, *(["Content-Encoding: gzip"] if gzipped else []))[: -len(body)])
         for byte in body:
             sent.append(connection.send(bytes([byte])))
             time.sleep(0.01)

@@ -358,9 +358,9 @@ def test_all_columns_are_in_each_format(
     where = ["--url", shop.url, "--user", shop.user, "--key", shop.key]
     out = ["--out", str(path), "--format", form]
     assert run(["dump", "customers", "--verbose", "--all-columns", *where, *out, "--report", str(report)]) == 0
-    said = json.loads(report.read_text())
-    assert said["wire"] == "xml-rpc"
-    assert "disable_auto_group_change" in said["undeclared_columns"]
+    report_keys = json.loads(report.read_text())
+    assert report_keys["wire"] == "xml-rpc"
+    assert "disable_auto_group_change" in report_keys["undeclared_columns"]
     assert "Columns that SOAP does not declare: " in capsys.readouterr().err
     content = path.read_bytes() if path.is_file() else b"".join(one.read_bytes() for one in path.iterdir())
     assert b"disable_auto_group_change" in content
