@@ -27,7 +27,7 @@ def honest(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
 
 
 def last_per_column(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Apply only the last condition on a column, whatever the spelling of its name."""
+    """Apply only the last condition on a column, whatever the case or qualifier of its name."""
     return honest(conditions[-1:], ids)
 
 
@@ -51,7 +51,7 @@ def spelled_once(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]
 
 
 def mapped_apart(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-    """Read as 1.4.1.1: the last condition of each spelling counts; lists and regexps are unknown."""
+    """Read as 1.4.1.1: the last condition of each name, as written, counts; lists and regexps are unknown."""
     return no_lists(tuple({condition.field: condition for condition in conditions}.values()), ids)
 
 

@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
     cpu = {side: median(side_times.cpu) for side, side_times in times.items()}
     for side, side_times in times.items():
         figures = {"cpu_ms": round(cpu[side] * 1e3, 1), "wall_ms": round(median(side_times.wall) * 1e3, 1)}
-        ratios = {f"of_{other}": round(cpu[side] / cpu[other], 2) for other in ("python", "requests")}
+        ratios = {f"of_{peer}": round(cpu[side] / cpu[peer], 2) for peer in ("python", "requests")}
         print(json.dumps({"benchmark": "startup", "side": side, **figures, **ratios}))
     return 0
 

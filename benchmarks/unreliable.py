@@ -147,8 +147,8 @@ class UnreliableList:
             case "row twice":
                 return tuple(sorted((*matching, chance.choice(matching)))) if matching else matching
             case "row of another page":
-                others = sorted(set(self.ids).difference(matching))
-                return tuple(sorted((*matching, chance.choice(others)))) if others else matching
+                unmatched = sorted(set(self.ids).difference(matching))
+                return tuple(sorted((*matching, chance.choice(unmatched)))) if unmatched else matching
             case "row dropped":
                 dropped = chance.choice(matching) if half else None
                 return tuple(number for number in matching if number != dropped)

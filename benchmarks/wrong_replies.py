@@ -146,7 +146,7 @@ def walk(source: UnreliableList, strategy: str, **options: Any) -> Paginator:
 
 
 def pages(paginator: Paginator, way: str, middle: int) -> Iterator[Page]:
-    """Walk in one of the ways; one that is resumed stops at the first page with rows that reaches the middle."""
+    """Walk in one of the ways; a resumed walk stops at the first page with rows that reaches the middle."""
     if way == "partitions":
         for partition in paginator.partitions(PARTITIONS):
             yield from paginator.pages(partition)
@@ -274,8 +274,8 @@ def honest_lines() -> Iterator[dict[str, Any]]:
             "random stretches and servers": [random_layout(seed) for seed in range(RANDOM_LAYOUTS // 2)],
             "random, even and thinned": [(random_ids(seed), honest) for seed in range(RANDOM_LAYOUTS // 2)],
         }
-        for name, some in layouts.items():
-            calls = [honest_calls(entity, *one) for one in some]
+        for name, pairs in layouts.items():
+            calls = [honest_calls(entity, *layout_and_reading) for layout_and_reading in pairs]
             yield {"list": entity, "layout": name, "calls": sum(calls), "each": calls}
 
 

@@ -1,14 +1,13 @@
 <?php
-// PHP's own SoapServer over our WSDL. Reads a JSON object per line, answers with one: what was called, with which
-// arguments, and the reply that PHP made of the result it was told to give. A fault ends PHP: then the fault itself is
-// the last thing it prints.
+// PHP's own SoapServer over our WSDL. Reads one JSON object per line, and answers with one: the called method, its
+// arguments, and PHP's reply for the given result. A fault ends PHP; then the fault itself is its last output.
 
-function packed($value, $outermost = true)
+function wrapped($value, $outermost = true)
 {
     // As Magento wraps results for WS-I: lists in complexObjectArray, everything in objects.
     if (is_array($value)) {
         $list = array_is_list($value);
-        $value = array_map(fn ($one) => packed($one, false), $value);
+        $value = array_map(fn ($item) => wrapped($item, false), $value);
         $value = $list ? (object) ($value ? ['complexObjectArray' => $value] : []) : (object) $value;
     }
     return $outermost ? (object) ['result' => $value] : $value;
@@ -16,7 +15,7 @@ function packed($value, $outermost = true)
 
 function text($value)
 {
-    // Bytes that are not UTF-8 travel as {"base64": ...}.
+    // Bytes that are not UTF-8 are sent as {"base64": ...}.
     if (is_array($value)) {
         return array_keys($value) === ['base64'] ? base64_decode($value['base64']) : array_map('text', $value);
     }
@@ -38,14 +37,14 @@ class Handler
 
 [, $wsdl, $flavour] = $argv;
 while (($line = fgets(STDIN)) !== false) {
-    $asked = json_decode($line, true);
+    $request = json_decode($line, true);
     $handler = new Handler();
-    $result = text($asked['result']);
-    $handler->result = $flavour === 'wsi' ? packed($result) : $result;
+    $result = text($request['result']);
+    $handler->result = $flavour === 'wsi' ? wrapped($result) : $result;
     $server = new SoapServer($wsdl, ['cache_wsdl' => WSDL_CACHE_NONE]);
     $server->setObject($handler);
     ob_start();
-    $server->handle(base64_decode($asked['body']));
+    $server->handle(base64_decode($request['body']));
     $reply = base64_encode(ob_get_clean());
     echo json_encode(['called' => $handler->called, 'arguments' => $handler->arguments, 'reply' => $reply]), "\n";
     flush();

@@ -265,9 +265,9 @@ def test_trouble_of_every_reply_includes_xml_rpc(shops: dict[str, Any]) -> None:
 
 def test_an_unknown_trouble_is_refused() -> None:
     """The error lists the known ones."""
-    with pytest.raises(ValueError, match="no trouble 'x': choose one of fault, "):
+    with pytest.raises(ValueError, match=r"There is no trouble 'x'\. Choose one of fault, "):
         Shop(trouble="x")
-    with pytest.raises(ValueError, match="trouble_at is calls, wsdl, everything"):
+    with pytest.raises(ValueError, match="trouble_at must be one of calls, wsdl, everything"):
         Shop(trouble_at="x")  # type: ignore[arg-type]  # an invalid value
-    with pytest.raises(ValueError, match="no list 'x' in trouble"):
+    with pytest.raises(ValueError, match="There is no list 'x' for trouble_list"):
         Shop(trouble_list="x")

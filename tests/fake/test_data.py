@@ -105,7 +105,7 @@ def test_rows_are_read_from_a_file(tmp_path: Path) -> None:
         ("{", "not JSON"),
         ("[]", "an object of lists"),
         ('{"quotes": {}}', "no such list"),
-        ('{"orders": []}', "columns and rows"),
+        ('{"orders": []}', "needs `columns` and `rows`"),
         ('{"orders": {"columns": ["status"], "rows": []}}', "entity_id is missing"),
         ('{"orders": {"columns": ["entity_id", "colour"], "rows": []}}', "no column 'colour'"),
         ('{"orders": {"columns": ["entity_id"], "rows": [[1, 2]]}}', "row 0 does not have 1 values"),

@@ -692,10 +692,10 @@ def test_stopping_ends_running_calls_and_idle_connections() -> None:
 def test_a_stopped_shop_has_no_address_and_no_data() -> None:
     """Starting twice is an error, stopping twice is not."""
     shop = Shop(orders=1)
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         shop.url  # noqa: B018 -- the property raises
     with shop:
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             shop.start()
         with pytest.raises(OSError, match="in use"), Shop(orders=1, port=urlsplit(shop.url).port or 0):
             pass
@@ -710,7 +710,7 @@ def test_a_stopped_shop_has_no_address_and_no_data() -> None:
         ({"flavour": "soap"}, "speaks rpc and wsi, not 'soap'"),
         ({"latency": -1}, "latency must not be below zero"),
         ({"outage": "flood"}, "no outage 'flood'"),
-        ({"memory_failure": "flood"}, "memory_failure is fault or empty"),
+        ({"memory_failure": "flood"}, "memory_failure must be fault or empty"),
         ({"denied": ["quotes"]}, "no list 'quotes' to deny"),
     ],
 )

@@ -409,7 +409,7 @@ def read_rows(path: Path) -> dict[str, Rows]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON in UTF-8: {error}") from None
     if not isinstance(document, dict):
-        raise ValueError(f"{path}: an object of lists is expected")  # noqa: TRY004 -- a value of the file, not a type
+        raise ValueError(f"{path}: the file must contain an object of lists")  # noqa: TRY004 -- a value of the file, not a type
     return {name: _rows(f"{path}: {name}", name, content) for name, content in document.items()}
 
 
@@ -422,7 +422,7 @@ def _rows(where: str, name: str, content: object) -> Rows:
         or not isinstance(content.get("columns"), list)
         or not isinstance(content.get("rows"), list)
     ):
-        raise ValueError(f"{where}: columns and rows are expected")  # noqa: TRY004 -- a value of the file, not a type
+        raise ValueError(f"{where}: a list needs `columns` and `rows`")  # noqa: TRY004 -- a value of the file, not a type
     table, columns = LISTINGS[name].table, tuple(map(str, content["columns"]))
     if "entity_id" not in columns:
         raise ValueError(f"{where}: the column entity_id is missing")

@@ -349,7 +349,7 @@ def _built_range(
     condition: Mapping[str, Php],
     filled: Callable[[str, Php | _Raw, str], str],
 ) -> str:
-    """Return `from` and `to`, or the one that is not NULL, as SQL; other operators are lost, except `date`."""
+    """Return `from` and `to`, or only one of them, as SQL; other operators are lost, except `date`."""
     bounds = {word: _bound(profile, condition, word) for word in ("from", "to") if condition.get(word) is not None}
     parts = [filled(_TEMPLATES[word], value, column) for word, value in bounds.items()]
     if len(parts) > 1 and not profile.mends_from:

@@ -292,12 +292,12 @@ def profile(name: str) -> Profile:
     >>> profile("1.9")
     Traceback (most recent call last):
     ...
-    ValueError: no profile '1.9': choose one of 1.4.1.1, 1.6.2.0, 1.7.0.2, 1.8.1.0, 20.0.20
+    ValueError: There is no profile '1.9'. Choose one of 1.4.1.1, 1.6.2.0, 1.7.0.2, 1.8.1.0, 20.0.20.
     """
     try:
         return PROFILES[name]
     except KeyError:
-        raise ValueError(f"no profile {name!r}: choose one of {', '.join(PROFILES)}") from None
+        raise ValueError(f"There is no profile {name!r}. Choose one of {', '.join(PROFILES)}.") from None
 
 
 def listing(name: str, profile: Profile) -> Listing:
@@ -313,10 +313,10 @@ def listing(name: str, profile: Profile) -> Listing:
     >>> listing("creditmemos", profile("1.4.1.1"))
     Traceback (most recent call last):
     ...
-    ValueError: 1.4.1.1 has no list 'creditmemos': it has orders, invoices, shipments, customers, products
+    ValueError: 1.4.1.1 has no list 'creditmemos'. It has orders, invoices, shipments, customers, products.
     """
     if name not in profile.lists:
-        raise ValueError(f"{profile.name} has no list {name!r}: it has {', '.join(profile.lists)}")
+        raise ValueError(f"{profile.name} has no list {name!r}. It has {', '.join(profile.lists)}.")
     newest = LISTINGS[name]
     if name == "orders" and profile.version < (1, 5, 1, 0):
         return replace(newest, row_type="salesOrderEntity", fields=OLD_ORDER_FIELDS)

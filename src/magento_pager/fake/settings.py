@@ -108,20 +108,26 @@ class Settings:
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{field.name} must not be below zero: {value}")
         if self.outage not in get_args(Outage):
-            raise ValueError(f"no outage {self.outage!r}: choose one of {', '.join(filter(None, get_args(Outage)))}")
+            raise ValueError(
+                f"There is no outage {self.outage!r}. Choose one of {', '.join(filter(None, get_args(Outage)))}."
+            )
         if self.memory_failure not in get_args(MemoryFailure):
-            raise ValueError(f"memory_failure is {' or '.join(get_args(MemoryFailure))}, not {self.memory_failure!r}")
+            raise ValueError(
+                f"memory_failure must be {' or '.join(get_args(MemoryFailure))}, not {self.memory_failure!r}."
+            )
         if self.trouble and self.trouble not in TROUBLES:
-            raise ValueError(f"no trouble {self.trouble!r}: choose one of {', '.join(TROUBLES)}")
+            raise ValueError(f"There is no trouble {self.trouble!r}. Choose one of {', '.join(TROUBLES)}.")
         if self.trouble_at not in get_args(TroubleAt):
-            raise ValueError(f"trouble_at is {', '.join(get_args(TroubleAt))}, not {self.trouble_at!r}")
+            raise ValueError(f"trouble_at must be one of {', '.join(get_args(TroubleAt))}, not {self.trouble_at!r}.")
         if self.trouble_by not in get_args(TroubleBy):
-            raise ValueError(f"trouble_by is {', '.join(get_args(TroubleBy))}, not {self.trouble_by!r}")
+            raise ValueError(f"trouble_by must be one of {', '.join(get_args(TroubleBy))}, not {self.trouble_by!r}.")
         if self.trouble_list not in LISTINGS:
-            raise ValueError(f"no list {self.trouble_list!r} in trouble: the lists are {', '.join(LISTINGS)}")
+            raise ValueError(
+                f"There is no list {self.trouble_list!r} for trouble_list. The lists are {', '.join(LISTINGS)}."
+            )
         unknown = sorted(set(self.denied) - set(LISTINGS))
         if unknown:
-            raise ValueError(f"no list {unknown[0]!r} to deny: the lists are {', '.join(LISTINGS)}")
+            raise ValueError(f"There is no list {unknown[0]!r} to deny. The lists are {', '.join(LISTINGS)}.")
         self.now  # noqa: B018  refuses an invalid time
 
     def seen_by(self, protocol: Literal["soap", "xmlrpc"]) -> Settings:

@@ -159,7 +159,7 @@ class Shop:
             ValueError: the rows are invalid or do not fit their columns, or the database is not empty.
         """
         if self._running is not None:
-            raise RuntimeError("the shop runs already")
+            raise RuntimeError("The shop is already running.")
         self._ending.clear()
         database = _filled(self._open(), self._orders, self._rows)
         api = Api(database, self.sessions, self.user, self.key, self._ending.wait)
@@ -274,7 +274,7 @@ class Shop:
     def _parts(self) -> _Running:
         """The parts of the running shop."""
         if self._running is None:
-            raise RuntimeError("the shop does not run: start it, or use it in a with statement")
+            raise RuntimeError("The shop is not running. Start it, or use it in a with statement.")
         return self._running
 
 

@@ -221,7 +221,7 @@ class Attributes:
     """The fields of an EAV list.
 
     Attributes:
-        exact: columns known to the code by name: only this spelling matches.
+        exact: columns known to the code by name, in this case only.
         static: attributes stored as columns of the entity's own table: found in the database, in any case.
         joined: attributes with a table of their own, joined when filtered by: a row without a value never matches.
     """

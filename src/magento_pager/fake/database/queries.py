@@ -1,4 +1,4 @@
-"""The SELECT of a list call: the one that Magento sends to MySQL, and the one that is sent to SQLite instead.
+"""The SELECT of a list call: Magento's for MySQL, and the one for SQLite instead.
 
 The MySQL text is the whole statement, because the fault of a database error quotes it. Its WHERE clause is made by
 `filters`; the rest is fixed for each list.

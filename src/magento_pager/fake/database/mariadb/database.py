@@ -111,7 +111,7 @@ class MariaDatabase:
         tables = [str(name) for (name,) in self._query("SHOW TABLES")]
         if tables:
             names = ", ".join(tables[:_SHOWN]) + (", ..." if len(tables) > _SHOWN else "")
-            raise ValueError(f"{self._server} is not empty, it has {names}: name one that is empty or does not exist")
+            raise ValueError(f"The {self._server} has tables: {names}. Name an empty or a new database.")
 
     # --- filling -----------------------------------------------------------------------------------------------------
 

@@ -87,18 +87,18 @@ def read_address(url: str) -> Address:
     >>> read_address("sqlite:///demo.db")
     Traceback (most recent call last):
     ...
-    ValueError: a database is given as mysql://USER:PASSWORD@HOST:PORT/NAME, \
-or mysql://USER:PASSWORD@/NAME?unix_socket=PATH
+    ValueError: The address of a database has the form mysql://USER:PASSWORD@HOST:PORT/NAME, \
+or mysql://USER:PASSWORD@/NAME?unix_socket=PATH.
     """
     try:
         parts = urlsplit(url)
         port = parts.port or _PORT
     except ValueError:
-        raise ValueError(f"a database is given as {_EXAMPLE}") from None
+        raise ValueError(f"The address of a database has the form {_EXAMPLE}.") from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     name = unquote(parts.path.removeprefix("/"))
     if parts.scheme != "mysql" or not name or "/" in name or parts.fragment or options.keys() - {"unix_socket"}:
-        raise ValueError(f"a database is given as {_EXAMPLE}")
+        raise ValueError(f"The address of a database has the form {_EXAMPLE}.")
     return Address(
         user=unquote(parts.username or "root"),
         password=unquote(parts.password or ""),
@@ -127,7 +127,7 @@ class Server:
             import pymysql  # noqa: PLC0415 -- an extra
         except ImportError:
             raise ValueError(
-                "a shop on MariaDB needs PyMySQL: pip install 'magento-pager[mariadb]', or leave the database out",
+                "A shop on MariaDB needs PyMySQL. Run `pip install 'magento-pager[mariadb]'`, or name no database.",
             ) from None
         self._driver = pymysql
         self._reading: set[int] = set()
