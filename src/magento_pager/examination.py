@@ -206,14 +206,14 @@ def examine(
         return Diagnosis(url, advice=(str(error),))
     with Pager(connection) as pager:
         address, namespace = map(connection.redacted, (connection.address, connection.namespace))
-        found = Diagnosis(url, address, connection.flavour, namespace, round(time.monotonic() - began, 3))
+        diagnosis = Diagnosis(url, address, connection.flavour, namespace, round(time.monotonic() - began, 3))
         began = time.monotonic()
         try:
             connection.login()
         except PagerError as error:
-            return replace(found, advice=(str(error),))
-        found = replace(
-            found,
+            return replace(diagnosis, advice=(str(error),))
+        diagnosis = replace(
+            diagnosis,
             login_seconds=round(time.monotonic() - began, 3),
             clock_difference=_clock_difference(connection.clock),
         )
@@ -221,7 +221,9 @@ def examine(
         for number, spec in enumerate(LISTS.values(), start=1):
             progress(f"Checking {spec.name} ({number} of {len(LISTS)})...")
             lists += (_by_both_wires(pager, _examined(pager, spec), spec),)
-        return replace(found, lists=lists, advice=tuple(_advice(connection.flavour, found.clock_difference, lists)))
+        return replace(
+            diagnosis, lists=lists, advice=tuple(_advice(connection.flavour, diagnosis.clock_difference, lists))
+        )
 
 
 def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
@@ -241,27 +243,27 @@ def _examined(pager: Pager, spec: ListSpec) -> ListFinding:
     return ListFinding(spec.name, "pageable", report.chosen or "prefix", _mean(report), advice, report)
 
 
-def _by_both_wires(pager: Pager, found: ListFinding, spec: ListSpec) -> ListFinding:
+def _by_both_wires(pager: Pager, finding: ListFinding, spec: ListSpec) -> ListFinding:
     """Add the finding by XML-RPC, which may have more columns than SOAP."""
-    if found.state in {"absent", "denied"}:
-        return found
+    if finding.state in {"absent", "denied"}:
+        return finding
     compared = pager.list(spec.name, wire="auto")
     wires = cast("Wires", compared.wires)
     try:
-        by_soap = found.state == "pageable"
+        by_soap = finding.state == "pageable"
         alike, reason = wires.comparison(compared) if by_soap else wires.comparison_of_records(compared)
         if not alike:
-            return replace(found, xmlrpc=XmlRpcFinding("empty" if reason == NO_ROW else "unlike", reason))
+            return replace(finding, xmlrpc=XmlRpcFinding("empty" if reason == NO_ROW else "unlike", reason))
         paginator = pager.list(spec.name, wire="xml-rpc")
         report = paginator.probe()
     except PagerError as error:
-        return replace(found, xmlrpc=XmlRpcFinding("unlike", str(error)))
+        return replace(finding, xmlrpc=XmlRpcFinding("unlike", str(error)))
     names = tuple(paginator.source.used()["undeclared_columns"])  # type: ignore[attr-defined]  # an XmlRpcSource
     strategy = report.chosen or "prefix"
     xmlrpc = XmlRpcFinding("alike", reason, strategy, _mean(report), names)
-    if found.state == "trouble":
-        found = replace(found, advice=f'use XML-RPC: --wire xml-rpc, or wire="xml-rpc". By SOAP: {found.advice}')
-    return replace(found, xmlrpc=xmlrpc)
+    if finding.state == "trouble":
+        finding = replace(finding, advice=f'use XML-RPC: --wire xml-rpc, or wire="xml-rpc". By SOAP: {finding.advice}')
+    return replace(finding, xmlrpc=xmlrpc)
 
 
 def _mean(report: ProbeReport) -> float | None:
@@ -293,8 +295,8 @@ def _about_rows_without_identity(pager: Pager, spec: ListSpec) -> str:
         return ""
     query = Query((Condition(spec.identity, "null", "1"),), IdRange(0, MAX_ID))
     try:
-        with closing(ListSource(pager.connection, spec).fetch(query)) as found:
-            rows = list(islice(found, COUNTED + 1))
+        with closing(ListSource(pager.connection, spec).fetch(query)) as reply:
+            rows = list(islice(reply, COUNTED + 1))
     except PagerError:
         return ""
     if not rows or any(spec.identity in row for row in rows):  # none, or the server ignored the filter

@@ -128,18 +128,18 @@ def last_id(piece: Piece, key: str) -> Flow[int | None]:
     rows of the piece are found; then they are halved.
     """
     received = {token for token, _ in piece.rows}
-    least, most, step, growing = piece.window.first + len(received) - 1, piece.window.last, 1, True
-    while least < most:
-        number = min(least + step, most)
+    lowest, highest, step, growing = piece.window.first + len(received) - 1, piece.window.last, 1, True
+    while lowest < highest:
+        number = min(lowest + step, highest)
         reply = yield from attempt(
             WindowRequest(SingleFilter(key), IdRange(number, MAX_ID), tokens_only=True, unchecked=MAX_ID)
         )
         if isinstance(reply, RemoteError):
             return None
-        found = len(received.intersection(reply.tokens))
-        if found:
-            least = number + found - 1
+        matched = len(received.intersection(reply.tokens))
+        if matched:
+            lowest = number + matched - 1
         else:
-            most, growing = number - 1, False
-        step = GROWTH * step if growing else max(1, (most - least + 1) // 2)
-    return least
+            highest, growing = number - 1, False
+        step = GROWTH * step if growing else max(1, (highest - lowest + 1) // 2)
+    return lowest

@@ -200,7 +200,9 @@ def around_number(value: object) -> Mapping[int, str]:
     return {step: f"{number + step:f}" for step in (-1, 0, 1)}
 
 
-def find_bounds(prefix_walk: Callable[[], Flow[None]], key: str, operation: str, wanted: ColumnRange) -> Flow[Bounds]:
+def find_bounds(
+    prefix_walk: Callable[[], Flow[None]], key: str, operation: str, column_range: ColumnRange
+) -> Flow[Bounds]:
     """Find the condition form by which this server applies a range.
 
     That is both bounds at once; otherwise the lower bound, and the client applies the upper one.
@@ -212,10 +214,10 @@ def find_bounds(prefix_walk: Callable[[], Flow[None]], key: str, operation: str,
             honour one bound alone.
         RemoteError: a call failed in a way that says nothing about the condition: connection, login, rights.
     """
-    lower, upper = wanted.default_conditions
-    names = [(first, other) for first, second in pairwise(wanted.names) for other in (first, second)]
+    lower, upper = column_range.default_conditions
+    names = [(first, other) for first, second in pairwise(column_range.names) for other in (first, second)]
     pairs = [((first, lower.operator), (other, upper.operator)) for first, other in names]
-    on_column = key, wanted.column, around_number if wanted.number else around_time
+    on_column = key, column_range.column, around_number if column_range.number else around_time
     both, rows = yield from find_form(prefix_walk, *on_column, pairs)
     if both is None and rows is not None and not rows.has_value:
         without = rows  # the column may be empty in these rows, and not in others
@@ -227,22 +229,24 @@ def find_bounds(prefix_walk: Callable[[], Flow[None]], key: str, operation: str,
             )
             rows = None if without.tokens.issubset(reply.tokens) else without
     if rows is None:
-        return Bounds(wanted.column, (lower,), (lower, upper), "empty", None)
+        return Bounds(column_range.column, (lower,), (lower, upper), "empty", None)
     if both is not None:
         sent = tuple(replace(bound, field=field) for bound, (field, _) in zip((lower, upper), both, strict=True))
-        return Bounds(wanted.column, sent, (), "rows" if rows.has_value else "probe", rows.name)
+        return Bounds(column_range.column, sent, (), "rows" if rows.has_value else "probe", rows.name)
     single = None
     if rows.has_value:
-        single, _ = yield from find_form(prefix_walk, *on_column, [((name, lower.operator),) for name in wanted.names])
+        single, _ = yield from find_form(
+            prefix_walk, *on_column, [((name, lower.operator),) for name in column_range.names]
+        )
     if single is None:
-        dropped = f"drops one of two bounds, and its rows carry no {wanted.column}"
+        dropped = f"drops one of two bounds, and its rows carry no {column_range.column}"
         reason = "misreads one bound" if rows.has_value else dropped
         raise FilterIgnoredError(
             f"{operation}: this server cannot apply {lower} and {upper}: it {reason}; give one bound alone, and filter "
             "the rows yourself",
             span=rows.span,
         )
-    return Bounds(wanted.column, (replace(lower, field=single[0][0]),), (upper,), "rows", rows.name)
+    return Bounds(column_range.column, (replace(lower, field=single[0][0]),), (upper,), "rows", rows.name)
 
 
 def _not_null(prefix_walk: Callable[[], Flow[None]], condition: Condition) -> Flow[None]:

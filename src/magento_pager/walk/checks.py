@@ -89,7 +89,7 @@ class Identities:
         """Return the slot of a number, or the free slot for it."""
         last = len(self._slots) - 1
         place = number & last
-        while (there := self._slots[place]) and there != number:
+        while (stored := self._slots[place]) and stored != number:
             place = (place + 1) & last
         return place
 

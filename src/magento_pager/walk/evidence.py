@@ -177,11 +177,11 @@ class ProbeReport:
         return "\n".join([head, *table] if self.trials else [head])
 
 
-def known_rows(found: Sequence[FoundRows]) -> KnownRows | None:
+def known_rows(parts: Sequence[FoundRows]) -> KnownRows | None:
     """Return the rows on which strategies can be tried, or None where too few rows are known.
 
     Args:
-        found: all rows of some ranges, from the lowest on.
+        parts: all rows of some ranges, from the lowest on.
 
     Rows with ids can be placed inside or outside the window one by one:
 
@@ -196,10 +196,10 @@ def known_rows(found: Sequence[FoundRows]) -> KnownRows | None:
     >>> known_rows(found).window, known_rows(found[:2])
     (IdRange(first=10, last=99), None)
     """
-    ids = sorted(token for part in found for token in part.rows if isinstance(token, int))
+    ids = sorted(token for part in parts for token in part.rows if isinstance(token, int))
     if ids:
-        return _known_rows_by_id(ids, found)
-    populated = [part for part in found if part.rows]
+        return _known_rows_by_id(ids, parts)
+    populated = [part for part in parts if part.rows]
     if len(populated) < FEWEST:
         return None
     middle = populated[1]
@@ -207,15 +207,15 @@ def known_rows(found: Sequence[FoundRows]) -> KnownRows | None:
     return KnownRows(middle.ids, frozenset(middle.rows), frozenset(outside))
 
 
-def range_to_split(found: Sequence[FoundRows]) -> IdRange | None:
+def range_to_split(parts: Sequence[FoundRows]) -> IdRange | None:
     """Return the range to request in parts, which places rows without ids; None where that does not help.
 
     >>> range_to_split([FoundRows(IdRange(0, 9), ()), FoundRows(IdRange(10, 99), ("A", "B", "C"))])
     IdRange(first=10, last=99)
     """
-    if sum(len(part.rows) for part in found) < FEWEST:
+    if sum(len(part.rows) for part in parts) < FEWEST:
         return None
-    fullest = max(found, key=lambda part: len(part.rows))
+    fullest = max(parts, key=lambda part: len(part.rows))
     return fullest.ids if len(fullest.rows) > 1 else None
 
 
@@ -223,11 +223,11 @@ def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def _known_rows_by_id(ids: Sequence[int], found: Sequence[FoundRows]) -> KnownRows | None:
+def _known_rows_by_id(ids: Sequence[int], parts: Sequence[FoundRows]) -> KnownRows | None:
     """Return a narrow window around the second id and those close above it, within one complete range."""
     if len(ids) < FEWEST:
         return None
-    complete = next(part.ids for part in found if ids[1] in part.rows)
+    complete = next(part.ids for part in parts if ids[1] in part.rows)
     near = (number for number in ids[1:-1] if number in complete and number - ids[1] < WIDEST_WINDOW // 2)
     inside = list(near)[:MOST_INSIDE]
     above = ids[1 + len(inside)]

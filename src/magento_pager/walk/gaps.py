@@ -210,10 +210,10 @@ class Gaps:
             RemoteError: a sample failed.
         """
         if self._plain:
-            found = yield from self._sample_lengths(ids, 0, EVEN)
-            extra = fewer_digits(sum(taken.rows for taken in found))
+            samples = yield from self._sample_lengths(ids, 0, EVEN)
+            extra = fewer_digits(sum(taken.rows for taken in samples))
             more = yield from self._sample_lengths(ids, extra, kinds if extra else kinds - EVEN)
-            return more if extra else found + more
+            return more if extra else samples + more
         whole = coarse = yield from self._take(ids.first, None, COARSE, kinds)
         extra = extra_digits(coarse.rows) if coarse else 0
         if extra < COARSE:
@@ -222,20 +222,20 @@ class Gaps:
             whole = yield from self._take(ids.first, None, extra, kinds)
         if not whole or whole.hits or not whole.rows:
             return [whole] if whole else []
-        self._by_regexp = not whole.patterns[0].kind.startswith("like")  # each length of ids is sampled likewise
+        self._by_regexp = not whole.patterns[0].kind.startswith("like")  # also for each length of ids
         return (yield from self._sample_lengths(ids, extra, kinds, whole.rows))
 
     def _sample_lengths(
         self, ids: IdRange, extra: int, kinds: frozenset[str], rows: int | None = None
     ) -> Flow[list[Sample]]:
         """Sample each length of ids, by even and by other kinds of patterns, until `rows` rows are found."""
-        found: list[Sample] = []
+        samples: list[Sample] = []
         for block in _lengths(ids):
             for some in filter(None, (kinds & EVEN, kinds - EVEN)):
-                if rows is None or sum(taken.rows for taken in found) < rows:
+                if rows is None or sum(taken.rows for taken in samples) < rows:
                     taken = yield from self._take(ids.first, block, extra, some)
-                    found += [taken] if taken and taken.patterns else []
-        return found
+                    samples += [taken] if taken and taken.patterns else []
+        return samples
 
     def sample_tenths(self, block: IdRange) -> Flow[list[Sample]]:
         """Sample each tenth of a decimal block separately, for rows without ids, which one sample cannot place.
@@ -243,12 +243,12 @@ class Gaps:
         Raises:
             RemoteError: a sample failed.
         """
-        found: list[Sample] = []
+        samples: list[Sample] = []
         for tenth in block.tenths():
             kinds = frozenset[str]() if head_of(tenth)[1] <= FIXED else ONE_CALL
             taken = yield from self._take(block.first, tenth, 0, kinds)
-            found += [taken] if taken else []
-        return found
+            samples += [taken] if taken else []
+        return samples
 
     @property
     def _corrected(self) -> dict[str, int]:
@@ -279,9 +279,9 @@ class Gaps:
         if ids.first > self._even_until_id:
             widest, *narrower = _blocks(ids.first)
             block = next((block for block in reversed(narrower) if len(block) >= 10 ** len(str(pace.width))), widest)
-            found = yield from self._take(ids.first, block)
+            taken = yield from self._take(ids.first, block)
             expected = (block.last - ids.first + 1) * (pace.density or 0.0)
-            if found is None or found.estimate > max(pace.max_rows, 2 * expected):
+            if taken is None or taken.estimate > max(pace.max_rows, 2 * expected):
                 return None
             self._even_until_id = block.last
         return min(self._even_until_id, ids.last)
@@ -298,12 +298,12 @@ class Gaps:
                 continue
             if len(block) <= pace.safe_width:
                 return min(block.last, ids.last)
-            found = yield from self._take(ids.first, block)
-            if found is None:
+            taken = yield from self._take(ids.first, block)
+            if taken is None:
                 return empty_to if empty_to >= ids.first else None
-            if found.rows == 0:
+            if taken.rows == 0:
                 empty_to = block.last
-            elif found.estimate <= pace.max_rows:
+            elif taken.estimate <= pace.max_rows:
                 return min(block.last, ids.last)
             else:
                 stack += reversed(list(block.tenths()))
@@ -321,21 +321,21 @@ class Gaps:
             self._attempts = 0 if self._patient and last else FEW_ATTEMPTS if trial == 0 and not self._gave_up else 1
             digits = f"{self._operation}/{seed}/{trial}"
             if last and block is None:
-                extra = COARSE  # with fewer rows, perhaps without the broken one
+                extra = COARSE  # fewer rows: the broken one may not be among them
             narrow = narrow_patterns(digits, head_of(block)[1]) if block is not None and not kinds else ()
-            found: Sample | RemoteError | None = None
+            taken: Sample | RemoteError | None = None
             if self._by_regexp is not False and not narrow:
                 chosen = kinds or (() if self._numbered else EVEN)  # the other kinds match clusters of rows
                 by = _fitting(patterns(digits, extra), block, chosen)
-                found = (yield from self._take_by_regexp(seed, block, by)) if by else sample((), (), block)
-            if found is None:
+                taken = (yield from self._take_by_regexp(seed, block, by)) if by else sample((), (), block)
+            if taken is None:
                 free = (1, 2) if self._plain else (1,) if extra > 0 else (0, 1, 2, 3)
                 by = [*narrow] or _fitting(like_patterns(digits, extra, free), block, kinds)
-                found = yield from self._take_by_like(seed, block, by)
-            if isinstance(found, Sample):
+                taken = yield from self._take_by_like(seed, block, by)
+            if isinstance(taken, Sample):
                 self._gave_up = False
-                return found
-        self._gave_up = isinstance(found, RemoteError) and found.remedy == "retry"
+                return taken
+        self._gave_up = isinstance(taken, RemoteError) and taken.remedy == "retry"
         return None
 
     def _take_by_regexp(
@@ -381,10 +381,10 @@ class Gaps:
     def _reads_regexp(self, tokens: Sequence[Token], by: Sequence[Pattern]) -> bool:
         """Return whether the server reads `regexp`: only known or matching rows were returned, at least one."""
         known = [token for token in tokens if token in self._covered_rows]
-        others = [token for token in tokens if token not in self._covered_rows]
-        if any(isinstance(token, int) and not matching(token, by) for token in others):
+        unknown = [token for token in tokens if token not in self._covered_rows]
+        if any(isinstance(token, int) and not matching(token, by) for token in unknown):
             self._by_regexp = False
-        elif known or others:
+        elif known or unknown:
             self._by_regexp = True
         elif self._known_pattern and self._by_regexp is None:
             self._by_regexp = False

@@ -97,30 +97,30 @@ class Probing:
             RemoteError: a call failed in a way that says nothing about filters: connection, login, rights.
         """
         self.calls_left = CALLS_TO_FIND_ROWS
-        found = yield from self._find_rows(prefix_walk)
-        if strict and self.failure and (self.broken or not self.calls_left) and not any(part.rows for part in found):
+        parts = yield from self._find_rows(prefix_walk)
+        if strict and self.failure and (self.broken or not self.calls_left) and not any(part.rows for part in parts):
             raise self._no_rows_error(self.failure) from self.failure
         self.calls_left += CALLS_FOR_TRIALS
-        ids = [token for part in found for token in part.rows if isinstance(token, int)]
+        ids = [token for part in parts for token in part.rows if isinstance(token, int)]
         if ids:  # a walk skips gaps by `like`, so it must work
             lowest = yield from self._within_limit(self._rows_of(IdRange(ids[0], ids[0])))
             if lowest:
                 yield from self._check_like(ids[0], lowest)
-        report = yield from self.judge_all(found)
+        report = yield from self.judge_all(parts)
         return replace(report, calls=CALLS_TO_FIND_ROWS + CALLS_FOR_TRIALS - self.calls_left)
 
-    def judge_all(self, found: Sequence[FoundRows]) -> Flow[ProbeReport]:
+    def judge_all(self, parts: Sequence[FoundRows]) -> Flow[ProbeReport]:
         """Try the candidates on rows that were found.
 
         Args:
-            found: all rows of some ranges; below the lowest there are few or none.
+            parts: all rows of some ranges; below the lowest there are few or none.
 
         Raises:
             RemoteError: as `probe`.
         """
         before = self.calls_left
-        known = known_rows(found)
-        trials = (yield from self._trials(known, found)) if known else []
+        known = known_rows(parts)
+        trials = (yield from self._trials(known, parts)) if known else []
         honoured = {trial.strategy for trial in trials if trial.verdict == "holds"}
         usable = (
             candidate.name
@@ -128,11 +128,11 @@ class Probing:
             if known and (candidate.name in honoured or isinstance(candidate, HOLDS_EVERYWHERE))
         )
         chosen = next(usable, None)
-        rows = sum(len(part.rows) for part in found)
-        canary = next((token for part in found for token in part.rows if isinstance(token, int)), None)
+        rows = sum(len(part.rows) for part in parts)
+        canary = next((token for part in parts for token in part.rows if isinstance(token, int)), None)
         return ProbeReport(self.operation, chosen, rows, before - self.calls_left, tuple(trials), canary)
 
-    def _trials(self, known: KnownRows, found: Sequence[FoundRows]) -> Flow[list[Trial]]:
+    def _trials(self, known: KnownRows, parts: Sequence[FoundRows]) -> Flow[list[Trial]]:
         """Try the candidates, up to the first that the server honours or, if `exhaustive`, all of them."""
         trials: list[Trial] = []
         canary: KnownRow | None = None
@@ -144,7 +144,7 @@ class Probing:
                     break
                 continue
             if needs_canary(candidate) and canary is None:
-                canary = yield from self._within_limit(self._canary(known, found))
+                canary = yield from self._within_limit(self._canary(known, parts))
             sent = canary if needs_canary(candidate) else None
             trial = yield from self._within_limit(self._judge(candidate, known, sent))
             if trial and trial.verdict == "faults":  # one failure does not rule a strategy out
@@ -223,35 +223,35 @@ class Probing:
 
     def _find_rows(self, prefix_walk: Flow[None]) -> Flow[list[FoundRows]]:
         """Request all rows at the low end of the ids, in parts, until a trial is possible or no call is left."""
-        found: list[FoundRows] = []
+        parts: list[FoundRows] = []
         pieces = self._within_limit(prefix_walk)
         while (piece := (yield from next_piece(pieces))) is not None:
             self.broken |= bool(piece.quarantined)
-            found.append(FoundRows(piece.window, tuple(token for token, _ in piece.rows)))
-            if known_rows(found):
-                return found
+            parts.append(FoundRows(piece.window, tuple(token for token, _ in piece.rows)))
+            if known_rows(parts):
+                return parts
             if len(self.found_ids) >= FEWEST:
                 return (yield from self._rows_around(self.found_ids))
-            if range_to_split(found):
+            if range_to_split(parts):
                 break
         pieces.close()
-        while not known_rows(found) and (wide := range_to_split(found)):
-            place = next(place for place, part in enumerate(found) if part.ids == wide)
+        while not known_rows(parts) and (wide := range_to_split(parts)):
+            place = next(place for place, part in enumerate(parts) if part.ids == wide)
             blocks = list(wide.blocks())
             narrow = blocks if len(blocks) > 1 else list(wide.tenths())
-            parts = yield from self._within_limit(self._rows_of_each(narrow))
-            if parts is None:
+            narrower = yield from self._within_limit(self._rows_of_each(narrow))
+            if narrower is None:
                 break
-            found[place : place + 1] = parts
-        return found
+            parts[place : place + 1] = narrower
+        return parts
 
     def _rows_of_each(self, blocks: Iterable[IdRange]) -> Flow[list[FoundRows]]:
         """Request all rows of some narrow ranges, one after the other."""
-        found = []
+        parts = []
         for block in blocks:
             part = yield from self._rows_of(block)
-            found.append(part)
-        return found
+            parts.append(part)
+        return parts
 
     def _rows_of(self, block: IdRange) -> Flow[FoundRows]:
         """Request all rows of a narrow range."""
@@ -275,9 +275,9 @@ class Probing:
         single = (FoundRows(IdRange(number, number), (number,)) for number in ids if number not in around.ids)
         return sorted([around, *single], key=lambda part: part.ids)
 
-    def _check_like(self, number: int, found: FoundRows) -> Flow[None]:
+    def _check_like(self, number: int, range_rows: FoundRows) -> Flow[None]:
         """Raise an error if `like` does not return a row that still exists."""
-        if number in found.rows:
+        if number in range_rows.rows:
             return
         low = IdRange(0, number)  # a small reply, at the low end of the ids
         if number in (yield WindowRequest(SingleFilter(self.key), low, insist=INSIST, unchecked=MAX_ID)).ids:
@@ -291,12 +291,12 @@ class Probing:
             report=ProbeReport(self.operation, None, 0, CALLS_TO_FIND_ROWS - self.calls_left, ()),
         )
 
-    def _canary(self, known: KnownRows, found: Sequence[FoundRows]) -> Flow[KnownRow | None]:
+    def _canary(self, known: KnownRows, parts: Sequence[FoundRows]) -> Flow[KnownRow | None]:
         """Find a row outside the window of the known rows."""
         ids = sorted(token for token in known.outside if isinstance(token, int))
         if ids:
             return KnownRow(ids[0], ids[0])
-        part = next(part.ids for part in found if part.rows and part.ids != known.window)
+        part = next(part.ids for part in parts if part.rows and part.ids != known.window)
         reply = yield WindowRequest(Prefix(self.key), part, insist=INSIST)
         return (yield from find_known_row(reply, part, self.key, insist=INSIST))
 
@@ -404,11 +404,11 @@ class Choosing:
             return getattr(error, "missing_canary", None) is not None
         return isinstance(error, FilterIgnoredError) or (error.remedy == "stop" and is_verdict(error))
 
-    def replacement(self, failed: Strategy, found: Sequence[FoundRows]) -> Flow[Choice]:
+    def replacement(self, failed: Strategy, parts: Sequence[FoundRows]) -> Flow[Choice]:
         """Choose the strategy to continue with, tried on rows already received where these are enough."""
-        if self.named is None and known_rows(found):
+        if self.named is None and known_rows(parts):
             probing = Probing(self.key, self.operation, remaining_candidates(self.candidates, failed))
-            report = yield from probing.judge_all(found)
+            report = yield from probing.judge_all(parts)
             if report.chosen is not None:
                 return self._best(report)
         return (yield from self.tested())
