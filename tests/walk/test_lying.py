@@ -1,6 +1,6 @@
-"""Walks on a server that lies in 1 call of 20: exact, or ended with an error, wherever a client can see the lie.
+"""Walks on a server that gives a wrong reply in 1 call of 20: exact, or an error, wherever a client can detect it.
 
-The numbers of all lies and walks: `python -m benchmarks.wrong_replies`.
+`python -m benchmarks.wrong_replies` prints the numbers of all kinds of wrong replies and walks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
-NOT_FOR_SURE: dict[tuple[str, str], float] = {
+RARELY_MISSED: dict[tuple[str, str], float] = {
     **{("empty", f"{name} prefix"): 0.1 for name in ("orders", "customers", "shipments")},
     ("empty", "customers auto"): 0.03,
     ("empty", "customers auto, 1.7.0.2"): 0.04,
@@ -32,84 +32,85 @@ NOT_FOR_SURE: dict[tuple[str, str], float] = {
     ("row of another page", "shipments prefix"): 0.02,
     ("503, then another page", "shipments auto"): 0.02,
 }
-"""Lies and walks of which some end wrong silently, and the most of those that were told such a lie: a wide block that
-holds few rows, two lies about the same rows, and rows without ids that came before the walk began.
+"""Kinds of wrong replies and walks of which some silently end wrong, and the highest fraction of those affected: a wide
+block with few rows, two wrong replies about the same rows, and rows without ids received before the walk began.
 """
-LIES: dict[Kind, Callable[[list[int], list[int]], bool]] = {
-    "empty": lambda _, came: not came,
-    "half": lambda rows, came: came in (rows[: len(rows) // 2], rows[len(rows) - len(rows) // 2 :]),
-    "previous page": lambda rows, came: rows[0] // 100 - 1 == came[0] // 100 == came[-1] // 100,
-    "older page": lambda rows, came: rows[0] // 100 - 1 > came[0] // 100 == came[-1] // 100,
-    "row twice": lambda rows, came: len(came) == len(rows) + 1 and set(came) == set(rows),
-    "row of another page": lambda rows, came: len(set(came)) == len(rows) + 1 and set(came) > set(rows),
-    "503, then another page": lambda rows, came: rows[0] // 100 > came[0] // 100 == came[-1] // 100,
-    "row dropped": lambda rows, came: len(came) == len(rows) - 1 and set(came) < set(rows),
-    "replica behind once": lambda rows, came: came == rows[: len(came)],
-    "replica behind": lambda rows, came: came == rows[: len(came)],
+IS_OF_KIND: dict[Kind, Callable[[list[int], list[int]], bool]] = {
+    "empty": lambda _, returned: not returned,
+    "half": lambda rows, returned: returned in (rows[: len(rows) // 2], rows[len(rows) - len(rows) // 2 :]),
+    "previous page": lambda rows, returned: rows[0] // 100 - 1 == returned[0] // 100 == returned[-1] // 100,
+    "older page": lambda rows, returned: rows[0] // 100 - 1 > returned[0] // 100 == returned[-1] // 100,
+    "row twice": lambda rows, returned: len(returned) == len(rows) + 1 and set(returned) == set(rows),
+    "row of another page": lambda rows, returned: len(set(returned)) == len(rows) + 1 and set(returned) > set(rows),
+    "503, then another page": lambda rows, returned: rows[0] // 100 > returned[0] // 100 == returned[-1] // 100,
+    "row dropped": lambda rows, returned: len(returned) == len(rows) - 1 and set(returned) < set(rows),
+    "replica behind once": lambda rows, returned: returned == rows[: len(returned)],
+    "replica behind": lambda rows, returned: returned == rows[: len(returned)],
 }
-"""Whether rows that came instead of others are a lie of this kind; a page has the ids of one hundred."""
+"""For each kind, whether the returned rows are a wrong reply of that kind; a page has one hundred ids."""
 
 
 CASES = [(kind, name, number) for number, (kind, name) in enumerate(product(DETECTABLE, SUBJECTS))]
 
 
-@pytest.mark.parametrize(("kind", "name", "number"), [case for case in CASES if case[:2] not in NOT_FOR_SURE])
+@pytest.mark.parametrize(("kind", "name", "number"), [case for case in CASES if case[:2] not in RARELY_MISSED])
 @pytest.mark.parametrize("whole", slow_after(1, [False, True]))
-def test_lies_that_can_be_seen_are_seen(kind: Detectable, name: str, number: int, *, whole: bool) -> None:
-    """No walk loses, doubles or misplaces a row without an error; in the quick tier each in half of the ways."""
+def test_detectable_wrong_replies_are_detected(kind: Detectable, name: str, number: int, *, whole: bool) -> None:
+    """No walk loses, duplicates or misplaces a row without an error; the quick tier walks each in half of the ways."""
     ways, seeds = (list(WAYS), range(SEEDS // 2)) if whole else (list(WAYS)[number % 2 :: 2], [number % SEEDS])
-    found = cell(kind, name, product(ways, seeds))
-    assert found["silent"] == found["endless"] == 0, f"wrong_replies --kind '{kind}' --walk '{name}': {found}"
+    counts = cell(kind, name, product(ways, seeds))
+    assert counts["silent"] == counts["endless"] == 0, f"wrong_replies --kind '{kind}' --walk '{name}': {counts}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name"), NOT_FOR_SURE)
-def test_lies_that_are_seldom_missed(kind: Detectable, name: str) -> None:
-    """Of the others no more walks end wrong silently than is known."""
-    found = cell(kind, name, product(WAYS, range(SEEDS)))
-    wrong, most = found["silent"] + found["endless"], NOT_FOR_SURE[kind, name]
-    assert 0 < wrong <= most * found["affected"], f"wrong_replies --kind '{kind}' --walk '{name}': {found}"
+@pytest.mark.parametrize(("kind", "name"), RARELY_MISSED)
+def test_wrong_replies_are_missed_as_rarely_as_known(kind: Detectable, name: str) -> None:
+    """Of the other kinds, no more walks silently end wrong than is known."""
+    counts = cell(kind, name, product(WAYS, range(SEEDS)))
+    wrong, most = counts["silent"] + counts["endless"], RARELY_MISSED[kind, name]
+    assert 0 < wrong <= most * counts["affected"], f"wrong_replies --kind '{kind}' --walk '{name}': {counts}"
 
 
 @pytest.mark.parametrize("seeds", slow_after(1, [1, SEEDS]))
 @pytest.mark.parametrize("kind", UNDETECTABLE)
-def test_lies_that_cannot_be_seen_do_no_more_harm(kind: Undetectable, seeds: int) -> None:
-    """A walk loses the rows that the server hid and no others, and delivers none twice; how many do so is printed."""
+def test_undetectable_wrong_replies_lose_only_the_hidden_rows(kind: Undetectable, seeds: int) -> None:
+    """A walk loses only the rows that the server hid, and delivers none twice; the test prints how many do so."""
     walks = product(enumerate(SUBJECTS.values()), ("narrow", "lookahead", "resumed"), range(seeds))
-    found = [outcome_of(subject, way, kind, number + seed) for (number, subject), way, seed in walks]
-    lied = [one for one in found if one.wrong_replies]
-    assert all(one.lost <= one.hidden and not one.added for one in lied)
-    print(f"{kind}: of {len(lied)} walks {dict(Counter(one.ending for one in lied))}")  # noqa: T201  a rate, with -s
+    outcomes = [outcome_of(subject, way, kind, number + seed) for (number, subject), way, seed in walks]
+    affected = [outcome for outcome in outcomes if outcome.wrong_replies]
+    assert all(outcome.lost <= outcome.hidden and not outcome.added for outcome in affected)
+    print(f"{kind}: of {len(affected)} walks {dict(Counter(outcome.ending for outcome in affected))}")  # noqa: T201  a rate, with -s
 
 
-def asked(source: UnreliableList) -> Iterator[tuple[list[int], list[int]]]:
-    """Ask for windows of 100 ids, as a walk without checks does: the rows of each, and those that came."""
-    honest = UnreliableList(source.spec, source.ids)
+def replies(source: UnreliableList) -> Iterator[tuple[list[int], list[int]]]:
+    """Request windows of 100 ids, as a walk without checks does: yield the rows of each, and the returned ones."""
+    correct = UnreliableList(source.spec, source.ids)
     for window in IdRange(0, 3_199).tile(100):
         (query,) = Range().queries(window, None)
         try:
-            came = list(source.fetch(query))
+            returned = list(source.fetch(query))
         except TransportError as error:
             assert (error.remedy, error.status) == ("retry", 503)  # noqa: PT017  most queries are answered
-            came = list(source.fetch(query))
-        yield [honest.number(row) for row in honest.fetch(query)][::-1], [source.number(row) for row in came][::-1]
+            returned = list(source.fetch(query))
+        rows = [correct.number(row) for row in correct.fetch(query)]
+        yield rows[::-1], [source.number(row) for row in returned][::-1]
 
 
-@pytest.mark.parametrize("kind", LIES)
-def test_one_call_of_twenty_is_answered_with_a_lie(kind: Kind) -> None:
-    """Every reply that is not the truth is a lie of its kind, and remembered, with the ids that are wrong in it."""
+@pytest.mark.parametrize("kind", IS_OF_KIND)
+def test_one_call_of_twenty_gets_a_wrong_reply(kind: Kind) -> None:
+    """Every wrong reply is of its kind, and is recorded with the ids that are wrong in it."""
     wrong = calls = 0
     for seed in range(SEEDS):
-        source, again = (UnreliableList(LISTS["orders"], layout("dense"), kind, seed) for _ in range(2))
-        lies: list[tuple[AbstractSet[int], AbstractSet[int]]] = []
-        for rows, came in asked(source):
-            if rows != came:
-                assert LIES[kind](rows, came), (rows, came)
-                lies.append((set(rows) - set(came), set(Counter(came) - Counter(rows))))
-        assert [(lie.hidden, lie.added) for lie in source.wrong_replies] == lies
-        assert len(list(asked(again))) == 32
-        assert again.wrong_replies == source.wrong_replies, "the same lies each time"
-        wrong, calls = wrong + len(lies), calls + source.calls
+        source, repeated = (UnreliableList(LISTS["orders"], layout("dense"), kind, seed) for _ in range(2))
+        wrong_replies: list[tuple[AbstractSet[int], AbstractSet[int]]] = []
+        for rows, returned in replies(source):
+            if rows != returned:
+                assert IS_OF_KIND[kind](rows, returned), (rows, returned)
+                wrong_replies.append((set(rows) - set(returned), set(Counter(returned) - Counter(rows))))
+        assert [(reply.hidden, reply.added) for reply in source.wrong_replies] == wrong_replies
+        assert len(list(replies(repeated))) == 32
+        assert repeated.wrong_replies == source.wrong_replies, "the same wrong replies each time"
+        wrong, calls = wrong + len(wrong_replies), calls + source.calls
     assert calls / 40 < wrong < calls / 12 or "replica" in kind
     assert wrong
 
@@ -117,27 +118,27 @@ def test_one_call_of_twenty_is_answered_with_a_lie(kind: Kind) -> None:
 @pytest.mark.sampled
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_an_honest_server_is_walked_exactly(name: str, way: str) -> None:
-    """Where nobody lies nothing is wrong, and what is wrong is not the harness."""
-    found = outcome_of(SUBJECTS[name], way, None, 0)
-    assert (found.ending, found.wrong_replies, found.error) == ("exact", 0, None)
+def test_a_correct_server_is_walked_exactly(name: str, way: str) -> None:
+    """Without wrong replies every walk is exact, so the harness itself is correct."""
+    outcome = outcome_of(SUBJECTS[name], way, None, 0)
+    assert (outcome.ending, outcome.wrong_replies, outcome.error) == ("exact", 0, None)
 
 
-def test_rows_that_are_lost_doubled_or_skipped_are_told_apart() -> None:
-    """What pages lack or have too much is noticed page by page, whether rows carry ids or not."""
+def test_lost_duplicate_and_skipped_rows_are_counted_separately() -> None:
+    """Missing and additional rows are counted page by page, whether rows carry ids or not."""
     source = UnreliableList(LISTS["shipments"], layout("dense"))
-    one, other, *_ = pages(walk(source, "range", window=100), "window", ROWS)
-    number = source.number(one.rows[0])
+    first, second, *_ = pages(walk(source, "range", window=100), "window", ROWS)
+    number = source.number(first.rows[0])
     tally = Tally(source)
-    tally.add(one)
+    tally.add(first)
     assert not tally.lost | tally.added | tally.skipped
-    tally.add(replace(other, rows=(one.rows[0], *other.rows[1:])))
-    assert (tally.lost, tally.added, tally.early) == ({source.number(other.rows[0])}, {number}, set())
+    tally.add(replace(second, rows=(first.rows[0], *second.rows[1:])))
+    assert (tally.lost, tally.added, tally.early) == ({source.number(second.rows[0])}, {number}, set())
     tally = Tally(source)
-    tally.add(replace(one, rows=(*one.rows, other.rows[0])))
-    assert tally.added == tally.early == {source.number(other.rows[0])}
+    tally.add(replace(first, rows=(*first.rows, second.rows[0])))
+    assert tally.added == tally.early == {source.number(second.rows[0])}
     tally = Tally(source)
-    tally.add(replace(one, rows=one.rows[1:], quarantined=(Quarantined(number, "broken"),)))
+    tally.add(replace(first, rows=first.rows[1:], quarantined=(Quarantined(number, "broken"),)))
     assert (tally.lost, tally.added, tally.skipped) == (set(), set(), {number})
     with pytest.raises(AssertionError, match="does not follow"):
-        tally.add(one)
+        tally.add(first)

@@ -74,8 +74,8 @@ SERVERS: list[tuple[Reading, str, str]] = [
 
 @pytest.mark.parametrize(("server", "chosen", "words"), SERVERS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("with_ids", [True, False])
-def test_the_first_strategy_that_holds_is_chosen(server: Reading, chosen: str, words: str, *, with_ids: bool) -> None:
-    """The report names the strategy, the evidence, and what the server is."""
+def test_the_first_honoured_strategy_is_chosen(server: Reading, chosen: str, words: str, *, with_ids: bool) -> None:
+    """The report names the strategy, the evidence, and the kind of server."""
     source = MemorySource([*range(3, 2000), *range(5000, 5100)], server, with_ids=with_ids)
     report = auto(source).probe(exhaustive=True)
     assert report.chosen == chosen
@@ -132,8 +132,8 @@ LARGE = [name for name in LAYOUTS if "million" in name]
 def check_bounds(source: MemorySource, layout: str) -> None:
     """Exact rows, and a bound on everything: on the probe, on each reply, on the number of calls."""
     report = auto(source).probe()
-    found = report.calls - len(report.trials)
-    assert found <= 30 + 1, layout  # and one to believe an emptiness, or in `like`
+    search = report.calls - len(report.trials)
+    assert search <= 30 + 1, layout  # one more confirms an empty list, or that `like` works
     assert len(report.trials) <= 12, layout
     assert not source.queries or source.largest <= 5 * TARGET, layout
     source.queries.clear()
@@ -147,24 +147,24 @@ def check_bounds(source: MemorySource, layout: str) -> None:
     assert len(source.queries) <= 3 * count / TARGET + 60, layout
 
 
-@pytest.mark.parametrize("layout", [slow(one) if one in LARGE else one for one in LAYOUTS])
+@pytest.mark.parametrize("layout", [slow(name) if name in LARGE else name for name in LAYOUTS])
 def test_no_reply_is_unbounded_and_calls_are_few(layout: str) -> None:
-    """On each fixed layout the table comes exactly, in few calls, none of them large."""
+    """On each fixed layout the walk returns the table exactly, in few calls with small replies."""
     check_bounds(MemorySource(LAYOUTS[layout]), layout)
 
 
 @pytest.mark.parametrize("block", slow_after(1, range(20)))
 def test_no_reply_is_unbounded_on_random_layouts(block: int) -> None:
-    """So it does on 200 seeded tables, one to three stretches anywhere with steps and holes."""
+    """The same on 200 seeded tables, with one to three ranges of ids anywhere, with steps and gaps."""
     for seed in range(10 * block, 10 * block + 10):
         check_bounds(MemorySource(*random_layout(seed)), f"seed {seed}")
 
 
 @pytest.mark.parametrize(
-    "layout", [*(one for one in LAYOUTS if one not in {"nothing", *LARGE}), *slow_after(3, range(20))]
+    "layout", [*(name for name in LAYOUTS if name not in {"nothing", *LARGE}), *slow_after(3, range(20))]
 )
 def test_rows_without_ids_cost_some_calls_more(layout: str | int) -> None:
-    """Where nobody knows where the rows of a sounding are, stretches are found digit by digit."""
+    """Where the rows of a sample have no known place, ranges with rows are found digit by digit."""
     ids = random_layout(layout)[0] if isinstance(layout, int) else LAYOUTS[layout]
     source = MemorySource(ids, with_ids=False)
     report = auto(source).probe()
@@ -177,13 +177,13 @@ def test_rows_without_ids_cost_some_calls_more(layout: str | int) -> None:
 
 
 @given(st.lists(st.integers(0, 3000), unique=True, min_size=3, max_size=300))
-def test_the_ground_has_known_rows_on_all_sides(ids: list[int]) -> None:
-    """Rows lie below, inside and above the window, and inside are all rows there are."""
-    found = known_rows([FoundRows(IdRange(0, 3000), tuple(sorted(ids)))])
-    assert found is not None
-    assert found.inside == frozenset(number for number in ids if number in found.window)
-    assert any(isinstance(number, int) and number < found.window.first for number in found.outside)
-    assert any(isinstance(number, int) and number > found.window.last for number in found.outside)
+def test_known_rows_lie_on_all_sides_of_the_window(ids: list[int]) -> None:
+    """Rows lie below, inside and above the window, and inside it all rows are known."""
+    known = known_rows([FoundRows(IdRange(0, 3000), tuple(sorted(ids)))])
+    assert known is not None
+    assert known.inside == frozenset(number for number in ids if number in known.window)
+    assert any(isinstance(number, int) and number < known.window.first for number in known.outside)
+    assert any(isinstance(number, int) and number > known.window.last for number in known.outside)
 
 
 def test_fewer_than_three_rows_prove_nothing() -> None:
@@ -198,8 +198,8 @@ def test_fewer_than_three_rows_prove_nothing() -> None:
     assert list(auto(source)) == source.rows()
 
 
-def test_an_empty_table_is_believed_only_after_one_bound_is_empty_too() -> None:
-    """A server on which `like` brings nothing though there are rows is called what it is."""
+def test_an_empty_table_is_confirmed_by_one_bound() -> None:
+    """Where `like` returns nothing although there are rows, the error says so."""
     source = MemorySource([])
     assert list(auto(source)) == []
     assert any(query.conditions[0].operator == "gteq" for query, _ in source.queries)
@@ -232,12 +232,12 @@ def test_an_empty_table_is_believed_only_after_one_bound_is_empty_too() -> None:
     ],
 )
 def test_which_failures_are_a_verdict(error: Exception, *, verdict: bool) -> None:
-    """A refused filter is an answer; a refused login is not."""
+    """A refused filter is a verdict on the strategy; a refused login is not."""
     assert is_verdict(error) is verdict
 
 
-def test_a_failure_that_is_no_verdict_ends_the_probe() -> None:
-    """No right to the list is told as such, with a cursor, and no strategy is blamed."""
+def test_a_failure_that_is_not_a_verdict_ends_the_probe() -> None:
+    """A missing right is reported as such, with a cursor, and no strategy is blamed."""
 
     class Denied(MemorySource):
         def fetch(self, query: Query) -> Generator[Row]:
@@ -250,20 +250,20 @@ def test_a_failure_that_is_no_verdict_ends_the_probe() -> None:
     assert caught.value.cursor is not None
 
 
-def test_rows_without_ids_that_are_missing_are_found_out() -> None:
-    """A server that loses rows on the way is caught by the comparison with another strategy."""
+def test_missing_rows_without_ids_are_detected() -> None:
+    """The comparison with another strategy detects a server that loses rows."""
 
     def lossy(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
-        found = honest(conditions, ids)
-        return found if conditions[0].operator == "like" or len(found) < 500 else found[:-1]
+        numbers = honest(conditions, ids)
+        return numbers if conditions[0].operator == "like" or len(numbers) < 500 else numbers[:-1]
 
     source = MemorySource(range(1, 80_000), lossy, with_ids=False)
     with pytest.raises(FilterIgnoredError, match=r"disagree about ids .*; use a strategy"):
         list(auto(source))
 
 
-def test_the_report_can_be_read_and_stored() -> None:
-    """It prints as a table and is JSON."""
+def test_the_report_is_a_table_and_json() -> None:
+    """It prints as a table, and its values are JSON."""
     report = auto(MemorySource(range(1, 500), spelled_once)).probe(exhaustive=True)
     text = str(report)
     assert text.splitlines()[0].startswith("list: the server keeps the last condition per field")
@@ -275,8 +275,8 @@ def test_the_report_can_be_read_and_stored() -> None:
     assert report.holds("prefix") is None
 
 
-def test_every_sentence_about_a_server() -> None:
-    """What the evidence says, in each combination that versions give."""
+def test_each_combination_of_verdicts_describes_a_server() -> None:
+    """One sentence for each combination that versions produce."""
 
     def sentence(**verdicts: str) -> str:
         trials = tuple(
@@ -294,8 +294,8 @@ def test_every_sentence_about_a_server() -> None:
     assert "up to 1.7.0.2" in sentence(range="ignored")
 
 
-def test_auto_changes_over_when_the_server_does() -> None:
-    """A server that stops honouring a strategy in the middle is probed once more, and the window is asked again."""
+def test_auto_changes_the_strategy_when_the_server_changes() -> None:
+    """A server that stops honouring a strategy in the middle is probed again, and the window is requested again."""
     source = MemorySource(range(1, 3000))
     delivered: list[Row] = []
     strategies: set[str] = set()
@@ -308,8 +308,8 @@ def test_auto_changes_over_when_the_server_does() -> None:
     assert strategies == {"key-range", "in-list"}
 
 
-def test_auto_gives_up_on_a_server_that_passes_and_fails() -> None:
-    """A strategy that holds in the probe and not in use is not tried for ever."""
+def test_auto_gives_up_on_a_server_that_passes_trials_but_fails() -> None:
+    """A strategy that works in the probe but not in the walk is not tried forever."""
 
     def two_faced(conditions: tuple[Condition, ...], ids: list[int]) -> list[int]:
         first = conditions[0]
@@ -326,8 +326,8 @@ def test_auto_gives_up_on_a_server_that_passes_and_fails() -> None:
     assert caught.value.cursor.next_id == 2000
 
 
-def test_a_canary_that_was_deleted_is_replaced() -> None:
-    """A row that vanished in the middle of a walk is no reason to distrust the server."""
+def test_a_deleted_canary_is_replaced() -> None:
+    """A row that was deleted during a walk is not a reason to distrust the server."""
     ids = list(range(1, 3000))
     source = MemorySource(ids)
     paginator = Paginator(source, InList(), "id", None, "list", window=50, candidates=CANDIDATES)

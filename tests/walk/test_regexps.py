@@ -69,8 +69,8 @@ def test_a_million_ids_against_integer_comparison(strict: bool) -> None:  # noqa
     for _ in range(10_000):
         first, last = windows(chooser)
         search = re.compile(range_regexp(first, last, strict=strict)).search
-        for one in near(first, last, chooser, 100):
-            assert (search(str(one)) is not None) == (first <= one <= last), (first, last, one, search)
+        for number in near(first, last, chooser, 100):
+            assert (search(str(number)) is not None) == (first <= number <= last), (first, last, number, search)
 
 
 def flat(pattern: str) -> list[str]:
@@ -85,7 +85,7 @@ def flat(pattern: str) -> list[str]:
                 continue
             if pattern[place] == "(":
                 inner, place = alternation(place + 1)
-                parts = [before + one for before, one in product(parts, inner)]
+                parts = [before + tail for before, tail in product(parts, inner)]
             else:
                 parts = [part + pattern[place] for part in parts]
             place += 1
@@ -103,7 +103,7 @@ SUBJECTS = list(map(str, range(BELOW + 300)))
 def matched(pattern: str) -> int:
     """Return the ids to a little above 2,000 that Python's re matches, as bits."""
     search = re.compile(pattern).search
-    return sum(1 << one for one, subject in enumerate(SUBJECTS) if search(subject))
+    return sum(1 << number for number, subject in enumerate(SUBJECTS) if search(subject))
 
 
 def wrong(first: int, below: int, strict: bool) -> list[tuple[int, int]]:  # noqa: FBT001 - mapped over
@@ -127,8 +127,8 @@ def test_every_small_range_by_brute_force(below: int, strict: bool) -> None:  # 
         assert list(chain.from_iterable(work)) == []
 
 
-def test_multiplying_out_changes_nothing() -> None:
-    """The brute force above stands on distribution: whole patterns, groups and all, match the same ids in re."""
+def test_a_pattern_matches_like_its_multiplied_out_form() -> None:
+    """The brute force above multiplies groups out: in re, the whole patterns match the same ids."""
     chooser = seeded(3)
     for _ in range(300):
         first, last = sorted(chooser.choices(range(BELOW), k=2))
@@ -141,21 +141,21 @@ MEMBERS = st.one_of(SMALL, st.builds(lambda first, more: IdRange(first, first + 
 
 @given(st.lists(MEMBERS, min_size=1), st.booleans())
 def test_sets_are_exact(members: list[int | IdRange], strict: bool) -> None:  # noqa: FBT001 - by name
-    """A set of ids and ranges matches its ids and no other."""
-    ids = {one for member in members for one in (member if isinstance(member, IdRange) else [member])}
+    """The pattern of a set of ids and ranges matches these ids and no others."""
+    ids = {number for member in members for number in (member if isinstance(member, IdRange) else [member])}
     search = re.compile(ids_regexp(members, strict=strict)).search
-    assert {one for one in range(6000) if search(str(one))} == ids
+    assert {number for number in range(6000) if search(str(number))} == ids
 
 
 @given(IDS, IDS, st.lists(IDS, max_size=4), st.booleans())
 def test_a_window_with_canaries_is_exact(
-    one: int,
+    number: int,
     other: int,
     canaries: list[int],
     strict: bool,  # noqa: FBT001 - by name
 ) -> None:
     """A wide window and a few ids beside it are matched without looking at each id of the window."""
-    window = IdRange(min(one, other), max(one, other))
+    window = IdRange(min(number, other), max(number, other))
     search = re.compile(ids_regexp([window, *canaries], strict=strict)).search
     for bound in (window.first, window.last, *canaries):
         for subject in (max(0, bound - 1), bound, bound + 1, bound // 10, bound * 10):
@@ -171,9 +171,9 @@ def test_open_ended_ranges_are_exact(first: int, other: int, strict: bool) -> No
 
 
 @given(IDS, IDS)
-def test_strict_patterns_match_nothing_but_canonical_integers(one: int, other: int) -> None:
-    """On a column of text, neither leading zeros nor letters, signs, spaces or decimals get in."""
-    first, last = min(one, other), max(one, other)
+def test_strict_patterns_match_only_canonical_integers(number: int, other: int) -> None:
+    """On a column of text, they match no leading zeros, letters, signs, spaces or decimals."""
+    first, last = min(number, other), max(number, other)
     search = re.compile(range_regexp(first, last, strict=True)).search
     for text in (
         f"0{last}",
@@ -203,12 +203,12 @@ def check_letters(pattern: str) -> None:
 
 
 @given(IDS, IDS, st.lists(IDS, max_size=5), st.booleans())
-def test_the_alphabet_is_portable(one: int, other: int, more: list[int], strict: bool) -> None:  # noqa: FBT001 - by name
+def test_the_alphabet_is_portable(number: int, other: int, more: list[int], strict: bool) -> None:  # noqa: FBT001 - by name
     r"""No `?`, no `\d`, no `(?:`, no `{,n}`, no empty alternative, no count above 255; strict has no `.` either."""
     for pattern in (
-        range_regexp(min(one, other), max(one, other), strict=strict),
-        range_regexp(one, None, strict=strict),
-        ids_regexp([one, other, *more], strict=strict),
+        range_regexp(min(number, other), max(number, other), strict=strict),
+        range_regexp(number, None, strict=strict),
+        ids_regexp([number, other, *more], strict=strict),
     ):
         check_letters(pattern)
         if strict:
@@ -237,13 +237,13 @@ def test_mean_length_of_windows(width: int, strict: bool, most: float) -> None: 
     """Windows at random offsets below 10^8 take no more bytes on average than promised."""
     chooser = seeded(width)
     firsts = chooser.choices(range(10**8), k=20_000)
-    assert sum(len(range_regexp(one, one + width - 1, strict=strict)) for one in firsts) / len(firsts) <= most
+    assert sum(len(range_regexp(number, number + width - 1, strict=strict)) for number in firsts) / len(firsts) <= most
 
 
 def test_mean_length_of_aligned_windows() -> None:
     """Windows aligned to a power of ten, below 10^6, take 7.9 bytes on average."""
     blocks = [IdRange(first, first + width - 1) for width in (100, 1000, 10_000) for first in range(0, 10**6, width)]
-    assert sum(len(range_regexp(one.first, one.last)) for one in blocks) / len(blocks) <= 7.9
+    assert sum(len(range_regexp(block.first, block.last)) for block in blocks) / len(blocks) <= 7.9
 
 
 @pytest.mark.parametrize(("below", "most"), slow_after(1, [(10**6, 161), (10**8, 171)]))
@@ -254,7 +254,7 @@ def test_mean_length_of_five_windows(below: int, most: float) -> None:
     assert sum(map(len, five)) / len(five) <= most
 
 
-def test_mean_length_of_windows_with_holes() -> None:
+def test_mean_length_of_windows_with_gaps() -> None:
     """A window of 1,000 with 5 % of its ids missing takes no more bytes on average than promised."""
     chooser = seeded(11)
     firsts = chooser.choices(range(10**8), k=100)
@@ -265,22 +265,22 @@ def test_mean_length_of_windows_with_holes() -> None:
 @pytest.mark.parametrize(
     ("first", "last", "length"),
     [
-        # One alternative for both bounds, [15]2[3-9][0-2], where these go on alike, and a 2 in the count of 1[^01]{3}.
+        # One alternative for both bounds, [15]2[3-9][0-2], where these are alike, and a 2 in the count of 1[^01]{3}.
         (11222, 15292, len("^1(1[^01]{3}|[15]2[3-9][0-2]|52[^9].|(1[3-9]|[2-4].|5[01])..)$")),
         # The same with classes that also hold the ids between the bounds, each side with a step of its own.
         (10979, 19998, len("^1([^9]9[7-9]9|.9[89][^9]|[^0]([^9].|9[^9]).)$")),
         (10002, 19092, len("^1([^9](0[^0]|[^0].).|.0[^9][2-9]|[^0]0.[0-2])$")),
     ],
 )
-def test_one_alternative_for_both_bounds(first: int, last: int, length: int) -> None:
-    """Where bounds go on alike, three alternatives that overlap do for four; integer programming finds none shorter."""
+def test_one_alternative_serves_both_bounds(first: int, last: int, length: int) -> None:
+    """Three overlapping alternatives replace four where bounds are alike; integer programming finds none shorter."""
     pattern = range_regexp(first, last)
     assert len(pattern) == length
-    assert [one for one in range(10_000, 20_000) if re.search(pattern, str(one))] == [*range(first, last + 1)]
+    assert [number for number in range(10_000, 20_000) if re.search(pattern, str(number))] == [*range(first, last + 1)]
 
 
 def narrow(chooser: random.Random) -> tuple[int, int]:
-    """Return a range of a few hundred ids, rarely a thousand, because some peers must be given each id."""
+    """A range of at most a few hundred ids, rarely of a thousand: some peers need each id."""
     width = chooser.choices(
         (chooser.randint(1, 30), chooser.randint(1, 120), chooser.randint(1, 300), 1000), (50, 35, 14, 1)
     )
@@ -291,7 +291,7 @@ def narrow(chooser: random.Random) -> tuple[int, int]:
 @pytest.mark.parametrize("count", [2000, pytest.param(100_000, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", sorted(PEERS))
 def test_never_longer_than_a_peer(name: str, count: int) -> None:
-    """Range by range, on 100,000 ranges, the peer's pattern in portable letters is no shorter than ours."""
+    """Range by range, on 100,000 ranges, the peer's pattern in portable letters is not shorter than ours."""
     peer = PEERS[name]
     chooser = seeded(5)
     ranges = [narrow(chooser) if peer.enumerates else windows(chooser) for _ in range(count)]
@@ -308,8 +308,8 @@ def test_never_longer_than_a_peer(name: str, count: int) -> None:
 # --- refused, explained ----------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_matched_is_refused() -> None:
-    """No id, a range the wrong way round, a negative id and one of too many digits are the caller's mistakes."""
+def test_impossible_ranges_are_refused() -> None:
+    """No id, a reversed range, a negative id and an id of too many digits are refused."""
     with pytest.raises(ValueError, match="no id"):
         ids_regexp([])
     for first, last in ((5, 4), (-1, 4)):
@@ -322,9 +322,9 @@ def test_what_cannot_be_matched_is_refused() -> None:
 
 
 @given(IDS, IDS)
-def test_the_explanation_ends_with_the_pattern(one: int, other: int) -> None:
+def test_the_explanation_ends_with_the_pattern(number: int, other: int) -> None:
     """The tree is followed by its branches side by side, which match the same ids, and by the pattern itself."""
-    first, last = min(one, other), max(one, other)
+    first, last = min(number, other), max(number, other)
     *_, together, pattern = explain(first, last).splitlines()
     assert range_regexp(first, last) in pattern.split()
     search = re.compile(together.split()[3]).search
@@ -332,8 +332,8 @@ def test_the_explanation_ends_with_the_pattern(one: int, other: int) -> None:
         assert (search(str(subject)) is not None) == (first <= subject <= last)
 
 
-def test_the_page_shows_what_is() -> None:
-    """The examples of the page on regexps print what they print there."""
+def test_the_examples_of_the_docs_page_are_right() -> None:
+    """The examples of the page on regexps print what the page shows."""
     failed, tried = doctest.testfile(str(PAGE), module_relative=False)
     assert tried > 5
     assert not failed

@@ -48,38 +48,40 @@ def ids() -> tuple[int, ...]:
     """Ids of every length, many of them small, many beside another."""
     chooser = random.Random(1)  # noqa: S311 - no secret
     anywhere = [chooser.randrange(10 ** chooser.randrange(1, 10)) for _ in range(250)] + [MAX_ID, 10**9, 10**9 - 1]
-    near = [one + chooser.randrange(-150, 150) for one in chooser.choices(anywhere, k=150)]
-    return tuple(sorted({one for one in [*range(120), *range(980, 1020), *anywhere, *near] if 0 <= one <= MAX_ID}))
+    near = [number + chooser.randrange(-150, 150) for number in chooser.choices(anywhere, k=150)]
+    return tuple(
+        sorted({number for number in [*range(120), *range(980, 1020), *anywhere, *near] if 0 <= number <= MAX_ID})
+    )
 
 
 @cache
 def patterns() -> tuple[tuple[str, Summary], ...]:
     """Patterns of ranges, open ones too, and of sets, and what each has to match; every third is strict."""
     chooser = random.Random(2)  # noqa: S311 - no secret
-    found = []
+    made = []
     for number in range(3000):
-        one, other = sorted(chooser.choices(ids(), k=2))
-        first, last = max(0, one + chooser.randrange(-1, 2)), other + chooser.randrange(2)
+        low, high = sorted(chooser.choices(ids(), k=2))
+        first, last = max(0, low + chooser.randrange(-1, 2)), high + chooser.randrange(2)
         strict = number % 3 == 0
         if number % 10 == 9:
             canary = chooser.choice(ids())
             few = chooser.choices(ids(), k=chooser.randrange(8))
             window = IdRange(first, first + chooser.randrange(200))
-            wanted = {subject for subject in ids() if subject in window or subject == canary or subject in few}
-            found.append((ids_regexp([window, canary, *few], strict=strict), (len(wanted), sum(wanted))))
+            expected = {subject for subject in ids() if subject in window or subject == canary or subject in few}
+            made.append((ids_regexp([window, canary, *few], strict=strict), (len(expected), sum(expected))))
         else:
             end = None if number % 10 == 8 else max(first, last)
-            wanted = {subject for subject in ids() if first <= subject and (end is None or subject <= end)}
-            found.append((range_regexp(first, end, strict=strict), (len(wanted), sum(wanted))))
-    return tuple(found)
+            expected = {subject for subject in ids() if first <= subject and (end is None or subject <= end)}
+            made.append((range_regexp(first, end, strict=strict), (len(expected), sum(expected))))
+    return tuple(made)
 
 
 def disagreements(summaries: list[Summary]) -> list[tuple[str, Summary, Summary]]:
     """Return the patterns that an engine read differently."""
     return [
-        (pattern, wanted, found)
-        for (pattern, wanted), found in zip(patterns(), summaries, strict=True)
-        if wanted != found
+        (pattern, expected, found)
+        for (pattern, expected), found in zip(patterns(), summaries, strict=True)
+        if expected != found
     ]
 
 
@@ -91,11 +93,11 @@ def summed(matched: list[int]) -> Summary:
 def test_icu() -> None:
     """MySQL from 8.0.4 matches with ICU."""
     icu = installed("icu")
-    subjects = [(one, icu.UnicodeString(str(one))) for one in ids()]
+    subjects = [(number, icu.UnicodeString(str(number))) for number in ids()]
 
     def matched(pattern: str) -> list[int]:
         matcher = icu.RegexPattern.compile(pattern, 0).matcher(icu.UnicodeString(""))
-        return [one for one, subject in subjects if matcher.reset(subject).find()]
+        return [number for number, subject in subjects if matcher.reset(subject).find()]
 
     assert disagreements([summed(matched(pattern)) for pattern, _ in patterns()]) == []
 
@@ -103,21 +105,21 @@ def test_icu() -> None:
 def test_pcre2() -> None:
     """MariaDB matches with PCRE2."""
     pcre2 = installed("pcre2")
-    subjects = [(one, str(one)) for one in ids()]
+    subjects = [(number, str(number)) for number in ids()]
 
     def matched(pattern: str) -> list[int]:
         compiled = pcre2.compile(pattern)
-        return [one for one, subject in subjects if compiled.search(subject)]
+        return [number for number, subject in subjects if compiled.search(subject)]
 
     assert disagreements([summed(matched(pattern)) for pattern, _ in patterns()]) == []
 
 
 @pytest.mark.slow
 def test_glibc(tmp_path: Path) -> None:
-    """Glibc's extended regular expressions of glibc, by way of grep."""
+    """Glibc matches extended regular expressions, here through grep."""
     grep = shutil.which("grep") or missing("grep is not installed")
     subjects = tmp_path / "ids"
-    subjects.write_text("".join(f"{one}\n" for one in ids()))
+    subjects.write_text("".join(f"{number}\n" for number in ids()))
 
     def matched(pattern: str) -> list[int]:
         done = subprocess.run([grep, "-E", pattern, subjects], capture_output=True, check=False, env={"LC_ALL": "C"})  # noqa: S603
@@ -129,12 +131,12 @@ def test_glibc(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_henry_spencer(tmp_path: Path) -> None:
-    """LLVM's descendant of Henry Spencer's library, with which MySQL matched up to 5.7."""
+    """LLVM has a descendant of Henry Spencer's library, which MySQL used up to 5.7."""
     compiler = shutil.which("c++") or missing("a C++ compiler is not installed")
     config = shutil.which("llvm-config") or shutil.which("llvm-config-14") or missing("llvm-config is not installed")
     flags = run([config, "--cxxflags", "--ldflags", "--libs", "support", "--system-libs"]).split()
     run([compiler, str(LLVM_SOURCE), "-o", str(tmp_path / "matches"), *flags])
-    (tmp_path / "ids").write_text("".join(f"{one}\n" for one in ids()))
+    (tmp_path / "ids").write_text("".join(f"{number}\n" for number in ids()))
     (tmp_path / "patterns").write_text("".join(f"{pattern}\n" for pattern, _ in patterns()))
     lines = run([str(tmp_path / name) for name in ("matches", "ids", "patterns")]).splitlines()
     assert [line for line in lines if line.startswith("invalid")] == []
@@ -178,7 +180,7 @@ def run(command: list[str], text: str = "") -> str:
 
 def test_mariadb(mariadb: list[str]) -> None:
     """MariaDB's own REGEXP over a column INT UNSIGNED, as in a shop."""
-    rows = ",".join(f"({one})" for one in ids())
+    rows = ",".join(f"({number})" for number in ids())
     statements = [
         "CREATE DATABASE shop; USE shop; CREATE TABLE orders (entity_id INT UNSIGNED PRIMARY KEY);",
         f"INSERT INTO orders VALUES {rows};",  # noqa: S608 - integers

@@ -578,8 +578,8 @@ def tails(size: int, count: int, seed: int) -> list[tuple[str, str]]:
     return found
 
 
-def test_the_solver_finds_what_there_is() -> None:
-    """Given one byte more to beat, the solver finds a pattern exactly as long as ours: its proofs are not empty."""
+def test_the_solver_finds_a_pattern_as_long_as_ours() -> None:
+    """Given a limit of one more byte, the solver finds a pattern exactly as long as ours: its proofs are meaningful."""
     for low, high in [*tails(2, 30, 0), *tails(3, 30, 0), *tails(4, 3, 0)]:
         length = len(range_regexp(int(f"1{low}"), int(f"1{high}"))) - len("^1$")
         assert shorter_than(length + 1, OneLength(low, high)) == length
@@ -596,7 +596,7 @@ def test_every_range_below_a_hundred() -> None:
 
 
 def test_every_tail_of_two_digits() -> None:
-    """No pattern of what follows a common beginning, two digits long, is shorter than ours."""
+    """No pattern of a tail of two digits, after a common beginning, is shorter than ours."""
     pairs = [(f"{low:02}", f"{high:02}") for low in range(100) for high in range(low, 100) if low // 10 != high // 10]
     with ProcessPoolExecutor() as pool:
         assert [one for one in pool.map(excess_of_tail, pairs, chunksize=100) if one[0]] == []
@@ -614,8 +614,8 @@ def test_tails_of_three_and_four_digits(size: int, start: int, end: int) -> None
         assert [one for one in pool.map(excess_of_tail, chosen, chunksize=5) if one[0]] == []
 
 
-def test_tails_that_go_on_alike() -> None:
-    """No pattern is shorter than ours of tails like 1222 to 5292, where one alternative may be for both bounds."""
+def test_tails_with_equal_digits_after_the_first() -> None:
+    """No pattern of tails like 1222 to 5292 is shorter than ours, where one alternative may serve both bounds."""
     seeded = tails(4, 12_000, 7)
     chosen = [(low, high) for low, high in seeded if low[1] == high[1] and (low[2] == "0" or high[2] == "9")]
     with ProcessPoolExecutor() as pool:

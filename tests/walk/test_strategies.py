@@ -37,7 +37,7 @@ known_ids = st.one_of(st.none(), st.integers(0, 3000))
 @named
 @given(windows(), known_ids)
 def test_spans_cover_the_window(strategy: Strategy, window: IdRange, known: int | None) -> None:
-    """Every id of the window lies in the span of a query, and no id in two."""
+    """Every id of the window is in the span of one query only."""
     spans = [query.span for query in strategy.queries(window, known)]
     end = window.first - 1
     for span in spans:
@@ -48,10 +48,10 @@ def test_spans_cover_the_window(strategy: Strategy, window: IdRange, known: int 
 
 @named
 @given(windows(), known_ids)
-def test_an_honest_server_answers_with_the_span_and_the_canary(
+def test_a_correct_server_returns_the_span_and_the_canary(
     strategy: Strategy, window: IdRange, known: int | None
 ) -> None:
-    """What the conditions say is the span, no id less and none more, and the canary."""
+    """The conditions match exactly the ids of the span, and the canary."""
     near = sorted({*window, max(0, window.first - 1), min(window.last + 1, MAX_ID), known or 0})
     for query in strategy.queries(window, known):
         got = set(honest(query.conditions, near))
@@ -60,8 +60,8 @@ def test_an_honest_server_answers_with_the_span_and_the_canary(
 
 @named
 @given(windows(), known_ids)
-def test_no_value_can_be_altered_on_its_way(strategy: Strategy, window: IdRange, known: int | None) -> None:
-    """No value holds what a server replaces."""
+def test_no_value_holds_what_a_server_replaces(strategy: Strategy, window: IdRange, known: int | None) -> None:
+    """No value holds `?` or another sequence that a server replaces."""
     for query in strategy.queries(window, known):
         for condition in query.conditions:
             assert "?" not in condition.value
@@ -70,9 +70,7 @@ def test_no_value_can_be_altered_on_its_way(strategy: Strategy, window: IdRange,
 
 @pytest.mark.parametrize("strategy", [InList(), Regexp()], ids=lambda strategy: strategy.name)
 @given(windows(), st.integers(0, 3000))
-def test_where_rows_could_be_missing_unseen_a_canary_is_asked_for(
-    strategy: Strategy, window: IdRange, known: int
-) -> None:
+def test_each_query_with_a_canary_requests_the_known_id_last(strategy: Strategy, window: IdRange, known: int) -> None:
     """The known id is in every query, and never as the first of a list, which is all that old servers read."""
     for query in strategy.queries(window, known):
         assert query.canary == known
@@ -83,8 +81,8 @@ def test_where_rows_could_be_missing_unseen_a_canary_is_asked_for(
 
 
 @given(windows())
-def test_the_upper_bound_is_on_the_name_that_may_survive_alone(window: IdRange) -> None:
-    """From 1.7.0.1 the mapped name's condition wins: from the low end that lie costs few rows."""
+def test_the_upper_bound_is_on_the_name_whose_condition_survives(window: IdRange) -> None:
+    """From 1.7.0.1 the mapped name's condition wins: at the low end of the ids that returns few rows too many."""
     (query,) = Mapped("product_id").queries(window, None)
     assert [(condition.field, condition.operator) for condition in query.conditions] == [
         ("entity_id", "from"),
@@ -92,20 +90,20 @@ def test_the_upper_bound_is_on_the_name_that_may_survive_alone(window: IdRange) 
     ]
 
 
-def test_all_ids_there_can_be_take_ten_prefixes() -> None:
-    """Emptiness costs one call for each length of id."""
+def test_all_possible_ids_take_ten_prefixes() -> None:
+    """A gap costs one call for each length of id."""
     assert len(list(Prefix().queries(IdRange(0, MAX_ID), None))) == 10
 
 
-def test_a_long_list_is_cut() -> None:
+def test_a_long_in_list_is_split() -> None:
     """An `in` list stays below the usual limit of a request."""
     queries = list(InList(widest=100).queries(IdRange(950, 1249), 7))
     assert [len(query.span) for query in queries] == [50, 100, 100, 50]
     assert all(query.canary == 7 for query in queries)
 
 
-def test_the_class_of_a_users_own_strategy_does_not_matter() -> None:
-    """An object with a name and the method is a strategy."""
+def test_any_object_with_a_name_and_queries_is_a_strategy() -> None:
+    """A user's own strategy needs no base class."""
 
     class Own:
         name = "own"
