@@ -1,4 +1,4 @@
-"""Replies that leave rows out, or hold those of another page: noticed, asked for again, and exact."""
+"""Replies that lack rows, or hold rows of another page: detected, requested again, and exact in the end."""
 
 from __future__ import annotations
 

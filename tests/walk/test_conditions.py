@@ -1,4 +1,4 @@
-"""What a user's own conditions may say, and when a row contradicts one."""
+"""The rules for a user's own conditions, and when a row contradicts one."""
 
 from __future__ import annotations
 

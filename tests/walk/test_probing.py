@@ -1,4 +1,4 @@
-"""The probe: which strategy holds, decided from ids that came back, at a bounded price on any layout of ids."""
+"""The probe: the choice of a strategy by the returned ids, in a bounded number of calls on any layout of ids."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ TARGET = 2000
 
 
 def auto(source: MemorySource, **options: object) -> Paginator:
-    """Return a walk that chooses its strategy, with windows that do not depend on the machine's load."""
+    """Return a walk that chooses its strategy, with windows that do not depend on how busy this machine is."""
     identity = None if source.with_ids else "increment_id"
     options = {"goal": Goal(seconds=1e6), **options}
     return Paginator(source, None, "id", identity, "list", candidates=CANDIDATES, **options)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ LARGE = [name for name in LAYOUTS if "million" in name]
 
 
 def check_bounds(source: MemorySource, layout: str) -> None:
-    """Exact rows, and a bound on everything: on the probe, on each reply, on the number of calls."""
+    """Check that the rows are exact, and that the probe, each reply and the number of calls are bounded."""
     report = auto(source).probe()
     search = report.calls - len(report.trials)
     assert search <= 30 + 1, layout  # one more confirms an empty list, or that `like` works

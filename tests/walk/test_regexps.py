@@ -27,12 +27,12 @@ COUNT = re.compile(r"\{(\d+)(?:,(\d+))?\}")
 
 
 def seeded(number: int) -> random.Random:
-    """Return a generator that makes the same choices in every run."""
+    """Return a generator of the same choices in every run."""
     return random.Random(number)  # noqa: S311 - no secret
 
 
 def near(first: int, last: int, chooser: random.Random, count: int) -> list[int]:
-    """Ids at and around the bounds, of other lengths, and anywhere."""
+    """Return ids at and around the bounds, of other lengths, and anywhere."""
     size = len(str(last))
     around = [max(0, bound + step) for bound in (first, last) for step in (-1, 0, 1)]
     shifted = [first // 10, last * 10, 10 ** (size - 1), 10**size, max(0, 10 ** (size - 1) - 1)]
@@ -43,7 +43,7 @@ def near(first: int, last: int, chooser: random.Random, count: int) -> list[int]
 
 
 def windows(chooser: random.Random) -> tuple[int, int]:
-    """Return a range as walks request it, as people do, or any."""
+    """Return a range as walks request it, as people write it, or any."""
     top = 10 ** chooser.randrange(1, 11)
     first = chooser.randrange(top)
     match chooser.randrange(4):
@@ -74,7 +74,7 @@ def test_a_million_ids_against_integer_comparison(strict: bool) -> None:  # noqa
 
 
 def flat(pattern: str) -> list[str]:
-    """Return the alternatives of an anchored pattern with every group multiplied out."""
+    """Return the alternatives of an anchored pattern with every group multiplied out, which match the same ids."""
 
     def alternation(start: int) -> tuple[list[str], int]:
         found, parts, place = [], [""], start
@@ -101,13 +101,13 @@ SUBJECTS = list(map(str, range(BELOW + 300)))
 
 @cache
 def matched(pattern: str) -> int:
-    """Return the ids to a little above 2,000 that Python's re matches, as bits."""
+    """Return the ids up to a little above 2,000 that Python's re matches, as bits."""
     search = re.compile(pattern).search
     return sum(1 << number for number, subject in enumerate(SUBJECTS) if search(subject))
 
 
 def wrong(first: int, below: int, strict: bool) -> list[tuple[int, int]]:  # noqa: FBT001 - mapped over
-    """Return the ranges that begin with an id and whose pattern does not match what it should."""
+    """Return the ranges from an id on whose pattern does not match exactly their ids."""
     found = []
     for last in range(first, below):
         bits = 0
@@ -193,7 +193,7 @@ def test_strict_patterns_match_only_canonical_integers(number: int, other: int) 
 
 
 def check_letters(pattern: str) -> None:
-    """Check that a pattern is anchored and has no letter, count or group that engines read differently."""
+    """Check that a pattern has no letter, count or group that some engine might read differently."""
     assert LETTERS.fullmatch(pattern), pattern
     assert re.fullmatch(r"\^[^$]*\$", pattern)
     assert all(before == "[" for before, letter in pairwise(pattern) if letter == "^"), pattern
@@ -280,7 +280,7 @@ def test_one_alternative_serves_both_bounds(first: int, last: int, length: int) 
 
 
 def narrow(chooser: random.Random) -> tuple[int, int]:
-    """A range of at most a few hundred ids, rarely of a thousand: some peers need each id."""
+    """Return a range of at most a few hundred ids, rarely of a thousand: some peers need each id."""
     width = chooser.choices(
         (chooser.randint(1, 30), chooser.randint(1, 120), chooser.randint(1, 300), 1000), (50, 35, 14, 1)
     )

@@ -1,8 +1,8 @@
-"""Every engine that Magento's databases ever matched with reads our patterns alike.
+"""Every regexp engine of Magento's databases reads our patterns alike.
 
 MariaDB (PCRE2) over a column of integers, ICU (MySQL from 8.0.4), PCRE2 itself, Henry Spencer's library in LLVM's
-version (a near relative of MySQL's to 5.7) and glibc's. Each is asked which of the same ids the same patterns match,
-and has to agree with comparing integers.
+version (close to that of MySQL up to 5.7) and glibc's. Each matches the same patterns against the same ids, and must
+agree with comparing integers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Summary = tuple[int, int]
 
 
 def installed(module: str) -> Any:
-    """Return an engine that is a Python module."""
+    """Import an engine that is a Python module."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -45,7 +45,7 @@ def installed(module: str) -> Any:
 
 @cache
 def ids() -> tuple[int, ...]:
-    """Ids of every length, many of them small, many beside another."""
+    """Return ids of every length, many of them small, many next to another."""
     chooser = random.Random(1)  # noqa: S311 - no secret
     anywhere = [chooser.randrange(10 ** chooser.randrange(1, 10)) for _ in range(250)] + [MAX_ID, 10**9, 10**9 - 1]
     near = [number + chooser.randrange(-150, 150) for number in chooser.choices(anywhere, k=150)]
@@ -56,7 +56,7 @@ def ids() -> tuple[int, ...]:
 
 @cache
 def patterns() -> tuple[tuple[str, Summary], ...]:
-    """Patterns of ranges, open ones too, and of sets, and what each has to match; every third is strict."""
+    """Return patterns of ranges, open ones too, and of sets, with what each must match; every third is strict."""
     chooser = random.Random(2)  # noqa: S311 - no secret
     made = []
     for number in range(3000):
@@ -86,7 +86,7 @@ def disagreements(summaries: list[Summary]) -> list[tuple[str, Summary, Summary]
 
 
 def summed(matched: list[int]) -> Summary:
-    """Return what is compared of the ids that a pattern matched."""
+    """Return a summary of the ids that a pattern matched, for comparison."""
     return len(matched), sum(matched)
 
 
@@ -145,7 +145,7 @@ def test_henry_spencer(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def mariadb() -> Iterator[list[str]]:
-    """Start a MariaDB in a temporary folder, reached only on its socket; yield the command of its client."""
+    """Start a MariaDB in a temporary folder, on a socket only; yield the command of its client."""
     names = ("mariadbd", "mariadb-install-db", "mariadb")
     path = f"{os.environ.get('PATH', '')}:/usr/sbin"
     server, install, client = (shutil.which(name, path=path) or missing(f"{name} is not installed") for name in names)

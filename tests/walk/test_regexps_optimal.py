@@ -1,13 +1,13 @@
-"""Our patterns beside exact solutions: the shortest there are, found by integer programming, in bytes, with no `?`.
+"""Our patterns compared with exact solutions: the shortest possible ones in bytes, found by integer programming.
 
-The solutions are over all patterns whose alternatives are classes, free digits, counts and at most one group each; it
-may be optional and has such alternatives again; a class holds digits that the bounds do not tell apart all or not at
-all, but for two that may be written one by one. Such a pattern is a choice from a tree: every alternative may be taken
-or not, at its price in bytes, one in a group only with its group; and every id must be matched by one that is taken.
-An alternative stays inside a range exactly when its least and its greatest word of each length do.
+The solutions cover all patterns without `?` whose alternatives are classes, free digits, counts and at most one group
+each. The group may be optional and has such alternatives itself. Digits that the bounds do not distinguish are in a
+class together or not at all, except two that may be written separately. Such a pattern is a choice from a tree: every
+alternative may be taken or not, at its price in bytes, one in a group only with its group; and a taken alternative must
+match each id. An alternative stays inside a range exactly if its least and its greatest word of each length do.
 
 Nothing here knows how `magento_pager.walk.regexps` works: it only gets the length to beat, so that HiGHS either proves
-that nothing is shorter or shows what is.
+that nothing is shorter or finds a shorter pattern.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def listed(digits: Digits) -> str:
 
 
 class Factor(NamedTuple):
-    """A class, so many times."""
+    """A class with a count."""
 
     digits: Digits
     text: str
@@ -68,7 +68,7 @@ class Factor(NamedTuple):
 
 
 def sequence(factors: Iterable[Factor]) -> str:
-    """Factors one after the other, equal neighbours counted together."""
+    """Return factors one after the other, with equal neighbours counted together."""
     text = ""
     for same, run in groupby(factors, lambda factor: factor.text):
         together = list(run)
@@ -81,13 +81,13 @@ def sequence(factors: Iterable[Factor]) -> str:
 
 
 def edges(low: int, high: int, *, first: bool = False) -> list[int]:
-    """Where the digits change that a pair of bounds tells apart, at one place."""
+    """Return where the digits at one place change that a pair of bounds distinguishes."""
     cuts = sorted({0, 10, low, low + 1, high, high + 1} | ({1} if first else set()))
     return sorted({*cuts, *(one + 1 for one, other in pairwise(cuts) if other - one == 2)})
 
 
 def classes(cuts: Sequence[int]) -> list[Factor]:
-    """Return the classes worth a look: those without gaps, and pairs of digits, which are a byte shorter."""
+    """Return the useful classes: those without gaps, and pairs of digits, which are a byte shorter."""
     found = {tuple(range(low, high)) for low, high in combinations(cuts, 2)}
     found |= set(combinations([low for low, high in pairwise(cuts) if high - low == 1], 2))
     return [Factor(digits, written(digits)) for digits in sorted(found)]
@@ -98,7 +98,7 @@ def classes(cuts: Sequence[int]) -> list[Factor]:
 
 @dataclass(eq=False)
 class Choice:
-    """An alternative, or a group with those below it: its price, its bar included, and the ids it matches, as bits."""
+    """An alternative, or a group with its alternatives: its price, bar included, and the ids it matches, as bits."""
 
     price: int
     matches: int
@@ -106,7 +106,7 @@ class Choice:
 
 
 class Problem:
-    """The ids of a range, by words that stand for all that the bounds do not tell apart, and what may match them."""
+    """The ids of a range, by words that represent all ids the bounds do not distinguish, and the possible choices."""
 
     def __init__(self, bounds: dict[int, tuple[Word, Word]], *, leading: bool) -> None:
         self.bounds, self.leading, self.longest = bounds, leading, max(bounds)
@@ -127,7 +127,7 @@ class Problem:
         self.held: dict[tuple[Digits, int, int], int] = {}
 
     def holds(self, digits: Digits, size: int, place: int) -> int:
-        """Return the words of that length whose digit there, with all that are like it, is in the class."""
+        """Return the words of a length whose digit at a place, with all equivalent ones, is in the class."""
         key = digits, size, place
         if key not in self.held:
             atoms = {low for low, high in pairwise(self.cuts[size, place]) if set(range(low, high)) <= set(digits)}
@@ -137,12 +137,12 @@ class Problem:
         return self.held[key]
 
     def inside(self, size: int, least: Word, most: Word) -> bool:
-        """Whether words of that length that begin like these can all be inside the range."""
+        """Return whether words of a length that begin like these can all be inside the range."""
         low, high = self.bounds[size]
         return least >= low[: len(least)] and most <= high[: len(most)]
 
     def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
-        """Everything that may be taken between the two."""
+        """Return everything that may be taken between two bounds."""
         raise NotImplementedError
 
 
@@ -154,7 +154,7 @@ class OneLength(Problem):
         self.at = [classes(self.cuts[self.longest, place]) for place in range(self.longest)]
 
     def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
-        """Sequences of a class for each place, and groups between such."""
+        """Return sequences of a class for each place, and groups between them."""
         start, end = len(before), self.longest - len(after)
         choices = [
             Choice(len(sequence(one)) + 1, bits) for one, bits in self.filled(before, after, (), start, end) if bits
@@ -168,7 +168,7 @@ class OneLength(Problem):
     def groups(
         self, before: tuple[Factor, ...], after: tuple[Factor, ...], start: int, end: int
     ) -> Iterator[Surroundings]:
-        """Return what may be around a group, if nothing else costs as little and leaves as much to the group."""
+        """Return what may stand around a group, unless something else costs as little and leaves as much to it."""
         found = []
         for left, right in combinations(range(start, end + 1), 2):
             if right - left < 2 or (left, right) == (start, end):
@@ -191,7 +191,7 @@ class OneLength(Problem):
                 yield group
 
     def room(self, before: tuple[Factor, ...], after: tuple[Factor, ...], left: int, right: int) -> tuple[int, int]:
-        """Return the least and the greatest word that may stand between the two, as numbers."""
+        """Return the least and the greatest word that may stand between two bounds, as numbers."""
         (low, high), size = self.bounds[self.longest], right - left
         (before_least, before_most), (after_least, after_most) = ends(before), ends(after)
         least, most = 0, 10**size - 1
@@ -207,13 +207,13 @@ class OneLength(Problem):
         return sum(1 << place for place, word in enumerate(self.words) if least <= number(word[left:right]) <= most)
 
     def begins(self, factors: Sequence[Factor]) -> bool:
-        """Whether words that begin so can all be inside the range."""
+        """Return whether words with this beginning can all be inside the range."""
         return self.inside(self.longest, *ends(factors))
 
     def filled(
         self, before: tuple[Factor, ...], after: tuple[Factor, ...], done: tuple[Factor, ...], start: int, end: int
     ) -> Iterator[tuple[tuple[Factor, ...], int]]:
-        """Every sequence between the two that stays inside the range, with what all three together match."""
+        """Return every sequence between two factors that stays inside the range, with what all three together match."""
         if start == end:
             together = (*before, *done, *after)
             if self.begins(together):
@@ -228,7 +228,7 @@ class OneLength(Problem):
 
 
 class Surroundings(NamedTuple):
-    """What stands around a group, and what that leaves to it: the words, and the bounds of its alternatives."""
+    """Factors around a group, and what remains for the group: the words, and the bounds of its alternatives."""
 
     places: tuple[int, int]
     prefix: tuple[Factor, ...]
@@ -239,7 +239,7 @@ class Surroundings(NamedTuple):
     most: int
 
     def worse(self, other: Surroundings) -> bool:
-        """Whether the other, at no higher price, does the same for any alternatives."""
+        """Return whether the other one replaces this for any alternatives, at the same price or less."""
         return (
             other.places == self.places
             and other.price <= self.price
@@ -264,7 +264,7 @@ def ends(factors: Sequence[Factor]) -> tuple[Word, Word]:
 
 
 class Lengths(Problem):
-    """Integers of any lengths: factors may be repeated, groups be optional. Words with a leading 0 are no ids."""
+    """Integers of any length: factors may be repeated, groups be optional. Words with a leading 0 are not ids."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(
@@ -280,7 +280,7 @@ class Lengths(Problem):
 
     @lru_cache(None)  # noqa: B019 - a problem does not live long
     def between(self, least: int, most: int, *, behind: bool = False) -> list[Factor]:
-        """Return the classes worth a look where this many digits may be before or after."""
+        """Return the useful classes where that many digits may precede, or follow."""
         found = [
             cuts
             for (size, place), cuts in self.cuts.items()
@@ -289,7 +289,7 @@ class Lengths(Problem):
         return classes(sorted(set(chain.from_iterable(found))))
 
     def context(self, before: tuple[Factor, ...], after: tuple[Factor, ...]) -> list[Choice]:
-        """Sequences of all shapes, and groups between such."""
+        """Return sequences of all shapes, and groups between them."""
         room = self.longest - sum(one.most for one in (*before, *after))
         choices = undominated(
             Choice(len(sequence(one)) + 1, bits)
@@ -310,7 +310,7 @@ class Lengths(Problem):
         return choices
 
     def parts(self, room: int, outside: tuple[Factor, ...], *, behind: bool = False) -> Iterator[tuple[Factor, ...]]:
-        """Return what may stand before a group, or behind it, within what is outside of that."""
+        """Return what may stand before or after a group, within what is outside of it."""
         yield ()
         for shape in shapes(room):
             places = self.places(outside, shape[::-1] if behind else shape)
@@ -319,7 +319,7 @@ class Lengths(Problem):
                 yield tuple(one._replace(least=low, most=high) for one, (low, high) in zip(factors, shape, strict=True))
 
     def places(self, outside: Iterable[Factor], shape: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """How many digits are at least and at most farther out than each factor."""
+        """Return the least and the greatest number of digits farther out than each factor."""
         least, most = sum(one.least for one in outside), sum(one.most for one in outside)
         for low, high in shape:
             yield least, most + high - 1
@@ -332,7 +332,7 @@ class Lengths(Problem):
         done: tuple[Factor, ...],
         shape: tuple[tuple[int, int], ...],
     ) -> Iterator[tuple[tuple[Factor, ...], int]]:
-        """Every sequence of a shape between the two that stays inside, with what all three together match."""
+        """Return each sequence of a shape between two factors that stays inside, with what all three match together."""
         bits = self.matched((*before, *done, *(Factor((), "", *one) for one in shape[len(done) :]), *after))
         if bits is None:
             return
@@ -345,7 +345,7 @@ class Lengths(Problem):
             yield from self.filled(before, after, (*done, one._replace(least=least, most=most)), shape)
 
     def matched(self, factors: Sequence[Factor]) -> int | None:
-        """Return the words that a sequence matches; None if outside. A factor without digits is not known yet."""
+        """Return the words that a sequence matches; None if it is outside. A factor without digits is not known yet."""
         found = 0
         for counts in product(*(range(one.least, one.most + 1) for one in factors)):
             places = [one for one, count in zip(factors, counts, strict=True) for _ in range(count)]
@@ -369,7 +369,7 @@ class Lengths(Problem):
 
 @lru_cache(None)
 def shapes(room: int) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """How often the factors of a sequence of at most so many digits may be repeated; at most two are variable."""
+    """Return the counts of the factors of sequences of at most that many digits; at most two are variable."""
     found: list[tuple[tuple[int, int], ...]] = []
     counts = [(1, 1), *((least, most) for most in range(1, room + 1) for least in range(most))]
     stack: list[tuple[tuple[int, int], ...]] = [()]
@@ -387,7 +387,7 @@ def shapes(room: int) -> tuple[tuple[tuple[int, int], ...], ...]:
 
 
 def undominated(choices: Iterable[Choice]) -> list[Choice]:
-    """Return the alternatives for which no other matches as much and costs no more."""
+    """Return the alternatives that no other one replaces at the same price or less."""
     kept: list[Choice] = []
     for one in sorted(choices, key=lambda one: (-one.matches.bit_count(), one.price)):
         if not any(one.matches & ~other.matches == 0 and other.price <= one.price for other in kept):
@@ -396,7 +396,7 @@ def undominated(choices: Iterable[Choice]) -> list[Choice]:
 
 
 def reduced(choices: Sequence[Choice], need: int, above: Sequence[Choice] = ()) -> list[Choice]:
-    """Return the choices except those that another one, here or outside the group, always replaces."""
+    """Return the choices without those that another one, here or outside the group, always replaces."""
 
     def does(many: Iterable[Choice], one: Choice) -> bool:
         return any(one.matches & need & ~other.matches == 0 and other.price <= one.price for other in many)
@@ -434,7 +434,7 @@ def reduced(choices: Sequence[Choice], need: int, above: Sequence[Choice] = ()) 
 
 
 def everything(choices: Iterable[Choice], group: int = -1, start: int = 0) -> list[tuple[Choice, int]]:
-    """All choices, each with the number of its group, which stands before it."""
+    """Return all choices, each with the number of its group, which precedes it."""
     found: list[tuple[Choice, int]] = []
     for one in choices:
         found.append((one, group))
@@ -444,7 +444,7 @@ def everything(choices: Iterable[Choice], group: int = -1, start: int = 0) -> li
 
 
 def hardest(tree: Sequence[Choice], words: int) -> list[int]:
-    """Words that, if each of them is matched, all are."""
+    """Return words such that, if each of them is matched, all are."""
     columns = everything(tree)
     by_word = [
         (frozenset(number for number, (one, _) in enumerate(columns) if one.matches >> word & 1), word)
@@ -458,9 +458,9 @@ def hardest(tree: Sequence[Choice], words: int) -> list[int]:
 
 
 def matching(columns: Sequence[tuple[Choice, int]], taken: Sequence[float], word: int) -> tuple[float, list[int]]:
-    """How far a word is matched where choices are taken in part, and the choices that say so.
+    """Return how far a word is matched where choices are taken in part, and the choices that determine it.
 
-    What a group does for a word is neither more than how far it is taken, nor more than what is taken in it.
+    A group matches a word at most as far as the group is taken, and as far as its alternatives are taken.
     """
     inside: dict[int, tuple[float, list[int]]] = {-1: (0.0, [])}
     for number in range(len(columns) - 1, -1, -1):
@@ -479,11 +479,11 @@ SLACK = 1e-3
 
 
 def shorter_than(limit: int, problem: Problem) -> int | None:
-    """Return the length of the shortest pattern without anchors if below the limit; else None, which is proved.
+    """Return the length of the shortest pattern, without anchors, if it is below the limit; else None, proved.
 
     Where choices may be taken in part, the cheapest way is found quickly, and no pattern is cheaper. This is done again
     and again: with a row for every word that is not matched in full yet, and without the choices that are not in any
-    pattern below the limit, which their reduced costs tell. What then is left, if anything, is for integer programming.
+    pattern below the limit, according to their reduced costs. Integer programming solves the rest, if any.
     """
     import numpy as np  # noqa: PLC0415 - a group of its own
     from scipy.optimize import Bounds, LinearConstraint, linprog, milp  # noqa: PLC0415
@@ -516,9 +516,9 @@ def shorter_than(limit: int, problem: Problem) -> int | None:
 
 
 def program(columns: Sequence[tuple[Choice, int]], covers: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
-    """Return the prices, the rows, and the least sum of each row.
+    """Return the prices, the rows and the minimum of each row.
 
-    A last column is for the parentheses that several alternatives at the top need.
+    The last column represents the parentheses that several alternatives at the top need.
     """
     import numpy as np  # noqa: PLC0415
     from scipy.sparse import coo_array  # noqa: PLC0415
@@ -553,7 +553,7 @@ def without(
 
 
 def excess_of_tail(bounds: tuple[str, str]) -> tuple[int, tuple[str, str]]:
-    """How many bytes too long our pattern of what follows a common digit is."""
+    """Return how many bytes too long our pattern of a tail after a common digit is."""
     low, high = bounds
     length = len(range_regexp(int(f"1{low}"), int(f"1{high}"))) - len("^1$")
     best = shorter_than(length, OneLength(low, high))
@@ -561,14 +561,14 @@ def excess_of_tail(bounds: tuple[str, str]) -> tuple[int, tuple[str, str]]:
 
 
 def excess_across_lengths(bounds: tuple[int, int]) -> tuple[int, tuple[int, int]]:
-    """How many bytes too long our pattern of a range is."""
+    """Return how many bytes too long our pattern of a range is."""
     length = len(range_regexp(*bounds)) - len("^$")
     best = shorter_than(length, Lengths(*bounds))
     return (0 if best is None else length - best), bounds
 
 
 def tails(size: int, count: int, seed: int) -> list[tuple[str, str]]:
-    """Pairs of bounds of one length and with different first digits."""
+    """Return pairs of bounds of one length with different first digits."""
     chooser = random.Random(seed)  # noqa: S311 - no secret
     found: list[tuple[str, str]] = []
     while len(found) < count:

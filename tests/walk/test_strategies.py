@@ -1,4 +1,4 @@
-"""Laws of strategies: whatever the window, the queries cover it, and an honest server answers with its rows."""
+"""Laws of strategies: the queries cover any window, and a correct server returns its rows."""
 
 from __future__ import annotations
 
