@@ -408,7 +408,7 @@ EXAMPLES: dict[str, list[Example]] = {
     "report": [Example(page("Error 503", "There has been an error processing your request"), status=503)],
     "report 200": [Example("There has been an error processing your request. Error log record number: 12")],
     "401": [Example(page("401 Unauthorized"), status=401)],
-    "not XML-RPC": [Example(page("Not so"), status=status, purpose="XML-RPC") for status in (403, 404, 405)],
+    "no XML-RPC": [Example(page("Not so"), status=status, purpose="XML-RPC") for status in (403, 404, 405)],
     "403": [Example(page("403 Forbidden"), status=403), Example('{"error":"blocked"}', status=403)],
     "404": [Example(page("404 Not Found"), status=404)],
     "405": [Example(page("405 Not Allowed"), status=405)],
