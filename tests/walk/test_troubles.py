@@ -41,46 +41,46 @@ STRATEGIES: tuple[Strategy, ...] = (Range(), Alias(), InList(), Prefix(), Regexp
 
 
 def duplicate(number: int) -> RemoteError:
-    """Return a row that breaks every reply it is in."""
+    """Return the error of a row that breaks every reply that contains it."""
     text = f'Item with the same id "{number}" already exist'
     return FaultError(text, code="1", text=text, operation="list", remedy="isolate")
 
 
 @dataclass
-class Sick(MemorySource):
+class FailingList(MemorySource):
     """A list on a server that fails.
 
     Attributes:
         poisoned: ids whose rows break their replies.
-        memory: rows that a reply may hold at most.
-        breaking: what a poisoned row makes of a reply.
-        down: calls from now on that fail whatever they ask for.
-        failed: how many calls failed.
+        memory: the most rows in a reply.
+        failure: returns the error that a poisoned row causes.
+        down: number of next calls that fail.
+        failed: number of failed calls.
     """
 
     poisoned: frozenset[int] = frozenset()
     memory: int = 10**9
-    breaking: Callable[[int], RemoteError] = duplicate
+    failure: Callable[[int], RemoteError] = duplicate
     down: int = 0
     failed: int = field(default=0, init=False)
 
     def fetch(self, query: Query) -> Generator[Row]:
         """Yield the rows, unless the server fails."""
         rows = list(super().fetch(query))
-        result = [int(row["increment_id"]) - 100_000_000 for row in rows]
+        numbers = [int(row["increment_id"]) - 100_000_000 for row in rows]
         self.failed += 1
         if self.down:
             self.down -= 1
             raise TransportError("HTTP 500", remedy="split", status=500)
-        if broken := sorted(self.poisoned & set(result)):
-            raise self.breaking(broken[0])
+        if broken := sorted(self.poisoned & set(numbers)):
+            raise self.failure(broken[0])
         if len(rows) > self.memory:
             raise FaultError("memory", code="SOAP-ENV:Server", text="memory", operation="list", remedy="split")
         self.failed -= 1
         yield from rows
 
 
-def walk(source: Sick, strategy: Strategy | None = None, **options: object) -> Paginator:
+def walk(source: FailingList, strategy: Strategy | None = None, **options: object) -> Paginator:
     """Return a walk without a probe."""
     identity = None if source.with_ids else "increment_id"
     return Paginator(source, strategy or Range(), "id", identity, "list", patience=0.0, **options)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_only_broken_rows_are_skipped(strategy: Strategy, *, with_ids: bool, win
     """Each is named with the server's text, and its neighbours are delivered: the first, the last, two in a row."""
     ids = [*range(5, 3000), *range(70_000, 70_010)]
     poisoned = {5, 6, 777, 1000, 1999, 2999, 70_009}
-    source = Sick(ids, with_ids=with_ids, poisoned=frozenset(poisoned))
+    source = FailingList(ids, with_ids=with_ids, poisoned=frozenset(poisoned))
     pages = list(walk(source, strategy, window=window).pages())
     assert delivered(pages) == [number for number in ids if number not in poisoned]
     left_out = [row for page in pages for row in page.quarantined]
@@ -120,7 +120,7 @@ def test_every_row_is_delivered_or_named(
     ids: set[int], poisoned: set[int], memory: int, window: int | None, strategy: Strategy
 ) -> None:
     """After any failure, rows are delivered once or skipped by name, or the walk ends with an error and a cursor."""
-    source = Sick(ids, poisoned=frozenset(poisoned), memory=max(memory, 2))
+    source = FailingList(ids, poisoned=frozenset(poisoned), memory=max(memory, 2))
     pages: list[Page] = []
     try:
         pages.extend(page for page in walk(source, strategy, window=window).pages())
@@ -136,7 +136,7 @@ def test_every_row_is_delivered_or_named(
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
 def test_replies_that_are_too_large_make_windows_narrower(strategy: Strategy, memory: int) -> None:
     """The replies fit the server, and few calls are wasted on larger ones."""
-    source = Sick(range(1, 6000), memory=memory)
+    source = FailingList(range(1, 6000), memory=memory)
     pages = list(walk(source, strategy).pages())
     assert delivered(pages) == list(source.ids)
     assert not any(page.quarantined for page in pages)
@@ -162,7 +162,7 @@ def test_windows_grow_again_after_a_failure() -> None:
 def test_a_temporary_outage_loses_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server fails on every request, down to one id, and then works again."""
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    source = Sick(range(1, 500))
+    source = FailingList(range(1, 500))
     pages: list[Page] = []
     for page in Paginator(source, Range(), "id", None, "list", window=50).pages():
         pages.append(page)
@@ -174,7 +174,7 @@ def test_a_temporary_outage_loses_no_row(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_permanent_outage_skips_no_row() -> None:
     """A row that could be read before fails as well: the walk ends, with the cursor of the first missing row."""
-    source = Sick(range(1, 500))
+    source = FailingList(range(1, 500))
     pages: list[Page] = []
 
     def fill() -> None:
@@ -193,7 +193,7 @@ def test_a_permanent_outage_skips_no_row() -> None:
 def test_twenty_failing_rows_in_a_row_end_the_walk(count: int) -> None:
     """Nineteen in a row are skipped; at the twentieth the walk ends."""
     poisoned = frozenset(range(100, 100 + count))
-    source = Sick(range(1, 500), poisoned=poisoned)
+    source = FailingList(range(1, 500), poisoned=poisoned)
     pages: list[Page] = []
     if count < MOST_SKIPPED_IN_A_ROW:
         pages.extend(walk(source, window=50).pages())
@@ -206,7 +206,7 @@ def test_twenty_failing_rows_in_a_row_end_the_walk(count: int) -> None:
 
 def test_a_known_row_that_breaks_is_replaced() -> None:
     """A known row that becomes unreadable in the middle of a walk costs some calls; only this row is skipped."""
-    source = Sick(range(1, 2000))
+    source = FailingList(range(1, 2000))
     pages: list[Page] = []
     for page in walk(source, InList(), window=50).pages():
         pages.append(page)
@@ -221,8 +221,8 @@ def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
     def malformed(number: int) -> RemoteError:
         return MalformedReplyError(f"broken at {number}", remedy="isolate")
 
-    for breaking, repaired in ((malformed, [7]), (duplicate, [])):
-        source = Sick(range(1, 50), poisoned=frozenset({7}), breaking=breaking)
+    for failure, repaired in ((malformed, [7]), (duplicate, [])):
+        source = FailingList(range(1, 50), poisoned=frozenset({7}), failure=failure)
         pages = list(walk(source, repairing=MemorySource(range(1, 50))).pages())
         assert [number for page in pages for number in page.repaired] == repaired
         assert delivered(pages) == [number for number in source.ids if number != 7 or repaired]
@@ -231,7 +231,7 @@ def test_a_row_whose_xml_is_broken_is_repaired_if_allowed() -> None:
 
 def test_single_filter_skips_only_the_broken_row() -> None:
     """Each of its replies contains the rest of the list, so one row breaks all replies before it; none is lost."""
-    source = Sick(range(1, 60), poisoned=frozenset({40}))
+    source = FailingList(range(1, 60), poisoned=frozenset({40}))
     pages = list(walk(source, SingleFilter(), window=20).pages())
     assert delivered(pages) == [number for number in source.ids if number != 40]
 

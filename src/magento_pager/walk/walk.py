@@ -150,7 +150,7 @@ class _Course:
         self._after_rows = False  # the last window returned rows by the strategy of the walk
         self._early: IdRange | None = None  # the window that the driver requested early
         self._doubts = 0  # ids for which only the strategy of the walk failed, since it last returned rows
-        self._flawed = 0  # rows in a row that broke their replies; after two, expect more
+        self._broken_rows = 0  # in a row; after two, expect more
         self._seen: list[FoundRows] = []  # the first pages with rows
         self._failed: set[str] = set()  # strategies that were not honoured for the present window
         self._failed_at = -1
@@ -171,10 +171,10 @@ class _Course:
     def _cover(self, work: Work) -> Flow[None]:
         """Request the window at the start of a range and deliver it; push the rest of the range."""
         window = yield from self._window(work)
-        carrier = self._carrier(window, failed=work.cause is not None)
-        if self._held and self._may_cover(window, work, carrier):
+        strategy = self._strategy_for(window, failed=work.cause is not None)
+        if self._held and self._may_cover(window, work, strategy):
             window = IdRange(self._held.first, window.last)
-        reading = self._recheck(window) if work.recheck else self._checked(carrier, window, work)
+        reading = self._recheck(window) if work.recheck else self._checked(strategy, window, work)
         answer = yield from attempt_flow(reading)
         if isinstance(answer, RemoteError) and self._walk.choosing.may_change(answer):
             yield from self._change_over(answer, work.ids.first)
@@ -183,14 +183,14 @@ class _Course:
         if window.last < work.ids.last:
             self._stack.append(work._replace(ids=IdRange(window.last + 1, work.ids.last)))
         if isinstance(answer, RemoteError):
-            yield from self._recover(answer, window, work, carrier)
+            yield from self._recover(answer, window, work, strategy)
         elif not answer.by_ids and self._walk.window and len(window) > self._walk.window:
             self._stack.split_dense(window, work, len(answer.rows))  # such rows cannot be cut into narrower pages
         else:
-            part = yield from self._covered(answer, window, work, carrier)
-            yield from self._deliver(answer, window, work, carrier, part=part)
+            part = yield from self._covered(answer, window, work, strategy)
+            yield from self._deliver(answer, window, work, strategy, part=part)
 
-    def _recover(self, error: RemoteError, window: IdRange, work: Work, carrier: Strategy) -> Flow[None]:
+    def _recover(self, error: RemoteError, window: IdRange, work: Work, strategy: Strategy) -> Flow[None]:
         """Decide how to continue after a window failed.
 
         If waiting may help, wait until a row that was read before can be read again, or find another readable one. Then
@@ -221,7 +221,7 @@ class _Course:
         elif len(window) > 1:
             self._narrow(work, window, error)
         else:
-            outcome = yield from self._isolate(window, error, own=carrier is self._strategy)
+            outcome = yield from self._isolate(window, error, own=strategy is self._strategy)
             answer, prefix = outcome.value or Reply(), Prefix(self._key)
             yield from self._deliver(answer, window, work, prefix, part=window, outcome=outcome)
 
@@ -230,20 +230,20 @@ class _Course:
         answer: Reply,
         window: IdRange,
         work: Work,
-        carrier: Strategy,
+        strategy: Strategy,
         *,
         part: IdRange | None,
         outcome: Outcome[Reply] | None = None,
     ) -> Flow[None]:
         """Learn from a reply, and deliver the part of its window that is covered."""
-        yield from self._learn(answer, window, work, carrier, outcome)
+        yield from self._learn(answer, window, work, strategy, outcome)
         if part is not None:
             self._checks.accepted(answer, part)
-            yield from self._pieces(answer, part, carrier, outcome)
+            yield from self._pieces(answer, part, strategy, outcome)
         if work.dense:
             self._stack.count_rows(len(answer.rows))
 
-    def _covered(self, answer: Reply, window: IdRange, work: Work, carrier: Strategy) -> Flow[IdRange | None]:
+    def _covered(self, answer: Reply, window: IdRange, work: Work, strategy: Strategy) -> Flow[IdRange | None]:
         """Return the ids of a window that are definitely covered; None for none.
 
         An empty window is held back, and so are the ids after the last row if more rows are likely: the next window
@@ -261,12 +261,12 @@ class _Course:
                 last = self._stack.pop().ids.last if plain else window.last
                 self._stack.append(Work(IdRange(held.first, last)))
                 return None
-            yield from self._pieces(Reply(), held, carrier, None)
+            yield from self._pieces(Reply(), held, strategy, None)
         if work.recheck or work.cause or work.dense or self._walk.lenient:
             return window
-        first = self._checks.tail_start(answer, window, carrier)
+        first = self._checks.tail_start(answer, window, strategy)
         self._doubtful = first is not None and self._checks.rows_likely(answer, window, after_rows=self._after_rows)
-        costs = is_decimal(carrier) and len(window) > self._pace.safe_width  # covering it again takes several calls
+        costs = is_decimal(strategy) and len(window) > self._pace.safe_width  # covering it again takes several calls
         if first is None or not (self._doubtful or (first == window.first and not costs)):
             return window
         self._held = IdRange(first, window.last)
@@ -282,16 +282,16 @@ class _Course:
 
     def _recheck(self, ids: IdRange) -> Flow[Reply]:
         """Request ids without rows once more, starting at the last row, which must be returned."""
-        carrier, last = self._carrier(ids), self._checks.last
-        first = ids.first if last is None or is_decimal(carrier) else last
+        strategy, last = self._strategy_for(ids), self._checks.last
+        first = ids.first if last is None or is_decimal(strategy) else last
         for _ in range(ATTEMPTS):
             attempts = FEW_ATTEMPTS if self._isolation.readable else 0  # as for other windows
-            reply = yield WindowRequest(carrier, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
+            reply = yield WindowRequest(strategy, IdRange(first, ids.last), self._known, attempts=attempts, check=True)
             if first == ids.first or last in reply.tokens:
                 break
         return replace(reply, rows=tuple(pair for pair in reply.rows if isinstance(pair[0], str) or pair[0] in ids))
 
-    def _request(self, carrier: Strategy, window: IdRange, work: Work) -> WindowRequest:
+    def _request(self, strategy: Strategy, window: IdRange, work: Work) -> WindowRequest:
         """Return the request of a window; after a window with rows, the next ones may be requested ahead."""
         last, pace = work.ids.last, self._pace
         steady = self._after_rows and work.cause is None and not work.dense  # the next window is not a part
@@ -300,11 +300,11 @@ class _Course:
             if before.last >= last or not steady:
                 return None
             window = pace.window(before.last + 1, last)
-            return window if len(window) <= pace.safe_width and self._carrier(window) is carrier else None
+            return window if len(window) <= pace.safe_width and self._strategy_for(window) is strategy else None
 
-        bounded = self._no_rows_below and isinstance(carrier, SingleFilter) and window.last < MAX_ID
+        bounded = self._no_rows_below and isinstance(strategy, SingleFilter) and window.last < MAX_ID
         ids = IdRange(0, window.last) if bounded else window  # one bound is enough if there is no row below
-        return WindowRequest(carrier, ids, self._known, attempts=self._attempts(window, work), following=following)
+        return WindowRequest(strategy, ids, self._known, attempts=self._attempts(window, work), following=following)
 
     def _attempts(self, window: IdRange, work: Work) -> int:
         """Return the attempts at a window before testing a known row; 0 to retry as long as patience lasts."""
@@ -312,9 +312,9 @@ class _Course:
             return 1 if self._walk.once or work.retried or work.cause or self._gave_up else FEW_ATTEMPTS
         return FEW_ATTEMPTS if not work.retried and (len(window) > 1 or not self._walk.lenient) else 0
 
-    def _checked(self, carrier: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
+    def _checked(self, strategy: Strategy, window: IdRange, work: Work) -> Flow[Reply]:
         """Request a window, and make the checks that compare several replies."""
-        request = self._request(carrier, window, work)
+        request = self._request(strategy, window, work)
         answer = yield request
         yield from self._checks.check_inserted(answer, window)
         fits = not self._walk.window or len(window) <= self._walk.window
@@ -323,7 +323,7 @@ class _Course:
         dense = not (fits or answer.by_ids)
         if dense or self._walk.lenient:  # it will be split
             return answer
-        own = carrier is self._strategy
+        own = strategy is self._strategy
         fresh, held = window.first, self._held
         if held and held.last < window.last and not (self._doubtful and held.first - 1 == self._checks.last):
             fresh = held.last + 1
@@ -331,12 +331,12 @@ class _Course:
         confirm = partial(self._checks.confirm, own=own, after_rows=self._after_rows, least=least)
         return (yield from confirm(answer, request, window, fresh))
 
-    def _may_cover(self, window: IdRange, work: Work, carrier: Strategy) -> bool:
+    def _may_cover(self, window: IdRange, work: Work, strategy: Strategy) -> bool:
         """Return whether a window may begin at the ids that are held back."""
         early = self._early is not None and self._early.first == window.first
         held = self._held if window.first == work.ids.first else None
         plain = not (early or work.cause or work.dense or work.recheck)
-        return held is not None and plain and window.last + 1 - held.first <= widest(carrier)
+        return held is not None and plain and window.last + 1 - held.first <= widest(strategy)
 
     def _isolate(self, window: IdRange, error: RemoteError, *, own: bool) -> Flow[Outcome[Reply]]:
         """Decide about one id whose request failed, and about the strategy if the row is not broken."""
@@ -386,12 +386,12 @@ class _Course:
         self._pace = self._pace.for_strategy(decimal=is_decimal(self._strategy))
 
     def _learn(
-        self, answer: Reply, window: IdRange, work: Work, carrier: Strategy, outcome: Outcome[Reply] | None
+        self, answer: Reply, window: IdRange, work: Work, strategy: Strategy, outcome: Outcome[Reply] | None
     ) -> Flow[None]:
         """Update the state after a reply."""
         self._early = answer.ahead
-        self._flawed = self._flawed + 1 if outcome else 0
-        if self._flawed == 1 or (work.cause is not None and answer.rows and work.cause.remedy == "split"):
+        self._broken_rows = self._broken_rows + 1 if outcome else 0
+        if self._broken_rows == 1 or (work.cause is not None and answer.rows and work.cause.remedy == "split"):
             rest = [Work(IdRange(window.last + 1, self._span.last))] if window.last < self._span.last else []
             self._stack = Stack(rest)
         if answer.rows:
@@ -399,7 +399,7 @@ class _Course:
         self._empty = self._empty and not answer.rows and not outcome
         if self._empty and not self._stack and self._confirms and self._span == IdRange(0, MAX_ID):
             yield from self._walk.choosing.confirm_empty()
-        self._after_rows = bool(answer.rows) and carrier is self._strategy and not isinstance(carrier, SingleFilter)
+        self._after_rows = bool(answer.rows) and strategy is self._strategy and not isinstance(strategy, SingleFilter)
         self._doubts = 0 if self._after_rows else self._doubts
         if outcome and outcome.broken:
             self._no_rows_below = self._after_rows = False
@@ -457,7 +457,7 @@ class _Course:
         else:
             self._stack += parts_of(window, error, self._pace)
 
-    def _carrier(self, window: IdRange, *, failed: bool = False) -> Strategy:
+    def _strategy_for(self, window: IdRange, *, failed: bool = False) -> Strategy:
         """Return the strategy of the walk, or one that every server honours if that one cannot read the window.
 
         At the end of all ids one bound is enough, and also across a gap if no row is below. Elsewhere `prefix` reads a
@@ -476,7 +476,7 @@ class _Course:
             return SingleFilter(self._key)
         return Regexp(self._key) if isinstance(self._strategy, InList) and self._known else Prefix(self._key)
 
-    def _pieces(self, answer: Reply, window: IdRange, carrier: Strategy, outcome: Outcome[Reply] | None) -> Flow[None]:
+    def _pieces(self, answer: Reply, window: IdRange, strategy: Strategy, outcome: Outcome[Reply] | None) -> Flow[None]:
         """Deliver a reply; in pages of the user's width if a window over a gap contained rows after all."""
         tiles = [window]
         if self._walk.window and answer.rows and len(window) > self._walk.window:
@@ -490,7 +490,7 @@ class _Course:
                 tile,
                 rows,
                 self._strategy.name,
-                carrier.name,
+                strategy.name,
                 answer.by_ids,
                 skipped,
                 repaired,
