@@ -163,12 +163,12 @@ def main() -> None:
     }
     samples["aligned"] = [(a, a + 99) for a in range(0, 10**6, 500)]
     hundred = samples[100][:2000]
-    crossing = [_pair(3000, chooser) for _ in range(2000)]
+    across_lengths = [_pair(3000, chooser) for _ in range(2000)]
     five = [[number for a in chooser.choices(range(10**6), k=5) for number in range(a, a + 100)] for _ in range(1000)]
     holes = [chooser.sample(range(a, a + 1000), 950) for a in chooser.choices(range(10**8), k=200)]
     thousand = [chooser.sample(range(10**6), 1000) for _ in range(3)]
 
-    heads = ["aligned", *WIDTHS, "crossing", "5 windows", "5 % holes", "1000 ids", "µs", "ms/set", "wrong"]
+    heads = ["aligned", *WIDTHS, "two lengths", "5 windows", "5 % holes", "1000 ids", "µs", "ms/set", "wrong"]
     print(f"{'mean bytes':15}" + "".join(f"{head:>10}" for head in heads))
 
     def row(name: str, *figures: object) -> None:
@@ -185,7 +185,7 @@ def main() -> None:
         patterns = {
             head: [regexps.range_regexp(a, b, strict=strict) for a, b in ranges] for head, ranges in samples.items()
         }
-        across = [regexps.range_regexp(a, b, strict=strict) for a, b in crossing]
+        across = [regexps.range_regexp(a, b, strict=strict) for a, b in across_lengths]
         sets = [lengths([regexps.ids_regexp(ids, strict=strict) for ids in group]) for group in (five, holes, thousand)]
         row(
             "ours, strict" if strict else "ours",
@@ -194,7 +194,7 @@ def main() -> None:
             *sets,
             microseconds(lambda: [regexps.range_regexp(a, b, strict=strict) for a, b in hundred], len(hundred)),  # noqa: B023
             microseconds(lambda: [regexps.ids_regexp(ids, strict=strict) for ids in thousand], 3) / 1000,  # noqa: B023
-            errors([*patterns[100][: len(hundred)], *across], [*hundred, *crossing]),
+            errors([*patterns[100][: len(hundred)], *across], [*hundred, *across_lengths]),
         )
     for name, peer in PEERS.items():
         many = 200 if peer.enumerates else 20_000
@@ -207,7 +207,7 @@ def main() -> None:
         for head in ("aligned", *WIDTHS):
             ranges = samples[head][: many if head != WIDTHS[-1] else many // 10]
             figures.append(lengths([portable(pattern) for pattern in peer.patterns(ranges)]))
-        across = [portable(pattern) for pattern in peer.patterns(crossing[:many])]
+        across = [portable(pattern) for pattern in peer.patterns(across_lengths[:many])]
         few = hundred[:many]
         row(
             name,
@@ -219,7 +219,7 @@ def main() -> None:
             ),
             _node(few)[0] / len(few) if peer.call is None else microseconds(lambda: peer.patterns(few), len(few)),  # noqa: B023
             microseconds(lambda: [peer.of_set(ids) for ids in thousand], 3) / 1000 if peer.enumerates else "-",  # noqa: B023
-            errors([*map(portable, peer.patterns(few)), *across], [*few, *crossing[:many]]),
+            errors([*map(portable, peer.patterns(few)), *across], [*few, *across_lengths[:many]]),
         )
     _slowest(chooser)
 

@@ -203,16 +203,16 @@ def architecture() -> str:
     walks = Box(
         4, 297, 432, "walk/", ("which windows to request, and when it is enough:", "no network, no files, no clock")
     )
-    ground = Box(4, 406, 432, "errors.py, lists.py", ("the errors; one table that describes the six lists",))
+    foundation = Box(4, 406, 432, "errors.py, lists.py", ("the errors; one table that describes the six lists",))
     fake = Box(4, 484, 432, "fake/", ("the demo shop: shares no code with what it tests",), dashed=True)
     return drawing(
         "The packages in layers: cli and spark, the façade, shop, export and services, walk, errors and lists",
-        *(cli, spark, facade, shop, export, services, walks, ground, fake),
+        *(cli, spark, facade, shop, export, services, walks, foundation, fake),
         Arrow(((108, cli.bottom[1]), (108, facade.y)), "imports"),
         Arrow(((332, spark.bottom[1]), (332, facade.y))),
         *(down(facade, lower) for lower in (shop, export)),
         *(Arrow((upper.bottom, (upper.bottom[0], walks.y))) for upper in (shop, export, services)),
-        down(walks, ground),
+        down(walks, foundation),
     )
 
 

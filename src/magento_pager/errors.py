@@ -138,7 +138,7 @@ class MalformedReplyError(RemoteError):
 
 
 class FilterIgnoredError(RemoteError):
-    """The server did not honour a filter: it returned other rows than requested, or left out a row that exists.
+    """The server did not honour a filter: it returned other rows than requested, or omitted a row that exists.
 
     Attributes:
         span: the requested ids.

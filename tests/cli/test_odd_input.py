@@ -70,15 +70,15 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Capture
     def command(*arguments: str) -> int:
         capfd.readouterr()
         status = run(list(arguments))
-        said = capfd.readouterr().err
-        assert status in {0, 1, 2, 3}, (arguments, said)
-        assert "Traceback" not in said, (arguments, said)
-        errors = [line for line in said.splitlines() if line.startswith("magento-pager: ")]
+        printed = capfd.readouterr().err
+        assert status in {0, 1, 2, 3}, (arguments, printed)
+        assert "Traceback" not in printed, (arguments, printed)
+        errors = [line for line in printed.splitlines() if line.startswith("magento-pager: ")]
         differing = status == 1 and arguments[0] in {"verify", "doctor"}
-        assert len(errors) == (status in {1, 2}) or (differing and not errors), (arguments, said)
+        assert len(errors) == (status in {1, 2}) or (differing and not errors), (arguments, printed)
         if errors:
-            assert said.endswith(errors[0] + "\n"), (arguments, said)
-            assert errors[0].isprintable(), (arguments, said)
+            assert printed.endswith(errors[0] + "\n"), (arguments, printed)
+            assert errors[0].isprintable(), (arguments, printed)
         return status
 
     monkeypatch.chdir(tmp_path)

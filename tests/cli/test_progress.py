@@ -83,7 +83,7 @@ def test_a_bar_goes_to_a_terminal(large: Shop, terminal: Callable[..., str], col
 def test_no_color_and_a_dumb_terminal_are_respected(
     large: Shop, terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NO_COLOR leaves out colours; a dumb terminal gets no line that changes."""
+    """NO_COLOR removes colours; a dumb terminal gets no line that changes."""
     monkeypatch.setenv("NO_COLOR", "1")
     text = terminal(["dump", "--window", "500", "--out", "orders.ndjson"], 80)
     assert "%" in text
@@ -227,11 +227,11 @@ def test_pages_estimate_the_rows_ahead(window: int | None) -> None:
     source = MemorySource(ids)
     walk = Paginator(source, None, "id", operation="list", window=window, candidates=(KeyRange(), Prefix()))
     pages = list(walk.pages())
-    told = [(page.window.last, page.ahead) for page in pages if page.ahead is not None]
-    assert len(told) >= len(pages) - 3
-    for last, ahead in told:
+    known = [(page.window.last, page.ahead) for page in pages if page.ahead is not None]
+    assert len(known) >= len(pages) - 3
+    for last, ahead in known:
         assert abs(ahead - sum(number > last for number in ids)) <= 0.1 * len(ids)
-    assert told[-1] == (MAX_ID, 0)
+    assert known[-1] == (MAX_ID, 0)
     samples = [query for query, _ in source.queries if query.conditions[0].operator == "regexp"]
     assert len(samples) == 2
 

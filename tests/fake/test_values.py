@@ -36,9 +36,9 @@ def test_numbers_too_large_for_a_double_are_the_largest_double() -> None:
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2069, 12, 31)), st.sampled_from("-/.:~"), st.sampled_from(" T"))  # noqa: DTZ001 -- the database knows no zones
-def test_times_are_read_in_any_form(moment: datetime, punctuation: str, between: str) -> None:
+def test_times_are_read_in_any_form(time: datetime, punctuation: str, between: str) -> None:
     """Times are the same with any punctuation, with none, or with years of two digits; the result reads the same."""
-    written = moment.replace(microsecond=0).strftime("%Y-%m-%d %H:%M:%S")
+    written = time.replace(microsecond=0).strftime("%Y-%m-%d %H:%M:%S")
     day, time = written.split()
     spelled = day.replace("-", punctuation) + between + time.replace(":", punctuation)
     digits = re.sub(r"\D", "", written)
@@ -48,9 +48,9 @@ def test_times_are_read_in_any_form(moment: datetime, punctuation: str, between:
 @given(st.text())
 def test_any_text_is_read_as_a_time(text: str) -> None:
     """A text that is not a date is the zero time, and each time is sorted as text."""
-    moment = values.time_of(text)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", moment)
-    assert values.time_of(moment) == moment
+    time = values.time_of(text)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", time)
+    assert values.time_of(time) == time
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,7 @@ def test_rows_are_equal_to_those_of_zeep(
 
 
 def zeep_alone(shop: Shop, operation: str) -> tuple[list[Any], bytes]:
-    """The rows that zeep's own client gets, over its own transport, and the body they came in."""
+    """Return the rows that zeep's own client gets by its own transport, and the body with them."""
 
     class Offline(zeep.transports.Transport):
         def load(self, url: str) -> bytes:

@@ -113,7 +113,7 @@ def odd() -> Iterator[OddShop]:
 
 @pytest.fixture
 def pager(odd: OddShop) -> Iterator[Pager]:
-    """A pager for it."""
+    """Return a pager for the shop."""
     with magento_pager.connect(odd.url, odd.user, odd.key) as connected:
         yield connected
 
@@ -882,8 +882,8 @@ def test_a_dump_with_details_is_not_resumed_without(odd: OddShop, tmp_path: Path
     assert len(out.read_bytes().splitlines()) == 120
 
 
-@pytest.mark.parametrize("moment", slow_after(1, [0.6, 0.25]))
-def test_a_killed_dump_with_details_is_resumed(odd: OddShop, tmp_path: Path, moment: float) -> None:
+@pytest.mark.parametrize("fraction", slow_after(1, [0.6, 0.25]))
+def test_a_killed_dump_with_details_is_resumed(odd: OddShop, tmp_path: Path, fraction: float) -> None:
     """Killed between its steps and resumed, it has the same bytes."""
     where = ("--url", odd.url, "--user", odd.user, "--key", odd.key, "--details", "--window", "20")
     with subprocess.Popen(  # noqa: S603  our own script
@@ -901,7 +901,7 @@ def test_a_killed_dump_with_details_is_resumed(odd: OddShop, tmp_path: Path, mom
 
         calm = ask(tmp_path / "calm")
         assert calm["status"] == 0, calm
-        assert ask(tmp_path / "killed", die_at=int(calm["steps"] * moment))["status"] == -signal.SIGKILL
+        assert ask(tmp_path / "killed", die_at=int(calm["steps"] * fraction))["status"] == -signal.SIGKILL
         resumed = ask(tmp_path / "killed", "--resume")
         assert resumed["status"] == 0, resumed
         process.stdin.close()

@@ -229,7 +229,7 @@ def unquoted(text: str) -> str:
 
 @cache
 def rows_of_the_page() -> tuple[tuple[tuple[re.Pattern[str], ...], Remedy], ...]:
-    """What each row on a failure says: the messages it is about, and the remedy, which is the last that it names.
+    """Return what each row on a failure says: its messages, and the remedy, which is the last that it names.
 
     A row on all the rest is about no failure in particular.
     """

@@ -619,8 +619,8 @@ ODD_TIMES = [
 )
 def test_an_invalid_time_in_a_header_is_none(value: str, date: str) -> None:
     """The result is a time in UTC, or None."""
-    time_said = http_time(value)
-    assert time_said is None or time_said.tzinfo is UTC
+    header_time = http_time(value)
+    assert header_time is None or header_time.tzinfo is UTC
     assert 0.0 <= retry_after(value, date) <= LONGEST_PAUSE
 
 

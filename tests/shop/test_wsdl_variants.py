@@ -32,7 +32,7 @@ URL = "http://127.0.0.1/api/v2_soap/"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 SCHEMA = "http://www.w3.org/2001/XMLSchema"
 WINDOW = [Condition("entity_id", "from", "100"), Condition("main_table.entity_id", "to", "199")]
-SAID = [("entity_id", "from", "100"), ("main_table.entity_id", "to", "199")]
+CONDITIONS = [("entity_id", "from", "100"), ("main_table.entity_id", "to", "199")]
 DICTS = [{"key": one.field, "value": {"key": one.operator, "value": one.value}} for one in WINDOW]
 NO_ROWS = '<result xmlns:c="http://schemas.xmlsoap.org/soap/encoding/" c:arrayType="n:salesOrderListEntity[0]"/>'
 VARIANTS: list[tuple[Flavour, Operand]] = [("rpc", "string"), ("rpc", "any"), ("wsi", "string"), ("wsi", "strings")]
@@ -83,7 +83,7 @@ def test_every_type_of_operand_carries_the_query(
     request = sent_request(web, wsdl(flavour, operand=operand))
     items = request.findall(".//filters/complex_filter/*")
     place = "value/value/complexObjectArray" if operand == "strings" else "value/value"
-    assert [(one.findtext("key"), one.findtext("value/key"), one.findtext(place)) for one in items] == SAID
+    assert [(one.findtext("key"), one.findtext("value/key"), one.findtext(place)) for one in items] == CONDITIONS
     assert request.findtext(".//sessionId") == "77"
 
 

@@ -603,7 +603,7 @@ def test_every_tail_of_two_digits() -> None:
 
 
 SHARES = [(3, 0, 400), (3, 400, 5000), (4, 0, 25), (4, 25, 500)]
-CROSSING_SHARES = [(0, 10), (10, 200)]
+ACROSS_LENGTHS = [(0, 10), (10, 200)]
 
 
 @pytest.mark.parametrize(("size", "start", "end"), SHARES, ids=["share-3", "others-3", "share-4", "others-4"])
@@ -622,7 +622,7 @@ def test_tails_with_equal_digits_after_the_first() -> None:
         assert [one for one in pool.map(excess_of_tail, chosen, chunksize=5) if one[0]] == []
 
 
-@pytest.mark.parametrize(("start", "end"), CROSSING_SHARES, ids=["share", "others"])
+@pytest.mark.parametrize(("start", "end"), ACROSS_LENGTHS, ids=["share", "others"])
 def test_ranges_across_lengths_of_three_digits(start: int, end: int) -> None:
     """No pattern of a seeded range from one or two digits to three is shorter than ours."""
     chooser = random.Random(1)  # noqa: S311 - no secret
