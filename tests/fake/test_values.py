@@ -36,9 +36,9 @@ def test_numbers_too_large_for_a_double_are_the_largest_double() -> None:
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2069, 12, 31)), st.sampled_from("-/.:~"), st.sampled_from(" T"))  # noqa: DTZ001 -- the database knows no zones
-def test_times_are_read_in_any_form(time: datetime, punctuation: str, between: str) -> None:
+def test_times_are_read_in_any_form(timestamp: datetime, punctuation: str, between: str) -> None:
     """Times are the same with any punctuation, with none, or with years of two digits; the result reads the same."""
-    written = time.replace(microsecond=0).strftime("%Y-%m-%d %H:%M:%S")
+    written = timestamp.replace(microsecond=0).strftime("%Y-%m-%d %H:%M:%S")
     day, time = written.split()
     spelled = day.replace("-", punctuation) + between + time.replace(":", punctuation)
     digits = re.sub(r"\D", "", written)
