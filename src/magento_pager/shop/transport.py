@@ -388,7 +388,7 @@ def retry_after(value: str | None, date: str | None) -> float:
     """
     if value is None:
         return 0.0
-    if re.fullmatch(r"\s*[0-9]+\s*", value):
+    if re.fullmatch(r"[ \t]*[0-9]+[ \t]*", value):
         return min(float(value), LONGEST_PAUSE)
     until, now = http_time(value), http_time(date) or datetime.now(UTC)
     return min(max((until - now).total_seconds(), 0.0), LONGEST_PAUSE) if until else 0.0
