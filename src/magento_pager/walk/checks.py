@@ -6,7 +6,7 @@ windows.
 - A row that a sample found must be in the reply to its window.
 - A row without an id must not have been received before, as far back as the walk remembers.
 - Far fewer rows than the ones before suggest are doubtful: an empty reply among full ones, or half a page. The next
-  window begins after the last row, and so covers the ids after it again; a wgap reply is requested again.
+  window begins after the last row, and so covers the ids after it again; a complete reply is requested again.
 - The end of the list is requested again where a sample does not rule out further rows.
 - On every sixteenth page another strategy must return the same rows, because nothing else reveals a misread filter. It
   is an `in` list or another key range, which scan no table, or `like` where the server honours none or rows carry no
