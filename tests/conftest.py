@@ -128,6 +128,12 @@ def stopper(after: int, error: type[BaseException]) -> Callable[[object], None]:
     return stop
 
 
+def set_environment(monkeypatch: pytest.MonkeyPatch, shop: Shop, url: str = "") -> None:
+    """Set the environment of commands to a shop, by its usual address unless another one is given."""
+    for name, value in {"URL": url or shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
+        monkeypatch.setenv(f"MAGENTO_{name}", value)
+
+
 def missing(reason: str) -> NoReturn:
     """Skip the test, or fail it on a continuous-integration machine, which must have everything."""
     if os.environ.get("CI"):

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from conftest import SPOKEN
+from conftest import SPOKEN, set_environment
 
 import magento_pager
 from magento_pager import LISTS, Condition, FilterIgnoredError, between, connect, dump, verify
@@ -301,8 +301,7 @@ def test_a_dump_reports_who_applied_the_bounds_and_can_be_verified(
 ) -> None:
     """On the command line, with --where twice; `verify` reads the range from the report, for samples as well."""
     with Shop(profile=profile, orders=400) as shop:
-        for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
-            monkeypatch.setenv(f"MAGENTO_{name}", value)
+        set_environment(monkeypatch, shop)
         monkeypatch.chdir(tmp_path)
         day, end = (bound[2][:10] for bound in month(shop)[0])
         where = ["--where", f"created_at:from:{day}", "--where", f"created_at:lt:{end}"]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import set_environment
 
 import magento_pager
 from magento_pager import RemoteError
@@ -178,8 +179,7 @@ def test_the_command_line_prints_one_line(
     shop: Shop, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The exit status is 1, and no output is left that looks finished."""
-    for name, value in (("URL", shop.url), ("API_USER", shop.user), ("API_KEY", shop.key)):
-        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    set_environment(monkeypatch, shop)
     out = tmp_path / "a.ndjson"
     assert run(["dump", "products", "--where", "skuu:eq:x", "--out", str(out)]) == 1
     assert "products have no standard field 'skuu' (did you mean 'sku'?)" in capfd.readouterr().err

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from conftest import set_environment
 
 import magento_pager
 from magento_pager.cli import COMMANDS, all_commands, cli, run
@@ -38,9 +39,7 @@ def shop() -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the environment to the shop."""
-    monkeypatch.setenv("MAGENTO_URL", shop.base_url)
-    monkeypatch.setenv("MAGENTO_API_USER", shop.user)
-    monkeypatch.setenv("MAGENTO_API_KEY", shop.key)
+    set_environment(monkeypatch, shop, shop.base_url)
 
 
 def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:

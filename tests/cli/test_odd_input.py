@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 import pytest
 from chaos_proxy import ChaosProxy
-from conftest import slow_after
+from conftest import set_environment, slow_after
 
 from magento_pager.cli import all_commands, run
 from magento_pager.cli.ending import StoppedError
@@ -84,9 +84,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Capture
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("magento_pager.cli.serving.time", SimpleNamespace(sleep=stop))
     with Shop(orders=10) as shop:
-        monkeypatch.setenv("MAGENTO_URL", shop.url)
-        monkeypatch.setenv("MAGENTO_API_USER", shop.user)
-        monkeypatch.setenv("MAGENTO_API_KEY", shop.key)
+        set_environment(monkeypatch, shop)
         yield command
 
 

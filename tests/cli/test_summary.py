@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import set_environment
 
 from magento_pager import connect, dump
 from magento_pager.cli import run
@@ -33,8 +34,7 @@ def small() -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def environment(small: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the environment to the shop, in an empty folder."""
-    for name, value in {"URL": small.url, "API_USER": small.user, "API_KEY": small.key}.items():
-        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    set_environment(monkeypatch, small)
     monkeypatch.chdir(tmp_path)
 
 

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import set_environment
 from memory_source import MemorySource
 
 import magento_pager
@@ -103,8 +104,7 @@ def test_the_library_writes_what_the_command_line_writes(
     pages: list[Progress] = []
     paginator = pager.orders(window=50, where=[("status", "neq", "x:y")])
     report = dump(paginator, tmp_path / name, report=tmp_path / "report.json", progress=pages.append)
-    for variable, value in (("URL", shop.url), ("API_USER", shop.user), ("API_KEY", shop.key)):
-        monkeypatch.setenv(f"MAGENTO_{variable}", value)
+    set_environment(monkeypatch, shop)
     (tmp_path / "cli").mkdir()
     files = ["--out", str(tmp_path / "cli" / name), "--report", str(tmp_path / "cli.json")]
     assert run(["dump", "--window", "50", "--where", "status:neq:x:y", *files]) == 0

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import pytest
-from conftest import slow_after
+from conftest import set_environment, slow_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_matrix import CELLS, delivered
@@ -491,9 +491,7 @@ def test_of_two_concurrent_runs_one_is_refused(tmp_path: Path) -> None:
 def run_dump(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Return the nightly command, in its own folder, for a shop whose clock is set to noon."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MAGENTO_URL", shop.base_url)
-    monkeypatch.setenv("MAGENTO_API_USER", shop.user)
-    monkeypatch.setenv("MAGENTO_API_KEY", shop.key)
+    set_environment(monkeypatch, shop, shop.base_url)
     shop.change(clock=text(NOON))
     return lambda *arguments: run(["dump", *arguments])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from benchmarks.readings import honest
-from conftest import missing
+from conftest import missing, set_environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_source import MemorySource
@@ -40,8 +40,7 @@ SCHEMA = ListSpec("orders", "listIt", "id", "Read", columns("id:int increment_id
 @pytest.fixture
 def dumped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Return a function that dumps a list of the shop and returns the arguments to verify it with its report."""
-    for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
-        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    set_environment(monkeypatch, shop)
     monkeypatch.chdir(tmp_path)
 
     def dump(entity: str = "orders", name: str = "rows.ndjson", *options: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from benchmarks.readings import honest, last_per_column, random_ids, random_layout
-from conftest import slow_after
+from conftest import set_environment, slow_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_source import MemorySource
@@ -283,8 +283,7 @@ def test_the_command_prints_the_plan(
     shop: Shop, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It prints text, or JSON."""
-    for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
-        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    set_environment(monkeypatch, shop)
     assert run(["plan", "orders", "--window", "50"]) == 0
     out = capfd.readouterr().out
     assert "rows      " in out
