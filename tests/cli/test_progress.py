@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import set_environment
 from memory_source import MemorySource
 
 from magento_pager import MAX_ID, KeyRange, Paginator, Prefix, Range, dump
@@ -41,8 +42,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 @pytest.fixture(autouse=True)
 def at_once(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set the environment to the shop, and print plain lines without delay."""
-    for name, value in {"URL": shop.url, "API_USER": shop.user, "API_KEY": shop.key}.items():
-        monkeypatch.setenv(f"MAGENTO_{name}", value)
+    set_environment(monkeypatch, shop)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
 
@@ -255,8 +255,7 @@ def test_retries_are_counted(
         for page, retries in zip(paginator.pages(), (0, 2, 1), strict=True)
     ]
     monkeypatch.setattr(Paginator, "pages", lambda *_: iter(pages))
-    with progress.progress("orders") as shown:
-        dump(paginator, tmp_path / "rows", progress=shown)
+    dump(paginator, tmp_path / "rows", progress=progress.progress("orders"))
     ends = [line.partition(", ids ")[2].split(", ") for line in capfd.readouterr().err.splitlines()]
     assert [end[0] for end in ends] == ["0-9", "10-19", "20-29"]
     assert [end[2:] for end in ends] == [[], ["2 retries"], ["3 retries"]]

@@ -175,8 +175,7 @@ def dump(
                         nice=load.nice,
                         check=load.check,
                     )
-                    with progress(entity) as shown:
-                        report = task.run(paginator, shown, lambda last: signals.deferred(discard=last))
+                    report = task.run(paginator, progress(entity), lambda last: signals.deferred(discard=last))
     except BaseException as error:
         _raise_failure(error, task)
         raise
@@ -189,7 +188,7 @@ def dump(
 
 
 def _leaves_terminal(output: OutputOptions) -> bool:
-    """Whether no row can reach the terminal, where it would stand in the line that changes."""
+    """Return whether no row can reach the terminal, where it would be in the line that changes."""
     if output.path not in {None, "-"}:
         return True
     with suppress(AttributeError, OSError, ValueError):  # standard output is closed, or not a file

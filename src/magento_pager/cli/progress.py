@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from magento_pager.cli import terminal
 from magento_pager.cli.terminal import doing, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from magento_pager.export.report import Progress
 
@@ -109,9 +108,8 @@ class Standing:
         return f"{self.rows:,} of about {rounded(self.rows + self.ahead):,} {self.entity}"
 
 
-@contextmanager
-def progress(entity: str) -> Generator[Callable[[Progress], None]]:
-    """Show how far a dump is whenever the function that is given is called; nothing with `--quiet`."""
+def progress(entity: str) -> Callable[[Progress], None]:
+    """Return a function that shows how far a dump is, and nothing with `--quiet`; the dump begins now."""
     began = shown = time.monotonic()
     every = PLAIN_EVERY if terminal.line_columns() is None else BAR_EVERY
     silent = terminal.quiet()
@@ -131,7 +129,7 @@ def progress(entity: str) -> Generator[Callable[[Progress], None]]:
             terminal.draw(_drawn(standing, columns))
 
     doing(f"Exporting {entity}...")
-    yield show
+    return show
 
 
 def _drawn(standing: Standing, columns: int) -> str:

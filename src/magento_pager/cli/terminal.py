@@ -161,7 +161,7 @@ def messages(*, line: bool = True) -> Generator[None]:
     logger.setLevel(shown)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if quiet() else "always", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: warn(message)
         _status = Status() if line and on_terminal() and not quiet() else None
         try:
             yield
@@ -180,7 +180,7 @@ class _Records(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
         text = printable(record.getMessage())
-        say(f"warning: {text}" if record.levelno >= logging.WARNING else text)
+        (warn if record.levelno >= logging.WARNING else say)(text)
 
 
 def _above(text: object, *, err: bool) -> None:

@@ -283,7 +283,7 @@ def elapsed(seconds: float) -> str:
 
 
 def _bounds_line(bounds: Bounds) -> str:
-    """How a range of a column was applied, and how that was checked."""
+    """Return how a range of a column was applied, and how that was checked."""
     by_server = " and ".join(map(str, bounds.sent))
     by_client = " and ".join(map(str, bounds.here))
     applied = " and ".join(
